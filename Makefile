@@ -1,0 +1,50 @@
+# Every target sets itself up in .venv; the second time is quick.
+# PYTHON is the interpreter that the environment is made from (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help dev demo test check fix bench docs lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.venv/.ready: pyproject.toml requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "keyrota needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "setting up .venv" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+dev: .venv/.ready  ## set up .venv (the command is .venv/bin/keyrota then)
+
+demo: .venv/.ready  ## play 400 days in the embedded cloud
+	@$(BIN)/keyrota demo
+
+test: .venv/.ready  ## run all tests
+	@$(BIN)/python -m pytest -n 2 -q
+
+check: .venv/.ready  ## lint, format, types, layers, generated pages
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python docs/generate.py --check
+
+fix: .venv/.ready  ## mend what the linter can mend, format, regenerate pages
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/python docs/generate.py
+
+bench: .venv/.ready  ## measure against what a user would pick instead
+	@$(BIN)/python -m bench
+
+docs: .venv/.ready  ## regenerate what the pages compute
+	@$(BIN)/python docs/generate.py
+
+lock: .venv/.ready  ## renew requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --all-extras --group dev --generate-hashes --no-emit-index-url --no-header --output-file requirements/dev.txt
+
+clean:  ## remove .venv and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

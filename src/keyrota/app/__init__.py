@@ -1,0 +1,1 @@
+"""What people and AWS call: wiring, configuration, clock, words, the command line."""

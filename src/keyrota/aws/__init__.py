@@ -1,0 +1,1 @@
+"""IAM, STS and Secrets Manager: translate, decide nothing."""

@@ -1,0 +1,1 @@
+"""What decides: pure functions over plain values. Standard library only, no clock, no I/O."""

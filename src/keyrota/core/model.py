@@ -1,0 +1,241 @@
+"""
+The words that everything else is written in: plain, frozen values without behaviour of their own.
+
+All times are aware datetimes in UTC. Names follow the services' documents (IAM, Secrets Manager).
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+from keyrota.core.secret import Secret
+
+UserName = NewType("UserName", str)
+AccessKeyId = NewType("AccessKeyId", str)
+VersionId = NewType("VersionId", str)
+
+AWSCURRENT = "AWSCURRENT"
+AWSPREVIOUS = "AWSPREVIOUS"
+PENDING = "keyrota:pending"
+"""Our own label, because AWSPENDING left behind would block RotateSecret (API reference, RotateSecret)."""
+CLAIM = "keyrota:claim"
+PLACEHOLDER = "keyrota:placeholder"
+"""Marks the version that a secret is born with: it holds no secret access key."""
+
+SYNCED_TAG = "keyrota:synced"
+DEACTIVATED_TAG = "keyrota:deactivated"
+OWNER_TAG = "keyrota:user"
+
+_NAMESPACE = uuid.UUID("8f5ac1a4-5d0f-5f0e-9a55-1d1a2b0c7e11")
+
+
+class KeyStatus(StrEnum):
+    """Status of an access key as IAM says it; OTHER is a word that we do not know (then: report, touch nothing)."""
+
+    ACTIVE = "Active"
+    INACTIVE = "Inactive"
+    OTHER = "Other"
+
+
+class Evidence(StrEnum):
+    """What is known of a key's use. UNKNOWN (the read failed) is never taken for NEVER."""
+
+    USED = "used"
+    NEVER = "never"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastUse:
+    """
+    The last use of an access key.
+
+    Source: IAM API Reference, GetAccessKeyLastUsed. IAM records only the first use within 15 minutes
+    (IAM User Guide, credential report), and shows it with a delay that is not documented.
+    """
+
+    evidence: Evidence
+    at: datetime | None = None
+    service: str = ""
+    region: str = ""
+    why: str = ""
+    """For UNKNOWN: why it could not be read."""
+
+
+NEVER_USED = LastUse(evidence=Evidence.NEVER)
+
+
+def unknown_use(why: str) -> LastUse:
+    """Say that the last use could not be read, and why; it blocks whatever needs proof."""
+    return LastUse(evidence=Evidence.UNKNOWN, why=why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessKey:
+    """IAM's record of an access key: never its secret."""
+
+    id: AccessKeyId
+    status: KeyStatus
+    created: datetime
+    last_use: LastUse = field(default_factory=lambda: unknown_use("not read yet"))
+    status_word: str = ""
+    """The status as IAM wrote it, for reports of a word that we do not know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """The pair that a pipeline needs."""
+
+    id: AccessKeyId
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedKey:
+    """The answer of CreateAccessKey, the only moment at which IAM tells the secret access key."""
+
+    credential: Credential
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretVersion:
+    """A version of the secret, as DescribeSecret names it: its ID and its staging labels, not its value."""
+
+    id: VersionId
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRecord:
+    """The tag `keyrota:synced`: which version every target was found or made to hold, since when."""
+
+    version: VersionId
+    since: datetime
+    """When the targets first held this version, all of them; the overlap counts from here."""
+    confirmed: datetime
+    """When this version was last written to every target, or read back from it in full."""
+    fingerprint: str
+    """Of the set of targets: a target added, removed or moved changes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeactivationRecord:
+    """The tag `keyrota:deactivated`: since when a key is Inactive, as far as keyrota knows."""
+
+    key: AccessKeyId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretState:
+    """The secret as DescribeSecret tells it."""
+
+    arn: str
+    name: str
+    versions: tuple[SecretVersion, ...]
+    tags: tuple[tuple[str, str], ...] = ()
+    deleted_at: datetime | None = None
+    """When its deletion was scheduled (DeletedDate); None: it is not."""
+    changed_at: datetime | None = None
+    """LastChangedDate: the last change of any kind."""
+    problem: str = ""
+    """Filled where a record of ours could not be read (a tag that somebody edited); it is then ignored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The content of a claim version: the write-ahead record that a run is about to make a key."""
+
+    version: VersionId
+    run: str
+    at: datetime
+    lease_until: datetime
+    keys_seen: frozenset[AccessKeyId]
+
+
+class TargetEvidence(StrEnum):
+    """What a target says when it is read."""
+
+    HOLDS = "holds"
+    """The key ID is readable: `TargetState.key`."""
+    CANNOT_TELL = "cannot tell"
+    """The variables are there, their values are not readable."""
+    ABSENT = "absent"
+    """At least one variable is missing."""
+    FAILED = "failed"
+    """It could not be read: `TargetState.detail`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetState:
+    """One target, as it was read in this observation."""
+
+    address: str
+    """Provider, scope and variable in words: `bitbucket acme/shop Production`."""
+    evidence: TargetEvidence
+    key: AccessKeyId | None = None
+    changed_at: datetime | None = None
+    detail: str = ""
+    """For ABSENT: which variables; for FAILED: what the provider said."""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """A target's answer to preflight: whether it would accept a write. Nothing was written to find out."""
+
+    address: str
+    is_ready: bool
+    detail: str = ""
+    remedy: str = ""
+    token_expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Everything that is known of one credential at one moment: IAM, the secret, the targets."""
+
+    user: UserName
+    account: str
+    keys: tuple[AccessKey, ...]
+    secret: SecretState | None
+    """None: the secret does not exist yet."""
+    targets: tuple[TargetState, ...]
+    fingerprint: str
+    """Of the set of targets that the configuration names now."""
+    claim: Claim | None = None
+    run: str = ""
+    """The ID of the run that observes; a claim with this ID is its own."""
+    made_here: frozenset[AccessKeyId] = frozenset()
+    """Keys that this very run created: only their maker may drop them early."""
+    verified: frozenset[AccessKeyId] = frozenset()
+    """Keys that this very run saw accepted by STS, often enough in a row."""
+    readiness: tuple[Readiness, ...] | None = None
+    """What preflight said in this run; None: not asked yet."""
+    is_secret_named: bool = False
+    """The configuration names the secret itself (then an existing one is adopted), instead of deriving its name."""
+
+
+def claim_token(secret_arn: str, current: VersionId | None, generation: int) -> VersionId:
+    """
+    Name the claim of one generation on one current version.
+
+    Two runs that claim the same generation send the same ClientRequestToken with different contents, and
+    Secrets Manager refuses the second (API Reference, PutSecretValue).
+    """
+    return VersionId(str(uuid.uuid5(_NAMESPACE, f"claim {secret_arn} {current or '-'} {generation}")))
+
+
+def key_token(key: AccessKeyId, base: VersionId | None) -> VersionId:
+    """
+    Name the version that stores a new key, made while `base` was AWSCURRENT.
+
+    Whoever knows the key's ID can tell from DescribeSecret alone whether a pending version was made for the
+    version that is current now, or for one that another run has replaced since.
+    """
+    return VersionId(str(uuid.uuid5(_NAMESPACE, f"key {key} {base or '-'}")))

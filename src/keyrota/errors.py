@@ -1,0 +1,168 @@
+"""
+Every error that a user can meet, on one page.
+
+Each says what is wrong, where, and what to do; each class docstring ends with what still holds afterwards.
+Errors carry no secret value: a message is built from names, IDs and status codes only, never from a body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class KeyrotaError(Exception):
+    """
+    Root of all errors that keyrota raises on purpose.
+
+    What still holds: whatever the subclass says; without a subclass, nothing was begun.
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        """One sentence: what is wrong."""
+        self.where = where
+        """File:line:column, ARN, or provider + scope + variable; empty where `what` says it."""
+        self.remedy = remedy
+        """What the reader can do; empty where only time helps."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault of a configuration file."""
+
+    where: str
+    what: str
+    remedy: str = ""
+
+
+class ConfigError(KeyrotaError):
+    """
+    The configuration cannot be used; all its faults at once, each with file, line and column.
+
+    What still holds: nothing was read from AWS and nothing was written anywhere.
+    """
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        first = self.faults[0]
+        super().__init__(first.what, where=first.where, remedy=first.remedy)
+
+
+class UsageError(KeyrotaError):
+    """
+    The command line asks for something that does not exist or does not fit together.
+
+    What still holds: nothing was begun.
+    """
+
+
+class UnsafePlan(KeyrotaError):
+    """
+    The brake: the plan would change more than policy allows at once.
+
+    What still holds: nothing was changed.
+    """
+
+
+class PlanChanged(KeyrotaError):
+    """
+    The world moved while the plan was carried out, and what is due now is not what was planned.
+
+    What still holds: each action done so far is complete, and the next run plans from what it finds.
+    """
+
+
+class LostRace(KeyrotaError):
+    """
+    Another run was first: a compare-and-swap was refused.
+
+    What still holds: this call changed nothing; the other run's result stands.
+    """
+
+
+class ProviderRefused(KeyrotaError):
+    """
+    A service said no for good (400, 401, 403, 404, 409, 422): repeating it does not help.
+
+    What still holds: the refused call changed nothing; keys that are served stay as they are.
+    """
+
+
+class NotThere(ProviderRefused):
+    """
+    What was named does not exist, or the credential may not see it (services answer both with 404).
+
+    What still holds: the call changed nothing.
+    """
+
+
+class NoCredentials(ProviderRefused):
+    """
+    No AWS credentials were found, or AWS does not accept the ones that were.
+
+    What still holds: nothing was read and nothing was written.
+    """
+
+
+class ClockIsOff(ProviderRefused):
+    """
+    This machine's clock differs from the service's by more than AWS accepts.
+
+    What still holds: nothing was planned, because ages counted by a wrong clock are wrong.
+    """
+
+
+class SecretUnusable(ProviderRefused):
+    """
+    The secret's value is not what keyrota can work with (binary, no JSON object, without the key's fields).
+
+    What still holds: the secret and every key stay as they are.
+    """
+
+
+class NotVerified(KeyrotaError):
+    """
+    STS did not accept a new key as the right user within the time that keyrota waits.
+
+    What still holds: the new key is stored and not served anywhere; the old one goes on. The next run tries again.
+    """
+
+
+class ProviderUnavailable(KeyrotaError):
+    """
+    A service did not answer, or asked to wait longer than keyrota waits (429, 5xx, time-outs, cut connections).
+
+    What still holds: for a read, everything. For a write **the outcome is unknown**: the next step observes
+    again and finds out. Keys that are served stay as they are.
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.retry_after_s = retry_after_s
+        """Seconds that the service asked us to wait, if it said."""
+
+
+class PartialFailure(KeyrotaError):
+    """
+    Some credentials or targets failed; each failed alone.
+
+    What still holds: every other credential went on; `failures` names those that did not.
+    """
+
+    def __init__(self, what: str, failures: Iterable[KeyrotaError]) -> None:
+        self.failures = tuple(failures)
+        first = self.failures[0]
+        super().__init__(what, where=first.where, remedy=first.remedy)
+
+
+class SandboxMissing(KeyrotaError):
+    """
+    The embedded cloud is not installed beside keyrota.
+
+    What still holds: nothing was begun; every command but `sandbox` and `demo` works without it.
+    """

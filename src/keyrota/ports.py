@@ -1,0 +1,222 @@
+"""
+What the executor asks of the world. Implementations are in `aws/`, `targets/` and `sandbox/`; only `app` builds them.
+
+Every implementation **must** turn each foreign exception into one of `keyrota.errors`, return values instead of lazy
+iterators, read all pages, and be usable from several threads. None may log or keep a secret value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from keyrota.core.model import (
+    AccessKey,
+    AccessKeyId,
+    Claim,
+    CreatedKey,
+    Credential,
+    LastUse,
+    Readiness,
+    SecretState,
+    TargetState,
+    UserName,
+    VersionId,
+)
+from keyrota.core.secret import Secret
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> datetime:
+        """Return the time: aware, UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Let that much time pass (a sandbox moves its time machine instead of waiting)."""
+        ...
+
+
+class AccessKeys(Protocol):
+    """IAM, seen from one account. Every call names its user (without UserName, IAM acts on the caller)."""
+
+    def list(self, user: UserName) -> tuple[AccessKey, ...]:
+        """Return all keys, oldest first, without last use. `NotThere` if the user does not exist."""
+        ...
+
+    def last_use(self, key: AccessKeyId) -> LastUse:
+        """Return the evidence; a refused or failed read is `unknown`, never an exception."""
+        ...
+
+    def create(self, user: UserName) -> CreatedKey:
+        """
+        Make a key with exactly one request.
+
+        Must not be sent twice: a lost answer is `ProviderUnavailable`, and a key may exist then.
+        """
+        ...
+
+    def deactivate(self, user: UserName, key: AccessKeyId) -> None:
+        """Set the key Inactive."""
+        ...
+
+    def reactivate(self, user: UserName, key: AccessKeyId) -> None:
+        """Set the key Active."""
+        ...
+
+    def delete(self, user: UserName, key: AccessKeyId) -> None:
+        """Delete the key; a key that is gone already is success."""
+        ...
+
+    def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
+        """Return the ARNs of the policies `AWSCompromisedKeyQuarantine*` that are attached to the user."""
+        ...
+
+    def release_quarantine(self, user: UserName, policy_arn: str) -> None:
+        """Detach such a policy."""
+        ...
+
+    def deny_sessions_before(self, user: UserName, instant: datetime) -> None:
+        """Attach an inline policy that denies everything to sessions issued before the instant."""
+        ...
+
+    def allow_sessions(self, user: UserName) -> None:
+        """Take that inline policy off; success if there is none."""
+        ...
+
+
+class Identity(Protocol):
+    """STS."""
+
+    def whoami(self, credential: Credential) -> Sequence[str | None]:
+        """
+        Ask each regional endpoint once who the credential is.
+
+        Returns:
+            One ARN per endpoint; None where the key is not accepted (yet). `ProviderUnavailable` if STS is down.
+        """
+        ...
+
+
+class SecretStore(Protocol):
+    """Secrets Manager, seen from one account and region."""
+
+    def describe(self, name: str) -> SecretState | None:
+        """Return the secret's versions, labels and tags, no value; None if it does not exist."""
+        ...
+
+    def create(self, name: str, tags: Mapping[str, str]) -> None:
+        """
+        Make the secret with its placeholder version (AWSCURRENT and `keyrota:placeholder`).
+
+        A secret that exists by now is success.
+        """
+        ...
+
+    def read(self, name: str, version: VersionId) -> Credential:
+        """Return the pair that a version holds. `SecretUnusable` if it holds none that we understand."""
+        ...
+
+    def current(self, name: str) -> tuple[VersionId, Credential]:
+        """Return AWSCURRENT, its ID and its pair, read as one."""
+        ...
+
+    def claim(self, name: str) -> Claim | None:
+        """Return the content of the version labelled `keyrota:claim`; None if there is none that we understand."""
+        ...
+
+    def put_claim(self, name: str, claim: Claim) -> None:
+        """Store the claim under its version as ClientRequestToken. `LostRace` if that token has other content."""
+        ...
+
+    def put_pending(self, name: str, version: VersionId, credential: Credential, *, base: VersionId | None) -> None:
+        """
+        Store a new pair under the stages `keyrota:pending` and its key ID.
+
+        Fields of `base` that are not ours are kept. Storing the same pair again is success.
+        """
+        ...
+
+    def move_label(self, name: str, label: str, *, to: VersionId | None, remove_from: VersionId | None) -> None:
+        """
+        UpdateSecretVersionStage: a compare-and-swap on `remove_from`.
+
+        `LostRace` if the label is not on `remove_from` (any more).
+        """
+        ...
+
+    def tag(self, name: str, key: str, value: str) -> None:
+        """Set one tag."""
+        ...
+
+
+class Target(Protocol):
+    """
+    One place where a pipeline finds its key: a scope of variables at a CI provider.
+
+    Must read all pages, keep variables that are not its own, encode names, refuse redirects to other hosts,
+    wait as the service says within a bound, and name variable, missing scope and remedy in each refusal.
+    """
+
+    @property
+    def address(self) -> str:
+        """Provider and scope in words, stable, unique in a configuration."""
+        ...
+
+    @property
+    def is_torn_possible(self) -> bool:
+        """ID and secret are two variables, so that a job that starts between two writes reads half a pair."""
+        ...
+
+    @property
+    def is_id_readable(self) -> bool:
+        """The key ID can be read back."""
+        ...
+
+    def preflight(self) -> Readiness:
+        """Tell whether a write would be accepted, without writing; never raises for a refusal."""
+        ...
+
+    def read(self) -> TargetState:
+        """Tell what is there; a failed read is the value FAILED, not an exception."""
+        ...
+
+    def write(self, credential: Credential) -> None:
+        """Create or update the pair; safe to repeat."""
+        ...
+
+
+class TargetConnection(Protocol):
+    """A provider with its credentials, from which targets are made."""
+
+    def target(self, settings: Mapping[str, Any]) -> Target:
+        """Make the target that one entry of the configuration describes."""
+        ...
+
+
+SecretReader = Callable[[str], Secret]
+"""Resolves a reference of the configuration (`env:NAME`, `file:path`, …) when the value is first needed."""
+
+
+class TargetKind(Protocol):
+    """A provider as a plug-in: what the entry point group `keyrota.targets` names."""
+
+    @property
+    def provider_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of `providers.<name>`; a secret reference has `"format": "secret-reference"`."""
+        ...
+
+    @property
+    def target_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of what stands behind `- <name>:` in `targets`."""
+        ...
+
+    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
+        """Name each variable that this target would write, in a form that is equal for equal variables."""
+        ...
+
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> TargetConnection:
+        """Connect to the provider; makes no request yet."""
+        ...

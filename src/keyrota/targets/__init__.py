@@ -1,0 +1,1 @@
+"""The CI providers: one module each, found by the entry point group `keyrota.targets`."""
