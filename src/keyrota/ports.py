@@ -115,8 +115,12 @@ class SecretStore(Protocol):
         """
         ...
 
-    def read(self, name: str, version: VersionId) -> Credential:
-        """Return the pair that a version holds. `SecretUnusable` if it holds none that we understand."""
+    def read(self, name: str, version: VersionId) -> Credential | None:
+        """
+        Return the pair that a version holds; None if it is a JSON object without a pair (a placeholder).
+
+        `SecretUnusable` if it is binary, no JSON object, or holds half a pair.
+        """
         ...
 
     def current(self, name: str) -> tuple[VersionId, Credential]:

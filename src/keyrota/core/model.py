@@ -217,6 +217,10 @@ class Observation:
     """Keys that this very run saw accepted by STS, often enough in a row."""
     readiness: tuple[Readiness, ...] | None = None
     """What preflight said in this run; None: not asked yet."""
+    quarantine: tuple[str, ...] = ()
+    """ARNs of quarantine policies that AWS attached to the user; read only on the road of `revoke`."""
+    are_sessions_denied: bool = False
+    """This run has attached the policy that denies sessions issued before it."""
     is_secret_named: bool = False
     """The configuration names the secret itself (then an existing one is adopted), instead of deriving its name."""
 

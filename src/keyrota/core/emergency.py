@@ -1,0 +1,201 @@
+"""
+What is due on the two roads that a person asks for: `revoke` and `rollback`.
+
+Both are made of the same actions as the routine, so a crash on them leaves nothing that the routine cannot read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from keyrota.core import plan as act
+from keyrota.core.lifecycle import KeyState, View
+from keyrota.core.model import PENDING, AccessKey, AccessKeyId, TargetEvidence
+from keyrota.core.plan import Hold
+from keyrota.core.rules import (
+    Case,
+    Finding,
+    claimed,
+    finish_rotation,
+    is_drifted,
+    losers,
+    new_key,
+    no_slot,
+    pending,
+    sync,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoke:
+    """Replace a key and switch it off at once, without overlap."""
+
+    key: AccessKeyId
+    off_first: bool = False
+    """`--now`: off before its successor is served. The one road that may break promise served-key-lives."""
+    with_sessions: bool = False
+    """Also deny temporary credentials issued before now (they live up to 36 hours, whatever happens to the key)."""
+    releases_quarantine: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """Make the previous key AWSCURRENT again, Active, and send it to every target."""
+
+    to: AccessKeyId
+
+
+def current_key(view: View) -> AccessKeyId | None:
+    """Find the key that `revoke` means when none is named: the one that targets hold, or the user's only one."""
+    if view.current_key is not None:
+        return view.current_key
+    adoptable = view.in_state(KeyState.ADOPTABLE)
+    return adoptable[0].id if adoptable else None
+
+
+def previous_key(view: View) -> AccessKeyId | None:
+    """Find the key that `rollback` goes back to: the newest before the current that IAM and the secret still have."""
+    ours = [key for key in view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED) if _is_stored(view, key)]
+    if view.previous is not None:
+        ours.sort(key=lambda key: view.version_of(key.id) is view.previous)
+    if ours:
+        return ours[-1].id
+    off = [key for key in view.in_state(KeyState.CURRENT_OFF) if _is_stored(view, key)]
+    return off[0].id if off else None
+
+
+def _is_stored(view: View, key: AccessKey) -> bool:
+    version = view.version_of(key.id)
+    return version is not None and view.holds_secret(version)
+
+
+def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
+    """Lay out the road of `revoke`, from wherever it stands now."""
+    view = case.view
+    key = view.key(wish.key)
+    state = view.state_of(key) if key else KeyState.GONE
+    yield from losers(case)
+    if state in {KeyState.FOREIGN, KeyState.STRANGE, KeyState.ORPHAN}:
+        yield _not_ours(case, wish.key, state)
+        return
+    if wish.off_first and key is not None and state in {KeyState.CURRENT, KeyState.SUPERSEDED, KeyState.PENDING}:
+        yield act.Deactivate(
+            key=key.id,
+            is_emergency=True,
+            reason="revoked with --now: off first; pipelines that hold it fail until the new key is there",
+            due=case.now,
+        )
+    if wish.with_sessions and not view.observation.are_sessions_denied:
+        yield act.DenySessions(reason="sessions outlive the key that made them, up to 36 hours", due=case.now)
+    if wish.key == view.current_key or state is KeyState.ADOPTABLE:
+        yield from _replacement(case, wish.key)
+    else:
+        yield from _switch_off(case, key, state)
+    yield from _quarantine(case, wish)
+
+
+def _not_ours(case: Case, key: AccessKeyId, state: KeyState) -> Hold:
+    return Hold(
+        key=key,
+        reason=f"{key} was not made or adopted by keyrota ({state.value}): left alone",
+        remedy=f"aws iam update-access-key --user-name {case.view.observation.user} "
+        f"--access-key-id {key} --status Inactive",
+    )
+
+
+def _replacement(case: Case, leaked: AccessKeyId) -> Iterator[Finding]:
+    """Bring another key to the targets: one that is pending, a new one, or, without a free slot, the previous one."""
+    view = case.view
+    if view.in_state(KeyState.PENDING):
+        yield from pending(case)
+        return
+    blocked = tuple(no_slot(case))
+    if not blocked:
+        holds = tuple(claimed(case))
+        yield from holds or new_key(
+            case, view.key(leaked), due=case.now, reason=f"{leaked} is revoked", needs_readiness=False
+        )
+        return
+    previous = next((key for key in view.keys if key.id == previous_key(view) and key.id != leaked), None)
+    if previous is None:
+        yield from blocked
+    else:
+        yield from _back_to(case, previous, reason=f"no slot is free for a new key: {previous.id} takes over again")
+
+
+def _back_to(case: Case, key: AccessKey, *, reason: str) -> Iterator[Finding]:
+    version = case.view.version_of(key.id)
+    if version is None:
+        return
+    current = case.view.current
+    if current is not None and PENDING in current.labels:
+        # Left on, this label would make the current key look as if it were still to be promoted.
+        yield act.Tidy(label=PENDING, version=current.id, reason="the rotation that set it is over", due=case.now)
+    is_off = case.view.state_of(key) is KeyState.RETIRED
+    if is_off:
+        yield act.Reactivate(key=key.id, reason=reason, due=case.now)
+    for number, action in enumerate(finish_rotation(case, key, version)):
+        yield _follow(action) if is_off or number else action
+
+
+def _follow(action: act.Action) -> act.Action:
+    return replace(action, follows=True)
+
+
+def _switch_off(case: Case, key: AccessKey | None, state: KeyState) -> Iterator[Finding]:
+    yield from sync(case)
+    if key is None or state not in {KeyState.SUPERSEDED, KeyState.PENDING}:
+        return
+    unproven = tuple(_unproven(case))
+    if unproven and state is KeyState.SUPERSEDED:
+        yield Hold(
+            key=key.id,
+            reason=f"{key.id} is still Active, because its successor is not on every target: {'; '.join(unproven)}",
+            remedy="run the same command again when the target answers, or add --now to switch the key off first",
+        )
+    else:
+        yield act.Deactivate(
+            key=key.id, is_emergency=True, reason="revoked: its successor is on every target", due=case.now
+        )
+
+
+def _unproven(case: Case) -> Iterator[str]:
+    served = case.served
+    if served is None or not case.view.is_synced():
+        yield "sync is not complete"
+        return
+    for target in case.view.observation.targets:
+        if target.evidence is TargetEvidence.FAILED or is_drifted(target, served):
+            yield target.address
+
+
+def _quarantine(case: Case, wish: Revoke) -> Iterator[Finding]:
+    for policy in case.view.observation.quarantine:
+        name = policy.rpartition("/")[2]
+        if wish.releases_quarantine:
+            yield act.ReleaseQuarantine(policy_arn=policy, reason=f"{name} would keep pipelines failing", due=case.now)
+        else:
+            yield Hold(
+                reason=f"AWS attached {name} to the user: pipelines fail with any key until it is detached",
+                remedy=f"when the leak is dealt with: keyrota revoke {case.view.observation.user} --release",
+            )
+
+
+def rollback(case: Case, wish: Rollback) -> Iterator[Finding]:
+    """Lay out the road of `rollback`, from wherever it stands now."""
+    view = case.view
+    key = view.key(wish.to)
+    state = view.state_of(key) if key else KeyState.GONE
+    if key is not None and state is KeyState.CURRENT_OFF:
+        yield act.Reactivate(key=key.id, reason="asked for", due=case.now)
+    elif key is not None and state in {KeyState.SUPERSEDED, KeyState.RETIRED} and _is_stored(view, key):
+        yield from _back_to(case, key, reason="asked for")
+    elif state is KeyState.CURRENT:
+        yield from sync(case)
+    else:
+        yield Hold(
+            key=wish.to,
+            reason=f"{wish.to} cannot be made current again: it is {state.value}",
+            remedy="keyrota status shows which keys there are",
+        )

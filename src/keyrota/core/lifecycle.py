@@ -1,0 +1,313 @@
+"""
+The life of an access key: one table, and the reading of an observation in its terms.
+
+Theory. A key's state is not stored; it follows from three facts that IAM and Secrets Manager keep for us:
+whether IAM lists the key and with which status, which version of the secret wears the key's ID as a staging label,
+and which version wears AWSCURRENT. So a crash leaves no state behind that could be wrong: the next run reads the
+same facts and finds the key in one of these states.
+
+    no key ──create──▶ pending ──promote──▶ current ──(its successor is promoted)──▶ superseded
+                                               ▲                                        │ deactivate
+                                               └────────promote (rollback)──────┐       ▼
+                                                           superseded ◀─reactivate── retired ──delete──▶ gone
+
+A version's ID tells for which base its key was made (`model.key_token`): a pending key counts as pending only while
+that base is still AWSCURRENT. After that it is superseded without ever having been served, and takes the slow, safe
+road out; only the run that made it may drop it at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from keyrota.core import plan as act
+from keyrota.core.model import (
+    AWSCURRENT,
+    AWSPREVIOUS,
+    DEACTIVATED_TAG,
+    OWNER_TAG,
+    PENDING,
+    PLACEHOLDER,
+    SYNCED_TAG,
+    AccessKey,
+    AccessKeyId,
+    DeactivationRecord,
+    KeyStatus,
+    Observation,
+    SecretVersion,
+    SyncRecord,
+    VersionId,
+    key_token,
+)
+
+KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
+"""An access key ID, as a staging label (IAM API Reference, AccessKey: 16 to 128 word characters)."""
+
+CLOCKS_DIFFER = timedelta(seconds=60)
+"""How far IAM's CreateDate and the clock of a claim may lie apart before a key no longer counts as that claim's."""
+
+JUST_NOW = timedelta(minutes=15)
+"""IAM's lists can lag behind; within this time a key that is not listed is waited for."""
+
+
+class KeyState(StrEnum):
+    """Where in its life a key is."""
+
+    NONE = "no key"
+    ADOPTABLE = "adoptable"
+    FOREIGN = "foreign"
+    STRANGE = "unknown status"
+    ORPHAN = "orphan"
+    LOSER = "loser"
+    PENDING = "pending"
+    CURRENT = "current"
+    CURRENT_OFF = "current, Inactive"
+    SUPERSEDED = "superseded"
+    RETIRED = "retired"
+    GONE = "gone"
+
+
+MEANING = {
+    KeyState.NONE: "a free slot: IAM lets a user have two keys",
+    KeyState.ADOPTABLE: "the user's only key, Active, not in the secret: it was there before keyrota",
+    KeyState.FOREIGN: "not made and not adopted by keyrota: named, and left alone",
+    KeyState.STRANGE: "its status is a word that keyrota does not know: named, and left alone",
+    KeyState.ORPHAN: "made under a claim whose run did not come to store it: its secret is lost",
+    KeyState.LOSER: "made by this run, and another run was first, or it could not be stored: nobody ever had it",
+    KeyState.PENDING: "stored, not yet served anywhere",
+    KeyState.CURRENT: "AWSCURRENT, the key that targets hold",
+    KeyState.CURRENT_OFF: "AWSCURRENT, but Inactive: somebody switched it off, or `revoke --now` did",
+    KeyState.SUPERSEDED: "still Active beside its successor: the overlap",
+    KeyState.RETIRED: "Inactive: the grace, in which it can come back",
+    KeyState.GONE: "deleted",
+}
+
+
+class Road(StrEnum):
+    """Which command may take a transition."""
+
+    ROUTINE = "apply"
+    REVOKE = "revoke"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One line of the table."""
+
+    source: KeyState
+    action: type[act.Action]
+    target: KeyState
+    when: str
+    road: Road = Road.ROUTINE
+
+
+def _line(
+    source: KeyState, action: type[act.Action], target: KeyState, when: str, road: Road = Road.ROUTINE
+) -> Transition:
+    return Transition(source=source, action=action, target=target, when=when, road=road)
+
+
+_S = KeyState
+TRANSITIONS: tuple[Transition, ...] = (
+    _line(_S.NONE, act.CreateKey, _S.PENDING, "the current key is due, targets are ready, this run has the claim"),
+    _line(_S.ADOPTABLE, act.Adopt, _S.CURRENT, "the key is due (or `adopt: now`)"),
+    _line(_S.FOREIGN, act.Adopt, _S.CURRENT, "AWSCURRENT holds this key, put there by somebody else"),
+    _line(_S.ORPHAN, act.DeleteOrphan, _S.GONE, "the claim's lease is over and the key was never used"),
+    _line(_S.LOSER, act.DeleteOrphan, _S.GONE, "at once, by the run that made it"),
+    _line(_S.PENDING, act.Verify, _S.PENDING, "STS has not yet accepted it often enough in a row"),
+    _line(_S.PENDING, act.Promote, _S.CURRENT, "STS accepts it as the right user"),
+    _line(_S.CURRENT, act.Promote, _S.SUPERSEDED, "its successor is promoted"),
+    _line(_S.SUPERSEDED, act.Deactivate, _S.RETIRED, "proof: successor on every target, overlap over, not used since"),
+    _line(_S.SUPERSEDED, act.NoteActive, _S.SUPERSEDED, "somebody switched it on again: its overlap starts anew"),
+    _line(_S.RETIRED, act.Deactivate, _S.RETIRED, "somebody switched it off: its grace starts when that is seen"),
+    _line(_S.RETIRED, act.Delete, _S.GONE, "Inactive and unused for the whole grace"),
+    _line(_S.CURRENT, act.Deactivate, _S.CURRENT_OFF, "`revoke --now`", Road.REVOKE),
+    _line(_S.SUPERSEDED, act.Deactivate, _S.RETIRED, "its successor is on every target", Road.REVOKE),
+    _line(_S.PENDING, act.Deactivate, _S.RETIRED, "named with `--key`", Road.REVOKE),
+    _line(_S.RETIRED, act.Reactivate, _S.SUPERSEDED, "no slot is free: the previous key takes over", Road.REVOKE),
+    _line(_S.SUPERSEDED, act.Promote, _S.CURRENT, "no slot is free: the previous key takes over", Road.REVOKE),
+    _line(_S.RETIRED, act.Reactivate, _S.SUPERSEDED, "asked for", Road.ROLLBACK),
+    _line(_S.CURRENT_OFF, act.Reactivate, _S.CURRENT, "asked for, and there is no previous key", Road.ROLLBACK),
+    _line(_S.SUPERSEDED, act.Promote, _S.CURRENT, "STS accepts it as the right user", Road.ROLLBACK),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """An observation, read in the terms of the table."""
+
+    observation: Observation
+    current: SecretVersion | None
+    """The version with AWSCURRENT."""
+    current_key: AccessKeyId | None
+    """The key whose ID that version wears; None for a placeholder, or a version that somebody else wrote."""
+    is_stored: bool
+    """The current version holds a secret access key (a placeholder does not)."""
+    previous: SecretVersion | None
+    synced: SyncRecord | None
+    deactivated: DeactivationRecord | None
+    is_reactivation_noted: bool
+    """The deactivation record says that somebody switched the key on again."""
+    owner: str | None
+
+    @property
+    def keys(self) -> tuple[AccessKey, ...]:
+        """All keys that IAM lists."""
+        return self.observation.keys
+
+    def key(self, key_id: AccessKeyId | None) -> AccessKey | None:
+        """Find a key by its ID."""
+        return next((key for key in self.keys if key.id == key_id), None)
+
+    def version_of(self, key_id: AccessKeyId) -> SecretVersion | None:
+        """Find the version that wears the key's ID."""
+        return next((version for version in self.versions if key_id in version.labels), None)
+
+    @property
+    def versions(self) -> tuple[SecretVersion, ...]:
+        """All versions of the secret; none while it does not exist."""
+        return self.observation.secret.versions if self.observation.secret else ()
+
+    @property
+    def current_id(self) -> VersionId | None:
+        """The ID of the version with AWSCURRENT."""
+        return self.current.id if self.current else None
+
+    @property
+    def is_foreign_version(self) -> bool:
+        """Whether AWSCURRENT was written by somebody else: neither a placeholder nor labelled with a key."""
+        return self.current is not None and self.current_key is None and PLACEHOLDER not in self.current.labels
+
+    def holds_secret(self, version: SecretVersion) -> bool:
+        """Whether a version holds a secret access key."""
+        return PLACEHOLDER not in version.labels
+
+    def is_synced(self) -> bool:
+        """Whether the record says that all targets of the configuration have held the current version."""
+        return (
+            self.synced is not None
+            and self.current is not None
+            and self.synced.version == self.current.id
+            and self.synced.fingerprint == self.observation.fingerprint
+        )
+
+    def state_of(self, key: AccessKey) -> KeyState:
+        """Find the state of a key in the table."""
+        if key.status is KeyStatus.OTHER:
+            return KeyState.STRANGE
+        version = self.version_of(key.id)
+        if version is None:
+            return self._state_without_version(key)
+        is_active = key.status is KeyStatus.ACTIVE
+        if version is self.current:
+            return KeyState.CURRENT if is_active else KeyState.CURRENT_OFF
+        if is_active and PENDING in version.labels and version.id == key_token(key.id, self.current_id):
+            return KeyState.PENDING
+        if is_active and key.id in self.observation.made_here and AWSPREVIOUS not in version.labels:
+            return KeyState.LOSER
+        return KeyState.SUPERSEDED if is_active else KeyState.RETIRED
+
+    def _state_without_version(self, key: AccessKey) -> KeyState:
+        if key.id in self.observation.made_here:
+            return KeyState.LOSER
+        if self._is_orphan(key):
+            return KeyState.ORPHAN
+        is_only = len(self.keys) == 1 and key.status is KeyStatus.ACTIVE
+        if is_only and self.current_key is None and not self.is_foreign_version:
+            return KeyState.ADOPTABLE
+        return KeyState.FOREIGN
+
+    def _is_orphan(self, key: AccessKey) -> bool:
+        """Tell whether a key can only come from a CreateAccessKey whose answer was lost (DESIGN.md, section 4)."""
+        claim = self.observation.claim
+        if claim is None or key.id in claim.keys_seen or key.status is not KeyStatus.ACTIVE:
+            return False
+        was_fulfilled = any(
+            other.id not in claim.keys_seen and self.version_of(other.id) is not None for other in self.keys
+        )
+        is_of_its_time = claim.at - CLOCKS_DIFFER <= key.created <= claim.lease_until + CLOCKS_DIFFER
+        return is_of_its_time and not was_fulfilled
+
+    def in_state(self, *states: KeyState) -> tuple[AccessKey, ...]:
+        """Find the keys in any of these states, oldest first."""
+        return tuple(key for key in self.keys if self.state_of(key) in states)
+
+
+def view(observation: Observation) -> View:
+    """Read an observation in the terms of the table."""
+    versions = observation.secret.versions if observation.secret else ()
+    tags = dict(observation.secret.tags) if observation.secret else {}
+    current = _wearing(versions, AWSCURRENT)
+    deactivated, is_noted = parse_deactivated(tags.get(DEACTIVATED_TAG, ""))
+    return View(
+        observation=observation,
+        current=current,
+        current_key=key_label(current) if current else None,
+        is_stored=current is not None and PLACEHOLDER not in current.labels,
+        previous=_wearing(versions, AWSPREVIOUS),
+        synced=parse_synced(tags.get(SYNCED_TAG, "")),
+        deactivated=deactivated,
+        is_reactivation_noted=is_noted,
+        owner=tags.get(OWNER_TAG),
+    )
+
+
+def _wearing(versions: Iterable[SecretVersion], label: str) -> SecretVersion | None:
+    return next((version for version in versions if label in version.labels), None)
+
+
+def key_label(version: SecretVersion) -> AccessKeyId | None:
+    """Find the key ID among a version's labels."""
+    ids = sorted(label for label in version.labels if KEY_ID.fullmatch(label))
+    return AccessKeyId(ids[0]) if ids else None
+
+
+def format_synced(record: SyncRecord) -> str:
+    """Write the value of the tag `keyrota:synced`: version @ since @ confirmed @ fingerprint."""
+    return f"{record.version}@{_stamp(record.since)}@{_stamp(record.confirmed)}@{record.fingerprint}"
+
+
+def parse_synced(text: str) -> SyncRecord | None:
+    """Read that value; None for anything else, which then counts as never synced (the safe side)."""
+    parts = text.split("@")
+    try:
+        version, since, confirmed, fingerprint = parts
+        return SyncRecord(
+            version=VersionId(version),
+            since=_instant(since),
+            confirmed=_instant(confirmed),
+            fingerprint=fingerprint,
+        )
+    except ValueError:
+        return None
+
+
+def format_deactivated(record: DeactivationRecord, *, is_active: bool = False) -> str:
+    """Write the value of the tag `keyrota:deactivated`: key @ time, and `@on` once it was seen Active again."""
+    return f"{record.key}@{_stamp(record.at)}" + ("@on" if is_active else "")
+
+
+def parse_deactivated(text: str) -> tuple[DeactivationRecord | None, bool]:
+    """Read that value and whether it notes a reactivation; (None, False) for anything else."""
+    key, _, rest = text.partition("@")
+    time, _, mark = rest.partition("@")
+    try:
+        return DeactivationRecord(key=AccessKeyId(key), at=_instant(time)), mark == "on"
+    except ValueError:
+        return None, False
+
+
+def _stamp(instant: datetime) -> str:
+    return instant.isoformat()
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(text)
+    return instant

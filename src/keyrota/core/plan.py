@@ -1,0 +1,233 @@
+"""
+What a plan is made of: actions, holds and things that are not due yet. Plain values, each with its reason in words.
+
+An action says what to do, never how; the executor does it and observes again. `follows` marks an action that becomes
+possible only when the one before it in the list is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar
+
+from keyrota.core.model import AccessKeyId, VersionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """What every action carries."""
+
+    shown: ClassVar[str]
+    """Its word in reports and `--json`; the small steps of one rotation are all `rotate` there."""
+    reason: str
+    due: datetime
+    """When it fell due; not later than the instant that was planned for."""
+    follows: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateSecret(_Base):
+    """Make the secret, with a placeholder version that holds no secret access key."""
+
+    shown: ClassVar[str] = "rotate"
+    key: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt(_Base):
+    """Label the current version with the key that it stands for, so that later runs know this key as ours."""
+
+    shown: ClassVar[str] = "adopt"
+    version: VersionId | None
+    """None: the version is not there yet when the plan is made."""
+    key: AccessKeyId | None
+    """None: the version's value has to be read to know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight(_Base):
+    """Ask every target whether it would accept a write; changes nothing."""
+
+    shown: ClassVar[str] = "rotate"
+    key: AccessKeyId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeClaim(_Base):
+    """Write down, before it happens, that this run makes a key: compare-and-swap and write-ahead record in one."""
+
+    shown: ClassVar[str] = "rotate"
+    key: AccessKeyId | None = None
+    keys_seen: frozenset[AccessKeyId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateKey(_Base):
+    """Make the new key, once, and store it under `keyrota:pending` and its own ID."""
+
+    shown: ClassVar[str] = "rotate"
+    key: AccessKeyId | None = None
+    """The key that is being replaced; None for a user's first."""
+    base: VersionId | None = None
+    """AWSCURRENT as it was observed; None while the secret does not exist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify(_Base):
+    """Ask STS until it accepted the key as the right user several times in a row."""
+
+    shown: ClassVar[str] = "rotate"
+    key: AccessKeyId | None
+    """None in a plan that is made before the key exists."""
+    version: VersionId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promote(_Base):
+    """Move AWSCURRENT to a version, away from exactly the version that was observed."""
+
+    shown: ClassVar[str] = "rotate"
+    key: AccessKeyId | None
+    version: VersionId | None
+    remove_from: VersionId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tidy(_Base):
+    """Take a label off that has done its duty."""
+
+    shown: ClassVar[str] = "tidy"
+    key: AccessKeyId | None = None
+    label: str
+    version: VersionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sync(_Base):
+    """Write AWSCURRENT to targets, and note it in `keyrota:synced` once all of them have it."""
+
+    shown: ClassVar[str] = "sync"
+    key: AccessKeyId | None
+    targets: tuple[str, ...]
+    """Addresses of the targets to write."""
+    is_rewrite: bool = False
+    """Written again although nothing differs, because half of what is there cannot be read back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deactivate(_Base):
+    """Set a key Inactive and note since when."""
+
+    shown: ClassVar[str] = "deactivate"
+    key: AccessKeyId
+    is_emergency: bool = False
+    """Asked for by `revoke`: not after an overlap, but at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteActive(_Base):
+    """Note that somebody switched a deactivated key on again, so that its overlap starts anew."""
+
+    shown: ClassVar[str] = "tidy"
+    key: AccessKeyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reactivate(_Base):
+    """Set a key Active again: the way back."""
+
+    shown: ClassVar[str] = "reactivate"
+    key: AccessKeyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete(_Base):
+    """Delete an Inactive key whose grace is over, and take its label off."""
+
+    shown: ClassVar[str] = "delete"
+    key: AccessKeyId
+    version: VersionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteOrphan(_Base):
+    """Delete a key that nobody was ever given: its secret is lost, or its maker lost the race."""
+
+    shown: ClassVar[str] = "delete-orphan"
+    key: AccessKeyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenySessions(_Base):
+    """Deny temporary credentials that were issued before now; they outlive the key that made them."""
+
+    shown: ClassVar[str] = "deny-sessions"
+    key: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseQuarantine(_Base):
+    """Detach the quarantine policy that AWS attached, and take our own denial of sessions off."""
+
+    shown: ClassVar[str] = "release-quarantine"
+    key: None = None
+    policy_arn: str
+
+
+Action = (
+    CreateSecret
+    | Adopt
+    | Preflight
+    | TakeClaim
+    | CreateKey
+    | Verify
+    | Promote
+    | Tidy
+    | Sync
+    | Deactivate
+    | NoteActive
+    | Reactivate
+    | Delete
+    | DeleteOrphan
+    | DenySessions
+    | ReleaseQuarantine
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Something that would be done, or that ought to be looked at, and is not done: why, and what a person can do."""
+
+    reason: str
+    remedy: str = ""
+    key: AccessKeyId | None = None
+    target: str | None = None
+    until: datetime | None = None
+    """When it ends by itself; None: not by time alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upcoming:
+    """Something that is not due yet: what, when, and on what condition."""
+
+    shown: str
+    due: datetime
+    reason: str
+    key: AccessKeyId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one credential needs at one instant."""
+
+    actions: tuple[Action, ...] = ()
+    """In the order in which they are safe."""
+    holds: tuple[Hold, ...] = ()
+    upcoming: tuple[Upcoming, ...] = field(default=())
+    """Soonest first."""
+
+    @property
+    def makes_key(self) -> bool:
+        """Whether a new access key would be made: what the brake counts."""
+        return any(isinstance(action, CreateKey) for action in self.actions)

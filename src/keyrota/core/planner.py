@@ -1,0 +1,114 @@
+"""The planner: one credential's observation, a policy and an instant in; a plan out. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from keyrota.core import plan as act
+from keyrota.core import rules
+from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
+from keyrota.core.lifecycle import View, view
+from keyrota.core.model import Observation
+from keyrota.core.plan import Hold, Plan, Upcoming
+from keyrota.core.policy import RotationPolicy
+from keyrota.core.rules import Case, Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routine:
+    """Whatever is due: what `plan` and `apply` ask for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncOnly:
+    """AWSCURRENT to every target that does not hold it; no key is made or changed."""
+
+
+Intent = Routine | SyncOnly | Revoke | Rollback
+
+
+def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent: Intent | None = None) -> Plan:
+    """
+    Decide what one credential needs now; changes nothing.
+
+    Args:
+        observation: What IAM, the secret and the targets said, one moment for all.
+        policy: Ages counted from IAM's CreateDate.
+        now: Aware, UTC.
+        intent: What was asked for; the routine if nothing else.
+
+    Returns:
+        Actions in the order in which they are safe, holds with their remedy, and what comes later, soonest first.
+        The executor does the first action that does not follow another one, and observes again.
+    """
+    case = Case(view=view(observation), policy=policy, now=now)
+    return _collected(_findings(case, intent or Routine()))
+
+
+def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
+    stops = tuple(rules.obstacles(case))
+    if stops:
+        yield from stops
+        return
+    match intent:
+        case Routine():
+            yield from _routine(case)
+        case SyncOnly():
+            yield from rules.sync(case)
+            yield from rules.unreadable_targets(case)
+        case Revoke():
+            yield from revoke(case, intent)
+        case Rollback():
+            yield from rollback(case, intent)
+
+
+def _routine(case: Case) -> Iterator[Finding]:
+    yield from rules.strangers(case)
+    yield from rules.current_key_trouble(case)
+    for duty in (
+        rules.foreign_version,
+        rules.losers,
+        rules.orphans,
+        rules.pending,
+        rules.sync,
+        rules.unreadable_targets,
+        rules.deactivation,
+        rules.deletion,
+        rules.leftovers,
+        rules.rotation,
+    ):
+        yield from duty(case)
+
+
+def _collected(findings: Iterator[Finding]) -> Plan:
+    actions: list[act.Action] = []
+    holds: list[Hold] = []
+    upcoming: list[Upcoming] = []
+    for finding in findings:
+        match finding:
+            case Hold():
+                holds.append(finding)
+            case Upcoming():
+                upcoming.append(finding)
+            case act.Sync() if _is_covered(finding, actions):
+                pass
+            case _:
+                actions.append(finding)
+    return Plan(
+        actions=tuple(actions),
+        holds=tuple(dict.fromkeys(holds)),
+        upcoming=tuple(sorted(upcoming, key=lambda later: later.due)),
+    )
+
+
+def _is_covered(sync: act.Sync, actions: list[act.Action]) -> bool:
+    """Tell whether an earlier sync of the same plan already writes these targets."""
+    earlier = (action for action in actions if isinstance(action, act.Sync))
+    return any(set(sync.targets) <= set(action.targets) and action.key == sync.key for action in earlier)
+
+
+def read(observation: Observation) -> View:
+    """Read an observation in the terms of the life-cycle table (for reports)."""
+    return view(observation)

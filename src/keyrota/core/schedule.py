@@ -1,0 +1,59 @@
+"""
+When things fall due: dates counted from IAM's CreateDate, and never sooner than the overlap and the grace allow.
+
+A late run shifts everything after it: a key is deactivated no sooner than one overlap after its successor reached
+every target, and deleted no sooner than one grace after it was deactivated.
+
+One bound works the other way. IAM has two slots, so a key that was replaced early (`adopt: now`, `revoke`,
+`rollback`) and then lived on to its configured ages would leave its successor without a free slot. Such a key leaves
+in time for the successor's own rotation, always after its full overlap and grace.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from keyrota.core.lifecycle import View
+from keyrota.core.model import AccessKey, Evidence
+from keyrota.core.policy import Adopt, RotationPolicy
+
+
+def rotation_due(key: AccessKey, policy: RotationPolicy, *, is_adoptable: bool = False) -> datetime:
+    """Tell when a key's successor is made."""
+    if is_adoptable and policy.adopt is Adopt.NOW:
+        return key.created
+    return key.created + policy.rotate_after
+
+
+def off_due(key: AccessKey, view: View, policy: RotationPolicy) -> datetime | None:
+    """Tell from when a superseded key may be deactivated; None while its successor is not on every target."""
+    successor = view.key(view.current_key)
+    if successor is None or view.synced is None or not view.is_synced():
+        return None
+    by_age = key.created + policy.deactivate_after
+    for_the_slot = rotation_due(successor, policy) - policy.grace
+    due = max(view.synced.since + policy.overlap, min(by_age, for_the_slot))
+    if view.is_reactivation_noted and view.deactivated and view.deactivated.key == key.id:
+        due = max(due, view.deactivated.at + policy.overlap)
+    return due
+
+
+def quiet_since(key: AccessKey, view: View) -> datetime | None:
+    """Tell when a superseded key was last used after its successor was served; None if it was not."""
+    use = key.last_use
+    if use.evidence is not Evidence.USED or use.at is None or view.synced is None:
+        return None
+    return use.at if use.at > view.synced.since else None
+
+
+def gone_due(key: AccessKey, view: View, policy: RotationPolicy) -> datetime | None:
+    """Tell from when a retired key may be deleted; None while it is not known since when it is Inactive."""
+    record = view.deactivated
+    if record is None or record.key != key.id or view.is_reactivation_noted:
+        return None
+    by_age = key.created + policy.delete_after
+    successor = view.key(view.current_key)
+    if successor is not None:
+        by_age = min(by_age, rotation_due(successor, policy))
+    seen_used = key.last_use.at if key.last_use.at and key.last_use.at > record.at else record.at
+    return max(seen_used + policy.grace, by_age)

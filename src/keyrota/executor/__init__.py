@@ -1,0 +1,25 @@
+"""
+What does: observe, do the first action, observe again, until nothing is left but holds.
+
+There is no recovery code. A crash anywhere is just an observation that the next run plans from.
+Knows ports only, so that a simulation runs exactly this.
+"""
+
+from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
+from keyrota.executor.fleet import Preview, apply_all, plan_all
+from keyrota.executor.run import Run
+from keyrota.executor.subject import Settings, Subject
+
+__all__ = [
+    "Done",
+    "Event",
+    "EventKind",
+    "Listener",
+    "Outcome",
+    "Preview",
+    "Run",
+    "Settings",
+    "Subject",
+    "apply_all",
+    "plan_all",
+]

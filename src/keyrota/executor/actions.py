@@ -1,0 +1,231 @@
+"""How each action is done: a few calls to the ports, each safe to repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from keyrota.core import plan as act
+from keyrota.core.lifecycle import format_deactivated
+from keyrota.core.model import (
+    AWSCURRENT,
+    CLAIM,
+    DEACTIVATED_TAG,
+    OWNER_TAG,
+    PENDING,
+    PLACEHOLDER,
+    AccessKeyId,
+    Claim,
+    DeactivationRecord,
+    Observation,
+    Readiness,
+    VersionId,
+    claim_token,
+    key_token,
+)
+from keyrota.core.rules import owner_tag
+from keyrota.errors import LostRace, ProviderRefused
+from keyrota.executor.observe import in_parallel
+from keyrota.executor.subject import Settings, Subject
+from keyrota.executor.sync import sync
+from keyrota.executor.verify import verify
+
+_GENERATIONS = 64
+"""So many claims on one current version are tried; each stands for a run that died or a rollback."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """What a run knows beyond what can be observed; lost with it, and nothing depends on that."""
+
+    made_here: set[AccessKeyId] = field(default_factory=set)
+    verified: set[AccessKeyId] = field(default_factory=set)
+    readiness: tuple[Readiness, ...] | None = None
+    are_sessions_denied: bool = False
+
+    def added_to(self, observation: Observation) -> Observation:
+        """Join what was observed with what is remembered."""
+        return replace(
+            observation,
+            made_here=frozenset(self.made_here),
+            verified=frozenset(self.verified),
+            readiness=self.readiness,
+            are_sessions_denied=self.are_sessions_denied,
+        )
+
+
+def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that knows them all
+    subject: Subject, action: act.Action, observation: Observation, settings: Settings, memory: Memory
+) -> AccessKeyId | None:
+    """
+    Do one action.
+
+    Returns:
+        The ID of the key that it was about, where there is one.
+
+    Raises:
+        KeyrotaError: It was not done, or for a write whose answer was lost, perhaps it was.
+    """
+    name = subject.secret_name
+    match action:
+        case act.CreateSecret():
+            subject.store.create(name, {**subject.tags, OWNER_TAG: owner_tag(subject.user)})
+        case act.Adopt():
+            return _adopt(subject, action, observation, settings, memory)
+        case act.Preflight():
+            memory.readiness = tuple(in_parallel(lambda target: target.preflight(), subject.targets, settings.writers))
+        case act.TakeClaim():
+            _claim(subject, action, settings)
+        case act.CreateKey():
+            return _create(subject, action, memory)
+        case act.Verify():
+            _verify(subject, action, settings, memory)
+        case act.Promote():
+            if action.version is None:
+                raise RuntimeError("a projected promotion cannot be carried out")
+            subject.store.move_label(name, AWSCURRENT, to=action.version, remove_from=action.remove_from)
+        case act.Tidy():
+            _take_off(subject, action.label, action.version)
+        case act.Sync():
+            return sync(subject, action, observation, settings, memory.verified)
+        case act.Deactivate():
+            subject.access_keys.deactivate(subject.user, action.key)
+            _tag_deactivated(subject, action.key, settings, is_active=False)
+        case act.NoteActive():
+            _tag_deactivated(subject, action.key, settings, is_active=True)
+        case act.Reactivate():
+            subject.access_keys.reactivate(subject.user, action.key)
+            _tag_deactivated(subject, action.key, settings, is_active=True)
+        case act.Delete():
+            subject.access_keys.delete(subject.user, action.key)
+            _take_off(subject, action.key, action.version)
+        case act.DeleteOrphan():
+            subject.access_keys.delete(subject.user, action.key)
+        case act.DenySessions():
+            subject.access_keys.deny_sessions_before(subject.user, settings.clock.now())
+            memory.are_sessions_denied = True
+        case act.ReleaseQuarantine():
+            subject.access_keys.release_quarantine(subject.user, action.policy_arn)
+        case _:
+            assert_never(action)
+    return action.key
+
+
+def _adopt(
+    subject: Subject, action: act.Adopt, observation: Observation, settings: Settings, memory: Memory
+) -> AccessKeyId | None:
+    """Label AWSCURRENT with the key that it stands for; a version that holds no pair counts as a placeholder."""
+    version = action.version or _current(subject)
+    key = action.key
+    label: str | None = key
+    if key is None:
+        credential = subject.store.read(subject.secret_name, version)
+        if credential is None:
+            label = PLACEHOLDER
+        elif credential.id not in {known.id for known in observation.keys}:
+            raise ProviderRefused(
+                f"AWSCURRENT holds the key {credential.id}, which the user {subject.user} does not have",
+                where=f"secret {subject.secret_name}",
+                remedy="correct `user` or `secret` in the configuration, or put the user's own key into the secret",
+            )
+        else:
+            verify(subject, credential, settings)
+            memory.verified.add(credential.id)
+            label = key = credential.id
+    if label is not None:
+        wearing = _wearing(subject, label)
+        subject.store.move_label(subject.secret_name, label, to=version, remove_from=wearing)
+    subject.store.tag(subject.secret_name, OWNER_TAG, owner_tag(subject.user))
+    return key
+
+
+def _current(subject: Subject) -> VersionId:
+    version = _wearing(subject, AWSCURRENT)
+    if version is None:
+        raise LostRace(f"the secret {subject.secret_name} has no AWSCURRENT version")
+    return version
+
+
+def _wearing(subject: Subject, label: str) -> VersionId | None:
+    state = subject.store.describe(subject.secret_name)
+    versions = state.versions if state else ()
+    return next((version.id for version in versions if label in version.labels), None)
+
+
+def _claim(subject: Subject, action: act.TakeClaim, settings: Settings) -> None:
+    """
+    Take the first generation of the claim that nobody has used.
+
+    A refused token is either somebody's claim right now (then its version wears the claim label, and we lost), or one
+    that was used up by an earlier rotation of the same current version (then the next generation is tried).
+    """
+    state = subject.store.describe(subject.secret_name)
+    if state is None:
+        raise LostRace(f"the secret {subject.secret_name} is gone")
+    current = _current(subject)
+    known = {version.id for version in state.versions}
+    now = settings.clock.now()
+    for generation in range(_GENERATIONS):
+        token = claim_token(state.arn, current, generation)
+        if token in known:
+            continue
+        claim = Claim(
+            version=token,
+            run=settings.run,
+            at=now,
+            lease_until=now + settings.lease,
+            keys_seen=action.keys_seen,
+        )
+        try:
+            subject.store.put_claim(subject.secret_name, claim)
+        except LostRace:
+            if _wearing(subject, CLAIM) == token:
+                raise
+        else:
+            return
+    raise ProviderRefused(
+        f"{_GENERATIONS} claims on one version of the secret are used up",
+        where=f"secret {subject.secret_name}",
+        remedy="runs die one after the other while they make a key: look at their errors first",
+    )
+
+
+def _create(subject: Subject, action: act.CreateKey, memory: Memory) -> AccessKeyId:
+    """Make the key and store it with the very next call: the one window that cannot be closed is between the two."""
+    if action.base is None:
+        raise RuntimeError("a projected key cannot be created")
+    created = subject.access_keys.create(subject.user)
+    memory.made_here.add(created.credential.id)
+    subject.store.put_pending(
+        subject.secret_name,
+        key_token(created.credential.id, action.base),
+        created.credential,
+        base=action.base,
+    )
+    return created.credential.id
+
+
+def _verify(subject: Subject, action: act.Verify, settings: Settings, memory: Memory) -> None:
+    if action.version is None:
+        raise RuntimeError("a projected verification cannot be carried out")
+    credential = subject.store.read(subject.secret_name, action.version)
+    if credential is None or credential.id != action.key:
+        raise ProviderRefused(
+            f"the version labelled {action.key} does not hold that key",
+            where=f"secret {subject.secret_name}",
+            remedy=f"take the label {PENDING} off that version; the next run makes a new key",
+        )
+    verify(subject, credential, settings)
+    memory.verified.add(credential.id)
+
+
+def _take_off(subject: Subject, label: str, version: VersionId) -> None:
+    try:
+        subject.store.move_label(subject.secret_name, label, to=None, remove_from=version)
+    except LostRace:
+        return  # somebody took it off, or moved it on, before us: that is what we wanted
+
+
+def _tag_deactivated(subject: Subject, key: AccessKeyId, settings: Settings, *, is_active: bool) -> None:
+    record = DeactivationRecord(key=key, at=settings.clock.now())
+    subject.store.tag(subject.secret_name, DEACTIVATED_TAG, format_deactivated(record, is_active=is_active))

@@ -1,0 +1,102 @@
+"""Many credentials in one run: several at once, each failing alone, with a brake on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from keyrota.core.model import Observation, UserName
+from keyrota.core.plan import Plan
+from keyrota.core.planner import Intent
+from keyrota.core.policy import Brake
+from keyrota.errors import KeyrotaError, UnsafePlan
+from keyrota.executor.events import Event, Listener, Outcome
+from keyrota.executor.run import Run
+from keyrota.executor.subject import Settings, Subject
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """One credential's plan, or why there is none."""
+
+    subject: Subject
+    run: Run
+    plan: Plan | None = None
+    observation: Observation | None = None
+    error: KeyrotaError | None = None
+
+    @property
+    def user(self) -> UserName:
+        """The IAM user."""
+        return self.subject.user
+
+
+def plan_all(
+    subjects: Iterable[Subject], settings: Settings, *, intent: Intent | None = None, at_once: int = 8
+) -> tuple[Preview, ...]:
+    """Plan every credential; a credential that cannot be read is an error of its own. Writes nothing."""
+
+    def one(subject: Subject) -> Preview:
+        run = Run(subject, settings, intent)
+        try:
+            observation, planned = run.plan()
+        except KeyrotaError as error:
+            return Preview(subject=subject, run=run, error=error)
+        return Preview(subject=subject, run=run, plan=planned, observation=observation)
+
+    return tuple(_each(one, subjects, at_once))
+
+
+def apply_all(
+    previews: Sequence[Preview],
+    *,
+    brake: Brake | None,
+    total: int | None = None,
+    tell: Listener = lambda _: None,
+    at_once: int = 8,
+) -> tuple[Outcome, ...]:
+    """
+    Carry the plans out.
+
+    Args:
+        previews: What `plan_all` said.
+        brake: Stops the whole run before its first write; None lifts it.
+        total: The number of all credentials of the configuration, which the brake's share counts from.
+        tell: Called from several threads, one call at a time for each credential.
+        at_once: So many credentials are worked on at once.
+
+    Raises:
+        UnsafePlan: The brake stopped the run; nothing was changed.
+    """
+    rotating = sum(1 for preview in previews if preview.plan is not None and preview.plan.makes_key)
+    everything = total if total is not None else len(previews)
+    if brake is not None and brake.stops(rotating, everything):
+        raise UnsafePlan(
+            f"{rotating} of {everything} credentials would be rotated in one run, more than the brake allows "
+            f"({brake.most}, and {brake.share:.0%} of all)",
+            remedy="look at `keyrota plan`; then `keyrota apply --force`, or set `brake:` in the configuration",
+        )
+
+    def one(preview: Preview) -> Outcome:
+        if preview.plan is None or preview.observation is None:
+            errors = (preview.error,) if preview.error else ()
+            return Outcome(user=preview.user, account=preview.subject.account, errors=errors)
+        return preview.run.apply(preview.plan, preview.observation, tell)
+
+    return tuple(_each(one, previews, at_once))
+
+
+def _each(do: Callable[[T], R], things: Iterable[T], at_once: int) -> list[R]:
+    """Do the same with each thing; what one raises is raised when all others are done."""
+    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="credential") as pool:
+        futures = [pool.submit(do, thing) for thing in things]
+    return [future.result() for future in futures]
+
+
+def silent(_: Event) -> None:
+    """Tell nobody."""

@@ -1,0 +1,64 @@
+"""Join IAM, the secret and the targets into one observation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TypeVar
+
+from keyrota.core.model import CLAIM, AccessKey, Observation, TargetState
+from keyrota.executor.subject import Subject
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def observe(
+    subject: Subject, *, run: str, writers: int, known_targets: tuple[TargetState, ...] | None = None
+) -> Observation:
+    """
+    Look at one credential. Reads only; no secret value is read.
+
+    Args:
+        subject: The credential and its ports.
+        run: The ID of this run.
+        writers: So many targets are read at once.
+        known_targets: What was read of the targets earlier in this run; None reads them.
+
+    Raises:
+        NotThere: The IAM user does not exist.
+        ProviderRefused, ProviderUnavailable: IAM or Secrets Manager did not answer; nothing can be planned then.
+    """
+    keys = tuple(_with_last_use(subject, key) for key in subject.access_keys.list(subject.user))
+    secret = subject.store.describe(subject.secret_name)
+    is_claimed = secret is not None and any(CLAIM in version.labels for version in secret.versions)
+    return Observation(
+        user=subject.user,
+        account=subject.account,
+        keys=keys,
+        secret=secret,
+        targets=read_targets(subject, writers) if known_targets is None else known_targets,
+        fingerprint=subject.fingerprint,
+        claim=subject.store.claim(subject.secret_name) if is_claimed else None,
+        run=run,
+        is_secret_named=subject.is_secret_named,
+    )
+
+
+def _with_last_use(subject: Subject, key: AccessKey) -> AccessKey:
+    return replace(key, last_use=subject.access_keys.last_use(key.id))
+
+
+def read_targets(subject: Subject, writers: int) -> tuple[TargetState, ...]:
+    """Read every target, several at once, in their order."""
+    return tuple(in_parallel(lambda target: target.read(), subject.targets, writers))
+
+
+def in_parallel(do: Callable[[T], R], things: Iterable[T], workers: int) -> list[R]:
+    """Do the same with several things at once; results in their order, the first exception raised at the end."""
+    things = tuple(things)
+    if len(things) < 2:  # noqa: PLR2004  # a thread for one thing is a thread too many
+        return [do(thing) for thing in things]
+    with ThreadPoolExecutor(max_workers=min(workers, len(things)), thread_name_prefix="target") as pool:
+        return list(pool.map(do, things))

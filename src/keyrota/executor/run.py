@@ -1,0 +1,200 @@
+"""One credential in one run: the loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keyrota.core import plan as act
+from keyrota.core.emergency import Revoke, Rollback
+from keyrota.core.model import AccessKeyId, Observation, TargetState
+from keyrota.core.plan import Plan
+from keyrota.core.planner import Intent, Routine, plan
+from keyrota.errors import KeyrotaError, LostRace, PlanChanged
+from keyrota.executor.actions import Memory, perform
+from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
+from keyrota.executor.observe import observe
+from keyrota.executor.subject import Settings, Subject
+
+_STEPS = 60
+"""More steps than any road has: a loop that does not end is a bug, not a state of the world."""
+
+_PROVEN_AFRESH = (act.Deactivate, act.Delete, act.DeleteOrphan)
+"""Actions whose proof is looked at once more, targets included, in the same step."""
+
+
+class Run:
+    """
+    One credential in one run.
+
+    Keeps what the run did and what it knows beyond the observation; `apply` may be called once.
+    """
+
+    def __init__(self, subject: Subject, settings: Settings, intent: Intent | None = None) -> None:
+        self._subject = subject
+        self._settings = settings
+        self._intent = intent or Routine()
+        self._memory = Memory()
+        self._targets: tuple[TargetState, ...] | None = None
+        self._done: list[Done] = []
+        self._errors: list[KeyrotaError] = []
+        self._failed: set[tuple[str, str]] = set()
+        self._left: dict[act.Action, None] = {}
+
+    def plan(self) -> tuple[Observation, Plan]:
+        """
+        Look, and decide; asks targets whether they are ready where a rotation is due. Writes nothing.
+
+        Raises:
+            KeyrotaError: IAM or Secrets Manager could not be read; nothing can be planned then.
+        """
+        observation, planned = self._look(is_fresh=True)
+        if any(isinstance(action, act.Preflight) for action in planned.actions):
+            preflight = next(action for action in planned.actions if isinstance(action, act.Preflight))
+            perform(self._subject, preflight, observation, self._settings, self._memory)
+            observation, planned = self._look(is_fresh=False)
+        return observation, planned
+
+    def apply(self, first: Plan, observation: Observation, tell: Listener) -> Outcome:
+        """
+        Do what the plan says: the first action that can be done, look again, until nothing is left but holds.
+
+        Args:
+            first: The plan that was shown; actions of another kind, or about another key, are left to the next run.
+            observation: What that plan was made from.
+            tell: Called at each step.
+        """
+        planned = first
+        for _ in range(_STEPS):
+            action = self._next(planned, first)
+            if action is None:
+                break
+            if isinstance(action, _PROVEN_AFRESH) and not self._is_proven_afresh(action):
+                continue
+            self._do(action, observation, tell)
+            try:
+                observation, planned = self._look(is_fresh=False)
+            except KeyrotaError as error:
+                self._errors.append(error)
+                break
+        else:
+            raise RuntimeError(f"{self._subject.user}: no end after {_STEPS} steps")
+        return self.outcome(planned, observation)
+
+    def outcome(self, planned: Plan | None = None, observation: Observation | None = None) -> Outcome:
+        """Tell what became of it so far."""
+        return Outcome(
+            user=self._subject.user,
+            account=self._subject.account,
+            done=tuple(self._done),
+            errors=tuple(self._errors),
+            plan=planned,
+            observation=observation,
+            left=tuple(self._left),
+        )
+
+    def _look(self, *, is_fresh: bool) -> tuple[Observation, Plan]:
+        settings, subject = self._settings, self._subject
+        seen = observe(
+            subject,
+            run=settings.run,
+            writers=settings.writers,
+            known_targets=None if is_fresh else self._targets,
+        )
+        self._targets = seen.targets
+        seen = self._memory.added_to(seen)
+        if isinstance(self._intent, Revoke):
+            seen = self._with_quarantine(seen)
+        return seen, plan(seen, subject.policy, settings.clock.now(), self._intent)
+
+    def _with_quarantine(self, seen: Observation) -> Observation:
+        return replace(seen, quarantine=self._subject.access_keys.quarantine_policies(self._subject.user))
+
+    @property
+    def _is_asked_for(self) -> bool:
+        """A person asked for the whole road (`revoke`, `rollback`), not for what a plan showed."""
+        return isinstance(self._intent, (Revoke, Rollback))
+
+    def _next(self, planned: Plan, first: Plan) -> act.Action | None:
+        """Find the first action that can be done now, was planned at the start, and has not failed in this run."""
+        promised = {_sort(action) for action in first.actions}
+        for action in planned.actions:
+            if action.follows or _identity(action) in self._failed:
+                continue
+            if self._is_asked_for or _sort(action) in promised or _is_own_cleanup(action, self._memory):
+                return action
+            self._left.setdefault(action)
+        return None
+
+    def _is_proven_afresh(self, action: act.Action) -> bool:
+        _, planned = self._look(is_fresh=True)
+        again = next((other for other in planned.actions if _identity(other) == _identity(action)), None)
+        if again is not None and not again.follows:
+            return True
+        self._failed.add(_identity(action))
+        self._errors.append(
+            PlanChanged(
+                f"{self._subject.user}: {action.shown} {action.key} was planned, and what it needs has changed since",
+                remedy="nothing was done about it; keyrota plan shows what is due now",
+            )
+        )
+        return False
+
+    def _do(self, action: act.Action, observation: Observation, tell: Listener) -> None:
+        self._tell(tell, EventKind.DOING, action)
+        try:
+            key = perform(self._subject, action, observation, self._settings, self._memory)
+        except LostRace:
+            # Another run was first. What it did is in the next observation; if nothing moved, we would try for ever.
+            self._failed.add(_identity(action))
+            return
+        except KeyrotaError as error:
+            self._failed.add(_identity(action))
+            if isinstance(action, act.CreateKey):
+                # A key may exist whose answer was lost: claiming again would take it for one that was there before.
+                self._failed.add((act.TakeClaim.__name__, str(action.key)))
+            self._errors.append(error)
+            self._tell(tell, EventKind.FAILED, action, error=error)
+            return
+        finally:
+            if isinstance(action, act.Sync):
+                self._targets = None
+        self._done.append(Done(action=action, at=self._settings.clock.now(), key=key))
+        self._tell(tell, EventKind.DONE, action, key=key)
+
+    def _tell(
+        self,
+        tell: Listener,
+        kind: EventKind,
+        action: act.Action,
+        *,
+        key: AccessKeyId | None = None,
+        error: KeyrotaError | None = None,
+    ) -> None:
+        tell(
+            Event(
+                at=self._settings.clock.now(),
+                user=self._subject.user,
+                account=self._subject.account,
+                kind=kind,
+                action=action,
+                key=key or action.key,
+                error=error,
+            )
+        )
+
+
+def _sort(action: act.Action) -> tuple[str, str]:
+    """Tell what a person was promised: the kind of change, and for changes to a key, which one."""
+    is_named = isinstance(action, (act.Deactivate, act.Delete, act.DeleteOrphan))
+    return action.shown, str(action.key) if is_named else ""
+
+
+def _identity(action: act.Action) -> tuple[str, str]:
+    return type(action).__name__, str(action.key)
+
+
+def _is_own_cleanup(action: act.Action, memory: Memory) -> bool:
+    """Tell whether the action only keeps the books, or drops what this very run made."""
+    if isinstance(action, act.DeleteOrphan):
+        return action.key in memory.made_here
+    return isinstance(action, (act.Tidy, act.NoteActive))

@@ -1,0 +1,55 @@
+"""One credential with the ports that reach it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from keyrota.core.model import UserName
+from keyrota.core.policy import RotationPolicy
+from keyrota.ports import AccessKeys, Clock, Identity, SecretStore, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What holds for every credential of a run."""
+
+    clock: Clock
+    run: str
+    """The run's ID: goes into claims, so that a run knows its own."""
+    lease: timedelta = timedelta(minutes=10)
+    """How long a claim keeps other runs away; longer than any single step takes."""
+    verify_times: int = 3
+    """So many times in a row STS must accept a new key …"""
+    verify_span_s: float = 15.0
+    """… spread over this time: 3 to 15 seconds of propagation are reported (FACTS-AWS.md, 1.2)."""
+    verify_give_up_s: float = 180.0
+    """After this time without enough successes the run leaves the key to the next one."""
+    writers: int = 8
+    """So many targets of one credential are written at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One IAM user whose key keyrota keeps: names, policy and ports."""
+
+    user: UserName
+    account: str
+    """The account ID, 12 digits."""
+    secret_name: str
+    policy: RotationPolicy
+    access_keys: AccessKeys
+    identity: Identity
+    store: SecretStore
+    targets: tuple[Target, ...]
+    is_secret_named: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """The user's own tags for a secret that keyrota creates."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Name the set of targets: 16 hexadecimal characters that change when a target comes, goes or moves."""
+        text = "\n".join(sorted(target.address for target in self.targets))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,53 @@
+"""Prove that AWS accepts a key as the right user, before anyone is given it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keyrota.core.model import Credential
+from keyrota.errors import NotVerified, ProviderRefused
+from keyrota.executor.subject import Settings, Subject
+
+
+def verify(subject: Subject, credential: Credential, settings: Settings) -> None:
+    """
+    Ask STS until it accepted the key several times in a row, spread over some seconds.
+
+    IAM is eventually consistent, and one endpoint's yes proves little about another: every endpoint must agree.
+
+    Raises:
+        NotVerified: Not within the time that keyrota waits.
+        ProviderRefused: The key belongs to somebody else.
+    """
+    clock = settings.clock
+    give_up = clock.now().timestamp() + settings.verify_give_up_s
+    pause = settings.verify_span_s / max(1, settings.verify_times - 1)
+    in_a_row = 0
+    while True:
+        in_a_row = in_a_row + 1 if _is_accepted(subject, credential, subject.identity.whoami(credential)) else 0
+        if in_a_row >= settings.verify_times:
+            return
+        if clock.now().timestamp() > give_up:
+            raise NotVerified(
+                f"STS did not accept the key {credential.id} of {subject.user} "
+                f"{settings.verify_times} times in a row within {settings.verify_give_up_s:.0f} s",
+                remedy="the key is stored and served nowhere; the next run tries again",
+            )
+        clock.sleep(pause)
+
+
+def _is_accepted(subject: Subject, credential: Credential, answers: Sequence[str | None]) -> bool:
+    for arn in answers:
+        if arn is not None and not is_user(arn, subject.account, subject.user):
+            raise ProviderRefused(
+                f"the key {credential.id} belongs to {arn}, not to user {subject.user} of account {subject.account}",
+                where=f"secret {subject.secret_name}",
+                remedy="correct `user`, `account` or `secret` in the configuration; nothing was written",
+            )
+    return bool(answers) and all(arn is not None for arn in answers)
+
+
+def is_user(arn: str, account: str, user: str) -> bool:
+    """Tell whether an ARN is this user's (arn:PARTITION:iam::ACCOUNT:user/PATH/NAME)."""
+    parts = arn.split(":", 5)
+    return len(parts) == 6 and parts[4] == account and parts[5].startswith("user/") and parts[5].split("/")[-1] == user  # noqa: PLR2004  # an ARN has six parts

@@ -1,0 +1,211 @@
+"""What a report is made of, and its JSON form: stable, versioned, documented in docs/reference/json.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from keyrota.core import plan as act
+from keyrota.core.lifecycle import view
+from keyrota.core.model import AccessKey, AccessKeyId, LastUse, Observation, TargetState
+from keyrota.core.plan import Action, Hold, Plan, Upcoming
+from keyrota.errors import ConfigError, KeyrotaError, PartialFailure
+
+VERSION = 1
+"""Of the JSON documents: raised when a field changes its meaning or goes; new fields do not raise it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoneLine:
+    """Something that was done, and when."""
+
+    action: Action
+    at: datetime
+    key: AccessKeyId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialReport:
+    """What there is to say about one credential."""
+
+    user: str
+    account: str
+    secret_name: str
+    now: datetime
+    observation: Observation | None = None
+    plan: Plan | None = None
+    done: tuple[DoneLine, ...] = ()
+    errors: tuple[KeyrotaError, ...] = ()
+    left: tuple[Action, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One change in a report: the small steps of a rotation are one, a sync is one for each target."""
+
+    action: str
+    key: AccessKeyId | None
+    target: str | None
+    reason: str
+    due: datetime
+    new_key: AccessKeyId | None = None
+
+
+def lines(actions: Iterable[Action]) -> Iterator[Line]:
+    """Put actions into the words of a report."""
+    is_rotation_told = False
+    for action in actions:
+        if action.shown == "rotate" or (isinstance(action, act.Adopt) and action.follows):
+            if not is_rotation_told:
+                yield _line(action)
+            is_rotation_told = True
+        elif isinstance(action, act.Sync):
+            yield from (_line(action, target) for target in action.targets or (None,))
+        else:
+            yield _line(action)
+
+
+def _line(action: Action, target: str | None = None) -> Line:
+    return Line(action=action.shown, key=action.key, target=target, reason=action.reason, due=action.due)
+
+
+def done_lines(done: Iterable[DoneLine]) -> Iterator[tuple[Line, datetime]]:
+    """Put what was done into the words of a report; a rotation counts as done when its key is AWSCURRENT."""
+    old: AccessKeyId | None = None
+    for item in done:
+        action = item.action
+        if isinstance(action, act.CreateKey):
+            old = action.key
+        elif isinstance(action, act.Promote):
+            line = Line(action="rotate", key=old, target=None, reason=action.reason, due=action.due, new_key=action.key)
+            yield line, item.at
+        elif isinstance(action, act.Sync):
+            for target in action.targets or (None,):
+                line = Line(action="sync", key=item.key, target=target, reason=action.reason, due=action.due)
+                yield line, item.at
+        elif action.shown != "rotate":
+            yield Line(action=action.shown, key=item.key, target=None, reason=action.reason, due=action.due), item.at
+
+
+def document(reports: Iterable[CredentialReport], *, with_done: bool = False) -> dict[str, Any]:
+    """Make the JSON document of `plan`, `status`, `apply`, `sync`, `revoke` and `rollback`."""
+    reports = tuple(reports)
+    return {
+        "version": VERSION,
+        "credentials": [_credential(report, with_done=with_done) for report in reports],
+        "errors": [error for report in reports for error in _errors(report)],
+    }
+
+
+def _credential(report: CredentialReport, *, with_done: bool) -> dict[str, Any]:
+    seen, planned = report.observation, report.plan or Plan()
+    fields: dict[str, Any] = {
+        "user": report.user,
+        "account": report.account,
+        "secret": report.secret_name,
+        "keys": [_key(key, seen, report.now) for key in seen.keys] if seen else [],
+        "targets": [_target(target) for target in seen.targets] if seen else [],
+        "served": _served(seen),
+        "actions": [_action(line) for line in lines(planned.actions)],
+        "holds": [_hold(hold) for hold in planned.holds],
+        "next": [_upcoming(later) for later in planned.upcoming],
+    }
+    if with_done:
+        fields["done"] = [_done(line, at) for line, at in done_lines(report.done)]
+        fields["left"] = [_action(line) for line in lines(report.left)]
+    return fields
+
+
+def _key(key: AccessKey, seen: Observation, now: datetime) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "status": key.status_word or key.status.value,
+        "state": view(seen).state_of(key).value,
+        "created": stamp(key.created),
+        "age_days": (now - key.created).days,
+        "last_used": _last_used(key.last_use),
+    }
+
+
+def _last_used(use: LastUse) -> dict[str, Any]:
+    return {
+        "evidence": use.evidence.value,
+        "at": stamp(use.at),
+        "service": use.service or None,
+        "region": use.region or None,
+    }
+
+
+def _target(target: TargetState) -> dict[str, Any]:
+    return {
+        "target": target.address,
+        "evidence": target.evidence.value,
+        "key": target.key,
+        "detail": target.detail or None,
+    }
+
+
+def _served(seen: Observation | None) -> dict[str, Any] | None:
+    known = view(seen) if seen else None
+    if known is None or known.synced is None or not known.is_synced():
+        return None
+    return {
+        "key": known.current_key,
+        "since": stamp(known.synced.since),
+        "confirmed": stamp(known.synced.confirmed),
+    }
+
+
+def _action(line: Line) -> dict[str, Any]:
+    return {
+        "action": line.action,
+        "key": line.key,
+        "target": line.target,
+        "reason": line.reason,
+        "due": stamp(line.due),
+    }
+
+
+def _done(line: Line, at: datetime) -> dict[str, Any]:
+    return _action(line) | {"new_key": line.new_key, "at": stamp(at)}
+
+
+def _hold(hold: Hold) -> dict[str, Any]:
+    return {
+        "key": hold.key,
+        "target": hold.target,
+        "reason": hold.reason,
+        "remedy": hold.remedy,
+        "until": stamp(hold.until),
+    }
+
+
+def _upcoming(later: Upcoming) -> dict[str, Any]:
+    return {"action": later.shown, "key": later.key, "due": stamp(later.due), "reason": later.reason}
+
+
+def _errors(report: CredentialReport) -> Iterator[dict[str, Any]]:
+    for error in report.errors:
+        for single in flattened(error):
+            yield {"user": report.user, "account": report.account} | error_fields(single)
+
+
+def flattened(error: KeyrotaError) -> tuple[KeyrotaError, ...]:
+    """Take a bundle of errors apart."""
+    if isinstance(error, PartialFailure):
+        return tuple(single for failure in error.failures for single in flattened(failure))
+    if isinstance(error, ConfigError):
+        return tuple(KeyrotaError(fault.what, where=fault.where, remedy=fault.remedy) for fault in error.faults)
+    return (error,)
+
+
+def error_fields(error: KeyrotaError) -> dict[str, Any]:
+    """Put one error into JSON's words."""
+    return {"message": error.what, "where": error.where or None, "remedy": error.remedy or None}
+
+
+def stamp(instant: datetime | None) -> str | None:
+    """Write an instant for machines: ISO 8601, UTC, whole seconds."""
+    return f"{instant:%Y-%m-%dT%H:%M:%SZ}" if instant else None

@@ -1,0 +1,178 @@
+"""What a person reads in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+
+from keyrota.core.lifecycle import View, view
+from keyrota.core.model import AccessKey, Evidence, Observation, TargetEvidence
+from keyrota.core.plan import Hold, Upcoming
+from keyrota.report.data import CredentialReport, Line, done_lines, flattened, lines
+
+Paint = Callable[[str, str], str]
+"""Colours a text by its role: `title`, `good`, `due`, `held`, `bad`, `quiet`."""
+
+
+def plain(_: str, text: str) -> str:
+    """Colour nothing."""
+    return text
+
+
+def plan_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iterator[str]:
+    """Tell each credential's plan, and at the end how many there are of what."""
+    reports = tuple(reports)
+    for report in reports:
+        yield from _head(report, paint)
+        yield from _keys(report, paint)
+        planned = tuple(lines(report.plan.actions)) if report.plan else ()
+        yield from (_line(line, paint) for line in planned)
+        yield from _holds_and_errors(report, paint)
+        if report.plan and not planned and not report.plan.holds and not report.errors:
+            yield paint("good", "  nothing to do")
+        yield from _next(report, paint)
+        yield ""
+    yield _plan_sum(reports)
+
+
+def _head(report: CredentialReport, paint: Paint) -> Iterator[str]:
+    yield f"{paint('title', report.user)}  {paint('quiet', f'account {report.account} · secret {report.secret_name}')}"
+
+
+def _keys(report: CredentialReport, paint: Paint) -> Iterator[str]:
+    seen = report.observation
+    if seen is None:
+        return
+    known = view(seen)
+    if not seen.keys:
+        yield paint("quiet", "  no access key")
+    for key in seen.keys:
+        state = known.state_of(key).value
+        age = f"{(report.now - key.created).days} days"
+        status = key.status_word or key.status.value
+        yield f"  {key.id}  {status:<8}  {age:>9}  {state:<11}  {paint('quiet', use_text(key))}"
+
+
+def use_text(key: AccessKey) -> str:
+    """Put the evidence of a key's use into words."""
+    use = key.last_use
+    if use.evidence is Evidence.NEVER:
+        return "never used"
+    if use.evidence is Evidence.UNKNOWN:
+        return f"last use unknown: {use.why}"
+    by = f" by {use.service}" if use.service else ""
+    where = f" in {use.region}" if use.region else ""
+    return f"last used {day(use.at)}{by}{where}"
+
+
+def _line(line: Line, paint: Paint) -> str:
+    target = f"{line.target}: " if line.target else ""
+    return f"  {paint('due', f'→ {line.action:<10}')} {target}{line.reason}"
+
+
+def _holds_and_errors(report: CredentialReport, paint: Paint) -> Iterator[str]:
+    for hold in report.plan.holds if report.plan else ():
+        yield from hold_text(hold, paint)
+    for error in report.errors:
+        for single in flattened(error):
+            yield f"  {paint('bad', '✗ failed    ')} {single}"
+            if single.remedy:
+                yield paint("quiet", f"               {single.remedy}")
+
+
+def hold_text(hold: Hold, paint: Paint = plain) -> Iterator[str]:
+    """Tell a hold and its remedy."""
+    until = f" (until {hold.until:%Y-%m-%d %H:%M} UTC)" if hold.until else ""
+    yield f"  {paint('held', '‖ held      ')} {hold.reason}{until}"
+    if hold.remedy:
+        yield paint("quiet", f"               {hold.remedy}")
+
+
+def _next(report: CredentialReport, paint: Paint) -> Iterator[str]:
+    for later in report.plan.upcoming if report.plan else ():
+        yield paint("quiet", f"  · {_later(later, report.now)}")
+
+
+def _later(later: Upcoming, now: datetime) -> str:
+    about = f" {later.key}" if later.key else ""
+    return f"{later.shown}{about} on {later.due:%Y-%m-%d} ({in_words(later.due - now)}): {later.reason}"
+
+
+def in_words(span: timedelta) -> str:
+    """Tell a span that lies ahead."""
+    days = span.days
+    return f"in {days} days" if days > 1 else f"in {max(0, round(span.total_seconds() / 3600))} hours"
+
+
+def _plan_sum(reports: tuple[CredentialReport, ...]) -> str:
+    due = sum(len(tuple(lines(report.plan.actions))) for report in reports if report.plan)
+    held = sum(len(report.plan.holds) for report in reports if report.plan)
+    failed = sum(len(report.errors) for report in reports)
+    return f"{counted(len(reports), 'credential')}: {due} to do, {held} held, {failed} failed"
+
+
+def counted(number: int, word: str) -> str:
+    """Put a number before its word."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def apply_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iterator[str]:
+    """Sum up a run: what was done, what is held, what failed."""
+    reports = tuple(reports)
+    done = 0
+    for report in reports:
+        finished = tuple(done_lines(report.done))
+        done += len(finished)
+        if not (finished or report.errors or report.left or (report.plan and report.plan.holds)):
+            continue
+        yield from _head(report, paint)
+        yield from (_done(line, paint) for line, _ in finished)
+        yield from _holds_and_errors(report, paint)
+        for line in lines(report.left):
+            yield paint("quiet", f"  · due since this run began, left to the next: {line.action} {line.reason}")
+        yield ""
+    held = sum(len(report.plan.holds) for report in reports if report.plan)
+    failed = sum(len(report.errors) for report in reports)
+    yield f"{counted(len(reports), 'credential')}: {done} done, {held} held, {failed} failed"
+
+
+def _done(line: Line, paint: Paint) -> str:
+    target = f"{line.target}: " if line.target else ""
+    what = f"{line.key or 'no key'} → {line.new_key}" if line.new_key else str(line.key or "")
+    return f"  {paint('good', f'✓ {line.action:<10}')} {target}{what}  {paint('quiet', line.reason)}"
+
+
+def status_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iterator[str]:
+    """Tell each credential: its keys, where it is served and since when, what comes next."""
+    for report in reports:
+        yield from _head(report, paint)
+        yield from _keys(report, paint)
+        if report.observation:
+            yield from _served(report.observation, view(report.observation), paint)
+        if report.plan and report.plan.actions:
+            for line in lines(report.plan.actions):
+                yield _line(line, paint)
+        yield from _holds_and_errors(report, paint)
+        yield from _next(report, paint)
+        yield ""
+
+
+def _served(seen: Observation, known: View, paint: Paint) -> Iterator[str]:
+    since = f"since {day(known.synced.since)}" if known.synced and known.is_synced() else "not proven yet"
+    for target in seen.targets:
+        match target.evidence:
+            case TargetEvidence.HOLDS:
+                what = f"holds {target.key}"
+                what += f", {since}" if target.key == known.current_key else ", another key than AWSCURRENT"
+            case TargetEvidence.CANNOT_TELL:
+                what = f"cannot be read back; written {since}"
+            case TargetEvidence.ABSENT:
+                what = f"lacks {target.detail}"
+            case TargetEvidence.FAILED:
+                what = f"did not answer: {target.detail}"
+        yield f"  {paint('quiet', '@')} {target.address}: {what}"
+
+
+def day(instant: datetime | None) -> str:
+    """Write an instant for people."""
+    return f"{instant:%Y-%m-%d %H:%M} UTC" if instant else "at a time that IAM does not tell"
