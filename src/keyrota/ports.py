@@ -82,10 +82,6 @@ class AccessKeys(Protocol):
         """Attach an inline policy that denies everything to sessions issued before the instant."""
         ...
 
-    def allow_sessions(self, user: UserName) -> None:
-        """Take that inline policy off; success if there is none."""
-        ...
-
 
 class Identity(Protocol):
     """STS."""

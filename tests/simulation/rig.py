@@ -1,0 +1,89 @@
+"""The real executor and planner in the world in memory, a run a day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from checkers import A_DAY, Watch
+
+from keyrota.core.model import Credential, UserName
+from keyrota.core.planner import Intent
+from keyrota.core.policy import CLASSIC, RotationPolicy
+from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
+from keyrota.sandbox.world import ACCOUNT, Crash, World
+
+USER = UserName("ci-deploy")
+SECRET = "keyrota/ci-deploy"
+SHOP = "bitbucket acme/shop Production"
+
+
+@dataclass(slots=True, kw_only=True)
+class Rig:
+    """One credential in a world."""
+
+    world: World
+    policy: RotationPolicy = CLASSIC
+    places: Sequence[str] = (SHOP,)
+    watch: Watch = field(init=False)
+    runs: int = 0
+    deployments_failed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Watch every call."""
+        self.watch = Watch(self.world, self.policy)
+        self.world.after = self.watch
+
+    @property
+    def subject(self) -> Subject:
+        """The credential with fresh ports, as a new process has them."""
+        world = self.world
+        return Subject(
+            user=USER,
+            account=ACCOUNT,
+            secret_name=SECRET,
+            policy=self.policy,
+            access_keys=world.access_keys,
+            identity=world.identity,
+            store=world.store,
+            targets=tuple(world.target(place) for place in self.places),
+        )
+
+    def run(self, intent: Intent | None = None) -> Outcome:
+        """Run keyrota once, as a new process."""
+        self.runs += 1
+        settings = Settings(clock=self.world.clock, run=f"run-{self.runs}")
+        (outcome,) = apply_all(plan_all([self.subject], settings, intent=intent), brake=None)
+        return outcome
+
+    def run_until_crash(self) -> bool:
+        """Run once; tell whether the run crashed."""
+        try:
+            self.run()
+        except Crash:
+            return True
+        return False
+
+    def day(self) -> Outcome:
+        """Run once, let every pipeline deploy, and let a day pass."""
+        outcome = self.run()
+        self.deploy()
+        self.world.clock.travel(A_DAY)
+        return outcome
+
+    def deploy(self) -> None:
+        """Let a pipeline run at every place."""
+        self.deployments_failed.extend(
+            f"{self.world.clock.now()} {place}" for place in self.places if not self.world.deploy(place)
+        )
+
+
+def a_rig(age_days: float = 90, *, policy: RotationPolicy = CLASSIC, places: Sequence[str] = (SHOP,)) -> Rig:
+    """Make a user with one key of that age, which its pipelines hold and nobody stored."""
+    world = World()
+    world.add_user(USER)
+    made: Credential = world.add_key(USER, age_days=age_days)
+    for place in places:
+        world.target(place)
+        world.places[place].pair = made
+    return Rig(world=world, policy=policy, places=places)
