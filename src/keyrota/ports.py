@@ -131,11 +131,19 @@ class SecretStore(Protocol):
         """Store the claim under its version as ClientRequestToken. `LostRace` if that token has other content."""
         ...
 
-    def put_pending(self, name: str, version: VersionId, credential: Credential, *, base: VersionId | None) -> None:
+    def other_fields(self, name: str, version: VersionId) -> Secret:
         """
-        Store a new pair under the stages `keyrota:pending` and its key ID.
+        Return the fields of a version that are not the pair's, as one opaque value for `put_pending`.
 
-        Fields of `base` that are not ours are kept. Storing the same pair again is success.
+        Read before a key is made, so that nothing stands between its creation and its storage.
+        """
+        ...
+
+    def put_pending(self, name: str, version: VersionId, credential: Credential, *, beside: Secret) -> None:
+        """
+        Store a new pair under the stages `keyrota:pending` and its key ID, beside the user's own fields.
+
+        Storing the same again is success; `LostRace` if the version has another content.
         """
         ...
 

@@ -194,13 +194,14 @@ def _create(subject: Subject, action: act.CreateKey, memory: Memory) -> AccessKe
     """Make the key and store it with the very next call: the one window that cannot be closed is between the two."""
     if action.base is None:
         raise RuntimeError("a projected key cannot be created")
+    beside = subject.store.other_fields(subject.secret_name, action.base)
     created = subject.access_keys.create(subject.user)
     memory.made_here.add(created.credential.id)
     subject.store.put_pending(
         subject.secret_name,
         key_token(created.credential.id, action.base),
         created.credential,
-        base=action.base,
+        beside=beside,
     )
     return created.credential.id
 

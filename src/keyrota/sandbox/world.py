@@ -423,12 +423,19 @@ class WorldSecrets:
         content = _Version(labels={CLAIM}, claim=claim)
         self._world.call("secretsmanager:PutSecretValue", lambda: self._put(name, claim.version, content))
 
-    def put_pending(self, name: str, version: VersionId, credential: Credential, *, base: VersionId | None) -> None:
+    def other_fields(self, name: str, version: VersionId) -> Secret:
+        """Return the user's own fields."""
+
+        def effect() -> Secret:
+            return Secret(json.dumps(self._get(name).versions[version].fields))
+
+        return self._world.call("secretsmanager:GetSecretValue", effect)
+
+    def put_pending(self, name: str, version: VersionId, credential: Credential, *, beside: Secret) -> None:
         """Store a new pair."""
 
         def effect() -> None:
-            fields = self._get(name).versions[base].fields if base else {}
-            content = _Version(labels={PENDING, credential.id}, pair=credential, fields=dict(fields))
+            content = _Version(labels={PENDING, credential.id}, pair=credential, fields=json.loads(beside.reveal()))
             self._put(name, version, content)
 
         self._world.call("secretsmanager:PutSecretValue", effect)

@@ -1,0 +1,142 @@
+"""
+Every exception of botocore, turned into one of ours, in one place.
+
+Always raised `from None`: botocore's own exceptions can carry what was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore import exceptions as bc
+
+from keyrota.errors import (
+    ClockIsOff,
+    KeyrotaError,
+    LostRace,
+    NoCredentials,
+    NotThere,
+    ProviderRefused,
+    ProviderUnavailable,
+)
+
+_NOT_THERE = {"NoSuchEntity", "ResourceNotFoundException", "ParameterNotFound", "NoSuchEntityException"}
+_TRANSIENT = {
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "ServiceFailure",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "InternalFailure",
+    "InternalServiceError",
+    "InternalError",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "EntityTemporarilyUnmodifiable",
+    "ConcurrentModification",
+}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+_BAD_CREDENTIALS = {
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "IncompleteSignature",
+}
+_SKEW_CODES = {"RequestExpired", "RequestTimeTooSkewed"}
+_SKEW_WORDS = ("Signature expired", "Signature not yet current", "is now earlier than", "is now later than")
+
+_CREDENTIALS_REMEDY = (
+    "give AWS credentials as for any AWS tool: AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, SSO or a role"
+)
+_CLOCK_REMEDY = "set this machine's clock (NTP): ages counted by a wrong clock are wrong"
+
+
+@contextmanager
+def aws_call(action: str, where: str) -> Iterator[None]:
+    """
+    Make one call to AWS, and raise only errors of ours.
+
+    Args:
+        action: The IAM action that the call needs, `iam:ListAccessKeys`.
+        where: What it is about: a user, a secret, an account.
+    """
+    try:
+        yield
+    except bc.ClientError as error:
+        raise _refusal(error, action, where) from None
+    except (bc.NoCredentialsError, bc.PartialCredentialsError, bc.CredentialRetrievalError) as error:
+        raise NoCredentials(f"no usable AWS credentials: {_short(error)}", remedy=_CREDENTIALS_REMEDY) from None
+    except (bc.ProfileNotFound, bc.TokenRetrievalError, bc.UnauthorizedSSOTokenError, bc.SSOError) as error:
+        raise NoCredentials(_short(error), remedy=_CREDENTIALS_REMEDY) from None
+    except bc.NoRegionError:
+        raise ProviderRefused(
+            "no AWS region is set", remedy="set AWS_REGION, or `region:` in the configuration"
+        ) from None
+    except (bc.HTTPClientError, bc.ConnectionError) as error:
+        raise ProviderUnavailable(
+            f"{action}: AWS did not answer ({type(error).__name__})", where=where, remedy="the next run looks again"
+        ) from None
+    except bc.BotoCoreError as error:
+        raise ProviderRefused(f"{action}: {_short(error)}", where=where) from None
+
+
+def _refusal(  # noqa: PLR0911  # a table in the form of code
+    error: bc.ClientError, action: str, where: str
+) -> KeyrotaError:
+    code, message, status = fields(error)
+    if code in _SKEW_CODES or any(words in message for words in _SKEW_WORDS):
+        return ClockIsOff("AWS refuses the request's time: this machine's clock is off", remedy=_CLOCK_REMEDY)
+    if code in _BAD_CREDENTIALS:
+        return NoCredentials(f"{action}: AWS does not accept the credentials ({code})", remedy=_CREDENTIALS_REMEDY)
+    if code in _NOT_THERE:
+        return NotThere(f"{action}: {message}", where=where)
+    if code in _DENIED:
+        return ProviderRefused(
+            f"{action} is not allowed ({code})",
+            where=where,
+            remedy=f"allow {action} for the identity that keyrota runs as; `keyrota check` lists all it needs",
+        )
+    if "KMS" in message or code in {"DecryptionFailure", "EncryptionFailure"}:
+        return ProviderRefused(
+            f"{action}: the secret's KMS key refused ({code})",
+            where=where,
+            remedy="allow kms:Decrypt and kms:GenerateDataKey on that key, or enable it",
+        )
+    if code in _TRANSIENT or status >= 500:  # noqa: PLR2004  # HTTP: the server's fault
+        return ProviderUnavailable(f"{action}: {code or status}", where=where, remedy="the next run looks again")
+    if code == "LimitExceeded":
+        return ProviderRefused(f"{action}: {message}", where=where, remedy="a user can have two access keys")
+    return ProviderRefused(f"{action}: {code}: {message}", where=where)
+
+
+def fields(error: bc.ClientError) -> tuple[str, str, int]:
+    """Take code, message and HTTP status out of a refusal; a message is AWS's words on names, never a value."""
+    answer: dict[str, Any] = dict(error.response)
+    code = str(answer.get("Error", {}).get("Code", ""))
+    message = str(answer.get("Error", {}).get("Message", ""))[:300]
+    return code, message, int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
+
+
+def code_of(error: bc.ClientError) -> str:
+    """Tell a refusal's code."""
+    return fields(error)[0]
+
+
+def lost_race(what: str, where: str) -> LostRace:
+    """Say that another run was first."""
+    return LostRace(what, where=where)
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

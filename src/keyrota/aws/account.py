@@ -1,0 +1,207 @@
+"""One account's clients, from the standard credential chain or from a role to assume."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, Credentials, DeferredRefreshableCredentials
+
+from keyrota import __version__
+from keyrota.aws._translate import aws_call
+from keyrota.core.model import Credential
+from keyrota.errors import ClockIsOff, ProviderRefused
+from keyrota.ports import Clock
+
+_USER_AGENT = f"keyrota/{__version__}"
+_CONNECT_S, _READ_S = 5, 20
+_LARGEST_SKEW = timedelta(minutes=5)
+"""AWS refuses signatures whose time is off by more (Signature Version 4)."""
+
+_POOL = 24
+"""Connections a client keeps: as many as credentials are worked on at once, and some."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A role to assume in another account."""
+
+    arn: str
+    external_id: str | None = None
+
+
+def _config(**more: Any) -> Config:
+    return Config(
+        user_agent_extra=_USER_AGENT,
+        connect_timeout=_CONNECT_S,
+        read_timeout=_READ_S,
+        max_pool_connections=_POOL,
+        **{"retries": {"mode": "standard", "total_max_attempts": 4}, **more},
+    )
+
+
+ONE_ATTEMPT = {"retries": {"mode": "standard", "total_max_attempts": 1}}
+"""
+For CreateAccessKey alone. By default botocore sends a request again when its answer was lost, and returns the second
+key without a word (measured: FACTS-AWS.md, 1.3).
+"""
+
+
+class Account:
+    """
+    The clients of one account and region; made when they are first used, then shared by all threads.
+
+    The variables and files of every AWS tool work: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, proxies.
+    """
+
+    _lock = threading.RLock()
+    """botocore's sessions and client creation are not thread-safe; its clients are."""
+
+    def __init__(
+        self,
+        *,
+        region: str | None = None,
+        profile: str | None = None,
+        role: Role | None = None,
+        expected: str | None = None,
+    ) -> None:
+        self._profile = profile
+        self._region = region
+        self._role = role
+        self._expected = expected
+        self._session: botocore.session.Session | None = None
+        self._clients: dict[tuple[str, str | None, bool], Any] = {}
+        self._id: str | None = None
+        self._arn = ""
+
+    def client(self, service: str, *, region: str | None = None, is_single_attempt: bool = False) -> Any:
+        """
+        Return a client of this account.
+
+        Raises:
+            NoCredentials, ProviderRefused: There are no credentials, or there is no region.
+        """
+        name = (service, region, is_single_attempt)
+        with self._lock:
+            if name not in self._clients:
+                with aws_call(f"{service}:*", self._where()):
+                    self._clients[name] = self._open().create_client(
+                        service,
+                        region_name=region or self.region,
+                        config=_config(**(ONE_ATTEMPT if is_single_attempt else {})),
+                    )
+            return self._clients[name]
+
+    def client_as(self, service: str, credential: Credential, *, region: str | None = None) -> Any:
+        """Return a client that signs with the given pair, once and without repeating; the caller closes it."""
+        with self._lock, aws_call(f"{service}:*", self._where()):
+            return self._open().create_client(
+                service,
+                region_name=region or self.region,
+                aws_access_key_id=credential.id,
+                aws_secret_access_key=credential.secret.reveal(),
+                config=_config(**ONE_ATTEMPT),
+            )
+
+    @property
+    def region(self) -> str | None:
+        """The region: configured, or from the environment or profile."""
+        found = self._region or self._open().get_config_variable("region")
+        return str(found) if found else None
+
+    def _where(self) -> str:
+        return f"role {self._role.arn}" if self._role else "AWS"
+
+    def _open(self) -> botocore.session.Session:
+        with self._lock:
+            if self._session is None:
+                with aws_call("sts:AssumeRole" if self._role else "sts:GetCallerIdentity", self._where()):
+                    self._session = self._assumed() if self._role else botocore.session.Session(profile=self._profile)
+            return self._session
+
+    def _assumed(self) -> botocore.session.Session:
+        source = botocore.session.Session(profile=self._profile)
+        session = botocore.session.Session()
+        session._credentials = self._refreshing(source)  # type: ignore[attr-defined]  # noqa: SLF001  # no public setter takes refreshing ones
+        return session
+
+    def _refreshing(self, source: botocore.session.Session) -> Credentials:
+        role = self._role
+        if role is None:
+            raise RuntimeError("no role to assume")
+        extra = {"RoleSessionName": "keyrota"} | ({"ExternalId": role.external_id} if role.external_id else {})
+        region = self._region or source.get_config_variable("region")
+        fetcher = AssumeRoleCredentialFetcher(
+            client_creator=lambda service, **options: source.create_client(
+                service, **{**options, "region_name": region, "config": _config()}
+            ),
+            source_credentials=source.get_credentials(),
+            role_arn=role.arn,
+            extra_args=extra,
+        )
+        return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
+
+    def id(self) -> str:
+        """
+        Return the account's ID, 12 digits, and make sure that it is the configured one.
+
+        Raises:
+            NoCredentials: AWS does not accept the credentials.
+            ProviderRefused: It is another account.
+        """
+        with self._lock:
+            if self._id is None:
+                self._ask()
+            return self._id or ""
+
+    def caller(self) -> str:
+        """Return the ARN that keyrota runs as."""
+        self.id()
+        return self._arn
+
+    def _ask(self) -> None:
+        with aws_call("sts:GetCallerIdentity", self._where()):
+            answer = self.client("sts").get_caller_identity()
+        self._id, self._arn = str(answer["Account"]), str(answer["Arn"])
+        if self._expected and self._id != self._expected:
+            found, self._id = self._id, None
+            raise ProviderRefused(
+                f"these credentials are for account {found}, and the configuration says {self._expected}",
+                where=self._where(),
+                remedy="correct `account` or `role`, or use other credentials",
+            )
+
+    def check_clock(self, clock: Clock) -> None:
+        """
+        Make sure that keyrota's clock agrees with AWS's.
+
+        Raises:
+            ClockIsOff: By more than five minutes. Nothing was planned.
+        """
+        with aws_call("sts:GetCallerIdentity", self._where()):
+            answer = self.client("sts").get_caller_identity()
+        now = clock.now()
+        off = _date_of(answer, default=now) - now
+        if abs(off) > _LARGEST_SKEW:
+            raise ClockIsOff(
+                f"this machine's clock is off by {_hours(off)} from AWS's",
+                remedy="set the clock (NTP): keys would be rotated, switched off and deleted at the wrong time",
+            )
+
+
+def _date_of(answer: dict[str, Any], *, default: datetime) -> datetime:
+    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except (TypeError, ValueError):
+        return default
+
+
+def _hours(span: timedelta) -> str:
+    minutes = round(abs(span.total_seconds()) / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"  # noqa: PLR2004  # an hour

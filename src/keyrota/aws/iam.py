@@ -1,0 +1,169 @@
+"""IAM behind the port AccessKeys. Every call names its user: without UserName, IAM acts on the caller."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from keyrota.aws._translate import aws_call
+from keyrota.aws.account import Account
+from keyrota.core.model import (
+    NEVER_USED,
+    AccessKey,
+    AccessKeyId,
+    CreatedKey,
+    Credential,
+    Evidence,
+    KeyStatus,
+    LastUse,
+    UserName,
+    unknown_use,
+)
+from keyrota.core.secret import Secret
+from keyrota.errors import KeyrotaError, NotThere, ProviderUnavailable
+
+SESSIONS_POLICY = "keyrota-deny-sessions"
+"""Name of the inline policy that `revoke --sessions` attaches."""
+
+_QUARANTINE = "AWSCompromisedKeyQuarantine"
+"""AWS attaches AWSCompromisedKeyQuarantine, …V2 or …V3 to a user whose key it finds in public (FACTS-AWS.md, 8.2)."""
+
+
+class IamAccessKeys:
+    """The access keys of one account's users."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def _iam(self) -> Any:
+        return self._account.client("iam")
+
+    def list(self, user: UserName) -> tuple[AccessKey, ...]:
+        """Return all keys, oldest first, without last use."""
+        where = f"IAM user {user}"
+        try:
+            with aws_call("iam:ListAccessKeys", where):
+                pages = self._iam().get_paginator("list_access_keys").paginate(UserName=user)
+                found = [record for page in pages for record in page["AccessKeyMetadata"]]
+        except NotThere:
+            raise NotThere(
+                f"the IAM user {user} does not exist in account {self._account.id()}",
+                where=where,
+                remedy="correct `user` or `account` in the configuration, or make the user",
+            ) from None
+        return tuple(sorted((_key(record) for record in found), key=lambda key: (key.created, key.id)))
+
+    def last_use(self, key: AccessKeyId) -> LastUse:
+        """Return the evidence of a key's use; whatever goes wrong is *unknown*, never *never*."""
+        try:
+            with aws_call("iam:GetAccessKeyLastUsed", f"access key {key}"):
+                answer = self._iam().get_access_key_last_used(AccessKeyId=key)
+        except KeyrotaError as error:
+            return unknown_use(error.what)
+        used = answer.get("AccessKeyLastUsed")
+        if not isinstance(used, dict):
+            return unknown_use("IAM's answer had no AccessKeyLastUsed")
+        at = used.get("LastUsedDate")
+        if at is None:
+            return NEVER_USED
+        return LastUse(
+            evidence=Evidence.USED,
+            at=_utc(at),
+            service=_known(used.get("ServiceName")),
+            region=_known(used.get("Region")),
+        )
+
+    def create(self, user: UserName) -> CreatedKey:
+        """Make a key with exactly one request; after a lost answer a key may exist."""
+        client = self._account.client("iam", is_single_attempt=True)
+        try:
+            with aws_call("iam:CreateAccessKey", f"IAM user {user}"):
+                record = client.create_access_key(UserName=user)["AccessKey"]
+        except ProviderUnavailable as error:
+            raise ProviderUnavailable(
+                f"{error.what}: a key may have been made, and its secret is lost then",
+                where=error.where,
+                remedy="nothing to do: a run after the claim's lease (10 minutes) finds and deletes it, and goes on",
+            ) from None
+        return CreatedKey(
+            credential=Credential(id=AccessKeyId(record["AccessKeyId"]), secret=Secret(record.pop("SecretAccessKey"))),
+            created=_utc(record["CreateDate"]),
+        )
+
+    def deactivate(self, user: UserName, key: AccessKeyId) -> None:
+        """Set the key Inactive."""
+        self._set_status(user, key, "Inactive")
+
+    def reactivate(self, user: UserName, key: AccessKeyId) -> None:
+        """Set the key Active."""
+        self._set_status(user, key, "Active")
+
+    def _set_status(self, user: UserName, key: AccessKeyId, status: str) -> None:
+        with aws_call("iam:UpdateAccessKey", f"access key {key} of {user}"):
+            self._iam().update_access_key(UserName=user, AccessKeyId=key, Status=status)
+
+    def delete(self, user: UserName, key: AccessKeyId) -> None:
+        """Delete the key; a key that is gone already is success."""
+        try:
+            with aws_call("iam:DeleteAccessKey", f"access key {key} of {user}"):
+                self._iam().delete_access_key(UserName=user, AccessKeyId=key)
+        except NotThere:
+            return
+
+    def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
+        """Return the ARNs of the quarantine policies that are attached to the user."""
+        with aws_call("iam:ListAttachedUserPolicies", f"IAM user {user}"):
+            pages = self._iam().get_paginator("list_attached_user_policies").paginate(UserName=user)
+            found = [policy for page in pages for policy in page["AttachedPolicies"]]
+        return tuple(policy["PolicyArn"] for policy in found if policy["PolicyName"].startswith(_QUARANTINE))
+
+    def release_quarantine(self, user: UserName, policy_arn: str) -> None:
+        """Detach such a policy; one that is gone already is success."""
+        try:
+            with aws_call("iam:DetachUserPolicy", f"IAM user {user}"):
+                self._iam().detach_user_policy(UserName=user, PolicyArn=policy_arn)
+        except NotThere:
+            return
+
+    def deny_sessions_before(self, user: UserName, instant: datetime) -> None:
+        """
+        Attach an inline policy that denies everything to sessions issued before the instant.
+
+        The access keys themselves are not hit: aws:TokenIssueTime is there only for temporary credentials, and
+        without `IfExists` a condition on an absent key is false (IAM User Guide, global condition context keys).
+        """
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Sid": "DenySessionsIssuedBefore",
+                    "Effect": "Deny",
+                    "Action": "*",
+                    "Resource": "*",
+                    "Condition": {"DateLessThan": {"aws:TokenIssueTime": f"{instant:%Y-%m-%dT%H:%M:%SZ}"}},
+                }
+            ],
+        }
+        with aws_call("iam:PutUserPolicy", f"IAM user {user}"):
+            self._iam().put_user_policy(UserName=user, PolicyName=SESSIONS_POLICY, PolicyDocument=json.dumps(policy))
+
+
+def _key(record: dict[str, Any]) -> AccessKey:
+    word = str(record.get("Status", ""))
+    known = {status.value for status in (KeyStatus.ACTIVE, KeyStatus.INACTIVE)}
+    return AccessKey(
+        id=AccessKeyId(record["AccessKeyId"]),
+        status=KeyStatus(word) if word in known else KeyStatus.OTHER,
+        status_word=word,
+        created=_utc(record["CreateDate"]),
+    )
+
+
+def _known(word: Any) -> str:
+    """`N/A` stands for nothing (global services have no region)."""
+    return "" if word in (None, "N/A") else str(word)
+
+
+def _utc(instant: datetime) -> datetime:
+    return instant.astimezone(UTC)

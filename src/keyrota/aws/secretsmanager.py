@@ -1,0 +1,304 @@
+"""Secrets Manager behind the port SecretStore."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from keyrota.aws._translate import aws_call, code_of, lost_race
+from keyrota.aws.account import Account
+from keyrota.core.model import (
+    AWSCURRENT,
+    CLAIM,
+    PENDING,
+    PLACEHOLDER,
+    AccessKeyId,
+    Claim,
+    Credential,
+    SecretState,
+    SecretVersion,
+    VersionId,
+)
+from keyrota.core.secret import Secret
+from keyrota.errors import LostRace, NotThere, ProviderRefused, SecretUnusable
+
+_MARK = "keyrota"
+_EMPTY = json.dumps({_MARK: "placeholder"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldNames:
+    """Names of the two fields in the secret's JSON."""
+
+    id: str = "AWS_ACCESS_KEY_ID"
+    secret: str = "AWS_SECRET_ACCESS_KEY"  # noqa: S105  # a field's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretOptions:
+    """How a secret is made and what its JSON looks like."""
+
+    fields: FieldNames = field(default_factory=FieldNames)
+    kms_key: str | None = None
+    replica_region: str | None = None
+
+
+class SecretsManagerStore:
+    """The secrets of one account and region."""
+
+    def __init__(self, account: Account, options: SecretOptions | None = None) -> None:
+        self._account = account
+        self._options = options or SecretOptions()
+
+    def _sm(self) -> Any:
+        return self._account.client("secretsmanager")
+
+    def describe(self, name: str) -> SecretState | None:
+        """Return the secret's versions, labels and tags; no value."""
+        try:
+            with aws_call("secretsmanager:DescribeSecret", _where(name)):
+                answer = self._sm().describe_secret(SecretId=name)
+        except NotThere:
+            return None
+        stages: dict[str, list[str]] = answer.get("VersionIdsToStages") or {}
+        return SecretState(
+            arn=answer["ARN"],
+            name=answer["Name"],
+            versions=tuple(
+                SecretVersion(id=VersionId(version), labels=frozenset(labels))
+                for version, labels in sorted(stages.items())
+                if labels
+            ),
+            tags=tuple((tag["Key"], tag["Value"]) for tag in answer.get("Tags") or ()),
+            deleted_at=_utc(answer.get("DeletedDate")),
+            changed_at=_utc(answer.get("LastChangedDate")),
+        )
+
+    def create(self, name: str, tags: Mapping[str, str]) -> None:
+        """
+        Make the secret with its placeholder version, and label that version.
+
+        Two calls; after a crash between them the same call again puts the label on.
+        """
+        token = str(uuid.uuid5(uuid.NAMESPACE_URL, f"keyrota placeholder {name}"))
+        options: dict[str, Any] = {}
+        if self._options.kms_key:
+            options["KmsKeyId"] = self._options.kms_key
+        if self._options.replica_region:
+            options["AddReplicaRegions"] = [{"Region": self._options.replica_region}]
+        try:
+            with aws_call("secretsmanager:CreateSecret", _where(name)):
+                self._sm().create_secret(
+                    Name=name,
+                    ClientRequestToken=token,
+                    Description="An IAM access key, kept by keyrota",
+                    SecretString=_EMPTY,
+                    Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+                    **options,
+                )
+        except ProviderRefused:
+            state = self.describe(name)
+            if state is None or not any(version.id == token for version in state.versions):
+                raise
+        self._label_placeholder(name, VersionId(token))
+
+    def _label_placeholder(self, name: str, token: VersionId) -> None:
+        state = self.describe(name)
+        versions = state.versions if state else ()
+        if not any(PLACEHOLDER in version.labels for version in versions):
+            self.move_label(name, PLACEHOLDER, to=token, remove_from=None)
+
+    def read(self, name: str, version: VersionId) -> Credential | None:
+        """Return the pair that a version holds; None if it holds none at all."""
+        with aws_call("secretsmanager:GetSecretValue", _where(name)):
+            answer = self._sm().get_secret_value(SecretId=name, VersionId=version)
+        return self._pair(name, answer)
+
+    def current(self, name: str) -> tuple[VersionId, Credential]:
+        """Return AWSCURRENT, its ID and its pair, from one answer."""
+        with aws_call("secretsmanager:GetSecretValue", _where(name)):
+            answer = self._sm().get_secret_value(SecretId=name, VersionStage=AWSCURRENT)
+        pair = self._pair(name, answer)
+        if pair is None:
+            raise SecretUnusable(
+                "AWSCURRENT holds no access key", where=_where(name), remedy="keyrota apply stores one when it is due"
+            )
+        return VersionId(answer["VersionId"]), pair
+
+    def _pair(self, name: str, answer: Mapping[str, Any]) -> Credential | None:
+        content = _json(name, answer)
+        names = self._options.fields
+        found = [content.get(names.id), content.get(names.secret)]
+        if found == [None, None]:
+            return None
+        if not all(isinstance(value, str) and value for value in found):
+            raise SecretUnusable(
+                f"the secret holds half a pair: {names.id} and {names.secret} must both be texts",
+                where=_where(name),
+                remedy="mend the JSON, or name other fields with `names:` in the configuration",
+            )
+        return Credential(id=AccessKeyId(content[names.id]), secret=Secret(content[names.secret]))
+
+    def claim(self, name: str) -> Claim | None:
+        """Return the content of the claim; None if there is none that we understand."""
+        try:
+            with aws_call("secretsmanager:GetSecretValue", _where(name)):
+                answer = self._sm().get_secret_value(SecretId=name, VersionStage=CLAIM)
+            content = _json(name, answer)
+            return Claim(
+                version=VersionId(answer["VersionId"]),
+                run=str(content["run"]),
+                at=_instant(content["at"]),
+                lease_until=_instant(content["lease_until"]),
+                keys_seen=frozenset(AccessKeyId(str(key)) for key in content["keys_seen"]),
+            )
+        except (NotThere, SecretUnusable, KeyError, TypeError, ValueError):
+            return None
+
+    def put_claim(self, name: str, claim: Claim) -> None:
+        """Store the claim; its version ID is the ClientRequestToken, so a second claim of the same name is refused."""
+        content = {
+            "run": claim.run,
+            "at": claim.at.isoformat(),
+            "lease_until": claim.lease_until.isoformat(),
+            "keys_seen": sorted(claim.keys_seen),
+        }
+        self._put(name, claim.version, Secret(json.dumps(content)), [CLAIM])
+
+    def other_fields(self, name: str, version: VersionId) -> Secret:
+        """Return the fields of a version that are not the pair's, as JSON text, in their order."""
+        with aws_call("secretsmanager:GetSecretValue", _where(name)):
+            answer = self._sm().get_secret_value(SecretId=name, VersionId=version)
+        names = self._options.fields
+        ours = {_MARK, names.id, names.secret}
+        return Secret(json.dumps({key: value for key, value in _json(name, answer).items() if key not in ours}))
+
+    def put_pending(self, name: str, version: VersionId, credential: Credential, *, beside: Secret) -> None:
+        """Store a new pair beside the user's own fields."""
+        names = self._options.fields
+        self._put(
+            name,
+            version,
+            Secret(
+                json.dumps(
+                    json.loads(beside.reveal()) | {names.id: credential.id, names.secret: credential.secret.reveal()}
+                )
+            ),
+            [PENDING, credential.id],
+        )
+
+    def _put(self, name: str, version: VersionId, value: Secret, stages: list[str]) -> None:
+        try:
+            with aws_call("secretsmanager:PutSecretValue", _where(name)):
+                self._put_or_lose(name, version, value, stages)
+        except LostRace:
+            raise
+        except ProviderRefused as error:
+            raise _about_deletion(error, name) from None
+
+    def _put_or_lose(self, name: str, version: VersionId, value: Secret, stages: list[str]) -> None:
+        try:
+            self._sm().put_secret_value(
+                SecretId=name, ClientRequestToken=version, SecretString=value.reveal(), VersionStages=stages
+            )
+        except ClientError as error:
+            if code_of(error) == "ResourceExistsException":
+                raise lost_race(f"the version {version} has another content", _where(name)) from None
+            raise
+
+    def move_label(self, name: str, label: str, *, to: VersionId | None, remove_from: VersionId | None) -> None:
+        """UpdateSecretVersionStage; `LostRace` if the label is not where it was seen."""
+        options: dict[str, str] = {}
+        if to:
+            options["MoveToVersionId"] = to
+        if remove_from and remove_from != to:
+            options["RemoveFromVersionId"] = remove_from
+        with aws_call("secretsmanager:UpdateSecretVersionStage", _where(name)):
+            try:
+                self._sm().update_secret_version_stage(SecretId=name, VersionStage=label, **options)
+            except ClientError as error:
+                if code_of(error) in {"InvalidParameterException", "ResourceNotFoundException"}:
+                    raise lost_race(f"the label {label} is not where it was", _where(name)) from None
+                raise
+
+    def tag(self, name: str, key: str, value: str) -> None:
+        """Set one tag."""
+        with aws_call("secretsmanager:TagResource", _where(name)):
+            self._sm().tag_resource(SecretId=name, Tags=[{"Key": key, "Value": value}])
+
+
+def read_reference(account: Account, reference: str) -> Secret:
+    """
+    Read `id#json-key` from Secrets Manager, for a token that the configuration refers to.
+
+    Raises:
+        ProviderRefused: The secret, or the field in it, is not there, or may not be read.
+    """
+    name, _, key = reference.partition("#")
+    with aws_call("secretsmanager:GetSecretValue", _where(name)):
+        answer = account.client("secretsmanager").get_secret_value(SecretId=name)
+    if not key:
+        if "SecretString" not in answer:
+            raise SecretUnusable("the secret is binary", where=_where(name), remedy="store it as text")
+        return Secret(answer.pop("SecretString"))
+    content = _json(name, answer)
+    if not isinstance(content.get(key), str):
+        raise SecretUnusable(f"the secret's JSON has no text {key!r}", where=_where(name))
+    return Secret(content.pop(key))
+
+
+def read_parameter(account: Account, name: str) -> Secret:
+    """Read a parameter of SSM's Parameter Store, decrypted."""
+    with aws_call("ssm:GetParameter", f"parameter {name}"):
+        answer = account.client("ssm").get_parameter(Name=name, WithDecryption=True)
+    return Secret(answer["Parameter"].pop("Value"))
+
+
+def _json(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the value as a JSON object; no error carries a piece of it."""
+    if "SecretString" not in answer:
+        raise SecretUnusable(
+            "the secret's value is binary", where=_where(name), remedy="store a JSON object, or name another secret"
+        )
+    try:
+        content = json.loads(answer["SecretString"])
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise SecretUnusable(
+            "the secret's value is not a JSON object",
+            where=_where(name),
+            remedy="store a JSON object, or name another secret; nothing was changed",
+        )
+    return content
+
+
+def _about_deletion(error: ProviderRefused, name: str) -> ProviderRefused:
+    if "marked" in error.what and "delet" in error.what:
+        return ProviderRefused(
+            "the secret is scheduled for deletion",
+            where=_where(name),
+            remedy=f"aws secretsmanager restore-secret --secret-id {name}",
+        )
+    return error
+
+
+def _where(name: str) -> str:
+    return f"secret {name}"
+
+
+def _instant(text: Any) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(text)
+    return instant
+
+
+def _utc(instant: datetime | None) -> datetime | None:
+    return instant.astimezone(UTC) if instant else None

@@ -1,0 +1,36 @@
+"""STS behind the port Identity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keyrota.aws._translate import aws_call
+from keyrota.aws.account import Account
+from keyrota.core.model import Credential
+from keyrota.errors import NoCredentials
+
+
+class StsIdentity:
+    """
+    Asks the regional endpoints of STS who a key is.
+
+    GetCallerIdentity needs no permission, so a refusal is about the key itself (API Reference, GetCallerIdentity).
+    """
+
+    def __init__(self, account: Account, regions: Sequence[str] = ()) -> None:
+        self._account = account
+        self._regions = tuple(regions)
+
+    def whoami(self, credential: Credential) -> Sequence[str | None]:
+        """Return one ARN per region; None where the key is not accepted (yet)."""
+        return tuple(self._ask(credential, region) for region in self._regions or (None,))
+
+    def _ask(self, credential: Credential, region: str | None) -> str | None:
+        client = self._account.client_as("sts", credential, region=region)
+        try:
+            with aws_call("sts:GetCallerIdentity", f"access key {credential.id}"):
+                return str(client.get_caller_identity()["Arn"])
+        except NoCredentials:
+            return None
+        finally:
+            client.close()
