@@ -1,0 +1,229 @@
+"""
+AWS on loopback: moto's backends behind a layer that refuses what AWS refuses.
+
+moto lets through what AWS does not (FACTS-EMULATORS.md): Inactive and deleted keys, wrong secrets, one
+ClientRequestToken with two contents, labels on two versions. What is mended here is tested in
+tests/contract/test_strict_aws.py.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
+
+from keyrota.sandbox import signature
+from keyrota.sandbox.faults import Fault, FaultKind, Faults
+from keyrota.sandbox.http import Cut, Request, Response
+from keyrota.sandbox.signature import Signed
+from keyrota.sandbox.strict_secrets import Refused, SecretRules
+from keyrota.sandbox.timemachine import TimeMachine, missing
+
+ADMIN_ID = "AKIASANDBOXADMIN0000"
+ADMIN_SECRET = "sandbox/only/secret/of/the/administrator"  # noqa: S105  # opens nothing but the sandbox
+_TOLERANCE = timedelta(minutes=5)
+_JSON_SERVICES = {"secretsmanager", "ssm"}
+_KEY_CALLS = {"CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey", "ListAccessKeys"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call, for counting and for the demo."""
+
+    at: datetime
+    operation: str
+    """`iam:CreateAccessKey`."""
+    key: str
+    status: int
+
+
+class StrictAws:
+    """The service: verifies, refuses, lets moto answer, and notes the call."""
+
+    def __init__(self, clock: TimeMachine, faults: Faults, *, seed: int = 0) -> None:
+        try:
+            from moto.core import DEFAULT_ACCOUNT_ID  # noqa: PLC0415  # an extra
+            from moto.iam.models import iam_backends  # noqa: PLC0415
+            from moto.iam.responses import IamResponse  # noqa: PLC0415
+            from moto.moto_api._internal import moto_api_backend  # noqa: PLC0415
+            from moto.secretsmanager.responses import SecretsManagerResponse  # noqa: PLC0415
+            from moto.ssm.responses import SimpleSystemManagerResponse  # noqa: PLC0415
+            from moto.sts.responses import TokenResponse  # noqa: PLC0415
+        except ImportError:
+            raise missing("moto") from None
+        self.account_id = str(DEFAULT_ACCOUNT_ID)
+        self.clock = clock
+        self.faults = faults
+        self.propagation = timedelta(seconds=8)
+        """A new key is refused for so long …"""
+        self.flapping = timedelta()
+        """… and then, for so long, accepted by chance."""
+        self.journal: list[Call] = []
+        self._random = random.Random(seed)  # noqa: S311  # a seed makes a history, no secret
+        self._lock = threading.RLock()
+        self._iam_backends = iam_backends
+        self._rules = SecretRules(self.account_id)
+        self._services: Mapping[str, Any] = {
+            "iam": IamResponse,
+            "sts": TokenResponse,
+            "secretsmanager": SecretsManagerResponse,
+            "ssm": SimpleSystemManagerResponse,
+        }
+        self._reset: Callable[[], None] = moto_api_backend.reset
+        self._reset()
+
+    @property
+    def iam(self) -> Any:
+        """Moto's IAM of the sandbox's own account."""
+        return self._iam_backends[self.account_id]["aws"]
+
+    def __call__(self, request: Request) -> Response:
+        """Answer one call."""
+        signed = signature.read(request)
+        service = signed.service if signed else "sts"
+        operation = f"{service}:{_action(request)}"
+        fault = self.faults.take(operation)
+        with self._lock:
+            response = self._answer(request, signed, service, fault)
+            key = signed.key if signed else ""
+            self.journal.append(Call(at=self.clock.now(), operation=operation, key=key, status=response.status))
+        if fault and fault.kind in {FaultKind.LOST_BEFORE, FaultKind.LOST_AFTER}:
+            raise Cut
+        return response
+
+    def _answer(self, request: Request, signed: Signed | None, service: str, fault: Fault | None) -> Response:
+        if fault and fault.kind in {FaultKind.ERROR, FaultKind.LOST_BEFORE}:
+            return self._refusal(service, fault.status, fault.code, fault.message)
+        try:
+            self._authenticate(request, signed)
+            self._refuse_traps(request, service)
+            response = self._let_moto_answer(request, signed, service)
+        except Refused as refused:
+            return self._refusal(service, refused.status, refused.code, refused.message)
+        if fault and fault.kind is FaultKind.ERROR_AFTER:
+            return self._refusal(service, fault.status, fault.code, fault.message)
+        return response
+
+    # --- who calls ------------------------------------------------------------------------------------------------
+
+    def _authenticate(self, request: Request, signed: Signed | None) -> None:
+        if signed is None:
+            raise Refused("MissingAuthenticationToken", "Request is missing Authentication Token", status=403)
+        is_json = signed.service in _JSON_SERVICES
+        unknown = "UnrecognizedClientException" if is_json else "InvalidClientTokenId"
+        wrong = "InvalidSignatureException" if is_json else "SignatureDoesNotMatch"
+        status = 400 if is_json else 403
+        if not self._is_of_now(signed.at):
+            late = signed.at is None or signed.at < self.clock.now()
+            message = "Signature expired" if late else "Signature not yet current"
+            raise Refused(wrong, f"{message}: {signed.at} is not within 5 minutes of now", status=status)
+        secret = self._secret_of(signed.key)
+        if secret is None:
+            raise Refused(unknown, "The security token included in the request is invalid.", status=status)
+        if not signature.is_right(request, signed, secret):
+            raise Refused(wrong, "The request signature we calculated does not match", status=status)
+
+    def _is_of_now(self, at: datetime | None) -> bool:
+        """The process that asks may live in the real time or in the travelled one."""
+        moments = (self.clock.now(), self.clock.real_now())
+        return at is not None and any(abs(moment - at) <= _TOLERANCE for moment in moments)
+
+    def _secret_of(self, key: str) -> str | None:
+        if key == ADMIN_ID:
+            return ADMIN_SECRET
+        for backends in tuple(self._iam_backends.values()):
+            record = backends["aws"].access_keys.get(key)
+            if record is not None:
+                return str(record.secret_access_key) if self._is_accepted(record) else None
+        return None
+
+    def _is_accepted(self, record: Any) -> bool:
+        if record.status != "Active":
+            return False
+        if record.user_name is None:  # temporary credentials work at once
+            return True
+        age = self.clock.now() - record.create_date.replace(tzinfo=UTC)
+        if age < self.propagation:
+            return False
+        return age >= self.propagation + self.flapping or self._random.random() < 0.5  # noqa: PLR2004  # a coin
+
+    # --- what is asked --------------------------------------------------------------------------------------------
+
+    def _refuse_traps(self, request: Request, service: str) -> None:
+        action = _action(request)
+        if service == "iam" and action in _KEY_CALLS and "UserName" not in _form(request):
+            raise Refused(
+                "ValidationError", f"sandbox: {action} without UserName acts on the caller; name the user", status=400
+            )
+
+    def _let_moto_answer(self, request: Request, signed: Signed | None, service: str) -> Response:
+        from moto.core.request import Request as MotoRequest  # noqa: PLC0415  # an extra
+
+        if signed is None or service not in self._services:
+            raise Refused("InvalidAction", f"sandbox: the service {service} is not embedded", status=400)
+        content = request.json() if service == "secretsmanager" else None
+        if content is not None:
+            settled = self._rules.check(_action(request), content, signed.region)
+            if settled is not None:
+                return _json_ok(settled)
+        url = f"https://{service}.{signed.region}.amazonaws.com{request.target}"
+        moto_request = MotoRequest(_environ(request, service))
+        status, headers, body = self._services[service].dispatch(moto_request, url, moto_request.headers)
+        if content is not None and status < 300:  # noqa: PLR2004  # HTTP: success
+            self._rules.settle(_action(request), content, signed.region)
+        return Response(status=status, headers=headers, body=body.encode() if isinstance(body, str) else body)
+
+    def _refusal(self, service: str, status: int, code: str, message: str) -> Response:
+        date = {"Date": f"{self.clock.now():%a, %d %b %Y %H:%M:%S GMT}"}
+        if service in _JSON_SERVICES:
+            body = json.dumps({"__type": code, "Message": message, "message": message})
+            return Response(
+                status=status, body=body.encode(), headers=date | {"Content-Type": "application/x-amz-json-1.1"}
+            )
+        kind = "Sender" if status < 500 else "Receiver"  # noqa: PLR2004  # HTTP: whose fault
+        text = (
+            f"<ErrorResponse><Error><Type>{kind}</Type><Code>{escape(code)}</Code>"
+            f"<Message>{escape(message)}</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>"
+        )
+        return Response(status=status, body=text.encode(), headers=date | {"Content-Type": "text/xml"})
+
+
+def _json_ok(content: Mapping[str, Any]) -> Response:
+    return Response(
+        status=200, body=json.dumps(content).encode(), headers={"Content-Type": "application/x-amz-json-1.1"}
+    )
+
+
+def _form(request: Request) -> dict[str, str]:
+    return dict(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _action(request: Request) -> str:
+    target = request.headers.get("x-amz-target", "")
+    return target.rpartition(".")[2] if target else _form(request).get("Action", "")
+
+
+def _environ(request: Request, service: str) -> dict[str, Any]:
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": request.method,
+        "PATH_INFO": request.path,
+        "QUERY_STRING": request.target.partition("?")[2],
+        "RAW_URI": request.target,
+        "SERVER_NAME": service,
+        "SERVER_PORT": "443",
+        "wsgi.url_scheme": "https",
+        "wsgi.input": io.BytesIO(request.body),
+        "CONTENT_LENGTH": str(len(request.body)),
+    }
+    for name, value in request.headers.items():
+        key = name.upper().replace("-", "_")
+        if key != "CONTENT_LENGTH":
+            environ["CONTENT_TYPE" if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+    return environ

@@ -1,0 +1,104 @@
+"""One movable clock for a whole process, and the same clock seen from another one."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from keyrota.errors import SandboxMissing, UsageError
+from keyrota.sandbox.http import LOOPBACK
+
+
+def missing(package: str) -> SandboxMissing:
+    """Say how to install the embedded cloud."""
+    return SandboxMissing(
+        f"the sandbox needs the package {package}, which is not installed",
+        remedy='pip install "keyrota[sandbox]"',
+    )
+
+
+class TimeMachine:
+    """
+    Moves the clock of this process: `datetime.now` and `time.time` everywhere in it, moto's included.
+
+    `monotonic` and `sleep` stay real. Implements the port Clock; sleeping moves the machine forward.
+    """
+
+    def __init__(self, start: datetime) -> None:
+        try:
+            import time_machine  # noqa: PLC0415  # an extra: absent where the sandbox is not installed
+        except ImportError:
+            raise missing("time-machine") from None
+        self._escape = time_machine.escape_hatch
+        self._travel = time_machine.travel(start, tick=True)
+        self._machine: Any = None
+
+    def __enter__(self) -> Self:
+        """Begin to travel."""
+        self._machine = self._travel.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Come back."""
+        self._travel.stop()
+
+    def now(self) -> datetime:
+        """Return the travelled time: aware, UTC."""
+        return datetime.now(UTC)  # noqa: TID251  # this is the clock
+
+    def real_now(self) -> datetime:
+        """Return the time outside."""
+        return datetime.fromtimestamp(self._escape.time.time(), UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Move forward instead of waiting."""
+        self.travel(timedelta(seconds=seconds))
+
+    def travel(self, span: timedelta) -> None:
+        """Move forward (or back)."""
+        self._machine.shift(span)
+
+    def move_to(self, instant: datetime) -> None:
+        """Go to an instant."""
+        self._machine.move_to(instant)
+
+
+class RemoteClock:
+    """The clock of a sandbox in another process. Implements the port Clock; sleeping moves that sandbox forward."""
+
+    def __init__(self, control_url: str) -> None:
+        if urlsplit(control_url).hostname != LOOPBACK or urlsplit(control_url).scheme != "http":
+            raise UsageError(
+                "KEYROTA_SANDBOX does not point to a sandbox on this machine",
+                remedy="unset KEYROTA_SANDBOX, or take the line that `keyrota sandbox` prints",
+            )
+        self._url = f"{control_url}/clock"
+
+    def now(self) -> datetime:
+        """Return the sandbox's time: aware, UTC."""
+        return datetime.fromisoformat(self._ask(None)["now"])
+
+    def sleep(self, seconds: float) -> None:
+        """Move the sandbox forward."""
+        self._ask({"advance": f"{seconds}s"})
+
+    def _ask(self, change: dict[str, str] | None) -> dict[str, str]:
+        body = json.dumps(change).encode() if change else None
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self._url, data=body), timeout=10) as answer:  # noqa: S310  # loopback http, checked above
+                content: dict[str, str] = json.load(answer)
+        except (OSError, ValueError):
+            raise UsageError(
+                "the sandbox that KEYROTA_SANDBOX names does not answer",
+                remedy="start `keyrota sandbox` again, or unset KEYROTA_SANDBOX",
+            ) from None
+        return content
+
+
+def started() -> float:
+    """Return a reading of the clock that never travels, for measuring (seconds)."""
+    return time.monotonic()
