@@ -10,6 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_LONGEST = 600
+
+
+def printable(text: str) -> str:
+    """
+    Make a text safe to show: control characters (terminal escapes, line breaks) become visible, and it has an end.
+
+    Names and messages come from other people's services; every error passes through here.
+    """
+    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:_LONGEST])
+    return shown + "…" if len(text) > _LONGEST else shown
+
 
 class KeyrotaError(Exception):
     """
@@ -19,13 +31,13 @@ class KeyrotaError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
-        super().__init__(what)
-        self.what = what
+        self.what = printable(what)
         """One sentence: what is wrong."""
-        self.where = where
+        self.where = printable(where)
         """File:line:column, ARN, or provider + scope + variable; empty where `what` says it."""
-        self.remedy = remedy
+        self.remedy = printable(remedy)
         """What the reader can do; empty where only time helps."""
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" if self.where else self.what

@@ -160,7 +160,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(response)
 
     def _is_below(self, prefix: str) -> bool:
-        return prefix == "/" or self.path == prefix or self.path.startswith((prefix + "/", prefix + "?"))
+        return prefix in {"/", self.path} or self.path.startswith((prefix + "/", prefix + "?"))
 
     def _answer(self, response: Response) -> None:
         self.send_response_only(response.status)

@@ -1,0 +1,213 @@
+"""From a file to a checked configuration, or to all its faults at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from keyrota.app.config.check import faults
+from keyrota.app.config.model import Configuration, CredentialConfig, TargetConfig, VerifyConfig
+from keyrota.app.config.nodes import Document, read
+from keyrota.app.config.schema import schema
+from keyrota.core.naming import ARN_LIKE_END, secret_name_for
+from keyrota.core.policy import CLASSIC, PRESETS, Adopt, Brake, Freeze, OnStillUsed, RotationPolicy, duration
+from keyrota.errors import ConfigError, Fault
+from keyrota.ports import TargetKind
+from keyrota.targets import kinds
+
+_DAYS = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
+_SEE = "see docs/reference/configuration.md"
+_AGES = ("rotate_after", "deactivate_after", "delete_after")
+
+
+def load(path: Path) -> Configuration:
+    """
+    Read and check a configuration.
+
+    Raises:
+        ConfigError: With every fault that was found.
+    """
+    document = read(path)
+    if not isinstance(document.value, dict):
+        found = "empty" if document.value is None else "no mapping"
+        raise ConfigError(
+            [Fault(where=str(path), what=f"the file is {found}", remedy="see docs/reference/configuration.md")]
+        )
+    found_faults = [*document.faults, *faults(document, schema())]
+    if found_faults:
+        raise ConfigError(found_faults)
+    return _Reading(document, kinds()).configuration()
+
+
+class _Reading:
+    """Builds the configuration from a document that fits the schema, and collects what the schema cannot say."""
+
+    def __init__(self, document: Document, known: Mapping[str, TargetKind]) -> None:
+        self._document = document
+        self._kinds = known
+        self._faults: list[Fault] = []
+
+    def configuration(self) -> Configuration:
+        content: dict[str, Any] = self._document.value
+        policy = self._policy(content.get("policy") or {}, ("policy",), CLASSIC)
+        credentials = tuple(
+            self._credential(entry, ("credentials", number), policy)
+            for number, entry in enumerate(content["credentials"])
+        )
+        self._faults.extend(self._shared(credentials))
+        self._faults.extend(self._unknown_providers(credentials, content.get("providers") or {}))
+        if self._faults:
+            raise ConfigError(self._faults)
+        aws, verify = content.get("aws") or {}, content.get("verify") or {}
+        return Configuration(
+            path=self._document.path,
+            policy=policy,
+            brake=_brake(content.get("brake")),
+            concurrency=content.get("concurrency", 8),
+            verify=VerifyConfig(
+                regions=tuple(verify.get("regions", ())),
+                times=verify.get("times", 3),
+                span_s=duration(verify.get("within", "15s")).total_seconds(),
+            ),
+            region=aws.get("region"),
+            profile=aws.get("profile"),
+            providers=content.get("providers") or {},
+            credentials=credentials,
+        )
+
+    # --- policy ---------------------------------------------------------------------------------------------------
+
+    def _policy(self, entry: dict[str, Any], path: tuple[str | int, ...], base: RotationPolicy) -> RotationPolicy:
+        base = PRESETS.get(entry.get("preset", ""), base)
+        ages: dict[str, timedelta] = {
+            name: duration(entry[name]) if name in entry else getattr(base, name) for name in (*_AGES, "quiet_for")
+        }
+        policy = RotationPolicy(
+            **ages,
+            freezes=self._freezes(entry["freeze"], (*path, "freeze")) if "freeze" in entry else base.freezes,
+            on_still_used=OnStillUsed(entry.get("on_still_used", base.on_still_used)),
+            prove_use=entry.get("prove_use", base.prove_use),
+            adopt=Adopt(entry.get("adopt", base.adopt)),
+            allow_short=entry.get("allow_short", base.allow_short),
+        )
+        if entry:
+            self._faults.extend(Fault(where=self._document.where(path), what=what) for what in policy.faults())
+        return policy
+
+    def _freezes(self, entries: list[dict[str, Any]], path: tuple[str | int, ...]) -> tuple[Freeze, ...]:
+        return tuple(
+            Freeze(
+                zone=self._zone(entry.get("timezone", "UTC"), (*path, number, "timezone")),
+                weekdays=frozenset(_DAYS[day] for day in entry.get("weekdays", ())),
+                first=date.fromisoformat(entry["from"]) if "from" in entry else None,
+                last=date.fromisoformat(entry["to"]) if "to" in entry else None,
+            )
+            for number, entry in enumerate(entries)
+        )
+
+    def _zone(self, name: str, path: tuple[str | int, ...]) -> tzinfo:
+        if name == "UTC":
+            return UTC
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self._faults.append(
+                Fault(
+                    where=self._document.where(path),
+                    what=f"the time zone {name!r} is not known on this machine",
+                    remedy="write it as Area/City, Europe/Berlin; or install tzdata",
+                )
+            )
+            return UTC
+
+    # --- credentials ----------------------------------------------------------------------------------------------
+
+    def _credential(
+        self, entry: dict[str, Any], path: tuple[str | int, ...], policy: RotationPolicy
+    ) -> CredentialConfig:
+        names = entry.get("names") or {}
+        secret = entry.get("secret")
+        if secret and ARN_LIKE_END.search(secret):
+            self._faults.append(
+                Fault(
+                    where=self._document.where((*path, "secret")),
+                    what="a secret's name must not end in a hyphen and six characters: it looks like the end of an ARN",
+                    remedy=f"for example {secret}/access-key",
+                )
+            )
+        role = entry.get("role")
+        if role and not role.startswith("arn:") and "account" not in entry:
+            self._faults.append(
+                Fault(where=self._document.where((*path, "role")), what="a role's name needs `account` beside it")
+            )
+        return CredentialConfig(
+            user=entry["user"],
+            account=entry.get("account"),
+            role=role,
+            external_id=entry.get("external_id"),
+            region=entry.get("region"),
+            secret_name=secret or secret_name_for(entry["user"]),
+            is_secret_named=secret is not None,
+            id_field=names.get("id", "AWS_ACCESS_KEY_ID"),
+            secret_field=names.get("secret", "AWS_SECRET_ACCESS_KEY"),
+            kms_key=entry.get("kms_key"),
+            replica_region=entry.get("replica_region"),
+            tags=entry.get("tags") or {},
+            policy=self._policy(entry.get("policy") or {}, (*path, "policy"), policy),
+            targets=tuple(
+                TargetConfig(kind=kind, settings=settings, where=self._document.where((*path, "targets", number)))
+                for number, target in enumerate(entry.get("targets") or ())
+                for kind, settings in target.items()
+            ),
+            where=self._document.where(path),
+        )
+
+    def _shared(self, credentials: tuple[CredentialConfig, ...]) -> Iterator[Fault]:
+        """Find what two credentials claim both."""
+        first: dict[tuple[str, ...], str] = {}
+        for credential in credentials:
+            account, region = credential.account or "", credential.region or ""
+            own: list[tuple[tuple[str, ...], str]] = [
+                (
+                    ("user", account, credential.user),
+                    f"the user {credential.user} is configured twice",
+                    credential.where,
+                ),
+                (
+                    ("secret", account, region, credential.secret_name),
+                    f"the secret {credential.secret_name} is used twice",
+                    credential.where,
+                ),
+            ]
+            claims = [(claim, what, credential.where) for claim, what in own]
+            claims += [
+                (("variable", target.kind, name), f"the variable {name} is claimed twice", target.where)
+                for target in credential.targets
+                for name in sorted(self._kinds[target.kind].variables(target.settings))
+            ]
+            for claim, what, where in claims:
+                if claim in first:
+                    yield Fault(where=where, what=what, remedy=f"the first time is at {first[claim]}")
+                first.setdefault(claim, where)
+
+    def _unknown_providers(
+        self, credentials: tuple[CredentialConfig, ...], providers: Mapping[str, Any]
+    ) -> Iterator[Fault]:
+        for credential in credentials:
+            for target in credential.targets:
+                if target.kind not in providers:
+                    yield Fault(
+                        where=target.where,
+                        what=f"{target.kind} is not configured",
+                        remedy=f"add its token: providers: {{{target.kind}: {{auth: …}}}}",
+                    )
+
+
+def _brake(entry: Any) -> Brake | None:
+    if entry == "off":
+        return None
+    settings = entry or {}
+    return Brake(most=settings.get("most", 10), share=settings.get("share", 0.3))

@@ -1,0 +1,65 @@
+"""The configuration, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keyrota.core.policy import Brake, RotationPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyConfig:
+    """How a new key is proved."""
+
+    regions: tuple[str, ...] = ()
+    times: int = 3
+    span_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetConfig:
+    """One place at a provider."""
+
+    kind: str
+    settings: Mapping[str, Any]
+    where: str
+    """File, line and column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialConfig:
+    """One IAM user."""
+
+    user: str
+    account: str | None
+    role: str | None
+    external_id: str | None
+    region: str | None
+    secret_name: str
+    is_secret_named: bool
+    id_field: str
+    secret_field: str
+    kms_key: str | None
+    replica_region: str | None
+    tags: Mapping[str, str]
+    policy: RotationPolicy
+    targets: tuple[TargetConfig, ...]
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The whole file."""
+
+    path: Path
+    policy: RotationPolicy
+    brake: Brake | None
+    concurrency: int
+    verify: VerifyConfig
+    region: str | None
+    profile: str | None
+    providers: Mapping[str, Mapping[str, Any]]
+    credentials: tuple[CredentialConfig, ...]

@@ -1,0 +1,132 @@
+"""Reading YAML so that every value still knows its line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from keyrota.errors import ConfigError, Fault
+
+_LARGEST = 4 * 1024 * 1024
+_DEEPEST = 40
+_MOST_NODES = 400_000
+_TEXTS = {"account", "user", "external_id", "from", "to"}
+"""Fields whose text counts as it is written: an account like 012345678901 is no number, a date no date object."""
+
+Path_ = tuple[str | int, ...]
+
+
+class Document:
+    """A YAML document as plain values, with the place of each."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.faults: list[Fault] = []
+        self._marks: dict[Path_, yaml.Mark] = {}
+        self._count = 0
+        self.value: Any = None
+        node = self._composed(text)
+        if node is not None:
+            self.value = self._plain(node, (), ())
+
+    def _composed(self, text: str) -> yaml.Node | None:
+        try:
+            return yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            where = f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
+            raise ConfigError(
+                [Fault(where=where, what=f"this is not YAML: {error.problem or 'cannot be read'}", remedy=_TAB_HINT)]
+            ) from None
+        except yaml.YAMLError:
+            raise ConfigError(
+                [Fault(where=str(self.path), what="this is not YAML: it holds characters that YAML does not allow")]
+            ) from None
+        except RecursionError:
+            raise ConfigError([Fault(where=str(self.path), what="the file is nested too deeply")]) from None
+
+    def where(self, path: Iterable[str | int]) -> str:
+        """Tell the file, line and column of a value; of its nearest parent if it is not there itself."""
+        steps = tuple(path)
+        while steps and steps not in self._marks:
+            steps = steps[:-1]
+        mark = self._marks.get(steps)
+        return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
+
+    def key_where(self, path: Path_, key: str) -> str:
+        """Tell the place of a mapping's key."""
+        mark = self._marks.get((*path, f"{key}\0key"))
+        return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else self.where((*path, key))
+
+    def _plain(self, node: yaml.Node, path: Path_, above: tuple[int, ...]) -> Any:
+        self._count += 1
+        if self._count > _MOST_NODES or len(above) > _DEEPEST or id(node) in above:
+            raise ConfigError(
+                [Fault(where=self._place(node), what="the file is nested too deeply, or refers to itself")]
+            )
+        self._marks.setdefault(path, node.start_mark)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, (*above, id(node)))
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(item, (*path, index), (*above, id(node))) for index, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path_, above: tuple[int, ...]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            if key in made:
+                self.faults.append(
+                    Fault(where=self._place(key_node), what=f"{key!r} is given twice", remedy="keep one of the two")
+                )
+            self._marks[(*path, f"{key}\0key")] = key_node.start_mark
+            made[key] = self._plain(value_node, (*path, key), above)
+        return made
+
+    def _scalar(self, node: yaml.Node, path: Path_) -> Any:
+        if path and path[-1] in _TEXTS:
+            return str(node.value)
+        try:
+            value = yaml.SafeLoader("").construct_object(node)
+        except (ValueError, yaml.YAMLError):
+            value = str(node.value)
+        is_plain = value is None or isinstance(value, (str, int, float, bool))
+        return value if is_plain else str(node.value)
+
+    def _place(self, node: yaml.Node) -> str:
+        return f"{self.path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+
+_TAB_HINT = "indent with spaces, not with tabs; quote texts that hold `: ` or `#`"
+
+
+def read(path: Path) -> Document:
+    """
+    Read a file.
+
+    Raises:
+        ConfigError: There is no such file, or it is no YAML.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(
+            [
+                Fault(
+                    where=str(path),
+                    what="there is no configuration here",
+                    remedy="write one (docs/tutorial.md), or name another with --config or KEYROTA_CONFIG",
+                )
+            ]
+        ) from None
+    except OSError as error:
+        raise ConfigError([Fault(where=str(path), what=f"it cannot be read: {error.strerror}")]) from None
+    if len(data) > _LARGEST:
+        raise ConfigError([Fault(where=str(path), what=f"it is larger than {_LARGEST // 2**20} MiB")])
+    try:
+        return Document(path, data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ConfigError([Fault(where=str(path), what="it is not UTF-8", remedy="save it as UTF-8")]) from None

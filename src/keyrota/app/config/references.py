@@ -1,0 +1,82 @@
+"""Secret values that the configuration refers to, and never holds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import stat
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from keyrota.core.secret import Secret
+from keyrota.errors import ConfigError, Fault, KeyrotaError
+
+_REFERENCE = re.compile(r"(?P<kind>env|file|secretsmanager|ssm):(?P<rest>\S.*)")
+_log = logging.getLogger(__name__)
+
+
+def is_reference(text: str) -> bool:
+    """Tell whether a text is a reference and not a value."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+class References:
+    """Resolves each reference once, when its value is first needed."""
+
+    def __init__(
+        self, remote: Mapping[str, Callable[[str], Secret]], environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self._remote = remote
+        self._environment = environment
+        self._known: dict[str, Secret] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, reference: str) -> Secret:
+        """
+        Return the value.
+
+        Raises:
+            ConfigError: A variable or file is not there, or is empty.
+            ProviderRefused, ProviderUnavailable: AWS does not give it.
+        """
+        with self._lock:
+            if reference not in self._known:
+                self._known[reference] = self._resolved(reference)
+            return self._known[reference]
+
+    def _resolved(self, reference: str) -> Secret:
+        match = _REFERENCE.fullmatch(reference)
+        if match is None:
+            raise RuntimeError("a literal value passed for a reference")
+        kind, rest = match["kind"], match["rest"]
+        if kind == "env":
+            return self._from_environment(rest)
+        if kind == "file":
+            return _from_file(Path(rest).expanduser())
+        return self._remote[kind](rest)
+
+    def _from_environment(self, name: str) -> Secret:
+        if not self._environment.get(name):
+            raise _missing(f"env:{name}", "the environment variable is not set", f"export {name}=…")
+        return Secret(self._environment[name])
+
+
+def _from_file(path: Path) -> Secret:
+    where = f"file:{path}"
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            _log.warning("%s can be read by others; chmod 600 makes it yours alone", path)
+        secret = Secret(path.read_text("utf-8").rstrip("\r\n"))
+    except OSError as error:
+        raise _missing(where, f"it cannot be read: {error.strerror}", "correct the path") from None
+    except UnicodeDecodeError:
+        raise _missing(where, "it is not UTF-8", "store the token as text") from None
+    if not secret:
+        raise _missing(where, "it is empty", "store the token in it")
+    return secret
+
+
+def _missing(where: str, what: str, remedy: str) -> KeyrotaError:
+    return ConfigError([Fault(where=where, what=what, remedy=remedy)])

@@ -1,0 +1,159 @@
+"""The JSON Schema of the configuration: what editors complete from, and what every file is held against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keyrota.targets import kinds
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_DURATION = {
+    "type": "string",
+    "format": "duration",
+    "examples": ["90d", "36h", "P90D"],
+    "description": "Days or hours (90d, 36h, 1d12h), or ISO 8601 (P90D).",
+}
+_DATE = {"type": "string", "format": "date", "examples": ["2026-12-20"]}
+_WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+def _object(properties: dict[str, Any], *, required: tuple[str, ...] = (), description: str = "") -> dict[str, Any]:
+    made: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": properties}
+    if required:
+        made["required"] = list(required)
+    if description:
+        made["description"] = description
+    return made
+
+
+def _policy() -> dict[str, Any]:
+    return _object(
+        {
+            "preset": {
+                "enum": ["classic", "strict"],
+                "description": "classic: rotate at 90 d, deactivate at 100 d, delete at 110 d (the default). strict: "
+                "75, 87, 97 d, so that no key is Active past 90 days and auditors' controls stay green.",
+            },
+            "rotate_after": {**_DURATION, "description": "Age at which a new key is made."},
+            "deactivate_after": {**_DURATION, "description": "Age at which the old key is switched off, if unused."},
+            "delete_after": {**_DURATION, "description": "Age at which the old key is deleted, if it is Inactive."},
+            "quiet_for": {**_DURATION, "description": "A key used within this time counts as used (default 24h)."},
+            "on_still_used": {
+                "enum": ["hold", "deactivate"],
+                "description": "What to do with an old key that is still used (default hold).",
+            },
+            "prove_use": {
+                "type": "boolean",
+                "description": "Also wait until IAM has seen the new key used (default false).",
+            },
+            "adopt": {
+                "enum": ["when-due", "now"],
+                "description": "When a key that was there before keyrota is replaced (default when-due).",
+            },
+            "allow_short": {"type": "boolean", "description": "Allow times of less than an hour (default false)."},
+            "freeze": {
+                "type": "array",
+                "description": "Windows in which nothing is deactivated or deleted.",
+                "items": _object(
+                    {
+                        "weekdays": {"type": "array", "minItems": 1, "items": {"enum": _WEEKDAYS}},
+                        "from": {**_DATE, "description": "First frozen day."},
+                        "to": {**_DATE, "description": "Last frozen day."},
+                        "timezone": {"type": "string", "default": "UTC", "examples": ["Europe/Berlin"]},
+                    }
+                )
+                | {"dependentRequired": {"from": ["to"], "to": ["from"]}, "minProperties": 1},
+            },
+        },
+        description="Ages are counted from IAM's CreateDate.",
+    )
+
+
+def _credential(targets: dict[str, Any]) -> dict[str, Any]:
+    names = _object(
+        {"id": {"type": "string", "minLength": 1}, "secret": {"type": "string", "minLength": 1}},
+        description="Fields of the secret's JSON; others are kept as they are.",
+    )
+    return _object(
+        {
+            "user": {"type": "string", "pattern": r"^[A-Za-z0-9_+=,.@-]{1,128}$", "description": "IAM user name."},
+            "account": {"type": "string", "pattern": r"^\d{12}$", "description": "Account ID, if not the caller's."},
+            "role": {
+                "type": "string",
+                "minLength": 1,
+                "description": "Role to assume in that account: its ARN, or its name.",
+            },
+            "external_id": {"type": "string", "minLength": 2, "description": "External ID of that role's trust."},
+            "region": {"type": "string", "description": "Region of the secret."},
+            "secret": {
+                "type": "string",
+                "pattern": r"^[A-Za-z0-9/_+=.@-]{1,512}$",
+                "description": "Name of the secret; derived from the user name if left out. "
+                "A secret that exists is adopted only if it is named here.",
+            },
+            "names": names,
+            "kms_key": {"type": "string", "description": "KMS key for a secret that keyrota creates."},
+            "replica_region": {"type": "string", "description": "Region to replicate such a secret to."},
+            "tags": {
+                "type": "object",
+                "additionalProperties": {"type": "string", "maxLength": 256},
+                "description": "Tags for such a secret.",
+            },
+            "policy": _policy() | {"description": "Overrides the policy for this credential."},
+            "targets": {"type": "array", "items": targets, "description": "Where pipelines find the key."},
+        },
+        required=("user",),
+    )
+
+
+def schema() -> dict[str, Any]:
+    """Make the JSON Schema of `keyrota.yaml`, with all kinds of targets that are installed."""
+    found = kinds()
+    targets = {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+        "properties": {name: dict(kind.target_schema) for name, kind in found.items()},
+        "description": "One place at one provider.",
+    }
+    providers = _object(
+        {name: dict(kind.provider_schema) for name, kind in found.items()}, description="CI providers and their tokens."
+    )
+    brake = {
+        "description": "A run that would rotate more than `most` credentials and more than `share` of all stops.",
+        "anyOf": [
+            {"const": "off"},
+            _object(
+                {
+                    "most": {"type": "integer", "minimum": 0, "default": 10},
+                    "share": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.3},
+                }
+            ),
+        ],
+    }
+    verify = _object(
+        {
+            "regions": {"type": "array", "items": {"type": "string"}, "description": "Ask STS in these regions."},
+            "times": {"type": "integer", "minimum": 1, "maximum": 20, "default": 3},
+            "within": {**_DURATION, "default": "15s"},
+        },
+        description="How a new key is proved before anyone is given it.",
+    )
+    return {
+        "$schema": DRAFT,
+        "title": "keyrota.yaml",
+        **_object(
+            {
+                "version": {"const": 1},
+                "policy": _policy(),
+                "aws": _object({"region": {"type": "string"}, "profile": {"type": "string"}}),
+                "providers": providers,
+                "brake": brake,
+                "concurrency": {"type": "integer", "minimum": 1, "maximum": 64, "default": 8},
+                "verify": verify,
+                "credentials": {"type": "array", "minItems": 1, "items": _credential(targets)},
+            },
+            required=("version", "credentials"),
+        ),
+    }
