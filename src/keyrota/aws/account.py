@@ -147,51 +147,49 @@ class Account:
         return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
 
     def id(self) -> str:
-        """
-        Return the account's ID, 12 digits, and make sure that it is the configured one.
-
-        Raises:
-            NoCredentials: AWS does not accept the credentials.
-            ProviderRefused: It is another account.
-        """
-        with self._lock:
-            if self._id is None:
-                self._ask()
-            return self._id or ""
+        """Return the account's ID, 12 digits, once `enter` has asked for it."""
+        if self._id is None:
+            raise RuntimeError("the account was not entered")
+        return self._id
 
     def caller(self) -> str:
         """Return the ARN that keyrota runs as."""
-        self.id()
         return self._arn
 
-    def _ask(self) -> None:
-        with aws_call("sts:GetCallerIdentity", self._where()):
+    def enter(self, clock: Clock) -> str:
+        """
+        Ask AWS who we are, and make sure that account and clock are right.
+
+        Returns:
+            The account's ID, 12 digits.
+
+        Raises:
+            NoCredentials: AWS does not accept the credentials.
+            ProviderRefused: It is another account than the configuration says.
+            ClockIsOff: This machine's clock is off by more than five minutes. Nothing was planned.
+        """
+        with aws_call("sts:AssumeRole" if self._role else "sts:GetCallerIdentity", self._where()):
             answer = self.client("sts").get_caller_identity()
-        self._id, self._arn = str(answer["Account"]), str(answer["Arn"])
-        if self._expected and self._id != self._expected:
-            found, self._id = self._id, None
+        _check_clock(answer, clock)
+        found = str(answer["Account"])
+        if self._expected and found != self._expected:
             raise ProviderRefused(
                 f"these credentials are for account {found}, and the configuration says {self._expected}",
                 where=self._where(),
                 remedy="correct `account` or `role`, or use other credentials",
             )
+        self._id, self._arn = found, str(answer["Arn"])
+        return found
 
-    def check_clock(self, clock: Clock) -> None:
-        """
-        Make sure that keyrota's clock agrees with AWS's.
 
-        Raises:
-            ClockIsOff: By more than five minutes. Nothing was planned.
-        """
-        with aws_call("sts:GetCallerIdentity", self._where()):
-            answer = self.client("sts").get_caller_identity()
-        now = clock.now()
-        off = _date_of(answer, default=now) - now
-        if abs(off) > _LARGEST_SKEW:
-            raise ClockIsOff(
-                f"this machine's clock is off by {_hours(off)} from AWS's",
-                remedy="set the clock (NTP): keys would be rotated, switched off and deleted at the wrong time",
-            )
+def _check_clock(answer: dict[str, Any], clock: Clock) -> None:
+    now = clock.now()
+    off = _date_of(answer, default=now) - now
+    if abs(off) > _LARGEST_SKEW:
+        raise ClockIsOff(
+            f"this machine's clock is off by {_hours(off)} from AWS's",
+            remedy="set the clock (NTP): keys would be rotated, switched off and deleted at the wrong time",
+        )
 
 
 def _date_of(answer: dict[str, Any], *, default: datetime) -> datetime:

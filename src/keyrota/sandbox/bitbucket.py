@@ -87,6 +87,8 @@ class BitbucketStandIn:
         self._variables: dict[Scope, list[_Variable]] = {}
         self._lock = threading.RLock()
         self._numbers = iter(range(1, 10**9))
+        self.down: set[tuple[str, str]] = set()
+        """Workspace and repository that answer 503; their pipelines go on."""
         self.journal: list[tuple[str, int]] = []
         """Operation and status of each call."""
 
@@ -232,6 +234,8 @@ class BitbucketStandIn:
         )
 
     def _repository(self, workspace: str, repository: str) -> _Repository:
+        if (workspace, repository) in self.down:
+            raise _Refusal(503, "Service unavailable")
         found = self._repositories.get((workspace, repository))
         if found is None:
             raise _Refusal(404, f"You may not have access to this repository or it no longer exists: {repository}")

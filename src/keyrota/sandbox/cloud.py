@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
 
@@ -56,6 +56,8 @@ class Cloud:
         self._server: Server | None = None
         self.aws = StrictAws(self.clock, self.faults, seed=seed)
         self.admin = Admin(self.aws)
+        self.on_deploy: Callable[[], tuple[bool, str]] | None = None
+        """Runs the example's pipeline, where there is an example."""
 
     def __enter__(self) -> Self:
         """Start everything."""
@@ -105,6 +107,9 @@ class Cloud:
             match request.segments:
                 case ["clock"]:
                     return self._control_clock(content)
+                case ["deploy"] if self.on_deploy:
+                    is_ok, told = self.on_deploy()
+                    return json_response({"ok": "yes" if is_ok else "no", "told": told})
                 case ["faults"] if request.method == "POST":
                     self.faults.add(Fault(**{**content, "kind": FaultKind(content.get("kind", "error"))}))
                     return json_response({})

@@ -76,20 +76,22 @@ class RemoteClock:
                 "KEYROTA_SANDBOX does not point to a sandbox on this machine",
                 remedy="unset KEYROTA_SANDBOX, or take the line that `keyrota sandbox` prints",
             )
-        self._url = f"{control_url}/clock"
+        self._url = control_url
 
     def now(self) -> datetime:
         """Return the sandbox's time: aware, UTC."""
-        return datetime.fromisoformat(self._ask(None)["now"])
+        return datetime.fromisoformat(self.ask("clock", None)["now"])
 
     def sleep(self, seconds: float) -> None:
         """Move the sandbox forward."""
-        self._ask({"advance": f"{seconds}s"})
+        self.ask("clock", {"advance": f"{seconds}s"})
 
-    def _ask(self, change: dict[str, str] | None) -> dict[str, str]:
-        body = json.dumps(change).encode() if change else None
+    def ask(self, what: str, change: dict[str, str] | None) -> dict[str, str]:
+        """Ask the running sandbox for something."""
+        url = f"{self._url}/{what}"
+        body = json.dumps(change).encode() if change is not None else None
         try:
-            with urllib.request.urlopen(urllib.request.Request(self._url, data=body), timeout=10) as answer:  # noqa: S310  # loopback http, checked above
+            with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=10) as answer:  # noqa: S310  # loopback http, checked above
                 content: dict[str, str] = json.load(answer)
         except (OSError, ValueError):
             raise UsageError(

@@ -1,1 +1,99 @@
-"""The command line: a file a command."""
+"""The command line: a file a command, imported when it is called, so that `keyrota --help` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from keyrota import __version__
+from keyrota.app import words
+from keyrota.app.cli.frame import Options, global_options, report_error, report_unexpected
+from keyrota.errors import KeyrotaError, UsageError
+
+_COMMANDS = {
+    "plan": "show what would be done, why, and what comes next; writes nothing",
+    "apply": "do it",
+    "status": "show each credential: keys, ages, use, where it is served, what comes next",
+    "sync": "send AWSCURRENT again where a target differs; makes no new key",
+    "check": "check the configuration, the permissions, each target, and print the calendar",
+    "revoke": "replace a key and switch it off at once, without overlap",
+    "rollback": "make the previous key current again, everywhere",
+    "sandbox": "start the embedded cloud, and print how to use it",
+    "demo": "play 400 days in the embedded cloud",
+    "schema": "print the JSON Schema of keyrota.yaml",
+    "completion": "print the completion script of a shell",
+}
+
+
+class _Lazy(click.Group):
+    """Finds its commands by name in modules of the same name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"keyrota.app.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+_EXAMPLES = """\b
+Examples:
+  keyrota demo                     watch 400 days in the embedded cloud
+  keyrota check                    is everything there that keyrota needs?
+  keyrota plan                     what would be done, and why
+  keyrota apply                    do it; run it once a day
+  keyrota revoke ci-deploy         a key has leaked
+"""
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXAMPLES)
+@click.version_option(__version__, prog_name="keyrota")
+@global_options
+@click.pass_context
+def group(context: click.Context, /) -> None:
+    """Rotate the AWS access keys of CI/CD pipelines, and never break a pipeline doing it."""
+    context.ensure_object(Options)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run the command line.
+
+    Returns:
+        The exit code; see `keyrota.app.words`.
+    """
+    options = Options()
+    try:
+        code = group.main(args=arguments, prog_name="keyrota", standalone_mode=False, obj=options)
+        sys.stdout.flush()
+    except KeyrotaError as error:
+        report_error(error, options)
+        return words.EXIT_FAILED
+    except click.ClickException as error:
+        hint = (
+            f"{error.ctx.command_path} --help"
+            if isinstance(error, click.UsageError) and error.ctx
+            else "keyrota --help"
+        )
+        report_error(UsageError(error.format_message(), remedy=hint), options)
+        return words.EXIT_FAILED
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(words.INTERRUPTED, err=True)
+        return words.EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return words.EXIT_DONE
+    except Exception as error:  # noqa: BLE001  # the last resort: no traceback for people
+        report_unexpected(error, options)
+        return words.EXIT_FAILED
+    return code if isinstance(code, int) else words.EXIT_DONE

@@ -116,7 +116,7 @@ def _dependent(error: _Error) -> str:
         missing = [need for need in needs if need not in error.instance]
         if key in error.instance and missing:
             return f"{key} needs {' and '.join(missing)} beside it"
-    return error.message
+    return str(error.message)
 
 
 def _format_words(error: _Error) -> str:

@@ -38,7 +38,7 @@ def load(path: Path) -> Configuration:
         )
     found_faults = [*document.faults, *faults(document, schema())]
     if found_faults:
-        raise ConfigError(found_faults)
+        raise ConfigError(sorted(found_faults, key=_position))
     return _Reading(document, kinds()).configuration()
 
 
@@ -169,29 +169,19 @@ class _Reading:
         """Find what two credentials claim both."""
         first: dict[tuple[str, ...], str] = {}
         for credential in credentials:
-            account, region = credential.account or "", credential.region or ""
-            own: list[tuple[tuple[str, ...], str]] = [
-                (
-                    ("user", account, credential.user),
-                    f"the user {credential.user} is configured twice",
-                    credential.where,
-                ),
-                (
-                    ("secret", account, region, credential.secret_name),
-                    f"the secret {credential.secret_name} is used twice",
-                    credential.where,
-                ),
-            ]
-            claims = [(claim, what, credential.where) for claim, what in own]
-            claims += [
-                (("variable", target.kind, name), f"the variable {name} is claimed twice", target.where)
-                for target in credential.targets
-                for name in sorted(self._kinds[target.kind].variables(target.settings))
-            ]
-            for claim, what, where in claims:
+            for claim, what, where in self._claims(credential):
                 if claim in first:
                     yield Fault(where=where, what=what, remedy=f"the first time is at {first[claim]}")
                 first.setdefault(claim, where)
+
+    def _claims(self, credential: CredentialConfig) -> Iterator[tuple[tuple[str, ...], str, str]]:
+        account, region = credential.account or "", credential.region or ""
+        user, secret = credential.user, credential.secret_name
+        yield ("user", account, user), f"the user {user} is configured twice", credential.where
+        yield ("secret", account, region, secret), f"the secret {secret} is used twice", credential.where
+        for target in credential.targets:
+            for name in sorted(self._kinds[target.kind].variables(target.settings)):
+                yield ("variable", target.kind, name), f"the variable {name} is claimed twice", target.where
 
     def _unknown_providers(
         self, credentials: tuple[CredentialConfig, ...], providers: Mapping[str, Any]
@@ -204,6 +194,10 @@ class _Reading:
                         what=f"{target.kind} is not configured",
                         remedy=f"add its token: providers: {{{target.kind}: {{auth: …}}}}",
                     )
+
+
+def _position(fault: Fault) -> tuple[int, ...]:
+    return tuple(int(part) for part in fault.where.rsplit(":", 2)[1:] if part.isdigit())
 
 
 def _brake(entry: Any) -> Brake | None:

@@ -1,0 +1,82 @@
+"""What the commands that change something share: live progress, the summary, the exit code."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import click
+
+from keyrota.app import words
+from keyrota.app.cli.frame import Options, paint, say, say_json
+from keyrota.app.session import Planned, Session
+from keyrota.core import plan as act
+from keyrota.executor import Event, EventKind
+from keyrota.report.data import CredentialReport, document
+from keyrota.report.text import apply_text
+
+_QUIET_STEPS = (act.Tidy, act.NoteActive, act.Preflight, act.CreateSecret)
+_STEPS = {
+    act.Adopt: "adopted",
+    act.TakeClaim: "claimed",
+    act.CreateKey: "made and stored",
+    act.Verify: "accepted by STS",
+    act.Promote: "is AWSCURRENT",
+    act.Sync: "is on its targets",
+    act.Deactivate: "is Inactive",
+    act.Reactivate: "is Active again",
+    act.Delete: "is deleted",
+    act.DeleteOrphan: "(an orphan) is deleted",
+    act.DenySessions: "older sessions are denied",
+    act.ReleaseQuarantine: "the quarantine is detached",
+}
+
+
+class Progress:
+    """Tells each step on stderr as it happens; several credentials may speak at once."""
+
+    def __init__(self, options: Options) -> None:
+        self._is_silent = options.is_quiet
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        """Tell one step."""
+        if self._is_silent or event.kind is EventKind.DOING:
+            return
+        if isinstance(event.action, _QUIET_STEPS) and event.kind is EventKind.DONE:
+            return
+        with self._lock:
+            click.echo(self._line(event), err=True)
+
+    def _line(self, event: Event) -> str:
+        at = f"{event.at:%H:%M:%S}"
+        if event.kind is EventKind.FAILED:
+            return f"{at} {event.user}: {event.action.shown} failed: {event.error}"
+        key = f" {event.key}" if event.key else ""
+        return f"{at} {event.user}:{key} {_STEPS[type(event.action)]}"
+
+
+def carry_out(session: Session, planned: Planned, options: Options, *, is_forced: bool = True) -> int:
+    """Do what was planned, tell it, and return the exit code."""
+    outcomes = session.apply(planned, is_forced=is_forced, tell=Progress(options))
+    reports = session.outcome_reports(planned, outcomes)
+    tell(reports, options)
+    return exit_code(reports)
+
+
+def tell(reports: tuple[CredentialReport, ...], options: Options) -> None:
+    """Sum a run up."""
+    if options.is_json:
+        say_json(document(reports, with_done=True))
+    elif not options.is_quiet or exit_code(reports) != words.EXIT_DONE:
+        say(apply_text(reports, paint()))
+
+
+def exit_code(reports: Iterable[CredentialReport]) -> int:
+    """Tell failed before held before done."""
+    reports = tuple(reports)
+    if any(report.errors for report in reports):
+        return words.EXIT_FAILED
+    if any(report.left or (report.plan and report.plan.holds) for report in reports):
+        return words.EXIT_HELD
+    return words.EXIT_DONE

@@ -1,0 +1,161 @@
+"""What all commands share: global options, output, logging, and how errors are told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from keyrota.app import words
+from keyrota.errors import KeyrotaError
+from keyrota.report.text import Paint, plain
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_COLOURS: dict[str, dict[str, Any]] = {
+    "title": {"bold": True},
+    "good": {"fg": "green"},
+    "due": {"fg": "cyan"},
+    "held": {"fg": "yellow"},
+    "bad": {"fg": "red"},
+    "quiet": {"dim": True},
+}
+
+
+@dataclass(slots=True)
+class Options:
+    """The global options, wherever on the line they stood."""
+
+    config: Path = Path("keyrota.yaml")
+    is_json: bool = False
+    is_quiet: bool = False
+    is_debug: bool = False
+
+
+def global_options(command: F) -> F:
+    """Add the global options to a command; given before or after its name, they mean the same."""
+    for option in reversed(_GLOBALS):
+        command = option(command)
+    return command
+
+
+def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    def keep(context: click.Context, _: click.Parameter, value: Any) -> Any:
+        options = context.ensure_object(Options)
+        if value not in (None, False):
+            setattr(options, name, value)
+        if name == "is_debug" and value:
+            _log_to_stderr(logging.DEBUG)
+        return value
+
+    return keep
+
+
+_GLOBALS = (
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        envvar="KEYROTA_CONFIG",
+        expose_value=False,
+        callback=_keep("config"),
+        help="The configuration (default keyrota.yaml; also KEYROTA_CONFIG).",
+    ),
+    click.option(
+        "--json",
+        "json_",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep("is_json"),
+        help="One JSON document on stdout.",
+    ),
+    click.option(
+        "--quiet", "-q", is_flag=True, expose_value=False, callback=_keep("is_quiet"), help="Only errors and holds."
+    ),
+    click.option(
+        "--debug", is_flag=True, expose_value=False, callback=_keep("is_debug"), help="Tell why, on stderr; no secrets."
+    ),
+)
+
+
+def _log_to_stderr(level: int) -> None:
+    """Configure our own logger only: those of botocore and urllib3 print signed headers and bodies."""
+    logger = logging.getLogger("keyrota")
+    logger.setLevel(level)
+    logger.propagate = False
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(levelname).1s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+
+
+def paint() -> Paint:
+    """Choose colours: only for a terminal, and not where NO_COLOR is set (no-color.org)."""
+    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+        return plain
+    return lambda role, text: click.style(text, **_COLOURS[role])
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print for people."""
+    for line in lines:
+        click.echo(line)
+
+
+def say_json(document: Any) -> None:
+    """Print for machines."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def report_error(error: KeyrotaError, options: Options) -> None:
+    """Tell an error: lines on stderr, and with --json a document on stdout as well."""
+    for line in words.told(error):
+        click.echo(line, err=True)
+    if options.is_json:
+        from keyrota.report.data import VERSION, error_fields, flattened  # noqa: PLC0415  # only for --json
+
+        errors = [{"user": None, "account": None} | error_fields(single) for single in flattened(error)]
+        say_json({"version": VERSION, "credentials": [], "errors": errors})
+    if options.is_debug:
+        _trace(error)
+
+
+def report_unexpected(error: Exception, options: Options) -> None:
+    """Tell a bug; its message is left out, because it may hold anything."""
+    for line in words.UNEXPECTED:
+        click.echo(line.format(name=type(error).__name__), err=True)
+    if options.is_debug:
+        _trace(error)
+
+
+def _trace(error: BaseException) -> None:
+    """Tell where it happened: files and lines, no values."""
+    for frame in traceback.extract_tb(error.__traceback__):
+        click.echo(f"  {frame.filename}:{frame.lineno} in {frame.name}", err=True)
+    click.echo(f"  {type(error).__name__}", err=True)
+
+
+def ask(question: str, *, is_yes: bool) -> None:
+    """
+    Ask before something that cannot be taken back; on no terminal nothing is asked, and `--yes` is needed.
+
+    Raises:
+        UsageError: There is no terminal and no --yes.
+    """
+    if is_yes:
+        return
+    if not sys.stdin.isatty():
+        from keyrota.errors import UsageError  # noqa: PLC0415  # beside its only use
+
+        raise UsageError("this needs a yes, and there is no terminal to ask on", remedy="add --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+pass_options = click.make_pass_decorator(Options)

@@ -1,0 +1,50 @@
+"""`keyrota plan`."""
+
+from __future__ import annotations
+
+import click
+
+from keyrota.app import words
+from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
+from keyrota.report.data import CredentialReport
+
+_EXAMPLES = """\b
+Examples:
+  keyrota plan
+  keyrota plan --user ci-deploy --json
+  keyrota plan --exit-code        2 if there is something to do, 3 if something is held
+"""
+
+
+@click.command("plan", epilog=_EXAMPLES)
+@click.option("--user", "users", multiple=True, help="Only this IAM user; may be given several times.")
+@click.option("--exit-code", "with_exit_code", is_flag=True, help="Exit 2 if something is due, 3 if something is held.")
+@global_options
+@pass_options
+def command(options: Options, users: tuple[str, ...], *, with_exit_code: bool) -> int:
+    """Show what would be done, why, and when the next thing is due. Writes nothing."""
+    from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.report.data import document  # noqa: PLC0415
+    from keyrota.report.text import plan_text  # noqa: PLC0415
+
+    session = Session(options.config)
+    reports = session.reports(session.plan(users))
+    if options.is_json:
+        say_json(document(reports))
+    elif not options.is_quiet or any(_is_notable(report) for report in reports):
+        say(plan_text(reports, paint()))
+    return _exit_code(reports, with_exit_code=with_exit_code)
+
+
+def _is_notable(report: CredentialReport) -> bool:
+    return bool(report.errors or (report.plan and report.plan.holds))
+
+
+def _exit_code(reports: tuple[CredentialReport, ...], *, with_exit_code: bool) -> int:
+    if any(report.errors for report in reports):
+        return words.EXIT_FAILED
+    if not with_exit_code:
+        return words.EXIT_DONE
+    if any(report.plan and report.plan.actions for report in reports):
+        return words.EXIT_DUE
+    return words.EXIT_HELD if any(report.plan and report.plan.holds for report in reports) else words.EXIT_DONE

@@ -1,0 +1,27 @@
+"""`keyrota status`."""
+
+from __future__ import annotations
+
+import click
+
+from keyrota.app import words
+from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
+
+
+@click.command("status")
+@click.option("--user", "users", multiple=True, help="Only this IAM user; may be given several times.")
+@global_options
+@pass_options
+def command(options: Options, users: tuple[str, ...]) -> int:
+    """Show each credential: keys, ages, evidence of use, where it is served and since when, what comes next."""
+    from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.report.data import document  # noqa: PLC0415
+    from keyrota.report.text import status_text  # noqa: PLC0415
+
+    session = Session(options.config)
+    reports = session.reports(session.plan(users))
+    if options.is_json:
+        say_json(document(reports))
+    else:
+        say(status_text(reports, paint()))
+    return words.EXIT_FAILED if all(report.errors for report in reports) else words.EXIT_DONE

@@ -1,0 +1,42 @@
+"""The system's clock: the only place of the package that reads it."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from keyrota.errors import UsageError
+from keyrota.ports import Clock
+
+
+class SystemClock:
+    """The real time."""
+
+    def now(self) -> datetime:
+        """Return the time: aware, UTC."""
+        return datetime.now(UTC)  # noqa: TID251  # this is the clock
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)  # noqa: TID251  # this is the clock
+
+
+def clock() -> Clock:
+    """
+    Choose the clock: the system's, or a sandbox's where the environment points to one.
+
+    A sandbox's clock is used only together with that sandbox's AWS: with real keys, wrong ages would break promises.
+    """
+    control = os.environ.get("KEYROTA_SANDBOX")
+    if not control:
+        return SystemClock()
+    if urlsplit(control).netloc != urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).netloc:
+        raise UsageError(
+            "KEYROTA_SANDBOX is set, and AWS_ENDPOINT_URL does not point to the same sandbox",
+            remedy="set both as `keyrota sandbox` prints them, or unset KEYROTA_SANDBOX",
+        )
+    from keyrota.sandbox.timemachine import RemoteClock  # noqa: PLC0415  # only for a sandbox
+
+    return RemoteClock(control)

@@ -1,0 +1,72 @@
+"""The example that `keyrota sandbox` is seeded with, and the tutorial walks through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from keyrota.sandbox.bitbucket import BitbucketStandIn
+from keyrota.sandbox.cloud import REGION, Cloud
+from keyrota.sandbox.faults import Faults
+from keyrota.sandbox.pipelines import AwsCaller, Pipeline
+
+CONFIGURATION = """\
+# The sandbox's example. `keyrota schema` prints what may stand here.
+version: 1
+policy: {{preset: classic}}
+providers:
+  bitbucket:
+    base_url: {base_url}
+    auth: {{token: "env:BITBUCKET_TOKEN"}}
+credentials:
+  - user: ci-deploy
+    secret: keyrota/ci-deploy
+    targets:
+      - bitbucket: {{workspace: acme, repository: shop, environment: Production}}
+  - user: ci-docs
+    targets:
+      - bitbucket: {{workspace: acme, repository: docs}}
+"""
+
+
+@contextmanager
+def example(*, port: int = 0) -> Iterator[Cloud]:
+    """Start a sandbox with two users: one whose key is due, one whose key is young."""
+    faults = Faults()
+    cloud = Cloud(port=port, faults=faults)
+    bitbucket = BitbucketStandIn(cloud.clock, faults)
+    cloud.standins["bitbucket"] = bitbucket
+    with cloud:
+        bitbucket.add_repository("acme", "shop", ("Test", "Staging", "Production"))
+        bitbucket.add_repository("acme", "docs")
+        for user, age, where in (("ci-deploy", 91, ("shop", "Production")), ("ci-docs", 20, ("docs", None))):
+            cloud.admin.add_user(user)
+            pair = cloud.admin.add_key(user, age=timedelta(days=age))
+            repository, environment = where
+            bitbucket.set_variable("acme", repository, environment, "AWS_ACCESS_KEY_ID", pair.id)
+            bitbucket.set_variable(
+                "acme", repository, environment, "AWS_SECRET_ACCESS_KEY", pair.secret.reveal(), secured=True
+            )
+            bitbucket.set_variable("acme", repository, environment, "DEPLOY_REGION", REGION)
+        caller = AwsCaller(cloud.aws_url, REGION)
+        pipeline = Pipeline(
+            name="acme/shop Production",
+            workspace="acme",
+            repository="shop",
+            environment="Production",
+            bitbucket=bitbucket,
+            aws=caller,
+        )
+        cloud.on_deploy = lambda: _deploy(pipeline)
+        try:
+            yield cloud
+        finally:
+            caller.close()
+
+
+def _deploy(pipeline: Pipeline) -> tuple[bool, str]:
+    pair = pipeline.variables()
+    is_accepted = pipeline.use(pair, "now")
+    word = "passed" if is_accepted else "FAILED"
+    return is_accepted, f"pipeline {pipeline.name} {word} with {pair.id}"

@@ -1,0 +1,100 @@
+"""One run of one command: configuration, wiring, plans, outcomes, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyrota.app.clock import clock
+from keyrota.app.config import load
+from keyrota.app.wiring import Unreachable, Wiring
+from keyrota.core.planner import Intent
+from keyrota.executor import Done, Listener, Outcome, Preview, apply_all, plan_all
+from keyrota.report.data import CredentialReport, DoneLine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What was found: a plan for each credential that can be reached, and those that cannot."""
+
+    previews: tuple[Preview, ...]
+    unreachable: tuple[Unreachable, ...]
+
+
+class Session:
+    """What every command does with the configured credentials."""
+
+    def __init__(self, config: Path) -> None:
+        self.configuration = load(config)
+        self.clock = clock()
+        self.wiring = Wiring(self.configuration, self.clock)
+
+    def plan(self, users: Iterable[str] = (), intent: Intent | None = None) -> Planned:
+        """Look at the credentials and plan; writes nothing."""
+        subjects, unreachable = self.wiring.subjects(users)
+        at_once = self.configuration.concurrency
+        previews = plan_all(subjects, self.wiring.settings, intent=intent, at_once=at_once)
+        return Planned(previews=previews, unreachable=unreachable)
+
+    def apply(self, planned: Planned, *, is_forced: bool, tell: Listener) -> tuple[Outcome, ...]:
+        """Carry the plans out."""
+        return apply_all(
+            planned.previews,
+            brake=None if is_forced else self.configuration.brake,
+            total=len(self.configuration.credentials),
+            tell=tell,
+            at_once=self.configuration.concurrency,
+        )
+
+    def reports(self, planned: Planned) -> tuple[CredentialReport, ...]:
+        """Report plans."""
+        now = self.clock.now()
+        found = [
+            CredentialReport(
+                user=preview.user,
+                account=preview.subject.account,
+                secret_name=preview.subject.secret_name,
+                now=now,
+                observation=preview.observation,
+                plan=preview.plan,
+                errors=(preview.error,) if preview.error else (),
+            )
+            for preview in planned.previews
+        ]
+        return (*found, *self._unreachable(planned))
+
+    def outcome_reports(self, planned: Planned, outcomes: Iterable[Outcome]) -> tuple[CredentialReport, ...]:
+        """Report what was done."""
+        now = self.clock.now()
+        found = [
+            CredentialReport(
+                user=outcome.user,
+                account=outcome.account,
+                secret_name=preview.subject.secret_name,
+                now=now,
+                observation=outcome.observation,
+                plan=outcome.plan,
+                done=tuple(_line(done) for done in outcome.done),
+                errors=outcome.errors,
+                left=outcome.left,
+            )
+            for preview, outcome in zip(planned.previews, outcomes, strict=True)
+        ]
+        return (*found, *self._unreachable(planned))
+
+    def _unreachable(self, planned: Planned) -> tuple[CredentialReport, ...]:
+        return tuple(
+            CredentialReport(
+                user=missing.user,
+                account=missing.account,
+                secret_name=missing.secret_name,
+                now=self.clock.now(),
+                errors=(missing.error,),
+            )
+            for missing in planned.unreachable
+        )
+
+
+def _line(done: Done) -> DoneLine:
+    return DoneLine(action=done.action, at=done.at, key=done.key)

@@ -1,0 +1,178 @@
+"""The only place that builds adapters: from a configuration to subjects that the executor can work on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from keyrota.app.config import Configuration, CredentialConfig, References
+from keyrota.core.model import UserName
+from keyrota.core.secret import Secret
+from keyrota.errors import KeyrotaError, NoCredentials, UsageError
+from keyrota.executor import Settings, Subject
+from keyrota.ports import Clock, Target, TargetConnection
+from keyrota.targets import kinds
+
+if TYPE_CHECKING:
+    from keyrota.aws.account import Account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreachable:
+    """A credential that cannot be worked on, because its account cannot be entered."""
+
+    user: str
+    account: str
+    secret_name: str
+    error: KeyrotaError
+
+
+class Wiring:
+    """One run's adapters: an account is entered once, a provider connected once."""
+
+    def __init__(self, configuration: Configuration, clock: Clock) -> None:
+        self.configuration = configuration
+        self.clock = clock
+        self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
+        self._connections: dict[str, TargetConnection] = {}
+        self.references = References({"secretsmanager": self._read_secret, "ssm": self._read_parameter})
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What holds for every credential of this run."""
+        verify = self.configuration.verify
+        return Settings(
+            clock=self.clock,
+            run=uuid.uuid4().hex[:12],
+            verify_times=verify.times,
+            verify_span_s=verify.span_s,
+        )
+
+    def subjects(self, users: Iterable[str] = ()) -> tuple[tuple[Subject, ...], tuple[Unreachable, ...]]:
+        """
+        Build the subjects of all configured users, or of those that are named.
+
+        Raises:
+            UsageError: A named user is not configured.
+            NoCredentials: There are none for any account.
+        """
+        chosen = self._chosen(tuple(users))
+        ready: list[Subject] = []
+        unreachable: list[Unreachable] = []
+        for credential in chosen:
+            account = self.account(credential)
+            if isinstance(account, KeyrotaError):
+                unreachable.append(
+                    Unreachable(
+                        user=credential.user,
+                        account=credential.account or "",
+                        secret_name=credential.secret_name,
+                        error=account,
+                    )
+                )
+            else:
+                ready.append(self._subject(credential, account))
+        if not ready and unreachable and isinstance(unreachable[0].error, NoCredentials):
+            raise unreachable[0].error
+        return tuple(ready), tuple(unreachable)
+
+    def _chosen(self, users: tuple[str, ...]) -> tuple[CredentialConfig, ...]:
+        credentials = self.configuration.credentials
+        known = {credential.user for credential in credentials}
+        unknown = [user for user in users if user not in known]
+        if unknown:
+            raise UsageError(
+                f"{', '.join(unknown)} is not configured",
+                where=str(self.configuration.path),
+                remedy=f"configured users: {', '.join(sorted(known))}",
+            )
+        return tuple(credential for credential in credentials if not users or credential.user in users)
+
+    # --- AWS ------------------------------------------------------------------------------------------------------
+
+    def account(self, credential: CredentialConfig) -> Account | KeyrotaError:
+        """Enter the account of a credential; what keeps us out is a value, because it is that account's alone."""
+        region = credential.region or self.configuration.region
+        name = (credential.role, credential.external_id, region, credential.account)
+        if name not in self._accounts:
+            from keyrota.aws.account import Account, Role  # noqa: PLC0415  # botocore is imported only when it is needed
+
+            role = (
+                Role(arn=_role_arn(credential, region), external_id=credential.external_id) if credential.role else None
+            )
+            account = Account(region=region, profile=self.configuration.profile, role=role, expected=credential.account)
+            try:
+                account.enter(self.clock)
+            except KeyrotaError as error:
+                self._accounts[name] = error
+            else:
+                self._accounts[name] = account
+        return self._accounts[name]
+
+    def _own_account(self) -> Account:
+        from keyrota.aws.account import Account  # noqa: PLC0415  # botocore is imported only when it is needed
+
+        return Account(region=self.configuration.region, profile=self.configuration.profile)
+
+    def _read_secret(self, reference: str) -> Secret:
+        from keyrota.aws.secretsmanager import read_reference  # noqa: PLC0415
+
+        return read_reference(self._own_account(), reference)
+
+    def _read_parameter(self, name: str) -> Secret:
+        from keyrota.aws.secretsmanager import read_parameter  # noqa: PLC0415
+
+        return read_parameter(self._own_account(), name)
+
+    def _subject(self, credential: CredentialConfig, account: Account) -> Subject:
+        from keyrota.aws.iam import IamAccessKeys  # noqa: PLC0415
+        from keyrota.aws.secretsmanager import FieldNames, SecretOptions, SecretsManagerStore  # noqa: PLC0415
+        from keyrota.aws.sts import StsIdentity  # noqa: PLC0415
+
+        options = SecretOptions(
+            fields=FieldNames(id=credential.id_field, secret=credential.secret_field),
+            kms_key=credential.kms_key,
+            replica_region=credential.replica_region,
+        )
+        return Subject(
+            user=UserName(credential.user),
+            account=account.id(),
+            secret_name=credential.secret_name,
+            is_secret_named=credential.is_secret_named,
+            policy=credential.policy,
+            access_keys=IamAccessKeys(account),
+            identity=StsIdentity(account, self.configuration.verify.regions),
+            store=SecretsManagerStore(account, options),
+            targets=self.targets(credential),
+            tags=credential.tags,
+        )
+
+    # --- targets --------------------------------------------------------------------------------------------------
+
+    def targets(self, credential: CredentialConfig) -> tuple[Target, ...]:
+        """Build the targets of a credential."""
+        return tuple(self._connection(target.kind).target(target.settings) for target in credential.targets)
+
+    def _connection(self, name: str) -> TargetConnection:
+        if name not in self._connections:
+            self._connections[name] = kinds()[name].connect(
+                self.configuration.providers[name], secrets=self.references, clock=self.clock
+            )
+        return self._connections[name]
+
+
+def _role_arn(credential: CredentialConfig, region: str | None) -> str:
+    role = credential.role or ""
+    if role.startswith("arn:"):
+        return role
+    return f"arn:{_partition(region or '')}:iam::{credential.account}:role/{role}"
+
+
+_PARTITIONS: Mapping[str, str] = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
+
+
+def _partition(region: str) -> str:
+    return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
