@@ -136,7 +136,7 @@ def orphans(case: Case) -> Iterator[Finding]:
                 reason=f"{key.id} is being made by run {claim.run}, or its answer was lost",
                 remedy=f"wait until {claim.lease_until:%Y-%m-%d %H:%M:%S} UTC; the next run goes on",
             )
-        elif key.last_use.evidence is Evidence.NEVER:
+        elif _is_deletable_orphan(case, key):
             yield act.DeleteOrphan(
                 key=key.id,
                 reason="its secret was lost when the run that made it ended; it was never used",
@@ -474,7 +474,9 @@ def current_key_trouble(case: Case) -> Iterator[Hold]:
 def rotation(case: Case) -> Iterator[Finding]:
     """Make a new key when the current one is due, or when there is none."""
     view = case.view
-    if view.is_foreign_version or view.in_state(KeyState.PENDING, KeyState.CURRENT_OFF, KeyState.ORPHAN):
+    if view.is_foreign_version or view.in_state(KeyState.PENDING, KeyState.CURRENT_OFF):
+        return
+    if not all(_is_deletable_orphan(case, key) for key in view.in_state(KeyState.ORPHAN)):
         return
     if view.current_key is not None and case.served is None:
         return  # the key behind AWSCURRENT is missing: a person decides (current_key_trouble)
@@ -485,7 +487,18 @@ def rotation(case: Case) -> Iterator[Finding]:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
         return
     blocks = tuple(_blocks_rotation(case))
-    yield from blocks or new_key(case, old, due=due, reason=_why_rotate(case, old, adoptable))
+    yield from blocks or _after_orphans(case, new_key(case, old, due=due, reason=_why_rotate(case, old, adoptable)))
+
+
+def _after_orphans(case: Case, actions: Iterator[Action]) -> Iterator[Action]:
+    """Let a rotation wait for the deletion of orphans, which stands before it in the same plan."""
+    has_orphans = bool(case.view.in_state(KeyState.ORPHAN))
+    yield from (replace(action, follows=True) if has_orphans else action for action in actions)
+
+
+def _is_deletable_orphan(case: Case, key: AccessKey) -> bool:
+    claim = case.view.observation.claim
+    return claim is not None and case.now >= claim.lease_until and key.last_use.evidence is Evidence.NEVER
 
 
 def _is_adopted_by_hand(case: Case, old: AccessKey | None) -> bool:
@@ -518,9 +531,10 @@ def _blocks_rotation(case: Case) -> Iterator[Hold]:
 def no_slot(case: Case) -> Iterator[Hold]:
     """Say why no second key can be made."""
     view = case.view
-    if len(view.keys) < 2:  # noqa: PLR2004  # IAM's quota of two
+    staying = [key for key in view.keys if view.state_of(key) is not KeyState.ORPHAN]
+    if len(staying) < 2:  # noqa: PLR2004  # IAM's quota of two
         return
-    leaving = next(iter(view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED, KeyState.ORPHAN)), None)
+    leaving = next(iter(view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED)), None)
     until = _leaves(case, leaving) if leaving else None
     yield Hold(
         until=until,

@@ -85,7 +85,7 @@ def done_lines(done: Iterable[DoneLine]) -> Iterator[tuple[Line, datetime]]:
             for target in action.targets or (None,):
                 line = Line(action="sync", key=item.key, target=target, reason=action.reason, due=action.due)
                 yield line, item.at
-        elif action.shown != "rotate":
+        elif action.shown not in {"rotate", act.Tidy.shown} and not (isinstance(action, act.Adopt) and action.follows):
             yield Line(action=action.shown, key=item.key, target=None, reason=action.reason, due=action.due), item.at
 
 

@@ -163,7 +163,10 @@ def _served(seen: Observation, known: View, paint: Paint) -> Iterator[str]:
         match target.evidence:
             case TargetEvidence.HOLDS:
                 what = f"holds {target.key}"
-                what += f", {since}" if target.key == known.current_key else ", another key than AWSCURRENT"
+                if target.key == known.current_key:
+                    what += f", {since}"
+                elif known.current_key:
+                    what += f", and AWSCURRENT is {known.current_key}"
             case TargetEvidence.CANNOT_TELL:
                 what = f"cannot be read back; written {since}"
             case TargetEvidence.ABSENT:

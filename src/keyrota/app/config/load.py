@@ -12,7 +12,7 @@ from keyrota.app.config.check import faults
 from keyrota.app.config.model import Configuration, CredentialConfig, TargetConfig, VerifyConfig
 from keyrota.app.config.nodes import Document, read
 from keyrota.app.config.schema import schema
-from keyrota.core.naming import ARN_LIKE_END, secret_name_for
+from keyrota.core.naming import secret_name_for
 from keyrota.core.policy import CLASSIC, PRESETS, Adopt, Brake, Freeze, OnStillUsed, RotationPolicy, duration
 from keyrota.errors import ConfigError, Fault
 from keyrota.ports import TargetKind
@@ -130,14 +130,6 @@ class _Reading:
     ) -> CredentialConfig:
         names = entry.get("names") or {}
         secret = entry.get("secret")
-        if secret and ARN_LIKE_END.search(secret):
-            self._faults.append(
-                Fault(
-                    where=self._document.where((*path, "secret")),
-                    what="a secret's name must not end in a hyphen and six characters: it looks like the end of an ARN",
-                    remedy=f"for example {secret}/access-key",
-                )
-            )
         role = entry.get("role")
         if role and not role.startswith("arn:") and "account" not in entry:
             self._faults.append(
