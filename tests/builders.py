@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from keyrota.core.lifecycle import format_deactivated, format_synced
+from keyrota.core.lifecycle import DeactivationNote, format_deactivated, format_synced
 from keyrota.core.model import (
     AWSCURRENT,
     AWSPREVIOUS,
@@ -114,10 +114,12 @@ def synced(version: str = "v1", *, since: float = 1, confirmed: float | None = N
     return SYNCED_TAG, format_synced(record)
 
 
-def off_since(days: float, key: AccessKeyId = OLD, *, is_active: bool = False) -> tuple[str, str]:
+def off_since(
+    days: float, key: AccessKeyId = OLD, note: DeactivationNote = DeactivationNote.ROUTINE
+) -> tuple[str, str]:
     """Make the tag that says since how many days a key is Inactive."""
     record = DeactivationRecord(key=key, at=ago(days))
-    return DEACTIVATED_TAG, format_deactivated(record, is_active=is_active)
+    return DEACTIVATED_TAG, format_deactivated(record, note)
 
 
 def a_secret(*versions: SecretVersion, tags: Iterable[tuple[str, str]] = (), changed: float = 1) -> SecretState:

@@ -215,7 +215,7 @@ class Demo:
 
     def _is_due(self, user: str) -> bool:
         newest = max(record.create_date for record in self._cloud.aws.iam.list_access_keys(user))
-        return self._cloud.clock.now().replace(tzinfo=None) - newest >= CLASSIC.rotate_after - timedelta(hours=1)
+        return bool(self._cloud.clock.now().replace(tzinfo=None) - newest >= CLASSIC.rotate_after - timedelta(hours=1))
 
     # --- keyrota --------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from keyrota.core import plan as act
-from keyrota.core.lifecycle import KeyState, View
+from keyrota.core.lifecycle import DeactivationNote, KeyState, View
 from keyrota.core.model import PENDING, AccessKey, AccessKeyId, TargetEvidence
 from keyrota.core.plan import Hold
 from keyrota.core.rules import (
@@ -19,6 +19,7 @@ from keyrota.core.rules import (
     claimed,
     finish_rotation,
     is_drifted,
+    leftovers,
     losers,
     new_key,
     no_slot,
@@ -92,6 +93,7 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
         yield from _replacement(case, wish.key)
     else:
         yield from _switch_off(case, key, state)
+    yield from leftovers(case)
     yield from _quarantine(case, wish)
 
 
@@ -118,10 +120,27 @@ def _replacement(case: Case, leaked: AccessKeyId) -> Iterator[Finding]:
         )
         return
     previous = next((key for key in view.keys if key.id == previous_key(view) and key.id != leaked), None)
+    if previous is not None and _was_revoked(view, previous):
+        previous = None
     if previous is None:
-        yield from blocked
+        yield from (replace(hold, remedy=_free_a_slot(case, leaked)) for hold in blocked)
     else:
         yield from _back_to(case, previous, reason=f"no slot is free for a new key: {previous.id} takes over again")
+
+
+def _was_revoked(view: View, key: AccessKey) -> bool:
+    record = view.deactivated
+    return record is not None and record.key == key.id and view.note is DeactivationNote.REVOKED
+
+
+def _free_a_slot(case: Case, leaked: AccessKeyId) -> str:
+    """Say what a person can do; keyrota itself deletes nothing before its grace is over (promise off-before-gone)."""
+    user = case.view.observation.user
+    other = next((key.id for key in case.view.keys if key.id != leaked), "")
+    return (
+        f"if {other} may go, delete it yourself (aws iam delete-access-key --user-name {user} --access-key-id {other}) "
+        f"and run the same command again; --now switches {leaked} off meanwhile"
+    )
 
 
 def _back_to(case: Case, key: AccessKey, *, reason: str) -> Iterator[Finding]:
@@ -135,7 +154,7 @@ def _back_to(case: Case, key: AccessKey, *, reason: str) -> Iterator[Finding]:
     is_off = case.view.state_of(key) is KeyState.RETIRED
     if is_off:
         yield act.Reactivate(key=key.id, reason=reason, due=case.now)
-    for number, action in enumerate(finish_rotation(case, key, version)):
+    for number, action in enumerate(finish_rotation(case, key, version, is_rollback=True)):
         yield _follow(action) if is_off or number else action
 
 
@@ -193,6 +212,7 @@ def rollback(case: Case, wish: Rollback) -> Iterator[Finding]:
         yield from _back_to(case, key, reason="asked for")
     elif state is KeyState.CURRENT:
         yield from sync(case)
+        yield from leftovers(case)
     else:
         yield Hold(
             key=wish.to,

@@ -87,6 +87,16 @@ MEANING = {
 }
 
 
+class DeactivationNote(StrEnum):
+    """What the tag `keyrota:deactivated` says beside key and time."""
+
+    ROUTINE = ""
+    SEEN_ACTIVE = "on"
+    """Somebody, or `rollback`, switched the key on again."""
+    REVOKED = "revoked"
+    """It leaked, or may have: it goes after its grace, and never takes over again by itself."""
+
+
 class Road(StrEnum):
     """Which command may take a transition."""
 
@@ -151,8 +161,8 @@ class View:
     previous: SecretVersion | None
     synced: SyncRecord | None
     deactivated: DeactivationRecord | None
-    is_reactivation_noted: bool
-    """The deactivation record says that somebody switched the key on again."""
+    note: DeactivationNote
+    """What the deactivation record says beside key and time."""
     owner: str | None
 
     @property
@@ -243,7 +253,7 @@ def view(observation: Observation) -> View:
     versions = observation.secret.versions if observation.secret else ()
     tags = dict(observation.secret.tags) if observation.secret else {}
     current = _wearing(versions, AWSCURRENT)
-    deactivated, is_noted = parse_deactivated(tags.get(DEACTIVATED_TAG, ""))
+    deactivated, note = parse_deactivated(tags.get(DEACTIVATED_TAG, ""))
     return View(
         observation=observation,
         current=current,
@@ -252,7 +262,7 @@ def view(observation: Observation) -> View:
         previous=_wearing(versions, AWSPREVIOUS),
         synced=parse_synced(tags.get(SYNCED_TAG, "")),
         deactivated=deactivated,
-        is_reactivation_noted=is_noted,
+        note=note,
         owner=tags.get(OWNER_TAG),
     )
 
@@ -287,19 +297,19 @@ def parse_synced(text: str) -> SyncRecord | None:
         return None
 
 
-def format_deactivated(record: DeactivationRecord, *, is_active: bool = False) -> str:
-    """Write the value of the tag `keyrota:deactivated`: key @ time, and `@on` once it was seen Active again."""
-    return f"{record.key}@{_stamp(record.at)}" + ("@on" if is_active else "")
+def format_deactivated(record: DeactivationRecord, note: DeactivationNote = DeactivationNote.ROUTINE) -> str:
+    """Write the value of the tag `keyrota:deactivated`: key @ time, and a note where there is one."""
+    return f"{record.key}@{_stamp(record.at)}" + (f"@{note.value}" if note else "")
 
 
-def parse_deactivated(text: str) -> tuple[DeactivationRecord | None, bool]:
-    """Read that value and whether it notes a reactivation; (None, False) for anything else."""
+def parse_deactivated(text: str) -> tuple[DeactivationRecord | None, DeactivationNote]:
+    """Read that value; no record for anything else, which then counts as never deactivated (the safe side)."""
     key, _, rest = text.partition("@")
-    time, _, mark = rest.partition("@")
+    time, _, note = rest.partition("@")
     try:
-        return DeactivationRecord(key=AccessKeyId(key), at=_instant(time)), mark == "on"
+        return DeactivationRecord(key=AccessKeyId(key), at=_instant(time)), DeactivationNote(note)
     except ValueError:
-        return None, False
+        return None, DeactivationNote.ROUTINE
 
 
 def _stamp(instant: datetime) -> str:

@@ -91,6 +91,8 @@ class Promote(_Base):
     key: AccessKeyId | None
     version: VersionId | None
     remove_from: VersionId | None
+    is_rollback: bool = False
+    """The previous key becomes current again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ class Deactivate(_Base):
     shown: ClassVar[str] = "deactivate"
     key: AccessKeyId
     is_emergency: bool = False
-    """Asked for by `revoke`: not after an overlap, but at once."""
+    """Asked for by `revoke`: not after an overlap, but at once; the key never takes over again by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

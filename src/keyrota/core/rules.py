@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyrota.core import plan as act
-from keyrota.core.lifecycle import JUST_NOW, KeyState, View, key_label
+from keyrota.core.lifecycle import JUST_NOW, DeactivationNote, KeyState, View, key_label
 from keyrota.core.model import (
     CLAIM,
     PENDING,
@@ -164,7 +164,9 @@ def pending(case: Case) -> Iterator[Finding]:
         yield from finish_rotation(case, key, version)
 
 
-def finish_rotation(case: Case, key: AccessKey, version: SecretVersion) -> Iterator[Action]:
+def finish_rotation(
+    case: Case, key: AccessKey, version: SecretVersion, *, is_rollback: bool = False
+) -> Iterator[Action]:
     """Prove a stored key, and make it AWSCURRENT."""
     is_proven = key.id in case.view.observation.verified
     if not is_proven:
@@ -175,6 +177,7 @@ def finish_rotation(case: Case, key: AccessKey, version: SecretVersion) -> Itera
         key=key.id,
         version=version.id,
         remove_from=case.view.current_id,
+        is_rollback=is_rollback,
         reason="STS accepts the key: it becomes AWSCURRENT",
         due=case.now,
         follows=not is_proven,
@@ -265,7 +268,7 @@ def deactivation(case: Case) -> Iterator[Finding]:
 
 def _deactivate(case: Case, key: AccessKey) -> Iterator[Finding]:
     record = case.view.deactivated
-    if record and record.key == key.id and not case.view.is_reactivation_noted:
+    if record and record.key == key.id and case.view.note is not DeactivationNote.SEEN_ACTIVE:
         yield act.NoteActive(key=key.id, reason="somebody switched it on again: its overlap starts anew", due=case.now)
         return
     due = off_due(key, case.view, case.policy)
@@ -539,7 +542,7 @@ def no_slot(case: Case) -> Iterator[Hold]:
     yield Hold(
         until=until,
         reason="a new key is due, and both of IAM's two slots are taken: " + ", ".join(key.id for key in view.keys),
-        remedy=f"nothing: {leaving.id} leaves first" + (f", about {until:%Y-%m-%d}" if until else "")
+        remedy=f"nothing to do: {leaving.id} leaves first" + (f", about {until:%Y-%m-%d}" if until else "")
         if leaving
         else "delete the key that is not needed; keyrota touches only keys that it made or adopted",
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from keyrota.core.lifecycle import View
+from keyrota.core.lifecycle import DeactivationNote, View
 from keyrota.core.model import AccessKey, Evidence
 from keyrota.core.policy import Adopt, RotationPolicy
 
@@ -33,7 +33,7 @@ def off_due(key: AccessKey, view: View, policy: RotationPolicy) -> datetime | No
     by_age = key.created + policy.deactivate_after
     for_the_slot = rotation_due(successor, policy) - policy.grace
     due = max(view.synced.since + policy.overlap, min(by_age, for_the_slot))
-    if view.is_reactivation_noted and view.deactivated and view.deactivated.key == key.id:
+    if view.note is DeactivationNote.SEEN_ACTIVE and view.deactivated and view.deactivated.key == key.id:
         due = max(due, view.deactivated.at + policy.overlap)
     return due
 
@@ -49,11 +49,13 @@ def quiet_since(key: AccessKey, view: View) -> datetime | None:
 def gone_due(key: AccessKey, view: View, policy: RotationPolicy) -> datetime | None:
     """Tell from when a retired key may be deleted; None while it is not known since when it is Inactive."""
     record = view.deactivated
-    if record is None or record.key != key.id or view.is_reactivation_noted:
+    if record is None or record.key != key.id or view.note is DeactivationNote.SEEN_ACTIVE:
         return None
     by_age = key.created + policy.delete_after
     successor = view.key(view.current_key)
     if successor is not None:
         by_age = min(by_age, rotation_due(successor, policy))
+    if view.note is DeactivationNote.REVOKED:
+        by_age = record.at
     seen_used = key.last_use.at if key.last_use.at and key.last_use.at > record.at else record.at
     return max(seen_used + policy.grace, by_age)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from keyrota.core import plan as act
-from keyrota.core.lifecycle import format_deactivated
+from keyrota.core.lifecycle import DeactivationNote, format_deactivated
 from keyrota.core.model import (
     AWSCURRENT,
     CLAIM,
@@ -90,12 +90,13 @@ def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that 
             return sync(subject, action, observation, settings, memory.verified)
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
-            _tag_deactivated(subject, action.key, settings, is_active=False)
+            note = DeactivationNote.REVOKED if action.is_emergency else DeactivationNote.ROUTINE
+            _tag_deactivated(subject, action.key, settings, note)
         case act.NoteActive():
-            _tag_deactivated(subject, action.key, settings, is_active=True)
+            _tag_deactivated(subject, action.key, settings, DeactivationNote.SEEN_ACTIVE)
         case act.Reactivate():
             subject.access_keys.reactivate(subject.user, action.key)
-            _tag_deactivated(subject, action.key, settings, is_active=True)
+            _tag_deactivated(subject, action.key, settings, DeactivationNote.SEEN_ACTIVE)
         case act.Delete():
             subject.access_keys.delete(subject.user, action.key)
             _take_off(subject, action.key, action.version)
@@ -227,6 +228,6 @@ def _take_off(subject: Subject, label: str, version: VersionId) -> None:
         return  # somebody took it off, or moved it on, before us: that is what we wanted
 
 
-def _tag_deactivated(subject: Subject, key: AccessKeyId, settings: Settings, *, is_active: bool) -> None:
+def _tag_deactivated(subject: Subject, key: AccessKeyId, settings: Settings, note: DeactivationNote) -> None:
     record = DeactivationRecord(key=key, at=settings.clock.now())
-    subject.store.tag(subject.secret_name, DEACTIVATED_TAG, format_deactivated(record, is_active=is_active))
+    subject.store.tag(subject.secret_name, DEACTIVATED_TAG, format_deactivated(record, note))

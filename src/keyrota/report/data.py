@@ -79,7 +79,8 @@ def done_lines(done: Iterable[DoneLine]) -> Iterator[tuple[Line, datetime]]:
         if isinstance(action, act.CreateKey):
             old = action.key
         elif isinstance(action, act.Promote):
-            line = Line(action="rotate", key=old, target=None, reason=action.reason, due=action.due, new_key=action.key)
+            word = "rollback" if action.is_rollback else "rotate"
+            line = Line(action=word, key=old, target=None, reason=action.reason, due=action.due, new_key=action.key)
             yield line, item.at
         elif isinstance(action, act.Sync):
             for target in action.targets or (None,):

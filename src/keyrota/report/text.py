@@ -100,7 +100,7 @@ def _later(later: Upcoming, now: datetime) -> str:
 
 def in_words(span: timedelta) -> str:
     """Tell a span that lies ahead."""
-    days = span.days
+    days = round(span.total_seconds() / 86400)
     return f"in {days} days" if days > 1 else f"in {max(0, round(span.total_seconds() / 3600))} hours"
 
 
@@ -138,7 +138,7 @@ def apply_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Ite
 
 def _done(line: Line, paint: Paint) -> str:
     target = f"{line.target}: " if line.target else ""
-    what = f"{line.key or 'no key'} → {line.new_key}" if line.new_key else str(line.key or "")
+    what = f"{line.key} → {line.new_key}" if line.new_key and line.key else str(line.new_key or line.key or "")
     return f"  {paint('good', f'✓ {line.action:<10}')} {target}{what}  {paint('quiet', line.reason)}"
 
 

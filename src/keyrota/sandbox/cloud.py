@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
@@ -151,6 +152,23 @@ class Admin:
         record.status = status
         record.create_date -= age
         return Credential(id=AccessKeyId(record.access_key_id), secret=Secret(record.secret_access_key))
+
+    def store(self, name: str, pair: Credential, fields: Mapping[str, str] | None = None) -> None:
+        """Store a pair in Secrets Manager by hand, beside other fields."""
+        from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415  # an extra
+
+        content = {**(fields or {}), "AWS_ACCESS_KEY_ID": pair.id, "AWS_SECRET_ACCESS_KEY": pair.secret.reveal()}
+        secretsmanager_backends[self.account_id][REGION].create_secret(
+            name=name,
+            secret_string=json.dumps(content),
+            secret_binary=None,
+            description="made by hand",
+            tags=[],
+            kms_key_id=None,
+            client_request_token=None,
+            replica_regions=[],
+            force_overwrite=False,
+        )
 
     def keys(self, user: str) -> tuple[tuple[str, str], ...]:
         """Tell a user's keys: ID and status."""

@@ -1,0 +1,182 @@
+"""`keyrota check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from keyrota.app import words
+from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
+from keyrota.app.config import Configuration, CredentialConfig
+from keyrota.app.session import Session
+from keyrota.core.model import Readiness
+from keyrota.core.naming import ARN_LIKE_END
+from keyrota.core.policy import CalendarEntry, calendar
+from keyrota.errors import KeyrotaError, NoCredentials
+from keyrota.executor import Preview
+from keyrota.executor.observe import in_parallel
+from keyrota.report.data import error_fields, stamp
+from keyrota.report.text import Paint
+
+DAYS = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    is_good: bool | None
+    """None: it cannot be told."""
+    detail: str = ""
+    remedy: str = ""
+
+
+@click.command("check")
+@click.option("--days", default=DAYS, type=click.IntRange(1, 4000), show_default=True, help="Length of the calendar.")
+@global_options
+@pass_options
+def command(options: Options, *, days: int) -> int:
+    """Check the configuration, the AWS permissions that it needs and each target; print the policy's calendar."""
+    session = Session(options.config)
+    findings = [_configuration(session.configuration), *_aws(session), *_targets(session)]
+    dates = tuple(sorted(_dates(session, days), key=lambda dated: dated.entry.at))
+    if options.is_json:
+        say_json(_document(findings, dates))
+    elif not options.is_quiet:
+        say(_text(findings, dates, paint()))
+    return words.EXIT_FAILED if any(finding.is_good is False for finding in findings) else words.EXIT_DONE
+
+
+def _configuration(configuration: Configuration) -> Finding:
+    odd = [entry.secret_name for entry in configuration.credentials if ARN_LIKE_END.search(entry.secret_name)]
+    detail = f"{len(configuration.credentials)} credentials"
+    if odd:
+        detail += (
+            f"; {', '.join(odd)} ends in a hyphen and six characters, like the end of an ARN: "
+            "AWS advises against such names, give ARNs in full"
+        )
+    return Finding(what=str(configuration.path), is_good=True, detail=detail)
+
+
+def _aws(session: Session) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for credential in session.configuration.credentials:
+        account = session.wiring.account(credential)
+        name = f"account {credential.account or 'of the caller'}" + (
+            f", role {credential.role}" if credential.role else ""
+        )
+        if name in seen:
+            continue
+        seen.add(name)
+        if isinstance(account, KeyrotaError):
+            yield _failed(name, account)
+            continue
+        yield Finding(what=f"AWS {name}", is_good=True, detail=f"{account.caller()}; the clock agrees")
+        from keyrota.aws.permissions import all_actions, simulate  # noqa: PLC0415  # botocore is imported late
+
+        yield from _permissions(simulate(account, all_actions()))
+
+
+def _failed(name: str, error: KeyrotaError) -> Finding:
+    if isinstance(error, NoCredentials):
+        return Finding(what=f"AWS {name}", is_good=False, detail=error.what, remedy=error.remedy)
+    return Finding(what=f"AWS {name}", is_good=False, detail=str(error), remedy=error.remedy)
+
+
+def _permissions(answers: Mapping[str, bool | None]) -> Iterator[Finding]:
+    """Tell which actions are allowed, refused, or not told, one finding for each of the three."""
+    kinds = ((True, "allowed"), (False, "not allowed"), (None, "needed; IAM does not tell whether they are allowed"))
+    for wanted, said in kinds:
+        actions = [action for action, answer in answers.items() if answer is wanted]
+        if actions:
+            remedy = "" if wanted is not False else "allow them for the identity above"
+            yield Finding(what="AWS permissions", is_good=wanted, detail=f"{said}: {', '.join(actions)}", remedy=remedy)
+
+
+def _targets(session: Session) -> Iterator[Finding]:
+    for credential in session.configuration.credentials:
+        answers = in_parallel(lambda target: target.preflight(), session.wiring.targets(credential), 8)
+        yield from (_target(answer) for answer in answers)
+
+
+def _target(answer: Readiness) -> Finding:
+    expiry = f"the token ends on {answer.token_expires:%Y-%m-%d}" if answer.token_expires else ""
+    unknown = "the provider does not tell when its token ends: note the date yourself"
+    detail = answer.detail or f"reachable; {expiry or unknown}"
+    return Finding(what=answer.address, is_good=answer.is_ready, detail=detail, remedy=answer.remedy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dated:
+    """One date of one credential."""
+
+    user: str
+    entry: CalendarEntry
+
+
+def _dates(session: Session, days: int) -> Iterator[Dated]:
+    """Tell what comes for each credential, if every run is on time; for a key of today where none is known."""
+    try:
+        previews: tuple[Preview, ...] = session.plan().previews
+    except KeyrotaError:
+        previews = ()
+    keys = {preview.user: preview.observation.keys for preview in previews if preview.observation}
+    now = session.clock.now()
+    for credential in session.configuration.credentials:
+        created = max((key.created for key in keys.get(_name(credential), ())), default=now)
+        for entry in calendar(credential.policy, created, now, days=days):
+            yield Dated(user=credential.user, entry=entry)
+
+
+def _name(credential: CredentialConfig) -> Any:
+    return credential.user
+
+
+_AUDIT = "auditors read red (Config access-keys-rotated, Security Hub IAM.3, CIS, PCI)"
+
+
+def _text(findings: list[Finding], dates: tuple[Dated, ...], colour: Paint) -> Iterator[str]:
+    for finding in findings:
+        mark = {True: colour("good", "✓"), False: colour("bad", "✗"), None: colour("quiet", "?")}[finding.is_good]
+        yield f"{mark} {finding.what}" + (f": {finding.detail}" if finding.detail else "")
+        if finding.remedy:
+            yield colour("quiet", f"    {finding.remedy}")
+    yield ""
+    yield "Calendar, if every run is on time:"
+    for dated in dates:
+        entry = dated.entry
+        if entry.until is not None:
+            until = f"{_AUDIT} until {entry.until:%Y-%m-%d} (preset strict avoids it)"
+            yield colour("held", f"  {entry.at:%Y-%m-%d}  {dated.user:<20} key {entry.key}: {until}")
+        else:
+            yield f"  {entry.at:%Y-%m-%d}  {dated.user:<20} key {entry.key}: {entry.what}"
+
+
+def _document(findings: list[Finding], dates: tuple[Dated, ...]) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "checks": [
+            {"what": item.what, "ok": item.is_good, "detail": item.detail or None, "remedy": item.remedy or None}
+            for item in findings
+        ],
+        "calendar": [
+            {
+                "user": dated.user,
+                "key": dated.entry.key,
+                "at": stamp(dated.entry.at),
+                "what": dated.entry.what,
+                "until": stamp(dated.entry.until),
+            }
+            for dated in dates
+        ],
+        "errors": [
+            {"user": None, "account": None}
+            | error_fields(KeyrotaError(item.detail, where=item.what, remedy=item.remedy))
+            for item in findings
+            if item.is_good is False
+        ],
+    }

@@ -1,0 +1,79 @@
+"""What keyrota asks of AWS, by duty: data for `check`, for the documentation and for least-privilege policies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from keyrota.aws.account import Account
+
+LOOK = ("iam:ListAccessKeys", "iam:GetAccessKeyLastUsed", "secretsmanager:DescribeSecret")
+"""What every duty needs to observe; no secret value is read."""
+
+DUTIES: Mapping[str, tuple[str, ...]] = {
+    "rotate": (
+        *LOOK,
+        "iam:CreateAccessKey",
+        "secretsmanager:CreateSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:PutSecretValue",
+        "secretsmanager:UpdateSecretVersionStage",
+        "secretsmanager:TagResource",
+    ),
+    "sync": (*LOOK, "secretsmanager:GetSecretValue", "secretsmanager:TagResource"),
+    "deactivate": (*LOOK, "iam:UpdateAccessKey", "secretsmanager:TagResource"),
+    "delete": (*LOOK, "iam:DeleteAccessKey", "secretsmanager:UpdateSecretVersionStage"),
+    "revoke": (
+        "iam:UpdateAccessKey",
+        "iam:PutUserPolicy",
+        "iam:ListAttachedUserPolicies",
+        "iam:DetachUserPolicy",
+    ),
+}
+"""`plan`, `status` and `check` need LOOK. sts:GetCallerIdentity needs no permission."""
+
+
+def all_actions() -> tuple[str, ...]:
+    """Name every action, once."""
+    return tuple(dict.fromkeys(action for actions in DUTIES.values() for action in actions))
+
+
+def policy_document(duty: str, *, account: str, user: str, secret_name: str, partition: str = "aws") -> dict[str, Any]:
+    """Write the least-privilege policy of one duty for one user and one secret."""
+    user_arn = f"arn:{partition}:iam::{account}:user/{user}"
+    secret_arn = f"arn:{partition}:secretsmanager:*:{account}:secret:{secret_name}-*"
+    statements = []
+    for prefix, resource in (("iam:", user_arn), ("secretsmanager:", secret_arn)):
+        actions = sorted(action for action in DUTIES[duty] if action.startswith(prefix))
+        if actions:
+            statements.append({"Effect": "Allow", "Action": actions, "Resource": resource})
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def simulate(account: Account, actions: Iterable[str]) -> dict[str, bool | None]:
+    """
+    Ask IAM which actions the caller is allowed, on any resource.
+
+    Returns:
+        For each action True or False; None where it cannot be told (iam:SimulatePrincipalPolicy is not allowed).
+    """
+    names = list(actions)
+    unknown: dict[str, bool | None] = dict.fromkeys(names)
+    try:
+        answer = account.client("iam").simulate_principal_policy(
+            PolicySourceArn=_principal(account.caller()), ActionNames=names
+        )
+    except (ClientError, BotoCoreError):
+        return unknown
+    found = {result["EvalActionName"]: result["EvalDecision"] == "allowed" for result in answer["EvaluationResults"]}
+    return unknown | found
+
+
+def _principal(arn: str) -> str:
+    """Turn the ARN of a session into that of its role (IAM simulates roles, not sessions)."""
+    head, _, rest = arn.partition(":assumed-role/")
+    if not rest:
+        return arn
+    return f"{head.replace(':sts:', ':iam:')}:role/{rest.split('/')[0]}"
