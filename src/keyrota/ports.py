@@ -221,6 +221,10 @@ class TargetKind(Protocol):
         """JSON Schema of what stands behind `- <name>:` in `targets`."""
         ...
 
+    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Say what is wrong with settings that fit the schema; empty if nothing is."""
+        ...
+
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
         """Name each variable that this target would write, in a form that is equal for equal variables."""
         ...

@@ -32,11 +32,25 @@ def clock() -> Clock:
     control = os.environ.get("KEYROTA_SANDBOX")
     if not control:
         return SystemClock()
-    if urlsplit(control).netloc != urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).netloc:
+    if _netloc(control) != _netloc(os.environ.get("AWS_ENDPOINT_URL", "")):
         raise UsageError(
             "KEYROTA_SANDBOX is set, and AWS_ENDPOINT_URL does not point to the same sandbox",
             remedy="set both as `keyrota sandbox` prints them, or unset KEYROTA_SANDBOX",
         )
+    for name, value in os.environ.items():
+        if name.startswith("AWS_ENDPOINT_URL_") and _netloc(value) != _netloc(control):
+            raise UsageError(f"KEYROTA_SANDBOX is set, and {name} points elsewhere", remedy=f"unset {name}")
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        raise UsageError(
+            "KEYROTA_SANDBOX is set, and AWS_IGNORE_CONFIGURED_ENDPOINT_URLS leads to the real AWS", remedy="unset one"
+        )
     from keyrota.sandbox.timemachine import RemoteClock  # noqa: PLC0415  # only for a sandbox
 
     return RemoteClock(control)
+
+
+def _netloc(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""

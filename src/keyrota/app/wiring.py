@@ -49,6 +49,7 @@ class Wiring:
             run=uuid.uuid4().hex[:12],
             verify_times=verify.times,
             verify_span_s=verify.span_s,
+            verify_give_up_s=max(180.0, 4 * verify.span_s),
         )
 
     def subjects(self, users: Iterable[str] = ()) -> tuple[tuple[Subject, ...], tuple[Unreachable, ...]]:

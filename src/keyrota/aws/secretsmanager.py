@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from keyrota.aws._translate import aws_call, code_of, lost_race
 from keyrota.aws.account import Account
+from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AWSCURRENT,
     CLAIM,
@@ -140,6 +141,12 @@ class SecretsManagerStore:
         if not all(isinstance(value, str) and value for value in found):
             raise SecretUnusable(
                 f"the secret holds half a pair: {names.id} and {names.secret} must both be texts",
+                where=_where(name),
+                remedy="mend the JSON, or name other fields with `names:` in the configuration",
+            )
+        if not KEY_ID.fullmatch(content[names.id]):
+            raise SecretUnusable(
+                f"the field {names.id} of the secret is no access key ID",
                 where=_where(name),
                 remedy="mend the JSON, or name other fields with `names:` in the configuration",
             )

@@ -21,6 +21,10 @@ AUDIT_MARGIN = timedelta(days=2)
 """Config reads a credential report of up to four hours' age, and keyrota runs once a day: less is too tight."""
 
 
+LONGEST_FREEZE = timedelta(days=366)
+LONGEST_AGE = timedelta(days=3660)
+
+
 class OnStillUsed(StrEnum):
     """What to do with an old key that is still used when its overlap is over."""
 
@@ -58,15 +62,22 @@ class Freeze:
         """Tell the first instant that is not covered any more: a local midnight, whatever the clocks do that night."""
         day = instant.astimezone(self.zone).date()
         while self._covers_day(day):
-            day += timedelta(days=1)
+            is_dated = self.first is not None and self.last is not None and self.first <= day <= self.last
+            day = (self.last if is_dated and self.last else day) + timedelta(days=1)
         return max(instant, datetime.combine(day, time(), tzinfo=self.zone).astimezone(instant.tzinfo))
 
     def fault(self) -> str:
         """Say what is wrong with the window; empty if nothing is."""
         if len(self.weekdays) == 7:  # noqa: PLR2004  # days of a week
             return "a freeze window on all seven weekdays never ends"
-        if self.first is not None and self.last is not None and self.last < self.first:
+        if self.first is None or self.last is None:
+            return "" if self.weekdays else "a freeze window needs `weekdays`, or `from` and `to`"
+        if self.weekdays:
+            return "a freeze window has either `weekdays`, or `from` and `to`: write two windows"
+        if self.last < self.first:
             return f"a freeze window ends ({self.last}) before it begins ({self.first})"
+        if self.last - self.first > LONGEST_FREEZE:
+            return f"a freeze window of more than {LONGEST_FREEZE.days} days is no window but a stop"
         return ""
 
 
@@ -116,6 +127,15 @@ class RotationPolicy:
                 "let delete_after be less than twice rotate_after"
             )
         yield from (window.fault() for window in self.freezes if window.fault())
+        if len(frozenset[int]().union(*(window.weekdays for window in self.freezes))) == 7:  # noqa: PLR2004  # a week
+            yield "the freeze windows together cover all seven weekdays: they never end"
+        if self.delete_after > LONGEST_AGE:
+            yield f"delete_after is more than {LONGEST_AGE.days} days"
+        if self.quiet_for > self.overlap:
+            yield (
+                f"quiet_for ({format_duration(self.quiet_for)}) is longer than the overlap "
+                f"({format_duration(self.overlap)}): the old key might never count as unused"
+            )
         if not self.allow_short:
             yield from self._too_short()
 
@@ -135,8 +155,8 @@ class RotationPolicy:
         end = instant
         while window := next((freeze for freeze in self.freezes if freeze.covers(end)), None):
             end = window.ends_after(end)
-            if end - instant > timedelta(days=3660):
-                return end  # windows that cover every day between them
+            if end - instant > LONGEST_FREEZE:
+                break  # windows that touch again and again
         return end if end > instant else None
 
     def is_audit_clean(self) -> bool:
@@ -188,8 +208,8 @@ def calendar(policy: RotationPolicy, created: datetime, now: datetime, *, days: 
     number, made = 1, created
     while made <= end:
         rotated = max(now, made + policy.rotate_after)
-        off = max(rotated + policy.overlap, made + policy.deactivate_after)
-        gone = max(off + policy.grace, made + policy.delete_after)
+        off = _thawed(policy, max(rotated + policy.overlap, made + policy.deactivate_after))
+        gone = _thawed(policy, max(off + policy.grace, made + policy.delete_after))
         entries += [
             CalendarEntry(at=rotated, what="rotate", key=number),
             CalendarEntry(at=off, what="deactivate", key=number),
@@ -202,7 +222,11 @@ def calendar(policy: RotationPolicy, created: datetime, now: datetime, *, days: 
     return tuple(sorted((entry for entry in entries if now <= entry.at <= end), key=lambda entry: entry.at))
 
 
-_SIMPLE = re.compile(r"(?:(?P<d>\d+)d)?(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s)?")
+def _thawed(policy: RotationPolicy, instant: datetime) -> datetime:
+    return policy.frozen_until(instant) or instant
+
+
+_SIMPLE = re.compile(r"(?:(?P<d>\d+)d)?(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s)?", re.ASCII)
 _ISO = re.compile(r"P(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+)S)?)?", re.ASCII)
 _NAMES = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 

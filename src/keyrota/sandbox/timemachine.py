@@ -7,7 +7,6 @@ import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from keyrota.errors import SandboxMissing, UsageError
 from keyrota.sandbox.http import LOOPBACK
@@ -71,7 +70,7 @@ class RemoteClock:
     """The clock of a sandbox in another process. Implements the port Clock; sleeping moves that sandbox forward."""
 
     def __init__(self, control_url: str) -> None:
-        if urlsplit(control_url).hostname != LOOPBACK or urlsplit(control_url).scheme != "http":
+        if not control_url.startswith(f"http://{LOOPBACK}:"):
             raise UsageError(
                 "KEYROTA_SANDBOX does not point to a sandbox on this machine",
                 remedy="unset KEYROTA_SANDBOX, or take the line that `keyrota sandbox` prints",

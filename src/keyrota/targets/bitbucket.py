@@ -450,6 +450,11 @@ class BitbucketKind:
         """JSON Schema of a target."""
         return TARGET_SCHEMA
 
+    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The two variables need two names."""
+        where = place(settings)
+        return ("`names` must give the ID and the secret two names",) if where.id_name == where.secret_name else ()
+
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
         """Name each variable that this target would write."""
         where = place(settings)

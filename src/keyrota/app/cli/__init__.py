@@ -56,13 +56,17 @@ Examples:
 """
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXAMPLES)
+@click.group(
+    cls=_Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXAMPLES
+)
 @click.version_option(__version__, prog_name="keyrota")
 @global_options
 @click.pass_context
 def group(context: click.Context, /) -> None:
     """Rotate the AWS access keys of CI/CD pipelines, and never break a pipeline doing it."""
     context.ensure_object(Options)
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,9 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; see `keyrota.app.words`.
     """
-    options = Options()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = Options(is_json="--json" in given)
     try:
-        code = group.main(args=arguments, prog_name="keyrota", standalone_mode=False, obj=options)
+        code = group.main(args=given, prog_name="keyrota", standalone_mode=False, obj=options)
         sys.stdout.flush()
     except KeyrotaError as error:
         report_error(error, options)
@@ -93,6 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return words.EXIT_DONE
+    except OSError as error:
+        click.echo(f"error: the output cannot be written: {error.strerror}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return words.EXIT_FAILED
     except Exception as error:  # noqa: BLE001  # the last resort: no traceback for people
         report_unexpected(error, options)
         return words.EXIT_FAILED

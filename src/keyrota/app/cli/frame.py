@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from keyrota.app import words
 from keyrota.errors import KeyrotaError
@@ -48,8 +49,11 @@ def global_options(command: F) -> F:
 
 
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    def keep(context: click.Context, _: click.Parameter, value: Any) -> Any:
+    def keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         options = context.ensure_object(Options)
+        is_from_environment = context.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT
+        if is_from_environment and context.parent is not None:
+            return value  # the group has read the environment already; an option on the line counts more
         if value not in (None, False):
             setattr(options, name, value)
         if name == "is_debug" and value:
@@ -118,19 +122,24 @@ def report_error(error: KeyrotaError, options: Options) -> None:
     """Tell an error: lines on stderr, and with --json a document on stdout as well."""
     for line in words.told(error):
         click.echo(line, err=True)
+    _report_json(error, options)
+    if options.is_debug:
+        _trace(error)
+
+
+def _report_json(error: KeyrotaError, options: Options) -> None:
     if options.is_json:
         from keyrota.report.data import VERSION, error_fields, flattened  # noqa: PLC0415  # only for --json
 
         errors = [{"user": None, "account": None} | error_fields(single) for single in flattened(error)]
         say_json({"version": VERSION, "credentials": [], "errors": errors})
-    if options.is_debug:
-        _trace(error)
 
 
 def report_unexpected(error: Exception, options: Options) -> None:
     """Tell a bug; its message is left out, because it may hold anything."""
     for line in words.UNEXPECTED:
         click.echo(line.format(name=type(error).__name__), err=True)
+    _report_json(KeyrotaError(f"a bug in keyrota: {type(error).__name__}"), options)
     if options.is_debug:
         _trace(error)
 

@@ -23,7 +23,7 @@ _KINDS |= {"number": "a number", "boolean": "true or false"}
 _FORMATS = FormatChecker(formats=())
 
 
-@_FORMATS.checks("duration", raises=ValueError)
+@_FORMATS.checks("keyrota-duration", raises=ValueError)
 def _is_duration(value: object) -> bool:
     return not isinstance(value, str) or bool(duration(value)) or True
 
@@ -43,8 +43,8 @@ def _is_reference(value: object) -> bool:
 def faults(document: Document, schema: Mapping[str, Any]) -> Iterator[Fault]:
     """Find everything that does not fit the schema."""
     validator = Draft202012Validator(schema, format_checker=_FORMATS)
-    for error in sorted(validator.iter_errors(document.value), key=lambda found: [str(step) for step in found.path]):
-        yield from _told(document, error)
+    found = (fault for error in validator.iter_errors(document.value) for fault in _told(document, error))
+    yield from dict.fromkeys(found)
 
 
 def _told(document: Document, error: _Error) -> Iterator[Fault]:
@@ -62,8 +62,11 @@ def _told(document: Document, error: _Error) -> Iterator[Fault]:
         case "oneOf" | "anyOf":
             yield from _alternatives(document, error, where, name)
         case "type":
+            what = f"{name} must be {_kind(error.validator_value)}, not {_found(error.instance)}"
+            yield Fault(where=where, what=what, remedy=_type_remedy(error))
+        case "maxProperties":
             yield Fault(
-                where=where, what=f"{name} must be {_kind(error.validator_value)}, not {_found(error.instance)}"
+                where=where, what=f"{name} must name one provider", remedy="begin a new entry with `-` for each"
             )
         case "enum" | "const":
             values = error.validator_value if error.validator == "enum" else [error.validator_value]
@@ -88,27 +91,41 @@ def _told(document: Document, error: _Error) -> Iterator[Fault]:
 
 def _unknown_keys(document: Document, error: _Error, path: tuple[str | int, ...]) -> Iterator[Fault]:
     known = list(error.schema.get("properties", ()))
-    for key in error.instance:
-        if key in known:
-            continue
-        close = difflib.get_close_matches(key, known, n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
-        yield Fault(where=document.key_where(path, key), what=f"{key!r} is not known here", remedy=remedy)
+    yield from (_unknown_key(document, path, key, known) for key in error.instance if key not in known)
+
+
+def _unknown_key(document: Document, path: tuple[str | int, ...], key: str, known: list[str]) -> Fault:
+    close = difflib.get_close_matches(key, known, n=1)
+    remedy = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+    if key == "<<":
+        remedy = "merge keys of YAML are not taken; repeat the lines"
+    return Fault(where=document.key_where(path, key), what=f"{key!r} is not known here", remedy=remedy)
+
+
+def _type_remedy(error: _Error) -> str:
+    if error.schema.get("format") == "keyrota-duration":
+        return "write a unit: 90d, 36h"
+    is_text_wanted = error.validator_value == "string" and isinstance(error.instance, (int, float, bool))
+    return "put it into quotes" if is_text_wanted else ""
 
 
 def _alternatives(document: Document, error: _Error, where: str, name: str) -> Iterator[Fault]:
-    titles = [branch.get("title") for branch in error.validator_value if branch.get("title")]
-    fitting = [inner for inner in error.context or () if inner.validator == "format"]
-    if fitting:
-        yield from _told(document, fitting[0])
-        return
-    if titles:
-        fields = " or ".join("{" + ", ".join(branch["required"]) + "}" for branch in error.validator_value)
+    branches = error.validator_value
+    titles = [branch["title"] for branch in branches if "title" in branch]
+    misplaced = [inner for inner in error.context or () if inner.validator == "format"]
+    known = {key for branch in branches for key in branch.get("properties", {})}
+    unknown = [key for key in error.instance if key not in known] if isinstance(error.instance, dict) else []
+    if misplaced:
+        yield from _told(document, misplaced[0])
+    elif unknown:
+        yield from (_unknown_key(document, tuple(error.absolute_path), key, sorted(known)) for key in unknown)
+    elif titles:
+        fields = " or ".join("{" + ", ".join(branch["required"]) + "}" for branch in branches)
         yield Fault(where=where, what=f"{name} must hold {fields}", remedy=f"it is {'; or '.join(titles)}")
-        return
-    inner = best_match(error.context or ())
-    if inner is not None:
-        yield from _told(document, inner)
+    else:
+        telling = [inner for inner in error.context or () if inner.validator not in {"const", "type"}]
+        for inner in telling or [best_match(error.context or ())]:
+            yield from _told(document, inner)
 
 
 def _dependent(error: _Error) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from keyrota.targets import kinds
 
 _DAYS = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
 _SEE = "see docs/reference/configuration.md"
+_ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::(?P<account>[0-9]{12}):role/[\w+=,.@/-]+", re.ASCII)
 _AGES = ("rotate_after", "deactivate_after", "delete_after")
 
 
@@ -49,6 +52,7 @@ class _Reading:
         self._document = document
         self._kinds = known
         self._faults: list[Fault] = []
+        self._region: str = (document.value.get("aws") or {}).get("region", "")
 
     def configuration(self) -> Configuration:
         content: dict[str, Any] = self._document.value
@@ -70,7 +74,7 @@ class _Reading:
             verify=VerifyConfig(
                 regions=tuple(verify.get("regions", ())),
                 times=verify.get("times", 3),
-                span_s=duration(verify.get("within", "15s")).total_seconds(),
+                span_s=min(600.0, duration(verify.get("within", "15s")).total_seconds()),
             ),
             region=aws.get("region"),
             profile=aws.get("profile"),
@@ -81,7 +85,9 @@ class _Reading:
     # --- policy ---------------------------------------------------------------------------------------------------
 
     def _policy(self, entry: dict[str, Any], path: tuple[str | int, ...], base: RotationPolicy) -> RotationPolicy:
-        base = PRESETS.get(entry.get("preset", ""), base)
+        preset = PRESETS.get(entry.get("preset", ""))
+        if preset is not None:
+            base = replace(base, **{name: getattr(preset, name) for name in _AGES})
         ages: dict[str, timedelta] = {
             name: duration(entry[name]) if name in entry else getattr(base, name) for name in (*_AGES, "quiet_for")
         }
@@ -135,6 +141,7 @@ class _Reading:
             self._faults.append(
                 Fault(where=self._document.where((*path, "role")), what="a role's name needs `account` beside it")
             )
+        self._faults.extend(self._odd(entry, path))
         return CredentialConfig(
             user=entry["user"],
             account=entry.get("account"),
@@ -157,6 +164,26 @@ class _Reading:
             where=self._document.where(path),
         )
 
+    def _odd(self, entry: dict[str, Any], path: tuple[str | int, ...]) -> Iterator[Fault]:
+        """Find what does not fit together within one credential."""
+        names = {"id": "AWS_ACCESS_KEY_ID", "secret": "AWS_SECRET_ACCESS_KEY"} | (entry.get("names") or {})
+        if names["id"] == names["secret"]:
+            yield Fault(
+                where=self._document.where((*path, "names")), what="`names` must give the ID and the secret two names"
+            )
+        arn = _ROLE_ARN.fullmatch(entry.get("role", ""))
+        if arn and entry.get("account") not in (None, arn["account"]):
+            yield Fault(
+                where=self._document.where((*path, "role")), what="the role belongs to another account than `account`"
+            )
+        for key in entry.get("tags") or {}:
+            if key.startswith(("aws:", "keyrota:")):
+                yield Fault(where=self._document.where((*path, "tags", key)), what=f"the tag {key} is not yours to set")
+        for number, target in enumerate(entry.get("targets") or ()):
+            for kind, settings in target.items():
+                where = self._document.where((*path, "targets", number))
+                yield from (Fault(where=where, what=what) for what in self._kinds[kind].faults(settings))
+
     def _shared(self, credentials: tuple[CredentialConfig, ...]) -> Iterator[Fault]:
         """Find what two credentials claim both."""
         first: dict[tuple[str, ...], str] = {}
@@ -167,7 +194,7 @@ class _Reading:
                 first.setdefault(claim, where)
 
     def _claims(self, credential: CredentialConfig) -> Iterator[tuple[tuple[str, ...], str, str]]:
-        account, region = credential.account or "", credential.region or ""
+        account, region = credential.account or "", credential.region or self._region
         user, secret = credential.user, credential.secret_name
         yield ("user", account, user), f"the user {user} is configured twice", credential.where
         yield ("secret", account, region, secret), f"the secret {secret} is used twice", credential.where

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,17 @@ import yaml
 
 from keyrota.errors import ConfigError, Fault
 
-_LARGEST = 4 * 1024 * 1024
+_LARGEST = 16 * 1024 * 1024
 _DEEPEST = 40
-_MOST_NODES = 400_000
+_MOST_NODES = 1_000_000
 _TEXTS = {"account", "user", "external_id", "from", "to"}
 """Fields whose text counts as it is written: an account like 012345678901 is no number, a date no date object."""
+
+_LARGEST_NUMBER = 1e15
+"""No number of this file is larger; not-a-number compares false and is a text as well."""
+_NULL = "tag:yaml.org,2002:null"
+_NUMBERS_AND_TRUTH = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool")}
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Path_ = tuple[str | int, ...]
 
@@ -27,6 +34,7 @@ class Document:
         self.faults: list[Fault] = []
         self._marks: dict[Path_, yaml.Mark] = {}
         self._count = 0
+        self._constructor = yaml.SafeLoader("")
         self.value: Any = None
         node = self._composed(text)
         if node is not None:
@@ -34,12 +42,12 @@ class Document:
 
     def _composed(self, text: str) -> yaml.Node | None:
         try:
-            return yaml.compose(text, Loader=yaml.SafeLoader)
+            return yaml.compose(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
             where = f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
             raise ConfigError(
-                [Fault(where=where, what=f"this is not YAML: {error.problem or 'cannot be read'}", remedy=_TAB_HINT)]
+                [Fault(where=where, what=f"this is not YAML: {_problem(error)}", remedy=_TAB_HINT)]
             ) from None
         except yaml.YAMLError:
             raise ConfigError(
@@ -87,17 +95,35 @@ class Document:
         return made
 
     def _scalar(self, node: yaml.Node, path: Path_) -> Any:
-        if path and path[-1] in _TEXTS:
-            return str(node.value)
+        text = str(node.value)
+        if not text.isprintable():
+            what = "the text holds a line break or another control character"
+            self.faults.append(Fault(where=self._place(node), what=what, remedy="write it on one line"))
+            return ""
+        if node.tag == _NULL:
+            return None
+        if node.tag not in _NUMBERS_AND_TRUTH or (path and path[-1] in _TEXTS):
+            return text
+        return self._number_or_truth(node, text)
+
+    def _number_or_truth(self, node: yaml.Node, text: str) -> Any:
+        """YAML 1.1 takes on, off, yes and no for truth; here they are texts, as in YAML 1.2."""
+        if node.tag.endswith(":bool") and text.lower() not in {"true", "false"}:
+            return text
         try:
-            value = yaml.SafeLoader("").construct_object(node)
+            value = self._constructor.construct_object(node)
         except (ValueError, yaml.YAMLError):
-            value = str(node.value)
-        is_plain = value is None or isinstance(value, (str, int, float, bool))
-        return value if is_plain else str(node.value)
+            return text
+        is_usable = isinstance(value, bool) or (isinstance(value, (int, float)) and abs(value) < _LARGEST_NUMBER)
+        return value if is_usable else text
 
     def _place(self, node: yaml.Node) -> str:
         return f"{self.path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """Tell YAML's problem without the text that it quotes: that may be a token."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "…", error.problem or "it cannot be read")
 
 
 _TAB_HINT = "indent with spaces, not with tabs; quote texts that hold `: ` or `#`"

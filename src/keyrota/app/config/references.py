@@ -13,7 +13,7 @@ from pathlib import Path
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError
 
-_REFERENCE = re.compile(r"(?P<kind>env|file|secretsmanager|ssm):(?P<rest>\S.*)")
+_REFERENCE = re.compile(r"(?P<kind>env|file|secretsmanager|ssm):(?P<rest>\S(?:.*\S)?)")
 _log = logging.getLogger(__name__)
 
 
@@ -54,28 +54,39 @@ class References:
         if kind == "env":
             return self._from_environment(rest)
         if kind == "file":
-            return _from_file(Path(rest).expanduser())
+            return _from_file(rest)
         return self._remote[kind](rest)
 
     def _from_environment(self, name: str) -> Secret:
         if not self._environment.get(name):
             raise _missing(f"env:{name}", "the environment variable is not set", f"export {name}=…")
-        return Secret(self._environment[name])
+        return _token(Secret(self._environment[name]), f"env:{name}")
 
 
-def _from_file(path: Path) -> Secret:
-    where = f"file:{path}"
+def _from_file(name: str) -> Secret:
+    where = f"file:{name}"
     try:
+        path = Path(name).expanduser()
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             _log.warning("%s can be read by others; chmod 600 makes it yours alone", path)
-        secret = Secret(path.read_text("utf-8").rstrip("\r\n"))
+        secret = Secret(path.read_text("utf-8-sig"))
     except OSError as error:
         raise _missing(where, f"it cannot be read: {error.strerror}", "correct the path") from None
     except UnicodeDecodeError:
         raise _missing(where, "it is not UTF-8", "store the token as text") from None
-    if not secret:
+    except (RuntimeError, ValueError):
+        raise _missing(where, "it is no path", "correct the path") from None
+    return _token(secret, where)
+
+
+def _token(secret: Secret, where: str) -> Secret:
+    """Take the white space off both ends; a token has none within."""
+    stripped = Secret(secret.reveal().strip())
+    if not stripped:
         raise _missing(where, "it is empty", "store the token in it")
-    return secret
+    if any(char.isspace() or not char.isprintable() for char in stripped.reveal()):
+        raise _missing(where, "it holds white space or several lines", "store the token alone")
+    return stripped
 
 
 def _missing(where: str, what: str, remedy: str) -> KeyrotaError:

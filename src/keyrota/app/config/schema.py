@@ -9,10 +9,11 @@ from keyrota.targets import kinds
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _DURATION = {
     "type": "string",
-    "format": "duration",
+    "format": "keyrota-duration",
     "examples": ["90d", "36h", "P90D"],
     "description": "Days or hours (90d, 36h, 1d12h), or ISO 8601 (P90D).",
 }
+_REGION = {"type": "string", "pattern": "^[a-z0-9-]+$", "examples": ["eu-central-1"]}
 _DATE = {"type": "string", "format": "date", "examples": ["2026-12-20"]}
 _WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -77,14 +78,14 @@ def _credential(targets: dict[str, Any]) -> dict[str, Any]:
     return _object(
         {
             "user": {"type": "string", "pattern": r"^[A-Za-z0-9_+=,.@-]{1,128}$", "description": "IAM user name."},
-            "account": {"type": "string", "pattern": r"^\d{12}$", "description": "Account ID, if not the caller's."},
+            "account": {"type": "string", "pattern": "^[0-9]{12}$", "description": "Account ID, if not the caller's."},
             "role": {
                 "type": "string",
-                "minLength": 1,
+                "pattern": r"^(arn:[a-z-]+:iam::[0-9]{12}:role/)?[A-Za-z0-9_+=,.@/-]+$",
                 "description": "Role to assume in that account: its ARN, or its name.",
             },
             "external_id": {"type": "string", "minLength": 2, "description": "External ID of that role's trust."},
-            "region": {"type": "string", "description": "Region of the secret."},
+            "region": {**_REGION, "description": "Region of the secret."},
             "secret": {
                 "type": "string",
                 "pattern": r"^[A-Za-z0-9/_+=.@-]{1,512}$",
@@ -93,7 +94,7 @@ def _credential(targets: dict[str, Any]) -> dict[str, Any]:
             },
             "names": names,
             "kms_key": {"type": "string", "description": "KMS key for a secret that keyrota creates."},
-            "replica_region": {"type": "string", "description": "Region to replicate such a secret to."},
+            "replica_region": {**_REGION, "description": "Region to replicate such a secret to."},
             "tags": {
                 "type": "object",
                 "additionalProperties": {"type": "string", "maxLength": 256},
@@ -123,7 +124,7 @@ def schema() -> dict[str, Any]:
     brake = {
         "description": "A run that would rotate more than `most` credentials and more than `share` of all stops.",
         "anyOf": [
-            {"const": "off"},
+            {"const": "off", "description": "No brake."},
             _object(
                 {
                     "most": {"type": "integer", "minimum": 0, "default": 10},
@@ -134,9 +135,9 @@ def schema() -> dict[str, Any]:
     }
     verify = _object(
         {
-            "regions": {"type": "array", "items": {"type": "string"}, "description": "Ask STS in these regions."},
+            "regions": {"type": "array", "items": _REGION, "description": "Ask STS in these regions."},
             "times": {"type": "integer", "minimum": 1, "maximum": 20, "default": 3},
-            "within": {**_DURATION, "default": "15s"},
+            "within": {**_DURATION, "default": "15s", "description": "Spread over this time, at most 10m."},
         },
         description="How a new key is proved before anyone is given it.",
     )
@@ -145,14 +146,28 @@ def schema() -> dict[str, Any]:
         "title": "keyrota.yaml",
         **_object(
             {
-                "version": {"const": 1},
+                "version": {"const": 1, "description": "Of this format."},
                 "policy": _policy(),
-                "aws": _object({"region": {"type": "string"}, "profile": {"type": "string"}}),
+                "aws": _object(
+                    {"region": _REGION, "profile": {"type": "string", "minLength": 1}},
+                    description="Where the AWS variables do not say it already.",
+                ),
                 "providers": providers,
                 "brake": brake,
-                "concurrency": {"type": "integer", "minimum": 1, "maximum": 64, "default": 8},
+                "concurrency": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": 64,
+                    "default": 8,
+                    "description": "So many credentials are worked on at once.",
+                },
                 "verify": verify,
-                "credentials": {"type": "array", "minItems": 1, "items": _credential(targets)},
+                "credentials": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": _credential(targets),
+                    "description": "The IAM users whose keys keyrota keeps.",
+                },
             },
             required=("version", "credentials"),
         ),
