@@ -1,0 +1,6 @@
+"""`make bench`: figures that the README and the decisions cite, as ratios measured in the same run."""
+
+from bench import aws_client
+
+if __name__ == "__main__":
+    aws_client.main()

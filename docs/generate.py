@@ -1,0 +1,184 @@
+"""
+Write what the pages compute: nothing that the code knows is typed by hand.
+
+    python docs/generate.py            regenerate
+    python docs/generate.py --check    fail if something is out of date
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from keyrota.app import words
+from keyrota.app.cli import group
+from keyrota.app.config import schema
+from keyrota.aws.permissions import DUTIES, LOOK, policy_document
+from keyrota.core.lifecycle import MEANING, TRANSITIONS, KeyState, Road
+from keyrota.core.policy import PRESETS, format_duration
+
+ROOT = Path(__file__).parent
+
+
+def life_cycle() -> str:
+    """Draw the table of transitions."""
+    names = {state: state.name.lower() for state in KeyState}
+    lines = ["```mermaid", "stateDiagram-v2"]
+    for state in KeyState:
+        if any(state in {line.source, line.target} for line in TRANSITIONS):
+            lines += [f'    state "{state.value}" as {names[state]}']
+    for line in TRANSITIONS:
+        road = "" if line.road is Road.ROUTINE else f" ({line.road.value})"
+        lines.append(f"    {names[line.source]} --> {names[line.target]}: {_verb(line.action.__name__)}{road}")
+    lines += ["```", "", "| from | action | to | when | command |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {line.source.value} | {_verb(line.action.__name__)} | {line.target.value} | {line.when} | "
+        f"{line.road.value} |"
+        for line in TRANSITIONS
+    ]
+    lines += ["", "| state | meaning |", "| --- | --- |"]
+    lines += [f"| {state.value} | {MEANING[state]} |" for state in KeyState]
+    return "\n".join(lines)
+
+
+def _verb(name: str) -> str:
+    return "".join(f" {char.lower()}" if char.isupper() else char for char in name).strip()
+
+
+def commands() -> str:
+    """Print the help of every command."""
+    context = click.Context(group, info_name="keyrota", terminal_width=90, max_content_width=90)
+    parts = ["## keyrota\n", _fenced(group.get_help(context))]
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is None:
+            continue
+        inner = click.Context(command, info_name=name, parent=context, terminal_width=90, max_content_width=90)
+        parts += [f"## keyrota {name}\n", _fenced(command.get_help(inner))]
+    return "\n".join(parts)
+
+
+def _fenced(text: str) -> str:
+    return "```text\n" + "\n".join(line.rstrip() for line in text.splitlines()) + "\n```\n"
+
+
+def exit_codes() -> str:
+    """List the exit codes."""
+    lines = ["| code | meaning |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| {code} | {meaning} |" for code, meaning in words.EXIT_CODES.items())])
+
+
+def configuration() -> str:
+    """List every key of the configuration."""
+    lines = ["| key | what it takes | what it is |", "| --- | --- | --- |"]
+    return "\n".join([*lines, *_rows(schema(), "")])
+
+
+def _rows(part: dict[str, object], path: str) -> list[str]:
+    rows: list[str] = []
+    properties = part.get("properties")
+    for name, inner in (properties if isinstance(properties, dict) else {}).items():
+        here = f"{path}.{name}" if path else name
+        rows.append(f"| `{here}` | {_takes(inner)} | {inner.get('description', '')} |")
+        rows += _rows(inner, here)
+        items = inner.get("items")
+        if isinstance(items, dict):
+            rows += _rows(items, f"{here}[]")
+        for branch in inner.get("oneOf", ()) or inner.get("anyOf", ()):
+            rows += _rows(branch, here)
+    return rows
+
+
+def _takes(part: dict[str, object]) -> str:
+    if "enum" in part:
+        return " or ".join(f"`{value}`" for value in part["enum"])  # type: ignore[attr-defined]  # a list in JSON Schema
+    if "const" in part:
+        return f"`{part['const']}`"
+    if part.get("format") == "secret-reference":
+        return "a reference: `env:`, `file:`, `secretsmanager:`, `ssm:`"
+    if part.get("format") == "keyrota-duration":
+        return "a duration"
+    kinds = {
+        "object": "a mapping",
+        "array": "a list",
+        "string": "a text",
+        "integer": "a number",
+        "boolean": "true, false",
+    }
+    default = f", default `{json.dumps(part['default'])}`" if "default" in part else ""
+    return kinds.get(str(part.get("type")), "one of several forms") + default
+
+
+def permissions() -> str:
+    """List what each duty needs."""
+    parts = [f"Every duty looks first: {', '.join(f'`{action}`' for action in LOOK)}.", ""]
+    parts += ["| duty | actions |", "| --- | --- |"]
+    parts += [f"| {duty} | {', '.join(f'`{action}`' for action in actions)} |" for duty, actions in DUTIES.items()]
+    document = policy_document("sync", account="123456789012", user="ci-deploy", secret_name="keyrota/ci-deploy")  # noqa: S106  # a name
+    parts += [
+        "",
+        "The policy of `sync` for one user, for example:",
+        "",
+        "```json",
+        json.dumps(document, indent=2),
+        "```",
+    ]
+    return "\n".join(parts)
+
+
+def presets() -> str:
+    """List the presets."""
+    lines = [
+        "| preset | rotate | deactivate | delete | no key Active past 90 days |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, policy in PRESETS.items():
+        ages = (policy.rotate_after, policy.deactivate_after, policy.delete_after)
+        columns = " | ".join(format_duration(age) for age in ages)
+        lines += [f"| {name} | {columns} | {'yes' if policy.is_audit_clean() else 'no'} |"]
+    return "\n".join(lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "life-cycle": life_cycle,
+    "commands": commands,
+    "exit-codes": exit_codes,
+    "configuration": configuration,
+    "permissions": permissions,
+    "presets": presets,
+}
+
+
+def filled(text: str) -> str:
+    """Fill the marked places of a page."""
+    for name, make in PARTS.items():
+        begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
+        if begin in text:
+            head, _, rest = text.partition(begin)
+            _, _, tail = rest.partition(end)
+            text = f"{head}{begin}\n\n{make()}\n\n{end}{tail}"
+    return text
+
+
+def main() -> int:
+    """Regenerate, or check."""
+    is_check = "--check" in sys.argv
+    stale = []
+    for page in [ROOT.parent / "README.md", *sorted(ROOT.rglob("*.md"))]:
+        before = page.read_text("utf-8")
+        after = filled(before)
+        if before != after:
+            stale.append(page.relative_to(ROOT.parent))
+            if not is_check:
+                page.write_text(after, "utf-8")
+    for page in stale:
+        print(f"{page}: {'out of date: make docs' if is_check else 'written'}")  # noqa: T201  # a script
+    return 1 if is_check and stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
