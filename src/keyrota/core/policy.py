@@ -131,7 +131,7 @@ class RotationPolicy:
             yield "the freeze windows together cover all seven weekdays: they never end"
         if self.delete_after > LONGEST_AGE:
             yield f"delete_after is more than {LONGEST_AGE.days} days"
-        if self.quiet_for > self.overlap:
+        if self.quiet_for > max(self.overlap, DAY):
             yield (
                 f"quiet_for ({format_duration(self.quiet_for)}) is longer than the overlap "
                 f"({format_duration(self.overlap)}): the old key might never count as unused"
