@@ -353,12 +353,20 @@ def _blocked_by_missing_proof(case: Case, successor: AccessKey, key: AccessKey) 
         return
     if successor.last_use.evidence is Evidence.UNKNOWN:
         yield _unknown_use(successor)
-    elif successor.last_use.evidence is Evidence.NEVER:
+    elif not _is_used_by_others(case, successor):
         yield Hold(
             key=key.id,
             reason=f"{key.id} stays Active: nobody has used the new key {successor.id} yet (`prove_use: true`)",
             remedy="let a pipeline run with the new key, or set `prove_use: false`",
         )
+
+
+def _is_used_by_others(case: Case, successor: AccessKey) -> bool:
+    """Tell whether somebody else than keyrota has used the new key: its own proof by STS is a use as well."""
+    use, record = successor.last_use, case.view.synced
+    if use.evidence is not Evidence.USED or use.at is None or record is None or use.at <= record.since:
+        return False
+    return use.service != "sts" or use.at > record.confirmed + JUST_NOW
 
 
 def _needs_rewrite(case: Case, key: AccessKey) -> bool:

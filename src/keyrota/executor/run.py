@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from keyrota.core import plan as act
@@ -14,6 +15,8 @@ from keyrota.executor.actions import Memory, perform
 from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
 from keyrota.executor.observe import observe
 from keyrota.executor.subject import Settings, Subject
+
+_log = logging.getLogger(__name__)
 
 _STEPS = 60
 """More steps than any road has: a loop that does not end is a bug, not a state of the world."""
@@ -104,7 +107,9 @@ class Run:
         seen = self._memory.added_to(seen)
         if isinstance(self._intent, Revoke):
             seen = self._with_quarantine(seen)
-        return seen, plan(seen, subject.policy, settings.clock.now(), self._intent)
+        planned = plan(seen, subject.policy, settings.clock.now(), self._intent)
+        _log_plan(subject, planned)
+        return seen, planned
 
     def _with_quarantine(self, seen: Observation) -> Observation:
         return replace(seen, quarantine=self._subject.access_keys.quarantine_policies(self._subject.user))
@@ -181,6 +186,16 @@ class Run:
                 error=error,
             )
         )
+
+
+def _log_plan(subject: Subject, planned: Plan) -> None:
+    """Tell why, for --debug: reasons and IDs, never a value."""
+    for action in planned.actions:
+        _log.debug("%s: %s %s: %s", subject.user, type(action).__name__, action.key or "", action.reason)
+    for hold in planned.holds:
+        _log.debug("%s: held: %s", subject.user, hold.reason)
+    for later in planned.upcoming:
+        _log.debug("%s: %s due %s: %s", subject.user, later.shown, later.due.isoformat(), later.reason)
 
 
 def _sort(action: act.Action) -> tuple[str, str]:

@@ -314,13 +314,9 @@ class WorldIdentity:
         """Answer from one endpoint."""
 
         def effect() -> Sequence[str | None]:
-            used = self._world.find(credential.id)
-            last_use = used[1].last_use if used else None
-            if not self._world.use(credential):
+            if not self._world.use(credential, service="sts"):
                 return (None,)
             found = self._world.find(credential.id)
-            if last_use is not None:
-                self._world.change(credential.id, last_use=last_use)  # proving a key is not using it
             return (f"arn:aws:iam::{ACCOUNT}:user/{found[0]}" if found else None,)
 
         return self._world.call("sts:GetCallerIdentity", effect)
