@@ -94,7 +94,7 @@ def apply_all(
 def _each(do: Callable[[T], R], things: Iterable[T], at_once: int) -> list[R]:
     """Do the same with each thing; what one raises is raised when all others are done."""
     things = tuple(things)
-    if at_once == 1 or len(things) == 1:
+    if len(things) == 1:
         return [do(thing) for thing in things]
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="credential") as pool:
         futures = [pool.submit(do, thing) for thing in things]

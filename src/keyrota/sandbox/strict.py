@@ -8,6 +8,7 @@ tests/contract/test_strict_aws.py.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import random
@@ -50,6 +51,7 @@ class StrictAws:
     def __init__(self, clock: TimeMachine, faults: Faults, *, seed: int = 0) -> None:
         try:
             from moto.core import DEFAULT_ACCOUNT_ID  # noqa: PLC0415  # an extra
+            from moto.core import responses as moto_responses  # noqa: PLC0415
             from moto.iam.models import iam_backends  # noqa: PLC0415
             from moto.iam.responses import IamResponse  # noqa: PLC0415
             from moto.moto_api._internal import moto_api_backend  # noqa: PLC0415
@@ -58,6 +60,7 @@ class StrictAws:
             from moto.sts.responses import TokenResponse  # noqa: PLC0415
         except ImportError:
             raise missing("moto") from None
+        _quicken(moto_responses)
         self.account_id = str(DEFAULT_ACCOUNT_ID)
         self.clock = clock
         self.faults = faults
@@ -193,6 +196,13 @@ class StrictAws:
             f"<Message>{escape(message)}</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>"
         )
         return Response(status=status, body=text.encode(), headers=date | {"Content-Type": "text/xml"})
+
+
+def _quicken(responses: Any) -> None:
+    """Let moto look up the methods of a class once; it does so in every call, for a fifth of its time."""
+    names = getattr(responses, "method_names_from_class", None)
+    if names is not None and not hasattr(names, "cache_info"):
+        responses.method_names_from_class = functools.cache(names)
 
 
 def _json_ok(content: Mapping[str, Any]) -> Response:
