@@ -168,8 +168,6 @@ class Demo:
         midnight = START.replace(hour=0) + timedelta(days=day - 1)
         self._go_to(midnight + timedelta(hours=5, minutes=45))
         started = {user: pipeline.variables() for user, pipeline in pipelines.items()}
-        for user, pair in started.items():
-            pipelines[user].use(pair, self._when())
         self._go_to(midnight + timedelta(hours=6))
         self._before_run()
         self._run(wiring, witness)
