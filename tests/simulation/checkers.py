@@ -12,10 +12,11 @@ from keyrota.sandbox.world import SLOTS, World
 class Watch:
     """Looks at the world after every single call, and remembers what it needs to judge the next one."""
 
-    def __init__(self, world: World, policy: RotationPolicy, *, may_switch_off_served: bool = False) -> None:
+    def __init__(self, world: World, policy: RotationPolicy) -> None:
         self._world = world
         self._policy = policy
-        self._may_switch_off_served = may_switch_off_served
+        self.may_switch_off_served = False
+        """Only `revoke --now` may."""
         self._inactive_since: dict[AccessKeyId, object] = {}
         self._before = self._keys()
         self.broken: list[str] = []
@@ -43,7 +44,7 @@ class Watch:
 
     def _check_served_key_lives(self, name: str, now: dict[AccessKeyId, KeyStatus]) -> None:
         for key in self._served():
-            if now.get(key) is not KeyStatus.ACTIVE and not self._may_switch_off_served:
+            if now.get(key) is not KeyStatus.ACTIVE and not self.may_switch_off_served:
                 self._break("served-key-lives", name, f"{key} is served and {now.get(key)}")
 
     def _check_verified_before_served(self, name: str) -> None:

@@ -26,6 +26,7 @@ class Rig:
     policy: RotationPolicy = CLASSIC
     places: Sequence[str] = (SHOP,)
     watch: Watch = field(init=False)
+    is_secret_named: bool = False
     runs: int = 0
     deployments_failed: list[str] = field(default_factory=list)
 
@@ -42,6 +43,7 @@ class Rig:
             user=USER,
             account=ACCOUNT,
             secret_name=SECRET,
+            is_secret_named=self.is_secret_named,
             policy=self.policy,
             access_keys=world.access_keys,
             identity=world.identity,

@@ -16,13 +16,16 @@ from keyrota.core.plan import Hold
 from keyrota.core.rules import (
     Case,
     Finding,
+    after_orphans,
     claimed,
     finish_rotation,
+    is_deletable_orphan,
     is_drifted,
     leftovers,
     losers,
     new_key,
     no_slot,
+    orphans,
     pending,
     sync,
 )
@@ -112,12 +115,14 @@ def _replacement(case: Case, leaked: AccessKeyId) -> Iterator[Finding]:
     if view.in_state(KeyState.PENDING):
         yield from pending(case)
         return
+    lost = view.in_state(KeyState.ORPHAN)
+    yield from orphans(case)
+    if not all(is_deletable_orphan(case, key) for key in lost):
+        return
     blocked = tuple(no_slot(case))
     if not blocked:
-        holds = tuple(claimed(case))
-        yield from holds or new_key(
-            case, view.key(leaked), due=case.now, reason=f"{leaked} is revoked", needs_readiness=False
-        )
+        steps = new_key(case, view.key(leaked), due=case.now, reason=f"{leaked} is revoked", needs_readiness=False)
+        yield from tuple(claimed(case)) or after_orphans(case, steps)
         return
     previous = next((key for key in view.keys if key.id == previous_key(view) and key.id != leaked), None)
     if previous is not None and _was_revoked(view, previous):

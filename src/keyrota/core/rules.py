@@ -136,7 +136,7 @@ def orphans(case: Case) -> Iterator[Finding]:
                 reason=f"{key.id} is being made by run {claim.run}, or its answer was lost",
                 remedy=f"wait until {claim.lease_until:%Y-%m-%d %H:%M:%S} UTC; the next run goes on",
             )
-        elif _is_deletable_orphan(case, key):
+        elif is_deletable_orphan(case, key):
             yield act.DeleteOrphan(
                 key=key.id,
                 reason="its secret was lost when the run that made it ended; it was never used",
@@ -487,7 +487,7 @@ def rotation(case: Case) -> Iterator[Finding]:
     view = case.view
     if view.is_foreign_version or view.in_state(KeyState.PENDING, KeyState.CURRENT_OFF):
         return
-    if not all(_is_deletable_orphan(case, key) for key in view.in_state(KeyState.ORPHAN)):
+    if not all(is_deletable_orphan(case, key) for key in view.in_state(KeyState.ORPHAN)):
         return
     if view.current_key is not None and case.served is None:
         return  # the key behind AWSCURRENT is missing: a person decides (current_key_trouble)
@@ -498,16 +498,16 @@ def rotation(case: Case) -> Iterator[Finding]:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
         return
     blocks = tuple(_blocks_rotation(case))
-    yield from blocks or _after_orphans(case, new_key(case, old, due=due, reason=_why_rotate(case, old, adoptable)))
+    yield from blocks or after_orphans(case, new_key(case, old, due=due, reason=_why_rotate(case, old, adoptable)))
 
 
-def _after_orphans(case: Case, actions: Iterator[Action]) -> Iterator[Action]:
+def after_orphans(case: Case, actions: Iterator[Action]) -> Iterator[Action]:
     """Let a rotation wait for the deletion of orphans, which stands before it in the same plan."""
     has_orphans = bool(case.view.in_state(KeyState.ORPHAN))
     yield from (replace(action, follows=True) if has_orphans else action for action in actions)
 
 
-def _is_deletable_orphan(case: Case, key: AccessKey) -> bool:
+def is_deletable_orphan(case: Case, key: AccessKey) -> bool:
     claim = case.view.observation.claim
     return claim is not None and case.now >= claim.lease_until and key.last_use.evidence is Evidence.NEVER
 
