@@ -10,25 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from keyrota.core import plan as act
+from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import DeactivationNote, KeyState, View
 from keyrota.core.model import PENDING, AccessKey, AccessKeyId, TargetEvidence
 from keyrota.core.plan import Hold
-from keyrota.core.rules import (
-    Case,
-    Finding,
-    after_orphans,
-    claimed,
-    finish_rotation,
-    is_deletable_orphan,
-    is_drifted,
-    leftovers,
-    losers,
-    new_key,
-    no_slot,
-    orphans,
-    pending,
-    sync,
-)
+from keyrota.core.renewal import after_orphans, claimed, new_key, no_slot
+from keyrota.core.rules import finish_rotation, is_deletable_orphan, leftovers, losers, orphans, pending
+from keyrota.core.serving import is_drifted, sync
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from keyrota.core import plan as act
-from keyrota.core import rules
+from keyrota.core import renewal, retirement, rules, serving
+from keyrota.core.case import Case, Finding
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import Observation
 from keyrota.core.plan import Hold, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
-from keyrota.core.rules import Case, Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,8 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
         case Routine():
             yield from _routine(case)
         case SyncOnly():
-            yield from rules.sync(case)
-            yield from rules.unreadable_targets(case)
+            yield from serving.sync(case)
+            yield from serving.unreadable_targets(case)
         case Revoke():
             yield from revoke(case, intent)
         case Rollback():
@@ -66,18 +66,18 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
 
 def _routine(case: Case) -> Iterator[Finding]:
     yield from rules.strangers(case)
-    yield from rules.current_key_trouble(case)
+    yield from renewal.current_key_trouble(case)
     for duty in (
         rules.foreign_version,
         rules.losers,
         rules.orphans,
         rules.pending,
-        rules.sync,
-        rules.unreadable_targets,
-        rules.deactivation,
-        rules.deletion,
+        serving.sync,
+        serving.unreadable_targets,
+        retirement.deactivation,
+        retirement.deletion,
         rules.leftovers,
-        rules.rotation,
+        renewal.rotation,
     ):
         yield from duty(case)
 

@@ -1,0 +1,61 @@
+"""One credential at one instant, and the words that several duties share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from keyrota.core.lifecycle import KeyState, View
+from keyrota.core.model import AccessKey
+from keyrota.core.plan import Action, Hold, Upcoming
+from keyrota.core.policy import RotationPolicy
+
+Finding = Action | Hold | Upcoming
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One credential at one instant, under one policy."""
+
+    view: View
+    policy: RotationPolicy
+    now: datetime
+
+    @property
+    def served(self) -> AccessKey | None:
+        """The Active key behind AWSCURRENT, which targets hold."""
+        return next(iter(self.view.in_state(KeyState.CURRENT)), None)
+
+
+def frozen(case: Case, key: AccessKey, what: str) -> Iterator[Hold]:
+    """Hold what would be switched off or deleted in a freeze window."""
+    until = case.policy.frozen_until(case.now)
+    if until is not None:
+        yield Hold(
+            key=key.id,
+            until=until,
+            reason=f"{key.id} is not {what} in a freeze window",
+            remedy=f"the window ends {until:%Y-%m-%d %H:%M} UTC",
+        )
+
+
+def unknown_use(key: AccessKey) -> Hold:
+    """Hold what needs proof of disuse: it could not be read."""
+    return Hold(
+        key=key.id,
+        reason=f"the last use of {key.id} could not be read: {key.last_use.why or 'no reason given'}",
+        remedy="allow iam:GetAccessKeyLastUsed, or wait if IAM is throttling; unknown never counts as unused",
+    )
+
+
+def used(key: AccessKey) -> str:
+    """Tell when a key was last used, by which service and where."""
+    use = key.last_use
+    where = f" by {use.service}" if use.service else ""
+    return f"last used {day(use.at)}{where}" + (f" in {use.region}" if use.region else "")
+
+
+def day(instant: datetime | None) -> str:
+    """Write an instant for people."""
+    return f"{instant:%Y-%m-%d %H:%M} UTC" if instant else "at a time that IAM does not tell"

@@ -1,0 +1,174 @@
+"""A new key: when it is due, what is in its way, and the road to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from keyrota.core import plan as act
+from keyrota.core.case import Case, Finding
+from keyrota.core.lifecycle import JUST_NOW, KeyState
+from keyrota.core.model import AccessKey
+from keyrota.core.plan import Action, Hold, Upcoming
+from keyrota.core.policy import Adopt
+from keyrota.core.rules import is_deletable_orphan, sync_all
+from keyrota.core.schedule import gone_due, off_due, rotation_due
+
+
+def current_key_trouble(case: Case) -> Iterator[Hold]:
+    """Report a current key that does not work any more; nobody but a person can know why."""
+    view, user = case.view, case.view.observation.user
+    for key in view.in_state(KeyState.CURRENT_OFF):
+        yield Hold(
+            key=key.id,
+            reason=f"{key.id} is the key that targets hold, and it is Inactive: somebody switched it off",
+            remedy=f"keyrota rollback {user} switches it on again; keyrota revoke {user} makes a new one",
+        )
+    if view.current_key is None or view.key(view.current_key) is not None:
+        return
+    secret = view.observation.secret
+    if secret and secret.changed_at and case.now - secret.changed_at < JUST_NOW:
+        yield Hold(
+            key=view.current_key,
+            until=secret.changed_at + JUST_NOW,
+            reason=f"{view.current_key} is new and IAM does not list it yet",
+            remedy="the next run looks again",
+        )
+    else:
+        yield Hold(
+            key=view.current_key,
+            reason=f"{view.current_key} is the key that targets hold, and IAM does not have it any more",
+            remedy=f"keyrota revoke {user} makes a new key and brings it to every target",
+        )
+
+
+def rotation(case: Case) -> Iterator[Finding]:
+    """Make a new key when the current one is due, or when there is none."""
+    view = case.view
+    if view.is_foreign_version or view.in_state(KeyState.PENDING, KeyState.CURRENT_OFF):
+        return
+    if not all(is_deletable_orphan(case, key) for key in view.in_state(KeyState.ORPHAN)):
+        return
+    if view.current_key is not None and case.served is None:
+        return  # the key behind AWSCURRENT is missing: a person decides (current_key_trouble)
+    adoptable = next(iter(view.in_state(KeyState.ADOPTABLE)), None)
+    old = case.served or adoptable
+    due = rotation_due(old, case.policy, is_adoptable=_is_adopted_by_hand(case, old)) if old else case.now
+    if case.now < due:
+        yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
+        return
+    blocks = tuple(_blocks_rotation(case))
+    yield from blocks or after_orphans(case, new_key(case, old, due=due, reason=_why_rotate(case, old, adoptable)))
+
+
+def after_orphans(case: Case, actions: Iterator[Action]) -> Iterator[Action]:
+    """Let a rotation wait for the deletion of orphans, which stands before it in the same plan."""
+    has_orphans = bool(case.view.in_state(KeyState.ORPHAN))
+    yield from (replace(action, follows=True) if has_orphans else action for action in actions)
+
+
+def _is_adopted_by_hand(case: Case, old: AccessKey | None) -> bool:
+    """Tell whether a key was there before keyrota, so that `adopt: now` is about it."""
+    return old is not None and not case.view.is_stored
+
+
+def _why_rotate(case: Case, old: AccessKey | None, adoptable: AccessKey | None) -> str:
+    if old is None:
+        return "the user has no access key in use: its first one is made"
+    age = (case.now - old.created).days
+    if adoptable is not None or not case.view.is_stored:
+        how = "at once (`adopt: now`)" if case.policy.adopt is Adopt.NOW else f"{age} days old"
+        return f"{old.id} was there before keyrota: it is replaced, {how}"
+    return f"{old.id} is {age} days old"
+
+
+def _blocks_rotation(case: Case) -> Iterator[Hold]:
+    yield from no_slot(case)
+    yield from claimed(case)
+    for answer in case.view.observation.readiness or ():
+        if not answer.is_ready:
+            yield Hold(
+                target=answer.address,
+                reason=f"not rotated, because {answer.address} would not take the new key: {answer.detail}",
+                remedy=answer.remedy,
+            )
+
+
+def no_slot(case: Case) -> Iterator[Hold]:
+    """Say why no second key can be made."""
+    view = case.view
+    staying = [key for key in view.keys if view.state_of(key) is not KeyState.ORPHAN]
+    if len(staying) < 2:  # noqa: PLR2004  # IAM's quota of two
+        return
+    leaving = next(iter(view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED)), None)
+    until = _leaves(case, leaving) if leaving else None
+    yield Hold(
+        until=until,
+        reason="a new key is due, and both of IAM's two slots are taken: " + ", ".join(key.id for key in view.keys),
+        remedy=f"nothing to do: {leaving.id} leaves first" + (f", about {until:%Y-%m-%d}" if until else "")
+        if leaving
+        else "delete the key that is not needed; keyrota touches only keys that it made or adopted",
+    )
+
+
+def _leaves(case: Case, key: AccessKey) -> datetime | None:
+    if case.view.state_of(key) is KeyState.RETIRED:
+        return gone_due(key, case.view, case.policy)
+    off = off_due(key, case.view, case.policy)
+    return off + case.policy.grace if off else None
+
+
+def claimed(case: Case) -> Iterator[Hold]:
+    """Say that another run is making a key right now."""
+    observation = case.view.observation
+    claim = observation.claim
+    if claim is None or claim.run == observation.run or case.now >= claim.lease_until:
+        return
+    yield Hold(
+        until=claim.lease_until,
+        reason=f"run {claim.run} holds the claim on this credential until {claim.lease_until:%Y-%m-%d %H:%M:%S} UTC",
+        remedy="wait: if that run is gone, the next one after that time goes on",
+    )
+
+
+def new_key(
+    case: Case, old: AccessKey | None, *, due: datetime, reason: str, needs_readiness: bool = True
+) -> Iterator[Action]:
+    """Lay out the whole road to a new key; only its first step is possible now."""
+    view, observation = case.view, case.view.observation
+    old_id = old.id if old else None
+    steps: list[Action] = []
+    if needs_readiness and observation.readiness is None:
+        steps.append(act.Preflight(key=old_id, reason=reason, due=due))
+    if view.current is None:
+        steps.append(act.CreateSecret(reason=reason, due=due))
+    if old is not None and view.current_key is None:
+        steps.append(
+            act.Adopt(version=view.current_id, key=old.id, reason=f"{old.id} becomes keyrota's to retire", due=due)
+        )
+    seen = frozenset(key.id for key in view.keys)
+    if not _holds_claim(case, seen):
+        steps.append(act.TakeClaim(key=old_id, keys_seen=seen, reason=reason, due=due))
+    steps.append(act.CreateKey(key=old_id, base=view.current_id, reason=reason, due=due))
+    steps.append(act.Verify(key=None, version=None, reason="ask STS before anyone is given the key", due=due))
+    steps.append(act.Promote(key=None, version=None, remove_from=view.current_id, reason=reason, due=due))
+    steps.append(sync_all(case, reason="the new key goes to every target", follows=True))
+    yield steps[0]
+    yield from (_following(step) for step in steps[1:])
+
+
+def _following(action: Action) -> Action:
+    return replace(action, follows=True)
+
+
+def _holds_claim(case: Case, seen: frozenset[str]) -> bool:
+    """Tell whether this run's claim covers what it sees, with time enough left to make and store a key."""
+    observation = case.view.observation
+    claim = observation.claim
+    return (
+        claim is not None
+        and claim.run == observation.run
+        and claim.keys_seen == seen
+        and case.now + (claim.lease_until - claim.at) / 2 < claim.lease_until
+    )

@@ -1,0 +1,174 @@
+"""The old key goes off on proof, and is deleted after its grace (promises proof-before-off, off-before-gone)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from keyrota.core import plan as act
+from keyrota.core.case import Case, Finding, day, frozen, unknown_use, used
+from keyrota.core.lifecycle import JUST_NOW, DeactivationNote, KeyState
+from keyrota.core.model import AccessKey, Evidence, TargetEvidence
+from keyrota.core.plan import Hold, Upcoming
+from keyrota.core.policy import OnStillUsed
+from keyrota.core.schedule import gone_due, off_due, quiet_since
+from keyrota.core.serving import is_drifted
+
+
+def deactivation(case: Case) -> Iterator[Finding]:
+    """Switch superseded keys off, on proof only (promise proof-before-off)."""
+    for key in case.view.in_state(KeyState.SUPERSEDED):
+        yield from _deactivate(case, key)
+
+
+def _deactivate(case: Case, key: AccessKey) -> Iterator[Finding]:
+    record = case.view.deactivated
+    if record and record.key == key.id and case.view.note is not DeactivationNote.SEEN_ACTIVE:
+        yield act.NoteActive(key=key.id, reason="somebody switched it on again: its overlap starts anew", due=case.now)
+        return
+    due = off_due(key, case.view, case.policy)
+    if due is None:
+        if key.created + case.policy.deactivate_after <= case.now:
+            yield _not_proven(case, key)
+        return
+    if case.now < due:
+        yield Upcoming(shown="deactivate", key=key.id, due=due, reason="when its overlap is over, if it is unused")
+        return
+    blocks = tuple(_blocks_deactivation(case, key))
+    if blocks:
+        yield from blocks
+        return
+    needs_rewrite = _needs_rewrite(case, key)
+    if needs_rewrite and case.served:
+        yield act.Sync(
+            key=case.served.id,
+            targets=tuple(target.address for target in case.view.observation.targets),
+            is_rewrite=True,
+            reason=f"written once more before {key.id} goes off",
+            due=case.now,
+        )
+    yield act.Deactivate(key=key.id, reason=_why_off(case, key), due=due, follows=needs_rewrite)
+
+
+def _why_off(case: Case, key: AccessKey) -> str:
+    age = (case.now - key.created).days
+    use = "never used" if key.last_use.evidence is Evidence.NEVER else f"last used {day(key.last_use.at)}"
+    return f"{age} days old, {use}; its successor {case.view.current_key} is on every target"
+
+
+def _not_proven(case: Case, key: AccessKey) -> Hold:
+    successor = f"its successor {case.view.current_key}" if case.view.current_key else "its successor"
+    return Hold(
+        key=key.id,
+        reason=f"{key.id} stays Active: {successor} is not proven on every target",
+        remedy="mend what sync reports; the overlap counts from the moment at which every target holds the new key",
+    )
+
+
+def _blocks_deactivation(case: Case, key: AccessKey) -> Iterator[Hold]:
+    successor = case.served
+    if successor is None:
+        yield _not_proven(case, key)
+        return
+    for target in case.view.observation.targets:
+        if target.evidence is TargetEvidence.FAILED or is_drifted(target, successor):
+            yield Hold(
+                key=key.id,
+                target=target.address,
+                reason=f"{key.id} stays Active: {target.address} is not confirmed to hold {successor.id}",
+                remedy="keyrota sync",
+            )
+    yield from _blocked_by_use(case, key)
+    yield from _blocked_by_missing_proof(case, successor, key)
+    yield from frozen(case, key, "deactivated")
+
+
+def _blocked_by_use(case: Case, key: AccessKey) -> Iterator[Hold]:
+    use, policy = key.last_use, case.policy
+    if use.evidence is Evidence.UNKNOWN:
+        yield unknown_use(key)
+    if use.evidence is not Evidence.USED or policy.on_still_used is OnStillUsed.DEACTIVATE:
+        return
+    if use.at is None:
+        yield unknown_use(key)
+        return
+    since = quiet_since(key, case.view)
+    quiet_from = max(use.at + policy.quiet_for, since + policy.overlap if since else use.at)
+    if case.now < quiet_from:
+        yield Hold(
+            key=key.id,
+            reason=f"{key.id} is still used: {used(key)}",
+            remedy="move that consumer to the new key (keyrota does not know it), "
+            "or set `on_still_used: deactivate` to switch the key off all the same",
+        )
+
+
+def _blocked_by_missing_proof(case: Case, successor: AccessKey, key: AccessKey) -> Iterator[Hold]:
+    if not case.policy.prove_use:
+        return
+    if successor.last_use.evidence is Evidence.UNKNOWN:
+        yield unknown_use(successor)
+    elif not _is_used_by_others(case, successor):
+        yield Hold(
+            key=key.id,
+            reason=f"{key.id} stays Active: nobody has used the new key {successor.id} yet (`prove_use: true`)",
+            remedy="let a pipeline run with the new key, or set `prove_use: false`",
+        )
+
+
+def _is_used_by_others(case: Case, successor: AccessKey) -> bool:
+    """Tell whether somebody else than keyrota has used the new key: its own proof by STS is a use as well."""
+    use, record = successor.last_use, case.view.synced
+    if use.evidence is not Evidence.USED or use.at is None or record is None or use.at <= record.since:
+        return False
+    return use.service != "sts" or use.at > record.confirmed + JUST_NOW
+
+
+def _needs_rewrite(case: Case, key: AccessKey) -> bool:
+    record = case.view.synced
+    if record is None or not case.view.observation.targets:
+        return False
+    last_use = quiet_since(key, case.view)
+    wanted = record.since + case.policy.overlap
+    return record.confirmed < (max(wanted, last_use) if last_use else wanted)
+
+
+def deletion(case: Case) -> Iterator[Finding]:
+    """Delete retired keys when their grace is over (promise off-before-gone)."""
+    for key in case.view.in_state(KeyState.RETIRED):
+        yield from _delete(case, key)
+
+
+def _delete(case: Case, key: AccessKey) -> Iterator[Finding]:
+    version = case.view.version_of(key.id)
+    due = gone_due(key, case.view, case.policy)
+    if due is None or version is None:
+        yield act.Deactivate(
+            key=key.id, reason="it is Inactive already: note since when, so that its grace begins", due=case.now
+        )
+    elif case.now < due:
+        yield Upcoming(shown="delete", key=key.id, due=due, reason="when it has been Inactive for the whole grace")
+    elif blocks := tuple(_blocks_deletion(case, key)):
+        yield from blocks
+    else:
+        since = case.view.deactivated.at if case.view.deactivated else None
+        yield act.Delete(key=key.id, version=version.id, reason=f"Inactive since {day(since)}", due=due)
+
+
+def _blocks_deletion(case: Case, key: AccessKey) -> Iterator[Hold]:
+    if case.served is None:
+        yield Hold(
+            key=key.id,
+            reason=f"{key.id} is kept: the key that should have replaced it is not Active",
+            remedy=f"keyrota rollback {case.view.observation.user}",
+        )
+    if key.last_use.evidence is Evidence.UNKNOWN:
+        yield unknown_use(key)
+    for target in case.view.observation.targets:
+        if target.evidence is TargetEvidence.HOLDS and target.key == key.id:
+            yield Hold(
+                key=key.id,
+                target=target.address,
+                reason=f"{key.id} is kept: {target.address} still holds it",
+                remedy="keyrota sync",
+            )
+    yield from frozen(case, key, "deleted")
