@@ -83,7 +83,9 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
     if wish.key == view.current_key or state is KeyState.ADOPTABLE:
         yield from _replacement(case, wish.key)
     else:
-        yield from _switch_off(case, key, state)
+        yield from sync(case)
+        if not wish.off_first:
+            yield from _switch_off(case, key, state)
     yield from leftovers(case)
     yield from _quarantine(case, wish)
 
@@ -156,7 +158,6 @@ def _follow(action: act.Action) -> act.Action:
 
 
 def _switch_off(case: Case, key: AccessKey | None, state: KeyState) -> Iterator[Finding]:
-    yield from sync(case)
     if key is None or state not in {KeyState.SUPERSEDED, KeyState.PENDING}:
         return
     unproven = tuple(_unproven(case))

@@ -106,17 +106,26 @@ def no_slot(case: Case) -> Iterator[Hold]:
     yield Hold(
         until=until,
         reason="a new key is due, and both of IAM's two slots are taken: " + ", ".join(key.id for key in view.keys),
-        remedy=f"nothing to do: {leaving.id} leaves first" + (f", about {until:%Y-%m-%d}" if until else "")
-        if leaving
-        else "delete the key that is not needed; keyrota touches only keys that it made or adopted",
+        remedy=_slot_remedy(leaving, until),
     )
 
 
+def _slot_remedy(leaving: AccessKey | None, until: datetime | None) -> str:
+    if leaving is None:
+        return "delete the key that is not needed; keyrota touches only keys that it made or adopted"
+    if until is None:
+        return f"{leaving.id} must leave first: mend what holds it"
+    return f"nothing to do: {leaving.id} leaves first, about {until:%Y-%m-%d}"
+
+
 def _leaves(case: Case, key: AccessKey) -> datetime | None:
+    """Tell when a key's slot is free, if nothing holds the key; None if it is overdue and so held by something."""
     if case.view.state_of(key) is KeyState.RETIRED:
-        return gone_due(key, case.view, case.policy)
-    off = off_due(key, case.view, case.policy)
-    return off + case.policy.grace if off else None
+        due = gone_due(key, case.view, case.policy)
+    else:
+        off = off_due(key, case.view, case.policy)
+        due = off + case.policy.grace if off and off > case.now else None
+    return due if due and due > case.now else None
 
 
 def claimed(case: Case) -> Iterator[Hold]:
