@@ -336,12 +336,10 @@ def test_a_plan_to_revoke_without_a_slot_says_how_to_make_one() -> None:
     assert f"aws iam delete-access-key --user-name ci-deploy --access-key-id {OLD}" in hold.remedy
 
 
-@pytest.mark.xfail(strict=True, reason="a superseded key goes off twice in the plan of revoke --now")
 def test_the_plan_of_now_switches_a_superseded_key_off_once() -> None:
     planned = plan(pair(), CLASSIC, NOW, Revoke(key=OLD, off_first=True))
     assert [action.shown for action in planned.actions] == ["deactivate"]
 
 
-@pytest.mark.xfail(strict=True, reason="the plan of revoke --now also holds the key, and advises --now")
 def test_the_plan_of_now_does_not_hold_what_it_switches_off() -> None:
     assert plan(pair(targets=(down(),)), CLASSIC, NOW, Revoke(key=OLD, off_first=True)).holds == ()

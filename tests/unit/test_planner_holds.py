@@ -354,7 +354,6 @@ def test_the_line_of_a_deactivation_names_its_proof() -> None:
     assert (action.due, action.is_emergency) == (ago(0.5), False)
 
 
-@pytest.mark.xfail(strict=True, reason="a full pair of slots is said to clear on a past day")
 def test_an_old_key_that_is_held_is_not_announced_for_a_day_that_is_past() -> None:
     """The next rotation finds no slot, because a forgotten script still uses the old key: it is the thing to mend."""
     seen = observed(
