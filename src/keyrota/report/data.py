@@ -57,7 +57,7 @@ def lines(actions: Iterable[Action]) -> Iterator[Line]:
     """Put actions into the words of a report."""
     is_rotation_told = False
     for action in actions:
-        if action.shown == "rotate" or (isinstance(action, act.Adopt) and action.follows):
+        if action.shown == "rotate" or _is_part_of_rotation(action):
             if not is_rotation_told:
                 yield _line(action)
             is_rotation_told = True
@@ -65,6 +65,11 @@ def lines(actions: Iterable[Action]) -> Iterator[Line]:
             yield from (_line(action, target) for target in action.targets or (None,))
         else:
             yield _line(action)
+
+
+def _is_part_of_rotation(action: Action) -> bool:
+    """Labelling the key that was there before is a step of its rotation; finding out whose key is stored is not."""
+    return isinstance(action, act.Adopt) and action.key is not None
 
 
 def _line(action: Action, target: str | None = None) -> Line:
@@ -86,7 +91,7 @@ def done_lines(done: Iterable[DoneLine]) -> Iterator[tuple[Line, datetime]]:
             for target in action.targets or (None,):
                 line = Line(action="sync", key=item.key, target=target, reason=action.reason, due=action.due)
                 yield line, item.at
-        elif action.shown not in {"rotate", act.Tidy.shown} and not (isinstance(action, act.Adopt) and action.follows):
+        elif action.shown not in {"rotate", act.Tidy.shown} and not _is_part_of_rotation(action):
             yield Line(action=action.shown, key=item.key, target=None, reason=action.reason, due=action.due), item.at
 
 
