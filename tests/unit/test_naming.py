@@ -1,0 +1,57 @@
+"""Every IAM user name leads to a legal secret name, and to one of its own."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyrota.core.naming import ARN_LIKE_END, SECRET_NAME, USER_NAME, secret_name_for
+from keyrota.core.rules import owner_tag
+
+USERS = st.text(string.ascii_letters + string.digits + "_+=,.@-", min_size=1, max_size=64)
+
+
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [
+        ("ci-deploy", "keyrota/ci-deploy/access-key"),
+        ("first,last", "keyrota/first=2clast/access-key"),
+        ("a=2cb", "keyrota/a=3d2cb/access-key"),
+        ("deploy-abc123", "keyrota/deploy-abc123/access-key"),
+        ("me@example.org", "keyrota/me@example.org/access-key"),
+    ],
+)
+def test_the_name_of_a_secret(user: str, name: str) -> None:
+    assert secret_name_for(user) == name
+
+
+@given(USERS)
+def test_the_name_is_legal_and_does_not_end_like_an_arn(user: str) -> None:
+    assert USER_NAME.fullmatch(user)
+    assert SECRET_NAME.fullmatch(secret_name_for(user))
+    assert not ARN_LIKE_END.search(secret_name_for(user))
+
+
+@given(USERS, USERS)
+def test_two_users_never_share_a_secret(one: str, other: str) -> None:
+    assert (secret_name_for(one) == secret_name_for(other)) == (one == other)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "a:b", "naïve", "a\n", "x" * 129])
+def test_what_is_no_user_name(name: str) -> None:
+    assert not USER_NAME.fullmatch(name)
+
+
+@given(USERS)
+def test_the_owner_is_a_legal_tag_value(user: str) -> None:
+    """Tag values take letters, digits, spaces and + - = . _ : / @ (Tagging API Reference)."""
+    assert set(owner_tag(user)) <= set(string.ascii_letters + string.digits + "+-=._:/@ ")
+
+
+def test_the_tag_tells_a_comma_from_every_other_character() -> None:
+    """A user name has no slash, so none of two users can be taken for the other."""
+    assert owner_tag("a,b") == "a/b"
+    assert not USER_NAME.fullmatch("a/b")
