@@ -227,6 +227,12 @@ class Http:
             ) from None
         except (urllib3.exceptions.HTTPError, OSError):
             return None
+        except UnicodeError:
+            raise ProviderRefused(
+                f"the credential for {self._name} holds characters that no header can carry",
+                where=where,
+                remedy="store the token alone, as it was given",
+            ) from None
         return self._read(response, where)
 
     def _read(self, response: urllib3.BaseHTTPResponse, where: str) -> Answer | None:

@@ -8,6 +8,11 @@ from typing import NoReturn
 _SHOWN = "Secret(…)"
 
 
+def _bytes(value: str) -> bytes:
+    """Encode any text: an error about one that no encoding takes would carry it."""
+    return value.encode("utf-8", "surrogatepass")
+
+
 class Secret:
     """
     A secret value that cannot be shown by accident.
@@ -39,7 +44,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        return hmac.compare_digest(_bytes(self._value), _bytes(other._value))
 
     __hash__ = None  # type: ignore[assignment]  # a hash of a secret in a set's repr or a log helps nobody
 

@@ -84,8 +84,8 @@ def _token(secret: Secret, where: str) -> Secret:
     stripped = Secret(secret.reveal().strip())
     if not stripped:
         raise _missing(where, "it is empty", "store the token in it")
-    if any(char.isspace() or not char.isprintable() for char in stripped.reveal()):
-        raise _missing(where, "it holds white space or several lines", "store the token alone")
+    if any(char.isspace() or not char.isprintable() or not char.isascii() for char in stripped.reveal()):
+        raise _missing(where, "it holds white space, several lines or letters that no token has", "store it alone")
     return stripped
 
 
