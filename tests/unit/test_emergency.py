@@ -343,3 +343,20 @@ def test_the_plan_of_now_switches_a_superseded_key_off_once() -> None:
 
 def test_the_plan_of_now_does_not_hold_what_it_switches_off() -> None:
     assert plan(pair(targets=(down(),)), CLASSIC, NOW, Revoke(key=OLD, off_first=True)).holds == ()
+
+
+@pytest.mark.xfail(strict=True, reason="the tag remembers one revoked key: the second of two makes it forget the first")
+def test_of_two_revoked_keys_neither_takes_over() -> None:
+    """`revoke NEW --now` after `revoke OLD`: what the first step left behind must not bring the leaked OLD back."""
+    first = plan(SUCCEEDED, CLASSIC, NOW, Revoke(key=NEW, off_first=True))
+    assert [type(action) for action in first.actions] == [act.Deactivate]
+    tags = (synced(confirmed=0.5), off_since(0, NEW, REVOKED))
+    then = plan(pair(old=OFF, new=OFF, tags=tags), CLASSIC, NOW, Revoke(key=NEW, off_first=True))
+    assert not any(isinstance(action, act.Reactivate) and action.key == OLD for action in then.actions)
+
+
+def test_a_key_that_another_run_may_be_making_is_waited_for() -> None:
+    seen = replace(FOREIGN, keys=(a_key(), a_key(ODD, age_days=0)), claim=a_claim())
+    planned = plan(seen, CLASSIC, NOW, Revoke(key=OLD))
+    assert planned.actions == ()
+    assert ["is being made by run another" in hold.reason for hold in planned.holds] == [True]

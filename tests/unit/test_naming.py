@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keyrota.core.model import AccessKeyId, VersionId, claim_token, key_token
 from keyrota.core.naming import ARN_LIKE_END, SECRET_NAME, USER_NAME, secret_name_for
 from keyrota.core.rules import owner_tag
 
@@ -55,3 +56,15 @@ def test_the_tag_tells_a_comma_from_every_other_character() -> None:
     """A user name has no slash, so none of two users can be taken for the other."""
     assert owner_tag("a,b") == "a/b"
     assert not USER_NAME.fullmatch("a/b")
+
+
+def test_tokens_are_the_same_for_the_same_and_differ_for_everything_else() -> None:
+    """Every run must find the same tokens, today's and next year's: these two are written down."""
+    base, other = VersionId("v1"), VersionId("v2")
+    assert claim_token("arn", base, 0) == "c1a58a99-a34e-513a-98cb-d4d415462170"
+    assert key_token(AccessKeyId("AKIA"), base) == "e82775d9-82fa-55f7-853b-7de991626af2"
+    tokens = [claim_token("arn", at, number) for at in (None, base, other) for number in range(3)]
+    tokens += [claim_token("another", base, 0)]
+    tokens += [key_token(AccessKeyId(key), at) for key in ("AKIA", "AKIB") for at in (None, base, other)]
+    assert len(set(tokens)) == len(tokens)
+    assert all(32 <= len(token) <= 64 for token in tokens), "PutSecretValue takes 32 to 64 characters"

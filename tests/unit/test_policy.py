@@ -69,6 +69,12 @@ FAULTS = [
     ("a short quiet_for", ages(90, 100, 110, quiet_for=HOUR / 2), ("quiet_for is 30m",)),
     ("a quiet_for that never ends", ages(90, 100, 110, quiet_for=11 * DAY), ("longer than the overlap",)),
     ("a life of eleven years", ages(3000, 3400, 3700), ("more than 3660 days",)),
+    (
+        "a freeze of dates",
+        ages(90, 100, 110, freezes=(Freeze(zone=UTC, first=date(2026, 1, 1), last=date(2026, 1, 1)),)),
+        (),
+    ),
+    ("a freeze of weekdays", ages(90, 100, 110, freezes=(Freeze(zone=UTC, weekdays=WEEKEND),)), ()),
     ("a freeze that says nothing", ages(90, 100, 110, freezes=(Freeze(zone=UTC),)), ("needs `weekdays`",)),
     (
         "a freeze on every day",
@@ -149,6 +155,12 @@ WINDOWS = [
 @pytest.mark.parametrize(("case", "windows", "instant", "until"), WINDOWS, ids=[row[0] for row in WINDOWS])
 def test_a_freeze(case: str, windows: tuple[Freeze, ...], instant: datetime, until: datetime | None) -> None:
     assert frozen(*windows).frozen_until(instant) == until, case
+
+
+def test_freezes_that_touch_for_years_are_told_for_one() -> None:
+    years = [Freeze(zone=UTC, first=date(year, 1, 1), last=date(year, 12, 31)) for year in range(2026, 2036)]
+    until = frozen(*years).frozen_until(utc(2026, 1, 1))
+    assert until == utc(2028, 1, 1)
 
 
 @given(st.datetimes(datetime(2025, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  # naive by contract
