@@ -1,0 +1,274 @@
+"""What AWS refuses and moto lets through, the sandbox refuses: FACTS-EMULATORS.md, line by line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aws_rig import a_cloud, client, code_of
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+from keyrota.core.model import Credential
+from keyrota.core.secret import Secret
+from keyrota.errors import UsageError
+from keyrota.sandbox.cloud import Cloud
+from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota.sandbox.timemachine import RemoteClock
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    """One sandbox for all."""
+    with a_cloud() as made:
+        yield made
+
+
+@pytest.fixture
+def pair(cloud: Cloud) -> Credential:
+    """A user of its own with a key of a day."""
+    user = f"user-{uuid.uuid4().hex[:8]}"
+    cloud.admin.add_user(user)
+    return cloud.admin.add_key(user, age=timedelta(days=1))
+
+
+@pytest.fixture
+def secret(cloud: Cloud) -> str:
+    """A secret with a first version."""
+    name = f"team/{uuid.uuid4().hex[:8]}"
+    client(cloud, "secretsmanager").create_secret(Name=name, SecretString="first", ClientRequestToken=token("first"))
+    return name
+
+
+def token(name: str) -> str:
+    """Make a ClientRequestToken."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+
+
+def stages(cloud: Cloud, name: str) -> dict[str, set[str]]:
+    """Tell the labels by version."""
+    found = client(cloud, "secretsmanager").describe_secret(SecretId=name)["VersionIdsToStages"]
+    return {version: set(labels) for version, labels in found.items() if labels}
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_good_key_is_its_user(cloud: Cloud, pair: Credential) -> None:
+    arn = client(cloud, "sts", pair).get_caller_identity()["Arn"]
+    assert arn.endswith(cloud.admin.record(pair.id).user_name)
+
+
+@pytest.mark.parametrize(
+    ("service", "code"), [("sts", "InvalidClientTokenId"), ("secretsmanager", "UnrecognizedClientException")]
+)
+@pytest.mark.parametrize("what", ["Inactive", "deleted", "unknown"])
+def test_a_key_that_does_not_work_is_refused(
+    cloud: Cloud, pair: Credential, what: str, service: str, code: str
+) -> None:
+    user = cloud.admin.record(pair.id).user_name
+    if what == "Inactive":
+        client(cloud, "iam").update_access_key(UserName=user, AccessKeyId=pair.id, Status="Inactive")
+    elif what == "deleted":
+        client(cloud, "iam").delete_access_key(UserName=user, AccessKeyId=pair.id)
+    else:
+        pair = Credential(id=type(pair.id)("AKIAUNKNOWN000000000"), secret=pair.secret)
+    made = client(cloud, service, pair)
+    assert code_of(made.get_caller_identity if service == "sts" else made.list_secrets) == code
+
+
+@pytest.mark.parametrize(
+    ("service", "code"), [("sts", "SignatureDoesNotMatch"), ("secretsmanager", "InvalidSignatureException")]
+)
+def test_half_a_pair_is_refused(cloud: Cloud, pair: Credential, service: str, code: str) -> None:
+    """The right ID with another secret: what a torn pair looks like to AWS."""
+    made = client(cloud, service, Credential(id=pair.id, secret=Secret("another")))
+    assert code_of(made.get_caller_identity if service == "sts" else made.list_secrets) == code
+
+
+def test_a_new_key_needs_time(cloud: Cloud, pair: Credential) -> None:
+    """Eight seconds, by default."""
+    young = cloud.admin.add_key(cloud.admin.record(pair.id).user_name)
+    assert code_of(client(cloud, "sts", young).get_caller_identity) == "InvalidClientTokenId"
+    cloud.clock.sleep(9)
+    assert client(cloud, "sts", young).get_caller_identity()["Account"] == cloud.admin.account_id
+
+
+def test_an_unsigned_call_and_an_old_signature_are_refused(cloud: Cloud, pair: Credential) -> None:
+    made = client(cloud, "sts", pair)
+    made.meta.events.register("before-send", lambda request, **_: _without(request, "Authorization"))
+    assert code_of(made.get_caller_identity) == "MissingAuthenticationToken"
+    made = client(cloud, "sts", pair)
+    made.meta.events.register("before-send", lambda **_: cloud.clock.travel(timedelta(hours=2)))
+    assert code_of(made.get_caller_identity) == "SignatureDoesNotMatch"
+
+
+def _without(request: Any, name: str) -> None:
+    del request.headers[name]
+
+
+def test_calls_about_keys_must_name_their_user(cloud: Cloud) -> None:
+    """Without UserName, IAM acts on the caller: a trap."""
+    for call in ("list_access_keys", "create_access_key"):
+        assert code_of(getattr(client(cloud, "iam"), call)) == "ValidationError"
+
+
+def test_a_user_has_two_keys_at_most(cloud: Cloud, pair: Credential) -> None:
+    user = cloud.admin.record(pair.id).user_name
+    client(cloud, "iam").create_access_key(UserName=user)
+    assert code_of(client(cloud, "iam").create_access_key, UserName=user) == "LimitExceeded"
+
+
+def test_last_use_follows_real_use(cloud: Cloud, pair: Credential) -> None:
+    iam = client(cloud, "iam")
+    assert "LastUsedDate" not in iam.get_access_key_last_used(AccessKeyId=pair.id)["AccessKeyLastUsed"]
+    client(cloud, "sts", pair).get_caller_identity()
+    used = iam.get_access_key_last_used(AccessKeyId=pair.id)["AccessKeyLastUsed"]
+    assert (used["ServiceName"], used["Region"]) == ("sts", "eu-central-1")
+    assert abs(used["LastUsedDate"] - cloud.clock.now()) < timedelta(seconds=5)
+
+
+# --- secrets --------------------------------------------------------------------------------------------------------
+
+
+def test_one_token_has_one_content(cloud: Cloud, secret: str) -> None:
+    """The compare-and-swap that a claim stands on."""
+    put = client(cloud, "secretsmanager").put_secret_value
+    put(SecretId=secret, ClientRequestToken=token("a"), SecretString="one", VersionStages=["mine"])
+    arguments = {"SecretId": secret, "ClientRequestToken": token("a"), "SecretString": "two", "VersionStages": ["mine"]}
+    assert code_of(put, **arguments) == "ResourceExistsException"
+    assert (
+        client(cloud, "secretsmanager").get_secret_value(SecretId=secret, VersionStage="mine")["SecretString"] == "one"
+    )
+
+
+def test_the_same_content_again_changes_nothing(cloud: Cloud, secret: str) -> None:
+    """Labels stay where they went meanwhile."""
+    sm = client(cloud, "secretsmanager")
+    sm.put_secret_value(SecretId=secret, ClientRequestToken=token("a"), SecretString="one", VersionStages=["mine"])
+    sm.put_secret_value(SecretId=secret, ClientRequestToken=token("b"), SecretString="two", VersionStages=["mine"])
+    sm.put_secret_value(SecretId=secret, ClientRequestToken=token("a"), SecretString="one", VersionStages=["mine"])
+    assert stages(cloud, secret)[token("b")] == {"mine"}
+
+
+def test_a_label_sits_on_one_version_and_own_labels_leave_awscurrent_alone(cloud: Cloud, secret: str) -> None:
+    sm = client(cloud, "secretsmanager")
+    for name in ("a", "b"):
+        sm.put_secret_value(SecretId=secret, ClientRequestToken=token(name), SecretString=name, VersionStages=["mine"])
+    assert stages(cloud, secret) == {token("first"): {"AWSCURRENT"}, token("b"): {"mine"}}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"VersionStage": "AWSCURRENT", "MoveToVersionId": token("a")},
+        {"VersionStage": "AWSCURRENT", "MoveToVersionId": token("a"), "RemoveFromVersionId": token("a")},
+        {"VersionStage": "mine", "MoveToVersionId": token("first")},
+        {"VersionStage": "mine", "MoveToVersionId": token("first"), "RemoveFromVersionId": token("first")},
+        {"VersionStage": "nowhere", "RemoveFromVersionId": token("first")},
+        {"VersionStage": "AWSCURRENT", "MoveToVersionId": token("none"), "RemoveFromVersionId": token("first")},
+    ],
+)
+def test_a_move_must_name_where_the_label_is(cloud: Cloud, secret: str, arguments: dict[str, str]) -> None:
+    """And a refused move changes nothing."""
+    sm = client(cloud, "secretsmanager")
+    sm.put_secret_value(SecretId=secret, ClientRequestToken=token("a"), SecretString="a", VersionStages=["mine"])
+    before = stages(cloud, secret)
+    assert code_of(sm.update_secret_version_stage, SecretId=secret, **arguments) in {
+        "InvalidParameterException",
+        "ResourceNotFoundException",
+    }
+    assert stages(cloud, secret) == before
+
+
+def test_awsprevious_follows_awscurrent(cloud: Cloud, secret: str) -> None:
+    sm = client(cloud, "secretsmanager")
+    sm.put_secret_value(SecretId=secret, ClientRequestToken=token("a"), SecretString="a", VersionStages=["mine"])
+    move = {"SecretId": secret, "VersionStage": "AWSCURRENT"}
+    sm.update_secret_version_stage(**move, MoveToVersionId=token("a"), RemoveFromVersionId=token("first"))
+    assert stages(cloud, secret) == {token("first"): {"AWSPREVIOUS"}, token("a"): {"AWSCURRENT", "mine"}}
+    sm.update_secret_version_stage(**move, MoveToVersionId=token("first"), RemoveFromVersionId=token("a"))
+    assert stages(cloud, secret) == {token("a"): {"AWSPREVIOUS", "mine"}, token("first"): {"AWSCURRENT"}}
+
+
+def test_a_secret_that_is_scheduled_for_deletion_refuses_writes(cloud: Cloud, secret: str) -> None:
+    sm = client(cloud, "secretsmanager")
+    sm.delete_secret(SecretId=secret)
+    assert "DeletedDate" in sm.describe_secret(SecretId=secret)
+    for call, more in (
+        (sm.put_secret_value, {"SecretString": "x", "ClientRequestToken": token("x")}),
+        (sm.get_secret_value, {}),
+        (sm.tag_resource, {"Tags": [{"Key": "a", "Value": "b"}]}),
+    ):
+        assert code_of(call, SecretId=secret, **more) == "InvalidRequestException"
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        ("create_secret", {"Name": "a,b", "SecretString": "x"}),
+        ("create_secret", {"Name": "a b", "SecretString": "x"}),
+        ("tag_resource", {"Tags": [{"Key": "a", "Value": "x,y"}]}),
+        ("tag_resource", {"Tags": [{"Key": "a", "Value": "x" * 257}]}),
+        ("put_secret_value", {"SecretString": "x", "VersionStages": ["x" * 257], "ClientRequestToken": token("z")}),
+        ("put_secret_value", {"SecretString": "x", "ClientRequestToken": "short"}),
+    ],
+)
+def test_names_and_labels_outside_the_rules_are_refused(
+    cloud: Cloud, secret: str, call: str, arguments: dict[str, Any]
+) -> None:
+    made = client(cloud, "secretsmanager")
+    made.meta.config.parameter_validation = False
+    more = {} if call == "create_secret" else {"SecretId": secret}
+    from botocore.exceptions import ParamValidationError  # noqa: PLC0415  # botocore refuses some of them itself
+
+    with pytest.raises((ClientError, ParamValidationError)):
+        getattr(made, call)(**more, **arguments)
+
+
+def test_last_changed_moves(cloud: Cloud, secret: str) -> None:
+    sm = client(cloud, "secretsmanager")
+    before = sm.describe_secret(SecretId=secret)["LastChangedDate"]
+    cloud.clock.travel(timedelta(hours=1))
+    sm.tag_resource(SecretId=secret, Tags=[{"Key": "a", "Value": "b"}])
+    assert sm.describe_secret(SecretId=secret)["LastChangedDate"] - before >= timedelta(minutes=59)
+
+
+# --- time and trouble -----------------------------------------------------------------------------------------------
+
+
+def test_another_process_sees_and_moves_the_same_clock(cloud: Cloud) -> None:
+    """Two processes, one time: the second reads it over loopback."""
+    code = (
+        "import sys; from keyrota.sandbox.timemachine import RemoteClock; c = RemoteClock(sys.argv[1]); "
+        "c.sleep(86400); print(c.now().isoformat())"
+    )
+    before = cloud.clock.now()
+    done = subprocess.run([sys.executable, "-c", code, cloud.control_url], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{before + timedelta(days=1):%Y-%m-%dT%H}")
+    assert cloud.clock.now() - before >= timedelta(days=1)
+
+
+@pytest.mark.parametrize("url", ["http://example.com/_sandbox", "https://127.0.0.1:1/x", "http://127.0.0.1.evil:1/"])
+def test_the_remote_clock_stays_on_loopback(url: str) -> None:
+    with pytest.raises(UsageError):
+        RemoteClock(url)
+
+
+def test_trouble_comes_on_demand(cloud: Cloud, pair: Credential) -> None:
+    """Refused, failed after the effect, cut before and after it."""
+    iam, user = client(cloud, "iam"), cloud.admin.record(pair.id).user_name
+    for kind, status in ((FaultKind.ERROR, 503), (FaultKind.ERROR_AFTER, 500)):
+        cloud.faults.add(Fault(operation="iam:UpdateAccessKey", kind=kind, status=status))
+        with pytest.raises(ClientError):
+            iam.update_access_key(UserName=user, AccessKeyId=pair.id, Status="Inactive")
+        assert dict(cloud.admin.keys(user))[pair.id] == ("Active" if kind is FaultKind.ERROR else "Inactive")
+    for kind, status_after in ((FaultKind.LOST_BEFORE, "Inactive"), (FaultKind.LOST_AFTER, "Active")):
+        cloud.faults.add(Fault(operation="iam:UpdateAccessKey", kind=kind))
+        with pytest.raises(ConnectionClosedError):
+            iam.update_access_key(UserName=user, AccessKeyId=pair.id, Status="Active")
+        assert dict(cloud.admin.keys(user))[pair.id] == status_after
