@@ -15,6 +15,7 @@ from keyrota.core.model import (
     OWNER_TAG,
     PENDING,
     PLACEHOLDER,
+    REVOKED,
     SYNCED_TAG,
     AccessKey,
     AccessKeyId,
@@ -88,6 +89,17 @@ def previous(key: AccessKeyId = OLD, name: str = "v0") -> SecretVersion:
 def pending(key: AccessKeyId = NEW, *, base: str = "v1") -> SecretVersion:
     """Make the version of a key that is stored and not served, made while `base` was current."""
     return a_version(key_token(key, VersionId(base)), PENDING, key)
+
+
+def revoked(seen: Observation, *keys: AccessKeyId) -> Observation:
+    """Mark keys as revoked: a label on each key's version."""
+    if seen.secret is None:
+        raise ValueError("there is no version to mark")
+    versions = tuple(
+        replace(version, labels=version.labels | {REVOKED + key for key in keys if key in version.labels})
+        for version in seen.secret.versions
+    )
+    return replace(seen, secret=replace(seen.secret, versions=versions))
 
 
 def placeholder(*labels: str) -> SecretVersion:

@@ -332,7 +332,6 @@ def test_random_worlds_really_deactivate_and_delete() -> None:
     assert seen >= {"Deactivate", "Delete", "NoteActive", "Sync"}
 
 
-@pytest.mark.xfail(strict=True, reason="the table has no line for the proof of a key that comes back")
 def test_a_rollback_is_drawn_in_the_table_with_its_proof() -> None:
     assert (KeyState.SUPERSEDED, act.Verify) in TABLE
 

@@ -29,6 +29,7 @@ from builders import (
     off_since,
     pending,
     previous,
+    revoked,
     synced,
     used,
 )
@@ -214,7 +215,7 @@ PROOF = [
     ),
     Row(
         "a revoked key that somebody switched on again is noted too",
-        overlap_over(tags=(off_since(3, note=DeactivationNote.REVOKED),)),
+        revoked(overlap_over(tags=(off_since(3),)), OLD),
         do=("NoteActive",),
     ),
 ]
@@ -255,7 +256,7 @@ GONE = [
     Row(
         "a revoked key goes after its grace, whatever its age",
         replace(
-            grace_over(off=(off_since(10.1, note=DeactivationNote.REVOKED),)),
+            revoked(grace_over(), OLD),
             keys=(a_key(OLD, age_days=20, status=OFF), a_key(NEW, age_days=11)),
         ),
         do=("Delete",),

@@ -22,6 +22,7 @@ from builders import (
     observed,
     off_since,
     previous,
+    revoked,
     synced,
     used,
 )
@@ -105,15 +106,6 @@ GONE_DUE = [
     ("used before: no matter", 130, 15, off_since(9), used(12), CLASSIC, 1),
     ("unknown use: the date stands, the plan holds it", 130, 15, off_since(9), UNKNOWN, CLASSIC, 1),
     ("replaced early: gone when its successor is due", 60, 50, off_since(2), NEVER, CLASSIC, 40),
-    (
-        "revoked: after its grace, whatever its age",
-        20,
-        1,
-        off_since(1, note=DeactivationNote.REVOKED),
-        NEVER,
-        CLASSIC,
-        9,
-    ),
     ("known to be Active lately", 130, 15, off_since(9, note=DeactivationNote.SEEN_ACTIVE), NEVER, CLASSIC, None),
     ("off, and nobody noted since when", 130, 15, off_since(9, NEW), NEVER, CLASSIC, None),
 ]
@@ -127,6 +119,12 @@ def test_a_deletion_is_due(
 ) -> None:
     due = gone_due(*replaced(old, new, since=new, use=use, tags=(tag,)), policy)
     assert due == (None if days is None else in_days(days)), case
+
+
+def test_a_revoked_key_goes_after_its_grace_whatever_its_age() -> None:
+    keys = (a_key(OLD, age_days=20, status=KeyStatus.INACTIVE), a_key(NEW, age_days=1))
+    seen = observed(*keys, secret=a_secret(previous(OLD), current(NEW), tags=[synced(since=1), off_since(1)]))
+    assert gone_due(keys[0], view(revoked(seen, OLD)), CLASSIC) == in_days(9)
 
 
 def test_the_date_of_a_deletion_does_not_need_the_successor() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
-from keyrota.core.lifecycle import DeactivationNote, KeyState, View
+from keyrota.core.lifecycle import KeyState, View
 from keyrota.core.model import PENDING, AccessKey, AccessKeyId, TargetEvidence
 from keyrota.core.plan import Hold
 from keyrota.core.renewal import after_orphans, claimed, new_key, no_slot
@@ -115,17 +115,12 @@ def _replacement(case: Case, leaked: AccessKeyId) -> Iterator[Finding]:
         yield from tuple(claimed(case)) or after_orphans(case, steps)
         return
     previous = next((key for key in view.keys if key.id == previous_key(view) and key.id != leaked), None)
-    if previous is not None and _was_revoked(view, previous):
+    if previous is not None and view.is_revoked(previous.id):
         previous = None
     if previous is None:
         yield from (replace(hold, remedy=_free_a_slot(case, leaked)) for hold in blocked)
     else:
         yield from _back_to(case, previous, reason=f"no slot is free for a new key: {previous.id} takes over again")
-
-
-def _was_revoked(view: View, key: AccessKey) -> bool:
-    record = view.deactivated
-    return record is not None and record.key == key.id and view.note is DeactivationNote.REVOKED
 
 
 def _free_a_slot(case: Case, leaked: AccessKeyId) -> str:

@@ -32,6 +32,7 @@ from keyrota.core.model import (
     OWNER_TAG,
     PENDING,
     PLACEHOLDER,
+    REVOKED,
     SYNCED_TAG,
     AccessKey,
     AccessKeyId,
@@ -93,8 +94,6 @@ class DeactivationNote(StrEnum):
     ROUTINE = ""
     SEEN_ACTIVE = "on"
     """Somebody, or `rollback`, switched the key on again."""
-    REVOKED = "revoked"
-    """It leaked, or may have: it goes after its grace, and never takes over again by itself."""
 
 
 class Road(StrEnum):
@@ -198,6 +197,10 @@ class View:
     def holds_secret(self, version: SecretVersion) -> bool:
         """Whether a version holds a secret access key."""
         return PLACEHOLDER not in version.labels
+
+    def is_revoked(self, key_id: AccessKeyId) -> bool:
+        """Tell whether a key leaked, or may have: it goes after its grace, and never takes over again by itself."""
+        return any(REVOKED + key_id in version.labels for version in self.versions)
 
     def is_synced(self) -> bool:
         """Whether the record says that all targets of the configuration have held the current version."""

@@ -26,6 +26,9 @@ CLAIM = "keyrota:claim"
 PLACEHOLDER = "keyrota:placeholder"
 """Marks the version that a secret is born with: it holds no secret access key."""
 
+REVOKED = "keyrota:revoked:"
+"""Begins the label of a revoked key's version; the key's ID ends it, because a label sits on one version only."""
+
 SYNCED_TAG = "keyrota:synced"
 DEACTIVATED_TAG = "keyrota:deactivated"
 OWNER_TAG = "keyrota:user"

@@ -226,8 +226,11 @@ def _thawed(policy: RotationPolicy, instant: datetime) -> datetime:
     return policy.frozen_until(instant) or instant
 
 
-_SIMPLE = re.compile(r"(?:(?P<d>\d+)d)?(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s)?", re.ASCII)
-_ISO = re.compile(r"P(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+)S)?)?", re.ASCII)
+_SIMPLE = re.compile(r"(?:(?P<d>\d{1,9})d)?(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s)?", re.ASCII)
+_ISO = re.compile(
+    r"P(?:(?P<w>\d{1,9})W)?(?:(?P<d>\d{1,9})D)?(?:T(?:(?P<h>\d{1,9})H)?(?:(?P<m>\d{1,9})M)?(?:(?P<s>\d{1,9})S)?)?",
+    re.ASCII,
+)
 _NAMES = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
@@ -243,7 +246,9 @@ def duration(text: str) -> timedelta:
     parts = {name: int(value) for name, value in match.groupdict().items() if value} if match else {}
     if not parts or cleaned.endswith("T"):
         hint = f", for example {cleaned}d" if cleaned.isdigit() else ""
-        raise ValueError(f"{text!r} is no duration: write days or hours (90d, 36h, 1d12h) or ISO 8601 (P90D){hint}")
+        raise ValueError(
+            f"{text[:40]!r} is no duration: write days or hours (90d, 36h, 1d12h) or ISO 8601 (P90D){hint}"
+        )
     try:
         return timedelta(**{_NAMES[name]: value for name, value in parts.items()})
     except OverflowError:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding, unknown_use, used
 from keyrota.core.lifecycle import JUST_NOW, KeyState, key_label
-from keyrota.core.model import CLAIM, PENDING, AccessKey, Evidence, SecretVersion
+from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, Evidence, SecretVersion
 from keyrota.core.plan import Action, Hold
 
 
@@ -191,6 +191,9 @@ def _labels_of_gone_keys(case: Case) -> Iterator[Finding]:
         key_id = key_label(version)
         if key_id and version is not view.current and view.key(key_id) is None:
             yield _tidy(case, key_id, version, "its key is deleted")
+        for label in sorted(version.labels):
+            if label.startswith(REVOKED) and not any(REVOKED + key.id == label for key in view.keys):
+                yield _tidy(case, label, version, "its key is deleted")
 
 
 def _tidy(case: Case, label: str, version: SecretVersion, why: str) -> act.Tidy:

@@ -55,7 +55,7 @@ def gone_due(key: AccessKey, view: View, policy: RotationPolicy) -> datetime | N
     successor = view.key(view.current_key)
     if successor is not None:
         by_age = min(by_age, rotation_due(successor, policy))
-    if view.note is DeactivationNote.REVOKED:
+    if view.is_revoked(key.id):
         by_age = record.at
     seen_used = key.last_use.at if key.last_use.at and key.last_use.at > record.at else record.at
     return max(seen_used + policy.grace, by_age)

@@ -14,6 +14,7 @@ from keyrota.core.model import (
     OWNER_TAG,
     PENDING,
     PLACEHOLDER,
+    REVOKED,
     AccessKeyId,
     Claim,
     DeactivationRecord,
@@ -24,7 +25,7 @@ from keyrota.core.model import (
     key_token,
 )
 from keyrota.core.rules import owner_tag
-from keyrota.errors import LostRace, ProviderRefused
+from keyrota.errors import KeyrotaError, LostRace, ProviderRefused
 from keyrota.executor.observe import in_parallel
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.sync import sync
@@ -89,12 +90,11 @@ def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that 
         case act.Sync():
             return sync(subject, action, observation, settings, memory.verified)
         case act.Deactivate():
-            subject.access_keys.deactivate(subject.user, action.key)
-            note = DeactivationNote.REVOKED if action.is_emergency else DeactivationNote.ROUTINE
-            _tag_deactivated(subject, action.key, settings, note)
+            _deactivate(subject, action, settings)
         case act.NoteActive():
             _tag_deactivated(subject, action.key, settings, DeactivationNote.SEEN_ACTIVE)
         case act.Reactivate():
+            _unmark_revoked(subject, action.key)
             subject.access_keys.reactivate(subject.user, action.key)
             _tag_deactivated(subject, action.key, settings, DeactivationNote.SEEN_ACTIVE)
         case act.Delete():
@@ -226,6 +226,33 @@ def _take_off(subject: Subject, label: str, version: VersionId) -> None:
         subject.store.move_label(subject.secret_name, label, to=None, remove_from=version)
     except LostRace:
         return  # somebody took it off, or moved it on, before us: that is what we wanted
+
+
+def _deactivate(subject: Subject, action: act.Deactivate, settings: Settings) -> None:
+    """Switch a key off. A revoked one is marked first, so that no crash forgets it; but it goes off in any case."""
+    trouble: KeyrotaError | None = None
+    if action.is_emergency:
+        try:
+            _mark_revoked(subject, action.key)
+        except KeyrotaError as error:
+            trouble = error
+    subject.access_keys.deactivate(subject.user, action.key)
+    _tag_deactivated(subject, action.key, settings, DeactivationNote.ROUTINE)
+    if trouble is not None:
+        raise trouble
+
+
+def _mark_revoked(subject: Subject, key: AccessKeyId) -> None:
+    version = _wearing(subject, key)
+    if version is not None and _wearing(subject, REVOKED + key) is None:
+        subject.store.move_label(subject.secret_name, REVOKED + key, to=version, remove_from=None)
+
+
+def _unmark_revoked(subject: Subject, key: AccessKeyId) -> None:
+    """A person asked for this key: it is trusted again."""
+    version = _wearing(subject, REVOKED + key)
+    if version is not None:
+        _take_off(subject, REVOKED + key, version)
 
 
 def _tag_deactivated(subject: Subject, key: AccessKeyId, settings: Settings, note: DeactivationNote) -> None:

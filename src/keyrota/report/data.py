@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -55,11 +55,13 @@ class Line:
 
 def lines(actions: Iterable[Action]) -> Iterator[Line]:
     """Put actions into the words of a report."""
+    actions = tuple(actions)
+    is_rollback = any(isinstance(action, act.Promote) and action.is_rollback for action in actions)
     is_rotation_told = False
     for action in actions:
         if action.shown == "rotate" or _is_part_of_rotation(action):
             if not is_rotation_told:
-                yield _line(action)
+                yield replace(_line(action), action="rollback" if is_rollback else "rotate")
             is_rotation_told = True
         elif isinstance(action, act.Sync):
             yield from (_line(action, target) for target in action.targets or (None,))

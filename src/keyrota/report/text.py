@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import AccessKey, Evidence, Observation, TargetEvidence
 from keyrota.core.plan import Hold, Upcoming
+from keyrota.errors import printable
 from keyrota.report.data import CredentialReport, Line, done_lines, flattened, lines
 
 Paint = Callable[[str, str], str]
@@ -49,7 +50,7 @@ def _keys(report: CredentialReport, paint: Paint) -> Iterator[str]:
     for key in seen.keys:
         state = known.state_of(key).value
         age = f"{(report.now - key.created).days} days"
-        status = key.status_word or key.status.value
+        status = printable(key.status_word or key.status.value)
         yield f"  {key.id}  {status:<8}  {age:>9}  {state:<11}  {paint('quiet', use_text(key))}"
 
 
@@ -59,15 +60,15 @@ def use_text(key: AccessKey) -> str:
     if use.evidence is Evidence.NEVER:
         return "never used"
     if use.evidence is Evidence.UNKNOWN:
-        return f"last use unknown: {use.why}"
+        return printable(f"last use unknown: {use.why}")
     by = f" by {use.service}" if use.service else ""
     where = f" in {use.region}" if use.region else ""
-    return f"last used {day(use.at)}{by}{where}"
+    return printable(f"last used {day(use.at)}{by}{where}")
 
 
 def _line(line: Line, paint: Paint) -> str:
     target = f"{line.target}: " if line.target else ""
-    return f"  {paint('due', f'→ {line.action:<10}')} {target}{line.reason}"
+    return f"  {paint('due', f'→ {line.action:<10}')} {printable(target + line.reason)}"
 
 
 def _holds_and_errors(report: CredentialReport, paint: Paint) -> Iterator[str]:
@@ -83,9 +84,9 @@ def _holds_and_errors(report: CredentialReport, paint: Paint) -> Iterator[str]:
 def hold_text(hold: Hold, paint: Paint = plain) -> Iterator[str]:
     """Tell a hold and its remedy."""
     until = f" (until {hold.until:%Y-%m-%d %H:%M} UTC)" if hold.until else ""
-    yield f"  {paint('held', '‖ held      ')} {hold.reason}{until}"
+    yield f"  {paint('held', '‖ held      ')} {printable(hold.reason)}{until}"
     if hold.remedy:
-        yield paint("quiet", f"               {hold.remedy}")
+        yield paint("quiet", f"               {printable(hold.remedy)}")
 
 
 def _next(report: CredentialReport, paint: Paint) -> Iterator[str]:
@@ -101,7 +102,7 @@ def _later(later: Upcoming, now: datetime) -> str:
 def in_words(span: timedelta) -> str:
     """Tell a span that lies ahead."""
     days = round(span.total_seconds() / 86400)
-    return f"in {days} days" if days > 1 else f"in {max(0, round(span.total_seconds() / 3600))} hours"
+    return f"in {counted(days, 'day') if days > 1 else counted(max(0, round(span.total_seconds() / 3600)), 'hour')}"
 
 
 def _plan_sum(reports: tuple[CredentialReport, ...]) -> str:
@@ -129,7 +130,8 @@ def apply_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Ite
         yield from (_done(line, paint) for line, _ in finished)
         yield from _holds_and_errors(report, paint)
         for line in lines(report.left):
-            yield paint("quiet", f"  · due since this run began, left to the next: {line.action} {line.reason}")
+            what = printable(f"{line.action} {line.reason}")
+            yield paint("quiet", f"  · due since this run began, left to the next: {what}")
         yield ""
     held = sum(len(report.plan.holds) for report in reports if report.plan)
     failed = sum(len(report.errors) for report in reports)
@@ -139,7 +141,8 @@ def apply_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Ite
 def _done(line: Line, paint: Paint) -> str:
     target = f"{line.target}: " if line.target else ""
     what = f"{line.key} → {line.new_key}" if line.new_key and line.key else str(line.new_key or line.key or "")
-    return f"  {paint('good', f'✓ {line.action:<10}')} {target}{what}  {paint('quiet', line.reason)}"
+    why = paint("quiet", printable(line.reason))
+    return f"  {paint('good', f'✓ {line.action:<10}')} {printable(target + what)}  {why}"
 
 
 def status_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iterator[str]:
@@ -168,12 +171,12 @@ def _served(seen: Observation, known: View, paint: Paint) -> Iterator[str]:
                 elif known.current_key:
                     what += f", and AWSCURRENT is {known.current_key}"
             case TargetEvidence.CANNOT_TELL:
-                what = f"cannot be read back; written {since}"
+                what = f"cannot be read back; {'written ' if known.is_synced() else ''}{since}"
             case TargetEvidence.ABSENT:
                 what = f"lacks {target.detail}"
             case TargetEvidence.FAILED:
                 what = f"did not answer: {target.detail}"
-        yield f"  {paint('quiet', '@')} {target.address}: {what}"
+        yield f"  {paint('quiet', '@')} {printable(f'{target.address}: {what}')}"
 
 
 def day(instant: datetime | None) -> str:

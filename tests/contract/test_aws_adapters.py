@@ -1,0 +1,567 @@
+"""IAM, STS and Secrets Manager behind their ports, against the strict sandbox."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from urllib.parse import parse_qsl
+
+import pytest
+from aws_rig import CANARY, a_cloud, client
+
+from keyrota.aws.account import Account, Role
+from keyrota.aws.iam import IamAccessKeys
+from keyrota.aws.permissions import DUTIES, policy_document, simulate
+from keyrota.aws.secretsmanager import (
+    FieldNames,
+    SecretOptions,
+    SecretsManagerStore,
+    read_parameter,
+    read_reference,
+)
+from keyrota.aws.sts import StsIdentity
+from keyrota.core.model import (
+    AWSCURRENT,
+    CLAIM,
+    PENDING,
+    PLACEHOLDER,
+    AccessKeyId,
+    Claim,
+    Credential,
+    Evidence,
+    KeyStatus,
+    UserName,
+    VersionId,
+    key_token,
+)
+from keyrota.core.secret import Secret
+from keyrota.errors import (
+    ClockIsOff,
+    KeyrotaError,
+    LostRace,
+    NoCredentials,
+    NotThere,
+    ProviderRefused,
+    ProviderUnavailable,
+    SecretUnusable,
+)
+from keyrota.sandbox.cloud import Cloud
+from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota.sandbox.http import Request, Response, Server
+from keyrota.sandbox.world import WorldClock
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    """One sandbox for all."""
+    with a_cloud() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _no_faults_left(cloud: Cloud) -> Iterator[None]:
+    """Trouble ends with its test."""
+    yield
+    cloud.faults.clear()
+
+
+@pytest.fixture(scope="module")
+def account(cloud: Cloud) -> Account:
+    """The sandbox's account, entered."""
+    made = Account()
+    made.enter(cloud.clock)
+    return made
+
+
+@pytest.fixture
+def user(cloud: Cloud) -> UserName:
+    """A user of its own."""
+    name = f"user-{uuid.uuid4().hex[:8]}"
+    cloud.admin.add_user(name)
+    return UserName(name)
+
+
+@pytest.fixture
+def keys(account: Account) -> IamAccessKeys:
+    """IAM."""
+    return IamAccessKeys(account)
+
+
+@pytest.fixture
+def store(account: Account) -> SecretsManagerStore:
+    """Secrets Manager."""
+    return SecretsManagerStore(account)
+
+
+@pytest.fixture
+def name() -> str:
+    """A secret's name."""
+    return f"keyrota/{uuid.uuid4().hex[:8]}/access-key"
+
+
+def a_pair(label: str = "ONE") -> Credential:
+    """Make a pair with a canary."""
+    return Credential(id=AccessKeyId(f"AKIA{label:0>16}"), secret=Secret(f"{CANARY}/{label}"))
+
+
+# --- IAM ------------------------------------------------------------------------------------------------------------
+
+
+def test_keys_are_listed_oldest_first_with_status(cloud: Cloud, keys: IamAccessKeys, user: UserName) -> None:
+    young = cloud.admin.add_key(user, age=timedelta(days=1), status="Inactive")
+    old = cloud.admin.add_key(user, age=timedelta(days=91))
+    found = keys.list(user)
+    assert [key.id for key in found] == [old.id, young.id]
+    assert [key.status for key in found] == [KeyStatus.ACTIVE, KeyStatus.INACTIVE]
+    assert (cloud.clock.now() - found[0].created).days == 91
+    assert found[0].last_use.evidence is Evidence.UNKNOWN, "not read yet is not never used"
+
+
+def test_a_status_that_is_not_known_is_kept_as_it_is(cloud: Cloud, keys: IamAccessKeys, user: UserName) -> None:
+    cloud.admin.add_key(user, status="Expired")
+    (key,) = keys.list(user)
+    assert (key.status, key.status_word) == (KeyStatus.OTHER, "Expired")
+
+
+def test_a_missing_user_is_named_with_a_remedy(keys: IamAccessKeys) -> None:
+    with pytest.raises(NotThere, match="nobody does not exist in account 123456789012") as caught:
+        keys.list(UserName("nobody"))
+    assert "user" in caught.value.remedy
+
+
+def test_every_page_of_keys_is_read() -> None:
+    """IAM pages by a hundred; 120 keys (parallel calls passed the quota) are two pages."""
+    asked: list[dict[str, str]] = []
+
+    def iam(request: Request) -> Response:
+        form = dict(parse_qsl(request.body.decode()))
+        asked.append(form)
+        first = int(form.get("Marker", "0"))
+        members = "".join(
+            f"<member><UserName>u</UserName><AccessKeyId>AKIA{number:016}</AccessKeyId><Status>Active</Status>"
+            f"<CreateDate>2026-01-01T00:00:00Z</CreateDate></member>"
+            for number in range(first, min(first + 100, 120))
+        )
+        more = (
+            "<IsTruncated>true</IsTruncated><Marker>100</Marker>" if first == 0 else "<IsTruncated>false</IsTruncated>"
+        )
+        text = (
+            '<ListAccessKeysResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><ListAccessKeysResult>'
+            f"<AccessKeyMetadata>{members}</AccessKeyMetadata>{more}</ListAccessKeysResult></ListAccessKeysResponse>"
+        )
+        return Response(body=text.encode(), headers={"Content-Type": "text/xml"})
+
+    server = Server({"/": iam})
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", server.url)
+            found = IamAccessKeys(Account(region="eu-central-1")).list(UserName("u"))
+    finally:
+        server.close()
+    assert len({key.id for key in found}) == 120
+    assert all(form["UserName"] == "u" for form in asked)
+
+
+def test_the_evidence_of_use(cloud: Cloud, keys: IamAccessKeys, user: UserName) -> None:
+    """Never, used with service and region, and unknown for whatever goes wrong."""
+    pair = cloud.admin.add_key(user, age=timedelta(days=1))
+    assert keys.last_use(pair.id).evidence is Evidence.NEVER
+    client(cloud, "sts", pair).get_caller_identity()
+    use = keys.last_use(pair.id)
+    assert (use.evidence, use.service, use.region) == (Evidence.USED, "sts", "eu-central-1")
+    for code, status in (("AccessDenied", 403), ("Throttling", 400), ("ServiceUnavailable", 503)):
+        cloud.faults.add(Fault(operation="iam:GetAccessKeyLastUsed", status=status, code=code, times=-1))
+        use = keys.last_use(pair.id)
+        assert use.evidence is Evidence.UNKNOWN
+        assert use.why
+        cloud.faults.clear()
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "made"),
+    [
+        (FaultKind.LOST_AFTER, 0, 1),
+        (FaultKind.LOST_BEFORE, 0, 0),
+        (FaultKind.ERROR_AFTER, 500, 1),
+        (FaultKind.ERROR_AFTER, 503, 1),
+        (FaultKind.ERROR, 503, 0),
+    ],
+)
+def test_a_key_is_asked_for_exactly_once(  # noqa: PLR0917  # pytest passes them by name
+    cloud: Cloud, keys: IamAccessKeys, user: UserName, kind: FaultKind, status: int, made: int
+) -> None:
+    """Whatever happens to the answer: a second request would make a second key, and lose the first one's secret."""
+    before = len(cloud.aws.journal)
+    cloud.faults.add(Fault(operation="iam:CreateAccessKey", kind=kind, status=status))
+    with pytest.raises(ProviderUnavailable, match="a key may have been made"):
+        keys.create(user)
+    calls = [call for call in cloud.aws.journal[before:] if call.operation == "iam:CreateAccessKey"]
+    assert len(calls) == 1
+    assert len(keys.list(user)) == made
+
+
+def test_a_third_key_is_refused_for_good(keys: IamAccessKeys, user: UserName) -> None:
+    keys.create(user)
+    keys.create(user)
+    with pytest.raises(ProviderRefused, match="quota"):
+        keys.create(user)
+
+
+def test_reads_are_repeated_and_writes_may_be(cloud: Cloud, keys: IamAccessKeys, user: UserName) -> None:
+    """Throttling is waited out by the SDK, except for CreateAccessKey."""
+    cloud.admin.add_key(user)
+    cloud.faults.add(Fault(operation="iam:ListAccessKeys", status=400, code="Throttling"))
+    assert len(keys.list(user)) == 1
+
+
+def test_switching_off_on_and_deleting_are_safe_to_repeat(cloud: Cloud, keys: IamAccessKeys, user: UserName) -> None:
+    pair = cloud.admin.add_key(user)
+    for _ in range(2):
+        keys.deactivate(user, pair.id)
+    assert dict(cloud.admin.keys(user))[pair.id] == "Inactive"
+    keys.reactivate(user, pair.id)
+    assert dict(cloud.admin.keys(user))[pair.id] == "Active"
+    for _ in range(2):
+        keys.delete(user, pair.id)
+    assert cloud.admin.keys(user) == ()
+
+
+def test_older_sessions_are_denied_by_a_policy_that_spares_the_keys(
+    cloud: Cloud, keys: IamAccessKeys, user: UserName
+) -> None:
+    """The condition has no IfExists: a long-term key has no token issue time."""
+    keys.deny_sessions_before(user, cloud.clock.now())
+    found = client(cloud, "iam").get_user_policy(UserName=user, PolicyName="keyrota-deny-sessions")["PolicyDocument"]
+    (statement,) = found["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert list(statement["Condition"]) == ["DateLessThan"]
+    assert statement["Condition"]["DateLessThan"] == {
+        "aws:TokenIssueTime": f"{cloud.clock.now():%Y-%m-%dT%H:%M:%SZ}"
+    } or statement["Condition"]["DateLessThan"]["aws:TokenIssueTime"].startswith(f"{cloud.clock.now():%Y-%m-%dT%H:%M}")
+
+
+def test_the_quarantine_is_found_and_released(cloud: Cloud, keys: IamAccessKeys, user: UserName) -> None:
+    iam = client(cloud, "iam")
+    statement = {"Effect": "Deny", "Action": "iam:CreateAccessKey", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    created = iam.create_policy(PolicyName=f"AWSCompromisedKeyQuarantineV3-{user}", PolicyDocument=document)
+    arn = created["Policy"]["Arn"]
+    iam.attach_user_policy(UserName=user, PolicyArn=arn)
+    assert keys.quarantine_policies(user) == (arn,)
+    for _ in range(2):
+        keys.release_quarantine(user, arn)
+    assert keys.quarantine_policies(user) == ()
+
+
+# --- STS ------------------------------------------------------------------------------------------------------------
+
+
+def test_who_a_key_is(cloud: Cloud, account: Account, user: UserName) -> None:
+    """Its ARN; nothing while it is new, with a wrong secret, or Inactive."""
+    sts = StsIdentity(account)
+    pair = cloud.admin.add_key(user)
+    assert sts.whoami(pair) == (None,)
+    cloud.clock.sleep(9)
+    assert sts.whoami(pair) == (f"arn:aws:iam::{cloud.admin.account_id}:user/{user}",)
+    assert sts.whoami(Credential(id=pair.id, secret=Secret("wrong"))) == (None,)
+    cloud.admin.record(pair.id).status = "Inactive"
+    assert sts.whoami(pair) == (None,)
+
+
+def test_every_region_is_asked(cloud: Cloud, account: Account, user: UserName) -> None:
+    pair = cloud.admin.add_key(user, age=timedelta(days=1))
+    assert len(StsIdentity(account, ("eu-west-1", "us-east-1")).whoami(pair)) == 2
+    assert IamAccessKeys(account).last_use(pair.id).region == "us-east-1"
+
+
+def test_sts_that_is_down_is_no_refusal(cloud: Cloud, account: Account, user: UserName) -> None:
+    pair = cloud.admin.add_key(user, age=timedelta(days=1))
+    cloud.faults.add(Fault(operation="sts:GetCallerIdentity", status=503, times=-1))
+    with pytest.raises(ProviderUnavailable):
+        StsIdentity(account).whoami(pair)
+
+
+# --- Secrets Manager ------------------------------------------------------------------------------------------------
+
+
+def labels(store: SecretsManagerStore, name: str) -> dict[str, frozenset[str]]:
+    """Tell the labels by version."""
+    state = store.describe(name)
+    assert state is not None
+    return {version.id: version.labels for version in state.versions}
+
+
+def test_a_secret_is_born_with_a_placeholder(store: SecretsManagerStore, name: str) -> None:
+    """Twice is once; its tags are set; it holds no pair."""
+    assert store.describe(name) is None
+    for _ in range(2):
+        store.create(name, {"keyrota:user": "ci"})
+    ((version, worn),) = labels(store, name).items()
+    assert worn == {AWSCURRENT, PLACEHOLDER}
+    assert store.read(name, VersionId(version)) is None
+    state = store.describe(name)
+    assert state is not None
+    assert dict(state.tags)["keyrota:user"] == "ci"
+
+
+def test_a_birth_that_was_cut_short_is_finished(cloud: Cloud, store: SecretsManagerStore, name: str) -> None:
+    """A crash between CreateSecret and its label."""
+    cloud.faults.add(
+        Fault(operation="secretsmanager:UpdateSecretVersionStage", status=400, code="AccessDeniedException")
+    )
+    with pytest.raises(ProviderRefused, match="UpdateSecretVersionStage is not allowed"):
+        store.create(name, {})
+    store.create(name, {})
+    assert set(labels(store, name).values()) == {frozenset({AWSCURRENT, PLACEHOLDER})}
+
+
+def test_somebody_else_s_secret_is_not_taken_for_ours(cloud: Cloud, store: SecretsManagerStore, name: str) -> None:
+    client(cloud, "secretsmanager").create_secret(Name=name, SecretString="{}")
+    with pytest.raises(ProviderRefused):
+        store.create(name, {})
+
+
+def _claim(run: str) -> Claim:
+    clock = WorldClock()
+    return Claim(
+        version=VersionId(str(uuid.uuid5(uuid.NAMESPACE_OID, "claim"))),
+        run=run,
+        at=clock.now(),
+        lease_until=clock.now() + timedelta(minutes=10),
+        keys_seen=frozenset({a_pair().id}),
+    )
+
+
+def test_of_two_claims_one_wins(store: SecretsManagerStore, name: str) -> None:
+    store.create(name, {})
+    store.put_claim(name, _claim("first"))
+    store.put_claim(name, _claim("first"))
+    with pytest.raises(LostRace):
+        store.put_claim(name, _claim("second"))
+    assert store.claim(name) == _claim("first")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"run": 1, "at": "x"}', "nothing"])
+def test_a_claim_that_nobody_understands_is_none(
+    cloud: Cloud, store: SecretsManagerStore, name: str, content: str
+) -> None:
+    store.create(name, {})
+    client(cloud, "secretsmanager").put_secret_value(SecretId=name, SecretString=content, VersionStages=[CLAIM])
+    assert store.claim(name) is None
+
+
+def test_a_pair_is_stored_beside_the_user_s_own_fields(cloud: Cloud, store: SecretsManagerStore, name: str) -> None:
+    """Theirs are kept as they are, in their order; storing again is success; another content is not."""
+    sm = client(cloud, "secretsmanager")
+    before = {"z": 1, "AWS_ACCESS_KEY_ID": "AKIAOLD0000000000000", "a": {"b": [1, "ß"]}, "AWS_SECRET_ACCESS_KEY": "old"}
+    sm.create_secret(Name=name, SecretString=json.dumps(before))
+    base = next(iter(labels(store, name)))
+    beside = store.other_fields(name, VersionId(base))
+    version = key_token(a_pair().id, VersionId(base))
+    for _ in range(2):
+        store.put_pending(name, version, a_pair(), beside=beside)
+    assert labels(store, name)[version] == {PENDING, a_pair().id}
+    text = sm.get_secret_value(SecretId=name, VersionId=version)["SecretString"]
+    assert list(json.loads(text).items()) == [
+        ("z", 1),
+        ("a", {"b": [1, "ß"]}),
+        ("AWS_ACCESS_KEY_ID", a_pair().id),
+        ("AWS_SECRET_ACCESS_KEY", a_pair().secret.reveal()),
+    ]
+    with pytest.raises(LostRace):
+        store.put_pending(name, version, a_pair("TWO"), beside=beside)
+
+
+def test_the_field_names_are_configurable(account: Account, name: str) -> None:
+    store = SecretsManagerStore(account, SecretOptions(fields=FieldNames(id="user", secret="password")))
+    store.create(name, {})
+    base = next(iter(labels(store, name)))
+    version = key_token(a_pair().id, VersionId(base))
+    store.put_pending(name, version, a_pair(), beside=store.other_fields(name, VersionId(base)))
+    assert store.read(name, version) == a_pair()
+
+
+def test_awscurrent_moves_once(store: SecretsManagerStore, name: str) -> None:
+    """Compare and swap: the second mover loses, whoever it is."""
+    store.create(name, {})
+    base = VersionId(next(iter(labels(store, name))))
+    versions = [key_token(a_pair(label).id, base) for label in ("ONE", "TWO")]
+    for version, label in zip(versions, ("ONE", "TWO"), strict=True):
+        store.put_pending(name, version, a_pair(label), beside=Secret("{}"))
+    store.move_label(name, AWSCURRENT, to=versions[0], remove_from=base)
+    with pytest.raises(LostRace):
+        store.move_label(name, AWSCURRENT, to=versions[1], remove_from=base)
+    assert store.current(name) == (versions[0], a_pair("ONE"))
+
+
+def test_a_label_comes_off_once(store: SecretsManagerStore, name: str) -> None:
+    store.create(name, {})
+    store.put_claim(name, _claim("first"))
+    store.move_label(name, CLAIM, to=None, remove_from=_claim("first").version)
+    assert store.claim(name) is None
+    with pytest.raises(LostRace):
+        store.move_label(name, CLAIM, to=None, remove_from=_claim("first").version)
+
+
+BROKEN: dict[str, dict[str, object]] = {
+    "binary": {"SecretBinary": CANARY.encode()},
+    "no JSON": {"SecretString": CANARY},
+    "a list": {"SecretString": f'["{CANARY}"]'},
+    "half a pair": {"SecretString": json.dumps({"AWS_SECRET_ACCESS_KEY": CANARY})},
+    "a number for the ID": {"SecretString": json.dumps({"AWS_ACCESS_KEY_ID": 5, "AWS_SECRET_ACCESS_KEY": CANARY})},
+    "a secret for the ID": {"SecretString": json.dumps({"AWS_ACCESS_KEY_ID": CANARY, "AWS_SECRET_ACCESS_KEY": "x"})},
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_value_that_is_no_pair_is_told_without_showing_it(
+    cloud: Cloud, store: SecretsManagerStore, name: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "keyrota")
+    client(cloud, "secretsmanager").create_secret(Name=name, **BROKEN[kind])
+    calls: list[Callable[[], object]] = [
+        lambda: store.current(name),
+        lambda: store.read(name, VersionId(next(iter(labels(store, name))))),
+    ]
+    for call in calls:
+        with pytest.raises(SecretUnusable) as caught:
+            call()
+        told = "".join([str(caught.value), repr(caught.value), caught.value.remedy, str(caught.value.__context__)])
+        assert name in told
+        assert CANARY not in told
+        assert caught.value.remedy
+    assert CANARY not in caplog.text
+
+
+def test_a_secret_that_is_scheduled_for_deletion_names_the_way_back(
+    cloud: Cloud, store: SecretsManagerStore, name: str
+) -> None:
+    store.create(name, {})
+    client(cloud, "secretsmanager").delete_secret(SecretId=name)
+    state = store.describe(name)
+    assert state is not None
+    assert state.deleted_at is not None
+    with pytest.raises(ProviderRefused) as caught:
+        store.put_claim(name, _claim("x"))
+    assert "restore-secret" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "words"),
+    [
+        ("AccessDeniedException", 400, ProviderRefused, "secretsmanager:TagResource"),
+        ("ThrottlingException", 400, ProviderUnavailable, ""),
+        ("InternalServiceError", 500, ProviderUnavailable, ""),
+        ("DecryptionFailure", 400, ProviderRefused, "kms:"),
+    ],
+)
+def test_refusals_name_the_action_and_what_to_do(  # noqa: PLR0917  # pytest passes them by name
+    cloud: Cloud, store: SecretsManagerStore, name: str, code: str, status: int, kind: type[KeyrotaError], words: str
+) -> None:
+    store.create(name, {})
+    cloud.faults.add(Fault(operation="secretsmanager:TagResource", code=code, status=status, times=-1))
+    with pytest.raises(kind) as caught:
+        store.tag(name, "a", "b")
+    assert name in caught.value.where
+    assert words in caught.value.remedy
+    assert caught.value.remedy
+
+
+def test_tokens_are_read_by_reference(cloud: Cloud, account: Account, name: str) -> None:
+    """`secretsmanager:id#key` and `ssm:/name`."""
+    client(cloud, "secretsmanager").create_secret(Name=name, SecretString=json.dumps({"token": CANARY}))
+    client(cloud, "ssm").put_parameter(Name="/ci/token", Value=CANARY, Type="SecureString")
+    assert read_reference(account, f"{name}#token").reveal() == CANARY
+    assert read_parameter(account, "/ci/token").reveal() == CANARY
+    with pytest.raises(SecretUnusable):
+        read_reference(account, f"{name}#other")
+    with pytest.raises(NotThere):
+        read_parameter(account, "/ci/none")
+
+
+# --- accounts -------------------------------------------------------------------------------------------------------
+
+
+def test_no_credentials_is_told_with_the_ways_to_give_them(cloud: Cloud) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("AWS_ACCESS_KEY_ID")
+        patch.delenv("AWS_SECRET_ACCESS_KEY")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        with pytest.raises(NoCredentials) as caught:
+            Account().enter(cloud.clock)
+    assert "AWS_PROFILE" in caught.value.remedy
+
+
+def test_wrong_credentials_and_a_missing_profile_are_told(cloud: Cloud) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        with pytest.raises(NoCredentials):
+            Account().enter(cloud.clock)
+        with pytest.raises(NoCredentials):
+            Account(profile="none-such").enter(cloud.clock)
+
+
+def test_no_region_is_told(cloud: Cloud) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("AWS_REGION")
+        patch.delenv("AWS_DEFAULT_REGION")
+        with pytest.raises(ProviderRefused, match="region"):
+            Account().enter(cloud.clock)
+
+
+def test_another_account_than_the_configured_one_is_refused(cloud: Cloud) -> None:
+    with pytest.raises(ProviderRefused, match="999999999999"):
+        Account(expected="999999999999").enter(cloud.clock)
+
+
+@pytest.mark.parametrize("hours", [-5, 3])
+def test_a_clock_that_is_hours_off_is_told_before_anything_is_planned(cloud: Cloud, hours: int) -> None:
+    clock = WorldClock(cloud.clock.now() + timedelta(hours=hours))
+    with pytest.raises(ClockIsOff, match=f"off by {abs(hours)} h"):
+        Account().enter(clock)
+
+
+def test_a_role_is_assumed_with_its_external_id(cloud: Cloud) -> None:
+    """In another account; its temporary credentials do the work."""
+    role = Role(arn="arn:aws:iam::210987654321:role/keyrota", external_id="customer-1")
+    account = Account(role=role, expected="210987654321")
+    before = len(cloud.aws.journal)
+    assert account.enter(cloud.clock) == "210987654321"
+    assert "assumed-role/keyrota/keyrota" in account.caller()
+    operations = [call.operation for call in cloud.aws.journal[before:]]
+    assert operations == ["sts:AssumeRole", "sts:GetCallerIdentity"]
+
+
+@pytest.mark.parametrize(
+    ("region", "partition", "host"),
+    [
+        ("eu-central-1", "aws", "iam.amazonaws.com"),
+        ("cn-north-1", "aws-cn", "iam.cn-north-1.amazonaws.com.cn"),
+        ("us-gov-west-1", "aws-us-gov", "iam.us-gov.amazonaws.com"),
+    ],
+)
+def test_each_partition_has_its_endpoint(region: str, partition: str, host: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("AWS_ENDPOINT_URL", raising=False)
+        made = Account(region=region).client("iam")
+    assert made.meta.endpoint_url == f"https://{host}"
+    assert made.meta.partition == partition
+
+
+def test_permissions_are_least_and_cannot_always_be_told(account: Account) -> None:
+    """Rotate cannot delete, deactivate and delete cannot read secrets, sync cannot touch keys."""
+    assert not any("Delete" in action for action in DUTIES["rotate"])
+    for duty in ("deactivate", "delete"):
+        assert "secretsmanager:GetSecretValue" not in DUTIES[duty]
+    assert not any(
+        action.startswith("iam:") and "Get" not in action and "List" not in action for action in DUTIES["sync"]
+    )
+    document = policy_document("delete", account="123456789012", user="ci", secret_name="keyrota/ci/access-key")
+    assert [statement["Resource"] for statement in document["Statement"]] == [
+        "arn:aws:iam::123456789012:user/ci",
+        "arn:aws:secretsmanager:*:123456789012:secret:keyrota/ci/access-key-*",
+    ]
+    assert simulate(account, ["iam:CreateAccessKey"]) == {"iam:CreateAccessKey": None}
