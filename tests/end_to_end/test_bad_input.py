@@ -1,0 +1,275 @@
+"""Bad input, named: one clear message with the remedy, the right exit code, nothing lost, and the next run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_rig import SECRET, USER, Sandbox, a_sandbox
+
+from keyrota.app.cli import main
+from keyrota.sandbox.faults import Fault, FaultKind
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sandbox]:
+    """One for each test."""
+    with a_sandbox(tmp_path, capsys) as made:
+        yield made
+
+
+def is_whole(sandbox: Sandbox) -> bool:
+    """Nothing was lost: the pipeline passes, and the old key is as it was."""
+    return sandbox.deploys() and sandbox.keys().get(sandbox.old.id) == "Active"
+
+
+def test_no_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", str(tmp_path / "none.yaml"), "plan"]) == 1
+    told = capsys.readouterr().err
+    assert "none.yaml: there is no configuration here" in told
+    assert "hint: write one" in told
+
+
+@pytest.mark.parametrize("text", ["", "[]", "a: [", "\tx: 1", "version: 1", "version: 2\ncredentials: []"])
+def test_a_broken_configuration(sandbox: Sandbox, text: str) -> None:
+    sandbox.file.write_text(text, "utf-8")
+    before = len(sandbox.cloud.aws.journal)
+    code, out, err = sandbox.run("apply")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert "keyrota.yaml" in err
+    assert len(sandbox.cloud.aws.journal) == before, "AWS was not asked"
+
+
+def test_no_aws_credentials(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    code, _, err = sandbox.run("plan")
+    assert code == 1
+    assert err.count("error:") == 1
+    assert "AWS credentials" in err
+    assert "AWS_PROFILE" in err
+
+
+def test_a_user_that_does_not_exist(sandbox: Sandbox) -> None:
+    sandbox.configure("user: ci-deploy", "user: ci-nobody")
+    code, document = sandbox.json("apply")
+    (error,) = document["errors"]
+    assert code == 1
+    assert "ci-nobody does not exist in account 123456789012" in error["message"]
+    assert "correct `user`" in error["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("workspace: acme", "workspace: acne", "404"),
+        ("repository: shop", "repository: shoop", "404"),
+        ("environment: Production", "environment: production", "no deployment environment 'production'"),
+    ],
+)
+def test_a_place_that_does_not_exist(sandbox: Sandbox, old: str, new: str, words: str) -> None:
+    """The rotation is not begun; with the name corrected, the next run goes on."""
+    sandbox.configure(old, new)
+    code, document = sandbox.json("apply")
+    (credential,) = document["credentials"]
+    assert code == 3
+    assert any(words in hold["reason"] and hold["remedy"] for hold in credential["holds"])
+    assert sandbox.keys() == {sandbox.old.id: "Active"}
+    sandbox.configure(new, old)
+    assert sandbox.json("apply")[0] == 0
+    assert sandbox.deploys()
+    assert len(sandbox.keys()) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_is_wrong_or_lacks_the_scope(sandbox: Sandbox, status: int) -> None:
+    """Seen before any key is made; named with scope and remedy."""
+    sandbox.cloud.faults.add(Fault(operation="GET variables", status=status, times=-1))
+    code, document = sandbox.json("apply")
+    (credential,) = document["credentials"]
+    hold = next(hold for hold in credential["holds"] if "not rotated" in hold["reason"])
+    assert code == 3
+    assert str(status) in hold["reason"]
+    assert "pipeline:variable" in hold["remedy"]
+    assert sandbox.keys() == {sandbox.old.id: "Active"}
+    sandbox.cloud.faults.clear()
+    assert sandbox.json("apply")[0] == 0
+
+
+def test_a_token_that_may_read_and_not_write(sandbox: Sandbox) -> None:
+    """Preflight cannot see it: the key is made, the old one goes on, and the next run brings it home."""
+    sandbox.cloud.faults.add(Fault(operation="PUT variables", status=403, times=-1))
+    code, document = sandbox.json("apply")
+    assert code == 1
+    assert "variable AWS_SECRET_ACCESS_KEY" in document["errors"][0]["where"]
+    assert "pipeline:variable" in document["errors"][0]["remedy"]
+    assert is_whole(sandbox)
+    sandbox.cloud.faults.clear()
+    code, document = sandbox.json("apply")
+    assert code == 0
+    assert [done["action"] for done in document["credentials"][0]["done"]] == ["sync"]
+    assert sandbox.deploys()
+
+
+def test_a_token_that_is_not_set(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BITBUCKET_TOKEN")
+    code, out, _ = sandbox.run("apply")
+    assert code == 3
+    assert "export BITBUCKET_TOKEN=" in out
+    assert sandbox.keys() == {sandbox.old.id: "Active"}
+
+
+@pytest.mark.parametrize(
+    "content", [{"SecretString": "no json"}, {"SecretBinary": b"\x00"}, {"SecretString": '{"AWS_ACCESS_KEY_ID": "x"}'}]
+)
+def test_a_secret_whose_value_is_broken(sandbox: Sandbox, content: dict[str, object]) -> None:
+    """Told, and left as it is; mended, the next run goes on."""
+    sm = sandbox.admin("secretsmanager")
+    sm.create_secret(Name=SECRET, **content)
+    code, document = sandbox.json("apply")
+    assert code == 1
+    assert SECRET in document["errors"][0]["where"]
+    assert document["errors"][0]["remedy"]
+    assert sandbox.keys() == {sandbox.old.id: "Active"}
+    sm.put_secret_value(SecretId=SECRET, SecretString="{}")
+    sandbox.json("apply")
+    assert sandbox.json("apply")[0] == 0
+    assert len(sandbox.keys()) == 2
+
+
+def test_a_secret_that_is_scheduled_for_deletion(sandbox: Sandbox) -> None:
+    assert sandbox.json("apply")[0] == 0
+    sm = sandbox.admin("secretsmanager")
+    sm.delete_secret(SecretId=SECRET)
+    code, document = sandbox.json("apply")
+    (hold,) = document["credentials"][0]["holds"]
+    assert code == 3
+    assert "scheduled for deletion" in hold["reason"]
+    assert hold["remedy"] == f"aws secretsmanager restore-secret --secret-id {SECRET}"
+    sm.restore_secret(SecretId=SECRET)
+    assert sandbox.json("apply")[0] == 0
+
+
+def test_a_user_with_three_keys(sandbox: Sandbox) -> None:
+    """Named and untouched."""
+    user = sandbox.cloud.aws.iam.users[USER]
+    for _ in range(2):
+        record = user.create_access_key(prefix="AKIA")
+        sandbox.cloud.aws.iam.access_keys[record.access_key_id] = record
+    before = sandbox.keys()
+    code, document = sandbox.json("apply")
+    reasons = " ".join(hold["reason"] for hold in document["credentials"][0]["holds"])
+    assert code == 3
+    assert "3 access keys" in reasons
+    assert all(key in reasons for key in before)
+    assert sandbox.keys() == before
+
+
+@pytest.mark.parametrize("kind", [FaultKind.LOST_AFTER, FaultKind.ERROR_AFTER])
+def test_a_createaccesskey_that_worked_although_it_failed(sandbox: Sandbox, kind: FaultKind) -> None:
+    """Told at once; held within the lease; after it the orphan goes and the rotation comes, in one run."""
+    sandbox.cloud.faults.add(Fault(operation="iam:CreateAccessKey", kind=kind, status=500))
+    code, document = sandbox.json("apply")
+    assert code == 1
+    assert "a key may have been made" in document["errors"][0]["message"]
+    (orphan,) = sandbox.keys().keys() - {sandbox.old.id}
+    assert is_whole(sandbox)
+    code, document = sandbox.json("apply")
+    assert code == 3
+    assert any(hold["until"] for hold in document["credentials"][0]["holds"])
+    sandbox.travel(minutes=11)
+    code, document = sandbox.json("apply")
+    assert code == 0
+    assert [done["action"] for done in document["credentials"][0]["done"]] == ["delete-orphan", "rotate", "sync"]
+    assert orphan not in set(sandbox.keys())
+    assert is_whole(sandbox)
+
+
+def test_a_clock_that_is_hours_off(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is planned by a wrong clock."""
+    from datetime import timedelta  # noqa: PLC0415  # beside its only use
+
+    from keyrota.sandbox.timemachine import RemoteClock  # noqa: PLC0415
+
+    right = RemoteClock.now
+    monkeypatch.setattr(RemoteClock, "now", lambda self: right(self) + timedelta(hours=7))
+    code, document = sandbox.json("apply")
+    assert code == 1
+    assert "clock is off by 7 h" in document["errors"][0]["message"]
+    assert "NTP" in document["errors"][0]["remedy"]
+    assert sandbox.keys() == {sandbox.old.id: "Active"}
+
+
+def test_iam_that_is_down_freezes_everything(sandbox: Sandbox) -> None:
+    """The control plane can be down while keys go on working: nothing advances."""
+    assert sandbox.json("apply")[0] == 0
+    sandbox.travel(days=12)
+    sandbox.json("apply")
+    sandbox.travel(days=12)
+    before = sandbox.keys()
+    sandbox.cloud.faults.add(Fault(operation="iam:*", status=503, code="ServiceUnavailable", times=-1))
+    code, document = sandbox.json("apply")
+    assert code == 1
+    assert document["errors"][0]["remedy"]
+    assert sandbox.keys() == before
+    assert sandbox.deploys()
+
+
+def test_an_unreadable_last_use_holds_the_old_key(sandbox: Sandbox) -> None:
+    """Throttled is not never used."""
+    assert sandbox.json("apply")[0] == 0
+    sandbox.travel(days=12)
+    sandbox.cloud.faults.add(Fault(operation="iam:GetAccessKeyLastUsed", status=400, code="AccessDenied", times=-1))
+    code, document = sandbox.json("apply")
+    assert code == 3
+    assert any("could not be read" in hold["reason"] for hold in document["credentials"][0]["holds"])
+    assert sandbox.keys()[sandbox.old.id] == "Active"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("plann",), ("plan", "--usr", "x"), ("revoke",), ("plan", "--user", "nobody"), ("revoke", "nobody", "--yes")],
+)
+def test_a_command_line_that_does_not_fit(sandbox: Sandbox, arguments: tuple[str, ...]) -> None:
+    code, out, err = sandbox.run(*arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert "hint: " in err
+    code, document = sandbox.json(*arguments)
+    assert code == 1
+    assert document["errors"][0]["message"]
+
+
+def test_nothing_is_asked_without_a_terminal(sandbox: Sandbox) -> None:
+    code, _, err = sandbox.run("revoke", USER)
+    assert code == 1
+    assert "add --yes" in err
+    assert sandbox.keys() == {sandbox.old.id: "Active"}
+
+
+def test_a_sandbox_clock_is_not_taken_for_another_aws(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With real keys, ages by a sandbox's clock would break promises."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    code, _, err = sandbox.run("plan")
+    assert code == 1
+    assert "KEYROTA_SANDBOX" in err
+
+
+def test_faults_are_told_all_at_once_with_their_places(sandbox: Sandbox) -> None:
+    sandbox.configure("    secret: keyrota/ci-deploy\n", "    secrte: x\n    account: 12\n")
+    _, _, err = sandbox.run("plan")
+    assert f"{sandbox.file}:8:5: 'secrte' is not known here" in err
+    assert "did you mean 'secret'?" in err
+    assert f"{sandbox.file}:9:14: " in err
+
+
+def test_a_literal_token_is_refused_and_not_repeated(sandbox: Sandbox) -> None:
+    sandbox.configure('"env:BITBUCKET_TOKEN"', '"ATCTT3xFfGN0-a-real-token"')
+    code, _, err = sandbox.run("plan")
+    assert code == 1
+    assert "providers.bitbucket.auth.token must not be written into this file" in err
+    assert "ATCTT3" not in err
+    assert json.loads(sandbox.run("plan", "--json")[1])["errors"]
