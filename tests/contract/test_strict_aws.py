@@ -185,6 +185,41 @@ def test_a_move_must_name_where_the_label_is(cloud: Cloud, secret: str, argument
     assert stages(cloud, secret) == before
 
 
+def test_a_value_by_hand_after_a_promotion_leaves_other_labels_where_they_are(cloud: Cloud, secret: str) -> None:
+    """Moto remembers another version as the default one, and takes its labels off."""
+    sm = client(cloud, "secretsmanager")
+    sm.put_secret_value(SecretId=secret, ClientRequestToken=token("a"), SecretString="a", VersionStages=["mine"])
+    sm.update_secret_version_stage(SecretId=secret, VersionStage="kept", MoveToVersionId=token("first"))
+    move = {"SecretId": secret, "VersionStage": "AWSCURRENT"}
+    sm.update_secret_version_stage(**move, MoveToVersionId=token("a"), RemoveFromVersionId=token("first"))
+    assert sm.get_secret_value(SecretId=secret)["SecretString"] == "a"
+    sm.put_secret_value(SecretId=secret, ClientRequestToken=token("hand"), SecretString="by hand")
+    assert stages(cloud, secret) == {
+        token("first"): {"kept"},
+        token("a"): {"mine", "AWSPREVIOUS"},
+        token("hand"): {"AWSCURRENT"},
+    }
+    assert sm.get_secret_value(SecretId=secret)["SecretString"] == "by hand"
+
+
+def test_awscurrent_is_never_just_removed(cloud: Cloud, secret: str) -> None:
+    call = client(cloud, "secretsmanager").update_secret_version_stage
+    arguments = {"SecretId": secret, "VersionStage": "AWSCURRENT", "RemoveFromVersionId": token("first")}
+    assert code_of(call, **arguments) == "InvalidParameterException"
+
+
+def test_a_port_that_is_taken_is_told_and_the_time_stays(cloud: Cloud) -> None:
+    """A sandbox that could not start has moved no clock."""
+    port = cloud.aws_url.rpartition(":")[2]
+    code = (
+        "import datetime, sys; from keyrota.sandbox.cloud import Cloud; from keyrota.errors import UsageError\n"
+        "try: Cloud(port=int(sys.argv[1])).__enter__()\n"
+        "except UsageError as error: print(error.remedy, datetime.datetime.now().year != 2026 or 'now')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, port], capture_output=True, text=True, check=True)
+    assert "--port" in done.stdout
+
+
 def test_awsprevious_follows_awscurrent(cloud: Cloud, secret: str) -> None:
     sm = client(cloud, "secretsmanager")
     sm.put_secret_value(SecretId=secret, ClientRequestToken=token("a"), SecretString="a", VersionStages=["mine"])

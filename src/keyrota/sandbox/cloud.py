@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from keyrota.core.model import AccessKeyId, Credential
 from keyrota.core.policy import duration
 from keyrota.core.secret import Secret
+from keyrota.errors import UsageError
 from keyrota.sandbox.faults import Fault, FaultKind, Faults
-from keyrota.sandbox.http import Request, Response, Server, Service, json_response
+from keyrota.sandbox.http import LOOPBACK, Request, Response, Server, Service, json_response
 from keyrota.sandbox.strict import ADMIN_ID, ADMIN_SECRET, StrictAws
 from keyrota.sandbox.timemachine import TimeMachine
 
 REGION = "eu-central-1"
 CONTROL = "/_sandbox"
+FIRST_YEAR, LAST_YEAR = 2000, 2100
 START = datetime(2026, 1, 1, 6, tzinfo=UTC)
+
+
+def _fault(content: Mapping[str, Any]) -> Fault:
+    """Read a fault; numbers are numbers and texts are texts."""
+    numbers = {name: int(content[name]) for name in ("times", "skip", "status") if name in content}
+    texts = {name: str(content[name]) for name in ("operation", "code", "message", "body") if name in content}
+    headers = tuple((str(name), str(value)) for name, value in dict(content.get("headers", {})).items())
+    return Fault(kind=FaultKind(content.get("kind", "error")), headers=headers, **numbers, **texts)  # type: ignore[arg-type]  # by name
 
 
 class StandIn(Protocol):
@@ -40,6 +51,8 @@ class Cloud:
     Use as a context manager: the servers, the time machine and moto's state end with it.
     """
 
+    _running: ClassVar[bool] = False
+
     def __init__(
         self,
         *,
@@ -61,18 +74,36 @@ class Cloud:
         """Runs the example's pipeline, where there is an example."""
 
     def __enter__(self) -> Self:
-        """Start everything."""
-        self.clock.__enter__()
+        """
+        Start everything.
+
+        Raises:
+            UsageError: The port is taken.
+        """
+        if Cloud._running:
+            raise RuntimeError("one sandbox at a time in a process: it moves the process's clock")
         services: dict[str, Service] = {"/": self.aws, CONTROL: self._control}
         services |= {f"/{name}": standin for name, standin in self.standins.items()}
-        self._server = Server(services, self._port)
+        try:
+            self._server = Server(services, self._port)
+        except OSError as error:
+            raise UsageError(
+                f"the sandbox cannot listen on port {self._port}: {error.strerror}",
+                remedy="choose another with --port, or leave it out",
+            ) from None
+        Cloud._running = True
+        self.aws.reset()
+        self.clock.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         """End everything."""
         if self._server:
             self._server.close()
+            self._server = None
         self.clock.__exit__()
+        self.aws.reset()
+        Cloud._running = False
 
     @property
     def aws_url(self) -> str:
@@ -99,6 +130,7 @@ class Cloud:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "KEYROTA_SANDBOX": self.control_url,
+            "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK))),
             **{name: value for standin in self.standins.values() for name, value in standin.environment.items()},
         }
 
@@ -112,23 +144,28 @@ class Cloud:
                     is_ok, told = self.on_deploy()
                     return json_response({"ok": "yes" if is_ok else "no", "told": told})
                 case ["faults"] if request.method == "POST":
-                    self.faults.add(Fault(**{**content, "kind": FaultKind(content.get("kind", "error"))}))
+                    self.faults.add(_fault(content))
                     return json_response({})
                 case ["faults"] if request.method == "DELETE":
                     self.faults.clear()
                     return json_response({})
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             return json_response({"error": str(error)}, 400)
         return json_response({"error": "ask for /clock or /faults"}, 404)
 
     def _control_clock(self, content: Mapping[str, str]) -> Response:
+        if "seconds" in content:
+            self._travel_to(self.clock.now() + timedelta(seconds=float(content["seconds"])))
         if "advance" in content:
-            text = content["advance"]
-            is_seconds = text.endswith("s") and "." in text
-            self.clock.travel(timedelta(seconds=float(text[:-1])) if is_seconds else duration(text))
+            self._travel_to(self.clock.now() + duration(str(content["advance"])))
         if "set" in content:
-            self.clock.move_to(datetime.fromisoformat(content["set"]))
+            self._travel_to(datetime.fromisoformat(content["set"]))
         return json_response({"now": self.clock.now().isoformat()})
+
+    def _travel_to(self, instant: datetime) -> None:
+        if not FIRST_YEAR <= instant.year <= LAST_YEAR:
+            raise ValueError(f"the sandbox's clock goes from {FIRST_YEAR} to {LAST_YEAR}")
+        self.clock.move_to(instant)
 
 
 class Admin:

@@ -71,7 +71,7 @@ class Faults:
                     continue
                 if fault.skip > 0:
                     fault.skip -= 1
-                    return None
+                    continue
                 if fault.times > 0:
                     fault.times -= 1
                 if fault.times == 0:

@@ -157,6 +157,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             with contextlib.suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)
             return
+        except Exception as error:  # noqa: BLE001  # the last resort: a service's bug is a 500, not a lost answer
+            response = json_response({"error": f"the sandbox failed: {type(error).__name__}"}, 500)
         self._answer(response)
 
     def _is_below(self, prefix: str) -> bool:

@@ -24,7 +24,7 @@ from keyrota.sandbox import signature
 from keyrota.sandbox.faults import Fault, FaultKind, Faults
 from keyrota.sandbox.http import Cut, Request, Response
 from keyrota.sandbox.signature import Signed
-from keyrota.sandbox.strict_secrets import Refused, SecretRules
+from keyrota.sandbox.strict_secrets import Refused, SecretRules, labels_of
 from keyrota.sandbox.timemachine import TimeMachine, missing
 
 ADMIN_ID = "AKIASANDBOXADMIN0000"
@@ -72,15 +72,15 @@ class StrictAws:
         self._random = random.Random(seed)  # noqa: S311  # a seed makes a history, no secret
         self._lock = threading.RLock()
         self._iam_backends = iam_backends
-        self._rules = SecretRules(self.account_id)
+        self._rules = SecretRules()
         self._services: Mapping[str, Any] = {
             "iam": IamResponse,
             "sts": TokenResponse,
             "secretsmanager": SecretsManagerResponse,
             "ssm": SimpleSystemManagerResponse,
         }
-        self._reset: Callable[[], None] = moto_api_backend.reset
-        self._reset()
+        self.reset: Callable[[], None] = moto_api_backend.reset
+        """Forgets everything: users, keys, secrets."""
 
     @property
     def iam(self) -> Any:
@@ -110,6 +110,8 @@ class StrictAws:
             response = self._let_moto_answer(request, signed, service)
         except Refused as refused:
             return self._refusal(service, refused.status, refused.code, refused.message)
+        except NotImplementedError:
+            return self._refusal(service, 400, "UnsupportedOperation", "sandbox: this operation is not embedded")
         if fault and fault.kind is FaultKind.ERROR_AFTER:
             return self._refusal(service, fault.status, fault.code, fault.message)
         return response
@@ -141,11 +143,18 @@ class StrictAws:
     def _secret_of(self, key: str) -> str | None:
         if key == ADMIN_ID:
             return ADMIN_SECRET
-        for backends in tuple(self._iam_backends.values()):
-            record = backends["aws"].access_keys.get(key)
-            if record is not None:
-                return str(record.secret_access_key) if self._is_accepted(record) else None
-        return None
+        record = self._record_of(key)[1]
+        return str(record.secret_access_key) if record is not None and self._is_accepted(record) else None
+
+    def _record_of(self, key: str) -> tuple[str, Any]:
+        for account, backends in tuple(self._iam_backends.items()):
+            for backend in tuple(backends.values()):
+                if key in backend.access_keys:
+                    return account, backend.access_keys[key]
+        return self.account_id, None
+
+    def _account_of(self, key: str) -> str:
+        return self._record_of(key)[0]
 
     def _is_accepted(self, record: Any) -> bool:
         if record.status != "Active":
@@ -172,15 +181,19 @@ class StrictAws:
         if signed is None or service not in self._services:
             raise Refused("InvalidAction", f"sandbox: the service {service} is not embedded", status=400)
         content = request.json() if service == "secretsmanager" else None
-        if content is not None:
-            settled = self._rules.check(_action(request), content, signed.region)
+        action = _action(request)
+        secret, before = None, labels_of(None)
+        if isinstance(content, dict):
+            secret = self._rules.secret(content, self._account_of(signed.key), signed.region)
+            before = labels_of(secret)
+            settled = self._rules.check(action, content, secret)
             if settled is not None:
                 return _json_ok(settled)
         url = f"https://{service}.{signed.region}.amazonaws.com{request.target}"
         moto_request = MotoRequest(_environ(request, service))
         status, headers, body = self._services[service].dispatch(moto_request, url, moto_request.headers)
-        if content is not None and status < 300:  # noqa: PLR2004  # HTTP: success
-            self._rules.settle(_action(request), content, signed.region)
+        if status < 300:  # noqa: PLR2004  # HTTP: success
+            self._rules.settle(action, secret, before)
         return Response(status=status, headers=headers, body=body.encode() if isinstance(body, str) else body)
 
     def _refusal(self, service: str, status: int, code: str, message: str) -> Response:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 _NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
-_TAG = re.compile(r"[\w\s_.:/=+\-@]*", re.UNICODE)
+_TAG = re.compile(r"[\w \t_.:/=+\-@]*", re.UNICODE)
 _LONGEST_LABEL = 256
 _MOST_LABELS = 20
-_LONGEST_TAG = 256
-_CHANGES = {"PutSecretValue", "UpdateSecretVersionStage", "TagResource", "UpdateSecret"}
+_LONGEST_TAG_KEY, _LONGEST_TAG_VALUE = 128, 256
+_CHANGES = {"PutSecretValue", "UpdateSecretVersionStage", "TagResource", "UntagResource", "UpdateSecret"}
+_CURRENT, _PREVIOUS = "AWSCURRENT", "AWSPREVIOUS"
+
+Labels = Mapping[str, tuple[str, ...]]
+"""Labels by version, as they were before a call."""
 
 
 class Refused(Exception):  # it is what the service does
@@ -25,88 +30,109 @@ class Refused(Exception):  # it is what the service does
 
 
 class SecretRules:
-    """Checks a call before moto sees it, and mends what moto leaves behind."""
+    """Checks a call before moto sees it, and mends the labels that moto leaves behind."""
 
-    def __init__(self, account_id: str) -> None:
+    def __init__(self) -> None:
         from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415  # an extra
 
         self._backends: Any = secretsmanager_backends
-        self._account = account_id
 
-    def _secret(self, content: dict[str, Any], region: str) -> Any:
-        secrets = self._backends[self._account][region].secrets
-        name = content.get("SecretId", "")
-        return secrets.get(name)
+    def secret(self, content: Mapping[str, Any], account: str, region: str) -> Any:
+        """Find the secret that a call is about; None if it does not exist."""
+        return self._backends[account][region].secrets.get(content.get("SecretId", ""))
 
-    def check(self, action: str, content: dict[str, Any], region: str) -> dict[str, Any] | None:
+    def check(self, action: str, content: Mapping[str, Any], secret: Any) -> dict[str, Any] | None:
         """Refuse, answer without an effect, or let moto answer (None)."""
-        self._check_names(content)
-        secret = self._secret(content, region)
+        _check_names(content)
         if secret is None:
             return None
-        if secret.deleted_date and action in {"PutSecretValue", "UpdateSecretVersionStage", "TagResource"}:
+        if secret.deleted_date and action in _CHANGES:
             raise Refused("InvalidRequestException", "You can't perform this operation on a secret marked for deletion")
         if action == "PutSecretValue":
-            return self._check_put(secret, content)
+            return _check_put(secret, content)
         if action == "UpdateSecretVersionStage":
-            return self._check_move(secret, content)
+            return _check_move(secret, content)
         return None
 
-    def _check_names(self, content: dict[str, Any]) -> None:
-        if "Name" in content and not _NAME.fullmatch(content["Name"]):
-            raise Refused("ValidationException", "Invalid name. Must be alphanumeric or any of -/_+=.@!")
-        labels = [*content.get("VersionStages", ()), content.get("VersionStage", "x")]
-        if any(not 1 <= len(label) <= _LONGEST_LABEL for label in labels) or len(labels) > _MOST_LABELS:
-            raise Refused("InvalidParameterException", "a staging label has 1 to 256 characters, a version 20 labels")
-        for tag in content.get("Tags") or ():
-            if not (
-                _TAG.fullmatch(tag["Key"]) and _TAG.fullmatch(tag["Value"]) and len(tag["Value"]) <= _LONGEST_LABEL
-            ):
-                raise Refused("InvalidParameterException", f"the tag {tag['Key']} has characters that are not allowed")
+    def settle(self, action: str, secret: Any, before: Labels) -> None:
+        """Put labels where Secrets Manager has them, and note the change as LastChangedDate does."""
+        if secret is None or action not in _CHANGES:
+            return
+        secret.last_changed_date = int(time.time())  # noqa: TID251  # the time machine's, as moto's own
+        new = next((version for version in secret.versions if version not in before), None)
+        if new is not None and before:
+            _relabel(secret, new, before)
+        wearing = _wearing(secret, _CURRENT)
+        if wearing is not None:
+            secret.default_version_id = wearing
 
-    def _check_put(self, secret: Any, content: dict[str, Any]) -> dict[str, Any] | None:
-        token = content.get("ClientRequestToken", "")
-        if not 32 <= len(token) <= 64:  # noqa: PLR2004  # API Reference
-            raise Refused("InvalidParameterException", "ClientRequestToken must have 32 to 64 characters")
-        version = secret.versions.get(token)
-        if version is None:
-            return None
-        if version.get("secret_string") != content.get("SecretString"):
-            raise Refused("ResourceExistsException", "You can't modify an existing version, you can only create one")
-        return {
-            "ARN": secret.arn,
-            "Name": secret.name,
-            "VersionId": token,
-            "VersionStages": version["version_stages"],
-        }
 
-    def _check_move(self, secret: Any, content: dict[str, Any]) -> dict[str, Any] | None:
-        label, to, remove_from = (
-            content["VersionStage"],
-            content.get("MoveToVersionId"),
-            content.get("RemoveFromVersionId"),
+def labels_of(secret: Any) -> Labels:
+    """Remember the labels before a call."""
+    if secret is None:
+        return {}
+    return {version: tuple(content["version_stages"]) for version, content in secret.versions.items()}
+
+
+def _relabel(secret: Any, new: str, before: Labels) -> None:
+    """A label of the new version comes off wherever it was; AWSPREVIOUS follows AWSCURRENT; all others stay."""
+    stages = secret.versions[new]["version_stages"]
+    moved = {*stages, *([_PREVIOUS] if _CURRENT in stages else [])}
+    for version, labels in before.items():
+        kept = [label for label in labels if label not in moved]
+        if _CURRENT in stages and _CURRENT in labels:
+            kept.append(_PREVIOUS)
+        secret.versions[version]["version_stages"] = kept
+
+
+def _wearing(secret: Any, label: str) -> str | None:
+    return next((name for name, version in secret.versions.items() if label in version["version_stages"]), None)
+
+
+def _check_names(content: Mapping[str, Any]) -> None:
+    if "Name" in content and not _NAME.fullmatch(content["Name"]):
+        raise Refused("ValidationException", "Invalid name. Must be alphanumeric or any of -/_+=.@!")
+    labels = content.get("VersionStages") or [content.get("VersionStage", "x")]
+    if any(not 1 <= len(label) <= _LONGEST_LABEL for label in labels) or len(labels) > _MOST_LABELS:
+        raise Refused("InvalidParameterException", "a staging label has 1 to 256 characters, a version 20 labels")
+    for tag in content.get("Tags") or ():
+        key, value = tag.get("Key", ""), tag.get("Value", "")
+        is_legal = _TAG.fullmatch(key) and _TAG.fullmatch(value)
+        if not is_legal or not 1 <= len(key) <= _LONGEST_TAG_KEY or len(value) > _LONGEST_TAG_VALUE:
+            raise Refused("InvalidParameterException", "a tag has characters or a length that are not allowed")
+
+
+def _check_put(secret: Any, content: Mapping[str, Any]) -> dict[str, Any] | None:
+    token = content.get("ClientRequestToken", "")
+    if not 32 <= len(token) <= 64:  # noqa: PLR2004  # API Reference
+        raise Refused("InvalidParameterException", "ClientRequestToken must have 32 to 64 characters")
+    version = secret.versions.get(token)
+    if version is None:
+        return None
+    if any(version.get(ours) != content.get(theirs) for ours, theirs in _VALUES):
+        raise Refused("ResourceExistsException", "You can't modify an existing version, you can only create one")
+    return {"ARN": secret.arn, "Name": secret.name, "VersionId": token, "VersionStages": version["version_stages"]}
+
+
+_VALUES = (("secret_string", "SecretString"), ("secret_binary", "SecretBinary"))
+
+
+def _check_move(secret: Any, content: Mapping[str, Any]) -> dict[str, Any] | None:
+    label, to = content.get("VersionStage", ""), content.get("MoveToVersionId")
+    remove_from = content.get("RemoveFromVersionId")
+    wearing = _wearing(secret, label)
+    if to is not None and to not in secret.versions:
+        raise Refused("ResourceNotFoundException", f"Secrets Manager can't find the version {to}")
+    if label == _CURRENT and to is None:
+        raise Refused("InvalidParameterException", "AWSCURRENT can be moved, not removed")
+    is_named = remove_from == wearing or (remove_from is None and to == wearing)
+    if not is_named:
+        raise Refused(
+            "InvalidParameterException",
+            f"The staging label {label} is attached to version {wearing}, so RemoveFromVersionId must name that",
         )
-        wearing = next((name for name, version in secret.versions.items() if label in version["version_stages"]), None)
-        if to is not None and to not in secret.versions:
-            raise Refused("ResourceNotFoundException", f"Secrets Manager can't find the version {to}")
-        if to is not None and to == wearing:
-            return {"ARN": secret.arn, "Name": secret.name}
-        if wearing != remove_from and (wearing is not None or remove_from is not None):
-            raise Refused(
-                "InvalidParameterException",
-                f"The staging label {label} is attached to version {wearing}, so RemoveFromVersionId must name that",
-            )
-        if to is not None and len(secret.versions[to]["version_stages"]) >= _MOST_LABELS:
-            raise Refused("LimitExceededException", "a version has at most 20 staging labels")
-        return None
-
-    def settle(self, action: str, content: dict[str, Any], region: str) -> None:
-        """Note the change, as LastChangedDate does."""
-        secret = self._secret(content, region)
-        if secret is not None and action in {
-            "PutSecretValue",
-            "UpdateSecretVersionStage",
-            "TagResource",
-            "UpdateSecret",
-        }:
-            secret.last_changed_date = int(time.time())  # noqa: TID251  # the time machine's, as moto's own
+    if to is not None and to == wearing:
+        return {"ARN": secret.arn, "Name": secret.name}
+    if to is not None and len(secret.versions[to]["version_stages"]) >= _MOST_LABELS:
+        raise Refused("LimitExceededException", "a version has at most 20 staging labels")
+    return None

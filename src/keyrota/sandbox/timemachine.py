@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from keyrota.errors import SandboxMissing, UsageError
 from keyrota.sandbox.http import LOOPBACK
+
+_LOCAL = re.compile(rf"http://{re.escape(LOOPBACK)}:[0-9]{{1,5}}/[\w/]*", re.ASCII)
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Goes through no proxy: the sandbox is on this machine."""
 
 
 def missing(package: str) -> SandboxMissing:
@@ -70,7 +76,7 @@ class RemoteClock:
     """The clock of a sandbox in another process. Implements the port Clock; sleeping moves that sandbox forward."""
 
     def __init__(self, control_url: str) -> None:
-        if not control_url.startswith(f"http://{LOOPBACK}:"):
+        if not _LOCAL.fullmatch(control_url):
             raise UsageError(
                 "KEYROTA_SANDBOX does not point to a sandbox on this machine",
                 remedy="unset KEYROTA_SANDBOX, or take the line that `keyrota sandbox` prints",
@@ -83,15 +89,19 @@ class RemoteClock:
 
     def sleep(self, seconds: float) -> None:
         """Move the sandbox forward."""
-        self.ask("clock", {"advance": f"{seconds}s"})
+        self.ask("clock", {"seconds": str(seconds)})
 
     def ask(self, what: str, change: dict[str, str] | None) -> dict[str, str]:
         """Ask the running sandbox for something."""
         url = f"{self._url}/{what}"
         body = json.dumps(change).encode() if change is not None else None
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=10) as answer:  # noqa: S310  # loopback http, checked above
+            with _DIRECT.open(urllib.request.Request(url, data=body), timeout=10) as answer:  # noqa: S310  # loopback, checked above
                 content: dict[str, str] = json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                why = json.load(refusal).get("error", "")
+            raise UsageError(f"the sandbox refuses: {why}") from None
         except (OSError, ValueError):
             raise UsageError(
                 "the sandbox that KEYROTA_SANDBOX names does not answer",
