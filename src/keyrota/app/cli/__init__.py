@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import click
 
 from keyrota import __version__
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, global_options, report_error, report_unexpected
+from keyrota.app.cli.frame import Options, global_options, log_to_stderr, report_error, report_unexpected
 from keyrota.errors import KeyrotaError, UsageError
 
 _COMMANDS = {
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = Options(is_json="--json" in given)
+    log_to_stderr(logging.WARNING)
     try:
         code = group.main(args=given, prog_name="keyrota", standalone_mode=False, obj=options)
         sys.stdout.flush()

@@ -57,7 +57,7 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
         if value not in (None, False):
             setattr(options, name, value)
         if name == "is_debug" and value:
-            _log_to_stderr(logging.DEBUG)
+            log_to_stderr(logging.DEBUG)
         return value
 
     return keep
@@ -89,15 +89,14 @@ _GLOBALS = (
 )
 
 
-def _log_to_stderr(level: int) -> None:
+def log_to_stderr(level: int) -> None:
     """Configure our own logger only: those of botocore and urllib3 print signed headers and bodies."""
     logger = logging.getLogger("keyrota")
     logger.setLevel(level)
     logger.propagate = False
-    if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(levelname).1s %(name)s: %(message)s"))
-        logger.addHandler(handler)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname).1s %(name)s: %(message)s"))
+    logger.handlers = [handler]
 
 
 def paint() -> Paint:
