@@ -172,6 +172,14 @@ class PartialFailure(KeyrotaError):
         super().__init__(what, where=first.where, remedy=first.remedy)
 
 
+class Bug(KeyrotaError):
+    """
+    Something that keyrota did not expect happened with one credential.
+
+    What still holds: every other credential went on, and what was done to this one is complete or heals itself.
+    """
+
+
 class SandboxMissing(KeyrotaError):
     """
     The embedded cloud is not installed beside keyrota.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 import urllib.request
@@ -17,9 +18,10 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin
 
 import urllib3
+from urllib3.util import Url, parse_url
 
 from keyrota import __version__
 from keyrota.core.secret import Secret
@@ -33,6 +35,7 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _REPEATABLE = {"GET", "PUT", "DELETE"}
 _REDIRECTS = {301, 302, 307, 308}
 _MOST_REDIRECTS = 3
+_SHORTEST_PAUSE_S = 0.5
 _TOO_MANY = 429
 _SERVER_FAILS = 500
 
@@ -94,12 +97,12 @@ class Http:
         name: str = "the service",
     ) -> None:
         self._base = base_url.rstrip("/")
-        self._origin = _origin(self._base)
+        parts = _safe_base(self._base, name)
+        self._origin, self._path = _origin(parts), parts.path or ""
         self._clock = clock
         self._authorization = authorization
         self._patience = patience or Patience()
         self._name = name
-        _refuse_clear_text(self._base, name)
 
     def call(
         self,
@@ -132,14 +135,15 @@ class Http:
 
     def follow(self, link: str, *, where: str = "") -> Answer:
         """Get the page that an answer links to, if it is on the same origin and below the same base."""
-        url = urljoin(self._base + "/", link)
-        if _origin(url) != self._origin or not urlsplit(url).path.startswith(urlsplit(self._base).path):
+        url = _joined(self._base + "/", link)
+        parts = _parts(url)
+        if parts is None or _origin(parts) != self._origin or not (parts.path or "").startswith(self._path):
             raise ProviderRefused(
                 f"{self._name} links to a page on another host",
                 where=where,
                 remedy="the token was not sent there; check `base_url`",
             )
-        return self._send("GET", url, None, None, where)
+        return self._send("GET", parts.url, None, None, where)
 
     def _send(self, method: str, url: str, body: Any, form: Any, where: str) -> Answer:
         waited, attempt = 0.0, 0
@@ -153,7 +157,8 @@ class Http:
                 raise self._unavailable(answer, where, "whether it was done is not known")
             pause = self._pause(answer, attempt)
             if attempt >= self._patience.attempts or waited + pause > self._patience.total_s:
-                raise self._unavailable(answer, where, f"given up after {attempt} attempts", retry_after_s=pause)
+                asked = self._asked_pause(answer) if answer else None
+                raise self._unavailable(answer, where, f"given up after {attempt} attempts", retry_after_s=asked)
             waited += pause
             self._clock.sleep(pause)
 
@@ -166,19 +171,24 @@ class Http:
         )
 
     def _pause(self, answer: Answer | None, attempt: int) -> float:
-        asked = self._asked_pause(answer.headers) if answer else None
+        asked = self._asked_pause(answer) if answer else None
         if asked is not None:
             return asked
         return float(self._patience.first_s * 2 ** (attempt - 1) * (0.5 + self._patience.jitter()))
 
-    def _asked_pause(self, headers: Mapping[str, str]) -> float | None:
-        """Read Retry-After (seconds or a date), or the time at which a limit is reset (epoch seconds)."""
+    def _asked_pause(self, answer: Answer) -> float | None:
+        """Read Retry-After (seconds or a date), or, of a limit, the time at which it is reset (epoch seconds)."""
+        headers = answer.headers
         text = headers.get("retry-after", "")
         with contextlib.suppress(ValueError):
-            return max(0.0, float(text))
-        with contextlib.suppress(ValueError, TypeError):
-            return max(0.0, (parsedate_to_datetime(text).astimezone(UTC) - self._clock.now()).total_seconds())
-        for name in ("x-ratelimit-reset", "ratelimit-reset"):
+            seconds = float(text)
+            if math.isfinite(seconds):
+                return max(_SHORTEST_PAUSE_S, seconds)
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            return max(
+                _SHORTEST_PAUSE_S, (parsedate_to_datetime(text).astimezone(UTC) - self._clock.now()).total_seconds()
+            )
+        for name in ("x-ratelimit-reset", "ratelimit-reset") if answer.status == _TOO_MANY else ():
             with contextlib.suppress(ValueError):
                 return max(0.0, float(headers[name]) - self._clock.now().timestamp()) if name in headers else None
         return None
@@ -193,23 +203,25 @@ class Http:
         raise ProviderRefused(f"{self._name} redirects without end", where=where, remedy="check `base_url`")
 
     def _redirected(self, method: str, url: str, answer: Answer, where: str) -> str:
-        target = urljoin(url, answer.headers.get("location", ""))
-        if _origin(target) != self._origin or method != "GET":
+        target = _joined(url, answer.headers.get("location", ""))
+        parts = _parts(target)
+        if parts is None or _origin(parts) != self._origin or method != "GET":
             raise ProviderRefused(
                 f"{self._name} redirects elsewhere ({answer.status})",
                 where=where,
                 remedy="the token was not sent there; was the repository renamed or moved, or is `base_url` wrong?",
             )
-        return target
+        return parts.url
 
     def _exchange(self, method: str, url: str, body: Any, form: Any, where: str) -> Answer | None:
+        _refuse_odd_headers(self._authorization(), self._name, where)
         headers = {"User-Agent": f"keyrota/{__version__}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         try:
-            response = _pool(urlsplit(url).hostname or "").request(
+            response = _pool(self._origin[1]).request(
                 method,
                 url,
                 headers=headers | {name: value.reveal() for name, value in self._authorization().items()},
@@ -221,18 +233,12 @@ class Http:
             )
         except urllib3.exceptions.SSLError:
             raise ProviderRefused(
-                f"the certificate of {urlsplit(url).hostname} is not trusted",
+                f"the certificate of {self._origin[1]} is not trusted, or it does not speak TLS",
                 where=where,
                 remedy="set SSL_CERT_FILE to your company's CA bundle; verification cannot be switched off",
             ) from None
         except (urllib3.exceptions.HTTPError, OSError):
             return None
-        except UnicodeError:
-            raise ProviderRefused(
-                f"the credential for {self._name} holds characters that no header can carry",
-                where=where,
-                remedy="store the token alone, as it was given",
-            ) from None
         return self._read(response, where)
 
     def _read(self, response: urllib3.BaseHTTPResponse, where: str) -> Answer | None:
@@ -287,27 +293,63 @@ def _parsed(data: bytes) -> tuple[Any, bool]:
         return None, False
 
 
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(url)
-    default = {"https": 443, "http": 80}.get(parts.scheme)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or default
+def _parts(url: str) -> Url | None:
+    """
+    Take a URL apart as the client does that will connect to it; None where it is odd.
+
+    Two parsers that disagree about a backslash or user info send a token to another host.
+    """
+    if not url.isprintable() or "\\" in url or " " in url:
+        return None
+    try:
+        parts = parse_url(url)
+    except (urllib3.exceptions.HTTPError, ValueError):
+        return None
+    return None if parts.auth is not None or not parts.host else parts
 
 
-def _refuse_clear_text(base: str, name: str) -> None:
-    parts = urlsplit(base)
-    if parts.username or parts.password:
-        raise ConfigError([Fault(where=f"{name} base_url", what="a URL must not hold a user or a password")])
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        return
+def _joined(base: str, link: str) -> str:
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return ""
+
+
+def _origin(parts: Url) -> tuple[str, str, int | None]:
+    default = {"https": 443, "http": 80}.get(parts.scheme or "")
+    return parts.scheme or "", (parts.host or "").strip("[]").lower(), parts.port or default
+
+
+def _safe_base(base: str, name: str) -> Url:
+    """Refuse a base URL that is none, that holds a password, or that would send a token in clear."""
+    where = f"{name} base_url"
+    parts = _parts(base)
+    if parts is None or parts.query or parts.fragment:
+        what = "this is no URL of a service, or it holds a user, a password or a query"
+        raise ConfigError([Fault(where=where, what=what, remedy="write https://HOST/PATH")])
+    scheme, host, _ = _origin(parts)
+    if scheme == "https" or (scheme == "http" and host in _LOOPBACK):
+        return parts
     raise ConfigError(
         [
             Fault(
-                where=f"{name} base_url",
+                where=where,
                 what="the URL must begin with https://",
                 remedy="a token would travel in clear; plain http is taken on loopback only",
             )
         ]
     )
+
+
+def _refuse_odd_headers(headers: Mapping[str, Secret], name: str, where: str) -> None:
+    """Refuse a credential that no header can carry, before an error of http.client repeats it."""
+    for value in headers.values():
+        if not (value.reveal().isascii() and value.reveal().isprintable()):
+            raise ProviderRefused(
+                f"the credential for {name} holds characters that no header can carry",
+                where=where,
+                remedy="store the token alone, as it was given",
+            )
 
 
 def _refuse_odd_names(segments: Sequence[str], where: str) -> None:

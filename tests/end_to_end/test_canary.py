@@ -134,5 +134,5 @@ def test_a_traceback_with_locals_shows_none() -> None:
 
 def test_logging_a_secret_shows_none(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        logging.getLogger("keyrota").debug("%s %r", _values()["secret"], _values())
+        logging.getLogger("test_canary").debug("%s %r", _values()["secret"], _values())
     assert CANARY not in caplog.text

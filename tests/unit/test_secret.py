@@ -106,7 +106,7 @@ def test_a_comparison_that_fails_does_not_show_it() -> None:
 
 def test_a_log_line_does_not_show_it(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        logging.getLogger("keyrota.test").debug("pair %s, secret %r", PAIR, SECRET)
+        logging.getLogger("test_secret").debug("pair %s, secret %r", PAIR, SECRET)
     assert "Secret(…)" in caplog.text
     assert CANARY not in caplog.text
 

@@ -20,8 +20,8 @@ from keyrota.ports import Clock
 
 _USER_AGENT = f"keyrota/{__version__}"
 _CONNECT_S, _READ_S = 5, 20
-_LARGEST_SKEW = timedelta(minutes=5)
-"""AWS refuses signatures whose time is off by more (Signature Version 4)."""
+_LARGEST_SKEW = timedelta(seconds=45)
+"""AWS takes five minutes (Signature Version 4); keys of a claim are told by their age, so here it is less."""
 
 _POOL = 24
 """Connections a client keeps: as many as credentials are worked on at once, and some."""

@@ -105,7 +105,11 @@ class SecretsManagerStore:
                 )
         except ProviderRefused:
             state = self.describe(name)
-            if state is None or not any(version.id == token for version in state.versions):
+            if state is not None and not state.versions:
+                self._put(
+                    name, VersionId(token), Secret(_EMPTY), [AWSCURRENT]
+                )  # made without a value, as Terraform does
+            elif state is None or not any(version.id == token for version in state.versions):
                 raise
         self._label_placeholder(name, VersionId(token))
 
@@ -275,7 +279,7 @@ def _json(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
         )
     try:
         content = json.loads(answer["SecretString"])
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise SecretUnusable(

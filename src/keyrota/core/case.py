@@ -23,6 +23,11 @@ class Case:
     now: datetime
 
     @property
+    def has_too_many_keys(self) -> bool:
+        """More than IAM's quota of two: reported, and none of them is touched."""
+        return len(self.view.keys) > 2  # noqa: PLR2004  # IAM's quota of two
+
+    @property
     def served(self) -> AccessKey | None:
         """The Active key behind AWSCURRENT, which targets hold."""
         return next(iter(self.view.in_state(KeyState.CURRENT)), None)

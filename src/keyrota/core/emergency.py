@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import KeyState, View
-from keyrota.core.model import PENDING, AccessKey, AccessKeyId, TargetEvidence
+from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, key_token
 from keyrota.core.plan import Hold
 from keyrota.core.renewal import after_orphans, claimed, new_key, no_slot
 from keyrota.core.rules import finish_rotation, is_deletable_orphan, leftovers, losers, orphans, pending
@@ -39,7 +39,14 @@ class Rollback:
 
 
 def current_key(view: View) -> AccessKeyId | None:
-    """Find the key that `revoke` means when none is named: the one that targets hold, or the user's only one."""
+    """
+    Find the key that `revoke` means when none is named.
+
+    One whose revocation was begun and did not come to its end; else the one that targets hold, or the user's only one.
+    """
+    begun = [key.id for key in view.keys if key.status is KeyStatus.ACTIVE and view.is_revoked(key.id)]
+    if begun:
+        return begun[0]
     if view.current_key is not None:
         return view.current_key
     adoptable = view.in_state(KeyState.ADOPTABLE)
@@ -47,14 +54,29 @@ def current_key(view: View) -> AccessKeyId | None:
 
 
 def previous_key(view: View) -> AccessKeyId | None:
-    """Find the key that `rollback` goes back to: the newest before the current that IAM and the secret still have."""
-    ours = [key for key in view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED) if _is_stored(view, key)]
+    """
+    Find the key that `rollback` goes back to: the newest before the current that IAM and the secret still have.
+
+    Never one that was revoked, and never one that was made after the current key: where the current key is what an
+    earlier rollback went back to, and its targets are not all written yet, that is what is to be finished.
+    """
+    candidates = view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED)
+    usable = [key for key in candidates if _is_stored(view, key) and not view.is_revoked(key.id)]
+    ours = [key for key in usable if not _is_successor(view, key)]
+    if not ours and usable and not view.is_synced():
+        return view.current_key
     if view.previous is not None:
         ours.sort(key=lambda key: view.version_of(key.id) is view.previous)
     if ours:
         return ours[-1].id
     off = [key for key in view.in_state(KeyState.CURRENT_OFF) if _is_stored(view, key)]
     return off[0].id if off else None
+
+
+def _is_successor(view: View, key: AccessKey) -> bool:
+    """Tell whether a key was made to replace the current one (its version's ID names its base)."""
+    version = view.version_of(key.id)
+    return version is not None and version.id == key_token(key.id, view.current_id)
 
 
 def _is_stored(view: View, key: AccessKey) -> bool:
@@ -71,6 +93,8 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
     if state in {KeyState.FOREIGN, KeyState.STRANGE, KeyState.ORPHAN}:
         yield _not_ours(case, wish.key, state)
         return
+    if key is not None and view.version_of(key.id) is not None and not view.is_revoked(key.id):
+        yield act.MarkRevoked(key=key.id, reason="marked as revoked: it never takes over again", due=case.now)
     if wish.off_first and key is not None and state in {KeyState.CURRENT, KeyState.SUPERSEDED, KeyState.PENDING}:
         yield act.Deactivate(
             key=key.id,
@@ -186,7 +210,8 @@ def _quarantine(case: Case, wish: Revoke) -> Iterator[Finding]:
         else:
             yield Hold(
                 reason=f"AWS attached {name} to the user: pipelines fail with any key until it is detached",
-                remedy=f"when the leak is dealt with: keyrota revoke {case.view.observation.user} --release",
+                remedy="when the leak is dealt with: "
+                f"keyrota revoke {case.view.observation.user} --key {wish.key} --release",
             )
 
 

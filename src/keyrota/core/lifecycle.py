@@ -48,6 +48,9 @@ from keyrota.core.model import (
 KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
 """An access key ID, as a staging label (IAM API Reference, AccessKey: 16 to 128 word characters)."""
 
+CREATED_WITHIN = timedelta(seconds=60)
+"""A key is made within this time of its claim, or the run claims again; so an orphan's age says whose it is."""
+
 CLOCKS_DIFFER = timedelta(seconds=60)
 """How far IAM's CreateDate and the clock of a claim may lie apart before a key no longer counts as that claim's."""
 
@@ -135,6 +138,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     _line(_S.SUPERSEDED, act.NoteActive, _S.SUPERSEDED, "somebody switched it on again: its overlap starts anew"),
     _line(_S.RETIRED, act.Deactivate, _S.RETIRED, "somebody switched it off: its grace starts when that is seen"),
     _line(_S.RETIRED, act.Delete, _S.GONE, "Inactive and unused for the whole grace"),
+    _line(_S.CURRENT, act.MarkRevoked, _S.CURRENT, "first of all", Road.REVOKE),
+    _line(_S.CURRENT_OFF, act.MarkRevoked, _S.CURRENT_OFF, "first of all", Road.REVOKE),
+    _line(_S.SUPERSEDED, act.MarkRevoked, _S.SUPERSEDED, "first of all", Road.REVOKE),
+    _line(_S.RETIRED, act.MarkRevoked, _S.RETIRED, "first of all", Road.REVOKE),
+    _line(_S.PENDING, act.MarkRevoked, _S.PENDING, "first of all", Road.REVOKE),
     _line(_S.CURRENT, act.Deactivate, _S.CURRENT_OFF, "`revoke --now`", Road.REVOKE),
     _line(_S.SUPERSEDED, act.Deactivate, _S.RETIRED, "its successor is on every target", Road.REVOKE),
     _line(_S.PENDING, act.Deactivate, _S.RETIRED, "named with `--key`", Road.REVOKE),
@@ -194,6 +202,12 @@ class View:
         """Whether AWSCURRENT was written by somebody else: neither a placeholder nor labelled with a key."""
         return self.current is not None and self.current_key is None and PLACEHOLDER not in self.current.labels
 
+    @property
+    def is_empty_of_others(self) -> bool:
+        """Whether the secret is somebody's, has no value yet, and the configuration does not name it."""
+        seen = self.observation
+        return seen.secret is not None and self.current is None and not (seen.is_secret_named or self.owner)
+
     def holds_secret(self, version: SecretVersion) -> bool:
         """Whether a version holds a secret access key."""
         return PLACEHOLDER not in version.labels
@@ -245,7 +259,8 @@ class View:
         was_fulfilled = any(
             other.id not in claim.keys_seen and self.version_of(other.id) is not None for other in self.keys
         )
-        is_of_its_time = claim.at - CLOCKS_DIFFER <= key.created <= claim.lease_until + CLOCKS_DIFFER
+        latest = claim.at + CREATED_WITHIN + CLOCKS_DIFFER
+        is_of_its_time = claim.at - CLOCKS_DIFFER <= key.created <= latest
         return is_of_its_time and not was_fulfilled
 
     def in_state(self, *states: KeyState) -> tuple[AccessKey, ...]:

@@ -136,6 +136,14 @@ class NoteActive(_Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MarkRevoked(_Base):
+    """Mark a key as revoked, before anything else, so that no later run lets it take over again."""
+
+    shown: ClassVar[str] = "tidy"
+    key: AccessKeyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reactivate(_Base):
     """Set a key Active again: the way back."""
 
@@ -189,6 +197,7 @@ Action = (
     | Sync
     | Deactivate
     | NoteActive
+    | MarkRevoked
     | Reactivate
     | Delete
     | DeleteOrphan

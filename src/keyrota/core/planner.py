@@ -56,6 +56,7 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
         case Routine():
             yield from _routine(case)
         case SyncOnly():
+            yield from renewal.current_key_trouble(case)
             yield from serving.sync(case)
             yield from serving.unreadable_targets(case)
         case Revoke():

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
-from keyrota.core.lifecycle import JUST_NOW, KeyState
+from keyrota.core.lifecycle import CREATED_WITHIN, JUST_NOW, KeyState
 from keyrota.core.model import AccessKey
 from keyrota.core.plan import Action, Hold, Upcoming
 from keyrota.core.policy import Adopt
@@ -46,7 +46,7 @@ def current_key_trouble(case: Case) -> Iterator[Hold]:
 def rotation(case: Case) -> Iterator[Finding]:
     """Make a new key when the current one is due, or when there is none."""
     view = case.view
-    if view.is_foreign_version or view.in_state(KeyState.PENDING, KeyState.CURRENT_OFF):
+    if view.is_foreign_version or view.is_empty_of_others or view.in_state(KeyState.PENDING, KeyState.CURRENT_OFF):
         return
     if not all(is_deletable_orphan(case, key) for key in view.in_state(KeyState.ORPHAN)):
         return
@@ -172,12 +172,12 @@ def _following(action: Action) -> Action:
 
 
 def _holds_claim(case: Case, seen: frozenset[str]) -> bool:
-    """Tell whether this run's claim covers what it sees, with time enough left to make and store a key."""
+    """Tell whether this run's claim covers what it sees, and is young enough to make a key under it."""
     observation = case.view.observation
     claim = observation.claim
     return (
         claim is not None
         and claim.run == observation.run
         and claim.keys_seen == seen
-        and case.now + (claim.lease_until - claim.at) / 2 < claim.lease_until
+        and case.now < claim.at + CREATED_WITHIN
     )

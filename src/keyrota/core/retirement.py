@@ -16,6 +16,8 @@ from keyrota.core.serving import is_drifted
 
 def deactivation(case: Case) -> Iterator[Finding]:
     """Switch superseded keys off, on proof only (promise proof-before-off)."""
+    if case.has_too_many_keys:
+        return
     for key in case.view.in_state(KeyState.SUPERSEDED):
         yield from _deactivate(case, key)
 
@@ -134,6 +136,8 @@ def _needs_rewrite(case: Case, key: AccessKey) -> bool:
 
 def deletion(case: Case) -> Iterator[Finding]:
     """Delete retired keys when their grace is over (promise off-before-gone)."""
+    if case.has_too_many_keys:
+        return
     for key in case.view.in_state(KeyState.RETIRED):
         yield from _delete(case, key)
 

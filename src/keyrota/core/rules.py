@@ -66,13 +66,15 @@ def strangers(case: Case) -> Iterator[Hold]:
 def foreign_version(case: Case) -> Iterator[Finding]:
     """Take in an AWSCURRENT that somebody else wrote, where the configuration or our own tag says that it is ours."""
     view, observation = case.view, case.view.observation
-    if not view.is_foreign_version or view.current is None or observation.secret is None:
+    if observation.secret is None or not (view.is_foreign_version or view.is_empty_of_others):
         return
     if not (observation.is_secret_named or view.owner):
         yield Hold(
             reason=f"a secret named {observation.secret.name} exists, and keyrota did not make it",
             remedy=f"name it with `secret: {observation.secret.name}` in the configuration to let keyrota adopt it",
         )
+        return
+    if view.current is None:
         return
     yield act.Adopt(
         version=view.current.id,
@@ -178,7 +180,8 @@ def _used_claim(case: Case) -> Iterator[Finding]:
         is_mine_and_done = claim.run == view.observation.run and any(
             key.id not in claim.keys_seen and view.state_of(key) is KeyState.CURRENT for key in view.keys
         )
-        if not (is_over or is_mine_and_done) or view.in_state(KeyState.ORPHAN, KeyState.PENDING):
+        lost = [key for key in view.in_state(KeyState.ORPHAN) if key.last_use.evidence is not Evidence.USED]
+        if not (is_over or is_mine_and_done) or lost or view.in_state(KeyState.PENDING):
             return
     yield _tidy(case, CLAIM, version, "the rotation that it announced is over")
 

@@ -58,7 +58,7 @@ def drift(target: TargetState) -> str:
     """Say what a target holds instead."""
     if target.evidence is TargetEvidence.ABSENT:
         return f"{target.address} lacks {target.detail}"
-    return f"{target.address} holds {target.key}"
+    return f"{target.address} holds {target.key or 'something that is no key ID'}"
 
 
 def _needs_settling(case: Case) -> bool:

@@ -25,13 +25,13 @@ from keyrota.core.model import (
     key_token,
 )
 from keyrota.core.rules import owner_tag
-from keyrota.errors import KeyrotaError, LostRace, ProviderRefused
+from keyrota.errors import LostRace, ProviderRefused
 from keyrota.executor.observe import in_parallel
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.sync import sync
 from keyrota.executor.verify import verify
 
-_GENERATIONS = 64
+_GENERATIONS = 1024
 """So many claims on one current version are tried; each stands for a run that died or a rollback."""
 
 
@@ -90,7 +90,10 @@ def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that 
         case act.Sync():
             return sync(subject, action, observation, settings, memory.verified)
         case act.Deactivate():
-            _deactivate(subject, action, settings)
+            subject.access_keys.deactivate(subject.user, action.key)
+            _tag_deactivated(subject, action.key, settings, DeactivationNote.ROUTINE)
+        case act.MarkRevoked():
+            _mark_revoked(subject, action.key)
         case act.NoteActive():
             _tag_deactivated(subject, action.key, settings, DeactivationNote.SEEN_ACTIVE)
         case act.Reactivate():
@@ -196,7 +199,14 @@ def _create(subject: Subject, action: act.CreateKey, memory: Memory) -> AccessKe
     if action.base is None:
         raise RuntimeError("a projected key cannot be created")
     beside = subject.store.other_fields(subject.secret_name, action.base)
-    created = subject.access_keys.create(subject.user)
+    try:
+        created = subject.access_keys.create(subject.user)
+    except ProviderRefused:
+        # Refused for good: no key of ours can come of this claim, and one that a person makes now is not ours.
+        version = _wearing(subject, CLAIM)
+        if version is not None:
+            _take_off(subject, CLAIM, version)
+        raise
     memory.made_here.add(created.credential.id)
     subject.store.put_pending(
         subject.secret_name,
@@ -226,20 +236,6 @@ def _take_off(subject: Subject, label: str, version: VersionId) -> None:
         subject.store.move_label(subject.secret_name, label, to=None, remove_from=version)
     except LostRace:
         return  # somebody took it off, or moved it on, before us: that is what we wanted
-
-
-def _deactivate(subject: Subject, action: act.Deactivate, settings: Settings) -> None:
-    """Switch a key off. A revoked one is marked first, so that no crash forgets it; but it goes off in any case."""
-    trouble: KeyrotaError | None = None
-    if action.is_emergency:
-        try:
-            _mark_revoked(subject, action.key)
-        except KeyrotaError as error:
-            trouble = error
-    subject.access_keys.deactivate(subject.user, action.key)
-    _tag_deactivated(subject, action.key, settings, DeactivationNote.ROUTINE)
-    if trouble is not None:
-        raise trouble
 
 
 def _mark_revoked(subject: Subject, key: AccessKeyId) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from keyrota.core.model import Observation, UserName
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent
 from keyrota.core.policy import Brake
-from keyrota.errors import KeyrotaError, UnsafePlan
-from keyrota.executor.events import Event, Listener, Outcome
+from keyrota.errors import Bug, KeyrotaError, UnsafePlan
+from keyrota.executor.events import Listener, Outcome
 from keyrota.executor.run import Run
 from keyrota.executor.subject import Settings, Subject
 
@@ -47,6 +48,8 @@ def plan_all(
             observation, planned = run.plan()
         except KeyrotaError as error:
             return Preview(subject=subject, run=run, error=error)
+        except Exception as error:  # noqa: BLE001  # promise one-fails-alone: a bug on one is no reason to stop the others
+            return Preview(subject=subject, run=run, error=_bug(error))
         return Preview(subject=subject, run=run, plan=planned, observation=observation)
 
     return tuple(_each(one, subjects, at_once))
@@ -86,7 +89,11 @@ def apply_all(
         if preview.plan is None or preview.observation is None:
             errors = (preview.error,) if preview.error else ()
             return Outcome(user=preview.user, account=preview.subject.account, errors=errors)
-        return preview.run.apply(preview.plan, preview.observation, tell)
+        try:
+            return preview.run.apply(preview.plan, preview.observation, tell)
+        except Exception as error:  # noqa: BLE001  # as above
+            so_far = preview.run.outcome(preview.plan, preview.observation)
+            return replace(so_far, errors=(*so_far.errors, _bug(error)))
 
     return tuple(_each(one, previews, at_once))
 
@@ -101,5 +108,11 @@ def _each(do: Callable[[T], R], things: Iterable[T], at_once: int) -> list[R]:
     return [future.result() for future in futures]
 
 
-def silent(_: Event) -> None:
-    """Tell nobody."""
+def _bug(error: Exception) -> Bug:
+    """Wrap what nobody expected; its text is left out, because it may hold anything."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return Bug(
+        f"a bug in keyrota: {type(error).__name__}",
+        where=f"{where.name}, line {where.lineno}",
+        remedy="report it; the other credentials went on, and the next run looks again",
+    )

@@ -42,6 +42,7 @@ class Run:
         self._errors: list[KeyrotaError] = []
         self._failed: set[tuple[str, str]] = set()
         self._left: dict[act.Action, None] = {}
+        self._lost: dict[tuple[str, str], LostRace] = {}
 
     def plan(self) -> tuple[Observation, Plan]:
         """
@@ -81,6 +82,9 @@ class Run:
                 break
         else:
             raise RuntimeError(f"{self._subject.user}: no end after {_STEPS} steps")
+        for action in planned.actions:
+            if not action.follows and _identity(action) in self._lost:
+                self._errors.append(self._lost.pop(_identity(action)))  # nobody did it instead
         return self.outcome(planned, observation)
 
     def outcome(self, planned: Plan | None = None, observation: Observation | None = None) -> Outcome:
@@ -148,9 +152,10 @@ class Run:
         self._tell(tell, EventKind.DOING, action)
         try:
             key = perform(self._subject, action, observation, self._settings, self._memory)
-        except LostRace:
+        except LostRace as error:
             # Another run was first. What it did is in the next observation; if nothing moved, we would try for ever.
             self._failed.add(_identity(action))
+            self._lost[_identity(action)] = error
             return
         except KeyrotaError as error:
             self._failed.add(_identity(action))
@@ -212,4 +217,4 @@ def _is_own_cleanup(action: act.Action, memory: Memory) -> bool:
     """Tell whether the action only keeps the books, or drops what this very run made."""
     if isinstance(action, act.DeleteOrphan):
         return action.key in memory.made_here
-    return isinstance(action, (act.Tidy, act.NoteActive))
+    return isinstance(action, (act.Tidy, act.NoteActive, act.MarkRevoked))

@@ -42,6 +42,7 @@ def sync(
         if credential.id not in verified:
             verify(subject, credential, settings)
             verified.add(credential.id)
+        _disown_record(subject, observation, version)
         _write(chosen, credential, settings)
         if _current_version(subject) == version:
             is_whole = len(chosen) == len(subject.targets)
@@ -52,6 +53,18 @@ def sync(
         f"AWSCURRENT of {subject.secret_name} moved {_ROUNDS} times while it was sent to the targets",
         remedy="find out who writes this secret; the next run sends it again",
     )
+
+
+def _disown_record(subject: Subject, observation: Observation, version: VersionId) -> None:
+    """
+    Make the record untrue before the first write of another version.
+
+    A write that breaks off in the middle of a pair leaves targets that hold neither version: a rollback to the
+    version of the record would otherwise find nothing to send.
+    """
+    known = view(observation).synced
+    if known is not None and known.version != version:
+        subject.store.tag(subject.secret_name, SYNCED_TAG, f"{version}@begun")
 
 
 def _current_version(subject: Subject) -> VersionId | None:

@@ -363,14 +363,10 @@ class WorldSecrets:
 
         def effect() -> None:
             version = VersionId("placeholder-0000000000000000000000000000")
-            self._world.secrets.setdefault(
-                name,
-                _StoredSecret(
-                    versions={version: _Version(labels={AWSCURRENT, PLACEHOLDER})},
-                    tags=dict(tags),
-                    changed_at=self._world.clock.now(),
-                ),
-            )
+            now = self._world.clock.now()
+            stored = self._world.secrets.setdefault(name, _StoredSecret(versions={}, tags=dict(tags), changed_at=now))
+            if not stored.versions:
+                stored.versions[version] = _Version(labels={AWSCURRENT, PLACEHOLDER})
 
         self._world.call("secretsmanager:CreateSecret", effect)
 

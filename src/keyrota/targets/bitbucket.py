@@ -208,10 +208,10 @@ class BitbucketTarget:
         missing = [name for name in self._place.names if name not in found]
         if missing:
             return self._state(TargetEvidence.ABSENT, detail=" and ".join(missing))
-        value = None if self._place.bundle else found[self._place.id_name].value
-        if value is None:
+        if self._place.bundle or found[self._place.id_name].is_secured:
             return self._state(TargetEvidence.CANNOT_TELL)
-        return self._state(TargetEvidence.HOLDS, key=AccessKeyId(value))
+        value = found[self._place.id_name].value
+        return self._state(TargetEvidence.HOLDS, key=AccessKeyId(value) if value else None)
 
     def _state(
         self, evidence: TargetEvidence, *, key: AccessKeyId | None = None, detail: str = "", remedy: str = ""
@@ -270,9 +270,15 @@ class BitbucketTarget:
         try:
             answer = self._http.call("POST", self._path(), body=_body(name, value, is_secured), where=self._about(name))
         except ProviderUnavailable:
+            answer = None
+        if answer is None:
             again = self._listed()
             if name not in again:
-                raise
+                raise ProviderUnavailable(
+                    "Bitbucket did not answer a write, and the variable is not there",
+                    where=self._about(name),
+                    remedy="the next run writes it",
+                )
             self._update(again[name], value, is_secured=is_secured)
             return
         if answer.status == 409:  # noqa: PLR2004  # HTTP: conflict; somebody created it since we looked
@@ -280,13 +286,14 @@ class BitbucketTarget:
             if name in again:
                 self._update(again[name], value, is_secured=is_secured)
                 return
-        self._connection.demand_success(answer, self._about(name))
+        self._connection.demand_written(answer, name, self._about(name))
 
     def _update(self, variable: Variable, value: Secret, *, is_secured: bool) -> None:
         about = self._about(variable.name)
         path = (*self._path(), variable.uuid)
         body = _body(variable.name, value, is_secured) | {"uuid": variable.uuid}
-        self._connection.demand_success(self._http.call("PUT", path, body=body, where=about), about)
+        answer = self._http.call("PUT", path, body=body, where=about)
+        self._connection.demand_written(answer, variable.name, about)
 
     def _about(self, name: str) -> str:
         return f"{self._place.scope}, variable {name}"
@@ -372,6 +379,16 @@ class BitbucketConnection:
             answer = self.http.follow(link, where=what)
         raise ProviderUnavailable(f"Bitbucket's list has more than {_MOST_PAGES} pages", where=what)
 
+    def demand_written(self, answer: Answer, name: str, where: str) -> None:
+        """Believe a write only if the answer shows the variable: a login page of a proxy answers 200 as well."""
+        self.demand_success(answer, where)
+        if answer.object().get("key") != name:
+            raise ProviderUnavailable(
+                "Bitbucket's answer to the write is not the variable: whether it was written is not known",
+                where=where,
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
+
     def demand_success(self, answer: Answer, where: str) -> None:
         """Turn a refusal into an error that names what it is about, the missing scope and the remedy."""
         if answer.is_success:
@@ -434,7 +451,15 @@ class OAuth:
             )
         life = content.get("expires_in")
         self._token = Secret(content.pop("access_token"))
-        self._ends = self._clock.now() + timedelta(seconds=life if isinstance(life, int) else 0) - _LEEWAY
+        self._ends = self._clock.now() + timedelta(seconds=_life(life)) - _LEEWAY
+
+
+def _life(told: Any) -> float:
+    """Read `expires_in`; a day at most, two minutes where it says nothing usable."""
+    try:
+        return min(86400.0, max(120.0, float(told)))
+    except (TypeError, ValueError):
+        return 120.0
 
 
 class BitbucketKind:

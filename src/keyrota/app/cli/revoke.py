@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from keyrota.app import words
 from keyrota.app.cli.frame import Options, ask, global_options, pass_options
+from keyrota.core.model import Observation
+from keyrota.core.plan import CreateKey, Plan, Promote
 from keyrota.errors import UsageError
 
 _EXAMPLES = """\b
@@ -49,27 +53,32 @@ def command(  # click passes what the command line has
     if not preview or preview[0].observation is None:
         raise preview[0].error if preview and preview[0].error else UsageError(f"{user} cannot be reached")
     seen = preview[0].observation
-    leaked = AccessKeyId(key) if key else current_key(read(seen))
+    leaked = AccessKeyId(key) if key is not None else current_key(read(seen))
     if leaked is None:
         raise UsageError(f"{user} has no key that keyrota keeps", remedy=f"keyrota status --user {user}")
-    if leaked not in {known.id for known in seen.keys}:
+    if leaked not in {known.id for known in seen.keys} and leaked != read(seen).current_key:
         raise UsageError(f"{user} has no access key {leaked}", remedy=f"keyrota status --user {user}")
-    for line in _consequences(leaked, [target.address for target in seen.targets], is_now=is_now):
+    wish = Revoke(key=leaked, off_first=is_now, with_sessions=with_sessions, releases_quarantine=is_release)
+    planned = session.plan([user], wish)
+    for line in _consequences(leaked, planned.previews[0].plan or Plan(), seen, is_now=is_now):
         click.echo(line, err=True)
     ask(f"Revoke {leaked}?", is_yes=is_yes)
-    wish = Revoke(key=leaked, off_first=is_now, with_sessions=with_sessions, releases_quarantine=is_release)
-    code = carry_out(session, session.plan([user], wish), options)
+    code = carry_out(session, planned, options)
     return words.EXIT_FAILED if code else words.EXIT_DONE
 
 
-def _consequences(key: str, targets: list[str], *, is_now: bool) -> list[str]:
-    where = ", ".join(targets) or "no target"
+def _consequences(key: str, planned: Plan, seen: Observation, *, is_now: bool) -> Iterator[str]:
+    """Say what will happen and what it breaks, before it does."""
+    where = ", ".join(target.address for target in seen.targets) or "no target"
+    back = next((action.key for action in planned.actions if isinstance(action, Promote) and action.is_rollback), None)
+    successor = f"The previous key {back}" if back else "A new key"
+    is_replaced = any(isinstance(action, (CreateKey, Promote)) for action in planned.actions)
     if is_now:
-        return [
-            f"{key} goes off first. Until the new key is there, everything that uses it fails: {where},",
-            "running pipelines, and whoever else has it.",
-        ]
-    return [
-        f"A new key goes to {where}, then {key} goes off at once.",
-        "Pipelines that are running with the old key now fail at their next call to AWS.",
-    ]
+        yield f"{key} goes off first. Whoever has it is out; what uses it fails: {where}, running pipelines."
+    if is_replaced:
+        yield f"{successor} goes to {where}" + ("." if is_now else f", then {key} goes off at once.")
+        if not is_now:
+            yield "Pipelines that are running with it then fail at their next call to AWS."
+    elif is_now:
+        yield "NO KEY CAN TAKE ITS PLACE NOW:" if planned.holds else "No other key is made: it is not the one in use."
+        yield from (f"  {hold.reason}" for hold in planned.holds)

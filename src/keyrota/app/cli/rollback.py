@@ -29,7 +29,7 @@ def command(options: Options, user: str, *, is_yes: bool) -> int:
     if previous is None:
         raise UsageError(
             f"{user} has no previous key to go back to",
-            remedy="it was deleted, or its secret was never stored; keyrota revoke makes a new key instead",
+            remedy="it was deleted or revoked, or its secret was never stored; keyrota revoke makes a new key instead",
         )
     ask(f"Make {previous} current again?", is_yes=is_yes)
     code = carry_out(session, session.plan([user], Rollback(to=previous)), options)
