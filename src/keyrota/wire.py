@@ -11,6 +11,7 @@ import json
 import math
 import os
 import random
+import ssl
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import quote, unquote, urlencode, urljoin
 
 import urllib3
 from urllib3.util import Url, parse_url
@@ -112,6 +113,7 @@ class Http:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         form: Mapping[str, str | Secret] | None = None,
+        is_repeatable: bool = False,
         where: str = "",
     ) -> Answer:
         """
@@ -123,6 +125,7 @@ class Http:
             query: Fields of the query.
             body: A JSON document; may hold `Secret` values.
             form: A form instead of a document.
+            is_repeatable: A POST that may be sent again, because doing it twice does no harm.
             where: What it is about, for errors.
 
         Raises:
@@ -131,13 +134,14 @@ class Http:
         """
         _refuse_odd_names(segments, where)
         url = self._base + "".join(f"/{quote(segment, safe='')}" for segment in segments)
-        return self._send(method, url + (f"?{urlencode(query)}" if query else ""), body, form, where)
+        whole = url + (f"?{urlencode(query)}" if query else "")
+        return self._send(method, whole, body, form, where, is_repeatable=is_repeatable or method in _REPEATABLE)
 
     def follow(self, link: str, *, where: str = "") -> Answer:
         """Get the page that an answer links to, if it is on the same origin and below the same base."""
         url = _joined(self._base + "/", link)
         parts = _parts(url)
-        if parts is None or _origin(parts) != self._origin or not (parts.path or "").startswith(self._path):
+        if parts is None or _origin(parts) != self._origin or not f"{parts.path}/".startswith(f"{self._path}/"):
             raise ProviderRefused(
                 f"{self._name} links to a page on another host",
                 where=where,
@@ -145,7 +149,7 @@ class Http:
             )
         return self._send("GET", parts.url, None, None, where)
 
-    def _send(self, method: str, url: str, body: Any, form: Any, where: str) -> Answer:
+    def _send(self, method: str, url: str, body: Any, form: Any, where: str, *, is_repeatable: bool = True) -> Answer:
         waited, attempt = 0.0, 0
         while True:
             attempt += 1
@@ -153,7 +157,7 @@ class Http:
             if answer is not None and answer.status != _TOO_MANY and answer.status < _SERVER_FAILS:
                 return answer
             is_refused_unread = answer is not None and answer.status == _TOO_MANY
-            if method not in _REPEATABLE and not is_refused_unread:
+            if not is_repeatable and not is_refused_unread:
                 raise self._unavailable(answer, where, "whether it was done is not known")
             pause = self._pause(answer, attempt)
             if attempt >= self._patience.attempts or waited + pause > self._patience.total_s:
@@ -190,7 +194,9 @@ class Http:
             )
         for name in ("x-ratelimit-reset", "ratelimit-reset") if answer.status == _TOO_MANY else ():
             with contextlib.suppress(ValueError):
-                return max(0.0, float(headers[name]) - self._clock.now().timestamp()) if name in headers else None
+                ahead = float(headers.get(name, "nan")) - self._clock.now().timestamp()
+                if math.isfinite(ahead):
+                    return max(_SHORTEST_PAUSE_S, ahead)
         return None
 
     def _attempt(self, method: str, url: str, body: Any, form: Any, where: str) -> Answer | None:
@@ -231,9 +237,11 @@ class Http:
                 redirect=False,
                 preload_content=False,
             )
-        except urllib3.exceptions.SSLError:
+        except urllib3.exceptions.SSLError as error:
+            if not _is_untrusted(error):
+                return None  # cut in the middle: whether something happened is not known
             raise ProviderRefused(
-                f"the certificate of {self._origin[1]} is not trusted, or it does not speak TLS",
+                f"the certificate of {self._origin[1]} is not trusted",
                 where=where,
                 remedy="set SSL_CERT_FILE to your company's CA bundle; verification cannot be switched off",
             ) from None
@@ -246,11 +254,10 @@ class Http:
             data = response.read(_LARGEST + 1, decode_content=True)
         except (urllib3.exceptions.HTTPError, OSError):
             return None
-        finally:
-            response.release_conn()
         if len(data) > _LARGEST:
-            response.close()
+            response.close()  # what is still to come must not be read as the next answer
             raise ProviderRefused(f"{self._name} sent more than {_LARGEST // 2**20} MiB", where=where)
+        response.release_conn()
         content, is_json = _parsed(data)
         return Answer(
             status=response.status,
@@ -291,6 +298,11 @@ def _parsed(data: bytes) -> tuple[Any, bool]:
         return json.loads(data), True
     except (ValueError, RecursionError):
         return None, False
+
+
+def _is_untrusted(error: urllib3.exceptions.SSLError) -> bool:
+    causes = [error.__cause__, error.__context__, *error.args]
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
 
 
 def _parts(url: str) -> Url | None:
@@ -372,5 +384,7 @@ def _pool(host: str) -> urllib3.PoolManager:
         options["ca_certs"] = bundle
     proxy = urllib.request.getproxies().get("https")
     if proxy and host not in _LOOPBACK and not urllib.request.proxy_bypass(host):
-        return urllib3.ProxyManager(proxy, **options)
+        parts = parse_url(proxy if "://" in proxy else f"http://{proxy}")
+        user = urllib3.make_headers(proxy_basic_auth=unquote(parts.auth)) if parts.auth else None
+        return urllib3.ProxyManager(f"{parts.scheme}://{parts.netloc}", proxy_headers=user, **options)
     return urllib3.PoolManager(**options)

@@ -317,6 +317,7 @@ class BitbucketConnection:
     def __init__(self, http: Http) -> None:
         self.http = http
         self._environments: dict[tuple[str, str], dict[str, list[str]]] = {}
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._lock = threading.Lock()
 
     def target(self, settings: Mapping[str, Any]) -> BitbucketTarget:
@@ -328,8 +329,10 @@ class BitbucketConnection:
         name, repository = where.environment or "", where.repository or ""
         if name.startswith("{"):
             return name
+        key = (where.workspace, repository)
         with self._lock:
-            key = (where.workspace, repository)
+            its_own = self._locks.setdefault(key, threading.Lock())
+        with its_own:  # one repository that does not answer holds up no other
             if key not in self._environments:
                 self._environments[key] = self._find_environments(where)
             known = self._environments[key]
@@ -441,7 +444,8 @@ class OAuth:
 
     def _renew(self) -> None:
         where = "providers.bitbucket.auth"
-        answer = self._http.call("POST", (), form={"grant_type": "client_credentials"}, where=where)
+        grant = {"grant_type": "client_credentials"}
+        answer = self._http.call("POST", (), form=grant, is_repeatable=True, where=where)
         content = answer.object()
         if not answer.is_success or not isinstance(content.get("access_token"), str):
             raise ProviderRefused(

@@ -1,0 +1,132 @@
+"""The wire itself: TLS, proxies, size, and what is repeated."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from keyrota.core.secret import Secret
+from keyrota.errors import ProviderRefused, ProviderUnavailable
+from keyrota.sandbox.http import Cut, Request, Response, Server, json_response
+from keyrota.sandbox.world import WorldClock
+from keyrota.wire import Http, bearer
+
+
+@pytest.fixture
+def heard() -> list[Request]:
+    """What the server was sent."""
+    return []
+
+
+@pytest.fixture
+def server(heard: list[Request]) -> Iterator[Server]:
+    """Answers by path: /200, /500 …, /cut, /large, /named."""
+
+    def answer(request: Request) -> Response:
+        heard.append(request)
+        name = request.segments[-1]
+        if name == "cut":
+            raise Cut
+        if name == "large":
+            return Response(body=b"x" * (9 * 1024 * 1024))
+        return json_response({"name": name}, int(name) if name.isdigit() else 200)
+
+    made = Server({"/": answer})
+    yield made
+    made.close()
+
+
+def http(server: Server) -> Http:
+    """A client with a token."""
+    return Http(server.url, clock=WorldClock(), authorization=bearer(lambda: Secret("canary-token")))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "times"),
+    [
+        ("GET", "500", 6),
+        ("PUT", "503", 6),
+        ("DELETE", "cut", 6),
+        ("POST", "500", 1),
+        ("POST", "cut", 1),
+        ("POST", "429", 6),
+    ],
+)
+def test_only_what_is_safe_is_repeated(
+    server: Server, heard: list[Request], method: str, path: str, times: int
+) -> None:
+    """A POST whose answer is lost may have worked; after a 429 it has not."""
+    with pytest.raises(ProviderUnavailable) as caught:
+        http(server).call(method, (path,), body={} if method != "GET" else None, where="here")
+    assert len(heard) == times
+    assert caught.value.where == "here"
+
+
+def test_a_post_that_says_so_is_repeated(server: Server, heard: list[Request]) -> None:
+    with pytest.raises(ProviderUnavailable):
+        http(server).call("POST", ("503",), is_repeatable=True)
+    assert len(heard) == 6
+
+
+def test_refusals_are_answers_and_are_asked_for_once(server: Server, heard: list[Request]) -> None:
+    for status in (400, 401, 403, 404, 409, 422):
+        assert http(server).call("PUT", (str(status),), body={}).status == status
+    assert len(heard) == 6
+
+
+def test_an_answer_without_end_is_not_read(server: Server) -> None:
+    """And the next call does not take the rest of it for its own answer."""
+    client = http(server)
+    with pytest.raises(ProviderRefused, match="8 MiB"):
+        client.call("GET", ("large",))
+    assert client.call("GET", ("named",)).object() == {"name": "named"}
+
+
+def test_an_answer_shows_nothing_of_its_content(server: Server) -> None:
+    answer = http(server).call("GET", ("named",))
+    assert "named" not in repr(answer)
+    assert answer.is_json
+
+
+def test_plain_http_behind_https_is_no_answer(server: Server) -> None:
+    address = server.url.replace("http://", "https://")
+    with pytest.raises(ProviderUnavailable, match="did not answer"):
+        Http(address, clock=WorldClock()).call("GET", ("named",))
+
+
+def test_a_certificate_that_nobody_trusts_is_refused_at_once(tmp_path: Path) -> None:
+    """Verification is always on; the remedy is a CA bundle."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_self_signed(tmp_path))
+    listening = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    listening.socket = context.wrap_socket(listening.socket, server_side=True)
+    threading.Thread(target=listening.handle_request, daemon=True).start()
+    client = Http(f"https://127.0.0.1:{listening.server_port}", clock=WorldClock())
+    with pytest.raises(ProviderRefused, match="not trusted") as caught:
+        client.call("GET", ("named",))
+    listening.server_close()
+    assert "SSL_CERT_FILE" in caught.value.remedy
+
+
+def _self_signed(folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)  # noqa: TID251  # a certificate is of the real time
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    certificate = builder.sign(key, hashes.SHA256())
+    file = folder / "both.pem"
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
