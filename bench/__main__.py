@@ -1,6 +1,7 @@
 """`make bench`: figures that the README and the decisions cite, as ratios measured in the same run."""
 
-from bench import aws_client
+from bench import aws_client, fleet
 
 if __name__ == "__main__":
     aws_client.main()
+    fleet.main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from keyrota.app.config import Configuration, CredentialConfig
 from keyrota.app.session import Session
 from keyrota.core.model import Readiness
 from keyrota.core.naming import ARN_LIKE_END
-from keyrota.core.policy import CalendarEntry, calendar
+from keyrota.core.policy import AUDIT_LIMIT, CalendarEntry, calendar
 from keyrota.errors import KeyrotaError, NoCredentials
 from keyrota.executor import Preview
 from keyrota.executor.observe import in_parallel
@@ -127,13 +128,25 @@ def _dates(session: Session, days: int) -> Iterator[Dated]:
     keys = {preview.user: preview.observation.keys for preview in previews if preview.observation}
     now = session.clock.now()
     for credential in session.configuration.credentials:
-        created = max((key.created for key in keys.get(_name(credential), ())), default=now)
+        yield from _of_the_previous(credential, previews, now)
+        created = max((key.created for key in keys.get(credential.user, ())), default=now)
         for entry in calendar(credential.policy, created, now, days=days):
             yield Dated(user=credential.user, entry=entry)
 
 
-def _name(credential: CredentialConfig) -> Any:
-    return credential.user
+def _of_the_previous(credential: CredentialConfig, previews: tuple[Preview, ...], now: datetime) -> Iterator[Dated]:
+    """Tell what is still to come for a key that was replaced already: key 0 of the calendar."""
+    preview = next((preview for preview in previews if preview.user == credential.user), None)
+    if preview is None or preview.plan is None or preview.observation is None:
+        return
+    created = {key.id: key.created for key in preview.observation.keys}
+    for later in preview.plan.upcoming:
+        if later.shown == "rotate" or later.key not in created:
+            continue
+        yield Dated(user=credential.user, entry=CalendarEntry(at=later.due, what=later.shown, key=0))
+        red = max(now, created[later.key] + AUDIT_LIMIT)
+        if later.shown == "deactivate" and red < later.due:
+            yield Dated(user=credential.user, entry=CalendarEntry(at=red, what="audit", key=0, until=later.due))
 
 
 _AUDIT = "auditors read red (Config access-keys-rotated, Security Hub IAM.3, CIS, PCI)"
