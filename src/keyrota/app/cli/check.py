@@ -125,7 +125,7 @@ def _dates(session: Session, days: int) -> Iterator[Dated]:
         previews: tuple[Preview, ...] = session.plan().previews
     except KeyrotaError:
         previews = ()
-    keys = {preview.user: preview.observation.keys for preview in previews if preview.observation}
+    keys = {str(preview.user): preview.observation.keys for preview in previews if preview.observation}
     now = session.clock.now()
     for credential in session.configuration.credentials:
         yield from _of_the_previous(credential, previews, now)
