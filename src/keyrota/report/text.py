@@ -84,7 +84,8 @@ def _holds_and_errors(report: CredentialReport, paint: Paint) -> Iterator[str]:
 def hold_text(hold: Hold, paint: Paint = plain) -> Iterator[str]:
     """Tell a hold and its remedy."""
     until = f" (until {hold.until:%Y-%m-%d %H:%M} UTC)" if hold.until else ""
-    yield f"  {paint('held', '‖ held      ')} {printable(hold.reason)}{until}"
+    about = f"{hold.target}: " if hold.target and hold.target not in hold.reason else ""
+    yield f"  {paint('held', '‖ held      ')} {printable(about + hold.reason)}{until}"
     if hold.remedy:
         yield paint("quiet", f"               {printable(hold.remedy)}")
 

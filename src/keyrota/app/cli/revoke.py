@@ -55,7 +55,10 @@ def command(  # click passes what the command line has
     seen = preview[0].observation
     leaked = AccessKeyId(key) if key is not None else current_key(read(seen))
     if leaked is None:
-        raise UsageError(f"{user} has no key that keyrota keeps", remedy=f"keyrota status --user {user}")
+        raise UsageError(
+            f"{user} has no key that keyrota keeps",
+            remedy=f"keyrota apply --user {user} adopts a key that is stored; keyrota status --user {user} shows all",
+        )
     if leaked not in {known.id for known in seen.keys} and leaked != read(seen).current_key:
         raise UsageError(f"{user} has no access key {leaked}", remedy=f"keyrota status --user {user}")
     wish = Revoke(key=leaked, off_first=is_now, with_sessions=with_sessions, releases_quarantine=is_release)
