@@ -565,3 +565,13 @@ def test_permissions_are_least_and_cannot_always_be_told(account: Account) -> No
         "arn:aws:secretsmanager:*:123456789012:secret:keyrota/ci/access-key-*",
     ]
     assert simulate(account, ["iam:CreateAccessKey"]) == {"iam:CreateAccessKey": None}
+
+
+def test_key_tags_and_replica_are_given_to_a_new_secret(cloud: Cloud, account: Account, name: str) -> None:
+    """KMS key, tags and a replica region, as the configuration says."""
+    options = SecretOptions(kms_key="alias/ci", replica_region="eu-west-1")
+    SecretsManagerStore(account, options).create(name, {"team": "web", "keyrota:user": "ci"})
+    found = client(cloud, "secretsmanager").describe_secret(SecretId=name)
+    assert found["KmsKeyId"] == "alias/ci"
+    assert {tag["Key"]: tag["Value"] for tag in found["Tags"]} == {"team": "web", "keyrota:user": "ci"}
+    assert [replica["Region"] for replica in found["ReplicationStatus"]] == ["eu-west-1"]

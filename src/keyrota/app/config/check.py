@@ -123,7 +123,8 @@ def _alternatives(document: Document, error: _Error, where: str, name: str) -> I
         fields = " or ".join("{" + ", ".join(branch["required"]) + "}" for branch in branches)
         yield Fault(where=where, what=f"{name} must hold {fields}", remedy=f"it is {'; or '.join(titles)}")
     else:
-        telling = [inner for inner in error.context or () if inner.validator not in {"const", "type"}]
+        context = error.context or ()
+        telling = [inner for inner in context if inner.relative_path or inner.validator not in {"const", "type"}]
         for inner in telling or [best_match(error.context or ())]:
             yield from _told(document, inner)
 

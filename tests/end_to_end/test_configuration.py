@@ -1,0 +1,184 @@
+"""The configuration: what it means, and what is refused, with the place and the way out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from keyrota.app.config import Configuration, References, load
+from keyrota.core.policy import CLASSIC, Adopt, Brake, OnStillUsed
+from keyrota.core.secret import Secret
+from keyrota.errors import ConfigError, Fault, KeyrotaError
+
+HEAD = """\
+version: 1
+providers: {bitbucket: {auth: {token: "env:T"}}}
+"""
+USER = "credentials: [{user: ci}]\n"
+TARGET = "{bitbucket: {workspace: acme, repository: shop, environment: Production}}"
+
+
+def read(tmp_path: Path, text: str) -> Configuration:
+    """Load a text."""
+    file = tmp_path / "keyrota.yaml"
+    file.write_text(text, "utf-8")
+    return load(file)
+
+
+def faults(tmp_path: Path, text: str) -> tuple[Fault, ...]:
+    """Load a text that must be refused."""
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    return caught.value.faults
+
+
+def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
+    found = read(tmp_path, HEAD + USER)
+    (credential,) = found.credentials
+    assert found.policy == CLASSIC
+    assert found.brake == Brake(most=10, share=0.30)
+    assert credential.secret_name == "keyrota/ci/access-key"
+    assert not credential.is_secret_named
+    assert (credential.id_field, credential.secret_field) == ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+def test_a_preset_changes_the_ages_and_nothing_else(tmp_path: Path) -> None:
+    """A credential that asks for strict keeps the file's freeze, proof and adoption."""
+    text = (
+        HEAD + "policy: {prove_use: true, adopt: now, on_still_used: deactivate, quiet_for: 48h,"
+        " freeze: [{weekdays: [sat, sun], timezone: Europe/Berlin}]}\n"
+        "credentials: [{user: ci, policy: {preset: strict}}]\n"
+    )
+    policy = read(tmp_path, text).credentials[0].policy
+    assert policy.rotate_after == timedelta(days=75)
+    assert (policy.prove_use, policy.adopt, policy.on_still_used) == (True, Adopt.NOW, OnStillUsed.DEACTIVATE)
+    assert policy.quiet_for == timedelta(hours=48)
+    assert len(policy.freezes) == 1
+
+
+@pytest.mark.parametrize("text", ["off", '"off"'])
+def test_the_brake_can_be_off(tmp_path: Path, text: str) -> None:
+    """YAML 1.1 takes off for false; here it is a word."""
+    assert read(tmp_path, f"{HEAD}brake: {text}\n{USER}").brake is None
+
+
+def test_an_account_with_a_leading_zero_stays_a_text(tmp_path: Path) -> None:
+    found = read(tmp_path, HEAD + "credentials: [{user: ci, account: 012345678901}]\n")
+    assert found.credentials[0].account == "012345678901"
+
+
+REFUSED = [
+    ("policy: {rotate_after: 90}", "must be a text, not a number", "90d"),
+    ("policy: {rotate_after: 90 days}", "is no duration", ""),
+    ("policy: {rotate_after: 100d}", "the ages must rise", ""),
+    ("policy: {rotate_after: 10d, deactivate_after: 15d, delete_after: 20d}", "two slots", ""),
+    ("policy: {rotate_after: 30m, deactivate_after: 40m, delete_after: 50m}", "less than an hour", ""),
+    ("policy: {freeze: [{weekdays: [mon, tue, wed, thu, fri, sat, sun]}]}", "never", ""),
+    ("policy: {freeze: [{from: 2026-01-02, to: 2026-01-01}]}", "ends (2026-01-01) before it begins", ""),
+    ("policy: {freeze: [{from: 2026-01-02, to: 9999-12-31}]}", "366 days", ""),
+    ("policy: {freeze: [{timezone: UTC}]}", "needs `weekdays`, or `from` and `to`", ""),
+    ("policy: {freeze: [{weekdays: [sun], timezone: Mars/Base}]}", "time zone 'Mars/Base'", "Europe/Berlin"),
+    ("policy: {quiet_for: 900d}", "might never count as unused", ""),
+    ("brake: {share: .nan}", "brake.share must be a number", ""),
+    ("brake: {mots: 5}", "'mots' is not known here", "did you mean 'most'?"),
+    ("concurrency: 0", "concurrency", ""),
+    ("<<: {a: 1}", "'<<' is not known here", "merge keys"),
+]
+
+
+@pytest.mark.parametrize(("line", "what", "remedy"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, line: str, what: str, remedy: str) -> None:
+    found = faults(tmp_path, f"{HEAD}{line}\n{USER}")
+    assert any(what in fault.what and remedy in fault.remedy for fault in found), found
+    assert all(":3:" in fault.where for fault in found)
+
+
+CREDENTIALS = [
+    ("{user: ci}, {user: ci}", "the user ci is configured twice"),
+    ("{user: a, secret: s}, {user: b, secret: s}", "the secret s is used twice"),
+    (f"{{user: a, targets: [{TARGET}]}}, {{user: b, targets: [{TARGET}]}}", "AWS_ACCESS_KEY_ID is claimed twice"),
+    ("{user: a, names: {id: X, secret: X}}", "two names"),
+    ("{user: a, targets: [{bitbucket: {workspace: w, names: {id: X, secret: X}}}]}", "two names"),
+    ("{user: a, targets: [{bitbucket: {workspace: w, environment: e}}]}", "environment needs repository beside it"),
+    ("{user: a, targets: [{bitbucket: {}, other: {}}]}", "'other' is not known here"),
+    ("{user: 'a b'}", "user has characters"),
+    ("{user: null}", "must be a text, not nothing"),
+    ('{user: "ci\\n"}', "control character"),
+    ("{user: a, account: 1234}", "account has characters or a length"),
+    ("{user: a, role: ci}", "needs `account` beside it"),
+    ("{user: a, account: '123456789012', role: 'arn:aws:iam::999999999999:role/x'}", "another account"),
+    ("{user: a, role: arn:nonsense}", "role has characters"),
+    ("{user: a, tags: {'keyrota:synced': x}}", "not yours to set"),
+    ("{user: a, region: 'evil.com/#'}", "region has characters"),
+]
+
+
+@pytest.mark.parametrize(("entries", "what"), CREDENTIALS, ids=[row[0] for row in CREDENTIALS])
+def test_credentials_that_do_not_fit_are_refused(tmp_path: Path, entries: str, what: str) -> None:
+    found = faults(tmp_path, f"{HEAD}credentials: [{entries}]\n")
+    assert any(what in fault.what for fault in found), found
+
+
+def test_a_provider_that_is_used_must_be_configured(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, f"version: 1\ncredentials: [{{user: a, targets: [{TARGET}]}}]\n")
+    assert "bitbucket is not configured" in fault.what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [*a]",
+        "a: &a [x]\nb: &b [*a, *a]\n" + "".join(f"c{n}: &c{n} [*b, *b]\n" for n in range(3)),
+        "[" * 100 + "]" * 100,
+        "a: *none",
+        "a: 'x\n\tb: c",
+        "--- 1\n--- 2",
+        "!!binary aGk=",
+    ],
+)
+def test_odd_yaml_is_told_in_plain_words(tmp_path: Path, text: str) -> None:
+    assert all(fault.what and "keyrota.yaml" in fault.where for fault in faults(tmp_path, text))
+
+
+def test_an_alias_that_may_be_a_token_is_not_repeated(tmp_path: Path) -> None:
+    text = "version: 1\nproviders: {bitbucket: {auth: {token: *ATCTT3canary}}}\ncredentials: [{user: a}]\n"
+    assert not any("canary" in fault.what for fault in faults(tmp_path, text))
+
+
+# --- references -----------------------------------------------------------------------------------------------------
+
+
+def test_references_are_read_once_and_stripped(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("\ufefftoken-1\r\n", "utf-8")
+    file.chmod(0o600)
+    asked: list[str] = []
+
+    def remote(name: str) -> Secret:
+        asked.append(name)
+        return Secret("token-2")
+
+    references = References({"ssm": remote, "secretsmanager": remote}, {"T": "token-3 \n"})
+    assert references(f"file:{file}").reveal() == "token-1"
+    assert references("env:T").reveal() == "token-3"
+    for _ in range(2):
+        assert references("secretsmanager:ci/token#key").reveal() == "token-2"
+        assert references("ssm:/ci/token").reveal() == "token-2"
+    assert asked == ["ci/token#key", "/ci/token"]
+
+
+@pytest.mark.parametrize("value", ["", "  ", "two words", "two\nlines", "ümlaut"])
+def test_a_token_that_is_none_is_refused_without_showing_it(value: str) -> None:
+    with pytest.raises(KeyrotaError) as caught:
+        References({}, {"T": value})("env:T")
+    assert "env:T" in caught.value.where
+    assert caught.value.remedy
+    assert not value.strip() or value not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["~nobody-here/x", "/nowhere/x", "a\0b", "/"])
+def test_a_file_that_cannot_be_read_is_told(name: str) -> None:
+    with pytest.raises(ConfigError):
+        References({}, {})(f"file:{name}")
