@@ -8,7 +8,6 @@ shared/contracts/README.md): 10 a page, secured values never returned, 409 for a
 from __future__ import annotations
 
 import base64
-import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from keyrota.ports import Clock
-from keyrota.sandbox.faults import Fault, FaultKind, Faults
-from keyrota.sandbox.http import Cut, Request, Response, json_response
+from keyrota.sandbox.faults import Faults
+from keyrota.sandbox.http import Request, Response, json_response
+from keyrota.sandbox.standin import Refusal, StandIn, page_of
 
 TOKEN = "sandbox-bitbucket-token"  # noqa: S105  # opens nothing but the sandbox
 _PAGE, _LARGEST_PAGE = 10, 100
@@ -52,12 +52,6 @@ Scope = tuple[str, ...]
 """(workspace,), (workspace, repository) or (workspace, repository, environment UUID)."""
 
 
-class _Refusal(Exception):  # it is what the service does
-    def __init__(self, status: int, message: str, key: str = "") -> None:
-        super().__init__(message)
-        self.response = refusal(status, message, key)
-
-
 def refusal(status: int, message: str, key: str = "") -> Response:
     """Answer with an error in Bitbucket's shape."""
     error: dict[str, Any] = {"message": message}
@@ -66,7 +60,7 @@ def refusal(status: int, message: str, key: str = "") -> Response:
     return json_response({"type": "error", "error": error}, status)
 
 
-class BitbucketStandIn:
+class BitbucketStandIn(StandIn):
     """Bitbucket on loopback."""
 
     def __init__(
@@ -78,19 +72,15 @@ class BitbucketStandIn:
         basic: tuple[str, str] = ("ci@example.com", "sandbox-api-token"),
         consumer: tuple[str, str] = ("sandbox-client", "sandbox-client-secret"),
     ) -> None:
-        self._clock = clock
-        self.faults = faults or Faults()
+        super().__init__(clock, faults)
         self._token, self._basic, self._consumer = token, basic, consumer
         self._given: dict[str, datetime] = {}
         self._workspaces: set[str] = set()
         self._repositories: dict[tuple[str, str], _Repository] = {}
         self._variables: dict[Scope, list[_Variable]] = {}
-        self._lock = threading.RLock()
         self._numbers = iter(range(1, 10**9))
         self.down: set[tuple[str, str]] = set()
         """Workspace and repository that answer 503; their pipelines go on."""
-        self.journal: list[tuple[str, int]] = []
-        """Operation and status of each call."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -157,38 +147,19 @@ class BitbucketStandIn:
 
     # --- what the service does ------------------------------------------------------------------------------------
 
-    def __call__(self, request: Request) -> Response:
-        """Answer one request."""
-        operation = f"{request.method} {self._kind(request)}"
-        fault = self.faults.take(operation)
-        response = self._answered(request, fault)
-        self.journal.append((operation, response.status))
-        if fault and fault.kind in {FaultKind.LOST_BEFORE, FaultKind.LOST_AFTER}:
-            raise Cut
-        return response
-
-    def _kind(self, request: Request) -> str:
-        segments = request.segments
-        if segments[-1] == "access_token":
+    def kind(self, request: Request) -> str:
+        """Name what a request is about."""
+        last = request.segments[-1]
+        if last == "access_token":
             return "token"
-        return "environments" if segments[-1] == "environments" else "variables"
+        return last if last in {"environments", "pipelines"} else "variables"
 
-    def _answered(self, request: Request, fault: Fault | None) -> Response:
-        if fault and fault.kind in {FaultKind.ERROR, FaultKind.LOST_BEFORE}:
-            answer = refusal(fault.status, fault.message)
-            return Response(status=answer.status, body=answer.body, headers={**answer.headers, **dict(fault.headers)})
-        if fault and fault.kind is FaultKind.BODY:
-            return Response(status=fault.status, body=fault.body.encode(), headers=dict(fault.headers))
-        try:
-            with self._lock:
-                response = self._route(request)
-        except _Refusal as refused:
-            response = refused.response
-        if fault and fault.kind is FaultKind.ERROR_AFTER:
-            return refusal(fault.status, fault.message)
-        return response
+    def refusal(self, status: int, message: str) -> Response:
+        """Make an error in Bitbucket's shape."""
+        return refusal(status, message)
 
-    def _route(self, request: Request) -> Response:
+    def route(self, request: Request) -> Response:
+        """Answer a request."""
         if request.segments == ("site", "oauth2", "access_token"):
             return self._give_token(request)
         self._authenticate(request)
@@ -202,24 +173,24 @@ class BitbucketStandIn:
                 return self._variables_call(request, (workspace, repository), rest)
             case ["2.0", "repositories", w, r, "deployments_config", "environments", environment, "variables", *rest]:
                 if environment not in self._repository(w, r).environments:
-                    raise _Refusal(404, f"Environment {environment} not found.")
+                    raise self.refuse(404, f"Environment {environment} not found.")
                 return self._variables_call(request, (w, r, environment), rest)
             case ["2.0", "workspaces", workspace, "pipelines-config", "variables", *rest]:
                 if workspace not in self._workspaces:
-                    raise _Refusal(404, "No workspace with that identifier.")
+                    raise self.refuse(404, "No workspace with that identifier.")
                 return self._variables_call(request, (workspace,), rest)
             case _:
-                raise _Refusal(404, "Resource not found.")
+                raise self.refuse(404, "Resource not found.")
 
     def _authenticate(self, request: Request) -> None:
         kind, _, credential = request.headers.get("authorization", "").partition(" ")
         if kind == "Bearer" and (
-            credential == self._token or self._given.get(credential, self._clock.now()) > self._clock.now()
+            credential == self._token or self._given.get(credential, self.clock.now()) > self.clock.now()
         ):
             return
         if kind == "Basic" and base64.b64decode(credential).decode() == ":".join(self._basic):
             return
-        raise _Refusal(401, "Token is invalid, expired, or not supported for this endpoint.")
+        raise self.refuse(401, "Token is invalid, expired, or not supported for this endpoint.")
 
     def _give_token(self, request: Request) -> Response:
         kind, _, credential = request.headers.get("authorization", "").partition(" ")
@@ -228,17 +199,17 @@ class BitbucketStandIn:
         if not is_known or grant != ["client_credentials"]:
             return json_response({"error": "unauthorized_client", "error_description": "Invalid credentials"}, 401)
         token = f"sandbox-oauth-{next(self._numbers)}"
-        self._given[token] = self._clock.now() + timedelta(hours=1)
+        self._given[token] = self.clock.now() + timedelta(hours=1)
         return json_response(
             {"access_token": token, "expires_in": 3600, "token_type": "bearer", "scopes": "pipeline:variable"}
         )
 
     def _repository(self, workspace: str, repository: str) -> _Repository:
         if (workspace, repository) in self.down:
-            raise _Refusal(503, "Service unavailable")
+            raise self.refuse(503, "Service unavailable")
         found = self._repositories.get((workspace, repository))
         if found is None:
-            raise _Refusal(404, f"You may not have access to this repository or it no longer exists: {repository}")
+            raise self.refuse(404, f"You may not have access to this repository or it no longer exists: {repository}")
         return found
 
     def _variables_call(self, request: Request, scope: Scope, rest: list[str]) -> Response:
@@ -255,21 +226,23 @@ class BitbucketStandIn:
             return Response(status=204)
         elif request.method == "GET" and len(scope) != 3:  # noqa: PLR2004  # a deployment variable has no GET of its own
             return json_response(self._find(variables, rest[0]).shown())
-        raise _Refusal(405, "Method not allowed")
+        raise self.refuse(405, "Method not allowed")
 
     def _find(self, variables: list[_Variable], key: str) -> _Variable:
         for variable in variables:
             if variable.uuid == key:
                 return variable
-        raise _Refusal(404, "Variable not found")
+        raise self.refuse(404, "Variable not found")
 
     def _create(self, request: Request, variables: list[_Variable]) -> Response:
         content = self._content(request)
         if any(variable.key == content["key"] for variable in variables):
-            raise _Refusal(
-                409,
-                f"Variable with the key '{content['key']}' already exists.",
-                "variable-service.variable.duplicate",
+            raise Refusal(
+                refusal(
+                    409,
+                    f"Variable with the key '{content['key']}' already exists.",
+                    "variable-service.variable.duplicate",
+                )
             )
         made = _Variable(
             uuid=self._new_uuid(), key=content["key"], value=content["value"], secured=bool(content.get("secured"))
@@ -280,7 +253,7 @@ class BitbucketStandIn:
     def _update(self, request: Request, variable: _Variable) -> Response:
         content = self._content(request)
         if variable.secured and content.get("secured") is False:
-            raise _Refusal(400, "A secured variable cannot be made readable.")
+            raise self.refuse(400, "A secured variable cannot be made readable.")
         variable.key, variable.value = content["key"], content["value"]
         variable.secured = bool(content.get("secured", variable.secured))
         return json_response(variable.shown())
@@ -288,14 +261,14 @@ class BitbucketStandIn:
     def _content(self, request: Request) -> dict[str, Any]:
         content = request.json()
         if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in ("key", "value")):
-            raise _Refusal(400, "Bad request")
+            raise self.refuse(400, "Bad request")
         return content
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
         query = request.query
         length = min(_LARGEST_PAGE, max(1, int(query.get("pagelen", _PAGE))))
         page = max(1, int(query.get("page", "1")))
-        shown = values[(page - 1) * length : page * length]
+        shown = page_of(values, page, length)
         content: dict[str, Any] = {"page": page, "pagelen": length, "size": len(values), "values": shown}
         if page * length < len(values):
             content["next"] = f"{request.base}{request.path}?pagelen={length}&page={page + 1}"

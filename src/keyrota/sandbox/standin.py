@@ -1,0 +1,99 @@
+"""What the CI providers' stand-ins share: trouble on demand, a journal, and the way from a refusal to an answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from keyrota.ports import Clock
+from keyrota.sandbox.faults import Fault, FaultKind, Faults
+from keyrota.sandbox.http import Cut, Request, Response
+
+
+class Refusal(Exception):  # it is what the service does
+    """The service refuses; the answer is made already."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(str(response.status))
+        self.response = response
+
+
+class StandIn(ABC):
+    """
+    A provider on loopback.
+
+    Its journal names operation and status of each call; faults are planned by operation (`PUT variables`).
+    """
+
+    def __init__(self, clock: Clock, faults: Faults | None = None) -> None:
+        self.clock = clock
+        self.faults = faults or Faults()
+        self.journal: list[tuple[str, int]] = []
+        self.latency_s = 0.0
+        """Real seconds that each call takes, for measuring."""
+        self._lock = threading.RLock()
+
+    # --- what each provider says ------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def environment(self) -> Mapping[str, str]:
+        """Variables with the tokens that it accepts, for the environment of keyrota."""
+
+    @abstractmethod
+    def kind(self, request: Request) -> str:
+        """Name what a request is about: with its method, the operation."""
+
+    @abstractmethod
+    def route(self, request: Request) -> Response:
+        """Answer a request; `Refusal` for a refusal. Called with the lock held."""
+
+    @abstractmethod
+    def refusal(self, status: int, message: str) -> Response:
+        """Make an error in the service's own shape."""
+
+    @abstractmethod
+    def every_value(self) -> Iterator[str]:
+        """Go through all values that are stored, for tests that look for secrets."""
+
+    # --- what all of them do ----------------------------------------------------------------------------------------
+
+    def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        operation = f"{request.method} {self.kind(request)}"
+        fault = self.faults.take(operation)
+        if self.latency_s:
+            time.sleep(self.latency_s)  # noqa: TID251  # real time: it is what is measured
+        response = self._answered(request, fault)
+        with self._lock:
+            self.journal.append((operation, response.status))
+        if fault and fault.kind in {FaultKind.LOST_BEFORE, FaultKind.LOST_AFTER}:
+            raise Cut
+        return response
+
+    def _answered(self, request: Request, fault: Fault | None) -> Response:
+        if fault and fault.kind in {FaultKind.ERROR, FaultKind.LOST_BEFORE}:
+            answer = self.refusal(fault.status, fault.message)
+            return Response(status=answer.status, body=answer.body, headers={**answer.headers, **dict(fault.headers)})
+        if fault and fault.kind is FaultKind.BODY:
+            return Response(status=fault.status, body=fault.body.encode(), headers=dict(fault.headers))
+        try:
+            with self._lock:
+                response = self.route(request)
+        except Refusal as refused:
+            response = refused.response
+        if fault and fault.kind is FaultKind.ERROR_AFTER:
+            return self.refusal(fault.status, fault.message)
+        return response
+
+    def refuse(self, status: int, message: str) -> Refusal:
+        """Make what `route` raises."""
+        return Refusal(self.refusal(status, message))
+
+
+def page_of(values: list[dict[str, Any]], number: int, length: int) -> list[dict[str, Any]]:
+    """Take one page, counted from 1."""
+    return values[(number - 1) * length : number * length]
