@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from keyrota.core.lifecycle import DeactivationNote, format_deactivated, format_synced
 from keyrota.core.model import (
     AWSCURRENT,
     AWSPREVIOUS,
@@ -35,6 +34,7 @@ from keyrota.core.model import (
     key_token,
     unknown_use,
 )
+from keyrota.core.records import DeactivationNote, format_deactivated, format_synced
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 USER = UserName("ci-deploy")

@@ -8,18 +8,20 @@ iterators, read all pages, and be usable from several threads. None may log or k
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from keyrota.core.model import (
     AccessKey,
     AccessKeyId,
+    CarriedRuns,
     Claim,
     CreatedKey,
     Credential,
     LastUse,
     Readiness,
     SecretState,
+    Sighting,
     TargetState,
     UserName,
     VersionId,
@@ -155,8 +157,8 @@ class SecretStore(Protocol):
         """
         ...
 
-    def tag(self, name: str, key: str, value: str) -> None:
-        """Set one tag."""
+    def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        """Set tags, all of them with one call."""
         ...
 
 
@@ -195,12 +197,51 @@ class Target(Protocol):
         """Create or update the pair; safe to repeat."""
         ...
 
+    @property
+    def quiet_for(self) -> timedelta:
+        """How long a write waits at most for runs that are in progress; zero: it does not wait."""
+        ...
+
+    def is_busy(self) -> bool | None:
+        """Tell whether a run that uses these variables is in progress; None if it cannot be told; never raises."""
+        ...
+
+    def carried_runs(self, before: datetime) -> CarriedRuns:
+        """
+        Tell whether runs are under way that were queued before an instant and carry the values of that time.
+
+        Asked only while `TargetState.carried_for` lasts; a refusal is the value UNKNOWN, not an exception.
+        """
+        ...
+
+    def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
+        """
+        Delete the variables, and return their names; what is gone already is success.
+
+        Args:
+            keys: Only what holds one of these, or what cannot be read, is ours to delete. `ProviderRefused` else.
+        """
+        ...
+
 
 class TargetConnection(Protocol):
     """A provider with its credentials, from which targets are made."""
 
     def target(self, settings: Mapping[str, Any]) -> Target:
         """Make the target that one entry of the configuration describes."""
+        ...
+
+    def areas(self, area: str | None) -> Sequence[str]:
+        """
+        List what the token can see, as areas to survey one after the other.
+
+        Args:
+            area: A workspace, an organization, a group; None for everything.
+        """
+        ...
+
+    def survey(self, area: str) -> Sequence[Sighting]:
+        """Find the variables of one area that hold AWS keys, or are named as if they did; no secret is kept."""
         ...
 
 
@@ -223,6 +264,14 @@ class TargetKind(Protocol):
 
     def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """Say what is wrong with settings that fit the schema; empty if nothing is."""
+        ...
+
+    def address(self, settings: Mapping[str, Any]) -> str:
+        """Name the target as `Target.address` does."""
+        ...
+
+    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
+        """Tell whether a target lies in a workspace, an organization or a group."""
         ...
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:

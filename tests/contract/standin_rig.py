@@ -9,11 +9,11 @@ from typing import Any
 
 from keyrota.core.model import AccessKeyId, Credential
 from keyrota.core.secret import Secret
-from keyrota.ports import Target
+from keyrota.ports import Target, TargetConnection
 from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.http import Request, Response, Server
 from keyrota.sandbox.world import WorldClock
-from keyrota.targets.bitbucket import KIND, BitbucketConnection
+from keyrota.targets.bitbucket import KIND
 
 CANARY_TOKEN = "canary-token-3f9a"
 CANARY_SECRET = "canary/secret/access/key/9c1e"
@@ -34,7 +34,7 @@ class Rig:
     clock: WorldClock
     url: str
     seen: list[Request]
-    connection: BitbucketConnection
+    connection: TargetConnection
 
     def target(self, settings: Mapping[str, Any] | None = None) -> Target:
         """Make a target at the usual place."""
@@ -48,12 +48,12 @@ class Rig:
         """Set a variable at the usual place, as a person would."""
         self.standin.set_variable(WORKSPACE, REPOSITORY, ENVIRONMENT, name, value, secured=secured)
 
-    def connect(self, auth: Mapping[str, str], **more: str) -> BitbucketConnection:
+    def connect(self, auth: Mapping[str, str], **more: str) -> TargetConnection:
         """Connect with other credentials; references are their own values here."""
         return connect(self.url, self.clock, auth, **more)
 
 
-def connect(url: str, clock: WorldClock, auth: Mapping[str, str], **more: str) -> BitbucketConnection:
+def connect(url: str, clock: WorldClock, auth: Mapping[str, str], **more: str) -> TargetConnection:
     """Connect to a stand-in."""
     settings = {"base_url": f"{url}/bitbucket/2.0", "auth": auth, **more}
     return KIND.connect(settings, secrets=Secret, clock=clock)

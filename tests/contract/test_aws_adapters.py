@@ -464,7 +464,7 @@ def test_refusals_name_the_action_and_what_to_do(  # noqa: PLR0917  # pytest pas
     store.create(name, {})
     cloud.faults.add(Fault(operation="secretsmanager:TagResource", code=code, status=status, times=-1))
     with pytest.raises(kind) as caught:
-        store.tag(name, "a", "b")
+        store.tag(name, {"a": "b"})
     assert name in caught.value.where
     assert words in caught.value.remedy
     assert caught.value.remedy

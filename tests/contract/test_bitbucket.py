@@ -17,10 +17,11 @@ from standin_rig import DEPLOYMENT, Rig, a_pair, a_rig
 
 from keyrota.core.model import TargetEvidence
 from keyrota.errors import ConfigError, NotThere, ProviderRefused
+from keyrota.ports import TargetConnection
 from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.http import Request, Response, Server
 from keyrota.sandbox.world import WorldClock
-from keyrota.targets.bitbucket import KIND, BitbucketConnection
+from keyrota.targets.bitbucket import KIND
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 CONTRACT = Path(__file__).parents[3] / "shared" / "contracts" / "bitbucket.json"
@@ -235,7 +236,7 @@ def _token() -> Any:
     return Secret(TOKEN)
 
 
-def _use_everything(connection: BitbucketConnection) -> None:
+def _use_everything(connection: TargetConnection) -> None:
     for settings in (DEPLOYMENT, {"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}):
         target = connection.target(settings)
         target.preflight()

@@ -41,12 +41,7 @@ from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import (
     MEANING,
     TRANSITIONS,
-    DeactivationNote,
     KeyState,
-    format_deactivated,
-    format_synced,
-    parse_deactivated,
-    parse_synced,
     view,
 )
 from keyrota.core.model import (
@@ -73,6 +68,7 @@ from keyrota.core.model import (
 from keyrota.core.plan import Action, Plan
 from keyrota.core.planner import Intent, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, OnStillUsed, RotationPolicy
+from keyrota.core.records import DeactivationNote, format_deactivated, format_synced, parse_deactivated, parse_synced
 
 IDS = (OLD, NEW, ODD, an_id("THIRD"))
 DAYS = st.sampled_from([0, 0.003, 0.02, 0.5, 1, 2, 9, 10, 11, 20, 75, 89, 90, 91, 100, 101, 111, 200])

@@ -97,7 +97,7 @@ def test_the_document_of_a_credential_that_is_due() -> None:
                 },
             }
         ],
-        "targets": [{"target": SHOP, "evidence": "holds", "key": OLD, "detail": None}],
+        "targets": [{"target": SHOP, "evidence": "holds", "key": OLD, "changed": None, "detail": None}],
         "served": {"key": OLD, "since": "2026-05-31T06:00:00Z", "confirmed": "2026-05-31T06:00:00Z"},
         "actions": [
             {
@@ -117,6 +117,8 @@ def test_the_document_of_a_credential_that_is_due() -> None:
         ],
         "holds": [],
         "next": [],
+        "notices": [],
+        "left_behind": [],
     }
 
 

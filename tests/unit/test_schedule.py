@@ -26,9 +26,10 @@ from builders import (
     synced,
     used,
 )
-from keyrota.core.lifecycle import DeactivationNote, View, view
+from keyrota.core.lifecycle import View, view
 from keyrota.core.model import AccessKey, KeyStatus, LastUse
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, RotationPolicy
+from keyrota.core.records import DeactivationNote
 from keyrota.core.schedule import gone_due, off_due, quiet_since, rotation_due
 
 ADOPT_NOW = replace(CLASSIC, adopt=Adopt.NOW)

@@ -238,10 +238,10 @@ class SecretsManagerStore:
                     raise lost_race(f"the label {label} is not where it was", _where(name)) from None
                 raise
 
-    def tag(self, name: str, key: str, value: str) -> None:
-        """Set one tag."""
+    def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        """Set tags, all of them with one call."""
         with aws_call("secretsmanager:TagResource", _where(name)):
-            self._sm().tag_resource(SecretId=name, Tags=[{"Key": key, "Value": value}])
+            self._sm().tag_resource(SecretId=name, Tags=[{"Key": key, "Value": tags[key]} for key in tags])
 
 
 def read_reference(account: Account, reference: str) -> Secret:

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from keyrota.core.lifecycle import KeyState, View
 from keyrota.core.model import AccessKey
-from keyrota.core.plan import Action, Hold, Upcoming
+from keyrota.core.plan import Action, Hold, Notice, Upcoming
 from keyrota.core.policy import RotationPolicy
 
-Finding = Action | Hold | Upcoming
+Finding = Action | Hold | Notice | Upcoming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,7 +107,7 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
     if wish.key == view.current_key or state is KeyState.ADOPTABLE:
         yield from _replacement(case, wish.key)
     else:
-        yield from sync(case)
+        yield from sync(case, mends=True)
         if not wish.off_first:
             yield from _switch_off(case, key, state)
     yield from leftovers(case)
@@ -198,7 +198,7 @@ def _unproven(case: Case) -> Iterator[str]:
         yield "sync is not complete"
         return
     for target in case.view.observation.targets:
-        if target.evidence is TargetEvidence.FAILED or is_drifted(target, served):
+        if target.evidence is TargetEvidence.FAILED or is_drifted(case.view, target, served):
             yield target.address
 
 
@@ -225,7 +225,7 @@ def rollback(case: Case, wish: Rollback) -> Iterator[Finding]:
     elif key is not None and state in {KeyState.SUPERSEDED, KeyState.RETIRED} and _is_stored(view, key):
         yield from _back_to(case, key, reason="asked for")
     elif state is KeyState.CURRENT:
-        yield from sync(case)
+        yield from sync(case, mends=True)
         yield from leftovers(case)
     else:
         yield Hold(

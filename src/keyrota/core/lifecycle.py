@@ -33,6 +33,7 @@ from keyrota.core.model import (
     PENDING,
     PLACEHOLDER,
     REVOKED,
+    SYNC_PASS_TAG,
     SYNCED_TAG,
     AccessKey,
     AccessKeyId,
@@ -40,10 +41,12 @@ from keyrota.core.model import (
     KeyStatus,
     Observation,
     SecretVersion,
+    SyncPass,
     SyncRecord,
     VersionId,
     key_token,
 )
+from keyrota.core.records import DeactivationNote, Index, parse_deactivated, parse_index, parse_pass, parse_synced
 
 KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
 """An access key ID, as a staging label (IAM API Reference, AccessKey: 16 to 128 word characters)."""
@@ -89,14 +92,6 @@ MEANING = {
     KeyState.RETIRED: "Inactive: the grace, in which it can come back",
     KeyState.GONE: "deleted",
 }
-
-
-class DeactivationNote(StrEnum):
-    """What the tag `keyrota:deactivated` says beside key and time."""
-
-    ROUTINE = ""
-    SEEN_ACTIVE = "on"
-    """Somebody, or `rollback`, switched the key on again."""
 
 
 class Road(StrEnum):
@@ -169,6 +164,8 @@ class View:
     """The current version holds a secret access key (a placeholder does not)."""
     previous: SecretVersion | None
     synced: SyncRecord | None
+    sync_pass: SyncPass | None
+    index: Index
     deactivated: DeactivationRecord | None
     note: DeactivationNote
     """What the deactivation record says beside key and time."""
@@ -224,6 +221,14 @@ class View:
             and self.synced.version == self.current.id
             and self.synced.fingerprint == self.observation.fingerprint
         )
+
+    def pass_in_force(self, not_before: datetime | None) -> SyncPass | None:
+        """Find the walk over all targets that goes on: with this version, these targets, begun late enough."""
+        walk = self.sync_pass
+        if walk is None or walk.version != self.current_id or walk.fingerprint != self.observation.fingerprint:
+            return None
+        is_over = self.is_synced() and self.synced is not None and self.synced.confirmed >= walk.began
+        return None if is_over or (not_before and walk.began < not_before) else walk
 
     def state_of(self, key: AccessKey) -> KeyState:
         """Find the state of a key in the table."""
@@ -281,6 +286,8 @@ def view(observation: Observation) -> View:
         is_stored=current is not None and PLACEHOLDER not in current.labels,
         previous=_wearing(versions, AWSPREVIOUS),
         synced=parse_synced(tags.get(SYNCED_TAG, "")),
+        sync_pass=parse_pass(tags.get(SYNC_PASS_TAG, ""), (target.address for target in observation.targets)),
+        index=parse_index(tags),
         deactivated=deactivated,
         note=note,
         owner=tags.get(OWNER_TAG),
@@ -295,49 +302,3 @@ def key_label(version: SecretVersion) -> AccessKeyId | None:
     """Find the key ID among a version's labels."""
     ids = sorted(label for label in version.labels if KEY_ID.fullmatch(label))
     return AccessKeyId(ids[0]) if ids else None
-
-
-def format_synced(record: SyncRecord) -> str:
-    """Write the value of the tag `keyrota:synced`: version @ since @ confirmed @ fingerprint."""
-    return f"{record.version}@{_stamp(record.since)}@{_stamp(record.confirmed)}@{record.fingerprint}"
-
-
-def parse_synced(text: str) -> SyncRecord | None:
-    """Read that value; None for anything else, which then counts as never synced (the safe side)."""
-    parts = text.split("@")
-    try:
-        version, since, confirmed, fingerprint = parts
-        return SyncRecord(
-            version=VersionId(version),
-            since=_instant(since),
-            confirmed=_instant(confirmed),
-            fingerprint=fingerprint,
-        )
-    except ValueError:
-        return None
-
-
-def format_deactivated(record: DeactivationRecord, note: DeactivationNote = DeactivationNote.ROUTINE) -> str:
-    """Write the value of the tag `keyrota:deactivated`: key @ time, and a note where there is one."""
-    return f"{record.key}@{_stamp(record.at)}" + (f"@{note.value}" if note else "")
-
-
-def parse_deactivated(text: str) -> tuple[DeactivationRecord | None, DeactivationNote]:
-    """Read that value; no record for anything else, which then counts as never deactivated (the safe side)."""
-    key, _, rest = text.partition("@")
-    time, _, note = rest.partition("@")
-    try:
-        return DeactivationRecord(key=AccessKeyId(key), at=_instant(time)), DeactivationNote(note)
-    except ValueError:
-        return None, DeactivationNote.ROUTINE
-
-
-def _stamp(instant: datetime) -> str:
-    return instant.isoformat()
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(text)
-    return instant

@@ -7,8 +7,9 @@ All times are aware datetimes in UTC. Names follow the services' documents (IAM,
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
@@ -30,7 +31,9 @@ REVOKED = "keyrota:revoked:"
 """Begins the label of a revoked key's version; the key's ID ends it, because a label sits on one version only."""
 
 SYNCED_TAG = "keyrota:synced"
+SYNC_PASS_TAG = "keyrota:sync-pass"  # noqa: S105  # a name
 DEACTIVATED_TAG = "keyrota:deactivated"
+INDEX_TAG = "keyrota:targets"
 OWNER_TAG = "keyrota:user"
 
 _NAMESPACE = uuid.UUID("8f5ac1a4-5d0f-5f0e-9a55-1d1a2b0c7e11")
@@ -96,6 +99,10 @@ class Credential:
     id: AccessKeyId
     secret: Secret
 
+    def as_file(self) -> Secret:
+        """Write the pair as the text of an AWS credentials file, for AWS_SHARED_CREDENTIALS_FILE."""
+        return Secret(f"[default]\naws_access_key_id = {self.id}\naws_secret_access_key = {self.secret.reveal()}\n")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedKey:
@@ -124,6 +131,34 @@ class SyncRecord:
     """When this version was last written to every target, or read back from it in full."""
     fingerprint: str
     """Of the set of targets: a target added, removed or moved changes it."""
+    ended: datetime | None = None
+    """When our last write to any of them ended; a later change is somebody else's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncPass:
+    """
+    The tag `keyrota:sync-pass`: how far one walk over all targets has come.
+
+    A run that has to stop (a limit, an outage) leaves it, and the next run writes only what is left.
+    """
+
+    version: VersionId
+    began: datetime
+    fingerprint: str
+    written: frozenset[str]
+    """Addresses of targets to which this version was written since `began`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """A target to which keys were written, with what is needed to reach it again when the configuration drops it."""
+
+    address: str
+    kind: str
+    """Name of the provider in the configuration."""
+    settings: str
+    """The entry of the configuration, as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +221,46 @@ class TargetState:
     detail: str = ""
     """For ABSENT: which variables; for FAILED: what the provider said."""
     remedy: str = ""
+    notice: str = ""
+    """Something that a person should know, though nothing failed: it was renamed, it is archived."""
+    token_expires: datetime | None = None
+    """When the provider's own token ends, where the provider tells it."""
+    carried_for: timedelta = timedelta()
+    """So long after a write, runs that were queued before it may still carry the old value; zero: they do not."""
+
+
+class RunsEvidence(StrEnum):
+    """Whether runs are under way that carry an older value. UNKNOWN is never taken for NONE."""
+
+    NONE = "none"
+    SOME = "some"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedRuns:
+    """A target's answer to whether runs that were queued before an instant are still under way."""
+
+    address: str
+    evidence: RunsEvidence
+    detail: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A place at a provider that holds an AWS key, or looks as if it did."""
+
+    place: str
+    """In words."""
+    settings: Mapping[str, object] | None
+    """As the configuration would name it; None where keyrota has no kind of target for it."""
+    variable: str
+    """The variable that holds, or seems to hold, the key ID."""
+    key: AccessKeyId | None
+    """The key ID, where it is readable."""
+    remark: str = ""
+    """What a person should know: a pair without its other half, a schedule that overrides the project."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +295,10 @@ class Observation:
     """Keys that this very run saw accepted by STS, often enough in a row."""
     readiness: tuple[Readiness, ...] | None = None
     """What preflight said in this run; None: not asked yet."""
+    left_behind: tuple[TargetState, ...] = ()
+    """Targets that the configuration names no more, and that were not forgotten: what they hold now."""
+    carried: tuple[CarriedRuns, ...] | None = None
+    """What targets say of runs that carry an older key; None: not asked yet."""
     quarantine: tuple[str, ...] = ()
     """ARNs of quarantine policies that AWS attached to the user; read only on the road of `revoke`."""
     are_sessions_denied: bool = False

@@ -115,6 +115,22 @@ class Sync(_Base):
     """Addresses of the targets to write."""
     is_rewrite: bool = False
     """Written again although nothing differs, because half of what is there cannot be read back."""
+    is_mend: bool = False
+    """Only targets that differ; not a walk over all of them."""
+    is_urgent: bool = False
+    """Waits for no pipeline: a key has leaked."""
+    not_before: datetime | None = None
+    """Of a rewrite: only a walk that began then or later counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskRuns(_Base):
+    """Ask targets whether runs are under way that were queued with an older key; changes nothing."""
+
+    shown: ClassVar[str] = "deactivate"
+    key: AccessKeyId
+    before: datetime
+    """When the successor was on every target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +211,7 @@ Action = (
     | Promote
     | Tidy
     | Sync
+    | AskRuns
     | Deactivate
     | NoteActive
     | MarkRevoked
@@ -219,6 +236,15 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that a person should know; nothing waits for it."""
+
+    reason: str
+    remedy: str = ""
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upcoming:
     """Something that is not due yet: what, when, and on what condition."""
 
@@ -237,6 +263,7 @@ class Plan:
     holds: tuple[Hold, ...] = ()
     upcoming: tuple[Upcoming, ...] = field(default=())
     """Soonest first."""
+    notices: tuple[Notice, ...] = ()
 
     @property
     def makes_key(self) -> bool:

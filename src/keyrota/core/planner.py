@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyrota.core import plan as act
@@ -12,7 +12,7 @@ from keyrota.core.case import Case, Finding
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import Observation
-from keyrota.core.plan import Hold, Plan, Upcoming
+from keyrota.core.plan import Hold, Notice, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
 
 
@@ -57,12 +57,15 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
             yield from _routine(case)
         case SyncOnly():
             yield from renewal.current_key_trouble(case)
-            yield from serving.sync(case)
+            yield from serving.sync(case, mends=True)
             yield from serving.unreadable_targets(case)
+            yield from serving.notices(case)
         case Revoke():
-            yield from revoke(case, intent)
+            yield from (_urgent(finding) for finding in revoke(case, intent))
+            yield from serving.notices(case)
         case Rollback():
             yield from rollback(case, intent)
+            yield from serving.notices(case)
 
 
 def _routine(case: Case) -> Iterator[Finding]:
@@ -79,18 +82,27 @@ def _routine(case: Case) -> Iterator[Finding]:
         retirement.deletion,
         rules.leftovers,
         renewal.rotation,
+        serving.notices,
     ):
         yield from duty(case)
+
+
+def _urgent(finding: Finding) -> Finding:
+    """Let no sync of a revocation wait for pipelines."""
+    return replace(finding, is_urgent=True) if isinstance(finding, act.Sync) else finding
 
 
 def _collected(findings: Iterator[Finding]) -> Plan:
     actions: list[act.Action] = []
     holds: list[Hold] = []
     upcoming: list[Upcoming] = []
+    notices: list[Notice] = []
     for finding in findings:
         match finding:
             case Hold():
                 holds.append(finding)
+            case Notice():
+                notices.append(finding)
             case Upcoming():
                 upcoming.append(finding)
             case act.Sync() if _is_covered(finding, actions):
@@ -101,6 +113,7 @@ def _collected(findings: Iterator[Finding]) -> Plan:
         actions=tuple(actions),
         holds=tuple(dict.fromkeys(holds)),
         upcoming=tuple(sorted(upcoming, key=lambda later: later.due)),
+        notices=tuple(dict.fromkeys(notices)),
     )
 
 

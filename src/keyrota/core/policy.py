@@ -81,6 +81,13 @@ class Freeze:
         return ""
 
 
+class Drift(StrEnum):
+    """What is done about a target that somebody else changed: it is written again, or a person decides."""
+
+    MEND = "mend"
+    HOLD = "hold"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotationPolicy:
     """Ages of a key, counted from IAM's CreateDate."""
@@ -96,6 +103,8 @@ class RotationPolicy:
     """Also wait until IAM has seen the new key used: the consumer's own proof."""
     adopt: Adopt = Adopt.WHEN_DUE
     allow_short: bool = False
+    drift: Drift = Drift.MEND
+    """What happens to a variable that somebody else changed."""
 
     @property
     def overlap(self) -> timedelta:

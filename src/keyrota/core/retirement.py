@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding, day, frozen, unknown_use, used
-from keyrota.core.lifecycle import JUST_NOW, DeactivationNote, KeyState
-from keyrota.core.model import AccessKey, Evidence, TargetEvidence
+from keyrota.core.lifecycle import JUST_NOW, KeyState
+from keyrota.core.model import AccessKey, Evidence, RunsEvidence, TargetEvidence
 from keyrota.core.plan import Hold, Upcoming
 from keyrota.core.policy import OnStillUsed
+from keyrota.core.records import DeactivationNote
 from keyrota.core.schedule import gone_due, off_due, quiet_since
-from keyrota.core.serving import is_drifted
+from keyrota.core.serving import is_drifted, left_to_write
 
 
 def deactivation(case: Case) -> Iterator[Finding]:
@@ -39,16 +41,64 @@ def _deactivate(case: Case, key: AccessKey) -> Iterator[Finding]:
     if blocks:
         yield from blocks
         return
-    needs_rewrite = _needs_rewrite(case, key)
-    if needs_rewrite and case.served:
+    wanted = _rewritten_after(case, key)
+    if wanted and case.served:
         yield act.Sync(
             key=case.served.id,
-            targets=tuple(target.address for target in case.view.observation.targets),
+            targets=left_to_write(case, case.served, not_before=wanted),
             is_rewrite=True,
+            not_before=wanted,
             reason=f"written once more before {key.id} goes off",
             due=case.now,
         )
-    yield act.Deactivate(key=key.id, reason=_why_off(case, key), due=due, follows=needs_rewrite)
+    asks = _asks_for_runs(case)
+    if asks and case.view.synced:
+        yield act.AskRuns(
+            key=key.id,
+            before=case.view.synced.since,
+            reason=f"ask whether runs are under way that were queued with {key.id}",
+            due=case.now,
+        )
+    yield act.Deactivate(key=key.id, reason=_why_off(case, key), due=due, follows=asks or wanted is not None)
+
+
+def _asks_for_runs(case: Case) -> bool:
+    """Tell whether a target may still have runs that carry an older key, and was not asked yet."""
+    seen, record = case.view.observation, case.view.synced
+    if seen.carried is not None or record is None:
+        return False
+    return any(case.now < record.since + target.carried_for for target in seen.targets)
+
+
+def _blocked_by_runs(case: Case, key: AccessKey) -> Iterator[Hold]:
+    record = case.view.synced
+    carried_for = {target.address: target.carried_for for target in case.view.observation.targets}
+    for answer in case.view.observation.carried or ():
+        if answer.evidence is RunsEvidence.NONE:
+            continue
+        until = record.since + carried_for.get(answer.address, timedelta()) if record else None
+        what = "has runs that were queued with it" if answer.evidence is RunsEvidence.SOME else "cannot tell its runs"
+        yield Hold(
+            key=key.id,
+            target=answer.address,
+            until=until,
+            reason=f"{key.id} stays Active: {answer.address} {what}: {answer.detail}",
+            remedy=answer.remedy,
+        )
+
+
+def _blocked_by_left_behind(case: Case, key: AccessKey) -> Iterator[Hold]:
+    """Keep promise served-key-lives for targets that the configuration names no more."""
+    for target in case.view.observation.left_behind:
+        is_unknown = target.evidence in {TargetEvidence.CANNOT_TELL, TargetEvidence.FAILED}
+        if is_unknown or (target.evidence is TargetEvidence.HOLDS and target.key == key.id):
+            what = "may still hold it" if is_unknown else "still holds it"
+            yield Hold(
+                key=key.id,
+                target=target.address,
+                reason=f"{key.id} stays Active: {target.address} was left behind, and {what}",
+                remedy=f"keyrota forget '{target.address}' when nothing there needs the key",
+            )
 
 
 def _why_off(case: Case, key: AccessKey) -> str:
@@ -72,13 +122,15 @@ def _blocks_deactivation(case: Case, key: AccessKey) -> Iterator[Hold]:
         yield _not_proven(case, key)
         return
     for target in case.view.observation.targets:
-        if target.evidence is TargetEvidence.FAILED or is_drifted(target, successor):
+        if target.evidence is TargetEvidence.FAILED or is_drifted(case.view, target, successor):
             yield Hold(
                 key=key.id,
                 target=target.address,
                 reason=f"{key.id} stays Active: {target.address} is not confirmed to hold {successor.id}",
                 remedy="keyrota sync",
             )
+    yield from _blocked_by_left_behind(case, key)
+    yield from _blocked_by_runs(case, key)
     yield from _blocked_by_use(case, key)
     yield from _blocked_by_missing_proof(case, successor, key)
     yield from frozen(case, key, "deactivated")
@@ -125,13 +177,15 @@ def _is_used_by_others(case: Case, successor: AccessKey) -> bool:
     return use.service != "sts" or use.at > record.confirmed + JUST_NOW
 
 
-def _needs_rewrite(case: Case, key: AccessKey) -> bool:
+def _rewritten_after(case: Case, key: AccessKey) -> datetime | None:
+    """Tell from when on every target has to be written once more; None if that is done."""
     record = case.view.synced
     if record is None or not case.view.observation.targets:
-        return False
+        return None
     last_use = quiet_since(key, case.view)
     wanted = record.since + case.policy.overlap
-    return record.confirmed < (max(wanted, last_use) if last_use else wanted)
+    wanted = max(wanted, last_use) if last_use else wanted
+    return wanted if record.confirmed < wanted else None
 
 
 def deletion(case: Case) -> Iterator[Finding]:
@@ -167,7 +221,7 @@ def _blocks_deletion(case: Case, key: AccessKey) -> Iterator[Hold]:
         )
     if key.last_use.evidence is Evidence.UNKNOWN:
         yield unknown_use(key)
-    for target in case.view.observation.targets:
+    for target in (*case.view.observation.targets, *case.view.observation.left_behind):
         if target.evidence is TargetEvidence.HOLDS and target.key == key.id:
             yield Hold(
                 key=key.id,

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from keyrota.core.lifecycle import DeactivationNote, View
+from keyrota.core.lifecycle import View
 from keyrota.core.model import AccessKey, Evidence
 from keyrota.core.policy import Adopt, RotationPolicy
+from keyrota.core.records import DeactivationNote
 
 
 def rotation_due(key: AccessKey, policy: RotationPolicy, *, is_adoptable: bool = False) -> datetime:

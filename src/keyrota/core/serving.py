@@ -3,41 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
-from keyrota.core.lifecycle import JUST_NOW, KeyState
+from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState, View
 from keyrota.core.model import AccessKey, TargetEvidence, TargetState
-from keyrota.core.plan import Hold
+from keyrota.core.plan import Hold, Notice
+from keyrota.core.policy import Drift
+
+TOKEN_ENDS_SOON = timedelta(days=30)
+"""A provider's own token that ends within this time is named in every report."""
 
 
-def sync(case: Case) -> Iterator[Finding]:
-    """Bring AWSCURRENT to every target that does not hold it."""
+def sync(case: Case, *, mends: bool | None = None) -> Iterator[Finding]:
+    """
+    Bring AWSCURRENT to every target that does not hold it.
+
+    Args:
+        case: The credential.
+        mends: Whether a change by somebody else is written over; None: as the policy says.
+    """
     view, key = case.view, case.served
-    targets = view.observation.targets
     if key is None or not view.is_stored:
         return
-    everywhere = tuple(target.address for target in targets)
     if not view.is_synced():
-        reason = (
-            "its secret is new here"
-            if view.synced is None or view.synced.version != view.current_id
-            else ("the set of targets changed")
-        )
-        yield act.Sync(key=key.id, targets=everywhere, reason=reason, due=case.now)
+        is_new = view.synced is None or view.synced.version != view.current_id
+        reason = "its secret is new here" if is_new else "the set of targets changed"
+        yield act.Sync(key=key.id, targets=left_to_write(case, key), reason=reason, due=case.now)
         return
-    differing = tuple(target for target in targets if is_drifted(target, key))
-    if differing:
-        reason = "; ".join(drift(target) for target in differing)
-        yield act.Sync(key=key.id, targets=tuple(target.address for target in differing), reason=reason, due=case.now)
-    elif _needs_settling(case):
+    differing = tuple(target for target in view.observation.targets if is_drifted(view, target, key))
+    if differing and not (case.policy.drift is Drift.MEND if mends is None else mends):
+        yield from (_held(case, target, key) for target in differing)
+    elif differing:
+        reason = "; ".join(drift(target, key) for target in differing)
+        addresses = tuple(target.address for target in differing)
+        yield act.Sync(key=key.id, targets=addresses, is_mend=True, reason=reason, due=case.now)
+    elif wanted := _settles_after(case):
         yield act.Sync(
             key=key.id,
-            targets=everywhere,
+            targets=left_to_write(case, key, not_before=wanted),
             is_rewrite=True,
+            not_before=wanted,
             reason="written once more: a run that died may have written the old pair last",
             due=case.now,
         )
+
+
+def left_to_write(case: Case, key: AccessKey, *, not_before: datetime | None = None) -> tuple[str, ...]:
+    """Find the targets that the walk over all of them has not come to yet, or that differ again."""
+    view = case.view
+    done = view.pass_in_force(not_before)
+    written = done.written if done else frozenset[str]()
+    return tuple(
+        target.address
+        for target in view.observation.targets
+        if target.address not in written or _holds_another(target, key)
+    )
+
+
+def _held(case: Case, target: TargetState, key: AccessKey) -> Hold:
+    return Hold(
+        target=target.address,
+        reason=f"somebody changed it: {drift(target, key)}",
+        remedy=f"keyrota sync --user {case.view.observation.user} writes {key.id} again; "
+        "or set `drift: mend` in the policy",
+    )
 
 
 def unreadable_targets(case: Case) -> Iterator[Hold]:
@@ -47,23 +78,79 @@ def unreadable_targets(case: Case) -> Iterator[Hold]:
             yield Hold(target=target.address, reason=target.detail, remedy=target.remedy)
 
 
-def is_drifted(target: TargetState, key: AccessKey) -> bool:
-    """Tell whether a target visibly holds something else than this key."""
+def notices(case: Case) -> Iterator[Notice]:
+    """Tell what a person should know of targets: left behind, renamed, a token that ends soon."""
+    for target in case.view.observation.left_behind:
+        yield Notice(
+            target=target.address,
+            reason=f"left behind: the configuration names it no more, and it {_still(target)}",
+            remedy=f"put it back into the configuration, or: keyrota forget '{target.address}'",
+        )
+    if not case.view.index.is_readable:
+        yield Notice(
+            reason="the tags keyrota:targets of the secret were changed by somebody: which targets were dropped from "
+            "the configuration is not known",
+            remedy="nothing to do: the next sync writes them anew",
+        )
+    for target in case.view.observation.targets:
+        if target.notice:
+            yield Notice(target=target.address, reason=target.notice)
+        if target.token_expires and target.token_expires - case.now < TOKEN_ENDS_SOON:
+            yield _token_ends(case, target.address.partition(" ")[0], target.token_expires)
+
+
+def _still(target: TargetState) -> str:
+    match target.evidence:
+        case TargetEvidence.HOLDS:
+            return f"still holds {target.key or 'something that is no key ID'}"
+        case TargetEvidence.ABSENT:
+            return f"lacks {target.detail}"
+        case TargetEvidence.FAILED:
+            return f"does not answer ({target.detail})"
+        case TargetEvidence.CANNOT_TELL:
+            return "may still hold a key"
+
+
+def _token_ends(case: Case, provider: str, ends: datetime) -> Notice:
+    days = (ends - case.now).days
+    when = "has ended" if ends <= case.now else f"ends in {days} days" if days else "ends today"
+    return Notice(
+        reason=f"the token for {provider} {when}: {ends:%Y-%m-%d %H:%M} UTC",
+        remedy="make a new one and put it where `auth:` points",
+    )
+
+
+def is_drifted(view: View, target: TargetState, key: AccessKey) -> bool:
+    """Tell whether a target visibly holds something else than this key, or was changed since we wrote it."""
+    return _holds_another(target, key) or _is_changed_since(view, target)
+
+
+def _holds_another(target: TargetState, key: AccessKey) -> bool:
     if target.evidence is TargetEvidence.HOLDS:
         return target.key != key.id
     return target.evidence is TargetEvidence.ABSENT
 
 
-def drift(target: TargetState) -> str:
+def _is_changed_since(view: View, target: TargetState) -> bool:
+    """Compare the provider's time of the last change with the end of our own last write."""
+    record = view.synced
+    if target.changed_at is None or record is None or record.ended is None:
+        return False
+    return target.changed_at > record.ended + CLOCKS_DIFFER
+
+
+def drift(target: TargetState, key: AccessKey) -> str:
     """Say what a target holds instead."""
     if target.evidence is TargetEvidence.ABSENT:
         return f"{target.address} lacks {target.detail}"
+    if target.changed_at is not None and not _holds_another(target, key):
+        return f"{target.address} was changed at {target.changed_at:%Y-%m-%d %H:%M:%S} UTC, and not by keyrota"
     return f"{target.address} holds {target.key or 'something that is no key ID'}"
 
 
-def _needs_settling(case: Case) -> bool:
+def _settles_after(case: Case) -> datetime | None:
     """
-    Tell whether the pair has to be written a second time.
+    Tell from when on the pair has to be written a second time; None if that is done, or not due.
 
     What two writers leave behind cannot be read back in full (the secret half never is). Any run that began before
     AWSCURRENT moved has ended after `JUST_NOW`, so one write after that is the last word.
@@ -71,5 +158,6 @@ def _needs_settling(case: Case) -> bool:
     record = case.view.synced
     has_other = bool(case.view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED))
     if record is None or not has_other or not case.view.observation.targets:
-        return False
-    return record.confirmed < record.since + JUST_NOW <= case.now
+        return None
+    settled = record.since + JUST_NOW
+    return settled if record.confirmed < settled <= case.now else None

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from keyrota.core import plan as act
-from keyrota.core.lifecycle import DeactivationNote, format_deactivated
 from keyrota.core.model import (
     AWSCURRENT,
     CLAIM,
@@ -16,6 +15,7 @@ from keyrota.core.model import (
     PLACEHOLDER,
     REVOKED,
     AccessKeyId,
+    CarriedRuns,
     Claim,
     DeactivationRecord,
     Observation,
@@ -24,6 +24,7 @@ from keyrota.core.model import (
     claim_token,
     key_token,
 )
+from keyrota.core.records import DeactivationNote, format_deactivated
 from keyrota.core.rules import owner_tag
 from keyrota.errors import LostRace, ProviderRefused
 from keyrota.executor.observe import in_parallel
@@ -42,6 +43,7 @@ class Memory:
     made_here: set[AccessKeyId] = field(default_factory=set)
     verified: set[AccessKeyId] = field(default_factory=set)
     readiness: tuple[Readiness, ...] | None = None
+    carried: tuple[CarriedRuns, ...] | None = None
     are_sessions_denied: bool = False
 
     def added_to(self, observation: Observation) -> Observation:
@@ -51,6 +53,7 @@ class Memory:
             made_here=frozenset(self.made_here),
             verified=frozenset(self.verified),
             readiness=self.readiness,
+            carried=self.carried,
             are_sessions_denied=self.are_sessions_denied,
         )
 
@@ -89,6 +92,8 @@ def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that 
             _take_off(subject, action.label, action.version)
         case act.Sync():
             return sync(subject, action, observation, settings, memory.verified)
+        case act.AskRuns():
+            memory.carried = _asked_for_runs(subject, action, settings)
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
             _tag_deactivated(subject, action.key, settings, DeactivationNote.ROUTINE)
@@ -115,6 +120,10 @@ def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that 
     return action.key
 
 
+def _asked_for_runs(subject: Subject, action: act.AskRuns, settings: Settings) -> tuple[CarriedRuns, ...]:
+    return tuple(in_parallel(lambda target: target.carried_runs(action.before), subject.targets, settings.writers))
+
+
 def _adopt(
     subject: Subject, action: act.Adopt, observation: Observation, settings: Settings, memory: Memory
 ) -> AccessKeyId | None:
@@ -139,7 +148,7 @@ def _adopt(
     if label is not None:
         wearing = _wearing(subject, label)
         subject.store.move_label(subject.secret_name, label, to=version, remove_from=wearing)
-    subject.store.tag(subject.secret_name, OWNER_TAG, owner_tag(subject.user))
+    subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
     return key
 
 
@@ -253,4 +262,4 @@ def _unmark_revoked(subject: Subject, key: AccessKeyId) -> None:
 
 def _tag_deactivated(subject: Subject, key: AccessKeyId, settings: Settings, note: DeactivationNote) -> None:
     record = DeactivationRecord(key=key, at=settings.clock.now())
-    subject.store.tag(subject.secret_name, DEACTIVATED_TAG, format_deactivated(record, note))
+    subject.store.tag(subject.secret_name, {DEACTIVATED_TAG: format_deactivated(record, note)})

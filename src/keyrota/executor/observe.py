@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from keyrota.core.model import CLAIM, AccessKey, Observation, TargetState
+from keyrota.core.model import CLAIM, AccessKey, IndexEntry, Observation, SecretState, TargetEvidence, TargetState
+from keyrota.core.records import Index, parse_index
+from keyrota.errors import KeyrotaError
 from keyrota.executor.subject import Subject
 
 T = TypeVar("T")
@@ -15,7 +17,12 @@ R = TypeVar("R")
 
 
 def observe(
-    subject: Subject, *, run: str, writers: int, known_targets: tuple[TargetState, ...] | None = None
+    subject: Subject,
+    *,
+    run: str,
+    writers: int,
+    known_targets: tuple[TargetState, ...] | None = None,
+    known_left: tuple[TargetState, ...] | None = None,
 ) -> Observation:
     """
     Look at one credential. Reads only; no secret value is read.
@@ -25,6 +32,7 @@ def observe(
         run: The ID of this run.
         writers: So many targets are read at once.
         known_targets: What was read of the targets earlier in this run; None reads them.
+        known_left: The same of targets that the configuration names no more.
 
     Raises:
         NotThere: The IAM user does not exist.
@@ -40,10 +48,27 @@ def observe(
         secret=secret,
         targets=read_targets(subject, writers) if known_targets is None else known_targets,
         fingerprint=subject.fingerprint,
+        left_behind=_left_behind(subject, secret, writers) if known_left is None else known_left,
         claim=subject.store.claim(subject.secret_name) if is_claimed else None,
         run=run,
         is_secret_named=subject.is_secret_named,
     )
+
+
+def _left_behind(subject: Subject, secret: SecretState | None, writers: int) -> tuple[TargetState, ...]:
+    """Read what targets hold that got a key once and are not configured any more."""
+    index = parse_index(dict(secret.tags)) if secret else Index()
+    configured = {target.address for target in subject.targets}
+    dropped = [entry for entry in index.entries if entry.address not in configured]
+    return tuple(in_parallel(lambda entry: _read_dropped(subject, entry), dropped, writers))
+
+
+def _read_dropped(subject: Subject, entry: IndexEntry) -> TargetState:
+    target = subject.reach(entry) if subject.reach else None
+    if target is None or isinstance(target, KeyrotaError):
+        detail = target.what if target else "it cannot be reached"
+        return TargetState(address=entry.address, evidence=TargetEvidence.FAILED, detail=detail)
+    return replace(target.read(), address=entry.address)
 
 
 def _with_last_use(subject: Subject, key: AccessKey) -> AccessKey:

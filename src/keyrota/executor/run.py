@@ -25,6 +25,10 @@ _PROVEN_AFRESH = (act.Deactivate, act.Delete, act.DeleteOrphan)
 """Actions whose proof is looked at once more, targets included, in the same step."""
 
 
+_QUESTIONS = (act.Preflight, act.AskRuns)
+"""Actions that change nothing: a plan is made with their answers."""
+
+
 class Run:
     """
     One credential in one run.
@@ -38,6 +42,7 @@ class Run:
         self._intent = intent or Routine()
         self._memory = Memory()
         self._targets: tuple[TargetState, ...] | None = None
+        self._left_behind: tuple[TargetState, ...] | None = None
         self._done: list[Done] = []
         self._errors: list[KeyrotaError] = []
         self._failed: set[tuple[str, str]] = set()
@@ -51,10 +56,14 @@ class Run:
         Raises:
             KeyrotaError: IAM or Secrets Manager could not be read; nothing can be planned then.
         """
+        return self._look_through()
+
+    def _look_through(self) -> tuple[Observation, Plan]:
+        """Look, and ask targets what the plan wants to know of them before it can be made."""
+        self._memory.carried = None
         observation, planned = self._look(is_fresh=True)
-        if any(isinstance(action, act.Preflight) for action in planned.actions):
-            preflight = next(action for action in planned.actions if isinstance(action, act.Preflight))
-            perform(self._subject, preflight, observation, self._settings, self._memory)
+        for question in [action for action in planned.actions if isinstance(action, _QUESTIONS)]:
+            perform(self._subject, question, observation, self._settings, self._memory)
             observation, planned = self._look(is_fresh=False)
         return observation, planned
 
@@ -106,8 +115,9 @@ class Run:
             run=settings.run,
             writers=settings.writers,
             known_targets=None if is_fresh else self._targets,
+            known_left=None if is_fresh else self._left_behind,
         )
-        self._targets = seen.targets
+        self._targets, self._left_behind = seen.targets, seen.left_behind
         seen = self._memory.added_to(seen)
         if isinstance(self._intent, Revoke):
             seen = self._with_quarantine(seen)
@@ -135,7 +145,7 @@ class Run:
         return None
 
     def _is_proven_afresh(self, action: act.Action) -> bool:
-        _, planned = self._look(is_fresh=True)
+        _, planned = self._look_through()
         again = next((other for other in planned.actions if _identity(other) == _identity(action)), None)
         if again is not None and not again.follows:
             return True

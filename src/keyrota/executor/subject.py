@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from keyrota.core.model import UserName
+from keyrota.core.model import IndexEntry, UserName
 from keyrota.core.policy import RotationPolicy
+from keyrota.errors import KeyrotaError
 from keyrota.ports import AccessKeys, Clock, Identity, SecretStore, Target
 
 
@@ -45,6 +46,10 @@ class Subject:
     store: SecretStore
     targets: tuple[Target, ...]
     is_secret_named: bool = False
+    index: tuple[IndexEntry, ...] = ()
+    """The targets as the secret's index names them, so that one that is dropped later can still be reached."""
+    reach: Callable[[IndexEntry], Target | KeyrotaError] | None = None
+    """Reaches a target that the configuration names no more; an error where that cannot be."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """The user's own tags for a secret that keyrota creates."""
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from keyrota.core.lifecycle import format_synced, view
-from keyrota.core.model import AWSCURRENT, SYNCED_TAG, AccessKeyId, Credential, Observation, SyncRecord, VersionId
+from keyrota.core.lifecycle import view
+from keyrota.core.model import (
+    AWSCURRENT,
+    SYNC_PASS_TAG,
+    SYNCED_TAG,
+    AccessKeyId,
+    Credential,
+    Observation,
+    SyncPass,
+    SyncRecord,
+    VersionId,
+)
 from keyrota.core.plan import Sync
+from keyrota.core.records import format_index, format_pass, format_synced
 from keyrota.errors import KeyrotaError, PartialFailure, ProviderUnavailable
 from keyrota.executor.observe import in_parallel
 from keyrota.executor.subject import Settings, Subject
@@ -16,6 +28,8 @@ from keyrota.ports import Target
 
 _ROUNDS = 5
 """AWSCURRENT moves once in 90 days; if it moves five times while one sync runs, something else is wrong."""
+_LOOK_AGAIN_S = 15.0
+"""So often a target is asked whether its pipelines are done."""
 
 
 def sync(
@@ -32,22 +46,23 @@ def sync(
         The ID of the key that the targets hold now.
 
     Raises:
-        PartialFailure: Some targets were not written; the others were.
+        PartialFailure: Some targets were not written; the others were, and the next run writes only what is left.
         ProviderRefused, NotVerified: The key is not the user's or not accepted; nothing was written.
     """
     chosen: tuple[Target, ...] = tuple(target for target in subject.targets if target.address in action.targets)
-    began = settings.clock.now()
+    walk = _Walk(subject, action, observation, settings.clock.now())
     for _ in range(_ROUNDS):
         version, credential = subject.store.current(subject.secret_name)
         if credential.id not in verified:
             verify(subject, credential, settings)
             verified.add(credential.id)
-        _disown_record(subject, observation, version)
-        _write(chosen, credential, settings)
+        walk.begin(version)
+        failures = _write(chosen, credential, settings, is_urgent=action.is_urgent)
         if _current_version(subject) == version:
-            is_whole = len(chosen) == len(subject.targets)
-            _note(subject, observation, version, settings.clock.now(), began=began, is_whole=is_whole)
+            walk.end([target for target in chosen if target.address not in failures], settings.clock.now())
+            _raise(tuple(failures.values()))
             return credential.id
+        _raise(tuple(failures.values()))
         chosen = subject.targets  # what was just written may be the last word at any of them
     raise ProviderUnavailable(
         f"AWSCURRENT of {subject.secret_name} moved {_ROUNDS} times while it was sent to the targets",
@@ -55,16 +70,77 @@ def sync(
     )
 
 
-def _disown_record(subject: Subject, observation: Observation, version: VersionId) -> None:
-    """
-    Make the record untrue before the first write of another version.
+@dataclass(slots=True)
+class _Walk:
+    """The way over the targets, as the secret's tags tell it."""
 
-    A write that breaks off in the middle of a pair leaves targets that hold neither version: a rollback to the
-    version of the record would otherwise find nothing to send.
-    """
-    known = view(observation).synced
-    if known is not None and known.version != version:
-        subject.store.tag(subject.secret_name, SYNCED_TAG, f"{version}@begun")
+    subject: Subject
+    action: Sync
+    observation: Observation
+    began: datetime
+    version: VersionId | None = None
+    written: frozenset[str] = frozenset()
+
+    def begin(self, version: VersionId) -> None:
+        """
+        Note, before the first write, where a key may be from now on; make the record untrue for another version.
+
+        A write that breaks off in the middle of a pair leaves targets that hold neither version: a rollback to the
+        version of the record would otherwise find nothing to send.
+        """
+        known = view(self.observation)
+        going_on = known.pass_in_force(self.action.not_before)
+        self.written = frozenset()
+        if going_on is not None and going_on.version == version and self.version is None:
+            self.began, self.written = going_on.began, going_on.written
+        self.version = version
+        tags: dict[str, str] = {}
+        if known.synced is not None and known.synced.version != version:
+            tags |= {SYNCED_TAG: f"{version}@begun", SYNC_PASS_TAG: self._pass()}
+        index = known.index.joined(self.subject.index)
+        if index.entries != known.index.entries or not known.index.is_readable:
+            tags |= format_index(index) or {}
+        if tags:
+            self.subject.store.tag(self.subject.secret_name, tags)
+
+    def end(self, done: Sequence[Target], now: datetime) -> None:
+        """
+        Write the tag `keyrota:synced`, or how far the walk has come.
+
+        `since` stays when the same version is sent again, or the overlap would never end; `confirmed` moves only when
+        all targets were written, and it is the time before the first write.
+        """
+        addresses = {target.address for target in self.subject.targets}
+        self.written |= {target.address for target in done}
+        is_whole = self.written >= addresses
+        before = view(self.observation)
+        is_known = before.is_synced() and before.synced is not None and before.synced.version == self.version
+        known = before.synced if is_known else None
+        tags: dict[str, str] = {}
+        if known is not None or is_whole:
+            confirmed = self.began if is_whole and not self.action.is_mend else None
+            record = SyncRecord(
+                version=self.version or VersionId(""),
+                since=known.since if known else now,
+                confirmed=(confirmed or known.confirmed) if known else now,
+                fingerprint=self.subject.fingerprint,
+                ended=now,
+            )
+            tags[SYNCED_TAG] = format_synced(record)
+        if not is_whole and not self.action.is_mend and len(addresses) > 1:
+            tags[SYNC_PASS_TAG] = self._pass()
+        if tags:
+            self.subject.store.tag(self.subject.secret_name, tags)
+
+    def _pass(self) -> str:
+        addresses = [target.address for target in self.subject.targets]
+        record = SyncPass(
+            version=self.version or VersionId(""),
+            began=self.began,
+            fingerprint=self.subject.fingerprint,
+            written=self.written,
+        )
+        return format_pass(record, addresses)
 
 
 def _current_version(subject: Subject) -> VersionId | None:
@@ -73,43 +149,33 @@ def _current_version(subject: Subject) -> VersionId | None:
     return next((version.id for version in versions if AWSCURRENT in version.labels), None)
 
 
-def _write(targets: Iterable[Target], credential: Credential, settings: Settings) -> None:
-    def attempt(target: Target) -> KeyrotaError | None:
+def _write(
+    targets: Iterable[Target], credential: Credential, settings: Settings, *, is_urgent: bool
+) -> dict[str, KeyrotaError]:
+    """Write targets in parallel; returns what failed, by address."""
+
+    def attempt(target: Target) -> tuple[str, KeyrotaError] | None:
         try:
+            if not is_urgent:
+                _wait_until_quiet(target, settings)
             target.write(credential)
         except KeyrotaError as error:
-            return error
+            return target.address, error
         return None
 
-    results = in_parallel(attempt, targets, settings.writers)
-    failures = [error for error in results if error is not None]
+    return dict(failure for failure in in_parallel(attempt, targets, settings.writers) if failure is not None)
+
+
+def _wait_until_quiet(target: Target, settings: Settings) -> None:
+    """Wait until no run is in progress there, at most as long as the target's `quiet` says; unknown counts as busy."""
+    until = settings.clock.now() + target.quiet_for
+    while settings.clock.now() < until and target.is_busy() is not False:
+        left = (until - settings.clock.now()) / timedelta(seconds=1)
+        settings.clock.sleep(max(0.1, min(_LOOK_AGAIN_S, left)))
+
+
+def _raise(failures: Sequence[KeyrotaError]) -> None:
     if len(failures) == 1:
         raise failures[0]
     if failures:
         raise PartialFailure(f"{len(failures)} targets were not written", failures)
-
-
-def _note(
-    subject: Subject,
-    observation: Observation,
-    version: VersionId,
-    now: datetime,
-    *,
-    began: datetime,
-    is_whole: bool,
-) -> None:
-    """
-    Write the tag `keyrota:synced`.
-
-    `since` stays when the same version is sent again, or the overlap would never end; `confirmed` moves only when all
-    targets were written, and it is the time before the first write.
-    """
-    before = view(observation)
-    known = before.synced if before.is_synced() and before.synced and before.synced.version == version else None
-    record = SyncRecord(
-        version=version,
-        since=known.since if known else now,
-        confirmed=began if is_whole and known else (known.confirmed if known else now),
-        fingerprint=subject.fingerprint,
-    )
-    subject.store.tag(subject.secret_name, SYNCED_TAG, format_synced(record))

@@ -10,7 +10,7 @@ from typing import Any
 from keyrota.core import plan as act
 from keyrota.core.lifecycle import view
 from keyrota.core.model import AccessKey, AccessKeyId, LastUse, Observation, TargetState
-from keyrota.core.plan import Action, Hold, Plan, Upcoming
+from keyrota.core.plan import Action, Hold, Notice, Plan, Upcoming
 from keyrota.errors import ConfigError, KeyrotaError, PartialFailure
 
 VERSION = 1
@@ -55,7 +55,7 @@ class Line:
 
 def lines(actions: Iterable[Action]) -> Iterator[Line]:
     """Put actions into the words of a report."""
-    actions = tuple(actions)
+    actions = tuple(action for action in actions if not isinstance(action, act.AskRuns))
     is_rollback = any(isinstance(action, act.Promote) and action.is_rollback for action in actions)
     is_rotation_told = False
     for action in actions:
@@ -93,6 +93,8 @@ def done_lines(done: Iterable[DoneLine]) -> Iterator[tuple[Line, datetime]]:
             for target in action.targets or (None,):
                 line = Line(action="sync", key=item.key, target=target, reason=action.reason, due=action.due)
                 yield line, item.at
+        elif isinstance(action, act.AskRuns):
+            continue
         elif action.shown not in {"rotate", act.Tidy.shown} and not _is_part_of_rotation(action):
             yield Line(action=action.shown, key=item.key, target=None, reason=action.reason, due=action.due), item.at
 
@@ -119,6 +121,8 @@ def _credential(report: CredentialReport, *, with_done: bool) -> dict[str, Any]:
         "actions": [_action(line) for line in lines(planned.actions)],
         "holds": [_hold(hold) for hold in planned.holds],
         "next": [_upcoming(later) for later in planned.upcoming],
+        "notices": [_notice(notice) for notice in planned.notices],
+        "left_behind": [_target(target) for target in seen.left_behind] if seen else [],
     }
     if with_done:
         fields["done"] = [_done(line, at) for line, at in done_lines(report.done)]
@@ -151,6 +155,7 @@ def _target(target: TargetState) -> dict[str, Any]:
         "target": target.address,
         "evidence": target.evidence.value,
         "key": target.key,
+        "changed": stamp(target.changed_at),
         "detail": target.detail or None,
     }
 
@@ -188,6 +193,10 @@ def _hold(hold: Hold) -> dict[str, Any]:
         "remedy": hold.remedy,
         "until": stamp(hold.until),
     }
+
+
+def _notice(notice: Notice) -> dict[str, Any]:
+    return {"target": notice.target, "reason": notice.reason, "remedy": notice.remedy or None}
 
 
 def _upcoming(later: Upcoming) -> dict[str, Any]:

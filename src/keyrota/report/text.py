@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import AccessKey, Evidence, Observation, TargetEvidence
-from keyrota.core.plan import Hold, Upcoming
+from keyrota.core.plan import Hold, Notice, Upcoming
 from keyrota.errors import printable
 from keyrota.report.data import CredentialReport, Line, done_lines, flattened, lines
 
@@ -74,11 +74,21 @@ def _line(line: Line, paint: Paint) -> str:
 def _holds_and_errors(report: CredentialReport, paint: Paint) -> Iterator[str]:
     for hold in report.plan.holds if report.plan else ():
         yield from hold_text(hold, paint)
+    for notice in report.plan.notices if report.plan else ():
+        yield from notice_text(notice, paint)
     for error in report.errors:
         for single in flattened(error):
             yield f"  {paint('bad', '✗ failed    ')} {single}"
             if single.remedy:
                 yield paint("quiet", f"               {single.remedy}")
+
+
+def notice_text(notice: Notice, paint: Paint = plain) -> Iterator[str]:
+    """Tell something that a person should know."""
+    about = f"{notice.target}: " if notice.target else ""
+    yield f"  {paint('held', '! note      ')} {printable(about + notice.reason)}"
+    if notice.remedy:
+        yield paint("quiet", f"               {printable(notice.remedy)}")
 
 
 def hold_text(hold: Hold, paint: Paint = plain) -> Iterator[str]:
@@ -125,7 +135,8 @@ def apply_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Ite
     for report in reports:
         finished = tuple(done_lines(report.done))
         done += len(finished)
-        if not (finished or report.errors or report.left or (report.plan and report.plan.holds)):
+        told = report.plan and (report.plan.holds or report.plan.notices)
+        if not (finished or report.errors or report.left or told):
             continue
         yield from _head(report, paint)
         yield from (_done(line, paint) for line, _ in finished)

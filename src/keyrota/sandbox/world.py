@@ -23,6 +23,7 @@ from keyrota.core.model import (
     PLACEHOLDER,
     AccessKey,
     AccessKeyId,
+    CarriedRuns,
     Claim,
     CreatedKey,
     Credential,
@@ -30,6 +31,7 @@ from keyrota.core.model import (
     KeyStatus,
     LastUse,
     Readiness,
+    RunsEvidence,
     SecretState,
     SecretVersion,
     TargetEvidence,
@@ -45,6 +47,9 @@ T = TypeVar("T")
 ACCOUNT = "123456789012"
 SLOTS = 2
 """IAM's quota of access keys a user."""
+
+
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Crash(BaseException):
@@ -99,6 +104,14 @@ class Variables:
     is_down: bool = False
     is_ready: bool = True
     writes: int = 0
+    changed_at: datetime | None = None
+    is_change_told: bool = False
+    """The provider tells when the variables were changed last."""
+    quiet_for: timedelta = timedelta()
+    busy_until: datetime = _LONG_AGO
+    carried_for: timedelta = timedelta()
+    queued: list[datetime] = field(default_factory=list)
+    """Runs that wait for an approval, with the pair of the moment at which they were queued."""
 
 
 Hook = Callable[[str, "World"], None]
@@ -454,12 +467,12 @@ class WorldSecrets:
     def _move_current(self, stored: _StoredSecret, to: VersionId) -> None:
         self._world._move_current(stored, to)  # noqa: SLF001  # a view of the same world
 
-    def tag(self, name: str, key: str, value: str) -> None:
-        """Set one tag."""
+    def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        """Set tags, all of them with one call."""
 
         def effect() -> None:
             stored = self._get(name)
-            stored.tags[key] = value
+            stored.tags.update(tags)
             stored.changed_at = self._world.clock.now()
 
         self._world.call("secretsmanager:TagResource", effect)
@@ -511,9 +524,13 @@ class WorldTarget:
             if place.pair is None:
                 detail = json.dumps(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
                 return TargetState(address=self._address, evidence=TargetEvidence.ABSENT, detail=detail)
-            if not place.is_id_readable:
-                return TargetState(address=self._address, evidence=TargetEvidence.CANNOT_TELL)
-            return TargetState(address=self._address, evidence=TargetEvidence.HOLDS, key=place.pair.id)
+            return TargetState(
+                address=self._address,
+                evidence=TargetEvidence.HOLDS if place.is_id_readable else TargetEvidence.CANNOT_TELL,
+                key=place.pair.id if place.is_id_readable else None,
+                changed_at=place.changed_at if place.is_change_told else None,
+                carried_for=place.carried_for,
+            )
 
         return self._world.call(f"target:read {self._address}", effect)
 
@@ -524,9 +541,43 @@ class WorldTarget:
             if self._place.is_down:
                 raise ProviderRefused(f"{self._address} does not answer", where=self._address)
             self._place.pair = pair
+            self._place.changed_at = self._world.clock.now()
             self._place.writes += 1
 
         before = self._place.pair
         torn = Credential(id=before.id if before else credential.id, secret=credential.secret)
         self._world.call(f"target:write secret {self._address}", lambda: half(torn))
         self._world.call(f"target:write id {self._address}", lambda: half(credential))
+
+    @property
+    def quiet_for(self) -> timedelta:
+        """How long a write waits for runs."""
+        return self._place.quiet_for
+
+    def is_busy(self) -> bool | None:
+        """Tell whether a run is in progress."""
+        return self._world.call(
+            f"target:busy {self._address}", lambda: self._world.clock.now() < self._place.busy_until
+        )
+
+    def carried_runs(self, before: datetime) -> CarriedRuns:
+        """Tell whether runs that were queued before an instant are under way."""
+
+        def effect() -> CarriedRuns:
+            waiting = [queued for queued in self._place.queued if queued < before]
+            evidence = RunsEvidence.SOME if waiting else RunsEvidence.NONE
+            return CarriedRuns(address=self._address, evidence=evidence, detail=f"{len(waiting)} runs")
+
+        return self._world.call(f"target:runs {self._address}", effect)
+
+    def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
+        """Delete the pair, if it is one of these."""
+
+        def effect() -> tuple[str, ...]:
+            place = self._place
+            if place.pair is not None and place.is_id_readable and place.pair.id not in keys:
+                raise ProviderRefused(f"{self._address} holds a key of somebody else's", where=self._address)
+            place.pair = None
+            return ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")
+
+        return self._world.call(f"target:clear {self._address}", effect)

@@ -15,7 +15,7 @@ from keyrota.app.config.model import Configuration, CredentialConfig, TargetConf
 from keyrota.app.config.nodes import Document, read
 from keyrota.app.config.schema import schema
 from keyrota.core.naming import secret_name_for
-from keyrota.core.policy import CLASSIC, PRESETS, Adopt, Brake, Freeze, OnStillUsed, RotationPolicy, duration
+from keyrota.core.policy import CLASSIC, PRESETS, Adopt, Brake, Drift, Freeze, OnStillUsed, RotationPolicy, duration
 from keyrota.errors import ConfigError, Fault
 from keyrota.ports import TargetKind
 from keyrota.targets import kinds
@@ -98,6 +98,7 @@ class _Reading:
             prove_use=entry.get("prove_use", base.prove_use),
             adopt=Adopt(entry.get("adopt", base.adopt)),
             allow_short=entry.get("allow_short", base.allow_short),
+            drift=Drift(entry.get("drift", base.drift)),
         )
         if entry:
             self._faults.extend(Fault(where=self._document.where(path), what=what) for what in policy.faults())

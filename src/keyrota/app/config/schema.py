@@ -51,6 +51,10 @@ def _policy() -> dict[str, Any]:
                 "enum": ["when-due", "now"],
                 "description": "When a key that was there before keyrota is replaced (default when-due).",
             },
+            "drift": {
+                "enum": ["mend", "hold"],
+                "description": "What to do with a variable that somebody else changed (default mend).",
+            },
             "allow_short": {"type": "boolean", "description": "Allow times of less than an hour (default false)."},
             "freeze": {
                 "type": "array",

@@ -1,0 +1,164 @@
+"""
+What keyrota writes into tags of the secret, and how it reads it again. Each record has one writer.
+
+A record that cannot be read counts as none: never synced, never deactivated, nothing written yet. That is the safe
+side. Tag values hold letters, digits, blanks and `_.:/=+-@`, 256 at most (Secrets Manager API Reference, Tag).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from keyrota.core.model import (
+    INDEX_TAG,
+    AccessKeyId,
+    DeactivationRecord,
+    IndexEntry,
+    SyncPass,
+    SyncRecord,
+    VersionId,
+)
+
+INDEX_PIECES = 24
+"""A secret has 50 tags at most; the user's own need room. About 400 targets fit into so many."""
+_PIECE = 240
+_LARGEST_INDEX = 1024 * 1024
+_MOST_BITS = 1000
+"""So many targets fit into the tag of a pass; any beyond them are written again by each run until the pass ends."""
+
+
+class DeactivationNote(StrEnum):
+    """What the tag `keyrota:deactivated` says beside key and time."""
+
+    ROUTINE = ""
+    SEEN_ACTIVE = "on"
+    """Somebody, or `rollback`, switched the key on again."""
+
+
+# --- keyrota:synced -------------------------------------------------------------------------------------------------
+
+
+def format_synced(record: SyncRecord) -> str:
+    """Write the value of the tag `keyrota:synced`: version @ since @ confirmed @ fingerprint @ ended."""
+    text = f"{record.version}@{_stamp(record.since)}@{_stamp(record.confirmed)}@{record.fingerprint}"
+    return text if record.ended is None else f"{text}@{_stamp(record.ended)}"
+
+
+def parse_synced(text: str) -> SyncRecord | None:
+    """Read that value; None for anything else, which then counts as never synced (the safe side)."""
+    parts = text.split("@")
+    try:
+        version, since, confirmed, fingerprint, *ended = parts
+        return SyncRecord(
+            version=VersionId(version),
+            since=_instant(since),
+            confirmed=_instant(confirmed),
+            fingerprint=fingerprint,
+            ended=_instant(*ended) if ended else None,
+        )
+    except (ValueError, TypeError):
+        return None
+
+
+# --- keyrota:sync-pass ----------------------------------------------------------------------------------------------
+
+
+def format_pass(record: SyncPass, addresses: Iterable[str]) -> str:
+    """Write the value of the tag `keyrota:sync-pass`: version @ began @ fingerprint @ one bit a target, in order."""
+    kept = sorted(addresses)[:_MOST_BITS]
+    bits = sum(1 << place for place, address in enumerate(kept) if address in record.written)
+    mask = base64.b64encode(bits.to_bytes((bits.bit_length() + 7) // 8, "little")).decode()
+    return f"{record.version}@{_stamp(record.began)}@{record.fingerprint}@{mask}"
+
+
+def parse_pass(text: str, addresses: Iterable[str]) -> SyncPass | None:
+    """Read that value, for the targets that the configuration names now; None for anything else."""
+    try:
+        version, began, fingerprint, mask = text.split("@")
+        bits = int.from_bytes(base64.b64decode(mask, validate=True), "little")
+        written = frozenset(address for place, address in enumerate(sorted(addresses)) if bits >> place & 1)
+        return SyncPass(version=VersionId(version), began=_instant(began), fingerprint=fingerprint, written=written)
+    except ValueError:
+        return None
+
+
+# --- keyrota:deactivated --------------------------------------------------------------------------------------------
+
+
+def format_deactivated(record: DeactivationRecord, note: DeactivationNote = DeactivationNote.ROUTINE) -> str:
+    """Write the value of the tag `keyrota:deactivated`: key @ time, and a note where there is one."""
+    return f"{record.key}@{_stamp(record.at)}" + (f"@{note.value}" if note else "")
+
+
+def parse_deactivated(text: str) -> tuple[DeactivationRecord | None, DeactivationNote]:
+    """Read that value; no record for anything else, which then counts as never deactivated (the safe side)."""
+    key, _, rest = text.partition("@")
+    time, _, note = rest.partition("@")
+    try:
+        return DeactivationRecord(key=AccessKeyId(key), at=_instant(time)), DeactivationNote(note)
+    except ValueError:
+        return None, DeactivationNote.ROUTINE
+
+
+# --- keyrota:targets, keyrota:targets.1, … --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Every target that ever got a key from this secret and was not forgotten."""
+
+    entries: tuple[IndexEntry, ...] = ()
+    is_readable: bool = True
+    """Somebody edited a tag: what was written where is not known then."""
+
+    def joined(self, entries: Iterable[IndexEntry]) -> Index:
+        """Add targets; one that is there already gets its newest settings."""
+        known = {entry.address: entry for entry in (*self.entries, *entries)}
+        return Index(tuple(known[address] for address in sorted(known)), self.is_readable)
+
+    def without(self, address: str) -> Index:
+        """Drop a target."""
+        return Index(tuple(entry for entry in self.entries if entry.address != address), self.is_readable)
+
+
+def format_index(index: Index) -> dict[str, str] | None:
+    """Write the tags that hold the index; None if it is too large for them."""
+    rows = [[entry.address, entry.kind, entry.settings] for entry in index.entries]
+    packed = base64.b64encode(zlib.compress(json.dumps(rows, ensure_ascii=False).encode(), 9)).decode()
+    pieces = [packed[at : at + _PIECE] for at in range(0, len(packed), _PIECE)]
+    if len(pieces) > INDEX_PIECES:
+        return None
+    tags = {f"{INDEX_TAG}.{number}": piece for number, piece in enumerate(pieces[1:], 1)}
+    return {INDEX_TAG: f"{len(pieces)}:{pieces[0]}", **tags}
+
+
+def parse_index(tags: Mapping[str, str]) -> Index:
+    """Read the index; what cannot be read is empty, and says so."""
+    if INDEX_TAG not in tags:
+        return Index()
+    count, _, first = tags[INDEX_TAG].partition(":")
+    try:
+        rest = [tags[f"{INDEX_TAG}.{number}"] for number in range(1, min(int(count), INDEX_PIECES))]
+        unpacker = zlib.decompressobj()
+        text = unpacker.decompress(base64.b64decode("".join([first, *rest]), validate=True), _LARGEST_INDEX)
+        rows = json.loads(text)
+        return Index(tuple(IndexEntry(address=str(a), kind=str(k), settings=str(s)) for a, k, s in rows))
+    except (ValueError, KeyError, TypeError, zlib.error, RecursionError):
+        return Index(is_readable=False)
+
+
+def _stamp(instant: datetime) -> str:
+    return instant.isoformat()
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(text)
+    return instant

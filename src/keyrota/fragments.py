@@ -1,0 +1,56 @@
+"""Fragments of JSON Schema that kinds of targets share, so that the same thing is said the same way everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from keyrota.core.policy import duration
+
+Schema = Mapping[str, Any]
+
+ID_NAME, SECRET_NAME = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+VARIABLE: Schema = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
+REFERENCE: Schema = {"type": "string", "format": "secret-reference"}
+BUNDLE: Schema = {
+    **VARIABLE,
+    "description": "Write the pair into one variable instead, as the text of an AWS credentials file.",
+}
+DURATION: Schema = {"type": "string", "format": "keyrota-duration", "examples": ["10m", "1h"]}
+QUIET: Schema = {
+    **DURATION,
+    "description": "Wait so long at most, before a write, for runs that are in progress there.",
+}
+NAMES: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "description": "Names of the two variables.",
+    "properties": {"id": {**VARIABLE, "default": ID_NAME}, "secret": {**VARIABLE, "default": SECRET_NAME}},
+}
+AT_MOST: Schema = {
+    **DURATION,
+    "default": "30m",
+    "description": "So long one run waits for this provider's limits; then it stops, and the next run goes on.",
+}
+
+
+def closed(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Make the schema of a mapping that takes no other fields."""
+    return {"type": "object", "additionalProperties": False, "properties": dict(properties), **more}
+
+
+def alternative(title: str, **properties: Schema) -> dict[str, Any]:
+    """Make one of several mappings, all of whose fields are needed."""
+    return closed(properties, title=title, required=list(properties))
+
+
+def span(settings: Mapping[str, Any], name: str, default: str = "0h") -> timedelta:
+    """Read a duration of a configuration that the schema has accepted."""
+    return duration(settings.get(name, default))
+
+
+def names_of(settings: Mapping[str, Any]) -> tuple[str, str]:
+    """Read the names of the two variables: that of the ID, that of the secret."""
+    names = settings.get("names") or {}
+    return names.get("id", ID_NAME), names.get("secret", SECRET_NAME)

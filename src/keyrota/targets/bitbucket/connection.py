@@ -1,0 +1,149 @@
+"""Bitbucket with one set of credentials: pages, environments, refusals."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.targets.bitbucket.place import Place
+from keyrota.wire import Answer, Http
+
+_PAGE = {"pagelen": "100"}
+_MOST_PAGES = 200
+_AT_REST = {"PAUSED", "HALTED"}
+SCOPES = (
+    "the token needs the scope pipeline:variable (access token, OAuth), "
+    "or read:pipeline:bitbucket and admin:pipeline:bitbucket (API token)"
+)
+
+
+class BitbucketConnection:
+    """Bitbucket with one set of credentials; names of environments are looked up once."""
+
+    def __init__(self, http: Http, *, token_expires: datetime | None = None) -> None:
+        self.http = http
+        self.token_expires = token_expires
+        self._environments: dict[tuple[str, str], dict[str, list[str]]] = {}
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def environment_uuid(self, where: Place) -> str:
+        """Find an environment's UUID; a name that several environments share, or none has, is an error."""
+        name, repository = where.environment or "", where.repository or ""
+        if name.startswith("{"):
+            return name
+        key = (where.workspace, repository)
+        with self._lock:
+            its_own = self._locks.setdefault(key, threading.Lock())
+        with its_own:  # one repository that does not answer holds up no other
+            if key not in self._environments:
+                self._environments[key] = self._find_environments(where)
+            known = self._environments[key]
+        uuids = known.get(name, [])
+        if len(uuids) == 1:
+            return uuids[0]
+        if uuids:
+            raise ProviderRefused(
+                f"{len(uuids)} deployment environments are named {name!r}",
+                where=where.scope,
+                remedy=f"give the UUID instead: {', '.join(uuids)}",
+            )
+        with self._lock:
+            self._environments.pop(key, None)
+        listed = ", ".join(sorted(known)) or "none"
+        raise NotThere(
+            f"there is no deployment environment {name!r}",
+            where=where.scope,
+            remedy=f"the repository has: {listed}; keyrota never makes one",
+        )
+
+    def _find_environments(self, where: Place) -> dict[str, list[str]]:
+        path = ("repositories", where.workspace, where.repository or "", "environments")
+        found: dict[str, list[str]] = {}
+        for value in self.values(path, f"the deployment environments of {where.workspace}/{where.repository}"):
+            if isinstance(value.get("name"), str) and isinstance(value.get("uuid"), str):
+                found.setdefault(value["name"], []).append(value["uuid"])
+        return found
+
+    def is_busy(self, where: Place) -> bool:
+        """
+        Look through the newest pipelines of a repository for one in progress; a paused one reads its variables later.
+
+        Judged by `state.name`, because the filter `status` is not documented well enough to build on.
+        """
+        path = ("repositories", where.workspace, where.repository or "", "pipelines")
+        answer = self.http.call(
+            "GET", path, query={**_PAGE, "sort": "-created_on"}, where=f"the pipelines of {where.scope}"
+        )
+        self.demand_success(answer, f"the pipelines of {where.scope}")
+        runs = answer.object().get("values")
+        if not isinstance(runs, list):
+            raise ProviderUnavailable("Bitbucket's answer is no list of pipelines", where=where.scope)
+        return any(_is_in_progress(run) for run in runs)
+
+    def values(self, path: tuple[str, ...], what: str) -> Iterator[dict[str, Any]]:
+        """Go through all pages of a list. `next` is opaque: followed, not built, and only on the same host."""
+        answer = self.http.call("GET", path, query=_PAGE, where=what)
+        for _ in range(_MOST_PAGES):
+            self.demand_success(answer, what)
+            page = answer.object()
+            values = page.get("values")
+            if not isinstance(values, list):
+                raise ProviderUnavailable(
+                    "Bitbucket's answer is no list of values",
+                    where=what,
+                    remedy="check `base_url`; a proxy or a login page may have answered",
+                )
+            yield from (value for value in values if isinstance(value, dict))
+            link = page.get("next")
+            if not isinstance(link, str) or not link:
+                return
+            answer = self.http.follow(link, where=what)
+        raise ProviderUnavailable(f"Bitbucket's list has more than {_MOST_PAGES} pages", where=what)
+
+    def demand_written(self, answer: Answer, name: str, where: str) -> None:
+        """Believe a write only if the answer shows the variable: a login page of a proxy answers 200 as well."""
+        self.demand_success(answer, where)
+        if answer.object().get("key") != name:
+            raise ProviderUnavailable(
+                "Bitbucket's answer to the write is not the variable: whether it was written is not known",
+                where=where,
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
+
+    def demand_success(self, answer: Answer, where: str) -> None:
+        """Turn a refusal into an error that names what it is about, the missing scope and the remedy."""
+        if answer.is_success:
+            return
+        match answer.status:
+            case 401:
+                raise ProviderRefused(
+                    "Bitbucket does not accept the token (401): it is wrong, expired or revoked",
+                    where=where,
+                    remedy=f"make a new token and put it where `providers: bitbucket: auth:` points; {SCOPES}",
+                )
+            case 403:
+                raise ProviderRefused("the token is not allowed to do this (403)", where=where, remedy=SCOPES)
+            case 404:
+                raise NotThere(
+                    "Bitbucket does not find it (404): the workspace, repository, environment or variable does not "
+                    "exist, or the token may not see it",
+                    where=where,
+                    remedy=f"correct the names in the configuration; {SCOPES}",
+                )
+            case _:
+                raise ProviderRefused(
+                    f"Bitbucket refused ({answer.status})", where=where, remedy="look at the variable in Bitbucket"
+                )
+
+
+def _is_in_progress(run: Any) -> bool:
+    state = run.get("state") if isinstance(run, dict) else None
+    if not isinstance(state, dict):
+        return True  # what we do not understand counts as busy
+    stage = state.get("stage")
+    is_at_rest = isinstance(stage, dict) and stage.get("name") in _AT_REST
+    return state.get("name") != "COMPLETED" and not is_at_rest

@@ -1,0 +1,166 @@
+"""Bitbucket as a plug-in: what its part of the configuration looks like, and how it is connected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from keyrota.core.model import Sighting
+from keyrota.fragments import AT_MOST, BUNDLE, NAMES, QUIET, REFERENCE, Schema, alternative, closed, span
+from keyrota.ports import Clock, SecretReader, Target
+from keyrota.targets.bitbucket.connection import BitbucketConnection
+from keyrota.targets.bitbucket.oauth import OAuth
+from keyrota.targets.bitbucket.place import place
+from keyrota.targets.bitbucket.survey import areas, survey
+from keyrota.targets.bitbucket.target import BitbucketTarget
+from keyrota.wire import Authorization, Budget, Http, Limit, basic, bearer
+
+API = "https://api.bitbucket.org/2.0"
+TOKEN_URL = "https://bitbucket.org/site/oauth2/access_token"  # noqa: S105  # an address
+_AN_HOUR_S = 3600.0
+CALLS_AN_HOUR = 1000
+"""Bitbucket's limit for a user, an access token or a consumer (support page `API request limits`)."""
+
+PROVIDER_SCHEMA: Schema = closed(
+    {
+        "base_url": {"type": "string", "default": API, "description": "Base URL of the REST API."},
+        "token_url": {"type": "string", "default": TOKEN_URL, "description": "Where OAuth tokens are given."},
+        "calls_per_hour": {
+            "type": "integer",
+            "minimum": 10,
+            "default": CALLS_AN_HOUR,
+            "description": "Bitbucket's limit for this token; more only with a scaled limit.",
+        },
+        "at_most": AT_MOST,
+        "expires": {
+            "type": "string",
+            "format": "date",
+            "description": "When the token ends: Bitbucket does not tell, so that keyrota can only warn if you do.",
+        },
+        "auth": {
+            "description": "One of three kinds of credentials.",
+            "oneOf": [
+                alternative("an access token of a repository, project or workspace", token=REFERENCE),
+                alternative(
+                    "an API token with the e-mail of its Atlassian account",
+                    email={"type": "string"},
+                    api_token=REFERENCE,
+                ),
+                alternative("an OAuth consumer", client_id={"type": "string"}, client_secret=REFERENCE),
+            ],
+        },
+    },
+    required=["auth"],
+    description="Bitbucket Cloud.",
+)
+
+TARGET_SCHEMA: Schema = closed(
+    {
+        "workspace": {"type": "string", "minLength": 1, "description": "Slug or {UUID}."},
+        "repository": {"type": "string", "minLength": 1, "description": "Slug or {UUID}."},
+        "environment": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Name or {UUID} of a deployment environment; it must exist.",
+        },
+        "names": NAMES,
+        "bundle": BUNDLE,
+        "id_secured": {
+            "type": "boolean",
+            "default": False,
+            "description": "Hide the key ID too. Drift does not show then.",
+        },
+        "quiet": QUIET,
+    },
+    required=["workspace"],
+    dependentRequired={"environment": ["repository"], "quiet": ["repository"]},
+    description="Variables of a deployment environment; without `environment` the repository's, "
+    "without `repository` the workspace's.",
+)
+
+
+class BitbucketService:
+    """Bitbucket with one set of credentials, as the port TargetConnection."""
+
+    def __init__(self, connection: BitbucketConnection) -> None:
+        self._connection = connection
+
+    def target(self, settings: Mapping[str, Any]) -> Target:
+        """Make the target that one entry of the configuration describes."""
+        return BitbucketTarget(self._connection, place(settings))
+
+    def areas(self, area: str | None) -> Sequence[str]:
+        """List workspaces and their repositories."""
+        return areas(self._connection, area)
+
+    def survey(self, area: str) -> Sequence[Sighting]:
+        """Find keys among the variables of a workspace, or of a repository and its environments."""
+        return survey(self._connection, area)
+
+
+class BitbucketKind:
+    """Bitbucket as a plug-in."""
+
+    @property
+    def provider_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of `providers.bitbucket`."""
+        return PROVIDER_SCHEMA
+
+    @property
+    def target_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of a target."""
+        return TARGET_SCHEMA
+
+    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The two variables need two names."""
+        where = place(settings)
+        return ("`names` must give the ID and the secret two names",) if where.id_name == where.secret_name else ()
+
+    def address(self, settings: Mapping[str, Any]) -> str:
+        """Name the target."""
+        return place(settings).address
+
+    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
+        """Tell whether a target lies in a workspace."""
+        return str(settings["workspace"]).casefold() == area.casefold()
+
+    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
+        """Name each variable that this target would write."""
+        where = place(settings)
+        return frozenset(f"{where.scope.casefold()}: {name}" for name in where.names)
+
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> BitbucketService:
+        """Connect; makes no request yet."""
+        oauth = _oauth(settings, secrets, clock)
+        limit = Limit(calls=settings.get("calls_per_hour", CALLS_AN_HOUR), seconds=_AN_HOUR_S)
+        bound = span(settings, "at_most", AT_MOST["default"])
+        http = Http(
+            settings.get("base_url", API),
+            clock=clock,
+            authorization=bearer(oauth.token) if oauth else _authorization(settings["auth"], secrets),
+            name="Bitbucket",
+            budget=Budget(clock, [limit], bound=bound, name="Bitbucket's budget of calls"),
+            renew=oauth.drop if oauth else None,
+        )
+        return BitbucketService(BitbucketConnection(http, token_expires=_expires(settings)))
+
+
+def _expires(settings: Mapping[str, Any]) -> datetime | None:
+    return datetime.fromisoformat(settings["expires"]).replace(tzinfo=UTC) if "expires" in settings else None
+
+
+def _oauth(settings: Mapping[str, Any], secrets: SecretReader, clock: Clock) -> OAuth | None:
+    auth = settings["auth"]
+    if "client_id" not in auth:
+        return None
+    return OAuth(settings.get("token_url", TOKEN_URL), auth["client_id"], secrets, auth["client_secret"], clock)
+
+
+def _authorization(auth: Mapping[str, Any], secrets: SecretReader) -> Authorization:
+    if "token" in auth:
+        return bearer(lambda: secrets(auth["token"]))
+    return basic(auth["email"], lambda: secrets(auth["api_token"]))
+
+
+KIND = BitbucketKind()

@@ -1,0 +1,61 @@
+"""Walking through Bitbucket for keys: a workspace, its repositories, their environments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from keyrota.core.model import Sighting
+from keyrota.core.sighting import Seen, seen, sightings
+from keyrota.targets.bitbucket.connection import BitbucketConnection
+
+
+def areas(connection: BitbucketConnection, area: str | None) -> tuple[str, ...]:
+    """List workspaces (`acme`) and their repositories (`acme/shop`)."""
+    workspaces = (area,) if area else tuple(_workspaces(connection))
+    found: list[str] = []
+    for workspace in workspaces:
+        found.append(workspace)
+        what = f"the repositories of {workspace}"
+        for value in connection.values(("repositories", workspace), what):
+            slug = value.get("slug") or str(value.get("full_name", "")).partition("/")[2]
+            if isinstance(slug, str) and slug:
+                found.append(f"{workspace}/{slug}")
+    return tuple(found)
+
+
+def _workspaces(connection: BitbucketConnection) -> Iterator[str]:
+    for value in connection.values(("user", "workspaces"), "the workspaces that the token sees"):
+        workspace = value.get("workspace", value)
+        slug = workspace.get("slug") if isinstance(workspace, dict) else None
+        if isinstance(slug, str):
+            yield slug
+
+
+def survey(connection: BitbucketConnection, area: str) -> tuple[Sighting, ...]:
+    """Look through one workspace's own variables, or one repository's and those of its environments."""
+    workspace, _, repository = area.partition("/")
+    if not repository:
+        path: tuple[str, ...] = ("workspaces", workspace, "pipelines-config", "variables")
+        return tuple(_sighted(connection, f"bitbucket {workspace}", {"workspace": workspace}, path))
+    settings = {"workspace": workspace, "repository": repository}
+    base = ("repositories", workspace, repository)
+    found = list(_sighted(connection, f"bitbucket {area}", settings, (*base, "pipelines_config", "variables")))
+    for value in connection.values((*base, "environments"), f"the deployment environments of {area}"):
+        name, uuid = value.get("name"), value.get("uuid")
+        if isinstance(name, str) and isinstance(uuid, str):
+            path = (*base, "deployments_config", "environments", uuid, "variables")
+            found += _sighted(connection, f"bitbucket {area} {name}", {**settings, "environment": name}, path)
+    return tuple(found)
+
+
+def _sighted(
+    connection: BitbucketConnection, place: str, settings: dict[str, Any], path: tuple[str, ...]
+) -> Iterator[Sighting]:
+    values = connection.values(path, f"the variables of {place}")
+    return sightings(place, settings, tuple(_seen(value) for value in values))
+
+
+def _seen(value: dict[str, Any]) -> Seen:
+    is_secured = bool(value.get("secured", False))
+    return seen(str(value.get("key", "")), None if is_secured else value.get("value") or "")

@@ -1,0 +1,216 @@
+"""One place at Bitbucket for one pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from keyrota.core.lifecycle import KEY_ID
+from keyrota.core.model import (
+    AccessKeyId,
+    CarriedRuns,
+    Credential,
+    Readiness,
+    RunsEvidence,
+    TargetEvidence,
+    TargetState,
+)
+from keyrota.core.secret import Secret
+from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.targets.bitbucket.connection import BitbucketConnection
+from keyrota.targets.bitbucket.place import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A variable of ours, as a list shows it; other people's are dropped while the list is read."""
+
+    uuid: str
+    name: str
+    is_secured: bool
+    value: str | None
+    """Readable only where the variable is not secured; kept only if it looks like a key ID."""
+
+
+class BitbucketTarget:
+    """One place for one pair."""
+
+    def __init__(self, connection: BitbucketConnection, where: Place) -> None:
+        self._connection = connection
+        self._http = connection.http
+        self._place = where
+
+    @property
+    def address(self) -> str:
+        """Workspace, repository and environment in words."""
+        return self._place.address
+
+    @property
+    def is_torn_possible(self) -> bool:
+        """Two variables, unless the pair is bundled: Bitbucket cannot write two at once."""
+        return self._place.bundle is None
+
+    @property
+    def is_id_readable(self) -> bool:
+        """Whether the key ID can be read back."""
+        return self._place.bundle is None and not self._place.id_secured
+
+    def preflight(self) -> Readiness:
+        """
+        List the very variables that would be written.
+
+        Honest limit: a token that may list may still not write; Bitbucket has no way to ask without
+        writing.
+        """
+        try:
+            self._listed()
+            if self.quiet_for:
+                self._connection.is_busy(self._place)
+        except KeyrotaError as error:
+            return Readiness(address=self.address, is_ready=False, detail=error.what, remedy=error.remedy)
+        return Readiness(address=self.address, is_ready=True, token_expires=self._connection.token_expires)
+
+    def read(self) -> TargetState:
+        """Tell what is there; a refusal is the value FAILED."""
+        try:
+            found = self._listed()
+        except KeyrotaError as error:
+            return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
+        missing = [name for name in self._place.names if name not in found]
+        if missing:
+            return self._state(TargetEvidence.ABSENT, detail=" and ".join(missing))
+        if self._place.bundle or found[self._place.id_name].is_secured:
+            return self._state(TargetEvidence.CANNOT_TELL)
+        value = found[self._place.id_name].value
+        return self._state(TargetEvidence.HOLDS, key=AccessKeyId(value) if value else None)
+
+    def _state(
+        self, evidence: TargetEvidence, *, key: AccessKeyId | None = None, detail: str = "", remedy: str = ""
+    ) -> TargetState:
+        return TargetState(
+            address=self.address,
+            evidence=evidence,
+            key=key,
+            detail=detail,
+            remedy=remedy,
+            token_expires=self._connection.token_expires,
+        )
+
+    def write(self, credential: Credential) -> None:
+        """
+        Create or update the pair, the secret first.
+
+        A step that starts between the two writes reads half a pair, in either order; `bundle` is the cure. The ID
+        comes last because it is the readable half: once it shows the new key, its secret is there.
+        """
+        found = self._listed()
+        if self._place.bundle:
+            self._put(found, self._place.bundle, credential.as_file(), is_secured=True)
+            return
+        self._put(found, self._place.secret_name, credential.secret, is_secured=True)
+        known = found.get(self._place.id_name)
+        is_secured = self._place.id_secured or (known is not None and known.is_secured)
+        self._put(found, self._place.id_name, Secret(credential.id), is_secured=is_secured)
+
+    @property
+    def quiet_for(self) -> timedelta:
+        """How long a write waits for runs in progress."""
+        return self._place.quiet_for
+
+    def is_busy(self) -> bool | None:
+        """Look whether a pipeline of the repository is in progress; Bitbucket cannot be asked for one environment."""
+        try:
+            return self._connection.is_busy(self._place)
+        except KeyrotaError:
+            return None
+
+    def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
+        """No run carries anything: each step reads its variables when it starts."""
+        return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
+
+    def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
+        """Delete the variables; a readable key ID that is not one of ours forbids it."""
+        found = self._listed()
+        known = found.get(self._place.id_name)
+        if known is not None and not known.is_secured and known.value not in keys:
+            raise ProviderRefused(
+                f"{self._place.id_name} holds {known.value or 'something'} that keyrota did not write",
+                where=self._about(self._place.id_name),
+                remedy="look at it, and delete it by hand if nobody needs it",
+            )
+        for variable in found.values():
+            answer = self._http.call("DELETE", (*self._path(), variable.uuid), where=self._about(variable.name))
+            if answer.status != 404:  # noqa: PLR2004  # HTTP: not found; it is gone already
+                self._connection.demand_success(answer, self._about(variable.name))
+        return tuple(found)
+
+    # --- variables ------------------------------------------------------------------------------------------------
+
+    def _path(self) -> tuple[str, ...]:
+        where = self._place
+        if where.repository is None:
+            return ("workspaces", where.workspace, "pipelines-config", "variables")
+        repository = ("repositories", where.workspace, where.repository)
+        if where.environment is None:
+            return (*repository, "pipelines_config", "variables")
+        uuid = self._connection.environment_uuid(where)
+        return (*repository, "deployments_config", "environments", uuid, "variables")
+
+    def _listed(self) -> dict[str, Variable]:
+        """Find our own variables on all pages."""
+        what = f"the variables of {self._place.scope}"
+        values = self._connection.values(self._path(), what)
+        return {variable.name: variable for value in values if (variable := self._ours(value))}
+
+    def _ours(self, value: dict[str, Any]) -> Variable | None:
+        name, uuid = value.get("key"), value.get("uuid")
+        if name not in self._place.names or not isinstance(uuid, str):
+            return None
+        text = value.get("value")
+        is_id = isinstance(text, str) and name == self._place.id_name and KEY_ID.fullmatch(text)
+        return Variable(
+            uuid=uuid, name=str(name), is_secured=bool(value.get("secured", False)), value=text if is_id else None
+        )
+
+    def _put(self, found: Mapping[str, Variable], name: str, value: Secret, *, is_secured: bool) -> None:
+        """Update the variable, or create it; a race, or an answer that was lost, is settled by looking again."""
+        if name in found:
+            self._update(found[name], value, is_secured=is_secured)
+            return
+        try:
+            answer = self._http.call("POST", self._path(), body=_body(name, value, is_secured), where=self._about(name))
+        except ProviderUnavailable:
+            answer = None
+        if answer is None:
+            again = self._listed()
+            if name not in again:
+                raise ProviderUnavailable(
+                    "Bitbucket did not answer a write, and the variable is not there",
+                    where=self._about(name),
+                    remedy="the next run writes it",
+                )
+            self._update(again[name], value, is_secured=is_secured)
+            return
+        if answer.status == 409:  # noqa: PLR2004  # HTTP: conflict; somebody created it since we looked
+            again = self._listed()
+            if name in again:
+                self._update(again[name], value, is_secured=is_secured)
+                return
+        self._connection.demand_written(answer, name, self._about(name))
+
+    def _update(self, variable: Variable, value: Secret, *, is_secured: bool) -> None:
+        about = self._about(variable.name)
+        path = (*self._path(), variable.uuid)
+        body = _body(variable.name, value, is_secured) | {"uuid": variable.uuid}
+        answer = self._http.call("PUT", path, body=body, where=about)
+        self._connection.demand_written(answer, variable.name, about)
+
+    def _about(self, name: str) -> str:
+        return f"{self._place.scope}, variable {name}"
+
+
+def _body(name: str, value: Secret, is_secured: bool) -> dict[str, Any]:
+    """All four fields, always: what an omitted flag means is not documented."""
+    return {"type": "pipeline_variable", "key": name, "value": value, "secured": is_secured}
