@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyrota.app.config import Configuration, CredentialConfig, References
-from keyrota.core.model import UserName
+from keyrota.core.model import IndexEntry, UserName
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NoCredentials, UsageError
 from keyrota.executor import Settings, Subject
@@ -148,6 +149,8 @@ class Wiring:
             identity=StsIdentity(account, self.configuration.verify.regions),
             store=SecretsManagerStore(account, options),
             targets=self.targets(credential),
+            index=self.index(credential),
+            reach=self.reach,
             tags=credential.tags,
         )
 
@@ -155,9 +158,29 @@ class Wiring:
 
     def targets(self, credential: CredentialConfig) -> tuple[Target, ...]:
         """Build the targets of a credential."""
-        return tuple(self._connection(target.kind).target(target.settings) for target in credential.targets)
+        return tuple(self.connection(target.kind).target(target.settings) for target in credential.targets)
 
-    def _connection(self, name: str) -> TargetConnection:
+    def index(self, credential: CredentialConfig) -> tuple[IndexEntry, ...]:
+        """Name the targets of a credential as its secret's index does."""
+        return tuple(
+            IndexEntry(
+                address=kinds()[target.kind].address(target.settings),
+                kind=target.kind,
+                settings=json.dumps(target.settings, ensure_ascii=False, sort_keys=True),
+            )
+            for target in credential.targets
+        )
+
+    def reach(self, entry: IndexEntry) -> Target | KeyrotaError:
+        """Reach a target that the configuration names no more; an error where that cannot be."""
+        if entry.kind not in self.configuration.providers or entry.kind not in kinds():
+            return KeyrotaError(f"{entry.kind} is not configured any more", where=entry.address)
+        try:
+            return self.connection(entry.kind).target(json.loads(entry.settings))
+        except (KeyrotaError, ValueError, KeyError, TypeError):
+            return KeyrotaError("its settings are not understood any more", where=entry.address)
+
+    def connection(self, name: str) -> TargetConnection:
         if name not in self._connections:
             self._connections[name] = kinds()[name].connect(
                 self.configuration.providers[name], secrets=self.references, clock=self.clock

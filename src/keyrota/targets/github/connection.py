@@ -1,0 +1,277 @@
+"""GitHub with one set of credentials: clients by owner, public keys, pages, refusals."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from keyrota.core.secret import Secret
+from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.targets.github.access import App, Installation
+from keyrota.targets.github.place import Path, Place
+from keyrota.wire import Answer, Http
+
+_MOST_PAGES = 200
+_UNPROCESSABLE = 422
+_LIMIT_WORDS = re.compile(r"secondary rate limit|rate limit exceeded|abuse detection", re.IGNORECASE)
+EXPIRES = "github-authentication-token-expiration"
+FINE_GRAINED = {
+    "secrets": "Secrets: read and write",
+    "environments": "Environments: read and write",
+    "dependabot_secrets": "Dependabot secrets: read and write",
+    "organization_secrets": "Secrets (of the organization): read and write",
+    "organization_dependabot_secrets": "Dependabot secrets (of the organization): read and write",
+    "actions_variables": "Variables: read and write",
+    "organization_actions_variables": "Variables (of the organization): read and write",
+    "actions": "Actions: read",
+}
+
+
+def is_limit(answer: Answer) -> bool:
+    """
+    Tell a limit from a missing permission: both are 403.
+
+    A secondary limit may carry neither `retry-after` nor a remaining count of 0; then only its message tells.
+    """
+    if answer.status != 403:  # noqa: PLR2004  # HTTP: forbidden
+        return False
+    headers = answer.headers
+    message = str(answer.object().get("message", ""))
+    return "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or bool(_LIMIT_WORDS.search(message))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicKey:
+    """What values are sealed for."""
+
+    id: str
+    key: bytes
+
+    def seal(self, value: Secret) -> str:
+        """Seal a value (libsodium's sealed box), Base64; each time it comes out differently."""
+        from nacl.public import PublicKey as Key  # noqa: PLC0415  # loads a shared library: only where it is needed
+        from nacl.public import SealedBox  # noqa: PLC0415
+
+        return base64.b64encode(SealedBox(Key(self.key)).encrypt(value.reveal().encode())).decode()
+
+
+class GitHubConnection:
+    """
+    GitHub, reached with a token or as an app.
+
+    Args:
+        http: The client for a token; None for an app.
+        app: The app; None for a token.
+        connect: Makes the client of an installation.
+    """
+
+    def __init__(
+        self, http: Http | None, app: App | None, connect: Callable[[App, Installation], Http] | None = None
+    ) -> None:
+        self._http = http
+        self._app = app
+        self._connect = connect
+        self._clients: dict[int, Http] = {}
+        self._keys: dict[Path, PublicKey] = {}
+        self._lock = threading.Lock()
+        self._moved: set[Path] = set()
+        self.token_expires: datetime | None = None
+
+    def http(self, owner: str, repository: str | None) -> Http:
+        """Return the client that reaches an owner; all targets of one token share it, and its budget."""
+        if self._http is not None:
+            return self._http
+        if self._app is None or self._connect is None:
+            raise RuntimeError("neither a token nor an app")
+        installation = self._app.installation(owner, repository)
+        with self._lock:
+            if installation.id not in self._clients:
+                self._clients[installation.id] = self._connect(self._app, installation)
+            return self._clients[installation.id]
+
+    def installation(self, where: Place) -> Installation | None:
+        """Return the app's installation for a place; None where a token is used."""
+        return self._app.installation(where.owner, where.repository) if self._app else None
+
+    def call(self, where: Place, method: str, path: Path, about: str, **more: Any) -> Answer:
+        """Make one call for a place, and note when the token ends."""
+        answer = self.http(where.owner, where.repository).call(method, path, where=about, **more)
+        self._note(answer, where)
+        return answer
+
+    def notice(self, where: Place) -> str:
+        """Tell that GitHub redirects a repository's name."""
+        if where.owner_path not in self._moved:
+            return ""
+        return f"GitHub redirects {'/'.join(where.owner_path[1:])}: it was renamed or moved; correct the configuration"
+
+    def _note(self, answer: Answer, where: Place) -> None:
+        if answer.is_moved:
+            self._moved.add(where.owner_path)
+        text = answer.headers.get(EXPIRES, "")
+        if text:
+            self.token_expires = expiry(text) or self.token_expires
+
+    def get(self, where: Place, path: Path, about: str, *, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Get one object."""
+        answer = self.call(where, "GET", path, about, query=query)
+        self.demand_success(answer, where, about)
+        if not isinstance(answer.content, dict):
+            raise ProviderUnavailable(
+                "GitHub's answer is no list and no object",
+                where=about,
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
+        return answer.content
+
+    def pages(
+        self,
+        where: Place,
+        path: Path,
+        field: str | None,
+        about: str,
+        *,
+        per_page: int,
+        query: Mapping[str, str] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """
+        Go through all pages of a list.
+
+        Args:
+            where: The place that it is for.
+            path: Of the list.
+            about: For errors.
+            field: The field of the answer that holds the list; None where the answer is the list.
+            per_page: 100 for secrets, 30 for variables.
+            query: More fields of the query.
+        """
+        client = self.http(where.owner, where.repository)
+        answer = client.call("GET", path, query={"per_page": str(per_page), **(query or {})}, where=about)
+        for _ in range(_MOST_PAGES):
+            self._note(answer, where)
+            self.demand_success(answer, where, about)
+            values = answer.object().get(field) if field else answer.content
+            if not isinstance(values, list):
+                raise ProviderUnavailable(
+                    "GitHub's answer is no list",
+                    where=about,
+                    remedy="check `base_url`; a proxy or a login page may have answered",
+                )
+            yield from (value for value in values if isinstance(value, dict))
+            link = answer.next_link()
+            if link is None:
+                return
+            answer = client.follow(link, where=about)
+        raise ProviderUnavailable(f"GitHub's list has more than {_MOST_PAGES} pages", where=about)
+
+    # --- public keys ------------------------------------------------------------------------------------------------
+
+    def public_key(self, where: Place, *, is_fresh: bool = False) -> PublicKey:
+        """Return the public key of a scope; each scope has its own, fetched once unless a fresh one is asked for."""
+        path = where.secrets_path
+        with self._lock:
+            known = self._keys.get(path)
+        if known is not None and not is_fresh:
+            return known
+        about = f"the public key of {where.scope}"
+        content = self.get(where, (*path, "public-key"), about)
+        key = _public_key(content)
+        if key is None:
+            raise ProviderUnavailable(
+                "GitHub's answer is no public key",
+                where=about,
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
+        with self._lock:
+            self._keys[path] = key
+        return key
+
+    # --- refusals ---------------------------------------------------------------------------------------------------
+
+    def demand_success(self, answer: Answer, where: Place, about: str) -> None:
+        """Turn a refusal into an error that names what it is about, the missing permission and the remedy."""
+        if answer.is_success:
+            return
+        needs = needed(where, answer)
+        message = str(answer.object().get("message", ""))
+        match answer.status:
+            case 401:
+                raise ProviderRefused(
+                    "GitHub does not accept the token (401): it is wrong, expired or revoked",
+                    where=about,
+                    remedy=f"make a new token and put it where `providers: github: auth:` points; {needs}",
+                )
+            case 403 if "archived" in message.lower():
+                raise ProviderRefused(
+                    "the repository is archived, and so read-only (403)",
+                    where=about,
+                    remedy="take it out of the configuration, or unarchive it",
+                )
+            case 403:
+                raise ProviderRefused("the token is not allowed to do this (403)", where=about, remedy=needs)
+            case 404:
+                raise NotThere(
+                    "GitHub does not find it (404): it does not exist, Actions are off, or the token may not see it",
+                    where=about,
+                    remedy=f"correct the names in the configuration; {needs}",
+                )
+            case _:
+                raise ProviderRefused(
+                    f"GitHub refused ({answer.status})", where=about, remedy=f"look at it in GitHub; {needs}"
+                )
+
+
+def needed(where: Place, answer: Answer | None = None) -> str:
+    """Say what a token needs for a place, in the words of each kind of token."""
+    said = answer.headers.get("x-accepted-github-permissions", "") if answer else ""
+    classic = "repo" if where.repository else "admin:org"
+    wanted = "; ".join(FINE_GRAINED[name] for name in permissions(where))
+    hint = f" (GitHub says: {said})" if re.fullmatch(r"[\w=,; ]{1,200}", said) else ""
+    return f"the token needs {wanted} (fine-grained or app), or the scope {classic} (classic){hint}"
+
+
+def permissions(where: Place) -> tuple[str, ...]:
+    """Name the permissions of an app that a place needs, as GitHub's API names them."""
+    if where.repository is None:
+        wanted = ["organization_dependabot_secrets" if where.is_dependabot else "organization_secrets"]
+        return (*wanted, "organization_actions_variables") if where.marker else tuple(wanted)
+    secrets = "environments" if where.environment else "dependabot_secrets" if where.is_dependabot else "secrets"
+    marker = ("environments" if where.environment else "actions_variables",) if where.marker else ()
+    return tuple(dict.fromkeys((secrets, *marker)))
+
+
+def _public_key(content: Mapping[str, Any]) -> PublicKey | None:
+    name, text = content.get("key_id"), content.get("key")
+    if not isinstance(name, str) or not isinstance(text, str):
+        return None
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return PublicKey(id=name, key=data) if len(data) == 32 else None  # noqa: PLR2004  # X25519
+
+
+def expiry(text: str) -> datetime | None:
+    """Read `github-authentication-token-expiration`: `2026-12-01 10:00:00 UTC`, or with an offset."""
+    for form in ("%Y-%m-%d %H:%M:%S %Z", "%Y-%m-%d %H:%M:%S %z"):
+        try:
+            instant = datetime.strptime(text.strip(), form)  # noqa: DTZ007  # the zone is set in the next line
+        except ValueError:
+            continue
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return None
+
+
+def instant(text: Any) -> datetime | None:
+    """Read a time of GitHub's (ISO 8601, whole seconds); None for anything else."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo else None

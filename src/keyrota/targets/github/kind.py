@@ -1,0 +1,184 @@
+"""GitHub as a plug-in: what its part of the configuration looks like, and how it is connected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from keyrota.core.model import Sighting
+from keyrota.fragments import AT_MOST, BUNDLE, NAMES, QUIET, REFERENCE, VARIABLE, Schema, alternative, closed, span
+from keyrota.ports import Clock, SecretReader, Target
+from keyrota.targets.github.access import App, Installation
+from keyrota.targets.github.connection import GitHubConnection, is_limit
+from keyrota.targets.github.place import place
+from keyrota.targets.github.survey import areas, survey
+from keyrota.targets.github.target import GitHubTarget
+from keyrota.wire import Authorization, Budget, Http, Limit, Patience, bearer
+
+API = "https://api.github.com"
+VERSION = {"X-GitHub-Api-Version": "2022-11-28", "Accept": "application/vnd.github+json"}
+WRITES = (Limit(calls=1, seconds=1.0), Limit(calls=80, seconds=60.0), Limit(calls=500, seconds=3600.0))
+"""GitHub's secondary limits for requests that make content, and a second between writes (its page on rate limits)."""
+_LIMITED_S = 60.0
+"""Wait a minute at least after a secondary limit that names no time (same page)."""
+
+PROVIDER_SCHEMA: Schema = closed(
+    {
+        "base_url": {
+            "type": "string",
+            "default": API,
+            "description": "Base URL of the REST API; of an Enterprise Server https://HOST/api/v3.",
+        },
+        "at_most": AT_MOST,
+        "auth": {
+            "description": "A token, or an app.",
+            "oneOf": [
+                alternative("a fine-grained or classic token", token=REFERENCE),
+                alternative(
+                    "a GitHub App",
+                    app_id={"type": ["string", "integer"], "description": "Client ID (preferred) or app ID."},
+                    private_key={**REFERENCE, "description": "The PEM file that GitHub gave."},
+                ),
+            ],
+        },
+    },
+    required=["auth"],
+    description="GitHub, or GitHub Enterprise Server.",
+)
+
+_LOGIN = "[A-Za-z0-9][A-Za-z0-9_-]*"
+TARGET_SCHEMA: Schema = closed(
+    {
+        "repository": {
+            "type": "string",
+            "pattern": f"^{_LOGIN}/[A-Za-z0-9._-]+$",
+            "description": "OWNER/NAME.",
+        },
+        "environment": {"type": "string", "minLength": 1, "description": "An environment; it must exist."},
+        "organization": {"type": "string", "pattern": f"^{_LOGIN}$", "description": "An organization's secrets."},
+        "dependabot": {
+            "type": "boolean",
+            "default": False,
+            "description": "Dependabot's secrets instead of those of Actions: runs that it starts read only these.",
+        },
+        "names": NAMES,
+        "bundle": BUNDLE,
+        "marker": {
+            "description": "Also write the key ID into a readable variable, so that drift shows: true, or its name.",
+            "anyOf": [{"type": "boolean"}, VARIABLE],
+        },
+        "visibility": {
+            "enum": ["all", "private", "selected"],
+            "description": "Who may see an organization's secret that is not there yet; what is there keeps its own.",
+        },
+        "repositories": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^[A-Za-z0-9._-]+$"},
+            "description": "Names of the repositories for `visibility: selected`.",
+        },
+        "quiet": QUIET,
+    },
+    dependentRequired={"environment": ["repository"], "quiet": ["repository"], "repositories": ["visibility"]},
+    description="Secrets of a repository, of an environment, or of an organization.",
+)
+
+
+class GitHubService:
+    """GitHub with one set of credentials, as the port TargetConnection."""
+
+    def __init__(self, connection: GitHubConnection, *, is_app: bool) -> None:
+        self._connection = connection
+        self._is_app = is_app
+
+    def target(self, settings: Mapping[str, Any]) -> Target:
+        """Make the target that one entry of the configuration describes."""
+        return GitHubTarget(self._connection, place(settings))
+
+    def areas(self, area: str | None) -> Sequence[str]:
+        """List organizations and repositories."""
+        return areas(self._connection, area, is_app=self._is_app)
+
+    def survey(self, area: str) -> Sequence[Sighting]:
+        """Find keys among the secrets and variables of an organization, or of a repository and its environments."""
+        return survey(self._connection, area)
+
+
+class GitHubKind:
+    """GitHub as a plug-in."""
+
+    @property
+    def provider_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of `providers.github`."""
+        return PROVIDER_SCHEMA
+
+    @property
+    def target_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of a target."""
+        return TARGET_SCHEMA
+
+    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Find what does not fit together."""
+        found = []
+        is_organization = "organization" in settings
+        if is_organization == ("repository" in settings):
+            return ("give either `repository: OWNER/NAME` or `organization`",)
+        where = place(settings)
+        if where.id_name == where.secret_name:
+            found.append("`names` must give the ID and the secret two names")
+        if settings.get("dependabot") and (where.environment or where.marker):
+            found.append("Dependabot has neither environments nor variables: leave `environment` and `marker` out")
+        if not is_organization and where.visibility:
+            found.append("`visibility` is of an organization's secrets only")
+        if where.visibility == "selected" and not where.repositories:
+            found.append("`visibility: selected` needs `repositories`")
+        reserved = [name for name in (*where.names, where.marker or "") if name.startswith("GITHUB_")]
+        found += [f"{name}: GitHub keeps names that begin with GITHUB_ to itself" for name in reserved]
+        return tuple(found)
+
+    def address(self, settings: Mapping[str, Any]) -> str:
+        """Name the target."""
+        return place(settings).address
+
+    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
+        """Tell whether a target lies in an organization."""
+        return place(settings).owner.casefold() == area.casefold()
+
+    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
+        """Name each secret and variable that this target would write."""
+        where = place(settings)
+        scope = where.scope.casefold()
+        marker = {f"{scope} variables: {where.marker}"} if where.marker else set()
+        return frozenset({*marker, *(f"{scope}: {name}" for name in where.names)})
+
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> GitHubService:
+        """Connect; makes no request yet."""
+        auth = settings["auth"]
+        make = partial(_client, settings, clock)
+        if "token" in auth:
+            return GitHubService(GitHubConnection(make(bearer(lambda: secrets(auth["token"]))), None), is_app=False)
+        app = App(str(auth["app_id"]), lambda: secrets(auth["private_key"]), clock, make)
+
+        def connected(app: App, installation: Installation) -> Http:
+            return make(bearer(lambda: app.token(installation)), renew=lambda: app.drop(installation))
+
+        return GitHubService(GitHubConnection(None, app, connected), is_app=True)
+
+
+def _client(settings: Mapping[str, Any], clock: Clock, authorization: Authorization, **more: Any) -> Http:
+    """Make a client with a write budget of its own: GitHub counts by token."""
+    bound = span(settings, "at_most", AT_MOST["default"])
+    return Http(
+        settings.get("base_url", API),
+        clock=clock,
+        authorization=authorization,
+        name="GitHub",
+        headers=VERSION,
+        limited=is_limit,
+        patience=Patience(total_s=bound.total_seconds(), limited_s=_LIMITED_S),
+        write_budget=Budget(clock, WRITES, bound=bound, name="GitHub's budget of writes"),
+        **more,
+    )
+
+
+KIND = GitHubKind()

@@ -1,0 +1,75 @@
+"""Whether GitHub would take a write, as far as it can be asked without one."""
+
+from __future__ import annotations
+
+from keyrota.core.model import Readiness
+from keyrota.targets.github.connection import FINE_GRAINED, GitHubConnection, needed, permissions
+from keyrota.targets.github.place import Place
+from keyrota.targets.github.visibility import visibility_of
+
+_MISSING = 404
+
+
+def preflight(connection: GitHubConnection, where: Place) -> Readiness:
+    """
+    Look at the public key, the repository, and what the token says of itself.
+
+    Raises:
+        KeyrotaError: GitHub refused one of the questions.
+    """
+    trouble, remedy = _app_lacks(connection, where) or _classic_lacks(connection, where) or ("", "")
+    if not trouble:
+        connection.public_key(where)
+        trouble, remedy = _repository_refuses(connection, where) if where.repository else ("", "")
+    if not trouble and not where.repository:
+        _ask_visibility(connection, where)
+    return Readiness(address=where.address, is_ready=not trouble, detail=trouble, remedy=remedy)
+
+
+def _app_lacks(connection: GitHubConnection, where: Place) -> tuple[str, str] | None:
+    installation = connection.installation(where)
+    if installation is None:
+        return None
+    if installation.is_suspended:
+        return "the installation of the GitHub App is suspended", "unsuspend it in the settings of the owner"
+    name = permissions(where)[0]
+    if installation.permissions.get(name) == "write":
+        return None
+    return (
+        f"the installation of the GitHub App lacks a permission: {FINE_GRAINED[name]}",
+        "add it to the app, and let the owner accept it",
+    )
+
+
+def _classic_lacks(connection: GitHubConnection, where: Place) -> tuple[str, str] | None:
+    """Read `x-oauth-scopes`, which only classic tokens have."""
+    about = f"the public key of {where.scope}"
+    answer = connection.call(where, "GET", (*where.secrets_path, "public-key"), about)
+    if answer.status == _MISSING or "x-oauth-scopes" not in answer.headers:
+        return None
+    scopes = {scope.strip() for scope in answer.headers["x-oauth-scopes"].split(",")}
+    wanted = "repo" if where.repository else "admin:org"
+    if wanted in scopes:
+        return None
+    return f"the token lacks the scope {wanted}", needed(where)
+
+
+def _repository_refuses(connection: GitHubConnection, where: Place) -> tuple[str, str]:
+    content = connection.get(where, where.owner_path, f"the repository of {where.scope}")
+    if content.get("archived") is True:
+        return "the repository is archived, and so read-only", "take it out of the configuration, or unarchive it"
+    rights = content.get("permissions")
+    is_person = connection.installation(where) is None  # of an app, these say nothing
+    if is_person and isinstance(rights, dict) and rights.get("push") is False:
+        return "the token sees the repository, and may not write to it", needed(where)
+    return "", ""
+
+
+def _ask_visibility(connection: GitHubConnection, where: Place) -> None:
+    for name in where.names:
+        answer = connection.call(where, "GET", (*where.secrets_path, name), f"{where.scope}, secret {name}")
+        if answer.status == _MISSING:
+            visibility_of(connection, where, name, None)
+        else:
+            connection.demand_success(answer, where, f"{where.scope}, secret {name}")
+            visibility_of(connection, where, name, answer.object())

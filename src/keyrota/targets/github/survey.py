@@ -1,0 +1,91 @@
+"""Walking through GitHub for keys: organizations, repositories, their environments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from keyrota.core.model import Sighting
+from keyrota.core.sighting import Seen, seen, sightings
+from keyrota.errors import NotThere, ProviderRefused
+from keyrota.targets.github.connection import GitHubConnection
+from keyrota.targets.github.place import Path, Place, place
+
+
+def areas(connection: GitHubConnection, area: str | None, *, is_app: bool) -> tuple[str, ...]:
+    """List an organization (`acme`) and the repositories that the token sees (`acme/shop`)."""
+    if is_app and area is None:
+        raise ProviderRefused(
+            "an app sees one organization at a time", where="github", remedy="name it: --org ORGANIZATION"
+        )
+    if area is None:
+        names = _full_names(connection, _owner(""), ("user", "repos"), None)
+        owners = dict.fromkeys(name.partition("/")[0] for name in names)
+        return (*owners, *names)
+    where = _owner(area)
+    if is_app:
+        return (area, *_full_names(connection, where, ("installation", "repositories"), "repositories"))
+    try:
+        names = _full_names(connection, where, ("orgs", area, "repos"), None)
+    except NotThere:
+        every = _full_names(connection, where, ("user", "repos"), None)  # a person, not an organization
+        names = tuple(name for name in every if name.casefold().startswith(f"{area.casefold()}/"))
+    return (area, *names)
+
+
+def _owner(name: str) -> Place:
+    return place({"organization": name or "-"})
+
+
+def _full_names(connection: GitHubConnection, where: Place, path: Path, field: str | None) -> tuple[str, ...]:
+    values = connection.pages(where, path, field, "the repositories that the token sees", per_page=100)
+    return tuple(str(value["full_name"]) for value in values if isinstance(value.get("full_name"), str))
+
+
+def survey(connection: GitHubConnection, area: str) -> tuple[Sighting, ...]:
+    """Look through one organization's own secrets and variables, or one repository's and those of its environments."""
+    if "/" not in area:
+        found: list[dict[str, Any]] = [{"organization": area}, {"organization": area, "dependabot": True}]
+        return tuple(sighting for settings in found for sighting in _sighted(connection, settings, is_optional=True))
+    everywhere: list[dict[str, Any]] = [{"repository": area}, {"repository": area, "dependabot": True}]
+    where = place({"repository": area})
+    about = f"the environments of {area}"
+    values = connection.pages(where, (*where.owner_path, "environments"), "environments", about, per_page=100)
+    everywhere += [{"repository": area, "environment": str(value.get("name"))} for value in values]
+    return tuple(sighting for settings in everywhere for sighting in _sighted(connection, settings, is_optional=False))
+
+
+def _sighted(connection: GitHubConnection, settings: Mapping[str, Any], *, is_optional: bool) -> Iterator[Sighting]:
+    where = place(settings)
+    try:
+        secrets = [_name(value) for value in _list(connection, where, where.secrets_path, "secrets", 100)]
+        variables = []
+        if not where.is_dependabot:
+            variables = [
+                seen(str(value.get("name", "")), value.get("value") or "")
+                for value in _list(connection, where, where.variables_path, "variables", 30)
+            ]
+    except (NotThere, ProviderRefused):
+        if is_optional or where.is_dependabot:
+            return  # a person's account has none, or the token may not see them
+        raise
+    yield from sightings(where.scope, settings, secrets)
+    for open_key in sightings(where.scope, None, variables):
+        remark = "a readable variable: the key lies open" if not open_key.remark else open_key.remark
+        yield Sighting(
+            place=f"{open_key.place} variables",
+            settings=None,
+            variable=open_key.variable,
+            key=open_key.key,
+            remark=remark,
+        )
+
+
+def _name(value: Mapping[str, Any]) -> Seen:
+    return seen(str(value.get("name", "")), None)
+
+
+def _list(
+    connection: GitHubConnection, where: Place, path: Path, field: str, per_page: int
+) -> Iterator[dict[str, Any]]:
+    return connection.pages(where, path, field, f"the {field} of {where.scope}", per_page=per_page)

@@ -1,0 +1,301 @@
+"""One place at GitHub for one pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from keyrota.core.lifecycle import KEY_ID
+from keyrota.core.model import AccessKeyId, CarriedRuns, Credential, Readiness, TargetEvidence, TargetState
+from keyrota.core.secret import Secret
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.targets.github import runs
+from keyrota.targets.github.connection import GitHubConnection, instant, needed
+from keyrota.targets.github.place import Path, Place
+from keyrota.targets.github.readiness import preflight
+from keyrota.targets.github.visibility import Visibility, visibility_of
+from keyrota.wire import Answer
+
+_WRITTEN = {201, 204}
+_MISSING, _CONFLICT, _UNPROCESSABLE = 404, 409, 422
+
+
+class GitHubTarget:
+    """One place for one pair: two secrets (or a bundle), and a readable marker where one is wanted."""
+
+    def __init__(self, connection: GitHubConnection, where: Place) -> None:
+        self._connection = connection
+        self._place = where
+
+    @property
+    def address(self) -> str:
+        """Repository, environment or organization in words."""
+        return self._place.address
+
+    @property
+    def is_torn_possible(self) -> bool:
+        """Two secrets, unless the pair is bundled: GitHub cannot write two at once."""
+        return self._place.bundle is None
+
+    @property
+    def is_id_readable(self) -> bool:
+        """Whether a marker names the key: no secret can be read back."""
+        return self._place.marker is not None
+
+    def preflight(self) -> Readiness:
+        """
+        Ask for everything that a write needs, without one.
+
+        Honest limit: a fine-grained token that may list may still not write; GitHub has no way to ask.
+        """
+        try:
+            if self.quiet_for:
+                runs.in_progress(self._connection, self._place)
+            self._marker_is_ours(self._marker())
+            answer = preflight(self._connection, self._place)
+        except KeyrotaError as error:
+            answer = Readiness(address=self.address, is_ready=False, detail=error.what, remedy=error.remedy)
+        return replace(answer, token_expires=self._connection.token_expires)
+
+    def read(self) -> TargetState:
+        """Tell what is there; a refusal is the value FAILED."""
+        try:
+            return self._read()
+        except KeyrotaError as error:
+            return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
+
+    def _read(self) -> TargetState:
+        found = self._secrets()
+        changed = max((at for secret in found.values() if (at := instant(secret.get("updated_at")))), default=None)
+        missing = [name for name in self._place.names if name not in found]
+        marker = self._marker()
+        if self._place.marker and marker is None:
+            missing.append(self._place.marker)
+        if missing:
+            return self._state(TargetEvidence.ABSENT, detail=" and ".join(missing))
+        if marker is None:
+            return self._state(TargetEvidence.CANNOT_TELL, changed_at=changed)
+        key = AccessKeyId(marker) if KEY_ID.fullmatch(marker) else None
+        return self._state(TargetEvidence.HOLDS, key=key, changed_at=changed)
+
+    def _state(
+        self,
+        evidence: TargetEvidence,
+        *,
+        key: AccessKeyId | None = None,
+        changed_at: datetime | None = None,
+        detail: str = "",
+        remedy: str = "",
+    ) -> TargetState:
+        return TargetState(
+            address=self.address,
+            evidence=evidence,
+            key=key,
+            changed_at=changed_at,
+            detail=detail,
+            remedy=remedy,
+            notice=self._connection.notice(self._place),
+            token_expires=self._connection.token_expires,
+            carried_for=runs.LONGEST if runs.may_carry(self._place) else timedelta(),
+        )
+
+    def write(self, credential: Credential) -> None:
+        """
+        Create or update the pair, the secret first, and the marker last.
+
+        A run that is queued between the writes gets half a pair; `bundle` is the cure.
+        """
+        self._marker_is_ours(self._marker())
+        if self._place.bundle:
+            self._put(self._place.bundle, credential.as_file())
+        else:
+            self._put(self._place.secret_name, credential.secret)
+            self._put(self._place.id_name, Secret(credential.id))
+        if self._place.marker:
+            self._mark(self._place.marker, credential.id)
+
+    @property
+    def quiet_for(self) -> timedelta:
+        """How long a write waits for runs in progress."""
+        return self._place.quiet_for
+
+    def is_busy(self) -> bool | None:
+        """Look whether a workflow run of the repository is in progress."""
+        try:
+            return runs.in_progress(self._connection, self._place)
+        except KeyrotaError:
+            return None
+
+    def carried_runs(self, before: datetime) -> CarriedRuns:
+        """Look for runs that were queued before an instant: they carry the secrets of that time."""
+        return runs.carried(self._connection, self._place, before)
+
+    def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
+        """Delete the secrets and the marker; a marker that names another key than ours forbids it."""
+        marker = self._marker()
+        if marker is not None and marker not in keys:
+            raise ProviderRefused(
+                f"the variable {self._place.marker} does not name a key that keyrota wrote",
+                where=self._about(self._place.marker or ""),
+                remedy="look at it, and delete the secrets by hand if nobody needs them",
+            )
+        gone = [name for name in self._place.names if self._delete((*self._place.secrets_path, name), name)]
+        if self._place.marker and self._delete((*self._place.variables_path, self._place.marker), self._place.marker):
+            gone.append(self._place.marker)
+        return tuple(gone)
+
+    def _delete(self, path: Path, name: str) -> bool:
+        answer = self._call("DELETE", path, name)
+        if answer.status == _MISSING:
+            return False
+        self._demand(answer, name)
+        return True
+
+    # --- secrets ----------------------------------------------------------------------------------------------------
+
+    def _secrets(self) -> dict[str, dict[str, Any]]:
+        """Find our own secrets: name, times, and of an organization's the visibility. No value is ever told."""
+        if self._place.repository is None:
+            found = {name: self._secret(name) for name in self._place.names}
+            return {name: secret for name, secret in found.items() if secret is not None}
+        about = f"the secrets of {self._place.scope}"
+        try:
+            values = list(self._connection.pages(self._place, self._place.secrets_path, "secrets", about, per_page=100))
+        except NotThere:
+            self._explain_environment()
+            raise
+        return {str(value["name"]).upper(): value for value in values if self._is_ours(value)}
+
+    def _is_ours(self, value: Mapping[str, Any]) -> bool:
+        return str(value.get("name", "")).upper() in self._place.names
+
+    def _secret(self, name: str) -> dict[str, Any] | None:
+        """Get one secret; None if it is not there, an error if its organization is not."""
+        answer = self._call("GET", (*self._place.secrets_path, name), name)
+        if answer.status == _MISSING:
+            self._connection.public_key(self._place)  # refuses if it is the organization that is not there
+            return None
+        self._demand(answer, name)
+        if answer.object().get("name") is None:
+            raise ProviderUnavailable(
+                "GitHub's answer is no list and no secret",
+                where=self._about(name),
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
+        return answer.object()
+
+    def _put(self, name: str, value: Secret) -> None:
+        """Seal and send; a key that was renewed meanwhile is fetched once more."""
+        seen = self._visibility(name) if self._place.repository is None else None
+        answer = self._send(name, value, seen, is_fresh=False)
+        if answer.status == _UNPROCESSABLE:
+            answer = self._send(name, value, seen, is_fresh=True)
+        self._demand(answer, name)
+        if answer.status not in _WRITTEN:
+            raise ProviderUnavailable(
+                "GitHub's answer to the write is not GitHub's: whether it was written is not known",
+                where=self._about(name),
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
+
+    def _send(self, name: str, value: Secret, seen: Visibility | None, *, is_fresh: bool) -> Answer:
+        try:
+            key = self._connection.public_key(self._place, is_fresh=is_fresh)
+        except NotThere:
+            self._explain_environment()
+            raise
+        body: dict[str, Any] = {"encrypted_value": key.seal(value), "key_id": key.id}
+        if seen is not None:
+            body |= seen.fields()
+        return self._call("PUT", (*self._place.secrets_path, name), name, body=body)
+
+    def _visibility(self, name: str) -> Visibility:
+        """Read who may see an organization's secret, because every write sets it."""
+        return visibility_of(self._connection, self._place, name, self._secret(name))
+
+    def _explain_environment(self) -> None:
+        """Tell a missing environment from a missing repository: its name is told, and keyrota never makes one."""
+        where = self._place
+        if not where.environment:
+            return
+        about = f"the environments of {where.owner}/{where.repository}"
+        try:
+            values = list(
+                self._connection.pages(where, (*where.owner_path, "environments"), "environments", about, per_page=100)
+            )
+        except KeyrotaError:
+            return
+        names = sorted(str(value.get("name")) for value in values)
+        if where.environment.casefold() not in {name.casefold() for name in names}:
+            raise NotThere(
+                f"there is no environment {where.environment!r}",
+                where=where.scope,
+                remedy=f"the repository has: {', '.join(names) or 'none'}; keyrota never makes one",
+            )
+
+    # --- the marker -------------------------------------------------------------------------------------------------
+
+    def _marker(self) -> str | None:
+        """Read the variable that names the key; None if it is not there, or not wanted."""
+        if self._place.marker is None:
+            return None
+        answer = self._call("GET", (*self._place.variables_path, self._place.marker), self._place.marker)
+        if answer.status == _MISSING:
+            return None
+        self._demand(answer, self._place.marker)
+        return str(answer.object().get("value", ""))
+
+    def _marker_is_ours(self, value: str | None) -> None:
+        if value is not None and not KEY_ID.fullmatch(value):
+            raise ProviderRefused(
+                f"the variable {self._place.marker} exists and holds no key ID: it is somebody else's",
+                where=self._about(self._place.marker or ""),
+                remedy="give the marker another name: `marker: NAME`",
+            )
+
+    def _mark(self, name: str, key: AccessKeyId) -> None:
+        """Update the variable, or create it; a race, or an answer that was lost, is settled by updating."""
+        body: dict[str, Any] = {"name": name, "value": str(key)}
+        path = (*self._place.variables_path, name)
+        answer = self._call("PATCH", path, name, body=body, is_repeatable=True)
+        if answer.status == _MISSING:
+            created = self._create_marker(name, body)
+            is_lost = created is None or created.status == _CONFLICT
+            again = self._call("PATCH", path, name, body=body, is_repeatable=True) if is_lost else None
+            answer = again or created or answer
+        self._demand(answer, name)
+        if answer.status not in _WRITTEN:
+            raise ProviderUnavailable(
+                "GitHub's answer to the write is not GitHub's: whether it was written is not known",
+                where=self._about(name),
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
+
+    def _create_marker(self, name: str, body: dict[str, Any]) -> Answer | None:
+        more = self._visibility(self._place.names[-1]).fields() if self._place.repository is None else {}
+        try:
+            return self._call("POST", self._place.variables_path, name, body=body | more)
+        except ProviderUnavailable as error:
+            if error.retry_after_s is not None:
+                raise
+            return None
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def _call(self, method: str, path: Path, name: str, **more: Any) -> Answer:
+        return self._connection.call(self._place, method, path, self._about(name), **more)
+
+    def _demand(self, answer: Answer, name: str) -> None:
+        if answer.status == _CONFLICT:
+            raise ProviderRefused(
+                f"GitHub refused: a conflict ({answer.status})",
+                where=self._about(name),
+                remedy=f"somebody changes it at the same time; {needed(self._place, answer)}",
+            )
+        self._connection.demand_success(answer, self._place, self._about(name))
+
+    def _about(self, name: str) -> str:
+        kind = "variable" if name == self._place.marker else "secret"
+        return f"{self._place.scope}, {kind} {name}"

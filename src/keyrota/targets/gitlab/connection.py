@@ -1,0 +1,146 @@
+"""GitLab with one set of credentials: its token's own record, pages, refusals."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.targets.gitlab.place import Path, Place
+from keyrota.wire import Answer, Http
+
+_MOST_PAGES = 400
+_NO_PAGE = "check `base_url`; a proxy or a login page may have answered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRecord:
+    """What GitLab says of the token itself."""
+
+    expires: datetime | None = None
+    scopes: frozenset[str] | None = None
+    """None: it does not say."""
+    is_revoked: bool = False
+
+
+class GitLabConnection:
+    """
+    GitLab with one set of credentials.
+
+    Args:
+        http: The client.
+        is_job: The token is a CI job's, which has no record of its own.
+    """
+
+    def __init__(self, http: Http, *, is_job: bool = False) -> None:
+        self.http = http
+        self._is_job = is_job
+        self._record: TokenRecord | None = None
+        self._moved: set[str] = set()
+        self._lock = threading.Lock()
+
+    def token(self) -> TokenRecord:
+        """Read the token's own record, once; nothing is known where GitLab does not tell."""
+        with self._lock:
+            if self._record is None:
+                self._record = TokenRecord() if self._is_job else self._asked()
+            return self._record
+
+    def _asked(self) -> TokenRecord:
+        try:
+            answer = self.http.call("GET", ("personal_access_tokens", "self"), where="providers.gitlab.auth")
+        except KeyrotaError:
+            return TokenRecord()
+        content = answer.object() if answer.is_success else {}
+        scopes = content.get("scopes")
+        return TokenRecord(
+            expires=_day(content.get("expires_at")),
+            scopes=frozenset(str(scope) for scope in scopes) if isinstance(scopes, list) else None,
+            is_revoked=content.get("revoked") is True,
+        )
+
+    def call(self, where: Place, method: str, path: Path, about: str, **more: Any) -> Answer:
+        """Make one call for a place."""
+        answer = self.http.call(method, path, where=about, **more)
+        if answer.is_moved:
+            self._moved.add(where.owner)
+        return answer
+
+    def notice(self, where: Place) -> str:
+        """Tell that GitLab redirects a project's path."""
+        if where.owner not in self._moved:
+            return ""
+        return f"GitLab redirects {where.owner}: it was renamed or moved; correct the configuration"
+
+    def pages(self, path: Path, about: str, *, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        """Go through all pages of a list."""
+        answer = self.http.call("GET", path, query={"per_page": "100", **(query or {})}, where=about)
+        for _ in range(_MOST_PAGES):
+            self.demand_success(answer, about)
+            if not isinstance(answer.content, list):
+                raise ProviderUnavailable("GitLab's answer is no list", where=about, remedy=_NO_PAGE)
+            yield from (value for value in answer.content if isinstance(value, dict))
+            link = answer.next_link()
+            if link is None:
+                return
+            answer = self.http.follow(link, where=about)
+        raise ProviderUnavailable(f"GitLab's list has more than {_MOST_PAGES} pages", where=about)
+
+    def demand_success(self, answer: Answer, about: str, where: Place | None = None) -> None:
+        """Turn a refusal into an error that names what it is about, the missing scope or role, and the remedy."""
+        if answer.is_success:
+            return
+        needs = self._needed(where)
+        match answer.status:
+            case 401:
+                raise ProviderRefused(
+                    "GitLab does not accept the token (401): it is wrong, expired or revoked",
+                    where=about,
+                    remedy=f"make a new token and put it where `providers: gitlab: auth:` points; {needs}",
+                )
+            case 403:
+                raise ProviderRefused("the token is not allowed to do this (403)", where=about, remedy=needs)
+            case 404:
+                raise NotThere(
+                    "GitLab does not find it (404): it does not exist, or the token may not see it",
+                    where=about,
+                    remedy=f"correct the names in the configuration; {needs}",
+                )
+            case _:
+                raise ProviderRefused(
+                    f"GitLab refused ({answer.status}){refused_fields(answer)}",
+                    where=about,
+                    remedy=f"look at the variable in GitLab; {needs}",
+                )
+
+    def _needed(self, where: Place | None) -> str:
+        if self._is_job:
+            return "a job token cannot write variables: use a project, group or personal access token (scope api)"
+        role = "Maintainer of the project"
+        if where is not None and where.project is None:
+            role = "Owner of the group" if where.group is not None else "administrator of the instance"
+        return f"the token needs the scope api, and the role {role}"
+
+
+def refused_fields(answer: Answer) -> str:
+    """Name the fields that GitLab refuses (`{"message": {"value": […]}}`); never its words: they may hold a value."""
+    message = answer.object().get("message")
+    known = ("key", "value", "masked", "protected", "environment_scope", "variable_type", "base")
+    fields = [name for name in known if isinstance(message, dict) and name in message]
+    return f": {', '.join(fields)}" if fields else ""
+
+
+def is_absent_variable(answer: Answer) -> bool:
+    """Tell a variable that is not there from a project or group that is not: both are 404."""
+    return answer.status == 404 and "variable" in str(answer.object().get("message", "")).lower()  # noqa: PLR2004
+
+
+def _day(text: Any) -> datetime | None:
+    """Read `expires_at`: a date; the token ends when that day begins (UTC)."""
+    try:
+        return datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
+    except ValueError:
+        return None

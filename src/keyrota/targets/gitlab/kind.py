@@ -1,0 +1,152 @@
+"""GitLab as a plug-in: what its part of the configuration looks like, and how it is connected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keyrota.core.model import Sighting
+from keyrota.fragments import AT_MOST, BUNDLE, NAMES, QUIET, REFERENCE, Schema, alternative, closed, span
+from keyrota.ports import Clock, SecretReader, Target
+from keyrota.targets.gitlab.connection import GitLabConnection
+from keyrota.targets.gitlab.place import place
+from keyrota.targets.gitlab.survey import areas, survey
+from keyrota.targets.gitlab.target import GitLabTarget
+from keyrota.wire import Http, Patience, header
+
+API = "https://gitlab.com/api/v4"
+
+PROVIDER_SCHEMA: Schema = closed(
+    {
+        "base_url": {
+            "type": "string",
+            "default": API,
+            "description": "Base URL of the REST API; self-managed: https://HOST/api/v4.",
+        },
+        "at_most": AT_MOST,
+        "auth": {
+            "description": "An access token, or a job's.",
+            "oneOf": [
+                alternative("a personal, project or group access token with the scope api", token=REFERENCE),
+                alternative("a CI job's token, which reads and does not write variables", job_token=REFERENCE),
+            ],
+        },
+    },
+    required=["auth"],
+    description="GitLab.com, or a GitLab of your own.",
+)
+
+_ATTRIBUTE = {"type": "boolean"}
+TARGET_SCHEMA: Schema = closed(
+    {
+        "project": {"type": ["string", "integer"], "minLength": 1, "description": "Whole path, or number."},
+        "group": {"type": ["string", "integer"], "minLength": 1, "description": "Whole path, or number."},
+        "instance": {"const": True, "description": "The variables of the whole instance."},
+        "environment_scope": {
+            "type": "string",
+            "minLength": 1,
+            "default": "*",
+            "description": "The environment scope, exactly as it stands in GitLab.",
+        },
+        "names": NAMES,
+        "bundle": {
+            **BUNDLE,
+            "description": "Write the pair into one variable of type file instead; "
+            "named AWS_SHARED_CREDENTIALS_FILE, every AWS tool finds it by itself.",
+        },
+        "protected": {
+            **_ATTRIBUTE,
+            "default": False,
+            "description": "A new variable is for protected branches and tags only; what exists keeps its own.",
+        },
+        "masked": {**_ATTRIBUTE, "description": "A new variable is masked in logs (default true; a bundle: false)."},
+        "hidden": {**_ATTRIBUTE, "default": False, "description": "A new secret can never be read again; the ID can."},
+        "raw": {**_ATTRIBUTE, "default": True, "description": "In a new variable, `$` is not expanded."},
+        "quiet": QUIET,
+    },
+    dependentRequired={"quiet": ["project"]},
+    description="CI/CD variables of a project, a group, or the instance.",
+)
+
+
+class GitLabService:
+    """GitLab with one set of credentials, as the port TargetConnection."""
+
+    def __init__(self, connection: GitLabConnection) -> None:
+        self._connection = connection
+
+    def target(self, settings: Mapping[str, Any]) -> Target:
+        """Make the target that one entry of the configuration describes."""
+        return GitLabTarget(self._connection, place(settings))
+
+    def areas(self, area: str | None) -> Sequence[str]:
+        """List groups and projects."""
+        return areas(self._connection, area)
+
+    def survey(self, area: str) -> Sequence[Sighting]:
+        """Find keys among the variables of a group, or of a project and its pipeline schedules."""
+        return survey(self._connection, area)
+
+
+class GitLabKind:
+    """GitLab as a plug-in."""
+
+    @property
+    def provider_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of `providers.gitlab`."""
+        return PROVIDER_SCHEMA
+
+    @property
+    def target_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of a target."""
+        return TARGET_SCHEMA
+
+    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Find what does not fit together."""
+        given = [name for name in ("project", "group", "instance") if name in settings]
+        if len(given) != 1:
+            return ("give one of `project`, `group` and `instance: true`",)
+        where = place(settings)
+        found = []
+        if where.id_name == where.secret_name:
+            found.append("`names` must give the ID and the secret two names")
+        if where.is_instance and ("environment_scope" in settings or where.hidden):
+            found.append("the instance's variables have no `environment_scope`, and cannot be `hidden`")
+        if where.bundle and (where.masked or where.hidden):
+            found.append("a bundle has several lines, and GitLab masks one line only: leave `masked` and `hidden` out")
+        if where.hidden and not where.masked:
+            found.append("`hidden` is masked as well: leave `masked: false` out")
+        return tuple(found)
+
+    def address(self, settings: Mapping[str, Any]) -> str:
+        """Name the target."""
+        return place(settings).address
+
+    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
+        """Tell whether a target lies in a group or one of its subgroups."""
+        where = place(settings)
+        path = (where.project or where.group or "").casefold()
+        return path == area.casefold() or path.startswith(f"{area.casefold()}/")
+
+    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
+        """Name each variable that this target would write."""
+        where = place(settings)
+        scope = f"gitlab {where.owner.casefold()} {where.environment_scope}"
+        return frozenset(f"{scope}: {name}" for name in where.names)
+
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> GitLabService:
+        """Connect; makes no request yet."""
+        auth = settings["auth"]
+        is_job = "job_token" in auth
+        reference = auth["job_token"] if is_job else auth["token"]
+        http = Http(
+            settings.get("base_url", API),
+            clock=clock,
+            authorization=header("JOB-TOKEN" if is_job else "PRIVATE-TOKEN", lambda: secrets(reference)),
+            name="GitLab",
+            patience=Patience(total_s=span(settings, "at_most", AT_MOST["default"]).total_seconds()),
+        )
+        return GitLabService(GitLabConnection(http, is_job=is_job))
+
+
+KIND = GitLabKind()

@@ -1,0 +1,86 @@
+"""Walking through GitLab for keys: groups, projects, and the pipeline schedules in which keys hide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from keyrota.core.model import Sighting
+from keyrota.core.sighting import Seen, seen, sightings
+from keyrota.errors import NotThere, ProviderRefused
+from keyrota.targets.gitlab.connection import GitLabConnection
+
+_INSTANCE = "instance"
+
+
+def areas(connection: GitLabConnection, area: str | None) -> tuple[str, ...]:
+    """List the instance (without a group only), groups (`group acme`) and projects (`acme/shop`)."""
+    if area is None:
+        groups = _values(connection, ("groups",), {"all_available": "false"}, "full_path", "the groups")
+        projects = _values(connection, ("projects",), {"membership": "true"}, "path_with_namespace", "the projects")
+        return (_INSTANCE, *(f"group {name}" for name in groups), *projects)
+    about = f"the group {area}"
+    below = _values(connection, ("groups", area, "descendant_groups"), {}, "full_path", about)
+    query = {"include_subgroups": "true"}
+    projects = _values(connection, ("groups", area, "projects"), query, "path_with_namespace", about)
+    return (f"group {area}", *(f"group {name}" for name in below), *projects)
+
+
+def _values(
+    connection: GitLabConnection, path: tuple[str, ...], query: Mapping[str, str], field: str, about: str
+) -> tuple[str, ...]:
+    return tuple(
+        value[field] for value in connection.pages(path, about, query=query) if isinstance(value.get(field), str)
+    )
+
+
+def survey(connection: GitLabConnection, area: str) -> tuple[Sighting, ...]:
+    """Look through the variables of the instance, of one group, or of one project and its schedules."""
+    if area == _INSTANCE:
+        try:
+            return tuple(_sighted(connection, "gitlab instance", {"instance": True}, ("admin", "ci", "variables")))
+        except (NotThere, ProviderRefused):
+            return ()  # only administrators see them
+    if area.startswith("group "):
+        name = area.removeprefix("group ")
+        return tuple(_sighted(connection, f"gitlab {area}", {"group": name}, ("groups", name, "variables")))
+    found = _sighted(connection, f"gitlab {area}", {"project": area}, ("projects", area, "variables"))
+    return (*found, *_schedules(connection, area))
+
+
+def _sighted(
+    connection: GitLabConnection, place: str, settings: Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[Sighting]:
+    """Sort variables by their scope: a pair belongs to one."""
+    scopes: dict[str, list[Seen]] = {}
+    for value in connection.pages(path, f"the variables of {place}"):
+        scopes.setdefault(str(value.get("environment_scope", "*")), []).append(_seen(value))
+    for scope, variables in scopes.items():
+        if scope == "*":
+            yield from sightings(place, settings, variables)
+        else:
+            yield from sightings(f"{place} {scope}", {**settings, "environment_scope": scope}, variables)
+
+
+def _seen(value: Mapping[str, Any]) -> Seen:
+    return seen(str(value.get("key", "")), value.get("value"))
+
+
+def _schedules(connection: GitLabConnection, project: str) -> Iterator[Sighting]:
+    """Look into each pipeline schedule: its variables override the project's."""
+    path = ("projects", project, "pipeline_schedules")
+    for schedule in connection.pages(path, f"the pipeline schedules of {project}"):
+        number = str(schedule.get("id", ""))
+        about = f"pipeline schedule {number} of {project}"
+        answer = connection.http.call("GET", (*path, number), where=about)
+        connection.demand_success(answer, about)
+        variables = answer.object().get("variables")
+        known = [_seen(value) for value in variables if isinstance(value, dict)] if isinstance(variables, list) else []
+        for sighting in sightings(f"gitlab {project} schedule {number}", None, known):
+            yield Sighting(
+                place=sighting.place,
+                settings=None,
+                variable=sighting.variable,
+                key=sighting.key,
+                remark="a pipeline schedule's variable overrides the project's: delete it, and the project's is used",
+            )

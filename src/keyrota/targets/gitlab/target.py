@@ -1,0 +1,315 @@
+"""One place at GitLab for one pair."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from keyrota.core.lifecycle import KEY_ID
+from keyrota.core.model import (
+    AccessKeyId,
+    CarriedRuns,
+    Credential,
+    Readiness,
+    RunsEvidence,
+    TargetEvidence,
+    TargetState,
+)
+from keyrota.core.secret import Secret
+from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.targets.gitlab.connection import GitLabConnection, is_absent_variable, refused_fields
+from keyrota.targets.gitlab.place import Place
+from keyrota.wire import Answer
+
+_MASKABLE = re.compile(r"[a-zA-Z0-9_+=/@:.~-]{8,}")
+_MASKABLE_RAW = re.compile(r"\S{8,}")
+"""What GitLab masks (app/models/concerns/ci/maskable.rb); anything else it refuses."""
+_LONGEST = 10_000
+_MISSING, _BAD = 404, 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A variable of ours, as GitLab shows it; its value is kept only if it looks like a key ID."""
+
+    name: str
+    is_file: bool
+    is_masked: bool
+    is_hidden: bool
+    is_raw: bool
+    key: AccessKeyId | None
+
+    def masks(self, value: Secret) -> bool:
+        """Tell whether GitLab would take a value, masked as the variable is."""
+        pattern = _MASKABLE_RAW if self.is_raw else _MASKABLE
+        return not self.is_masked or pattern.fullmatch(value.reveal()) is not None
+
+
+class GitLabTarget:
+    """One place for one pair."""
+
+    def __init__(self, connection: GitLabConnection, where: Place) -> None:
+        self._connection = connection
+        self._place = where
+
+    @property
+    def address(self) -> str:
+        """Project, group or instance and environment scope in words."""
+        return self._place.address
+
+    @property
+    def is_torn_possible(self) -> bool:
+        """Two variables, unless the pair is bundled: GitLab cannot write two at once."""
+        return self._place.bundle is None
+
+    @property
+    def is_id_readable(self) -> bool:
+        """The key ID can be read back, even masked."""
+        return self._place.bundle is None
+
+    def preflight(self) -> Readiness:
+        """
+        Look at the token's own record and at the very variables that would be written.
+
+        Honest limit: a role that may read variables may write them, so far as GitLab documents it.
+        """
+        token = self._connection.token()
+        try:
+            trouble, remedy = next(self._troubles(), ("", ""))
+        except KeyrotaError as error:
+            trouble, remedy = error.what, error.remedy
+        return Readiness(
+            address=self.address,
+            is_ready=not trouble,
+            detail=trouble,
+            remedy=remedy,
+            token_expires=token.expires,
+        )
+
+    def _troubles(self) -> Iterator[tuple[str, str]]:
+        token = self._connection.token()
+        if token.is_revoked:
+            yield "the token is revoked", "make a new one and put it where `providers: gitlab: auth:` points"
+        if token.scopes is not None and "api" not in token.scopes:
+            yield "the token lacks the scope api", "make a token with the scope api"
+        for variable in self._found().values():
+            trouble = self._misfit(variable)
+            if trouble is not None:
+                yield trouble.what, trouble.remedy
+        if self.quiet_for:
+            self._is_busy()
+
+    def read(self) -> TargetState:
+        """Tell what is there; a refusal is the value FAILED."""
+        try:
+            found = self._found()
+        except KeyrotaError as error:
+            return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
+        missing = [name for name in self._place.names if name not in found]
+        if missing:
+            return self._state(TargetEvidence.ABSENT, detail=" and ".join(missing))
+        if self._place.bundle or found[self._place.id_name].is_hidden:
+            return self._state(TargetEvidence.CANNOT_TELL)
+        return self._state(TargetEvidence.HOLDS, key=found[self._place.id_name].key)
+
+    def _state(
+        self, evidence: TargetEvidence, *, key: AccessKeyId | None = None, detail: str = "", remedy: str = ""
+    ) -> TargetState:
+        return TargetState(
+            address=self.address,
+            evidence=evidence,
+            key=key,
+            detail=detail,
+            remedy=remedy,
+            notice=self._connection.notice(self._place),
+            token_expires=self._connection.token().expires if evidence is not TargetEvidence.FAILED else None,
+        )
+
+    def write(self, credential: Credential) -> None:
+        """
+        Create or update the pair, the secret first.
+
+        The ID comes last because it is the readable half: once it shows the new key, its secret is there.
+        """
+        if self._place.bundle:
+            values = {self._place.bundle: credential.as_file()}
+        else:
+            values = {self._place.secret_name: credential.secret, self._place.id_name: Secret(credential.id)}
+        found = self._found()
+        for name, value in values.items():
+            self._refuse_unfit(found.get(name), name, value)
+        for name, value in values.items():
+            self._put(name, value, is_there=name in found)
+
+    @property
+    def quiet_for(self) -> timedelta:
+        """How long a write waits for pipelines in progress."""
+        return self._place.quiet_for
+
+    def is_busy(self) -> bool | None:
+        """Look whether a pipeline of the project is running; GitLab cannot be asked for one environment."""
+        try:
+            return self._is_busy()
+        except KeyrotaError:
+            return None
+
+    def _is_busy(self) -> bool:
+        about = f"the pipelines of {self._place.scope}"
+        path = ("projects", self._place.project or "", "pipelines")
+        return any(True for _ in self._connection.pages(path, about, query={"status": "running"}))
+
+    def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
+        """No run carries anything: a job gets its variables when a runner takes it."""
+        return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
+
+    def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
+        """Delete the variables; a readable key ID that is not one of ours forbids it."""
+        found = self._found()
+        known = found.get(self._place.id_name)
+        if known is not None and not known.is_hidden and known.key not in keys:
+            raise ProviderRefused(
+                f"{self._place.id_name} holds {known.key or 'something'} that keyrota did not write",
+                where=self._about(self._place.id_name),
+                remedy="look at it, and delete it by hand if nobody needs it",
+            )
+        for name in found:
+            answer = self._call("DELETE", name)
+            if answer.status != _MISSING:
+                self._connection.demand_success(answer, self._about(name), self._place)
+        return tuple(found)
+
+    # --- variables --------------------------------------------------------------------------------------------------
+
+    def _found(self) -> dict[str, Variable]:
+        """Get our own variables, one by one; nobody else's value is ever asked for."""
+        found = {name: self._get(name) for name in self._place.names}
+        return {name: variable for name, variable in found.items() if variable is not None}
+
+    def _get(self, name: str) -> Variable | None:
+        answer = self._call("GET", name)
+        if is_absent_variable(answer):
+            return None
+        self._connection.demand_success(answer, self._about(name), self._place)
+        content = answer.object()
+        self._demand_variable(content, name, "it is no list and no variable")
+        value = content.get("value")
+        key = AccessKeyId(value) if isinstance(value, str) and KEY_ID.fullmatch(value) else None
+        return Variable(
+            name=name,
+            is_file=content.get("variable_type") == "file",
+            is_masked=bool(content.get("masked")),
+            is_hidden=bool(content.get("hidden")) or value is None,
+            is_raw=bool(content.get("raw")),
+            key=key if name == self._place.id_name else None,
+        )
+
+    def _demand_variable(self, content: Mapping[str, Any], name: str, what: str) -> None:
+        """Believe an answer only if it shows our variable, in our scope: a login page answers 200 as well."""
+        scope = content.get("environment_scope", self._place.environment_scope)
+        if content.get("key") != name or scope != self._place.environment_scope:
+            raise ProviderUnavailable(
+                f"GitLab's answer is not the variable that was asked for: {what}",
+                where=self._about(name),
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
+
+    def _refuse_unfit(self, variable: Variable | None, name: str, value: Secret) -> None:
+        """See before the write what GitLab would refuse, or what a pipeline could not use."""
+        intended = variable or self._new(name)
+        trouble = self._misfit(variable) if variable else None
+        if trouble is not None:
+            raise trouble
+        if not intended.masks(value):
+            raise ProviderRefused(
+                f"GitLab would refuse to mask this value of {name}: 8 characters at least, one line, no white space",
+                where=self._about(name),
+                remedy="switch masking off for this variable, or `masked: false` for a new one; nothing was written",
+            )
+        if len(value.reveal()) > _LONGEST:
+            raise ProviderRefused(f"the value of {name} is longer than {_LONGEST} characters", where=self._about(name))
+
+    def _misfit(self, variable: Variable) -> ProviderRefused | None:
+        """Find a variable that exists as another type than a pipeline needs."""
+        wants_file = self._place.bundle is not None
+        if variable.is_file == wants_file:
+            return None
+        is_now, should = ("a file", "a plain variable") if variable.is_file else ("a plain variable", "a file")
+        return ProviderRefused(
+            f"{variable.name} exists as {is_now}, and must be {should}",
+            where=self._about(variable.name),
+            remedy="change its type in GitLab, or give another name; nothing was written",
+        )
+
+    def _new(self, name: str) -> Variable:
+        where = self._place
+        is_file = where.bundle is not None
+        return Variable(
+            name=name, is_file=is_file, is_masked=where.masked, is_hidden=self._hides(name), is_raw=where.raw, key=None
+        )
+
+    def _hides(self, name: str) -> bool:
+        """Tell whether a new variable is hidden: the ID never, so that drift shows."""
+        return self._place.hidden and name != self._place.id_name
+
+    def _put(self, name: str, value: Secret, *, is_there: bool) -> None:
+        """Update the variable, or create it; a race, or an answer that was lost, is settled by updating."""
+        if not is_there:
+            answer = self._created(name, value)
+            if answer is not None and not _is_taken(answer):
+                self._demand_written(answer, name)
+                return
+        answer = self._call("PUT", name, body={"value": value})
+        if is_absent_variable(answer):
+            if not is_there:
+                raise ProviderUnavailable(
+                    "GitLab did not answer a write, and the variable is not there",
+                    where=self._about(name),
+                    remedy="the next run writes it",
+                )
+            self._put(name, value, is_there=False)  # somebody deleted it since we looked
+            return
+        self._demand_written(answer, name)
+
+    def _created(self, name: str, value: Secret) -> Answer | None:
+        """Create a variable with all its attributes; None if there was no answer."""
+        intended = self._new(name)
+        body: dict[str, Any] = {
+            "key": name,
+            "value": value,
+            "variable_type": "file" if intended.is_file else "env_var",
+            "protected": self._place.protected,
+            "masked": intended.is_masked,
+            "raw": intended.is_raw,
+        }
+        if intended.is_hidden and not self._place.is_instance:
+            body |= {"masked_and_hidden": True}
+        if not self._place.is_instance:
+            body |= {"environment_scope": self._place.environment_scope}
+        about = self._about(name)
+        try:
+            return self._connection.call(self._place, "POST", self._place.variables_path, about, body=body)
+        except ProviderUnavailable as error:
+            if error.retry_after_s is not None:
+                raise
+            return None
+
+    def _demand_written(self, answer: Answer, name: str) -> None:
+        self._connection.demand_success(answer, self._about(name), self._place)
+        self._demand_variable(answer.object(), name, "whether it was written is not known")
+
+    def _call(self, method: str, name: str, **more: Any) -> Answer:
+        path = (*self._place.variables_path, name)
+        return self._connection.call(
+            self._place, method, path, self._about(name), query=self._place.filter or None, **more
+        )
+
+    def _about(self, name: str) -> str:
+        return f"{self._place.scope}, variable {name}"
+
+
+def _is_taken(answer: Answer) -> bool:
+    """Tell whether a variable of that name and scope exists by now."""
+    return answer.status == _BAD and "key" in refused_fields(answer)
