@@ -1,19 +1,25 @@
-"""A stand-in on loopback with a target that reaches it; GitHub and GitLab join by adding a rig of the same shape."""
+"""A stand-in on loopback with a target that reaches it: one rig of the same shape for each provider."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from keyrota.core.model import AccessKeyId, Credential
 from keyrota.core.secret import Secret
-from keyrota.ports import Target, TargetConnection
+from keyrota.ports import Target, TargetConnection, TargetKind
 from keyrota.sandbox.bitbucket import BitbucketStandIn
+from keyrota.sandbox.github import GitHubStandIn
+from keyrota.sandbox.gitlab import GitLabStandIn
 from keyrota.sandbox.http import Request, Response, Server
+from keyrota.sandbox.standin import StandIn
 from keyrota.sandbox.world import WorldClock
-from keyrota.targets.bitbucket import KIND
+from keyrota.targets import bitbucket, github, gitlab
+
+S = TypeVar("S", bound=StandIn)
 
 CANARY_TOKEN = "canary-token-3f9a"
 CANARY_SECRET = "canary/secret/access/key/9c1e"
@@ -27,58 +33,211 @@ def a_pair(name: str = "NEW") -> Credential:
 
 
 @dataclass(slots=True, kw_only=True)
-class Rig:
+class AnyRig(ABC, Generic[S]):
     """One provider's stand-in, and what a person sees of it."""
 
-    standin: BitbucketStandIn
+    standin: S
     clock: WorldClock
     url: str
     seen: list[Request]
     connection: TargetConnection
 
+    # What differs from provider to provider: names of operations in the journal, words of refusals.
+    usual: Mapping[str, Any]
+    """Settings of the usual place: acme/shop, Production."""
+    reads: str
+    creates: str
+    updates: str
+    scope: str
+    """A word of the scope that a refusal must name."""
+    no_list: str
+    """What is said of an answer that is none of the provider's."""
+    not_found: str = ""
+    """Body of a 404 for the place itself, where its words matter."""
+
     def target(self, settings: Mapping[str, Any] | None = None) -> Target:
         """Make a target at the usual place."""
-        return self.connection.target(settings or DEPLOYMENT)
+        return self.connection.target(settings or self.usual)
 
+    @abstractmethod
     def values(self) -> dict[str, str]:
         """What a pipeline step sees at the usual place."""
+
+    @abstractmethod
+    def set(self, name: str, value: str, *, secured: bool = False) -> None:
+        """Set a variable at the usual place, as a person would."""
+
+    @abstractmethod
+    def set_up(self, name: str) -> Mapping[str, Any]:
+        """Make another repository, and return settings for it."""
+
+    @abstractmethod
+    def values_of(self, name: str) -> dict[str, str]:
+        """What a step sees in that repository."""
+
+
+class Rig(AnyRig[BitbucketStandIn]):
+    """Bitbucket: a deployment environment."""
+
+    def values(self) -> dict[str, str]:
+        """What a step sees."""
         return self.standin.values(WORKSPACE, REPOSITORY, ENVIRONMENT)
 
     def set(self, name: str, value: str, *, secured: bool = False) -> None:
-        """Set a variable at the usual place, as a person would."""
+        """Set a variable."""
         self.standin.set_variable(WORKSPACE, REPOSITORY, ENVIRONMENT, name, value, secured=secured)
+
+    def set_up(self, name: str) -> Mapping[str, Any]:
+        """Make another repository."""
+        self.standin.add_repository(WORKSPACE, name, (ENVIRONMENT,))
+        return {**DEPLOYMENT, "repository": name}
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """What a step sees there."""
+        return self.standin.values(WORKSPACE, name, ENVIRONMENT)
 
     def connect(self, auth: Mapping[str, str], **more: str) -> TargetConnection:
         """Connect with other credentials; references are their own values here."""
-        return connect(self.url, self.clock, auth, **more)
+        return connect(bitbucket.KIND, f"{self.url}/bitbucket/2.0", self.clock, auth, **more)
 
 
-def connect(url: str, clock: WorldClock, auth: Mapping[str, str], **more: str) -> TargetConnection:
+class GitHubRig(AnyRig[GitHubStandIn]):
+    """GitHub: an environment, with a marker."""
+
+    def values(self) -> dict[str, str]:
+        """What a job sees."""
+        return self.standin.values(WORKSPACE, REPOSITORY, ENVIRONMENT)
+
+    def set(self, name: str, value: str, *, secured: bool = False) -> None:  # noqa: ARG002  # every secret is one
+        """Set a secret."""
+        self.standin.set_secret(("env", WORKSPACE, REPOSITORY, ENVIRONMENT), name.upper(), value)
+
+    def set_up(self, name: str) -> Mapping[str, Any]:
+        """Make another environment: a repository's name is checked by the schema."""
+        self.standin.add_repository(WORKSPACE, "odd", (name,))
+        return {"repository": f"{WORKSPACE}/odd", "environment": name, "marker": True}
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """What a job sees there."""
+        return self.standin.values(WORKSPACE, "odd", name)
+
+    def connect(self, auth: Mapping[str, Any], **more: str) -> TargetConnection:
+        """Connect with other credentials; references are their own values here."""
+        return connect(github.KIND, f"{self.url}/github", self.clock, auth, **more)
+
+
+class GitLabRig(AnyRig[GitLabStandIn]):
+    """GitLab: a project, with an environment scope."""
+
+    def values(self) -> dict[str, str]:
+        """What a job sees."""
+        return self.standin.values(f"{WORKSPACE}/{REPOSITORY}", ENVIRONMENT)
+
+    def set(self, name: str, value: str, *, secured: bool = False) -> None:
+        """Set a variable."""
+        level = ("project", f"{WORKSPACE}/{REPOSITORY}")
+        self.standin.set_variable(level, name, value, scope=ENVIRONMENT, masked=secured, raw=True)
+
+    def set_up(self, name: str) -> Mapping[str, Any]:
+        """Make another project."""
+        self.standin.add_project(f"{WORKSPACE}/{name}")
+        return {"project": f"{WORKSPACE}/{name}", "environment_scope": ENVIRONMENT}
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """What a job sees there."""
+        return self.standin.values(f"{WORKSPACE}/{name}", ENVIRONMENT)
+
+    def connect(self, auth: Mapping[str, str], **more: str) -> TargetConnection:
+        """Connect with other credentials; references are their own values here."""
+        return connect(gitlab.KIND, f"{self.url}/gitlab/api/v4", self.clock, auth, **more)
+
+
+def connect(kind: TargetKind, url: str, clock: WorldClock, auth: Mapping[str, Any], **more: str) -> TargetConnection:
     """Connect to a stand-in."""
-    settings = {"base_url": f"{url}/bitbucket/2.0", "auth": auth, **more}
-    return KIND.connect(settings, secrets=Secret, clock=clock)
+    return kind.connect({"base_url": url, "auth": auth, **more}, secrets=Secret, clock=clock)
 
 
 @contextmanager
-def a_rig() -> Iterator[Rig]:
-    """Start a stand-in with one repository and three environments."""
-    clock = WorldClock()
-    standin = BitbucketStandIn(clock, token=CANARY_TOKEN)
-    standin.add_repository(WORKSPACE, REPOSITORY, ("Test", "Staging", ENVIRONMENT))
+def serving(prefix: str, standin: StandIn) -> Iterator[tuple[str, list[Request]]]:
+    """Serve a stand-in; tells its URL and what it is sent."""
     seen: list[Request] = []
 
     def watched(request: Request) -> Response:
         seen.append(request)
         return standin(request)
 
-    server = Server({"/": lambda _: Response(status=404), "/bitbucket": watched})
+    server = Server({"/": lambda _: Response(status=404), prefix: watched})
     try:
+        yield server.url, seen
+    finally:
+        server.close()
+
+
+@contextmanager
+def a_rig() -> Iterator[Rig]:
+    """Start Bitbucket with one repository and three environments."""
+    clock = WorldClock()
+    standin = BitbucketStandIn(clock, token=CANARY_TOKEN)
+    standin.add_repository(WORKSPACE, REPOSITORY, ("Test", "Staging", ENVIRONMENT))
+    with serving("/bitbucket", standin) as (url, seen):
         yield Rig(
             standin=standin,
             clock=clock,
-            url=server.url,
+            url=url,
             seen=seen,
-            connection=connect(server.url, clock, {"token": CANARY_TOKEN}),
+            connection=connect(bitbucket.KIND, f"{url}/bitbucket/2.0", clock, {"token": CANARY_TOKEN}),
+            usual=DEPLOYMENT,
+            reads="GET variables",
+            creates="POST variables",
+            updates="PUT variables",
+            scope="pipeline:variable",
+            no_list="list",
         )
-    finally:
-        server.close()
+
+
+@contextmanager
+def a_github_rig(**more: Any) -> Iterator[GitHubRig]:
+    """Start GitHub with one repository and three environments."""
+    clock = WorldClock()
+    standin = GitHubStandIn(clock, token=CANARY_TOKEN, **more)
+    standin.add_organization(WORKSPACE)
+    standin.add_repository(WORKSPACE, REPOSITORY, ("Test", "Staging", ENVIRONMENT))
+    with serving("/github", standin) as (url, seen):
+        yield GitHubRig(
+            standin=standin,
+            clock=clock,
+            url=url,
+            seen=seen,
+            connection=connect(github.KIND, f"{url}/github", clock, {"token": CANARY_TOKEN}),
+            usual={"repository": f"{WORKSPACE}/{REPOSITORY}", "environment": ENVIRONMENT, "marker": True},
+            reads="GET variables",
+            creates="PUT secrets",
+            updates="PUT secrets",
+            scope="Environments: read and write",
+            no_list="list",
+        )
+
+
+@contextmanager
+def a_gitlab_rig() -> Iterator[GitLabRig]:
+    """Start GitLab with one project in a group."""
+    clock = WorldClock()
+    standin = GitLabStandIn(clock, token=CANARY_TOKEN)
+    standin.add_project(f"{WORKSPACE}/{REPOSITORY}")
+    with serving("/gitlab", standin) as (url, seen):
+        yield GitLabRig(
+            standin=standin,
+            clock=clock,
+            url=url,
+            seen=seen,
+            connection=connect(gitlab.KIND, f"{url}/gitlab/api/v4", clock, {"token": CANARY_TOKEN}),
+            usual={"project": f"{WORKSPACE}/{REPOSITORY}", "environment_scope": ENVIRONMENT},
+            reads="GET variables",
+            creates="POST variables",
+            updates="PUT variables",
+            scope="scope api",
+            no_list="no list",
+        )
+
+
+RIGS: Mapping[str, Callable[[], Any]] = {"bitbucket": a_rig, "github": a_github_rig, "gitlab": a_gitlab_rig}

@@ -16,9 +16,10 @@ from openapi_core.testing import MockRequest, MockResponse
 from standin_rig import DEPLOYMENT, Rig, a_pair, a_rig
 
 from keyrota.core.model import TargetEvidence
-from keyrota.errors import ConfigError, NotThere, ProviderRefused
+from keyrota.errors import ConfigError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import TargetConnection
 from keyrota.sandbox.bitbucket import BitbucketStandIn
+from keyrota.sandbox.faults import Fault, FaultKind
 from keyrota.sandbox.http import Request, Response, Server
 from keyrota.sandbox.world import WorldClock
 from keyrota.targets.bitbucket import KIND
@@ -165,6 +166,50 @@ def test_a_base_url_that_would_give_the_token_away_is_refused(url: str) -> None:
             secrets=lambda _: pytest.fail("the token was read"),
             clock=WorldClock(),
         )
+
+
+def test_the_calls_are_counted(rig: Rig) -> None:
+    """One list of environments a connection; then one list and two writes."""
+    rig.target().write(a_pair("OLD"))
+    rig.standin.journal.clear()
+    rig.target().write(a_pair())
+    assert rig.standin.journal == [("GET variables", 200), ("PUT variables", 200), ("PUT variables", 200)]
+
+
+def test_a_conflict_is_settled_by_looking_again(rig: Rig) -> None:
+    """Somebody else creates the variable between our list and our POST."""
+    rig.standin.faults.add(Fault(operation="POST variables", kind=FaultKind.ERROR, status=409))
+    real = rig.standin.faults.take
+
+    def race(operation: str) -> Fault | None:
+        fault = real(operation)
+        if fault is not None:
+            rig.set(SECRET, "of the other run", secured=True)
+        return fault
+
+    rig.standin.faults.take = race  # type: ignore[method-assign]  # the other run, at this very moment
+    rig.target().write(a_pair())
+    assert rig.values()[SECRET] == a_pair().secret.reveal()
+
+
+def test_odd_values_in_a_list_are_passed_over(rig: Rig) -> None:
+    body = '{"values": [1, null, {"key": 5}, {"key": "AWS_ACCESS_KEY_ID"}, {"uuid": "x"}]}'
+    rig.standin.faults.add(Fault(operation="GET variables", kind=FaultKind.BODY, status=200, body=body))
+    assert rig.target().read().evidence is TargetEvidence.ABSENT
+
+
+def test_no_page_of_another_host_is_followed(rig: Rig) -> None:
+    body = '{"values": [], "next": "http://127.0.0.2:9/2.0/more"}'
+    rig.standin.faults.add(Fault(operation="GET variables", kind=FaultKind.BODY, status=200, body=body))
+    with pytest.raises(ProviderRefused, match="another host"):
+        rig.target().write(a_pair())
+
+
+def test_endless_pages_have_an_end(rig: Rig) -> None:
+    body = f'{{"values": [], "next": "{rig.url}/bitbucket/2.0/repositories/acme/shop/x/variables"}}'
+    rig.standin.faults.add(Fault(operation="GET variables", kind=FaultKind.BODY, status=200, body=body, times=-1))
+    with pytest.raises(ProviderUnavailable, match="pages"):
+        rig.target().write(a_pair())
 
 
 # --- the provider's own description -----------------------------------------------------------------------------

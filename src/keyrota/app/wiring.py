@@ -181,6 +181,7 @@ class Wiring:
             return KeyrotaError("its settings are not understood any more", where=entry.address)
 
     def connection(self, name: str) -> TargetConnection:
+        """Connect to a provider, once."""
         if name not in self._connections:
             self._connections[name] = kinds()[name].connect(
                 self.configuration.providers[name], secrets=self.references, clock=self.clock

@@ -72,7 +72,8 @@ def safe_base(base: str, name: str) -> Url:
 def refuse_odd_names(segments: Sequence[str], where: str) -> None:
     """Refuse names that no URL can carry, before any call."""
     for segment in segments:
-        if segment in {"", ".", ".."} or not segment.isprintable():
+        is_upward = not {".", ".."}.isdisjoint(segment.split("/"))
+        if not segment or is_upward or not segment.isprintable():
             raise ProviderRefused(
                 f"{segment!r} cannot be a name in a URL", where=where, remedy="correct the name in the configuration"
             )

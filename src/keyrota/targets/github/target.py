@@ -245,7 +245,14 @@ class GitHubTarget:
         if answer.status == _MISSING:
             return None
         self._demand(answer, self._place.marker)
-        return str(answer.object().get("value", ""))
+        value = answer.object().get("value")
+        if not isinstance(value, str):
+            raise ProviderUnavailable(
+                "GitHub's answer is no list and no variable",
+                where=self._about(self._place.marker),
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
+        return value
 
     def _marker_is_ours(self, value: str | None) -> None:
         if value is not None and not KEY_ID.fullmatch(value):

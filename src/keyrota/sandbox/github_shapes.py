@@ -1,0 +1,135 @@
+"""GitHub's objects with all the fields that its description requires; what keyrota does not read is filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+_HOST = "https://sandbox.invalid"
+_LONG_AGO = "2020-01-01T00:00:00Z"
+_OWNER_URLS = (
+    *("avatar", "events", "followers", "following", "gists", "html", "organizations", "received_events"),
+    *("repos", "starred", "subscriptions"),
+)
+_REPOSITORY_URLS = (
+    *("archive", "assignees", "blobs", "branches", "collaborators", "comments", "commits", "compare", "contents"),
+    *("contributors", "deployments", "downloads", "events", "forks", "git_commits", "git_refs", "git_tags", "hooks"),
+    *("html", "issue_comment", "issue_events", "issues", "keys", "labels", "languages", "merges", "milestones"),
+    *("notifications", "pulls", "releases", "stargazers", "statuses", "subscribers", "subscription", "tags", "teams"),
+    *("trees", "clone", "git", "svn", "ssh"),
+)
+_COUNTS = (
+    *("forks", "forks_count", "open_issues", "open_issues_count", "size", "stargazers_count", "watchers"),
+    *("watchers_count", "network_count", "subscribers_count"),
+)
+_HAS = ("downloads", "issues", "projects", "wiki", "pages", "discussions")
+_NOTHING = ("description", "homepage", "language", "mirror_url", "license")
+_RUN_URLS = ("jobs", "logs", "check_suite", "cancel", "rerun", "artifacts", "workflow", "html")
+
+
+def stamp(instant: datetime) -> str:
+    """Write a time as GitHub does: UTC, whole seconds."""
+    return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def owner_shape(login: str) -> dict[str, Any]:
+    """Show an owner."""
+    urls = {f"{name}_url": f"{_HOST}/{login}/{name}" for name in _OWNER_URLS}
+    more = {"id": 1, "node_id": "O_1", "gravatar_id": "", "site_admin": False, "type": "Organization"}
+    return {"login": login, "url": f"{_HOST}/{login}", **urls, **more}
+
+
+def repository_shape(
+    number: int, owner: str, name: str, *, is_private: bool, is_archived: bool, may_push: bool
+) -> dict[str, Any]:
+    """Show a repository."""
+    base = f"{_HOST}/{owner}/{name}"
+    return {
+        "id": number,
+        "node_id": f"R_{number}",
+        "name": name,
+        "full_name": f"{owner}/{name}",
+        "owner": owner_shape(owner),
+        "private": is_private,
+        "archived": is_archived,
+        "visibility": "private" if is_private else "public",
+        "permissions": {"admin": False, "maintain": False, "push": may_push, "triage": False, "pull": True},
+        "fork": False,
+        "disabled": False,
+        "default_branch": "main",
+        "url": base,
+        "created_at": _LONG_AGO,
+        "updated_at": _LONG_AGO,
+        "pushed_at": _LONG_AGO,
+        **{f"{word}_url": f"{base}/{word}" for word in _REPOSITORY_URLS},
+        **dict.fromkeys(_COUNTS, 0),
+        **{f"has_{word}": False for word in _HAS},
+        **dict.fromkeys(_NOTHING),
+    }
+
+
+def environment_shape(owner: str, repository: str, name: str) -> dict[str, Any]:
+    """Show an environment."""
+    url = f"{_HOST}/{owner}/{repository}/environments"
+    return {
+        "id": 1,
+        "node_id": "E_1",
+        "name": name,
+        "url": url,
+        "html_url": url,
+        "created_at": _LONG_AGO,
+        "updated_at": _LONG_AGO,
+    }
+
+
+def run_shape(number: int, status: str, created: datetime, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Show a workflow run of a repository."""
+    base = f"{shown['url']}/runs/{number}"
+    return {
+        "id": number,
+        "node_id": f"W_{number}",
+        "name": "deploy",
+        "head_branch": "main",
+        "head_sha": "0" * 40,
+        "path": ".github/workflows/deploy.yml",
+        "display_title": "deploy",
+        "run_number": 1,
+        "event": "push",
+        "status": status,
+        "conclusion": "success" if status == "completed" else None,
+        "workflow_id": 1,
+        "url": base,
+        "pull_requests": [],
+        "created_at": stamp(created),
+        "updated_at": stamp(created),
+        "run_started_at": stamp(created),
+        "head_commit": None,
+        "head_repository": dict(shown),
+        "repository": dict(shown),
+        **{f"{word}_url": f"{base}/{word}" for word in _RUN_URLS},
+    }
+
+
+def installation_shape(permissions: Mapping[str, str], *, is_suspended: bool) -> dict[str, Any]:
+    """Show the installation of an app."""
+    base = f"{_HOST}/installation"
+    return {
+        "id": 1,
+        "app_id": 12345,
+        "app_slug": "keyrota",
+        "target_id": 1,
+        "target_type": "Organization",
+        "account": owner_shape("acme"),
+        "repository_selection": "all",
+        "permissions": dict(permissions),
+        "events": [],
+        "single_file_name": None,
+        "access_tokens_url": base,
+        "html_url": base,
+        "repositories_url": base,
+        "created_at": _LONG_AGO,
+        "updated_at": _LONG_AGO,
+        "suspended_by": owner_shape("somebody") if is_suspended else None,
+        "suspended_at": _LONG_AGO if is_suspended else None,
+    }
