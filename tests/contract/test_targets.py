@@ -88,7 +88,7 @@ def test_waiting_has_an_end(rig: Rig) -> None:
 @pytest.mark.parametrize(("status", "kind"), [(401, ProviderRefused), (403, ProviderRefused), (404, NotThere)])
 @pytest.mark.parametrize("step", ["reads", "creates"])
 def test_a_refusal_names_place_scope_and_remedy(rig: Rig, status: int, kind: type[KeyrotaError], step: str) -> None:
-    operation = getattr(rig, step)
+    operation = rig.creates if step == "creates" else "GET *"
     rig.standin.faults.add(Fault(operation=operation, status=status, times=-1))
     with pytest.raises(kind) as caught:
         rig.target().write(a_pair())
@@ -103,7 +103,7 @@ def test_a_refusal_names_place_scope_and_remedy(rig: Rig, status: int, kind: typ
 @pytest.mark.parametrize("status", [401, 403, 404, 503])
 def test_read_and_preflight_never_raise(rig: Rig, status: int) -> None:
     """A refusal is a value with its remedy: other targets go on."""
-    rig.standin.faults.add(Fault(operation=rig.reads, status=status, times=-1))
+    rig.standin.faults.add(Fault(operation="GET *", status=status, times=-1))
     state, answer = rig.target().read(), rig.target().preflight()
     assert state.evidence is TargetEvidence.FAILED
     assert state.detail

@@ -1,8 +1,9 @@
 """
 The demo: days in the embedded cloud, keyrota run once a day, pipelines deploying every few hours.
 
-Everything is real but the clock: botocore and our HTTP client talk HTTP to a strict AWS and a Bitbucket stand-in;
-each pipeline run calls STS with exactly the variables that Bitbucket holds. A witness looks at the cloud itself.
+Everything is real but the clock: botocore and our HTTP client talk HTTP to a strict AWS and to stand-ins for
+Bitbucket, GitHub and GitLab; each pipeline run calls STS with exactly the variables that its provider holds.
+A witness looks at the cloud itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from keyrota.executor.subject import Subject
 from keyrota.ports import AccessKeys
 from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.cloud import REGION, START, Cloud
+from keyrota.sandbox.github import GitHubStandIn
+from keyrota.sandbox.gitlab import GitLabStandIn
 from keyrota.sandbox.pipelines import AwsCaller, Pipeline
 from keyrota.sandbox.witness import Witness
 from keyrota.sandbox.world import Crash
@@ -37,25 +41,39 @@ version: 1
 policy: {{preset: classic}}
 providers:
   bitbucket:
-    base_url: {base_url}
+    base_url: {bitbucket}/2.0
     auth: {{token: "env:BITBUCKET_TOKEN"}}
+  github:
+    base_url: {github}
+    auth: {{token: "env:GITHUB_TOKEN"}}
+  gitlab:
+    base_url: {gitlab}/api/v4
+    auth: {{token: "env:GITLAB_TOKEN"}}
 credentials:
   - user: ci-shop
     targets:
       - bitbucket: {{workspace: acme, repository: shop, environment: Production}}
   - user: ci-payments
     targets:
-      - bitbucket: {{workspace: acme, repository: payments, environment: Production}}
+      - github: {{repository: acme/payments, environment: production, marker: true}}
   - user: ci-docs
     targets:
-      - bitbucket: {{workspace: acme, repository: docs, environment: Production}}
+      - gitlab: {{project: acme/web/docs, environment_scope: production}}
+  - user: ci-tools                                  # one key at all three
+    targets:
+      - bitbucket: {{workspace: acme, repository: tools, environment: Production}}
+      - github: {{repository: acme/tools, marker: true}}
+      - gitlab: {{project: acme/tools}}
 """
 
-AGES = {"ci-shop": 84, "ci-payments": 61, "ci-docs": 35}
+AGES = {"ci-shop": 84, "ci-payments": 61, "ci-docs": 35, "ci-tools": 12}
 """Ages in days of the keys that are there on the first day; nobody has stored them."""
 
 _DOWN_ON_ROTATION = 2
-"""Bitbucket does not answer for acme/payments on the day of its second rotation."""
+"""GitHub does not answer for acme/payments on the day of its second rotation."""
+_QUEUED_ON_ROTATION = 1
+"""A run of acme/tools is queued on the day before its first rotation, and waits for an approval."""
+_APPROVAL_DAYS = 14
 _SCRIPT_DAYS = 24
 """So long after the first rotation a forgotten script still uses ci-shop's old key."""
 
@@ -92,7 +110,7 @@ Tell = Callable[[Moment], None]
 
 
 class Demo:
-    """One play: three users, three pipelines, a year and a bit."""
+    """One play: four users, six pipelines at three providers, a year and a bit."""
 
     def __init__(self, *, days: int, seed: int, tell: Tell, pass_day: Callable[[int], None] = lambda _: None) -> None:
         self._days = days
@@ -101,11 +119,13 @@ class Demo:
         self._random = random.Random(seed)  # noqa: S311  # a seed makes a history, no secret
         self._cloud = Cloud(seed=seed)
         self._bitbucket = BitbucketStandIn(self._cloud.clock, self._cloud.faults)
-        self._cloud.standins["bitbucket"] = self._bitbucket
+        self._github = GitHubStandIn(self._cloud.clock, self._cloud.faults)
+        self._gitlab = GitLabStandIn(self._cloud.clock, self._cloud.faults)
+        self._cloud.standins |= {"bitbucket": self._bitbucket, "github": self._github, "gitlab": self._gitlab}
         self._day = 0
         self._rotated: dict[str, int] = dict.fromkeys(AGES, 0)
         self._script: tuple[Credential, int] | None = None
-        self._script_uses = 0
+        self._queued: tuple[int, Credential, int] | tuple[int, None, int] | None = None
         self._is_crash_due = True
         self._last_holds: set[str] = set()
         self.numbers = Numbers(days=days)
@@ -122,9 +142,10 @@ class Demo:
         return self.numbers
 
     def _play(self, folder: Path, caller: AwsCaller) -> None:
-        pipelines = {user: self._pipeline(user, caller) for user in AGES}
+        pipelines = {name: pipeline for user in AGES for name, pipeline in self._pipelines(user, caller)}
         file = folder / "keyrota.yaml"
-        file.write_text(CONFIGURATION.format(base_url=f"{self._cloud.url('bitbucket')}/2.0"), "utf-8")
+        urls = {name: self._cloud.url(name) for name in self._cloud.standins}
+        file.write_text(CONFIGURATION.format(**urls), "utf-8")
         wiring = Wiring(load(file), self._cloud.clock)
         witness = Witness(cloud=self._cloud, grace=CLASSIC.grace)
         for day in range(1, self._days + 1):
@@ -138,22 +159,53 @@ class Demo:
         self.numbers.broken_promises = len(witness.broken)
         self.failures += witness.broken
 
-    def _pipeline(self, user: str, caller: AwsCaller) -> Pipeline:
-        repository = user.removeprefix("ci-")
-        self._bitbucket.add_repository("acme", repository, ("Test", "Staging", "Production"))
+    def _pipelines(self, user: str, caller: AwsCaller) -> Iterator[tuple[str, Pipeline]]:
+        """Make a user with a key, and the pipelines that somebody gave it to by hand."""
         self._cloud.admin.add_user(user)
         pair = self._cloud.admin.add_key(user, age=timedelta(days=AGES[user]))
+        for name, place in self._places[user].items():
+            place.put(pair)
+            yield name, Pipeline(name=name, read=place.read, aws=caller)
+
+    @cached_property
+    def _places(self) -> Mapping[str, Mapping[str, _Place]]:
+        """Where each user's key lies, by the name of the pipeline."""
+        return {
+            "ci-shop": {"bitbucket acme/shop Production": self._at_bitbucket("shop")},
+            "ci-payments": {"github acme/payments production": self._at_github("payments", "production")},
+            "ci-docs": {"gitlab acme/web/docs production": self._at_gitlab("acme/web/docs", "production")},
+            "ci-tools": {
+                "bitbucket acme/tools Production": self._at_bitbucket("tools"),
+                "github acme/tools": self._at_github("tools", None),
+                "gitlab acme/tools": self._at_gitlab("acme/tools", "*"),
+            },
+        }
+
+    def _at_bitbucket(self, repository: str) -> _Place:
         where = ("acme", repository, "Production")
-        self._bitbucket.set_variable(*where, "AWS_ACCESS_KEY_ID", pair.id)
-        self._bitbucket.set_variable(*where, "AWS_SECRET_ACCESS_KEY", pair.secret.reveal(), secured=True)
-        return Pipeline(
-            name=f"acme/{repository} Production",
-            workspace="acme",
-            repository=repository,
-            environment="Production",
-            bitbucket=self._bitbucket,
-            aws=caller,
-        )
+        self._bitbucket.add_repository("acme", repository, ("Test", "Staging", "Production"))
+
+        def put(name: str, value: str) -> None:
+            self._bitbucket.set_variable(*where, name, value, secured="SECRET" in name)
+
+        return _Place(read=lambda: self._bitbucket.values(*where), put_one=put)
+
+    def _at_github(self, repository: str, environment: str | None) -> _Place:
+        scope = ("env", "acme", repository, environment) if environment else ("repo", "acme", repository)
+        self._github.add_repository("acme", repository, (environment,) if environment else ())
+
+        def put(name: str, value: str) -> None:
+            self._github.set_secret(scope, name, value)
+
+        return _Place(read=lambda: self._github.values("acme", repository, environment), put_one=put)
+
+    def _at_gitlab(self, project: str, scope: str) -> _Place:
+        self._gitlab.add_project(project)
+
+        def put(name: str, value: str) -> None:
+            self._gitlab.set_variable(("project", project), name, value, scope=scope, masked=True)
+
+        return _Place(read=lambda: self._gitlab.values(project, "production"), put_one=put)
 
     # --- a day ----------------------------------------------------------------------------------------------------
 
@@ -167,20 +219,22 @@ class Demo:
         """
         midnight = START.replace(hour=0) + timedelta(days=day - 1)
         self._go_to(midnight + timedelta(hours=5, minutes=45))
-        started = {user: pipeline.variables() for user, pipeline in pipelines.items()}
+        self._queue_run(pipelines["github acme/tools"])
+        started = {name: pipeline.variables() for name, pipeline in pipelines.items()}
         self._go_to(midnight + timedelta(hours=6))
         self._before_run()
         self._run(wiring, witness)
         witness.look(pipelines.values())
         self._go_to(midnight + timedelta(hours=6, minutes=30))
-        for user, pair in started.items():
-            pipelines[user].runs += 1
-            pipelines[user].use(pair, self._when())
-        hours = sorted((self._random.uniform(7, 23.5), user) for user in list(pipelines) * 2)
-        for hour, user in hours:
+        for name, pair in started.items():
+            pipelines[name].runs += 1
+            pipelines[name].use(pair, self._when())
+        hours = sorted((self._random.uniform(7, 23.5), name) for name in list(pipelines) * 2)
+        for hour, name in hours:
             self._go_to(midnight + timedelta(hours=hour))
-            pipelines[user].runs += 1
-            pipelines[user].use(pipelines[user].variables(), self._when())
+            pipelines[name].runs += 1
+            pipelines[name].use(pipelines[name].variables(), self._when())
+        self._approve_run(pipelines["github acme/tools"])
         self._use_forgotten_script(caller)
 
     def _go_to(self, instant: datetime) -> None:
@@ -200,16 +254,35 @@ class Demo:
         elif not caller.is_accepted(pair, region="eu-west-1"):
             self.failures.append(f"{self._when()}: the forgotten script failed with {pair.id}")
 
+    def _queue_run(self, pipeline: Pipeline) -> None:
+        """Queue a run that carries the secrets of this moment, as GitHub's runs do, and that waits for an approval."""
+        if self._queued is None and self._rotated["ci-tools"] == _QUEUED_ON_ROTATION - 1 and self._is_due("ci-tools"):
+            number = self._github.add_run("acme", "tools", status="waiting")
+            self._queued = (number, pipeline.variables(), self._day + _APPROVAL_DAYS)
+            self._say(
+                "quiet", "ci-tools", "a run of acme/tools is queued, with the key of today, and waits for approval"
+            )
+
+    def _approve_run(self, pipeline: Pipeline) -> None:
+        if self._queued is None or self._queued[1] is None or self._day < self._queued[2]:
+            return
+        number, pair, _ = self._queued
+        self._github.end_run(number)
+        pipeline.runs += 1
+        word = "passes" if pipeline.use(pair, self._when()) else "FAILS"
+        self._say("quiet", "ci-tools", f"that run is approved after {_APPROVAL_DAYS} days, and {word} with {pair.id}")
+        self._queued = (number, None, 0)
+
     def _before_run(self) -> None:
         """Let trouble come: what it is, is told on the day."""
         is_down = self._rotated["ci-payments"] == _DOWN_ON_ROTATION - 1 and self._is_due("ci-payments")
-        if is_down and ("acme", "payments") not in self._bitbucket.down:
-            self._bitbucket.down.add(("acme", "payments"))
-            self._say("bad", "ci-payments", "Bitbucket answers 503 for acme/payments, today of all days")
-        elif ("acme", "payments") in self._bitbucket.down:
-            self._bitbucket.down.clear()
+        if is_down and ("acme", "payments") not in self._github.down:
+            self._github.down.add(("acme", "payments"))
+            self._say("bad", "ci-payments", "GitHub answers 503 for acme/payments, today of all days")
+        elif ("acme", "payments") in self._github.down:
+            self._github.down.clear()
             self._rotated["ci-payments"] += 1000  # the trouble is over, and does not come again
-            self._say("quiet", "ci-payments", "Bitbucket answers again")
+            self._say("quiet", "ci-payments", "GitHub answers again")
 
     def _is_due(self, user: str) -> bool:
         newest = max(record.create_date for record in self._cloud.aws.iam.list_access_keys(user))
@@ -255,7 +328,7 @@ class Demo:
             case act.Sync():
                 self.numbers.syncs += 1
                 if not event.action.is_rewrite:
-                    self._say("good", event.user, f"synced: Bitbucket holds {event.key}")
+                    self._say("good", event.user, f"synced: {_providers(event.action)} {event.key}")
             case act.Deactivate():
                 self.numbers.deactivations += 1
                 self._say("good", event.user, f"deactivated {event.key}: {event.action.reason}")
@@ -292,6 +365,25 @@ class Demo:
 def _pair_of(values: Mapping[str, str]) -> Credential:
     """Take the pair that Bitbucket still holds while the new key is only AWSCURRENT."""
     return Credential(id=AccessKeyId(values["AWS_ACCESS_KEY_ID"]), secret=Secret(values["AWS_SECRET_ACCESS_KEY"]))
+
+
+def _providers(sync: act.Sync) -> str:
+    names = {"bitbucket": "Bitbucket", "github": "GitHub", "gitlab": "GitLab"}
+    found = [names[address.partition(" ")[0]] for address in sync.targets]
+    return f"{found[0]} holds" if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]} hold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A place at a provider, as a person uses it."""
+
+    read: Callable[[], Mapping[str, str]]
+    put_one: Callable[[str, str], None]
+
+    def put(self, pair: Credential) -> None:
+        """Write a pair by hand."""
+        self.put_one("AWS_ACCESS_KEY_ID", pair.id)
+        self.put_one("AWS_SECRET_ACCESS_KEY", pair.secret.reveal())
 
 
 class _DiesAfterCreate:

@@ -52,12 +52,7 @@ def example(*, port: int = 0) -> Iterator[Cloud]:
         cloud.admin.store("team/web-pipeline", stored, {"DEPLOY_BUCKET": "acme-web"})
         caller = AwsCaller(cloud.aws_url, REGION)
         pipeline = Pipeline(
-            name="acme/shop Production",
-            workspace="acme",
-            repository="shop",
-            environment="Production",
-            bitbucket=bitbucket,
-            aws=caller,
+            name="acme/shop Production", read=lambda: bitbucket.values("acme", "shop", "Production"), aws=caller
         )
         cloud.on_deploy = lambda: _deploy(pipeline)
         try:

@@ -39,7 +39,7 @@ class Wiring:
         self.clock = clock
         self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
         self._connections: dict[str, TargetConnection] = {}
-        self.references = References({"secretsmanager": self._read_secret, "ssm": self._read_parameter})
+        self.references = references(configuration)
 
     @cached_property
     def settings(self) -> Settings:
@@ -114,21 +114,6 @@ class Wiring:
                 self._accounts[name] = account
         return self._accounts[name]
 
-    def _own_account(self) -> Account:
-        from keyrota.aws.account import Account  # noqa: PLC0415  # botocore is imported only when it is needed
-
-        return Account(region=self.configuration.region, profile=self.configuration.profile)
-
-    def _read_secret(self, reference: str) -> Secret:
-        from keyrota.aws.secretsmanager import read_reference  # noqa: PLC0415
-
-        return read_reference(self._own_account(), reference)
-
-    def _read_parameter(self, name: str) -> Secret:
-        from keyrota.aws.secretsmanager import read_parameter  # noqa: PLC0415
-
-        return read_parameter(self._own_account(), name)
-
     def _subject(self, credential: CredentialConfig, account: Account) -> Subject:
         from keyrota.aws.iam import IamAccessKeys  # noqa: PLC0415
         from keyrota.aws.secretsmanager import FieldNames, SecretOptions, SecretsManagerStore  # noqa: PLC0415
@@ -187,6 +172,28 @@ class Wiring:
                 self.configuration.providers[name], secrets=self.references, clock=self.clock
             )
         return self._connections[name]
+
+
+def references(configuration: Configuration | None) -> References:
+    """Resolve references; those into AWS in the caller's own account."""
+
+    def account() -> Account:
+        from keyrota.aws.account import Account  # noqa: PLC0415  # botocore is imported only when it is needed
+
+        region, profile = (configuration.region, configuration.profile) if configuration else (None, None)
+        return Account(region=region, profile=profile)
+
+    def read_secret(reference: str) -> Secret:
+        from keyrota.aws.secretsmanager import read_reference  # noqa: PLC0415
+
+        return read_reference(account(), reference)
+
+    def read_parameter(name: str) -> Secret:
+        from keyrota.aws.secretsmanager import read_parameter  # noqa: PLC0415
+
+        return read_parameter(account(), name)
+
+    return References({"secretsmanager": read_secret, "ssm": read_parameter})
 
 
 def _role_arn(credential: CredentialConfig, region: str | None) -> str:

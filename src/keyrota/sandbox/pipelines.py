@@ -1,7 +1,8 @@
-"""Pipelines: each run reads its variables as Bitbucket hands them out, and really calls STS with them."""
+"""Pipelines: each run reads its variables as its provider hands them out, and really calls STS with them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import urllib3
@@ -11,7 +12,6 @@ from botocore.credentials import Credentials
 
 from keyrota.core.model import AccessKeyId, Credential
 from keyrota.core.secret import Secret
-from keyrota.sandbox.bitbucket import BitbucketStandIn
 
 _BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -42,17 +42,15 @@ class Pipeline:
     """The pipeline of one repository and environment."""
 
     name: str
-    workspace: str
-    repository: str
-    environment: str
-    bitbucket: BitbucketStandIn
+    read: Callable[[], Mapping[str, str]]
+    """What the provider hands to a job that starts now."""
     aws: AwsCaller
     runs: int = 0
     failures: list[str] = field(default_factory=list)
 
     def variables(self) -> Credential:
         """Start a step: read the pair, as it is at this moment."""
-        values = self.bitbucket.values(self.workspace, self.repository, self.environment)
+        values = self.read()
         return Credential(
             id=AccessKeyId(values.get("AWS_ACCESS_KEY_ID", "")),
             secret=Secret(values.get("AWS_SECRET_ACCESS_KEY", "")),

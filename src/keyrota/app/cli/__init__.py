@@ -23,6 +23,8 @@ _COMMANDS = {
     "check": "check the configuration, the permissions, each target, and print the calendar",
     "revoke": "replace a key and switch it off at once, without overlap",
     "rollback": "make the previous key current again, everywhere",
+    "forget": "end a target that was taken out of the configuration",
+    "discover": "find the AWS keys at a provider, and write a keyrota.yaml for them",
     "sandbox": "start the embedded cloud, and print how to use it",
     "demo": "play 400 days in the embedded cloud",
     "schema": "print the JSON Schema of keyrota.yaml",

@@ -18,7 +18,7 @@ from keyrota.app.cli.frame import Options, global_options, paint, pass_options, 
 @pass_options
 def command(options: Options, *, days: int, seed: int) -> int:
     """
-    Play days in the embedded cloud: three IAM users, their pipelines, keyrota run once a day, and some trouble.
+    Play days in the embedded cloud: IAM users, their pipelines at three providers, keyrota once a day, some trouble.
 
     Exit 0 only if no pipeline run failed and no promise broke.
     """
@@ -46,7 +46,9 @@ def command(options: Options, *, days: int, seed: int) -> int:
             click.echo(f"\r\033[K{colour('quiet', f'day {day:>3}')}", nl=False)
 
     if is_told:
-        click.echo(f"{days} days in the sandbox: 3 IAM users, 3 pipelines, keyrota runs once a day at 06:00\n")
+        click.echo(
+            f"{days} days in the sandbox: 4 IAM users, 6 pipelines at 3 providers, keyrota runs once a day at 06:00\n"
+        )
     demo = Demo(days=days, seed=seed, tell=tell, pass_day=pass_day)
     numbers = demo.play()
     if options.is_json:

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, ask, global_options, pass_options
+from keyrota.app.cli.frame import Options, ask, global_options, pass_options, say_json
 from keyrota.core.model import Observation
 from keyrota.core.plan import CreateKey, Plan, Promote
-from keyrota.errors import UsageError
+from keyrota.errors import KeyrotaError, UsageError
+
+if TYPE_CHECKING:
+    from keyrota.app.breach import Verdict
 
 _EXAMPLES = """\b
 Examples:
   keyrota revoke ci-deploy              new key first, then the old one off: pipelines go on
   keyrota revoke ci-deploy --now        off first: whoever has it is out, pipelines fail until the new key is there
   keyrota revoke ci-deploy --sessions   also deny temporary credentials issued before now
+  keyrota revoke --served-by github     GitHub was breached: every key that was ever written there
+  keyrota revoke --served-by gitlab:acme/platform
 """
 
 
 @click.command("revoke", epilog=_EXAMPLES)
-@click.argument("user")
+@click.argument("user", required=False)
+@click.option(
+    "--served-by",
+    metavar="PROVIDER[:AREA]",
+    help="Instead of one user: every key that was ever written to a provider, or to one workspace, "
+    "organization or group of it.",
+)
+@click.option(
+    "--before", metavar="TIME", help="With --served-by: keys made later are safe already (go on after a break)."
+)
 @click.option("--key", help="This access key ID; otherwise the one that targets hold.")
 @click.option("--now", "is_now", is_flag=True, help="Switch the key off before its successor is served.")
 @click.option(
@@ -33,8 +49,10 @@ Examples:
 @pass_options
 def command(  # click passes what the command line has
     options: Options,
-    user: str,
+    user: str | None,
     key: str | None,
+    served_by: str | None,
+    before: str | None,
     *,
     is_now: bool,
     with_sessions: bool,
@@ -42,6 +60,12 @@ def command(  # click passes what the command line has
     is_yes: bool,
 ) -> int:
     """Replace a key and switch it off at once, without overlap."""
+    if served_by is not None:
+        if user or key or is_now or with_sessions or is_release:
+            raise UsageError("--served-by stands alone, with --before and --yes")
+        return _served_by(options, served_by, before, is_yes=is_yes)
+    if user is None or before is not None:
+        raise UsageError("name a user, or a provider with --served-by", remedy="keyrota revoke --help")
     from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.core.emergency import Revoke, current_key  # noqa: PLC0415
@@ -68,6 +92,87 @@ def command(  # click passes what the command line has
     ask(f"Revoke {leaked}?", is_yes=is_yes)
     code = carry_out(session, planned, options)
     return words.EXIT_FAILED if code else words.EXIT_DONE
+
+
+def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool) -> int:
+    """Make new every key that was ever written to a provider."""
+    from keyrota.app.breach import Place, exposed, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.cli.carry_out import Progress  # noqa: PLC0415
+    from keyrota.app.session import Session  # noqa: PLC0415
+
+    place = Place.read(text)
+    session = Session(options.config)
+    since = _instant(before) if before else session.clock.now()
+    found, errors = exposed(session, place, since)
+    waiting = [it for it in found if it.keys]
+    for it in waiting:
+        click.echo(f"{it.preview.user}: {', '.join(it.keys)}", err=True)
+    if waiting:
+        click.echo("Pipelines that are running with them fail at their next call to AWS.", err=True)
+        ask(f"Replace the keys of {len(waiting)} users?", is_yes=is_yes)
+    verdicts = replace_all(session, found, Progress(options), lambda _: None)
+    again = f"keyrota revoke --served-by {text} --before {since:%Y-%m-%dT%H:%M:%SZ}"
+    is_done = all(verdict.is_safe for verdict in verdicts) and not errors
+    if options.is_json:
+        say_json(_breach_document(text, since, verdicts, errors, again))
+    else:
+        for line in _breach_text(verdicts, errors, None if is_done else again):
+            click.echo(line)
+    return words.EXIT_DONE if is_done else words.EXIT_FAILED
+
+
+def _instant(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise UsageError(f"{text!r} is no time", remedy="write it as 2026-05-01T06:00:00Z")
+    return found
+
+
+def _breach_text(verdicts: Sequence[Verdict], errors: Sequence[KeyrotaError], again: str | None) -> Iterator[str]:
+    safe = [verdict for verdict in verdicts if verdict.is_safe]
+    yield f"safe again: {len(safe)} of {len(verdicts) + len(errors)}"
+    for verdict in safe:
+        off = ", ".join(verdict.keys) or "nothing that was there is Active"
+        yield f"  ✓ {verdict.user}: {off} → {verdict.new_key or 'no key'}"
+    missing = [verdict for verdict in verdicts if not verdict.is_safe]
+    if missing or errors:
+        yield "not yet:"
+    for verdict in missing:
+        yield f"  ✗ {verdict.user}: {'; '.join(verdict.reasons)}"
+        yield from (f"      {remedy}" for remedy in verdict.remedies)
+    for error in errors:
+        yield f"  ✗ {error}"
+        yield from (f"      {line}" for line in filter(None, [error.remedy]))
+    if again:
+        yield f"to go on: {again}"
+
+
+def _breach_document(
+    text: str, since: datetime, verdicts: Sequence[Verdict], errors: Sequence[KeyrotaError], again: str
+) -> dict[str, Any]:
+    from keyrota.report.data import error_fields, stamp  # noqa: PLC0415  # only for --json
+
+    return {
+        "version": 1,
+        "served_by": text,
+        "before": stamp(since),
+        "again": again,
+        "credentials": [
+            {
+                "user": verdict.user,
+                "safe": verdict.is_safe,
+                "keys": list(verdict.keys),
+                "new_key": verdict.new_key,
+                "reasons": list(verdict.reasons),
+                "remedies": list(verdict.remedies),
+            }
+            for verdict in verdicts
+        ],
+        "errors": [{"user": None, "account": None} | error_fields(error) for error in errors],
+    }
 
 
 def _consequences(key: str, planned: Plan, seen: Observation, *, is_now: bool) -> Iterator[str]:

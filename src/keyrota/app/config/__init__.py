@@ -2,7 +2,7 @@
 
 from keyrota.app.config.load import load
 from keyrota.app.config.model import Configuration, CredentialConfig, TargetConfig
-from keyrota.app.config.references import References
+from keyrota.app.config.references import References, is_reference
 from keyrota.app.config.schema import schema
 
-__all__ = ["Configuration", "CredentialConfig", "References", "TargetConfig", "load", "schema"]
+__all__ = ["Configuration", "CredentialConfig", "References", "TargetConfig", "is_reference", "load", "schema"]

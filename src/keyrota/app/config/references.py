@@ -14,6 +14,8 @@ from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError
 
 _REFERENCE = re.compile(r"(?P<kind>env|file|secretsmanager|ssm):(?P<rest>\S(?:.*\S)?)")
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s\\]+-----END [A-Z ]*PRIVATE KEY-----")
+"""A private key may have several lines (or `\\n` for each, as some variables hold it)."""
 _log = logging.getLogger(__name__)
 
 
@@ -84,6 +86,8 @@ def _token(secret: Secret, where: str) -> Secret:
     stripped = Secret(secret.reveal().strip())
     if not stripped:
         raise _missing(where, "it is empty", "store the token in it")
+    if _PEM.fullmatch(stripped.reveal()):
+        return stripped
     if any(char.isspace() or not char.isprintable() or not char.isascii() for char in stripped.reveal()):
         raise _missing(where, "it holds white space, several lines or letters that no token has", "store it alone")
     return stripped

@@ -1,0 +1,165 @@
+"""A breached provider: every key that was ever written there is made new, in the order of what is reachable fastest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from keyrota.app.session import Session
+from keyrota.core.emergency import Revoke
+from keyrota.core.lifecycle import KeyState, view
+from keyrota.core.model import AccessKeyId, KeyStatus, Observation, TargetEvidence
+from keyrota.errors import KeyrotaError, UsageError
+from keyrota.executor import Listener, Outcome, Preview, apply_all, plan_all
+from keyrota.report.data import flattened
+from keyrota.targets import kinds
+
+_OURS = {KeyState.CURRENT, KeyState.SUPERSEDED, KeyState.PENDING, KeyState.ADOPTABLE, KeyState.CURRENT_OFF}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What was breached: a provider, or one workspace, organization or group of it."""
+
+    provider: str
+    area: str = ""
+
+    @staticmethod
+    def read(text: str) -> Place:
+        """
+        Read `PROVIDER` or `PROVIDER:AREA`.
+
+        Raises:
+            UsageError: There is no such provider.
+        """
+        provider, _, area = text.partition(":")
+        if provider not in kinds():
+            raise UsageError(f"{provider!r} is no provider", remedy=f"one of: {', '.join(sorted(kinds()))}")
+        return Place(provider=provider, area=area)
+
+    def covers(self, kind: str, settings: dict[str, object]) -> bool:
+        """Tell whether a target lies in it."""
+        return kind == self.provider and (not self.area or kinds()[kind].is_within(settings, self.area))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposed:
+    """A credential whose keys were served there, and the keys."""
+
+    preview: Preview
+    keys: tuple[AccessKeyId, ...]
+    """To be made new or switched off; the one that targets hold first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of one credential."""
+
+    user: str
+    is_safe: bool
+    keys: tuple[AccessKeyId, ...]
+    new_key: AccessKeyId | None
+    reasons: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+
+
+def exposed(session: Session, place: Place, before: datetime) -> tuple[tuple[Exposed, ...], tuple[KeyrotaError, ...]]:
+    """
+    Find the credentials that were served in a place, and what could not be looked at.
+
+    Args:
+        session: Configured credentials; their secrets' indexes name targets that the configuration names no more.
+        place: What was breached.
+        before: Keys that were made later are safe: they are the ones that an earlier, broken-off run made.
+    """
+    planned = session.plan()
+    errors = [preview.error for preview in planned.previews if preview.error]
+    errors += [missing.error for missing in planned.unreachable]
+    found = [
+        Exposed(preview=preview, keys=_keys(preview.observation, before))
+        for preview in planned.previews
+        if preview.observation is not None and _was_served(place, preview)
+    ]
+    return tuple(sorted(found, key=_effort)), tuple(errors)
+
+
+def _was_served(place: Place, preview: Preview) -> bool:
+    """Look into the configuration, and into the index of what it once named."""
+    entries = view(preview.observation).index.entries if preview.observation else ()
+    every = {entry.address: entry for entry in (*entries, *preview.subject.index)}
+    for entry in every.values():
+        try:
+            settings = json.loads(entry.settings)
+        except ValueError:
+            continue
+        if place.covers(entry.kind, settings):
+            return True
+    return False
+
+
+def _keys(seen: Observation, before: datetime) -> tuple[AccessKeyId, ...]:
+    known = view(seen)
+    ours = [key for key in seen.keys if known.state_of(key) in _OURS and key.created <= before]
+    active = [key for key in ours if key.status is KeyStatus.ACTIVE or key.id == known.current_key]
+    return tuple(key.id for key in sorted(active, key=lambda key: key.id != known.current_key))
+
+
+def _effort(one: Exposed) -> tuple[int, int]:
+    """Sort what is reachable fastest first: targets that answer before those that do not, few before many."""
+    targets = one.preview.observation.targets if one.preview.observation else ()
+    failed = sum(1 for target in targets if target.evidence is TargetEvidence.FAILED)
+    return failed, len(targets)
+
+
+def replace_all(
+    session: Session, every: tuple[Exposed, ...], tell: Listener, pass_one: Callable[[Verdict], None]
+) -> tuple[Verdict, ...]:
+    """Make new what was exposed; each credential fails alone, and what cannot be done now is left to the next run."""
+
+    def one(it: Exposed) -> Verdict:
+        verdict = _replaced(session, it, tell)
+        pass_one(verdict)
+        return verdict
+
+    with ThreadPoolExecutor(max_workers=session.configuration.concurrency) as pool:
+        return tuple(pool.map(one, every))
+
+
+def _replaced(session: Session, it: Exposed, tell: Listener) -> Verdict:
+    outcomes: list[Outcome] = []
+    for key in it.keys:
+        previews = plan_all([it.preview.subject], session.wiring.settings, intent=Revoke(key=key), at_once=1)
+        outcomes += apply_all(previews, brake=None, tell=tell, at_once=1)
+    last = outcomes[-1].observation if outcomes else it.preview.observation
+    told = tuple(_reasons(outcomes, it, last))
+    is_safe = last is not None and not _still_open(last, it.keys)
+    return Verdict(
+        user=it.preview.user,
+        is_safe=is_safe,
+        keys=it.keys,
+        new_key=view(last).current_key if last else None,
+        reasons=() if is_safe else tuple(dict.fromkeys(reason for reason, _ in told)),
+        remedies=() if is_safe else tuple(dict.fromkeys(remedy for _, remedy in told if remedy)),
+    )
+
+
+def _still_open(seen: Observation, keys: Iterable[AccessKeyId]) -> list[AccessKeyId]:
+    """Find the exposed keys that still open the account, or that targets still wait to be rid of."""
+    active = {key.id for key in seen.keys if key.status is not KeyStatus.INACTIVE}
+    still = [key for key in keys if key in active]
+    current = view(seen).current_key
+    return still + [key for key in keys if key == current and key not in still]
+
+
+def _reasons(outcomes: list[Outcome], it: Exposed, last: Observation | None) -> Iterator[tuple[str, str]]:
+    for outcome in outcomes:
+        for error in outcome.errors:
+            for single in flattened(error):
+                yield str(single), single.remedy
+        for hold in outcome.plan.holds if outcome.plan else ():
+            yield hold.reason, hold.remedy
+    for key in _still_open(last, it.keys) if last else it.keys:
+        yield f"{key} is still Active", ""

@@ -1,0 +1,148 @@
+"""`keyrota discover`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keyrota.app import words
+from keyrota.app.cli.frame import Options, global_options, pass_options, say_json
+from keyrota.errors import KeyrotaError, UsageError
+
+if TYPE_CHECKING:
+    from keyrota.app.discovery import Survey
+
+_AREAS = {"bitbucket": "workspace", "github": "org", "gitlab": "group"}
+_EXAMPLES = """\b
+Examples:
+  keyrota discover --provider github --org acme
+  keyrota discover --provider bitbucket --workspace acme --token env:BITBUCKET_TOKEN
+  keyrota discover --provider gitlab --group acme/platform --base-url https://gitlab.example.com/api/v4
+"""
+
+
+@click.command("discover", epilog=_EXAMPLES)
+@click.option("--provider", required=True, help="bitbucket, github or gitlab.")
+@click.option("--workspace", help="Bitbucket: only this workspace.")
+@click.option("--org", help="GitHub: only this organization (or person).")
+@click.option("--group", help="GitLab: only this group and what is below it.")
+@click.option("--token", help="Where the token is (default env:PROVIDER_TOKEN), if no configuration says it.")
+@click.option("--base-url", help="Base URL of the REST API, if no configuration says it.")
+@click.option("--output", default="keyrota.yaml", type=click.Path(path_type=Path, dir_okay=False), show_default=True)
+@global_options
+@pass_options
+def command(  # click passes what the command line has
+    options: Options,
+    *,
+    provider: str,
+    workspace: str | None,
+    org: str | None,
+    group: str | None,
+    token: str | None,
+    base_url: str | None,
+    output: Path,
+) -> int:
+    """
+    Find the AWS keys that a provider's variables hold, and write a keyrota.yaml for them.
+
+    Values are matched with IAM where they can be read, names where they cannot; no secret is kept. After a rate limit,
+    the same command goes on where it stopped.
+    """
+    from keyrota.app.clock import clock  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.discovery import Survey, configuration, sort, walk, write  # noqa: PLC0415
+    from keyrota.app.wiring import references  # noqa: PLC0415
+    from keyrota.targets import kinds  # noqa: PLC0415
+
+    if provider not in _AREAS or provider not in kinds():
+        raise UsageError(f"{provider!r} cannot be searched", remedy=f"one of: {', '.join(_AREAS)}")
+    area = _area(provider, {"workspace": workspace, "org": org, "group": group})
+    if output.exists():
+        raise UsageError(f"{output} exists", remedy="choose another file with --output")
+    settings = _settings(options, provider, token, base_url)
+    connection = kinds()[provider].connect(settings, secrets=references(None), clock=clock())
+    file = output.with_name(output.name + ".partial")
+    survey = Survey.resumed(file, provider, area)
+    try:
+        walk(connection, survey, file, _Teller(options))
+    except KeyrotaError as error:
+        raise KeyrotaError(
+            error.what,
+            where=error.where,
+            remedy=f"{error.remedy}; {len(survey.done)} of {len(survey.areas)} are done, "
+            "and the same command goes on there",
+        ) from None
+    owner, users = _directory()
+    known = sort(tuple(survey.sightings), owner)
+    seen = {one.key for one in survey.sightings}
+    candidates = {user: keys for user, keys in users.items() if not seen.issuperset(keys)} if known.guesses else {}
+    write(output, configuration(provider, settings, known, survey, candidates))
+    numbers = {
+        "certain": sum(len(found) for found in known.certain.values()),
+        "guesses": len(known.guesses),
+        "elsewhere": len(known.elsewhere),
+        "strangers": len(known.strangers),
+        "not_looked_into": len(survey.closed),
+    }
+    if options.is_json:
+        say_json({"version": 1, "provider": provider, "areas": len(survey.areas), "file": str(output), **numbers})
+    elif not options.is_quiet:
+        told = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in numbers.items())
+        click.echo(f"{len(survey.areas)} places looked at: {told}; written to {output}")
+    return words.EXIT_DONE
+
+
+def _area(provider: str, given: dict[str, str | None]) -> str | None:
+    named = {name: value for name, value in given.items() if value is not None}
+    wrong = [name for name in named if name != _AREAS[provider]]
+    if wrong:
+        raise UsageError(f"--{wrong[0]} is none of {provider}'s", remedy=f"use --{_AREAS[provider]}")
+    return next(iter(named.values()), None)
+
+
+def _settings(options: Options, provider: str, token: str | None, base_url: str | None) -> dict[str, Any]:
+    """Take the provider's settings from the configuration if there is one, from the command line otherwise."""
+    from keyrota.app.config import is_reference, load  # noqa: PLC0415  # heavy
+
+    if token is None and base_url is None and options.config.exists():
+        known = load(options.config).providers.get(provider)
+        if known is not None:
+            return dict(known)
+    reference = token or f"env:{provider.upper()}_TOKEN"
+    if not is_reference(reference):
+        raise UsageError(
+            "a token must not stand on the command line",
+            remedy="refer to it: env:NAME, file:PATH; if it was a real token, make a new one",
+        )
+    return {"auth": {"token": reference}} | ({"base_url": base_url} if base_url else {})
+
+
+def _directory() -> tuple[Any, dict[str, Any]]:
+    """Ask the account that the caller is in; without AWS credentials nothing is certain, and that is told."""
+    from keyrota.aws.account import Account  # noqa: PLC0415  # botocore is imported late
+    from keyrota.aws.directory import Directory  # noqa: PLC0415
+
+    directory = Directory(Account(region=None, profile=None))
+    try:
+        return directory.owner, directory.users_with_keys()
+    except KeyrotaError as error:
+        click.echo(f"warning: {error}: whose keys they are is not known", err=True)
+        return (lambda _: None), {}
+
+
+class _Teller:
+    """Tells how far it has come, on stderr."""
+
+    def __init__(self, options: Options) -> None:
+        self._is_silent = options.is_quiet
+        self._is_terminal = sys.stderr.isatty()
+
+    def __call__(self, survey: Survey, area: str) -> None:
+        """Tell one step: each on a terminal, every twenty-fifth elsewhere."""
+        number = len(survey.done)
+        if self._is_silent or not (self._is_terminal or number % 25 == 0):
+            return
+        line = f"{number + 1}/{len(survey.areas)} {area}: {len(survey.sightings)} found so far"
+        click.echo(f"\r\033[K{line}" if self._is_terminal else line, err=True, nl=not self._is_terminal)

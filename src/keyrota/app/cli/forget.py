@@ -1,0 +1,54 @@
+"""`keyrota forget`."""
+
+from __future__ import annotations
+
+import click
+
+from keyrota.app import words
+from keyrota.app.cli.frame import Options, ask, global_options, pass_options, say_json
+from keyrota.errors import UsageError
+
+_EXAMPLES = """\b
+Examples:
+  keyrota status                                             names what was left behind
+  keyrota forget 'bitbucket acme/shop Test'                  its variables stay; keyrota no longer minds them
+  keyrota forget 'github acme/old' --delete-variables        delete the key there first
+"""
+
+
+@click.command("forget", epilog=_EXAMPLES)
+@click.argument("target")
+@click.option("--delete-variables", "deletes", is_flag=True, help="Delete its variables first, if they are ours.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@global_options
+@pass_options
+def command(options: Options, target: str, *, deletes: bool, is_yes: bool) -> int:
+    """End a target that was taken out of the configuration and is reported as left behind."""
+    from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.executor.forget import forget, remembered  # noqa: PLC0415
+
+    previews = Session(options.config).plan().previews
+    failed = [preview.error for preview in previews if preview.error is not None]
+    known = [one for it in previews if it.observation for one in remembered(it.subject, it.observation)]
+    found = [one for one in known if one.entry.address == target]
+    left = sorted({one.entry.address for one in known if not one.is_configured})
+    if not found and failed:
+        raise failed[0]
+    if not found:
+        listed = ", ".join(f"'{address}'" for address in left) or "none"
+        raise UsageError(f"no target {target!r} is left behind", remedy=f"left behind: {listed}")
+    if any(one.is_configured for one in found):
+        raise UsageError(
+            f"{target} is in the configuration", remedy="take it out there first: the next run would write it again"
+        )
+    for one in found:
+        held = one.state.key if one.state and one.state.key else "it cannot be told which key"
+        what = "Its variables are deleted: a pipeline there fails then." if deletes else "Its variables stay."
+        click.echo(f"{target} holds {held}. {what}", err=True)
+    ask(f"Forget {target}?", is_yes=is_yes)
+    gone = [name for one in found for name in forget(one, deletes_variables=deletes)]
+    if options.is_json:
+        say_json({"version": 1, "target": target, "users": [one.subject.user for one in found], "deleted": gone})
+    elif not options.is_quiet:
+        click.echo(f"forgotten: {target}" + (f"; deleted {', '.join(gone)}" if gone else ""))
+    return words.EXIT_DONE

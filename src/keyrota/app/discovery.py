@@ -1,0 +1,170 @@
+"""Finding the AWS keys at a provider, and writing a configuration for them: what is certain, and what is a guess."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keyrota.core.model import AccessKeyId, Sighting
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, UsageError, printable
+from keyrota.ports import TargetConnection
+
+
+@dataclass(slots=True, kw_only=True)
+class Survey:
+    """How far a walk through a provider has come; it can be put into a file and gone on with."""
+
+    provider: str
+    area: str | None
+    areas: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    """Areas that could not be looked into, with the reason."""
+
+    def save(self, file: Path) -> None:
+        """Write it down; it holds key IDs and names, no secret."""
+        file.write_text(json.dumps(asdict(self), ensure_ascii=False), "utf-8")
+
+    @staticmethod
+    def resumed(file: Path, provider: str, area: str | None) -> Survey:
+        """Go on with what an earlier run wrote down for the same walk, or begin anew."""
+        fresh = Survey(provider=provider, area=area)
+        try:
+            content = json.loads(file.read_text("utf-8"))
+            seen = [Sighting(**entry) for entry in content.pop("sightings")]
+            known = Survey(**content, sightings=seen)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return fresh
+        return known if (known.provider, known.area) == (provider, area) else fresh
+
+
+def walk(connection: TargetConnection, survey: Survey, file: Path, tell: Callable[[Survey, str], None]) -> None:
+    """
+    Look through all areas that were not looked through yet.
+
+    Raises:
+        ProviderUnavailable: A limit, or an outage; how far it came is in the file, and the next run goes on.
+    """
+    try:
+        if not survey.areas:
+            survey.areas = list(dict.fromkeys(connection.areas(survey.area)))
+        done = set(survey.done)
+        for area in survey.areas:
+            if area in done:
+                continue
+            tell(survey, area)
+            try:
+                survey.sightings += connection.survey(area)
+            except (ProviderRefused, NotThere) as error:
+                survey.closed.append(f"{area}: {error.what}")
+            survey.done.append(area)
+    except (KeyrotaError, KeyboardInterrupt):
+        survey.save(file)
+        raise
+    file.unlink(missing_ok=True)
+
+
+Owner = Callable[[AccessKeyId], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sorted:
+    """What was found, by how much is known of it."""
+
+    certain: Mapping[str, tuple[Sighting, ...]]
+    """By IAM user: the key was read, and is that user's."""
+    guesses: tuple[Sighting, ...]
+    """Named like a key, but not readable."""
+    strangers: tuple[Sighting, ...]
+    """Read, but no key of this account's."""
+    elsewhere: tuple[tuple[str, Sighting], ...]
+    """Read, in a place where keyrota writes nothing: with the user."""
+
+
+def sort(found: tuple[Sighting, ...], owner: Owner) -> Sorted:
+    """Join what was found with the account's keys."""
+    certain: dict[str, list[Sighting]] = {}
+    guesses, strangers, elsewhere = [], [], []
+    owners = {key: owner(key) for key in {one.key for one in found} if key is not None}
+    for one in found:
+        user = owners.get(one.key) if one.key else None
+        if one.key is None:
+            guesses.append(one)
+        elif user is None:
+            strangers.append(one)
+        elif one.settings is None:
+            elsewhere.append((user, one))
+        else:
+            certain.setdefault(user, []).append(one)
+    return Sorted(
+        certain={user: tuple(certain[user]) for user in sorted(certain)},
+        guesses=tuple(guesses),
+        strangers=tuple(strangers),
+        elsewhere=tuple(elsewhere),
+    )
+
+
+def configuration(
+    provider: str, settings: Mapping[str, Any], known: Sorted, survey: Survey, candidates: Mapping[str, Any]
+) -> Iterator[str]:
+    """Write the lines of a `keyrota.yaml`; what is a guess is a comment."""
+    yield "# Written by keyrota discover. What is certain stands here; what is a guess is a comment: look at it."
+    yield "version: 1"
+    yield "providers:"
+    yield f"  {provider}: {_flow(settings)}"
+    yield "credentials:" if known.certain else "credentials: []   # none is certain: take from the guesses below"
+    for user, sightings in known.certain.items():
+        yield f"  - user: {_flow(user)}"
+        yield "    targets:"
+        for one in sightings:
+            remark = f"; {printable(one.remark)}" if one.remark else ""
+            yield f"      - {provider}: {_flow(one.settings)}   # holds {one.key}{remark}"
+    if known.guesses:
+        yield "#"
+        yield "# Guesses: variables named like an AWS key, whose values cannot be read. Whose key is it?"
+        if candidates:
+            yield f"# Users with keys that were seen nowhere: {', '.join(sorted(candidates))}"
+        for one in known.guesses:
+            remark = f"; {printable(one.remark)}" if one.remark else ""
+            what = f"- {provider}: {_flow(one.settings)}" if one.settings is not None else printable(one.place)
+            yield f"#     {what}   # {printable(one.variable)}{remark}"
+    if known.elsewhere:
+        yield "#"
+        yield "# Keys in places where keyrota writes nothing:"
+        for user, one in known.elsewhere:
+            yield f"#     {printable(one.place)}: {printable(one.variable)} holds {one.key} of {user}; {one.remark}"
+    if known.strangers:
+        yield "#"
+        yield "# Keys that are not this account's, or are gone:"
+        yield from (
+            f"#     {printable(one.place)}: {printable(one.variable)} holds {one.key}" for one in known.strangers
+        )
+    if survey.closed:
+        yield "#"
+        yield "# Not looked into:"
+        yield from (f"#     {printable(line)}" for line in survey.closed)
+
+
+def _flow(value: object) -> str:
+    """Write a value in YAML's flow style, which takes JSON as it is."""
+    return json.dumps(value, ensure_ascii=True)
+
+
+def write(file: Path, lines: Iterator[str]) -> None:
+    """
+    Write the configuration, and never over another.
+
+    Raises:
+        UsageError: The file exists, or cannot be written.
+    """
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.writelines(f"{line}\n" for line in lines)
+    except FileExistsError:
+        raise UsageError(f"{file} exists", remedy="choose another file with --output") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}") from None

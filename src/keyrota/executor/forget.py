@@ -1,0 +1,71 @@
+"""End what is left behind: a target that the configuration names no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keyrota.core.lifecycle import KEY_ID, view
+from keyrota.core.model import INDEX_TAG, AccessKeyId, IndexEntry, Observation, TargetState
+from keyrota.core.records import Index, format_index, parse_index
+from keyrota.errors import KeyrotaError, ProviderRefused
+from keyrota.executor.subject import Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """A target that one credential's secret remembers."""
+
+    subject: Subject
+    observation: Observation
+    entry: IndexEntry
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the configuration still names it."""
+        return any(target.address == self.entry.address for target in self.subject.targets)
+
+    @property
+    def state(self) -> TargetState | None:
+        """What it holds now, as it was just read; None for one that is configured."""
+        return next((state for state in self.observation.left_behind if state.address == self.entry.address), None)
+
+
+def remembered(subject: Subject, observation: Observation) -> tuple[Remembered, ...]:
+    """List the targets that a credential's secret remembers."""
+    index = view(observation).index
+    return tuple(Remembered(subject=subject, observation=observation, entry=entry) for entry in index.entries)
+
+
+def forget(known: Remembered, *, deletes_variables: bool) -> tuple[str, ...]:
+    """
+    Take a target out of the index, after its variables were deleted where that is asked for.
+
+    Returns:
+        The names of the variables that were deleted.
+
+    Raises:
+        ProviderRefused: It holds a key that keyrota did not write; nothing was changed.
+        KeyrotaError: The provider did not do it; the target is still remembered.
+    """
+    gone: tuple[str, ...] = ()
+    if deletes_variables:
+        target = known.subject.reach(known.entry) if known.subject.reach else None
+        if target is None or isinstance(target, KeyrotaError):
+            what = target.what if target else "it cannot be reached"
+            raise ProviderRefused(
+                f"its variables cannot be deleted: {what}",
+                where=known.entry.address,
+                remedy="configure the provider again, or leave --delete-variables out",
+            )
+        gone = target.clear(_our_keys(known.observation))
+    subject, store = known.subject, known.subject.store
+    state = store.describe(subject.secret_name)
+    index = parse_index(dict(state.tags)) if state else Index()  # afresh: another run may have written it
+    tags = format_index(index.without(known.entry.address)) or {INDEX_TAG: ""}
+    store.tag(subject.secret_name, tags)
+    return gone
+
+
+def _our_keys(observation: Observation) -> frozenset[AccessKeyId]:
+    labels = (label for version in view(observation).versions for label in version.labels)
+    return frozenset(AccessKeyId(label) for label in labels if KEY_ID.fullmatch(label))
