@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from keyrota.errors import ProviderUnavailable
 from keyrota.ports import Clock
 
-_IDLE = timedelta(hours=1)
+_IDLE = timedelta(minutes=10)
 """After so long without a call another burst begins, with a bound of its own."""
 
 

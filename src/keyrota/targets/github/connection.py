@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from keyrota.core.secret import Secret
-from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.github.access import App, Installation
 from keyrota.targets.github.place import Path, Place
 from keyrota.wire import Answer, Http
@@ -180,7 +180,11 @@ class GitHubConnection:
         if known is not None and not is_fresh:
             return known
         about = f"the public key of {where.scope}"
-        content = self.get(where, (*path, "public-key"), about)
+        try:
+            content = self.get(where, (*path, "public-key"), about)
+        except NotThere:
+            self.explain_environment(where)
+            raise
         key = _public_key(content)
         if key is None:
             raise ProviderUnavailable(
@@ -191,6 +195,23 @@ class GitHubConnection:
         with self._lock:
             self._keys[path] = key
         return key
+
+    def explain_environment(self, where: Place) -> None:
+        """Tell a missing environment from a missing repository: its name is told, and keyrota never makes one."""
+        if not where.environment:
+            return
+        about = f"the environments of {where.owner}/{where.repository}"
+        try:
+            values = list(self.pages(where, (*where.owner_path, "environments"), "environments", about, per_page=100))
+        except KeyrotaError:
+            return
+        names = sorted(str(value.get("name")) for value in values)
+        if where.environment.casefold() not in {name.casefold() for name in names}:
+            raise NotThere(
+                f"there is no environment {where.environment!r}",
+                where=where.scope,
+                remedy=f"the repository has: {', '.join(names) or 'none'}; keyrota never makes one",
+            )
 
     # --- refusals ---------------------------------------------------------------------------------------------------
 

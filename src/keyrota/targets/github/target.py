@@ -164,7 +164,7 @@ class GitHubTarget:
         try:
             values = list(self._connection.pages(self._place, self._place.secrets_path, "secrets", about, per_page=100))
         except NotThere:
-            self._explain_environment()
+            self._connection.explain_environment(self._place)
             raise
         return {str(value["name"]).upper(): value for value in values if self._is_ours(value)}
 
@@ -201,11 +201,7 @@ class GitHubTarget:
             )
 
     def _send(self, name: str, value: Secret, seen: Visibility | None, *, is_fresh: bool) -> Answer:
-        try:
-            key = self._connection.public_key(self._place, is_fresh=is_fresh)
-        except NotThere:
-            self._explain_environment()
-            raise
+        key = self._connection.public_key(self._place, is_fresh=is_fresh)
         body: dict[str, Any] = {"encrypted_value": key.seal(value), "key_id": key.id}
         if seen is not None:
             body |= seen.fields()
@@ -214,26 +210,6 @@ class GitHubTarget:
     def _visibility(self, name: str) -> Visibility:
         """Read who may see an organization's secret, because every write sets it."""
         return visibility_of(self._connection, self._place, name, self._secret(name))
-
-    def _explain_environment(self) -> None:
-        """Tell a missing environment from a missing repository: its name is told, and keyrota never makes one."""
-        where = self._place
-        if not where.environment:
-            return
-        about = f"the environments of {where.owner}/{where.repository}"
-        try:
-            values = list(
-                self._connection.pages(where, (*where.owner_path, "environments"), "environments", about, per_page=100)
-            )
-        except KeyrotaError:
-            return
-        names = sorted(str(value.get("name")) for value in values)
-        if where.environment.casefold() not in {name.casefold() for name in names}:
-            raise NotThere(
-                f"there is no environment {where.environment!r}",
-                where=where.scope,
-                remedy=f"the repository has: {', '.join(names) or 'none'}; keyrota never makes one",
-            )
 
     # --- the marker -------------------------------------------------------------------------------------------------
 
