@@ -359,6 +359,7 @@ def _held(api: description.Description, request: Request, response: Response) ->
     is_known_gap = isinstance(content, list) or response.status == 204
     if isinstance(content, dict):
         shown = {name: value for name, value in content.items() if value is not None}
+        shown |= {name: value[0] for name, value in shown.items() if name == "variables" and isinstance(value, list)}
         response = Response(status=response.status, body=json.dumps(shown).encode(), headers=response.headers)
     return api.hold(request, response, answers=not is_known_gap)
 
