@@ -18,6 +18,8 @@ from keyrota.app.cli import main
 from keyrota.core.model import Credential
 from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.cloud import REGION, Cloud
+from keyrota.sandbox.github import GitHubStandIn
+from keyrota.sandbox.gitlab import GitLabStandIn
 from keyrota.sandbox.pipelines import AwsCaller
 
 CANARY_TOKEN = "canary-bitbucket-token-77aa"
@@ -43,6 +45,8 @@ class Sandbox:
 
     cloud: Cloud
     bitbucket: BitbucketStandIn
+    github: GitHubStandIn
+    gitlab: GitLabStandIn
     file: Path
     capsys: pytest.CaptureFixture[str]
     old: Credential
@@ -102,7 +106,9 @@ def a_sandbox(folder: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sand
     """Start it; its environment is set, and no other AWS variable."""
     cloud = Cloud()
     bitbucket = BitbucketStandIn(cloud.clock, cloud.faults, token=CANARY_TOKEN)
-    cloud.standins["bitbucket"] = bitbucket
+    github = GitHubStandIn(cloud.clock, cloud.faults, token=f"{CANARY_TOKEN}-github")
+    gitlab = GitLabStandIn(cloud.clock, cloud.faults, token=f"{CANARY_TOKEN}-gitlab")
+    cloud.standins |= {"bitbucket": bitbucket, "github": github, "gitlab": gitlab}
     with cloud, pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("AWS_", "KEYROTA_"))]:
             patch.delenv(name)
@@ -118,4 +124,6 @@ def a_sandbox(folder: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sand
         bitbucket.set_variable(*where, "AWS_SECRET_ACCESS_KEY", pair.secret.reveal(), secured=True)
         file = folder / "keyrota.yaml"
         file.write_text(CONFIGURATION.format(url=cloud.url("bitbucket")), "utf-8")
-        yield Sandbox(cloud=cloud, bitbucket=bitbucket, file=file, capsys=capsys, old=pair)
+        yield Sandbox(
+            cloud=cloud, bitbucket=bitbucket, github=github, gitlab=gitlab, file=file, capsys=capsys, old=pair
+        )

@@ -46,6 +46,8 @@ class _Variable:
 class _Repository:
     environments: dict[str, str] = field(default_factory=dict)
     """UUID to name."""
+    pipelines: dict[str, str] = field(default_factory=dict)
+    """UUID to state: PENDING, IN_PROGRESS, COMPLETED."""
 
 
 Scope = tuple[str, ...]
@@ -142,6 +144,16 @@ class BitbucketStandIn(StandIn):
                 scopes.append(self.scope(workspace, repository, environment))
             return {variable.key: variable.value for scope in scopes for variable in self._variables[scope]}
 
+    def add_pipeline(self, workspace: str, repository: str, state: str = "IN_PROGRESS") -> str:
+        """Start a pipeline; returns its UUID."""
+        key = self._new_uuid()
+        self._repositories[workspace, repository].pipelines[key] = state
+        return key
+
+    def end_pipeline(self, workspace: str, repository: str, key: str) -> None:
+        """Let a pipeline end."""
+        self._repositories[workspace, repository].pipelines[key] = "COMPLETED"
+
     def _new_uuid(self) -> str:
         return f"{{{uuid.uuid5(uuid.NAMESPACE_URL, f'bitbucket {next(self._numbers)}')}}}"
 
@@ -152,6 +164,8 @@ class BitbucketStandIn(StandIn):
         last = request.segments[-1]
         if last == "access_token":
             return "token"
+        if request.segments[1:2] == ("user",) or len(request.segments) == 3:  # noqa: PLR2004  # /2.0/repositories/{ws}
+            return "repositories"
         return last if last in {"environments", "pipelines"} else "variables"
 
     def refusal(self, status: int, message: str) -> Response:
@@ -164,6 +178,15 @@ class BitbucketStandIn(StandIn):
             return self._give_token(request)
         self._authenticate(request)
         match request.segments:
+            case ["2.0", "user", "workspaces"]:
+                shown = [{"type": "workspace_access", "workspace": {"slug": name}} for name in sorted(self._workspaces)]
+                return self._page(request, shown)
+            case ["2.0", "repositories", workspace]:
+                slugs = [slug for owner, slug in self._repositories if owner == workspace]
+                shown = [{"type": "repository", "slug": slug, "full_name": f"{workspace}/{slug}"} for slug in slugs]
+                return self._page(request, shown)
+            case ["2.0", "repositories", workspace, repository, "pipelines"]:
+                return self._page(request, self._pipelines(self._repository(workspace, repository)))
             case ["2.0", "repositories", workspace, repository, "environments"]:
                 found = self._repository(workspace, repository).environments
                 shown = [{"type": "deployment_environment", "uuid": key, "name": name} for key, name in found.items()]
@@ -181,6 +204,18 @@ class BitbucketStandIn(StandIn):
                 return self._variables_call(request, (workspace,), rest)
             case _:
                 raise self.refuse(404, "Resource not found.")
+
+    def _pipelines(self, found: _Repository) -> list[dict[str, Any]]:
+        """Show pipelines, the newest first."""
+        return [
+            {
+                "type": "pipeline",
+                "uuid": key,
+                "build_number": number,
+                "state": {"type": "pipeline_state", "name": state},
+            }
+            for number, (key, state) in reversed(list(enumerate(found.pipelines.items(), 1)))
+        ]
 
     def _authenticate(self, request: Request) -> None:
         kind, _, credential = request.headers.get("authorization", "").partition(" ")

@@ -71,7 +71,7 @@ def _sighted(connection: GitHubConnection, settings: Mapping[str, Any], *, is_op
         raise
     yield from sightings(where.scope, settings, secrets)
     for open_key in sightings(where.scope, None, variables):
-        remark = "a readable variable: the key lies open" if not open_key.remark else open_key.remark
+        remark = "a readable variable, not a secret: keyrota does not write it"
         yield Sighting(
             place=f"{open_key.place} variables",
             settings=None,

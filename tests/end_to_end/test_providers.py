@@ -1,0 +1,380 @@
+"""The commands with three providers, as a person types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from cli_rig import CANARY_TOKEN, USER, Sandbox, a_sandbox
+
+from keyrota.app.config import load
+from keyrota.core.model import Credential
+from keyrota.sandbox.faults import Fault
+
+ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+REPO = ("repo", "acme", "shop")
+SHOP = "bitbucket acme/shop Production"
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sandbox]:
+    """A user with a key at three providers."""
+    with a_sandbox(tmp_path, capsys) as made:
+        made.github.add_organization("acme")
+        made.github.add_repository("acme", "shop")
+        made.gitlab.add_project("acme/shop")
+        providers = (
+            f"  github:\n    base_url: {made.cloud.url('github')}\n    auth: {{token: 'env:GITHUB_TOKEN'}}\n"
+            f"  gitlab:\n    base_url: {made.cloud.url('gitlab')}/api/v4\n    auth: {{token: 'env:GITLAB_TOKEN'}}\n"
+        )
+        made.configure("credentials:\n", providers + "credentials:\n")
+        targets = (
+            "      - bitbucket: {workspace: acme, repository: shop, environment: Production}\n"
+            "      - github: {repository: acme/shop, marker: true}\n"
+            "      - gitlab: {project: acme/shop, environment_scope: production}\n"
+        )
+        made.configure(targets.splitlines(keepends=True)[0], targets)
+        yield made
+
+
+def _held(sandbox: Sandbox) -> set[str]:
+    """The key IDs that jobs see, at all three providers."""
+    return {
+        sandbox.held()[ID],
+        sandbox.github.values("acme", "shop")[ID],
+        sandbox.gitlab.values("acme/shop", "production")[ID],
+    }
+
+
+def test_a_rotation_reaches_all_three(sandbox: Sandbox) -> None:
+    """One key everywhere; the next plan has nothing to do."""
+    assert sandbox.run("apply")[0] == 0
+    assert len(_held(sandbox)) == 1
+    assert _held(sandbox) != {sandbox.old.id}
+    code, document = sandbox.json("plan")
+    assert (code, document["credentials"][0]["actions"]) == (0, [])
+
+
+def test_one_provider_that_fails_holds_back_nothing_but_itself(sandbox: Sandbox) -> None:
+    """Named with what to do; the old key lives, and the next run writes only what is left."""
+    sandbox.cloud.faults.add(Fault(operation="POST variables", status=403, times=1))
+    code, out, _ = sandbox.run("apply")
+    assert code == 1
+    assert "not allowed to do this (403)" in out
+    assert sandbox.keys()[sandbox.old.id] == "Active"
+    sandbox.github.journal.clear()
+    assert sandbox.run("apply")[0] == 0
+    assert len(_held(sandbox)) == 1
+    assert not any(operation.startswith("PUT") for operation, _ in sandbox.github.journal)
+
+
+def test_a_renamed_repository_is_noted_in_the_plan(sandbox: Sandbox) -> None:
+    sandbox.run("apply")
+    sandbox.github.rename("acme", "shop", "store")
+    code, out, _ = sandbox.run("plan")
+    assert code == 0
+    assert "! note" in out
+    assert "renamed or moved" in out
+
+
+def test_a_token_that_ends_soon_is_noted(sandbox: Sandbox) -> None:
+    sandbox.run("apply")
+    sandbox.github.token_expires = sandbox.cloud.clock.now() + timedelta(days=9, hours=1)
+    _, document = sandbox.json("status")
+    (notice,) = document["credentials"][0]["notices"]
+    assert "the token for github ends in 9 days" in notice["reason"]
+
+
+# --- left behind ------------------------------------------------------------------------------------------------------
+
+
+def test_a_target_that_is_taken_out_is_left_behind_until_it_is_forgotten(sandbox: Sandbox) -> None:
+    sandbox.run("apply")
+    sandbox.configure("      - github: {repository: acme/shop, marker: true}\n", "")
+    code, out, _ = sandbox.run("status")
+    assert "github acme/shop: left behind" in out
+    assert "keyrota forget 'github acme/shop'" in out
+    code, document = sandbox.json("plan")
+    assert document["credentials"][0]["left_behind"][0]["key"] in _held(sandbox)
+    code, out, err = sandbox.run("forget", "github acme/shop", "--delete-variables", "--yes")
+    assert code == 0
+    assert f"deleted {ID}, {SECRET}" in out
+    assert "a pipeline there fails then" in err
+    assert sandbox.github.secrets(REPO) == {}
+    assert "left behind" not in sandbox.run("status")[1]
+
+
+def test_forget_refuses_what_is_configured_or_unknown(sandbox: Sandbox) -> None:
+    sandbox.run("apply")
+    code, _, err = sandbox.run("forget", SHOP, "--yes")
+    assert (code, "take it out there first" in err) == (1, True)
+    code, _, err = sandbox.run("forget", "nowhere", "--yes")
+    assert (code, "left behind: none" in err) == (1, True)
+
+
+def test_forget_does_not_delete_a_key_of_somebody_else(sandbox: Sandbox) -> None:
+    sandbox.run("apply")
+    sandbox.configure("      - gitlab: {project: acme/shop, environment_scope: production}\n", "")
+    sandbox.gitlab.set_variable(("project", "acme/shop"), ID, "AKIAOFSOMEBODYELSE00", scope="production")
+    code, _, err = sandbox.run("forget", "gitlab acme/shop production", "--delete-variables", "--yes")
+    assert code == 1
+    assert "did not write" in err
+    assert "left behind" in sandbox.run("status")[1]
+
+
+def test_what_a_provider_held_is_left_behind_when_the_provider_goes(sandbox: Sandbox) -> None:
+    """Its token is gone from the configuration: it cannot be asked, and forgetting still works."""
+    sandbox.run("apply")
+    text = sandbox.file.read_text("utf-8")
+    lines = [line for line in text.splitlines(keepends=True) if "gitlab" not in line.lower()]
+    sandbox.file.write_text("".join(lines), "utf-8")
+    assert "gitlab is not configured any more" in sandbox.run("status")[1]
+    assert sandbox.run("forget", "gitlab acme/shop production", "--yes")[0] == 0
+    assert "left behind" not in sandbox.run("status")[1]
+
+
+# --- drift ------------------------------------------------------------------------------------------------------------
+
+
+def test_drift_is_shown_and_held_where_that_is_wished(sandbox: Sandbox) -> None:
+    sandbox.configure("version: 1\n", "version: 1\npolicy: {drift: hold}\n")
+    sandbox.run("apply")
+    sandbox.travel(days=1)
+    sandbox.github.set_secret(REPO, SECRET, "of somebody else")
+    code, out, _ = sandbox.run("apply")
+    assert code == 3
+    assert "was changed at" in out
+    assert sandbox.run("sync")[0] == 0
+    assert sandbox.github.secrets(REPO)[SECRET] != "of somebody else"
+    assert sandbox.run("plan", "--exit-code")[0] in {0, 2}
+
+
+# --- a breached provider ----------------------------------------------------------------------------------------------
+
+
+def _another_user(sandbox: Sandbox, user: str, repository: str) -> Credential:
+    """A second user, whose key lies at GitHub only."""
+    sandbox.cloud.admin.add_user(user)
+    pair = sandbox.cloud.admin.add_key(user, age=timedelta(days=5))
+    sandbox.github.add_repository("acme", repository)
+    with sandbox.file.open("a", encoding="utf-8") as file:
+        file.write(f"  - user: {user}\n    targets:\n      - github: {{repository: acme/{repository}, marker: true}}\n")
+    return pair
+
+
+def _live(sandbox: Sandbox) -> None:
+    """Let the first rotation come to its end, so that both of IAM's slots are not taken."""
+    for _ in range(3):
+        assert sandbox.run("apply", "--force")[0] == 0
+        sandbox.travel(days=11, hours=1)
+    assert len(sandbox.keys()) == 1
+
+
+def test_every_key_that_a_breached_provider_ever_held_is_made_new(sandbox: Sandbox) -> None:
+    """Also that of a target which the configuration names no more; other providers' keys stay."""
+    mine = _another_user(sandbox, "ci-web", "web")
+    sandbox.cloud.admin.add_user("ci-other")
+    sandbox.bitbucket.add_repository("acme", "other")
+    other = sandbox.cloud.admin.add_key("ci-other", age=timedelta(days=5))
+    with sandbox.file.open("a", encoding="utf-8") as file:
+        file.write("  - user: ci-other\n    targets:\n      - bitbucket: {workspace: acme, repository: other}\n")
+    _live(sandbox)
+    sandbox.configure("      - github: {repository: acme/shop, marker: true}\n", "")
+    exposed = _held(sandbox) | {mine.id}
+    code, out, err = sandbox.run("revoke", "--served-by", "github", "--yes")
+    assert code == 0, out + err
+    assert "safe again: 2 of 2" in out
+    for user in (USER, "ci-web"):
+        status = dict(sandbox.cloud.admin.keys(user))
+        assert all(word == "Inactive" for key, word in status.items() if key in exposed)
+    assert dict(sandbox.cloud.admin.keys("ci-other")) == {other.id: "Active"}
+
+
+def test_a_breach_goes_on_where_it_stopped(sandbox: Sandbox) -> None:
+    """GitHub is down for one of two: that one is not yet safe, and the printed command finishes it, once."""
+    _another_user(sandbox, "ci-web", "web")
+    _live(sandbox)
+    sandbox.github.down.add(("acme", "web"))
+    code, out, _ = sandbox.run("revoke", "--served-by", "github:acme", "--yes")
+    assert code == 1
+    assert "safe again: 1 of 2" in out
+    assert "✗ ci-web" in out
+    again = out.partition("to go on: keyrota ")[2].split()
+    before = {user: set(dict(sandbox.cloud.admin.keys(user))) for user in (USER, "ci-web")}
+    sandbox.github.down.clear()
+    sandbox.travel(minutes=20)
+    code, out, _ = sandbox.run(*again, "--yes")
+    assert code == 0, out
+    assert "safe again: 2 of 2" in out
+    after = {user: set(dict(sandbox.cloud.admin.keys(user))) for user in (USER, "ci-web")}
+    assert after[USER] == before[USER]
+    assert len(after["ci-web"]) == 2
+    assert sum(word == "Active" for word in dict(sandbox.cloud.admin.keys("ci-web")).values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("revoke", "--served-by", "jenkins"), "is no provider"),
+        (("revoke", "--served-by", "github", "ci-deploy"), "stands alone"),
+        (("revoke", "--served-by", "github", "--before", "yesterday"), "is no time"),
+        (("revoke",), "name a user"),
+        (("revoke", "ci-deploy", "--before", "2026-01-01T00:00:00Z"), "name a user"),
+    ],
+)
+def test_what_is_no_breach_is_told(sandbox: Sandbox, arguments: tuple[str, ...], words: str) -> None:
+    code, _, err = sandbox.run(*arguments, "--yes")
+    assert code == 1
+    assert words in err
+
+
+def test_a_breach_in_an_overlap_says_what_only_a_person_may_do(sandbox: Sandbox) -> None:
+    """Both slots are taken: the old key goes off at once, and the grace forbids keyrota to delete it."""
+    sandbox.run("apply")
+    sandbox.travel(days=1)
+    code, out, _ = sandbox.run("revoke", "--served-by", "github", "--yes")
+    assert code == 1
+    assert sandbox.keys()[sandbox.old.id] == "Inactive"
+    assert "delete it yourself" in out
+    again = out.partition("to go on: keyrota ")[2].split()
+    sandbox.admin("iam").delete_access_key(UserName=USER, AccessKeyId=sandbox.old.id)
+    code, out, _ = sandbox.run(*again, "--yes")
+    assert (code, "safe again: 1 of 1" in out) == (0, True)
+    assert len(_held(sandbox)) == 1
+
+
+def test_an_area_that_holds_nothing_replaces_nothing(sandbox: Sandbox) -> None:
+    sandbox.run("apply")
+    before = sandbox.keys()
+    code, out, _ = sandbox.run("revoke", "--served-by", "gitlab:other", "--yes")
+    assert (code, "safe again: 0 of 0" in out) == (0, True)
+    assert sandbox.keys() == before
+
+
+# --- discovery --------------------------------------------------------------------------------------------------------
+
+
+def _discover(sandbox: Sandbox, provider: str, *more: str) -> tuple[int, Path, str]:
+    output = sandbox.file.parent / f"{provider}.yaml"
+    code, out, err = sandbox.run("discover", "--provider", provider, "--output", str(output), *more)
+    return code, output, out + err
+
+
+def _plant(sandbox: Sandbox) -> None:
+    """Put keys wherever they can hide."""
+    key, secret = sandbox.old.id, sandbox.old.secret.reveal()
+    for name, value in ((ID, key), (SECRET, secret)):
+        sandbox.gitlab.set_variable(("project", "acme/shop"), name, value, scope="production")
+        sandbox.gitlab.set_variable(("group", "acme"), name, value)
+        sandbox.github.set_secret(REPO, name, value)
+        sandbox.github.set_secret(("env", "acme", "shop", "production"), name, value)
+        sandbox.github.set_secret(("dependabot", "acme", "shop"), name, value)
+        sandbox.github.set_secret(("org", "acme"), name, value, visibility="all")
+        sandbox.bitbucket.set_variable("acme", "shop", None, name, value, secured=name == SECRET)
+        sandbox.bitbucket.set_variable("acme", None, None, f"OPS_{name}", value, secured=True)
+    sandbox.gitlab.add_schedule("acme/shop", "nightly", {ID: key, SECRET: secret})
+    sandbox.github.set_variable(REPO, "DEPLOY_KEY", key)
+    sandbox.gitlab.set_variable(("project", "acme/shop"), "FOREIGN", "AKIAOFANOTHERACCOUNT")
+
+
+@pytest.mark.parametrize(
+    ("provider", "area", "places"),
+    [
+        (
+            "bitbucket",
+            ("--workspace", "acme"),
+            ["Production", "- bitbucket: {", "OPS_AWS_ACCESS_KEY_ID", '"repository": "shop"}'],
+        ),
+        (
+            "github",
+            ("--org", "acme"),
+            [
+                '"environment": "production"',
+                '"dependabot": true',
+                '{"organization": "acme"}',
+                "DEPLOY_KEY",
+                "a readable",
+            ],
+        ),
+        (
+            "gitlab",
+            ("--group", "acme"),
+            [
+                '"environment_scope": "production"',
+                '{"group": "acme"}',
+                "schedule",
+                "FOREIGN holds AKIAOFANOTHERACCOUNT",
+            ],
+        ),
+    ],
+)
+def test_every_planted_key_is_found(sandbox: Sandbox, provider: str, area: tuple[str, ...], places: list[str]) -> None:
+    """What is certain stands in a file that loads; what is a guess is a comment; no secret is in it."""
+    _plant(sandbox)
+    code, file, told = _discover(sandbox, provider, *area)
+    text = file.read_text("utf-8")
+    assert code == 0, told
+    for place in places:
+        assert place in text, text
+    assert sandbox.old.secret.reveal() not in text
+    assert CANARY_TOKEN not in text
+    if provider != "github":  # every secret of GitHub's is a guess
+        (credential,) = load(file).credentials
+        assert credential.user == USER
+        assert all(target.kind == provider for target in credential.targets)
+    else:
+        assert yaml.safe_load(text)["credentials"] == []
+        assert USER in text
+
+
+def test_discovery_goes_on_after_a_limit(sandbox: Sandbox) -> None:
+    """It says how far it came; the same command finishes, and asks no place twice."""
+    _plant(sandbox)
+    for number in range(6):
+        sandbox.gitlab.add_project(f"acme/p{number}")
+    limit = Fault(operation="GET variables", status=429, headers=(("Retry-After", "7200"),), skip=4)
+    sandbox.cloud.faults.add(limit)
+    code, file, told = _discover(sandbox, "gitlab", "--group", "acme")
+    assert code == 1
+    assert "the same command goes on there" in told
+    assert not file.exists()
+    first = len(sandbox.gitlab.journal)
+    code, file, told = _discover(sandbox, "gitlab", "--group", "acme")
+    assert code == 0
+    lists = [operation for operation, status in sandbox.gitlab.journal if (operation, status) == ("GET variables", 200)]
+    assert len(lists) == 8
+    assert len(sandbox.gitlab.journal) > first
+    assert not list(file.parent.glob("*.partial"))
+
+
+def test_discovery_never_writes_over_a_file(sandbox: Sandbox) -> None:
+    code, out, err = sandbox.run("discover", "--provider", "gitlab", "--output", str(sandbox.file))
+    assert code == 1
+    assert "exists" in out + err
+
+
+def test_a_token_on_the_command_line_is_refused_and_not_repeated(sandbox: Sandbox) -> None:
+    code, _, told = _discover(sandbox, "github", "--token", "ghp_realtoken")
+    assert code == 1
+    assert "ghp_realtoken" not in told
+
+
+def test_a_place_that_may_not_be_looked_into_is_named(sandbox: Sandbox) -> None:
+    _plant(sandbox)
+    sandbox.cloud.faults.add(Fault(operation="GET schedules", status=403, times=-1))
+    code, file, _ = _discover(sandbox, "gitlab", "--group", "acme")
+    assert code == 0
+    assert "Not looked into" in file.read_text("utf-8")
+
+
+def test_discovery_is_told_in_numbers(sandbox: Sandbox) -> None:
+    _plant(sandbox)
+    file = sandbox.file.parent / "found.yaml"
+    code, out, _ = sandbox.run("discover", "--provider", "gitlab", "--group", "acme", "--output", str(file), "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert (document["certain"], document["elsewhere"], document["strangers"]) == (2, 1, 1)
