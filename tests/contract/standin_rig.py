@@ -96,7 +96,7 @@ class Rig(AnyRig[BitbucketStandIn]):
         """What a step sees there."""
         return self.standin.values(WORKSPACE, name, ENVIRONMENT)
 
-    def connect(self, auth: Mapping[str, str], **more: str) -> TargetConnection:
+    def connect(self, auth: Mapping[str, str], **more: Any) -> TargetConnection:
         """Connect with other credentials; references are their own values here."""
         return connect(bitbucket.KIND, f"{self.url}/bitbucket/2.0", self.clock, auth, **more)
 
@@ -121,7 +121,7 @@ class GitHubRig(AnyRig[GitHubStandIn]):
         """What a job sees there."""
         return self.standin.values(WORKSPACE, "odd", name)
 
-    def connect(self, auth: Mapping[str, Any], **more: str) -> TargetConnection:
+    def connect(self, auth: Mapping[str, Any], **more: Any) -> TargetConnection:
         """Connect with other credentials; references are their own values here."""
         return connect(github.KIND, f"{self.url}/github", self.clock, auth, **more)
 
@@ -147,12 +147,12 @@ class GitLabRig(AnyRig[GitLabStandIn]):
         """What a job sees there."""
         return self.standin.values(f"{WORKSPACE}/{name}", ENVIRONMENT)
 
-    def connect(self, auth: Mapping[str, str], **more: str) -> TargetConnection:
+    def connect(self, auth: Mapping[str, str], **more: Any) -> TargetConnection:
         """Connect with other credentials; references are their own values here."""
         return connect(gitlab.KIND, f"{self.url}/gitlab/api/v4", self.clock, auth, **more)
 
 
-def connect(kind: TargetKind, url: str, clock: WorldClock, auth: Mapping[str, Any], **more: str) -> TargetConnection:
+def connect(kind: TargetKind, url: str, clock: WorldClock, auth: Mapping[str, Any], **more: Any) -> TargetConnection:
     """Connect to a stand-in."""
     return kind.connect({"base_url": url, "auth": auth, **more}, secrets=Secret, clock=clock)
 

@@ -27,15 +27,27 @@ CANARY = "canary-secret-value-1b7d"
 
 @pytest.fixture
 def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sandbox]:
-    """One for each test."""
+    """One for each test, with targets at all three providers."""
     with a_sandbox(tmp_path, capsys) as made:
+        made.github.add_organization("acme")
+        made.github.add_repository("acme", "shop")
+        made.gitlab.add_project("acme/shop")
+        made.gitlab.set_variable(("project", "acme/shop"), "OF_A_STRANGER", f"{CANARY}-of-a-stranger-0123456789")
+        providers = (
+            f"  github:\n    base_url: {made.cloud.url('github')}\n    auth: {{token: 'env:GITHUB_TOKEN'}}\n"
+            f"  gitlab:\n    base_url: {made.cloud.url('gitlab')}/api/v4\n    auth: {{token: 'env:GITLAB_TOKEN'}}\n"
+        )
+        made.configure("credentials:\n", providers + "credentials:\n")
+        with made.file.open("a", encoding="utf-8") as file:
+            file.write("      - github: {repository: acme/shop}\n      - gitlab: {project: acme/shop}\n")
         yield made
 
 
 def secrets_of(sandbox: Sandbox) -> set[str]:
-    """Every secret that there is: the token, the keys in IAM, what Bitbucket holds."""
+    """Every secret that there is: the tokens, the keys in IAM, what the providers hold."""
     keys = {record.secret_access_key for record in sandbox.cloud.aws.iam.access_keys.values()}
-    held = {value for value in sandbox.bitbucket.every_value() if len(value) > 30}
+    standins = (sandbox.bitbucket, sandbox.github, sandbox.gitlab)
+    held = {value for standin in standins for value in standin.every_value() if len(value) > 30}
     return {CANARY_TOKEN, *keys, *held}
 
 
@@ -47,10 +59,16 @@ COMMANDS = (
     ("sync",),
     ("revoke", USER, "--yes", "--sessions"),
     ("rollback", USER, "--yes"),
+    ("revoke", "--served-by", "gitlab", "--yes"),
+    ("discover", "--provider", "github", "--org", "acme", "--output", "/dev/null"),
+    ("forget", "gitlab acme/shop", "--delete-variables", "--yes"),
 )
 
 
-@pytest.mark.parametrize("trouble", ["none", "PUT variables", "secretsmanager:PutSecretValue", "iam:CreateAccessKey"])
+@pytest.mark.parametrize(
+    "trouble",
+    ["none", "PUT variables", "PUT secrets", "GET *", "secretsmanager:PutSecretValue", "iam:CreateAccessKey"],
+)
 def test_no_command_says_a_secret(sandbox: Sandbox, trouble: str, caplog: pytest.LogCaptureFixture) -> None:
     """As text, as JSON, at --debug, in success and in trouble."""
     if trouble != "none":

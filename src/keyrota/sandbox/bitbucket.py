@@ -179,14 +179,19 @@ class BitbucketStandIn(StandIn):
         self._authenticate(request)
         match request.segments:
             case ["2.0", "user", "workspaces"]:
-                shown = [{"type": "workspace_access", "workspace": {"slug": name}} for name in sorted(self._workspaces)]
+                shown = [
+                    {"type": "workspace_access", "workspace": {"type": "workspace", "slug": name}}
+                    for name in sorted(self._workspaces)
+                ]
                 return self._page(request, shown)
             case ["2.0", "repositories", workspace]:
                 slugs = [slug for owner, slug in self._repositories if owner == workspace]
                 shown = [{"type": "repository", "slug": slug, "full_name": f"{workspace}/{slug}"} for slug in slugs]
                 return self._page(request, shown)
             case ["2.0", "repositories", workspace, repository, "pipelines"]:
-                return self._page(request, self._pipelines(self._repository(workspace, repository)))
+                wanted = {"BUILDING": "IN_PROGRESS"}.get(request.query.get("status", ""), request.query.get("status"))
+                shown = self._pipelines(self._repository(workspace, repository))
+                return self._page(request, [it for it, state in shown if wanted in (None, state)])
             case ["2.0", "repositories", workspace, repository, "environments"]:
                 found = self._repository(workspace, repository).environments
                 shown = [{"type": "deployment_environment", "uuid": key, "name": name} for key, name in found.items()]
@@ -205,16 +210,20 @@ class BitbucketStandIn(StandIn):
             case _:
                 raise self.refuse(404, "Resource not found.")
 
-    def _pipelines(self, found: _Repository) -> list[dict[str, Any]]:
-        """Show pipelines, the newest first."""
+    def _pipelines(self, found: _Repository) -> list[tuple[dict[str, Any], str]]:
+        """Show pipelines with their states, the newest first."""
+        numbered = reversed(list(enumerate(found.pipelines.items(), 1)))
         return [
-            {
-                "type": "pipeline",
-                "uuid": key,
-                "build_number": number,
-                "state": {"type": "pipeline_state", "name": state},
-            }
-            for number, (key, state) in reversed(list(enumerate(found.pipelines.items(), 1)))
+            (
+                {
+                    "type": "pipeline",
+                    "uuid": key,
+                    "build_number": number,
+                    "state": {"type": "pipeline_state", "name": state},
+                },
+                state,
+            )
+            for number, (key, state) in numbered
         ]
 
     def _authenticate(self, request: Request) -> None:

@@ -13,6 +13,7 @@ from keyrota.wire import Answer, Http
 
 _PAGE = {"pagelen": "100"}
 _MOST_PAGES = 200
+_UNDER_WAY = ("BUILDING", "PENDING", "PARSING")
 _AT_REST = {"PAUSED", "HALTED"}
 SCOPES = (
     "the token needs the scope pipeline:variable (access token, OAuth), "
@@ -70,18 +71,20 @@ class BitbucketConnection:
 
     def is_busy(self, where: Place) -> bool:
         """
-        Look through the newest pipelines of a repository for one in progress; a paused one reads its variables later.
+        Look for a pipeline of a repository that is in progress; a paused one reads its variables when it goes on.
 
-        Judged by `state.name`, because the filter `status` is not documented well enough to build on.
+        Asked by `status`, and judged by `state.name` besides: a filter that is ignored must not pass for an answer.
         """
+        return any(self._has(where, status) for status in _UNDER_WAY)
+
+    def _has(self, where: Place, status: str) -> bool:
         path = ("repositories", where.workspace, where.repository or "", "pipelines")
-        answer = self.http.call(
-            "GET", path, query={**_PAGE, "sort": "-created_on"}, where=f"the pipelines of {where.scope}"
-        )
-        self.demand_success(answer, f"the pipelines of {where.scope}")
+        about = f"the pipelines of {where.scope}"
+        answer = self.http.call("GET", path, query={**_PAGE, "status": status}, where=about)
+        self.demand_success(answer, about)
         runs = answer.object().get("values")
         if not isinstance(runs, list):
-            raise ProviderUnavailable("Bitbucket's answer is no list of pipelines", where=where.scope)
+            raise ProviderUnavailable("Bitbucket's answer is no list of pipelines", where=about)
         return any(_is_in_progress(run) for run in runs)
 
     def values(self, path: tuple[str, ...], what: str) -> Iterator[dict[str, Any]]:
