@@ -190,8 +190,8 @@ class BitbucketStandIn(StandIn):
                 return self._page(request, shown)
             case ["2.0", "repositories", workspace, repository, "pipelines"]:
                 wanted = {"BUILDING": "IN_PROGRESS"}.get(request.query.get("status", ""), request.query.get("status"))
-                found = self._pipelines(self._repository(workspace, repository))
-                return self._page(request, [it for it, state in found if wanted in (None, state)])
+                runs = self._pipelines(self._repository(workspace, repository))
+                return self._page(request, [it for it, state in runs if wanted in (None, state)])
             case ["2.0", "repositories", workspace, repository, "environments"]:
                 found = self._repository(workspace, repository).environments
                 shown = [{"type": "deployment_environment", "uuid": key, "name": name} for key, name in found.items()]
