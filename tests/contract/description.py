@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,8 @@ from openapi_core.templating.paths.exceptions import PathNotFound
 from openapi_core.templating.responses.exceptions import ResponseNotFound
 from openapi_core.testing import MockRequest, MockResponse
 
-from keyrota.sandbox.http import Request, Response
+from keyrota.sandbox.http import Request, Response, Server
+from keyrota.sandbox.standin import StandIn
 
 FOLDER = Path(__file__).parents[3] / "shared" / "contracts"
 Exchange = tuple[Request, Response]
@@ -31,6 +33,23 @@ def load(name: str) -> dict[str, Any]:
         pytest.skip(reason)
     document: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return document
+
+
+@contextmanager
+def recording(prefix: str, standin: StandIn) -> Iterator[tuple[str, list[Exchange]]]:
+    """Serve a stand-in and write down every exchange."""
+    found: list[Exchange] = []
+
+    def recorded(request: Request) -> Response:
+        response = standin(request)
+        found.append((request, response))
+        return response
+
+    server = Server({"/": lambda _: Response(status=404), prefix: recorded})
+    try:
+        yield server.url, found
+    finally:
+        server.close()
 
 
 class Description:

@@ -10,14 +10,13 @@ from typing import Any
 
 import description
 import pytest
-from standin_rig import CANARY_TOKEN, DEPLOYMENT, Rig, a_pair, a_rig, serving
+from standin_rig import CANARY_TOKEN, DEPLOYMENT, Rig, a_pair, a_rig
 
 from keyrota.core.model import TargetEvidence
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import TargetConnection
 from keyrota.sandbox.faults import Fault, FaultKind
-from keyrota.sandbox.http import Request, Response
 from keyrota.sandbox.world import WorldClock
 from keyrota.targets.bitbucket import KIND
 
@@ -272,28 +271,22 @@ def test_an_oauth_token_that_ends_early_is_renewed_once(rig: Rig) -> None:
 # --- Bitbucket's own description ------------------------------------------------------------------------------------
 
 
+def exchanges() -> tuple[list[description.Exchange], str]:
+    """Use every operation, over all scopes; returns what was sent and answered, and the base URL."""
+    with a_rig() as made, description.recording("/bitbucket", made.standin) as (url, found):
+        base = f"{url}/bitbucket/2.0"
+        settings = {"base_url": base, "auth": {"token": CANARY_TOKEN}}
+        _use_everything(KIND.connect(settings, secrets=Secret, clock=made.clock))
+    return found, base
+
+
 @pytest.mark.filterwarnings("ignore:Unsupported scheme type:UserWarning:openapi_core")  # it cannot check OAuth
 def test_requests_and_answers_are_as_the_description_says() -> None:
-    """Everything that the client sends and the stand-in answers, over all scopes; the operations are listed."""
+    """Everything that the client sends and the stand-in answers; the operations are listed."""
     document = description.load("bitbucket")
-    exchanges: list[description.Exchange] = []
-    with a_rig() as made:
-        real = made.standin
-
-        def recorded(request: Request) -> Response:
-            response = real(request)
-            exchanges.append((request, response))
-            return response
-
-        with serving("/bitbucket", recorded) as (url, _):  # type: ignore[arg-type]  # it answers
-            base = f"{url}/bitbucket/2.0"
-            settings = {"base_url": base, "auth": {"token": CANARY_TOKEN}}
-            _use_everything(KIND.connect(settings, secrets=Secret, clock=made.clock))
-            api = description.Description(
-                document, base, undescribed={400, 401, 403, 404, 429}, queries={"pagelen", "page"}
-            )
-            used = {api.hold(request, response) for request, response in exchanges}
-    assert used == _operations()
+    found, base = exchanges()
+    api = description.Description(document, base, undescribed={400, 401, 403, 404, 429}, queries={"pagelen", "page"})
+    assert {api.hold(request, response) for request, response in found} == _operations()
 
 
 def _use_everything(connection: TargetConnection) -> None:

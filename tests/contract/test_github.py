@@ -9,7 +9,7 @@ from typing import Any
 
 import description
 import pytest
-from standin_rig import CANARY_TOKEN, ENVIRONMENT, GitHubRig, a_github_rig, a_pair, serving
+from standin_rig import CANARY_TOKEN, ENVIRONMENT, GitHubRig, a_github_rig, a_pair
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.core.secret import Secret
@@ -17,7 +17,6 @@ from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnav
 from keyrota.ports import TargetConnection
 from keyrota.sandbox.faults import Fault, FaultKind
 from keyrota.sandbox.github import APP_ID, GitHubStandIn
-from keyrota.sandbox.http import Request, Response
 from keyrota.targets.github import KIND
 from keyrota.targets.github.connection import expiry
 
@@ -317,9 +316,8 @@ def test_what_is_ours_is_deleted_and_what_is_not_stays(rig: GitHubRig) -> None:
 # --- apps -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def app_keys() -> tuple[bytes, bytes]:
-    """A private and a public key, PEM."""
+def make_app_keys() -> tuple[bytes, bytes]:
+    """Make a private and a public key, PEM."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  # slow, and only here
     from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
 
@@ -329,6 +327,12 @@ def app_keys() -> tuple[bytes, bytes]:
     )
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return private, public
+
+
+@pytest.fixture(scope="module")
+def app_keys() -> tuple[bytes, bytes]:
+    """A private and a public key, PEM."""
+    return make_app_keys()
 
 
 @pytest.fixture
@@ -419,33 +423,25 @@ def test_what_does_not_fit_together_is_told(settings: dict[str, Any], words: str
 NOT_IN_THE_CUT = ("/orgs/acme/repos", "/user/repos", "/repositories/")
 
 
+def exchanges() -> tuple[list[description.Exchange], str]:
+    """Use every operation, over all scopes, with a token and as an app; what was sent and answered, the base URL."""
+    private, public = make_app_keys()
+    with a_github_rig(app_key=public) as made, description.recording("/github", made.standin) as (url, found):
+        for auth in ({"token": CANARY_TOKEN}, {"app_id": APP_ID, "private_key": private.decode()}):
+            settings = {"base_url": f"{url}/github", "auth": auth}
+            _use_everything(KIND.connect(settings, secrets=Secret, clock=made.clock), made.standin)
+    return found, f"{url}/github"
+
+
 @pytest.mark.filterwarnings("ignore:Unsupported scheme type:UserWarning:openapi_core")
-def test_requests_and_answers_are_as_the_description_says(app_keys: tuple[bytes, bytes]) -> None:
-    """Everything that the client sends and the stand-in answers, over all scopes; the operations are listed."""
+def test_requests_and_answers_are_as_the_description_says() -> None:
+    """Everything that the client sends and the stand-in answers; the operations are listed."""
     document = description.load("github")
-    exchanges: list[description.Exchange] = []
-    with a_github_rig(app_key=app_keys[1]) as made:
-        real = made.standin
-
-        def recorded(request: Request) -> Response:
-            response = real(request)
-            exchanges.append((request, response))
-            return response
-
-        with serving("/github", recorded) as (url, _):  # type: ignore[arg-type]  # it answers
-            auths = ({"token": CANARY_TOKEN}, {"app_id": APP_ID, "private_key": app_keys[0].decode()})
-            for auth in auths:
-                connection = KIND.connect({"base_url": f"{url}/github", "auth": auth}, secrets=Secret, clock=made.clock)
-                _use_everything(connection, real)
-            api = description.Description(
-                document,
-                f"{url}/github",
-                undescribed={401, 403, 404, 409, 422, 429},
-                beyond=NOT_IN_THE_CUT,
-                loose={"created"},
-            )
-            used = {api.hold(request, response) for request, response in exchanges} - {""}
-    assert used == _operations()
+    found, base = exchanges()
+    api = description.Description(
+        document, base, undescribed={401, 403, 404, 409, 422, 429}, beyond=NOT_IN_THE_CUT, loose={"created"}
+    )
+    assert {api.hold(request, response) for request, response in found} - {""} == _operations()
 
 
 def _use_everything(connection: TargetConnection, standin: GitHubStandIn) -> None:

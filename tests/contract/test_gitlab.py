@@ -9,7 +9,7 @@ from typing import Any
 
 import description
 import pytest
-from standin_rig import CANARY_TOKEN, ENVIRONMENT, GitLabRig, a_gitlab_rig, a_pair, serving
+from standin_rig import CANARY_TOKEN, ENVIRONMENT, GitLabRig, a_gitlab_rig, a_pair
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.core.secret import Secret
@@ -325,32 +325,28 @@ def test_an_answer_for_another_scope_is_no_proof_of_a_write(rig: GitLabRig) -> N
 NOT_IN_THE_CUT = ("/groups/acme/projects", "/groups/acme/descendant_groups", "/api/v4/projects", "/api/v4/groups")
 
 
+def exchanges() -> tuple[list[description.Exchange], str]:
+    """Use every operation, over all levels; returns what was sent and answered, and the base URL."""
+    with a_gitlab_rig() as made, description.recording("/gitlab", made.standin) as (url, found):
+        settings = {"base_url": f"{url}/gitlab/api/v4", "auth": {"token": CANARY_TOKEN}}
+        _use_everything(KIND.connect(settings, secrets=Secret, clock=made.clock), made.standin)
+    return found, f"{url}/gitlab"
+
+
 @pytest.mark.filterwarnings("ignore:Unsupported scheme type:UserWarning:openapi_core")
 def test_requests_and_answers_are_as_the_description_says() -> None:
-    """Everything that the client sends and the stand-in answers, over all levels; the operations are listed."""
+    """Everything that the client sends and the stand-in answers; the operations are listed."""
     document = description.load("gitlab")
-    exchanges: list[description.Exchange] = []
-    with a_gitlab_rig() as made:
-        real = made.standin
-
-        def recorded(request: Request) -> Response:
-            response = real(request)
-            exchanges.append((request, response))
-            return response
-
-        with serving("/gitlab", recorded) as (url, _):  # type: ignore[arg-type]  # it answers
-            settings = {"base_url": f"{url}/gitlab/api/v4", "auth": {"token": CANARY_TOKEN}}
-            _use_everything(KIND.connect(settings, secrets=Secret, clock=made.clock), real)
-            api = description.Description(
-                document,
-                f"{url}/gitlab",
-                undescribed={401, 403, 404, 409, 429},
-                queries={"filter[environment_scope]", "page", "per_page"},
-                loose={"filter[environment_scope]"},
-                beyond=NOT_IN_THE_CUT,
-            )
-            used = {_held(api, request, response) for request, response in exchanges} - {""}
-    assert used == _operations()
+    found, base = exchanges()
+    api = description.Description(
+        document,
+        base,
+        undescribed={401, 403, 404, 409, 429},
+        queries={"filter[environment_scope]", "page", "per_page"},
+        loose={"filter[environment_scope]"},
+        beyond=NOT_IN_THE_CUT,
+    )
+    assert {_held(api, request, response) for request, response in found} - {""} == _operations()
 
 
 def _held(api: description.Description, request: Request, response: Response) -> str:

@@ -17,7 +17,7 @@ from keyrota.targets.github.target import GitHubTarget
 from keyrota.wire import Authorization, Budget, Http, Limit, Patience, bearer
 
 API = "https://api.github.com"
-VERSION = {"X-GitHub-Api-Version": "2022-11-28", "Accept": "application/vnd.github+json"}
+VERSION = {"X-GitHub-Api-Version": "2022-11-28", "Accept": "application/vnd.github+json, application/json"}
 WRITES = (Limit(calls=1, seconds=1.0), Limit(calls=80, seconds=60.0), Limit(calls=500, seconds=3600.0))
 """GitHub's secondary limits for requests that make content, and a second between writes (its page on rate limits)."""
 _LIMITED_S = 60.0
