@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -90,13 +91,20 @@ def test_the_marker_names_the_key_and_shows_drift(rig: GitHubRig) -> None:
     assert target.read().detail == MARKER
 
 
-def test_a_marker_of_somebody_else_is_left_alone(rig: GitHubRig) -> None:
-    rig.standin.set_variable(ENV, MARKER, "https://example.com")
+@pytest.mark.parametrize("value", ["https://example.com", "PRODUCTIONCLUSTER01", ""])
+def test_a_marker_of_somebody_else_is_left_alone(rig: GitHubRig, value: str) -> None:
+    rig.standin.set_variable(ENV, MARKER, value)
     target = rig.target()
     assert not target.preflight().is_ready
     with pytest.raises(ProviderRefused, match="somebody else's"):
         target.write(a_pair())
     assert _writes(rig) == []
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_variables_that_may_not_be_seen_are_told_before_a_key_is_made(rig: GitHubRig, status: int) -> None:
+    rig.standin.faults.add(Fault(operation="GET variables", status=status, message="no", times=-1))
+    assert not rig.target().preflight().is_ready
 
 
 def test_a_marker_has_the_name_that_is_wished(rig: GitHubRig) -> None:
@@ -115,6 +123,35 @@ def test_an_organizations_visibility_is_never_widened_or_narrowed(rig: GitHubRig
     assert rig.standin.secrets(ORG)[SECRET] == a_pair().secret.reveal()
     assert rig.standin.seen_by(ORG, SECRET) == (visibility, selected)
     assert rig.standin.seen_by(ORG, ID) == (visibility, selected)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"total_count": 3, "repositories": []},
+        {"total_count": 1, "repositories": [{"id": "x"}]},
+        {"repositories": [{"id": 1}]},
+    ],
+)
+def test_a_selection_that_is_not_whole_is_never_sent_back(rig: GitHubRig, body: dict[str, Any]) -> None:
+    number = rig.standin.add_repository("acme", "web")
+    for name in (ID, SECRET):
+        rig.standin.set_secret(ORG, name, "old", visibility="selected", selected=(number,))
+    rig.standin.faults.add(
+        Fault(operation="GET secrets", kind=FaultKind.BODY, status=200, body=json.dumps(body), skip=1, times=-1)
+    )
+    with pytest.raises(ProviderUnavailable):
+        rig.target({"organization": "acme"}).write(a_pair())
+    assert rig.standin.seen_by(ORG, SECRET) == ("selected", (number,))
+    assert _writes(rig) == []
+
+
+def test_half_a_pair_of_an_organization_is_seen_before_any_write(rig: GitHubRig) -> None:
+    """The secret is there, the ID is not, and nobody says who may see it."""
+    rig.standin.set_secret(ORG, SECRET, "old", visibility="all")
+    with pytest.raises(ProviderRefused, match="who may see it"):
+        rig.target({"organization": "acme"}).write(a_pair())
+    assert _writes(rig) == []
 
 
 def test_a_new_secret_of_an_organization_needs_a_visibility(rig: GitHubRig) -> None:
@@ -162,7 +199,7 @@ def test_a_renamed_repository_is_followed_on_its_host_and_reported(rig: GitHubRi
 
 
 @pytest.mark.parametrize(
-    ("scopes", "is_ready"), [("repo, gist", True), ("gist", False), ("", False), (None, True)], ids=str
+    ("scopes", "is_ready"), [("repo, gist", True), ("gist", False), ("", True), (None, True)], ids=str
 )
 def test_a_classic_token_tells_its_scopes(rig: GitHubRig, scopes: str | None, *, is_ready: bool) -> None:
     rig.standin.scopes = scopes
@@ -226,7 +263,7 @@ def test_a_run_that_cannot_finish_stops_cleanly_and_says_when_it_goes_on(rig: Gi
 @pytest.mark.parametrize(
     ("message", "headers", "waited"),
     [
-        ("You have exceeded a secondary rate limit", (), 30.0),
+        ("You have exceeded a secondary rate limit", (), 60.0),
         ("You have exceeded a secondary rate limit", (("retry-after", "7"),), 7.0),
         ("API rate limit exceeded", (("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1767225700")), 60.0),
     ],
@@ -251,6 +288,41 @@ def test_a_403_that_is_no_limit_is_told_at_once(rig: GitHubRig) -> None:
     assert rig.clock.now() - began < timedelta(seconds=2)
 
 
+def test_the_budget_never_tears_a_pair_apart(rig: GitHubRig) -> None:
+    """An odd number of writes before: the last pair goes whole, or not at all."""
+    rig.standin.limits_on = True
+    connection = rig.connect({"token": CANARY_TOKEN})
+    connection.target({"repository": "acme/shop", "bundle": "B"}).write(a_pair())
+    for number in range(260):
+        rig.standin.add_repository("acme", f"r{number}")
+        with contextlib.suppress(ProviderUnavailable):
+            connection.target({"repository": f"acme/r{number}"}).write(a_pair())
+    sizes = {len(rig.standin.secrets(("repo", "acme", f"r{number}"))) for number in range(260)}
+    assert sizes == {0, 2}
+    assert rig.standin.refused_for_limit == 0
+
+
+def test_a_limit_that_lasts_is_met_once_and_not_by_each_target(rig: GitHubRig) -> None:
+    """All targets together wait no longer than one may, and send next to nothing meanwhile."""
+    rig.standin.faults.add(Fault(operation="PUT secrets", status=403, message="secondary rate limit", times=-1))
+    began = rig.clock.now()
+    for number in range(40):
+        rig.standin.add_repository("acme", f"r{number}")
+        with pytest.raises(ProviderUnavailable):
+            rig.target({"repository": f"acme/r{number}"}).write(a_pair())
+    assert len(_writes(rig)) <= 14
+    assert rig.clock.now() - began < timedelta(minutes=90)
+
+
+def test_reads_have_a_budget_too(rig: GitHubRig) -> None:
+    """900 points a minute: 450 reads leave room for 80 writes at 5 points each."""
+    began = rig.clock.now()
+    target = rig.target({"repository": "acme/shop"})
+    for _ in range(1000):
+        target.read()
+    assert rig.clock.now() - began >= timedelta(minutes=2)
+
+
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +345,34 @@ def test_runs_that_cannot_be_read_are_unknown_and_never_none(rig: GitHubRig) -> 
     answer = rig.target({"repository": "acme/shop"}).carried_runs(rig.clock.now())
     assert answer.evidence is RunsEvidence.UNKNOWN
     assert answer.remedy
+
+
+@pytest.mark.parametrize("operation", ["GET repositories", "GET secrets", "GET runs"])
+def test_what_an_organization_does_not_show_is_unknown_and_never_none(rig: GitHubRig, operation: str) -> None:
+    """404 is what GitHub says where a permission is missing."""
+    target = rig.target({"organization": "acme", "visibility": "all"})
+    target.write(a_pair())
+    rig.standin.add_run("acme", "shop")
+    rig.standin.faults.add(Fault(operation=operation, status=404, times=-1))
+    answer = target.carried_runs(rig.clock.now())
+    assert answer.evidence is RunsEvidence.UNKNOWN
+    assert "Actions: read" in answer.remedy
+
+
+def test_a_run_that_stops_for_an_approval_while_we_look_is_seen(rig: GitHubRig) -> None:
+    number = rig.standin.add_run("acme", "shop", status="in_progress")
+    real = rig.standin.faults.take
+    asked = []
+
+    def stop(operation: str) -> Fault | None:
+        asked.append(operation)
+        if len(asked) == 2:
+            rig.standin._runs[number].status = "waiting"
+        return real(operation)
+
+    rig.standin.faults.take = stop  # type: ignore[method-assign]  # it reaches its gate at this very moment
+    answer = rig.target({"repository": "acme/shop"}).carried_runs(rig.clock.now())
+    assert answer.evidence is RunsEvidence.SOME
 
 
 def test_an_environments_secrets_are_carried_by_no_queued_run(rig: GitHubRig) -> None:
@@ -311,6 +411,18 @@ def test_what_is_ours_is_deleted_and_what_is_not_stays(rig: GitHubRig) -> None:
     assert target.clear(frozenset({a_pair().id})) == (ID, SECRET, MARKER)
     assert target.clear(frozenset()) == ()
     assert rig.values() == {}
+
+
+def test_what_may_not_be_seen_any_more_does_not_count_as_deleted(rig: GitHubRig) -> None:
+    """404 for everything, or a login page: the target stays remembered."""
+    target = rig.target({"repository": "acme/shop"})
+    target.write(a_pair())
+    rig.standin.faults.add(Fault(operation="DELETE secrets", kind=FaultKind.BODY, status=200, body="<html>"))
+    with pytest.raises(ProviderUnavailable, match="not known"):
+        target.clear(frozenset())
+    rig.standin.faults.add(Fault(operation="*", status=404, times=-1))
+    with pytest.raises(NotThere):
+        target.clear(frozenset())
 
 
 # --- apps -------------------------------------------------------------------------------------------------------------
@@ -374,6 +486,16 @@ def test_an_installation_without_the_permission_is_told_before_a_key_is_made(
     rig.standin.permissions["secrets"] = "read"
     answer = connection.target({"repository": "acme/shop"}).preflight()
     assert "Secrets: read and write" in answer.detail
+
+
+def test_an_owner_for_which_github_does_not_answer_is_not_asked_by_each_target(
+    app: tuple[GitHubRig, TargetConnection],
+) -> None:
+    rig, connection = app
+    rig.standin.faults.add(Fault(operation="GET installation", status=503, times=-1))
+    for _ in range(20):
+        assert connection.target({"repository": "acme/shop"}).read().evidence is TargetEvidence.FAILED
+    assert _count(rig, "GET installation") <= 6
 
 
 def test_a_suspended_installation_is_told(app: tuple[GitHubRig, TargetConnection]) -> None:

@@ -44,9 +44,11 @@ def _crash_at(rig: Rig, number: int, *, before: bool) -> None:
 
 @pytest.mark.parametrize("number", range(1, CALLS + 1))
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_a_crash_at_any_call_heals(number: int, before: bool) -> None:
+@pytest.mark.parametrize("id_first", [False, True], ids=["secret first", "ID first"])
+def test_a_crash_at_any_call_heals(number: int, before: bool, id_first: bool) -> None:
     """The run dies at this call; runs go on the next days as if nothing had been."""
     rig = a_rig()
+    rig.world.is_id_first = id_first
     _crash_at(rig, number, before=before)
     for _ in range(DAYS + 3):
         rig.run_until_crash()

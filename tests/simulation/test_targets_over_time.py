@@ -354,6 +354,30 @@ def test_our_own_writes_are_no_drift() -> None:
     assert counts[0] == counts[1]
 
 
+@pytest.mark.parametrize("how", ["crash", "failure"])
+@pytest.mark.parametrize("id_first", [False, True])
+def test_half_a_pair_written_over_somebody_elses_is_never_taken_for_mended(how: str, *, id_first: bool) -> None:
+    """Our ID beside their secret: the ID alone would look right."""
+    rig = a_rig()
+    rig.world.is_id_first = id_first
+    _changed(rig)
+    half = ["target:write secret", "target:write id"][not id_first]
+
+    def cut(name: str, _: World) -> None:
+        if name.startswith(half):
+            raise Crash if how == "crash" else ProviderRefused("not now")
+
+    rig.world.before = cut
+    with contextlib.suppress(Crash):
+        _run(rig)
+    rig.world.before = None
+    _run(rig)
+    pair = rig.world.places[SHOP].pair
+    assert pair is not None
+    assert rig.world.use(pair)
+    assert pair.secret.reveal() == rig.world.values[pair.id].reveal()
+
+
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding, day, frozen, unknown_use, used
-from keyrota.core.lifecycle import JUST_NOW, KeyState
+from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState
 from keyrota.core.model import AccessKey, Evidence, RunsEvidence, TargetEvidence
 from keyrota.core.plan import Hold, Upcoming
 from keyrota.core.policy import OnStillUsed
@@ -55,7 +55,7 @@ def _deactivate(case: Case, key: AccessKey) -> Iterator[Finding]:
     if asks and case.view.synced:
         yield act.AskRuns(
             key=key.id,
-            before=case.view.synced.since,
+            before=case.view.synced.since + CLOCKS_DIFFER,
             reason=f"ask whether runs are under way that were queued with {key.id}",
             due=case.now,
         )

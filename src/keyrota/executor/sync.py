@@ -83,10 +83,11 @@ class _Walk:
 
     def begin(self, version: VersionId) -> None:
         """
-        Note, before the first write, where a key may be from now on; make the record untrue for another version.
+        Note, before the first write, where a key may be from now on; make the record untrue where a pair may break.
 
         A write that breaks off in the middle of a pair leaves targets that hold neither version: a rollback to the
-        version of the record would otherwise find nothing to send.
+        version of the record would otherwise find nothing to send. Where somebody else's pair is written over, the
+        ID may show our key beside their secret: nothing but the record would tell.
         """
         known = view(self.observation)
         going_on = known.pass_in_force(self.action.not_before)
@@ -95,7 +96,8 @@ class _Walk:
             self.began, self.written = going_on.began, going_on.written
         self.version = version
         tags: dict[str, str] = {}
-        if known.synced is not None and known.synced.version != version:
+        is_other = known.synced is not None and known.synced.version != version
+        if is_other or (self.action.is_mend and known.synced is not None):
             tags |= {SYNCED_TAG: f"{version}@begun", SYNC_PASS_TAG: self._pass()}
         index = known.index.joined(self.subject.index)
         if index.entries != known.index.entries or not known.index.is_readable:
@@ -117,7 +119,8 @@ class _Walk:
         is_known = before.is_synced() and before.synced is not None and before.synced.version == self.version
         known = before.synced if is_known else None
         tags: dict[str, str] = {}
-        if known is not None or is_whole:
+        is_mended = not self.action.is_mend or len(done) == len(self.action.targets)
+        if is_whole or (known is not None and is_mended):
             confirmed = self.began if is_whole and not self.action.is_mend else None
             record = SyncRecord(
                 version=self.version or VersionId(""),

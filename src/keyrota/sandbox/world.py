@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from keyrota.core.model import (
@@ -132,6 +133,8 @@ class World:
         self.after: Hook | None = None
         """Called after each call took effect, before its answer arrives."""
         self.propagation = timedelta(seconds=8)
+        self.is_id_first = False
+        """Which half of a pair arrives first: both are on their way at once."""
         self.quarantine: dict[UserName, tuple[str, ...]] = {}
         self.denied: dict[UserName, datetime] = {}
         self.unreadable_use: set[AccessKeyId] = set()
@@ -546,8 +549,12 @@ class WorldTarget:
 
         before = self._place.pair
         torn = Credential(id=before.id if before else credential.id, secret=credential.secret)
-        self._world.call(f"target:write secret {self._address}", lambda: half(torn))
-        self._world.call(f"target:write id {self._address}", lambda: half(credential))
+        halves = [("secret", torn), ("id", credential)]
+        if self._world.is_id_first:
+            torn = Credential(id=credential.id, secret=before.secret if before else credential.secret)
+            halves = [("id", torn), ("secret", credential)]
+        for name, pair in halves:
+            self._world.call(f"target:write {name} {self._address}", partial(half, pair))
 
     @property
     def quiet_for(self) -> timedelta:

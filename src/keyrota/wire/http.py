@@ -26,7 +26,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
 from keyrota.wire.authorization import Authorization, refuse_odd_headers
-from keyrota.wire.budget import Budget
+from keyrota.wire.budget import Budget, SharedLimit
 from keyrota.wire.pool import TIMEOUT, is_untrusted, pool
 from keyrota.wire.urls import built, joined, origin, parts_of, refuse_odd_names, safe_base
 
@@ -133,6 +133,7 @@ class Http:
         self._limited = limited
         self._budget, self._write_budget = budget, write_budget
         self._renew = renew
+        self._limit = SharedLimit(clock, self._patience.total_s, name)
 
     def call(
         self,
@@ -143,6 +144,7 @@ class Http:
         body: Mapping[str, Any] | None = None,
         form: Mapping[str, str | Secret] | None = None,
         is_repeatable: bool = False,
+        is_reserved: bool = False,
         where: str = "",
     ) -> Answer:
         """
@@ -155,6 +157,7 @@ class Http:
             body: A JSON document; may hold `Secret` values.
             form: A form instead of a document.
             is_repeatable: A POST or PATCH that may be sent again, because doing it twice does no harm.
+            is_reserved: A write whose turn was taken with `reserve`.
             where: What it is about, for errors.
 
         Raises:
@@ -163,8 +166,20 @@ class Http:
         """
         refuse_odd_names(segments, where)
         url = built(self._base, segments, tuple((query or {}).items()))
-        call = _Call(method=method, body=_encoded(body, form), is_form=form is not None, where=where)
+        call = _Call(
+            method=method, body=_encoded(body, form), is_form=form is not None, where=where, is_reserved=is_reserved
+        )
         return self._send(call, url, is_repeatable=is_repeatable or method in _REPEATABLE)
+
+    def reserve(self, writes: int, where: str) -> None:
+        """
+        Wait for the turn of several writes that belong together, so that none of them has to wait alone.
+
+        Raises:
+            ProviderUnavailable: The budget of writes is used up; nothing was sent.
+        """
+        if self._write_budget:
+            self._write_budget.take(where, writes)
 
     def follow(self, link: str, *, where: str = "") -> Answer:
         """Get the page that an answer links to, if it is on the same origin and below the same base."""
@@ -194,6 +209,7 @@ class Http:
                 continue
             is_limited = answer is not None and (answer.status == _TOO_MANY or self._limited(answer))
             if answer is not None and not is_limited and answer.status < _SERVER_FAILS:
+                self._limit.end()
                 return answer
             if not is_repeatable and not is_limited:
                 raise self._unavailable(answer, call.where, "whether it was done is not known")
@@ -203,12 +219,15 @@ class Http:
                 why = f"given up after {attempt} attempts"
                 raise self._unavailable(answer, call.where, why, retry_after_s=asked or (pause if is_limited else None))
             waited += pause
+            if is_limited:
+                self._limit.begin(pause)
             self._clock.sleep(pause)
 
     def _take_turn(self, call: _Call) -> None:
+        self._limit.wait(call.where)
         if self._budget:
             self._budget.take(call.where)
-        if self._write_budget and call.method != "GET":
+        if self._write_budget and call.method != "GET" and not call.is_reserved:
             self._write_budget.take(call.where)
 
     def _unavailable(
@@ -227,8 +246,9 @@ class Http:
         asked = self._asked_pause(answer) if answer else None
         if asked is not None:
             return asked
-        first = self._patience.limited_s if is_limited else self._patience.first_s
-        return float(first * 2 ** (attempt - 1) * (0.5 + self._patience.jitter()))
+        if is_limited:  # never shorter than the service asks for
+            return float(self._patience.limited_s * 2 ** (attempt - 1) * (1 + self._patience.jitter() / 2))
+        return float(self._patience.first_s * 2 ** (attempt - 1) * (0.5 + self._patience.jitter()))
 
     def _asked_pause(self, answer: Answer) -> float | None:
         """Read Retry-After (seconds or a date), or, of a limit, the time at which it is reset (epoch seconds)."""
@@ -338,6 +358,7 @@ class _Call:
     where: str
     body: Secret | None = None
     is_form: bool = False
+    is_reserved: bool = False
 
 
 def _encoded(body: Any, form: Any) -> Secret | None:

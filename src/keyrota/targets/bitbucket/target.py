@@ -21,6 +21,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.place import Place
+from keyrota.wire import together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,19 +101,20 @@ class BitbucketTarget:
 
     def write(self, credential: Credential) -> None:
         """
-        Create or update the pair, the secret first.
+        Create or update the pair, both halves at once.
 
-        A step that starts between the two writes reads half a pair, in either order; `bundle` is the cure. The ID
-        comes last because it is the readable half: once it shows the new key, its secret is there.
+        A step that starts between the two effects reads half a pair; `bundle` is the cure.
         """
         found = self._listed()
         if self._place.bundle:
             self._put(found, self._place.bundle, credential.as_file(), is_secured=True)
             return
-        self._put(found, self._place.secret_name, credential.secret, is_secured=True)
         known = found.get(self._place.id_name)
         is_secured = self._place.id_secured or (known is not None and known.is_secured)
-        self._put(found, self._place.id_name, Secret(credential.id), is_secured=is_secured)
+        together(
+            lambda: self._put(found, self._place.secret_name, credential.secret, is_secured=True),
+            lambda: self._put(found, self._place.id_name, Secret(credential.id), is_secured=is_secured),
+        )
 
     @property
     def quiet_for(self) -> timedelta:

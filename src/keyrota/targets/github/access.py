@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keyrota.core.secret import Secret
-from keyrota.errors import NotThere, ProviderRefused
+from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
 from keyrota.wire import Answer, Http, bearer
 
@@ -59,13 +59,23 @@ class App:
         self._http = connect(bearer(self._jwt))
         self._lock = threading.Lock()
         self._installations: dict[str, Installation] = {}
+        self._failed: dict[str, tuple[ProviderUnavailable, datetime]] = {}
+        """Owners for which GitHub did not answer: not asked again for some minutes."""
 
     def installation(self, owner: str, repository: str | None) -> Installation:
         """Find the installation that reaches an owner, once."""
+        name = owner.casefold()
         with self._lock:
-            if owner.casefold() not in self._installations:
-                self._installations[owner.casefold()] = self._found(owner, repository)
-            return self._installations[owner.casefold()]
+            error, until = self._failed.get(name, (None, self._clock.now()))
+            if error is not None and self._clock.now() < until:
+                raise error
+            if name not in self._installations:
+                try:
+                    self._installations[name] = self._found(owner, repository)
+                except ProviderUnavailable as trouble:
+                    self._failed[name] = (trouble, self._clock.now() + _LEEWAY)
+                    raise
+            return self._installations[name]
 
     def _found(self, owner: str, repository: str | None) -> Installation:
         path = ("repos", owner, repository, "installation") if repository else ("orgs", owner, "installation")
@@ -148,7 +158,8 @@ def _unpadded(data: bytes) -> str:
 def _signature(message: bytes, key: Callable[[], Secret]) -> bytes:
     """Sign with RS256 (RFC 7518, 3.3)."""
     try:
-        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415  # an extra
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  # an extra
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
         from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
         from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
@@ -160,7 +171,7 @@ def _signature(message: bytes, key: Callable[[], Secret]) -> bytes:
         ) from None
     try:
         private = load_pem_private_key(key().reveal().replace("\\n", "\n").encode(), password=None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         private = None
     if not isinstance(private, RSAPrivateKey):
         raise ProviderRefused(

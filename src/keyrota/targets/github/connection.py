@@ -58,7 +58,14 @@ class PublicKey:
         from nacl.public import PublicKey as Key  # noqa: PLC0415  # loads a shared library: only where it is needed
         from nacl.public import SealedBox  # noqa: PLC0415
 
-        return base64.b64encode(SealedBox(Key(self.key)).encrypt(value.reveal().encode())).decode()
+        try:
+            return base64.b64encode(SealedBox(Key(self.key)).encrypt(value.reveal().encode())).decode()
+        except (RuntimeError, ValueError, TypeError):
+            raise ProviderRefused(
+                "GitHub's public key is none that a value can be sealed for",
+                where="github",
+                remedy="check `base_url`; nothing was written",
+            ) from None
 
 
 class GitHubConnection:
@@ -81,6 +88,9 @@ class GitHubConnection:
         self._keys: dict[Path, PublicKey] = {}
         self._lock = threading.Lock()
         self._moved: set[Path] = set()
+        self._key_lock = threading.Lock()
+        self.scopes: frozenset[str] | None = None
+        """Of a classic token; None: it is none, or does not tell."""
         self.token_expires: datetime | None = None
 
     def http(self, owner: str, repository: str | None) -> Http:
@@ -117,6 +127,9 @@ class GitHubConnection:
         text = answer.headers.get(EXPIRES, "")
         if text:
             self.token_expires = expiry(text) or self.token_expires
+        scopes = answer.headers.get("x-oauth-scopes", "").strip()
+        if scopes:
+            self.scopes = frozenset(scope.strip() for scope in scopes.split(","))
 
     def get(self, where: Place, path: Path, about: str, *, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Get one object."""
@@ -170,15 +183,27 @@ class GitHubConnection:
             answer = client.follow(link, where=about)
         raise ProviderUnavailable(f"GitHub's list has more than {_MOST_PAGES} pages", where=about)
 
+    def pages_of_secrets(self, where: Place) -> list[dict[str, Any]]:
+        """List the secrets of a scope: names and times; a missing environment is told apart from the rest."""
+        about = f"the secrets of {where.scope}"
+        try:
+            return list(self.pages(where, where.secrets_path, "secrets", about, per_page=100))
+        except NotThere:
+            self.explain_environment(where)
+            raise
+
     # --- public keys ------------------------------------------------------------------------------------------------
 
-    def public_key(self, where: Place, *, is_fresh: bool = False) -> PublicKey:
-        """Return the public key of a scope; each scope has its own, fetched once unless a fresh one is asked for."""
-        path = where.secrets_path
-        with self._lock:
-            known = self._keys.get(path)
-        if known is not None and not is_fresh:
+    def public_key(self, where: Place, *, refused: PublicKey | None = None) -> PublicKey:
+        """Return the public key of a scope; each scope has its own, fetched once, and again when it was refused."""
+        with self._key_lock:
+            known = self._keys.get(where.secrets_path)
+            if known is None or known == refused:
+                known = self._keys[where.secrets_path] = self._fetched_key(where)
             return known
+
+    def _fetched_key(self, where: Place) -> PublicKey:
+        path = where.secrets_path
         about = f"the public key of {where.scope}"
         try:
             content = self.get(where, (*path, "public-key"), about)
@@ -192,8 +217,6 @@ class GitHubConnection:
                 where=about,
                 remedy="check `base_url`; a proxy or a login page may have answered",
             )
-        with self._lock:
-            self._keys[path] = key
         return key
 
     def explain_environment(self, where: Place) -> None:

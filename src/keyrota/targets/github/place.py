@@ -42,7 +42,7 @@ class Place:
         """The place in words."""
         where = f"{self.owner}/{self.repository}" if self.repository else self.owner
         what = f" {self.environment}" if self.environment else ""
-        return f"github {where}{what}" + (" dependabot" if self.is_dependabot else "")
+        return f"github {where}{what}" + (" (Dependabot)" if self.is_dependabot else "")
 
     @property
     def address(self) -> str:

@@ -17,10 +17,14 @@ def preflight(connection: GitHubConnection, where: Place) -> Readiness:
     Raises:
         KeyrotaError: GitHub refused one of the questions.
     """
-    trouble, remedy = _app_lacks(connection, where) or _classic_lacks(connection, where) or ("", "")
+    trouble, remedy = _app_lacks(connection, where) or ("", "")
     if not trouble:
         connection.public_key(where)
-        trouble, remedy = _repository_refuses(connection, where) if where.repository else ("", "")
+        if where.marker:
+            _look_at_variables(connection, where)
+        trouble, remedy = _classic_lacks(connection, where) or ("", "")
+    if not trouble and where.repository:
+        trouble, remedy = _repository_refuses(connection, where)
     if not trouble and not where.repository:
         _ask_visibility(connection, where)
     return Readiness(address=where.address, is_ready=not trouble, detail=trouble, remedy=remedy)
@@ -32,24 +36,30 @@ def _app_lacks(connection: GitHubConnection, where: Place) -> tuple[str, str] | 
         return None
     if installation.is_suspended:
         return "the installation of the GitHub App is suspended", "unsuspend it in the settings of the owner"
-    name = permissions(where)[0]
-    if installation.permissions.get(name) == "write":
+    first, *others = permissions(where)
+    # The name of the permission for variables is not in GitHub's description: refused only where it says something.
+    lacking = [] if installation.permissions.get(first) == "write" else [first]
+    lacking += [name for name in others if installation.permissions.get(name, "write") != "write"]
+    if not lacking:
         return None
+    name = lacking[0]
     return (
         f"the installation of the GitHub App lacks a permission: {FINE_GRAINED[name]}",
         "add it to the app, and let the owner accept it",
     )
 
 
+def _look_at_variables(connection: GitHubConnection, where: Place) -> None:
+    """List the variables: the marker alone is 404 as well where they may not be seen at all."""
+    about = f"the variables of {where.scope}"
+    for _ in connection.pages(where, where.variables_path, "variables", about, per_page=30):
+        return
+
+
 def _classic_lacks(connection: GitHubConnection, where: Place) -> tuple[str, str] | None:
-    """Read `x-oauth-scopes`, which only classic tokens have."""
-    about = f"the public key of {where.scope}"
-    answer = connection.call(where, "GET", (*where.secrets_path, "public-key"), about)
-    if answer.status == _MISSING or "x-oauth-scopes" not in answer.headers:
-        return None
-    scopes = {scope.strip() for scope in answer.headers["x-oauth-scopes"].split(",")}
+    """Look at the scopes that only classic tokens tell."""
     wanted = "repo" if where.repository else "admin:org"
-    if wanted in scopes:
+    if connection.scopes is None or wanted in connection.scopes:
         return None
     return f"the token lacks the scope {wanted}", needed(where)
 

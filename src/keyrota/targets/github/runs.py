@@ -13,14 +13,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from keyrota.core.model import CarriedRuns, RunsEvidence
-from keyrota.errors import KeyrotaError, NotThere
+from keyrota.errors import KeyrotaError
 from keyrota.targets.github.connection import GitHubConnection, instant
 from keyrota.targets.github.place import Place
 from keyrota.targets.github.visibility import selected_repositories
 
 LONGEST = timedelta(days=35)
 """A workflow run ends after 35 days, waiting included (GitHub's reference, `Usage limits`): nothing is older."""
-_UNDER_WAY = ("waiting", "queued", "pending", "requested", "in_progress")
+_UNDER_WAY = ("waiting", "queued", "pending", "requested", "in_progress", "waiting", "queued")
+"""Asked one after the other: a run that stops for an approval meanwhile is seen the second time."""
 _MOST_REPOSITORIES = 100
 _READS = "the token needs Actions: read (fine-grained or app), or the scope repo (classic)"
 
@@ -42,9 +43,7 @@ def carried(connection: GitHubConnection, where: Place, before: datetime) -> Car
     try:
         return _asked(connection, where, before)
     except KeyrotaError as error:
-        return CarriedRuns(
-            address=where.address, evidence=RunsEvidence.UNKNOWN, detail=error.what, remedy=error.remedy or _READS
-        )
+        return CarriedRuns(address=where.address, evidence=RunsEvidence.UNKNOWN, detail=error.what, remedy=_READS)
 
 
 def _asked(connection: GitHubConnection, where: Place, before: datetime) -> CarriedRuns:
@@ -57,7 +56,8 @@ def _asked(connection: GitHubConnection, where: Place, before: datetime) -> Carr
             remedy="wait: after that time no run from before is left",
         )
     for place in places:
-        old = [run for status in _UNDER_WAY for run in _runs(connection, place, status, before)]
+        seen = [run for status in _UNDER_WAY for run in _runs(connection, place, status, before)]
+        old = list({run.get("id"): run for run in seen}.values())
         if old:
             return CarriedRuns(
                 address=where.address, evidence=RunsEvidence.SOME, detail=_told(place, old), remedy=_remedy(place)
@@ -81,7 +81,8 @@ def _runs(connection: GitHubConnection, where: Place, status: str, before: datet
     query = {"status": status} | ({"created": f"<={before:%Y-%m-%dT%H:%M:%SZ}"} if before else {})
     for run in connection.pages(where, path, "workflow_runs", about, per_page=100, query=query):
         queued = instant(run.get("created_at"))
-        if run.get("status") == status and (before is None or queued is None or queued <= before):
+        is_over = run.get("status") == "completed"
+        if not is_over and (before is None or queued is None or queued <= before):
             yield run
 
 
@@ -89,8 +90,6 @@ def _repositories(connection: GitHubConnection, where: Place) -> tuple[Place, ..
     """Find the repositories that see an organization's secret."""
     about = f"{where.scope}, its repositories"
     answer = connection.call(where, "GET", (*where.secrets_path, where.names[-1]), about)
-    if answer.status == 404:  # noqa: PLR2004  # HTTP: not found; nobody sees what is not there
-        return ()
     connection.demand_success(answer, where, about)
     if answer.object().get("visibility") == "selected":
         names = [name for _, name in selected_repositories(connection, where, where.names[-1])]
@@ -101,11 +100,8 @@ def _repositories(connection: GitHubConnection, where: Place) -> tuple[Place, ..
 
 def _every_repository(connection: GitHubConnection, where: Place, about: str) -> list[str]:
     names: list[str] = []
-    try:
-        for value in connection.pages(where, ("orgs", where.owner, "repos"), None, about, per_page=100):
-            names.append(str(value.get("name", "")))
-            if len(names) > _MOST_REPOSITORIES:
-                break
-    except NotThere:
-        return []
+    for value in connection.pages(where, ("orgs", where.owner, "repos"), None, about, per_page=100):
+        names.append(str(value.get("name", "")))
+        if len(names) > _MOST_REPOSITORIES:
+            break
     return names

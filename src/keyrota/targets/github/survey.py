@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from keyrota.core.model import Sighting
@@ -56,29 +58,21 @@ def survey(connection: GitHubConnection, area: str) -> tuple[Sighting, ...]:
 
 
 def _sighted(connection: GitHubConnection, settings: Mapping[str, Any], *, is_optional: bool) -> Iterator[Sighting]:
+    """Look at secrets and variables, each for itself: one that may not be seen hides not the other."""
     where = place(settings)
-    try:
-        secrets = [_name(value) for value in _list(connection, where, where.secrets_path, "secrets", 100)]
-        variables = []
-        if not where.is_dependabot:
-            variables = [
-                seen(str(value.get("name", "")), value.get("value") or "")
-                for value in _list(connection, where, where.variables_path, "variables", 30)
-            ]
-    except (NotThere, ProviderRefused):
-        if is_optional or where.is_dependabot:
-            return  # a person's account has none, or the token may not see them
-        raise
-    yield from sightings(where.scope, settings, secrets)
-    for open_key in sightings(where.scope, None, variables):
-        remark = "a readable variable, not a secret: keyrota does not write it"
-        yield Sighting(
-            place=f"{open_key.place} variables",
-            settings=None,
-            variable=open_key.variable,
-            key=open_key.key,
-            remark=remark,
-        )
+    may_lack = is_optional or where.is_dependabot  # a person's account has none, or the token may not see them
+    with contextlib.suppress(NotThere, ProviderRefused) if may_lack else contextlib.nullcontext():
+        names = [_name(value) for value in _list(connection, where, where.secrets_path, "secrets", 100)]
+        yield from sightings(where.scope, settings, names)
+    if where.is_dependabot:
+        return
+    with contextlib.suppress(NotThere, ProviderRefused):
+        variables = [
+            seen(str(value.get("name", "")), value.get("value") or "")
+            for value in _list(connection, where, where.variables_path, "variables", 30)
+        ]
+        for open_key in sightings(f"{where.scope} variables", None, variables):
+            yield replace(open_key, remark="a readable variable, not a secret: keyrota does not write it")
 
 
 def _name(value: Mapping[str, Any]) -> Seen:

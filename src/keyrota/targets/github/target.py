@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import AccessKeyId, CarriedRuns, Credential, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.core.sighting import LONG_LIVED
+from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.targets.github import runs
-from keyrota.targets.github.connection import GitHubConnection, instant, needed
+from keyrota.targets.github.connection import GitHubConnection, PublicKey, instant, needed
 from keyrota.targets.github.place import Path, Place
 from keyrota.targets.github.readiness import preflight
 from keyrota.targets.github.visibility import Visibility, visibility_of
-from keyrota.wire import Answer
+from keyrota.wire import Answer, together
 
 _WRITTEN = {201, 204}
+_GONE = 204
 _MISSING, _CONFLICT, _UNPROCESSABLE = 404, 409, 422
 
 
@@ -103,18 +106,23 @@ class GitHubTarget:
 
     def write(self, credential: Credential) -> None:
         """
-        Create or update the pair, the secret first, and the marker last.
+        Create or update the pair, both halves at once, and the marker when both are there.
 
-        A run that is queued between the writes gets half a pair; `bundle` is the cure.
+        A run that is queued between the two effects gets half a pair; `bundle` is the cure.
         """
         self._marker_is_ours(self._marker())
-        if self._place.bundle:
-            self._put(self._place.bundle, credential.as_file())
-        else:
-            self._put(self._place.secret_name, credential.secret)
-            self._put(self._place.id_name, Secret(credential.id))
-        if self._place.marker:
-            self._mark(self._place.marker, credential.id)
+        where = self._place
+        pair = (
+            {where.bundle: credential.as_file()}
+            if where.bundle
+            else {where.secret_name: credential.secret, where.id_name: Secret(credential.id)}
+        )
+        seen = {name: self._visibility(name) for name in pair} if where.repository is None else {}
+        self._connection.public_key(where)  # fetched once, before both need it
+        self._connection.http(where.owner, where.repository).reserve(len(pair), where.scope)
+        together(*(partial(self._put, name, value, seen.get(name)) for name, value in pair.items()))
+        if where.marker:
+            self._mark(where.marker, credential.id)
 
     @property
     def quiet_for(self) -> timedelta:
@@ -144,6 +152,8 @@ class GitHubTarget:
         gone = [name for name in self._place.names if self._delete((*self._place.secrets_path, name), name)]
         if self._place.marker and self._delete((*self._place.variables_path, self._place.marker), self._place.marker):
             gone.append(self._place.marker)
+        if not gone:
+            self._connection.pages_of_secrets(self._place)  # refuses where nothing may be seen: that is not gone
         return tuple(gone)
 
     def _delete(self, path: Path, name: str) -> bool:
@@ -151,6 +161,12 @@ class GitHubTarget:
         if answer.status == _MISSING:
             return False
         self._demand(answer, name)
+        if answer.status != _GONE:
+            raise ProviderUnavailable(
+                "GitHub's answer to the deletion is not GitHub's: whether it is gone is not known",
+                where=self._about(name),
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
         return True
 
     # --- secrets ----------------------------------------------------------------------------------------------------
@@ -160,12 +176,7 @@ class GitHubTarget:
         if self._place.repository is None:
             found = {name: self._secret(name) for name in self._place.names}
             return {name: secret for name, secret in found.items() if secret is not None}
-        about = f"the secrets of {self._place.scope}"
-        try:
-            values = list(self._connection.pages(self._place, self._place.secrets_path, "secrets", about, per_page=100))
-        except NotThere:
-            self._connection.explain_environment(self._place)
-            raise
+        values = self._connection.pages_of_secrets(self._place)
         return {str(value["name"]).upper(): value for value in values if self._is_ours(value)}
 
     def _is_ours(self, value: Mapping[str, Any]) -> bool:
@@ -186,12 +197,12 @@ class GitHubTarget:
             )
         return answer.object()
 
-    def _put(self, name: str, value: Secret) -> None:
+    def _put(self, name: str, value: Secret, seen: Visibility | None) -> None:
         """Seal and send; a key that was renewed meanwhile is fetched once more."""
-        seen = self._visibility(name) if self._place.repository is None else None
-        answer = self._send(name, value, seen, is_fresh=False)
+        key = self._connection.public_key(self._place)
+        answer = self._send(name, value, seen, key)
         if answer.status == _UNPROCESSABLE:
-            answer = self._send(name, value, seen, is_fresh=True)
+            answer = self._send(name, value, seen, self._connection.public_key(self._place, refused=key))
         self._demand(answer, name)
         if answer.status not in _WRITTEN:
             raise ProviderUnavailable(
@@ -200,12 +211,11 @@ class GitHubTarget:
                 remedy="check `base_url`; a proxy or a login page may have answered",
             )
 
-    def _send(self, name: str, value: Secret, seen: Visibility | None, *, is_fresh: bool) -> Answer:
-        key = self._connection.public_key(self._place, is_fresh=is_fresh)
+    def _send(self, name: str, value: Secret, seen: Visibility | None, key: PublicKey) -> Answer:
         body: dict[str, Any] = {"encrypted_value": key.seal(value), "key_id": key.id}
         if seen is not None:
             body |= seen.fields()
-        return self._call("PUT", (*self._place.secrets_path, name), name, body=body)
+        return self._call("PUT", (*self._place.secrets_path, name), name, body=body, is_reserved=True)
 
     def _visibility(self, name: str) -> Visibility:
         """Read who may see an organization's secret, because every write sets it."""
@@ -231,7 +241,7 @@ class GitHubTarget:
         return value
 
     def _marker_is_ours(self, value: str | None) -> None:
-        if value is not None and not KEY_ID.fullmatch(value):
+        if value is not None and not LONG_LIVED.fullmatch(value):
             raise ProviderRefused(
                 f"the variable {self._place.marker} exists and holds no key ID: it is somebody else's",
                 where=self._about(self._place.marker or ""),
@@ -248,6 +258,12 @@ class GitHubTarget:
             is_lost = created is None or created.status == _CONFLICT
             again = self._call("PATCH", path, name, body=body, is_repeatable=True) if is_lost else None
             answer = again or created or answer
+            if created is None and answer.status == _MISSING:
+                raise ProviderUnavailable(
+                    "GitHub did not answer a write, and the variable is not there",
+                    where=self._about(name),
+                    remedy="the next run writes it",
+                )
         self._demand(answer, name)
         if answer.status not in _WRITTEN:
             raise ProviderUnavailable(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from keyrota.errors import ProviderRefused
+from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Place
 
@@ -56,11 +56,25 @@ def selected(connection: GitHubConnection, where: Place, name: str) -> tuple[int
 
 
 def selected_repositories(connection: GitHubConnection, where: Place, name: str) -> tuple[tuple[int, str], ...]:
-    """List ID and name of all repositories that were selected for a secret."""
+    """
+    List ID and name of all repositories that were selected for a secret.
+
+    Raises:
+        ProviderUnavailable: The list changes while it is read, or is not whole: sent back, it would narrow or widen.
+    """
     about = f"{where.scope}, secret {name}, its repositories"
     path = (*where.secrets_path, name, "repositories")
-    values = connection.pages(where, path, "repositories", about, per_page=100)
-    return tuple((value["id"], str(value.get("name", ""))) for value in values if isinstance(value.get("id"), int))
+    for _ in range(2):
+        total = connection.get(where, path, about, query={"per_page": "1"}).get("total_count")
+        values = list(connection.pages(where, path, "repositories", about, per_page=100))
+        found = {value["id"]: str(value.get("name", "")) for value in values if isinstance(value.get("id"), int)}
+        if len(found) == len(values) == total:
+            return tuple(found.items())
+    raise ProviderUnavailable(
+        "the list of selected repositories changes while it is read, or is not whole",
+        where=about,
+        remedy="nothing was written; the next run tries again",
+    )
 
 
 def _configured(connection: GitHubConnection, where: Place, about: str) -> Visibility:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from keyrota.core.lifecycle import KEY_ID
@@ -22,7 +23,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.targets.gitlab.connection import GitLabConnection, is_absent_variable, refused_fields
 from keyrota.targets.gitlab.place import Place
-from keyrota.wire import Answer
+from keyrota.wire import Answer, together
 
 _MASKABLE = re.compile(r"[a-zA-Z0-9_+=/@:.~-]{8,}")
 _MASKABLE_RAW = re.compile(r"\S{8,}")
@@ -130,9 +131,9 @@ class GitLabTarget:
 
     def write(self, credential: Credential) -> None:
         """
-        Create or update the pair, the secret first.
+        Create or update the pair, both halves at once.
 
-        The ID comes last because it is the readable half: once it shows the new key, its secret is there.
+        A job that starts between the two effects reads half a pair; `bundle` is the cure.
         """
         if self._place.bundle:
             values = {self._place.bundle: credential.as_file()}
@@ -141,8 +142,7 @@ class GitLabTarget:
         found = self._found()
         for name, value in values.items():
             self._refuse_unfit(found.get(name), name, value)
-        for name, value in values.items():
-            self._put(name, value, is_there=name in found)
+        together(*(partial(self._put, name, value, is_there=name in found) for name, value in values.items()))
 
     @property
     def quiet_for(self) -> timedelta:
