@@ -10,6 +10,8 @@ from keyrota.core.model import Credential
 from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.cloud import REGION, Cloud
 from keyrota.sandbox.faults import Faults
+from keyrota.sandbox.github import GitHubStandIn
+from keyrota.sandbox.gitlab import GitLabStandIn
 from keyrota.sandbox.pipelines import AwsCaller, Pipeline
 
 CONFIGURATION = """\
@@ -18,8 +20,14 @@ version: 1
 policy: {{preset: classic}}
 providers:
   bitbucket:
-    base_url: {base_url}
+    base_url: {bitbucket}/2.0
     auth: {{token: "env:BITBUCKET_TOKEN"}}
+  github:
+    base_url: {github}
+    auth: {{token: "env:GITHUB_TOKEN"}}
+  gitlab:
+    base_url: {gitlab}/api/v4
+    auth: {{token: "env:GITLAB_TOKEN"}}
 credentials:
   - user: ci-deploy
     secret: keyrota/ci-deploy
@@ -32,16 +40,21 @@ credentials:
   - user: ci-docs                                   # its secret's name is derived
     targets:
       - bitbucket: {{workspace: acme, repository: docs}}
+  - user: ci-apps                                   # one key at two more providers
+    targets:
+      - github: {{repository: acme/apps, environment: production, marker: true}}
+      - gitlab: {{project: acme/platform/apps, environment_scope: production}}
 """
 
 
 @contextmanager
 def example(*, port: int = 0) -> Iterator[Cloud]:
-    """Start a sandbox with three users: a key that is due, one that is due and stored by hand, and a young one."""
+    """Start a sandbox with four users: a key that is due, one that is due and stored by hand, and two young ones."""
     faults = Faults()
     cloud = Cloud(port=port, faults=faults)
     bitbucket = BitbucketStandIn(cloud.clock, faults)
-    cloud.standins["bitbucket"] = bitbucket
+    github, gitlab = GitHubStandIn(cloud.clock, faults), GitLabStandIn(cloud.clock, faults)
+    cloud.standins |= {"bitbucket": bitbucket, "github": github, "gitlab": gitlab}
     with cloud:
         bitbucket.add_repository("acme", "shop", ("Test", "Staging", "Production"))
         bitbucket.add_repository("acme", "web")
@@ -49,6 +62,7 @@ def example(*, port: int = 0) -> Iterator[Cloud]:
         _seed(cloud, bitbucket, "ci-deploy", 91, ("shop", "Production"))
         stored = _seed(cloud, bitbucket, "ci-web", 92, ("web", "Production"))
         _seed(cloud, bitbucket, "ci-docs", 20, ("docs", None))
+        _seed_elsewhere(cloud, github, gitlab)
         cloud.admin.store("team/web-pipeline", stored, {"DEPLOY_BUCKET": "acme-web"})
         caller = AwsCaller(cloud.aws_url, REGION)
         pipeline = Pipeline(
@@ -71,6 +85,20 @@ def _seed(
     bitbucket.set_variable("acme", *where, "AWS_SECRET_ACCESS_KEY", pair.secret.reveal(), secured=True)
     bitbucket.set_variable("acme", *where, "DEPLOY_REGION", REGION)
     return pair
+
+
+def _seed_elsewhere(cloud: Cloud, github: GitHubStandIn, gitlab: GitLabStandIn) -> None:
+    """Make a user whose key lies at GitHub and GitLab, also where nobody looks for it."""
+    cloud.admin.add_user("ci-apps")
+    pair = cloud.admin.add_key("ci-apps", age=timedelta(days=30))
+    github.add_organization("acme")
+    github.add_repository("acme", "apps")
+    gitlab.add_project("acme/platform/apps")
+    both = {"AWS_ACCESS_KEY_ID": str(pair.id), "AWS_SECRET_ACCESS_KEY": pair.secret.reveal()}
+    for name, value in both.items():
+        github.set_secret(("env", "acme", "apps", "production"), name, value)
+        gitlab.set_variable(("project", "acme/platform/apps"), name, value, scope="production", masked=True)
+    gitlab.add_schedule("acme/platform/apps", "nightly", both)
 
 
 def _deploy(pipeline: Pipeline) -> tuple[bool, str]:

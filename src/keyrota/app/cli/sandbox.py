@@ -32,14 +32,14 @@ Examples:
 @global_options
 @pass_options
 def command(options: Options, *, port: int, folder: Path | None, advance: str | None, deploy: bool) -> int:
-    """Start the embedded cloud: strict AWS and a Bitbucket stand-in on loopback, with an example in it."""
+    """Start the embedded cloud: strict AWS and three CI providers' stand-ins on loopback, with an example in it."""
     if advance or deploy:
         return _command_running(advance, deploy=deploy)
     from keyrota.app.example import CONFIGURATION, example  # noqa: PLC0415  # heavy, and an extra
 
     with example(port=port) as cloud:
-        environment = cloud.environment() | {"BITBUCKET_URL": f"{cloud.url('bitbucket')}/2.0"}
-        configuration = CONFIGURATION.format(base_url=environment.pop("BITBUCKET_URL"))
+        environment = cloud.environment()
+        configuration = CONFIGURATION.format(**{name: cloud.url(name) for name in cloud.standins})
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
         if folder is not None:
             _write(folder / "sandbox.env", exports)
