@@ -143,8 +143,19 @@ def presets() -> str:
     return "\n".join(lines)
 
 
+def operations() -> str:
+    """List the operations of each provider that keyrota uses; the contract tests hold the same files."""
+    folder = ROOT.parent / "tests" / "contract" / "operations"
+    lines = []
+    for file in sorted(folder.glob("*.txt")):
+        used = file.read_text("utf-8").splitlines()
+        lines += [f"## {file.stem}: {len(used)} operations", "", "```text", *used, "```", ""]
+    return "\n".join(lines).rstrip()
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "life-cycle": life_cycle,
+    "operations": operations,
     "commands": commands,
     "exit-codes": exit_codes,
     "configuration": configuration,

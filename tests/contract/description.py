@@ -35,6 +35,12 @@ def load(name: str) -> dict[str, Any]:
     return document
 
 
+def operations(name: str) -> set[str]:
+    """List the operations of a provider that keyrota uses: docs/reference/operations.md shows the same files."""
+    file = Path(__file__).parent / "operations" / f"{name}.txt"
+    return set(file.read_text("utf-8").splitlines())
+
+
 @contextmanager
 def recording(prefix: str, standin: StandIn) -> Iterator[tuple[str, list[Exchange]]]:
     """Serve a stand-in and write down every exchange."""

@@ -286,7 +286,7 @@ def test_requests_and_answers_are_as_the_description_says() -> None:
     document = description.load("bitbucket")
     found, base = exchanges()
     api = description.Description(document, base, undescribed={400, 401, 403, 404, 429}, queries={"pagelen", "page"})
-    assert {api.hold(request, response) for request, response in found} == _operations()
+    assert {api.hold(request, response) for request, response in found} == description.operations("bitbucket")
 
 
 def _use_everything(connection: TargetConnection) -> None:
@@ -302,17 +302,3 @@ def _use_everything(connection: TargetConnection) -> None:
         connection.target(settings).clear(frozenset({a_pair("NEW").id}))
     with pytest.raises(NotThere):
         connection.target(DEPLOYMENT | {"repository": "nowhere", "environment": "{x}"}).write(a_pair())
-
-
-def _operations() -> set[str]:
-    """All of Bitbucket's operations that keyrota uses."""
-    repository = "/repositories/{workspace}/{repo_slug}"
-    lists = (
-        f"{repository}/deployments_config/environments/{{environment_uuid}}/variables",
-        f"{repository}/pipelines_config/variables",
-        "/workspaces/{workspace}/pipelines-config/variables",
-    )
-    found = {f"{verb} {path}" for path in lists for verb in ("GET", "POST")}
-    found |= {f"{verb} {path}/{{variable_uuid}}" for path in lists for verb in ("PUT", "DELETE")}
-    found |= {f"GET {repository}/environments", f"GET {repository}/pipelines"}
-    return found | {"GET /repositories/{workspace}", "GET /user/workspaces"}

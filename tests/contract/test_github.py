@@ -563,7 +563,7 @@ def test_requests_and_answers_are_as_the_description_says() -> None:
     api = description.Description(
         document, base, undescribed={401, 403, 404, 409, 422, 429}, beyond=NOT_IN_THE_CUT, loose={"created"}
     )
-    assert {api.hold(request, response) for request, response in found} - {""} == _operations()
+    assert {api.hold(request, response) for request, response in found} - {""} == description.operations("github")
 
 
 def _use_everything(connection: TargetConnection, standin: GitHubStandIn) -> None:
@@ -584,31 +584,6 @@ def _use_everything(connection: TargetConnection, standin: GitHubStandIn) -> Non
         target.clear(frozenset({a_pair("OLD").id, a_pair("NEW").id}))
     with pytest.raises(KeyrotaError):
         connection.target({"repository": "acme/shop", "environment": "no such"}).write(a_pair())
-
-
-def _operations() -> set[str]:
-    """All of GitHub's operations that keyrota uses."""
-    secrets = (
-        "/repos/{owner}/{repo}/actions/secrets",
-        "/repos/{owner}/{repo}/dependabot/secrets",
-        "/repos/{owner}/{repo}/environments/{environment_name}/secrets",
-        "/orgs/{org}/actions/secrets",
-        "/orgs/{org}/dependabot/secrets",
-    )
-    variables = (
-        "/repos/{owner}/{repo}/actions/variables",
-        "/repos/{owner}/{repo}/environments/{environment_name}/variables",
-        "/orgs/{org}/actions/variables",
-    )
-    found = {f"GET {path}{end}" for path in secrets for end in ("", "/public-key")}
-    found |= {f"{verb} {path}/{{secret_name}}" for path in secrets for verb in ("PUT", "DELETE")}
-    found |= {f"GET {path}/{{secret_name}}" for path in secrets if "orgs" in path}
-    found |= {"GET /orgs/{org}/actions/secrets/{secret_name}/repositories"}
-    found |= {f"{verb} {path}/{{name}}" for path in variables for verb in ("GET", "PATCH", "DELETE")}
-    found |= {f"{verb} {path}" for path in variables for verb in ("GET", "POST")}
-    found |= {"GET /repos/{owner}/{repo}", "GET /repos/{owner}/{repo}/environments"}
-    found |= {"GET /repos/{owner}/{repo}/actions/runs", "GET /installation/repositories"}
-    return found | {"GET /repos/{owner}/{repo}/installation", "POST /app/installations/{installation_id}/access_tokens"}
 
 
 def test_a_body_holds_what_it_must_and_nothing_in_clear(rig: GitHubRig) -> None:

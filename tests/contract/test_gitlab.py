@@ -346,7 +346,7 @@ def test_requests_and_answers_are_as_the_description_says() -> None:
         loose={"filter[environment_scope]"},
         beyond=NOT_IN_THE_CUT,
     )
-    assert {_held(api, request, response) for request, response in found} - {""} == _operations()
+    assert {_held(api, request, response) for request, response in found} - {""} == description.operations("gitlab")
 
 
 def _held(api: description.Description, request: Request, response: Response) -> str:
@@ -374,13 +374,3 @@ def _use_everything(connection: TargetConnection, standin: GitLabStandIn) -> Non
         connection.target(settings).clear(frozenset({a_pair("NEW").id}))
     with pytest.raises(NotThere):
         connection.target({"project": "acme/nowhere", "environment_scope": ENVIRONMENT}).write(a_pair())
-
-
-def _operations() -> set[str]:
-    """All of GitLab's operations that keyrota uses."""
-    levels = ("/api/v4/projects/{id}/variables", "/api/v4/groups/{id}/variables", "/api/v4/admin/ci/variables")
-    found = {f"{verb} {path}" for path in levels for verb in ("GET", "POST")}
-    found |= {f"{verb} {path}/{{key}}" for path in levels for verb in ("GET", "PUT", "DELETE")}
-    found |= {"GET /api/v4/personal_access_tokens/self", "GET /api/v4/projects/{id}/pipelines"}
-    schedules = "/api/v4/projects/{id}/pipeline_schedules"
-    return found | {f"GET {schedules}", f"GET {schedules}/{{pipeline_schedule_id}}"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -166,6 +167,27 @@ def test_odd_names_are_encoded(rig: Rig, name: str) -> None:
     """Spaces, slashes, umlauts and braces arrive as they were meant."""
     rig.target(rig.set_up(name)).write(a_pair())
     assert rig.values_of(name)[ID] == a_pair().id
+
+
+def test_pages_that_shift_while_they_are_read_do_no_harm(rig: Rig) -> None:
+    """The list loses our variable between two pages: it is found by writing, or by asking for it alone."""
+    rig.set(SECRET, "old", secured=True)
+    rig.set(ID, "old")
+    rig.standin.faults.add(Fault(operation="GET *", kind=FaultKind.SHIFT, times=1))
+    rig.target().read()
+    for skip in range(3):
+        rig.standin.faults.clear()
+        rig.standin.faults.add(Fault(operation=rig.reads, kind=FaultKind.SHIFT, times=1, skip=skip))
+        rig.target().write(a_pair())
+        assert rig.values() == {ID: a_pair().id, SECRET: a_pair().secret.reveal()}
+
+
+def test_a_slow_answer_is_an_answer(rig: Rig) -> None:
+    rig.standin.faults.add(Fault(operation=rig.reads, kind=FaultKind.SLOW, delay_s=0.2))
+    began = time.monotonic()
+    rig.target().write(a_pair())
+    assert time.monotonic() - began >= 0.2
+    assert rig.values()[ID] == a_pair().id
 
 
 def test_writers_at_once_leave_one_whole_pair(rig: Rig) -> None:

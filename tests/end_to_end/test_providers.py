@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cli_rig import CANARY_TOKEN, USER, Sandbox, a_sandbox
 
 from keyrota.app.config import load
 from keyrota.core.model import Credential
-from keyrota.sandbox.faults import Fault
+from keyrota.sandbox.faults import Fault, FaultKind
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 REPO = ("repo", "acme", "shop")
@@ -70,6 +70,88 @@ def test_one_provider_that_fails_holds_back_nothing_but_itself(sandbox: Sandbox)
     assert sandbox.run("apply")[0] == 0
     assert len(_held(sandbox)) == 1
     assert not any(operation.startswith("PUT") for operation, _ in sandbox.github.journal)
+
+
+def _archive(sandbox: Sandbox) -> None:
+    sandbox.github.archive("acme", "shop")
+
+
+def _no_environment(sandbox: Sandbox) -> None:
+    sandbox.configure("{repository: acme/shop, marker: true}", "{repository: acme/shop, environment: prod}")
+
+
+def _another_type(sandbox: Sandbox) -> None:
+    sandbox.gitlab.set_variable(("project", "acme/shop"), ID, "/builds/x", scope="production", variable_type="file")
+
+
+def _no_visibility(sandbox: Sandbox) -> None:
+    sandbox.configure("{repository: acme/shop, marker: true}", "{organization: acme}")
+
+
+def _only_sees(sandbox: Sandbox) -> None:
+    sandbox.github.may_push = False
+
+
+def _reads_only(sandbox: Sandbox) -> None:
+    sandbox.gitlab.token_scopes = ["read_api"]
+
+
+def _gone(sandbox: Sandbox) -> None:
+    sandbox.configure("{project: acme/shop, environment_scope: production}", "{project: acme/nowhere}")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (_archive, "archived"),
+        (_no_environment, "no environment 'prod'"),
+        (_another_type, "exists as a file"),
+        (_no_visibility, "who may see it"),
+        (_only_sees, "may not write to it"),
+        (_reads_only, "scope api"),
+        (_gone, "404"),
+    ],
+)
+def test_what_a_target_would_refuse_is_told_before_any_key_is_made(
+    sandbox: Sandbox, trouble: Callable[[Sandbox], None], words: str
+) -> None:
+    """The target is named, and what to do; the old key goes on."""
+    trouble(sandbox)
+    code, document = sandbox.json("apply")
+    assert code in {1, 3}
+    held = [hold for hold in document["credentials"][0]["holds"] if words in hold["reason"]]
+    assert held, document
+    assert held[0]["target"].startswith(("github", "gitlab"))
+    assert held[0]["remedy"]
+    assert sandbox.keys() == {sandbox.old.id: "Active"}
+    assert sandbox.deploys()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(operation="PUT secrets", status=403, message="Resource not accessible", times=-1),
+        Fault(operation="PUT secrets", status=429, times=-1),
+        Fault(operation="PUT secrets", status=422, message="no", times=-1),
+        Fault(operation="PUT secrets", kind=FaultKind.BODY, status=200, body="<html>sign in</html>", times=-1),
+        Fault(operation="PUT secrets", kind=FaultKind.LOST_BEFORE, times=-1),
+    ],
+    ids=["403", "429 without a time", "422", "200 with HTML", "cut"],
+)
+def test_what_a_target_refuses_at_the_write_leaves_the_others_going_on(sandbox: Sandbox, fault: Fault) -> None:
+    """Named with what to do; the other targets have the new key, the old one stays alive, and the next run mends it."""
+    sandbox.cloud.faults.add(fault)
+    code, document = sandbox.json("apply")
+    assert code == 1
+    (error,) = document["errors"]
+    assert "github acme/shop" in error["where"]
+    assert error["remedy"]
+    assert sandbox.keys()[sandbox.old.id] == "Active"
+    assert len({sandbox.held()[ID], sandbox.gitlab.values("acme/shop", "production")[ID]} - {sandbox.old.id}) == 1
+    sandbox.cloud.faults.clear()
+    sandbox.travel(hours=2)
+    assert sandbox.run("apply")[0] == 0
+    assert len(_held(sandbox)) == 1
 
 
 def test_a_renamed_repository_is_noted_in_the_plan(sandbox: Sandbox) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from keyrota.ports import Clock
 from keyrota.sandbox.faults import Faults
 from keyrota.sandbox.http import Request, Response, json_response
-from keyrota.sandbox.standin import Refusal, StandIn, page_of
+from keyrota.sandbox.standin import Refusal, StandIn
 
 TOKEN = "sandbox-bitbucket-token"  # noqa: S105  # opens nothing but the sandbox
 _PAGE, _LARGEST_PAGE = 10, 100
@@ -312,7 +312,7 @@ class BitbucketStandIn(StandIn):
         query = request.query
         length = min(_LARGEST_PAGE, max(1, int(query.get("pagelen", _PAGE))))
         page = max(1, int(query.get("page", "1")))
-        shown = page_of(values, page, length)
+        shown = self.page_of(values, page, length)
         content: dict[str, Any] = {"page": page, "pagelen": length, "size": len(values), "values": shown}
         if page * length < len(values):
             content["next"] = f"{request.base}{request.path}?pagelen={length}&page={page + 1}"

@@ -25,8 +25,9 @@ START = datetime(2026, 1, 1, 6, tzinfo=UTC)
 
 def _fault(content: Mapping[str, Any]) -> Fault:
     """Read a fault; numbers are numbers and texts are texts."""
-    numbers = {name: int(content[name]) for name in ("times", "skip", "status") if name in content}
+    numbers: dict[str, float] = {name: int(content[name]) for name in ("times", "skip", "status") if name in content}
     texts = {name: str(content[name]) for name in ("operation", "code", "message", "body") if name in content}
+    numbers |= {name: float(content[name]) for name in ("delay_s",) if name in content}
     headers = tuple((str(name), str(value)) for name, value in dict(content.get("headers", {})).items())
     return Fault(kind=FaultKind(content.get("kind", "error")), headers=headers, **numbers, **texts)  # type: ignore[arg-type]  # by name
 

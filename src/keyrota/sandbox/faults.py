@@ -20,6 +20,10 @@ class FaultKind(StrEnum):
     """It happened, and the connection is cut before the answer."""
     BODY = "body"
     """It answers with another body (HTML, broken JSON)."""
+    SLOW = "slow"
+    """It answers as usual, after `delay_s`."""
+    SHIFT = "shift"
+    """A list is read as if its first entry had just been deleted: what follows moves up, and pages overlap badly."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +42,8 @@ class Fault:
     message: str = "trouble on demand"
     headers: tuple[tuple[str, str], ...] = ()
     body: str = ""
+    delay_s: float = 0.0
+    """Real seconds before the answer, whatever else is wrong."""
 
     def fits(self, operation: str) -> bool:
         """Tell whether it is about this operation."""

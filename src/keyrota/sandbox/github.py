@@ -26,7 +26,7 @@ from keyrota.ports import Clock
 from keyrota.sandbox.faults import Faults
 from keyrota.sandbox.github_shapes import environment_shape, installation_shape, repository_shape, run_shape, stamp
 from keyrota.sandbox.http import Request, Response, json_response
-from keyrota.sandbox.standin import Refusal, StandIn, page_of
+from keyrota.sandbox.standin import Refusal, StandIn
 
 TOKEN = "sandbox-github-token"  # noqa: S105  # opens nothing but the sandbox
 APP_ID = "12345"
@@ -555,7 +555,7 @@ class GitHubStandIn(StandIn):
         query = request.query
         length = min(lengths[1], max(1, int(query.get("per_page", lengths[0]))))
         number = max(1, int(query.get("page", "1")))
-        shown = page_of(values, number, length)
+        shown = self.page_of(values, number, length)
         headers = {}
         if number * length < len(values):
             others = "".join(f"&{name}={value}" for name, value in query.items() if name not in {"page", "per_page"})

@@ -18,7 +18,7 @@ from typing import Any
 from keyrota.ports import Clock
 from keyrota.sandbox.faults import Faults
 from keyrota.sandbox.http import Request, Response, json_response
-from keyrota.sandbox.standin import Refusal, StandIn, page_of
+from keyrota.sandbox.standin import Refusal, StandIn
 
 TOKEN = "sandbox-gitlab-token"  # noqa: S105  # opens nothing but the sandbox
 JOB_TOKEN = "sandbox-gitlab-job-token"  # noqa: S105  # the same
@@ -420,7 +420,7 @@ class GitLabStandIn(StandIn):
             others = "".join(f"&{name}={value}" for name, value in query.items() if name not in {"page", "per_page"})
             there = f"{request.base}{request.path}?per_page={length}&page={number + 1}{others}"
             headers |= {"Link": f'<{there}>; rel="next"', "x-next-page": str(number + 1)}
-        body = json.dumps(page_of(values, number, length)).encode()
+        body = json.dumps(self.page_of(values, number, length)).encode()
         return Response(status=200, body=body, headers={"Content-Type": "application/json", **headers})
 
 

@@ -35,6 +35,7 @@ class StandIn(ABC):
         self.latency_s = 0.0
         """Real seconds that each call takes, for measuring."""
         self._lock = threading.RLock()
+        self._is_shifted = False
 
     # --- what each provider says ------------------------------------------------------------------------------------
 
@@ -65,8 +66,9 @@ class StandIn(ABC):
         """Answer one request."""
         operation = f"{request.method} {self.kind(request)}"
         fault = self.faults.take(operation)
-        if self.latency_s:
-            time.sleep(self.latency_s)  # noqa: TID251  # real time: it is what is measured
+        delay_s = self.latency_s + (fault.delay_s if fault else 0.0)
+        if delay_s:
+            time.sleep(delay_s)  # noqa: TID251  # real time: it is what is measured, or waited for
         response = self._answered(request, fault)
         with self._lock:
             self.journal.append((operation, response.status))
@@ -82,6 +84,7 @@ class StandIn(ABC):
             return Response(status=fault.status, body=fault.body.encode(), headers=dict(fault.headers))
         try:
             with self._lock:
+                self._is_shifted = fault is not None and fault.kind is FaultKind.SHIFT
                 response = self.route(request)
         except Refusal as refused:
             response = refused.response
@@ -89,11 +92,11 @@ class StandIn(ABC):
             return self.refusal(fault.status, fault.message)
         return response
 
+    def page_of(self, values: list[dict[str, Any]], number: int, length: int) -> list[dict[str, Any]]:
+        """Take one page, counted from 1."""
+        begin = (number - 1) * length + self._is_shifted
+        return values[begin : begin + length]
+
     def refuse(self, status: int, message: str) -> Refusal:
         """Make what `route` raises."""
         return Refusal(self.refusal(status, message))
-
-
-def page_of(values: list[dict[str, Any]], number: int, length: int) -> list[dict[str, Any]]:
-    """Take one page, counted from 1."""
-    return values[(number - 1) * length : number * length]
