@@ -15,9 +15,10 @@ from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.github import GitHubStandIn
 from keyrota.sandbox.gitlab import GitLabStandIn
 from keyrota.sandbox.http import Request, Response, Server
+from keyrota.sandbox.kubernetes import KubernetesStandIn
 from keyrota.sandbox.standin import StandIn
 from keyrota.sandbox.world import WorldClock
-from keyrota.targets import bitbucket, github, gitlab
+from keyrota.targets import bitbucket, github, gitlab, kubernetes
 
 S = TypeVar("S", bound=StandIn)
 
@@ -152,6 +153,26 @@ class GitLabRig(AnyRig[GitLabStandIn]):
         return connect(gitlab.KIND, f"{self.url}/gitlab/api/v4", self.clock, auth, **more)
 
 
+class KubernetesRig(AnyRig[KubernetesStandIn]):
+    """Kubernetes: a Secret."""
+
+    def values(self) -> dict[str, str]:
+        """What a pod sees."""
+        return self.standin.values(WORKSPACE, REPOSITORY)
+
+    def set(self, name: str, value: str, *, secured: bool = False) -> None:  # noqa: ARG002  # every entry is one
+        """Set an entry."""
+        self.standin.set_entry(WORKSPACE, REPOSITORY, name, value)
+
+    def set_up(self, name: str) -> Mapping[str, Any]:
+        """Name another Secret."""
+        return {"namespace": WORKSPACE, "secret": name}
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """What a pod sees there."""
+        return self.standin.values(WORKSPACE, name)
+
+
 def connect(kind: TargetKind, url: str, clock: WorldClock, auth: Mapping[str, Any], **more: Any) -> TargetConnection:
     """Connect to a stand-in."""
     return kind.connect({"base_url": url, "auth": auth, **more}, secrets=Secret, clock=clock)
@@ -240,4 +261,31 @@ def a_gitlab_rig() -> Iterator[GitLabRig]:
         )
 
 
-RIGS: Mapping[str, Callable[[], Any]] = {"bitbucket": a_rig, "github": a_github_rig, "gitlab": a_gitlab_rig}
+@contextmanager
+def a_kubernetes_rig() -> Iterator[KubernetesRig]:
+    """Start an API server with one namespace."""
+    clock = WorldClock()
+    standin = KubernetesStandIn(clock, token=CANARY_TOKEN)
+    standin.add_namespace(WORKSPACE)
+    with serving("/kubernetes", standin) as (url, seen):
+        yield KubernetesRig(
+            standin=standin,
+            clock=clock,
+            url=url,
+            seen=seen,
+            connection=connect(kubernetes.KIND, f"{url}/kubernetes", clock, {"token": CANARY_TOKEN}),
+            usual={"namespace": WORKSPACE, "secret": REPOSITORY},
+            reads="GET secrets",
+            creates="POST secrets",
+            updates="PATCH secrets",
+            scope="get, patch and create",
+            no_list="no Secret",
+        )
+
+
+RIGS: Mapping[str, Callable[[], Any]] = {
+    "bitbucket": a_rig,
+    "github": a_github_rig,
+    "gitlab": a_gitlab_rig,
+    "kubernetes": a_kubernetes_rig,
+}

@@ -37,6 +37,7 @@ _REDIRECTS = {301, 302, 307, 308}
 _MOST_REDIRECTS = 3
 _SHORTEST_PAUSE_S = 0.5
 _TOO_MANY = 429
+_JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 _UNAUTHORIZED = 401
 _SERVER_FAILS = 500
 _CHUNK = 64 * 1024
@@ -145,6 +146,7 @@ class Http:
         form: Mapping[str, str | Secret] | None = None,
         is_repeatable: bool = False,
         is_reserved: bool = False,
+        content_type: str = "",
         where: str = "",
     ) -> Answer:
         """
@@ -158,6 +160,7 @@ class Http:
             form: A form instead of a document.
             is_repeatable: A POST or PATCH that may be sent again, because doing it twice does no harm.
             is_reserved: A write whose turn was taken with `reserve`.
+            content_type: Of the body, where it is not plain JSON.
             where: What it is about, for errors.
 
         Raises:
@@ -167,7 +170,11 @@ class Http:
         refuse_odd_names(segments, where)
         url = built(self._base, segments, tuple((query or {}).items()))
         call = _Call(
-            method=method, body=_encoded(body, form), is_form=form is not None, where=where, is_reserved=is_reserved
+            method=method,
+            body=_encoded(body, form),
+            content_type=content_type or (_FORM if form is not None else _JSON),
+            where=where,
+            is_reserved=is_reserved,
         )
         return self._send(call, url, is_repeatable=is_repeatable or method in _REPEATABLE)
 
@@ -303,7 +310,7 @@ class Http:
         refuse_odd_headers(authorization, self._name, call.where)
         headers = dict(self._headers)
         if call.body is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded" if call.is_form else "application/json"
+            headers["Content-Type"] = call.content_type
         try:
             response = pool(self._origin[1]).request(
                 call.method,
@@ -357,7 +364,7 @@ class _Call:
     method: str
     where: str
     body: Secret | None = None
-    is_form: bool = False
+    content_type: str = ""
     is_reserved: bool = False
 
 

@@ -1,0 +1,325 @@
+"""
+Kubernetes: both halves of the pair in one Secret, changed by one PATCH, so that they are never torn.
+
+Source: Kubernetes API reference, Secret v1 (`data` is Base64; `immutable` refuses changes), and its page on API
+concepts (JSON merge patch, server-side dry run).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from keyrota.core.lifecycle import KEY_ID
+from keyrota.core.model import (
+    AccessKeyId,
+    CarriedRuns,
+    Credential,
+    Readiness,
+    RunsEvidence,
+    Sighting,
+    TargetEvidence,
+    TargetState,
+)
+from keyrota.core.secret import Secret
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.fragments import NAMES, REFERENCE, Schema, alternative, closed, names_of
+from keyrota.ports import Clock, SecretReader, Target
+from keyrota.wire import Answer, Http, bearer
+
+_NEEDS = "the service account needs the verbs get, patch and create on secrets in this namespace (RBAC)"
+_MERGE = "application/merge-patch+json"
+_DRY = {"dryRun": "All"}
+_MISSING, _CONFLICT = 404, 409
+_NAME = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "maxLength": 253}
+
+PROVIDER_SCHEMA: Schema = closed(
+    {
+        "base_url": {"type": "string", "description": "Of the API server: https://HOST:6443."},
+        "auth": {
+            "description": "A service account's token.",
+            "oneOf": [alternative("a bearer token", token=REFERENCE)],
+        },
+    },
+    required=["base_url", "auth"],
+    description="A Kubernetes cluster; its CA is named by SSL_CERT_FILE.",
+)
+TARGET_SCHEMA: Schema = closed(
+    {
+        "namespace": {**_NAME, "description": "It must exist."},
+        "secret": {**_NAME, "description": "A Secret; its other entries are never touched."},
+        "names": {**NAMES, "description": "Names of the two entries."},
+    },
+    required=["namespace", "secret"],
+    description="A Secret.",
+)
+
+
+class KubernetesTarget:
+    """One Secret."""
+
+    def __init__(self, http: Http, settings: Mapping[str, Any]) -> None:
+        self._http = http
+        self._namespace: str = settings["namespace"]
+        self._secret: str = settings["secret"]
+        self._id_name, self._secret_name = names_of(settings)
+        self._address = address(settings)
+
+    @property
+    def address(self) -> str:
+        """Namespace and Secret in words."""
+        return self._address
+
+    @property
+    def is_torn_possible(self) -> bool:
+        """One PATCH changes both halves."""
+        return False
+
+    @property
+    def is_id_readable(self) -> bool:
+        """A Secret can be read."""
+        return True
+
+    @property
+    def quiet_for(self) -> timedelta:
+        """Whose run uses a Secret is not known here."""
+        return timedelta()
+
+    def is_busy(self) -> bool | None:
+        """Whose run uses a Secret is not known here."""
+        return False
+
+    def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
+        """Not told: a pod that took the Secret into its environment keeps it until it is restarted."""
+        return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
+
+    def preflight(self) -> Readiness:
+        """Let the API server try the very write, without doing it (server-side dry run)."""
+        try:
+            body: dict[str, str | Secret] = {self._id_name: "", self._secret_name: ""}
+            self._send(self._get(), body, is_dry=True)
+        except KeyrotaError as error:
+            return Readiness(address=self.address, is_ready=False, detail=error.what, remedy=error.remedy)
+        return Readiness(address=self.address, is_ready=True)
+
+    def read(self) -> TargetState:
+        """Tell what is there; a refusal is the value FAILED."""
+        try:
+            data = (self._get() or {}).get("data") or {}
+        except KeyrotaError as error:
+            return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
+        missing = [name for name in (self._id_name, self._secret_name) if name not in data]
+        if missing:
+            return self._state(TargetEvidence.ABSENT, detail=" and ".join(missing))
+        return self._state(TargetEvidence.HOLDS, key=_key(data[self._id_name]))
+
+    def _state(
+        self, evidence: TargetEvidence, *, key: AccessKeyId | None = None, detail: str = "", remedy: str = ""
+    ) -> TargetState:
+        return TargetState(address=self.address, evidence=evidence, key=key, detail=detail, remedy=remedy)
+
+    def write(self, credential: Credential) -> None:
+        """Change both entries with one PATCH; a Secret that is not there is made."""
+        values: dict[str, str | Secret] = {
+            self._id_name: _encoded(Secret(credential.id)),
+            self._secret_name: _encoded(credential.secret),
+        }
+        self._send(self._get(), values, is_dry=False)
+
+    def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
+        """Take both entries out of the Secret; a key ID that is not one of ours forbids it."""
+        found = self._get()
+        data = (found or {}).get("data") or {}
+        names = [name for name in (self._id_name, self._secret_name) if name in data]
+        if not names:
+            return ()
+        if _key(data.get(self._id_name, "")) not in keys:
+            raise ProviderRefused(
+                f"{self._id_name} holds something that keyrota did not write",
+                where=self._about(),
+                remedy="look at it, and delete it by hand if nobody needs it",
+            )
+        self._demand_written(self._patch(dict.fromkeys(names), is_dry=False))
+        return tuple(names)
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def _path(self) -> tuple[str, ...]:
+        return ("api", "v1", "namespaces", self._namespace, "secrets")
+
+    def _about(self) -> str:
+        return f"{self.address}, entries {self._id_name} and {self._secret_name}"
+
+    def _get(self) -> dict[str, Any] | None:
+        """Get the Secret; None if it is not there, an error if its namespace is not."""
+        answer = self._http.call("GET", (*self._path(), self._secret), where=self._about())
+        if _is_missing_secret(answer):
+            return None
+        self._demand_success(answer)
+        if answer.object().get("kind") != "Secret":
+            raise ProviderUnavailable(
+                "the answer is no Secret",
+                where=self._about(),
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
+        return answer.object()
+
+    def _send(self, found: Mapping[str, Any] | None, values: Mapping[str, str | Secret], *, is_dry: bool) -> None:
+        if found is not None and found.get("immutable") is True:
+            raise ProviderRefused(
+                "the Secret is immutable",
+                where=self._about(),
+                remedy="replace it by one that is not; nothing was written",
+            )
+        if found is None:
+            created = self._create(values, is_dry=is_dry)
+            if created is not None and created.status != _CONFLICT:
+                self._demand_written(created)
+                return
+        self._demand_written(self._patch(values, is_dry=is_dry))
+
+    def _patch(self, values: Mapping[str, str | Secret | None], *, is_dry: bool) -> Answer:
+        return self._http.call(
+            "PATCH",
+            (*self._path(), self._secret),
+            query=_DRY if is_dry else None,
+            body={"data": dict(values)},
+            content_type=_MERGE,
+            is_repeatable=True,
+            where=self._about(),
+        )
+
+    def _create(self, values: Mapping[str, str | Secret], *, is_dry: bool) -> Answer | None:
+        """Make the Secret; None if there was no answer."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "Opaque",
+            "metadata": {"name": self._secret},
+            "data": dict(values),
+        }
+        try:
+            return self._http.call("POST", self._path(), query=_DRY if is_dry else None, body=body, where=self._about())
+        except ProviderUnavailable as error:
+            if error.retry_after_s is not None:
+                raise
+            return None
+
+    def _demand_written(self, answer: Answer) -> None:
+        self._demand_success(answer)
+        if answer.object().get("kind") != "Secret":
+            raise ProviderUnavailable(
+                "the answer to the write is no Secret: whether it was written is not known",
+                where=self._about(),
+                remedy="check `base_url`; a proxy or a login page may have answered",
+            )
+
+    def _demand_success(self, answer: Answer) -> None:
+        if answer.is_success:
+            return
+        where, status = self._about(), answer.status
+        match status:
+            case 401:
+                raise ProviderRefused(
+                    "the API server does not accept the token (401): it is wrong or expired",
+                    where=where,
+                    remedy=f"put a new token where `providers: kubernetes: auth:` points; {_NEEDS}",
+                )
+            case 403:
+                raise ProviderRefused("the token is not allowed to do this (403)", where=where, remedy=_NEEDS)
+            case 404:
+                raise NotThere(
+                    "the API server does not find it (404): the namespace does not exist",
+                    where=where,
+                    remedy=f"correct the names in the configuration; {_NEEDS}",
+                )
+            case _:
+                raise ProviderRefused(
+                    f"the API server refused ({status})", where=where, remedy=f"look at the Secret; {_NEEDS}"
+                )
+
+
+def _is_missing_secret(answer: Answer) -> bool:
+    """Tell a Secret that is not there from a namespace that is not."""
+    details = answer.object().get("details")
+    return answer.status == _MISSING and isinstance(details, dict) and details.get("kind") == "secrets"
+
+
+def _encoded(value: Secret) -> Secret:
+    return Secret(base64.b64encode(value.reveal().encode()).decode())
+
+
+def _key(text: Any) -> AccessKeyId | None:
+    """Read a key ID; None for anything else, which is not kept."""
+    try:
+        found = base64.b64decode(str(text), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    return AccessKeyId(found) if KEY_ID.fullmatch(found) else None
+
+
+class KubernetesService:
+    """A cluster with one token, as the port TargetConnection."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def target(self, settings: Mapping[str, Any]) -> Target:
+        """Make the target that one entry of the configuration describes."""
+        return KubernetesTarget(self._http, settings)
+
+    def areas(self, area: str | None) -> Sequence[str]:  # noqa: ARG002  # the port's signature
+        """Nothing is searched here: a list hands out every value."""
+        return ()
+
+    def survey(self, area: str) -> Sequence[Sighting]:  # noqa: ARG002  # the port's signature
+        """Nothing is searched here: a list hands out every value."""
+        return ()
+
+
+class KubernetesKind:
+    """Kubernetes as a plug-in."""
+
+    @property
+    def provider_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of `providers.kubernetes`."""
+        return PROVIDER_SCHEMA
+
+    @property
+    def target_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of a target."""
+        return TARGET_SCHEMA
+
+    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The two entries need two names."""
+        return ("`names` must give the ID and the secret two names",) if len(set(names_of(settings))) == 1 else ()
+
+    def address(self, settings: Mapping[str, Any]) -> str:
+        """Name the target."""
+        return address(settings)
+
+    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
+        """Tell whether a Secret lies in a namespace."""
+        return str(settings["namespace"]) == area
+
+    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
+        """Name each entry that this target would write."""
+        return frozenset(f"{settings['namespace']}/{settings['secret']}: {name}" for name in names_of(settings))
+
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> KubernetesService:
+        """Connect; makes no request yet."""
+        token = bearer(lambda: secrets(settings["auth"]["token"]))
+        return KubernetesService(Http(settings["base_url"], clock=clock, authorization=token, name="Kubernetes"))
+
+
+def address(settings: Mapping[str, Any]) -> str:
+    """Name a Secret in words."""
+    names = names_of(settings)
+    scope = f"kubernetes {settings['namespace']}/{settings['secret']}"
+    return scope if names == ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") else f"{scope} ({', '.join(names)})"
+
+
+KIND = KubernetesKind()
