@@ -453,6 +453,20 @@ def test_a_place_that_may_not_be_looked_into_is_named(sandbox: Sandbox) -> None:
     assert "Not looked into" in file.read_text("utf-8")
 
 
+def test_without_aws_credentials_nothing_is_certain_and_nothing_is_lost(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found is written all the same."""
+    _plant(sandbox)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    code, file, told = _discover(sandbox, "gitlab", "--group", "acme")
+    assert code == 0
+    assert "whose keys they are is not known" in told
+    assert sandbox.old.id in file.read_text("utf-8")
+
+
 def test_discovery_is_told_in_numbers(sandbox: Sandbox) -> None:
     _plant(sandbox)
     file = sandbox.file.parent / "found.yaml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -291,10 +292,29 @@ def test_400_targets_fit_into_the_index() -> None:
         for number in range(400)
     )
     tags = format_index(Index(entries))
-    assert tags is not None
     assert len(tags) <= INDEX_PIECES
     assert all(len(value) <= 256 for value in tags.values())
     assert set(parse_index(tags).entries) == set(entries)
+
+
+def test_what_does_not_fit_into_the_index_is_told_and_what_is_there_stays() -> None:
+    """Random names cannot be compressed: two thousand of them are too many."""
+    some = (IndexEntry(address=SHOP, kind="bitbucket", settings="{}"),)
+    tags = format_index(Index(some))
+    numbers = random.Random(1)  # noqa: S311  # a seed makes names
+    many = tuple(
+        IndexEntry(address=f"github acme/{numbers.getrandbits(128):032x}", kind="github", settings="{}")
+        for _ in range(2000)
+    )
+    tags |= format_index(Index(some).joined(many))
+    assert parse_index(tags).is_full
+    assert parse_index(tags).entries == some
+    tags |= format_index(parse_index(tags).joined(()))
+    assert not parse_index(tags).is_full
+    rig = a_rig()
+    _run(rig)
+    rig.world.secrets[SECRET].tags["keyrota:targets.full"] = "yes"
+    assert "more targets than" in _notices(_run(rig))
 
 
 @pytest.mark.parametrize("text", ["", "x", "2:abc", "1:!!!!", "1:eJwDAAAAAAE=", "99999:AAAA"])

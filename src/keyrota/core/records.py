@@ -11,7 +11,7 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -28,6 +28,7 @@ from keyrota.core.model import (
 INDEX_PIECES = 24
 """A secret has 50 tags at most; the user's own need room. About 400 targets fit into so many."""
 _PIECE = 240
+_FULL = f"{INDEX_TAG}.full"
 _LARGEST_INDEX = 1024 * 1024
 _MOST_BITS = 1000
 """So many targets fit into the tag of a pass; any beyond them are written again by each run until the pass ends."""
@@ -115,40 +116,46 @@ class Index:
 
     entries: tuple[IndexEntry, ...] = ()
     is_readable: bool = True
-    """Somebody edited a tag: what was written where is not known then."""
+    """False: somebody edited a tag; what was written where is not known then."""
+    is_full: bool = False
+    """The targets of today do not fit into the tags: one that is dropped later may not be known."""
 
     def joined(self, entries: Iterable[IndexEntry]) -> Index:
         """Add targets; one that is there already gets its newest settings."""
         known = {entry.address: entry for entry in (*self.entries, *entries)}
-        return Index(tuple(known[address] for address in sorted(known)), self.is_readable)
+        return replace(self, entries=tuple(known[address] for address in sorted(known)))
 
     def without(self, address: str) -> Index:
         """Drop a target."""
-        return Index(tuple(entry for entry in self.entries if entry.address != address), self.is_readable)
+        return replace(self, entries=tuple(entry for entry in self.entries if entry.address != address))
 
 
-def format_index(index: Index) -> dict[str, str] | None:
-    """Write the tags that hold the index; None if it is too large for them."""
+def format_index(index: Index) -> dict[str, str]:
+    """Write the tags that hold the index; one that is too large for them only says so, and leaves what is there."""
     rows = [[entry.address, entry.kind, entry.settings] for entry in index.entries]
     packed = base64.b64encode(zlib.compress(json.dumps(rows, ensure_ascii=False).encode(), 9)).decode()
     pieces = [packed[at : at + _PIECE] for at in range(0, len(packed), _PIECE)]
     if len(pieces) > INDEX_PIECES:
-        return None
+        return {_FULL: "yes"}
     tags = {f"{INDEX_TAG}.{number}": piece for number, piece in enumerate(pieces[1:], 1)}
+    if index.is_full:
+        tags[_FULL] = "no"
     return {INDEX_TAG: f"{len(pieces)}:{pieces[0]}", **tags}
 
 
 def parse_index(tags: Mapping[str, str]) -> Index:
     """Read the index; what cannot be read is empty, and says so."""
+    is_full = tags.get(_FULL) == "yes"
     if INDEX_TAG not in tags:
-        return Index()
+        return Index(is_full=is_full)
     count, _, first = tags[INDEX_TAG].partition(":")
     try:
         rest = [tags[f"{INDEX_TAG}.{number}"] for number in range(1, min(int(count), INDEX_PIECES))]
         unpacker = zlib.decompressobj()
         text = unpacker.decompress(base64.b64decode("".join([first, *rest]), validate=True), _LARGEST_INDEX)
         rows = json.loads(text)
-        return Index(tuple(IndexEntry(address=str(a), kind=str(k), settings=str(s)) for a, k, s in rows))
+        entries = tuple(IndexEntry(address=str(a), kind=str(k), settings=str(s)) for a, k, s in rows)
+        return Index(entries, is_full=is_full)
     except (ValueError, KeyError, TypeError, zlib.error, RecursionError):
         return Index(is_readable=False)
 

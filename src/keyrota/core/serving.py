@@ -92,6 +92,12 @@ def notices(case: Case) -> Iterator[Notice]:
             "the configuration is not known",
             remedy="nothing to do: the next sync writes them anew",
         )
+    if case.view.index.is_full:
+        yield Notice(
+            reason="this credential has more targets than the secret's tags can remember: one that is taken out of the "
+            "configuration may not be reported as left behind",
+            remedy="share them out among several IAM users, or keep the list yourself",
+        )
     for target in case.view.observation.targets:
         if target.notice:
             yield Notice(target=target.address, reason=target.notice)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keyrota.core.lifecycle import KEY_ID, view
-from keyrota.core.model import INDEX_TAG, AccessKeyId, IndexEntry, Observation, TargetState
+from keyrota.core.model import AccessKeyId, IndexEntry, Observation, TargetState
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.executor.subject import Subject
@@ -61,8 +61,7 @@ def forget(known: Remembered, *, deletes_variables: bool) -> tuple[str, ...]:
     subject, store = known.subject, known.subject.store
     state = store.describe(subject.secret_name)
     index = parse_index(dict(state.tags)) if state else Index()  # afresh: another run may have written it
-    tags = format_index(index.without(known.entry.address)) or {INDEX_TAG: ""}
-    store.tag(subject.secret_name, tags)
+    store.tag(subject.secret_name, format_index(index.without(known.entry.address)))
     return gone
 
 

@@ -100,8 +100,9 @@ class _Walk:
         if is_other or (self.action.is_mend and known.synced is not None):
             tags |= {SYNCED_TAG: f"{version}@begun", SYNC_PASS_TAG: self._pass()}
         index = known.index.joined(self.subject.index)
-        if index.entries != known.index.entries or not known.index.is_readable:
-            tags |= format_index(index) or {}
+        has_changed = index.entries != known.index.entries and not known.index.is_full
+        if has_changed or not known.index.is_readable:
+            tags |= format_index(index)
         if tags:
             self.subject.store.tag(self.subject.secret_name, tags)
 

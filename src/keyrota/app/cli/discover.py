@@ -121,11 +121,14 @@ def _settings(options: Options, provider: str, token: str | None, base_url: str 
 
 def _directory() -> tuple[Any, dict[str, Any]]:
     """Ask the account that the caller is in; without AWS credentials nothing is certain, and that is told."""
+    from keyrota.app.clock import clock  # noqa: PLC0415  # heavy
     from keyrota.aws.account import Account  # noqa: PLC0415  # botocore is imported late
     from keyrota.aws.directory import Directory  # noqa: PLC0415
 
-    directory = Directory(Account(region=None, profile=None))
+    account = Account(region=None, profile=None)
+    directory = Directory(account)
     try:
+        account.enter(clock())
         return directory.owner, directory.users_with_keys()
     except KeyrotaError as error:
         click.echo(f"warning: {error}: whose keys they are is not known", err=True)
