@@ -12,19 +12,21 @@ from keyrota.core.model import AccessKeyId, Credential
 from keyrota.core.secret import Secret
 from keyrota.ports import Target, TargetConnection, TargetKind
 from keyrota.sandbox.bitbucket import BitbucketStandIn
+from keyrota.sandbox.circleci import CircleStandIn
 from keyrota.sandbox.github import GitHubStandIn
 from keyrota.sandbox.gitlab import GitLabStandIn
 from keyrota.sandbox.http import Request, Response, Server
 from keyrota.sandbox.kubernetes import KubernetesStandIn
 from keyrota.sandbox.standin import StandIn
 from keyrota.sandbox.world import WorldClock
-from keyrota.targets import bitbucket, github, gitlab, kubernetes
+from keyrota.targets import bitbucket, circleci, github, gitlab, kubernetes
 
 S = TypeVar("S", bound=StandIn)
 
 CANARY_TOKEN = "canary-token-3f9a"
 CANARY_SECRET = "canary/secret/access/key/9c1e"
 WORKSPACE, REPOSITORY, ENVIRONMENT = "acme", "shop", "Production"
+CONTEXT = "0d5cd3ca-6c0d-4f0c-9d5c-0a3c5a1f0001"
 DEPLOYMENT = {"workspace": WORKSPACE, "repository": REPOSITORY, "environment": ENVIRONMENT}
 
 
@@ -53,8 +55,8 @@ class AnyRig(ABC, Generic[S]):
     """A word of the scope that a refusal must name."""
     no_list: str
     """What is said of an answer that is none of the provider's."""
-    not_found: str = ""
-    """Body of a 404 for the place itself, where its words matter."""
+    begins: str = ""
+    """The first operation of a write, if it is not `reads`."""
 
     def target(self, settings: Mapping[str, Any] | None = None) -> Target:
         """Make a target at the usual place."""
@@ -173,6 +175,27 @@ class KubernetesRig(AnyRig[KubernetesStandIn]):
         return self.standin.values(WORKSPACE, name)
 
 
+class CircleRig(AnyRig[CircleStandIn]):
+    """CircleCI: a project."""
+
+    def values(self) -> dict[str, str]:
+        """What a job sees."""
+        return self.standin.values("project", "gh/acme/shop")
+
+    def set(self, name: str, value: str, *, secured: bool = False) -> None:  # noqa: ARG002  # every variable is masked
+        """Set a variable."""
+        self.standin.set_variable("project", "gh/acme/shop", name, value)
+
+    def set_up(self, name: str) -> Mapping[str, Any]:
+        """Make another project."""
+        self.standin.add("project", f"gh/acme/{name}")
+        return {"project": f"gh/acme/{name}"}
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """What a job sees there."""
+        return self.standin.values("project", f"gh/acme/{name}")
+
+
 def connect(kind: TargetKind, url: str, clock: WorldClock, auth: Mapping[str, Any], **more: Any) -> TargetConnection:
     """Connect to a stand-in."""
     return kind.connect({"base_url": url, "auth": auth, **more}, secrets=Secret, clock=clock)
@@ -283,9 +306,34 @@ def a_kubernetes_rig() -> Iterator[KubernetesRig]:
         )
 
 
+@contextmanager
+def a_circle_rig() -> Iterator[CircleRig]:
+    """Start CircleCI with one project and one context."""
+    clock = WorldClock()
+    standin = CircleStandIn(clock, token=CANARY_TOKEN)
+    standin.add("project", "gh/acme/shop")
+    standin.add("context", CONTEXT)
+    with serving("/circleci", standin) as (url, seen):
+        yield CircleRig(
+            standin=standin,
+            clock=clock,
+            url=url,
+            seen=seen,
+            connection=connect(circleci.KIND, f"{url}/circleci", clock, {"token": CANARY_TOKEN}),
+            usual={"project": "gh/acme/shop"},
+            reads="GET variables",
+            creates="POST variables",
+            updates="POST variables",
+            begins="POST variables",
+            scope="personal API token",
+            no_list="no list",
+        )
+
+
 RIGS: Mapping[str, Callable[[], Any]] = {
     "bitbucket": a_rig,
     "github": a_github_rig,
     "gitlab": a_gitlab_rig,
     "kubernetes": a_kubernetes_rig,
+    "circleci": a_circle_rig,
 }

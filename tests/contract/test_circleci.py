@@ -1,0 +1,78 @@
+"""What only CircleCI has: contexts, masked values, page tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from standin_rig import CONTEXT, CircleRig, a_circle_rig, a_pair
+
+from keyrota.core.model import RunsEvidence, TargetEvidence
+from keyrota.errors import ProviderUnavailable
+from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota.targets.circleci import KIND
+
+ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+
+
+@pytest.fixture
+def rig() -> Iterator[CircleRig]:
+    """CircleCI with a project and a context."""
+    with a_circle_rig() as made:
+        yield made
+
+
+def test_a_context_takes_the_pair_and_tells_when_it_was_changed(rig: CircleRig) -> None:
+    target = rig.target({"context": CONTEXT})
+    assert target.read().evidence is TargetEvidence.ABSENT
+    target.write(a_pair())
+    assert rig.standin.values("context", CONTEXT) == {ID: a_pair().id, SECRET: a_pair().secret.reveal()}
+    assert target.read().changed_at == rig.clock.now().replace(microsecond=0)
+
+
+@pytest.mark.parametrize("settings", [{"project": "gh/acme/shop"}, {"context": CONTEXT}])
+def test_both_variables_are_deleted_and_others_stay(rig: CircleRig, settings: dict[str, Any]) -> None:
+    target = rig.target(settings)
+    target.write(a_pair())
+    kind, name = next(iter(settings.items()))
+    rig.standin.set_variable(kind, name, "OTHER", "stays")
+    assert set(target.clear(frozenset())) == {ID, SECRET}
+    assert target.clear(frozenset()) == ()
+    assert rig.standin.values(kind, name) == {"OTHER": "stays"}
+
+
+def test_an_answer_for_another_variable_is_no_proof(rig: CircleRig) -> None:
+    fault = Fault(operation="POST variables", kind=FaultKind.BODY, status=201, body='{"name": "X"}', times=-1)
+    rig.standin.faults.add(fault)
+    with pytest.raises(ProviderUnavailable, match="not known"):
+        rig.target().write(a_pair())
+
+
+def test_endless_pages_have_an_end(rig: CircleRig) -> None:
+    body = '{"items": [], "next_page_token": "1"}'
+    rig.standin.faults.add(Fault(operation="GET variables", kind=FaultKind.BODY, status=200, body=body, times=-1))
+    assert "pages" in rig.target().read().detail
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "either"),
+        ({"project": "gh/a/b", "context": CONTEXT}, "either"),
+        ({"project": "gh/a/b", "names": {"id": "X", "secret": "X"}}, "two names"),
+    ],
+)
+def test_what_does_not_fit_together_is_told(settings: dict[str, Any], words: str) -> None:
+    assert words in " ".join(KIND.faults(settings))
+
+
+def test_it_carries_nothing_and_names_itself(rig: CircleRig) -> None:
+    assert rig.target().carried_runs(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
+    assert rig.target().is_busy() is False
+    assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
+    assert KIND.address({"context": CONTEXT, "names": {"id": "A"}}).endswith("(A, AWS_SECRET_ACCESS_KEY)")
+    assert KIND.is_within({"project": "gh/acme/shop"}, "gh/acme")
+    assert not KIND.is_within({"context": CONTEXT}, "gh/acme")
+    assert len(KIND.variables({"context": CONTEXT})) == 2
