@@ -153,7 +153,7 @@ def _free_a_slot(case: Case, leaked: AccessKeyId) -> str:
     other = next((key.id for key in case.view.keys if key.id != leaked), "")
     return (
         f"if {other} may go, delete it yourself (aws iam delete-access-key --user-name {user} --access-key-id {other}) "
-        f"and run the same command again; --now switches {leaked} off meanwhile"
+        f"and run the same command again; keyrota revoke {user} --now switches {leaked} off meanwhile"
     )
 
 
