@@ -149,6 +149,52 @@ def test_a_variable_of_another_type_is_told_before_any_write(rig: GitLabRig, bun
     assert _writes(rig) == []
 
 
+@pytest.mark.parametrize("protected", [True, False])
+def test_half_a_pair_made_anew_is_as_protected_as_the_other_half(rig: GitLabRig, *, protected: bool) -> None:
+    rig.standin.set_variable(PROJECT, ID, "12345678", protected=protected)
+    rig.target({"project": "acme/shop", "protected": not protected}).write(a_pair())
+    assert _stored(rig, SECRET).protected is protected
+
+
+def test_an_id_with_a_line_break_is_an_id(rig: GitLabRig) -> None:
+    rig.target().write(a_pair())
+    rig.set(ID, f"{a_pair().id}\n")
+    assert rig.target().read().key == a_pair().id
+
+
+def test_a_bundle_tells_its_key(rig: GitLabRig) -> None:
+    target = rig.target({"project": "acme/shop", "bundle": "FILE"})
+    target.write(a_pair())
+    assert target.read().key == a_pair().id
+    with pytest.raises(ProviderRefused, match="did not write"):
+        target.clear(frozenset({a_pair("OTHER").id}))
+    assert target.clear(frozenset({a_pair().id})) == ("FILE",)
+
+
+def test_a_secret_without_its_id_is_not_deleted(rig: GitLabRig) -> None:
+    rig.set(SECRET, "whose is it?")
+    state = rig.target().read()
+    assert (state.evidence, state.is_empty) == (TargetEvidence.ABSENT, False)
+    with pytest.raises(ProviderRefused):
+        rig.target().clear(frozenset({a_pair().id}))
+
+
+def test_a_type_that_somebody_changed_and_a_mask_that_cannot_be_are_told(rig: GitLabRig) -> None:
+    target = rig.target()
+    target.write(a_pair())
+    _stored(rig, ID, ENVIRONMENT).variable_type = "file"
+    assert "must be a plain variable" in target.read().notice
+    rig.standin.set_variable(PROJECT, "FILE", "12345678", masked=True, variable_type="file")
+    assert "refuse to mask" in rig.target({"project": "acme/shop", "bundle": "FILE"}).preflight().detail
+
+
+def test_a_project_by_number_may_lie_in_any_group() -> None:
+    """A breach leaves nothing out because it cannot be told."""
+    assert KIND.is_within({"project": 1}, "acme")
+    assert KIND.is_within({"project": "acme/x"}, "acme")
+    assert not KIND.is_within({"project": "other/x"}, "acme")
+
+
 def test_nobody_elses_value_is_ever_asked_for(rig: GitLabRig) -> None:
     """A list hands out every value in clear: there is none."""
     rig.standin.set_variable(PROJECT, "OTHER", "stranger's secret")

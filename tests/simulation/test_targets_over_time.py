@@ -13,10 +13,11 @@ from rig import SECRET, SHOP, USER, Rig, a_rig
 
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import view
-from keyrota.core.model import AccessKeyId, Credential, IndexEntry, Observation
+from keyrota.core.model import AccessKeyId, Credential, IndexEntry, Observation, TargetEvidence, TargetState
 from keyrota.core.planner import SyncOnly
 from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.records import INDEX_PIECES, Index, format_index, parse_index
+from keyrota.core.retirement import _is_unknown
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
@@ -326,6 +327,36 @@ def test_an_index_that_somebody_edited_is_told_and_written_anew(text: str) -> No
     assert "were changed by somebody" in _notices(_run(rig))
 
 
+def test_an_index_that_somebody_edited_keeps_every_key_on() -> None:
+    """What was left behind is not known then: nothing goes off until a person says that nothing was."""
+    rig = a_rig()
+    _run(rig)
+    rig.world.secrets[SECRET].tags["keyrota:targets"] = "x"
+    old = next(iter(rig.world.users[USER]))
+    told = _until_off(rig, 20)
+    assert "are not known" in told[-1]
+    assert rig.world.users[USER][old].status.value == "Active"
+    del rig.world.secrets[SECRET].tags["keyrota:targets"]
+    _until_off(rig, 2)
+    assert rig.world.users[USER][old].status.value == "Inactive"
+
+
+@pytest.mark.parametrize(
+    ("state", "is_unknown"),
+    [
+        (TargetState(address="x", evidence=TargetEvidence.HOLDS, key=AccessKeyId("AKIAOTHER")), False),
+        (TargetState(address="x", evidence=TargetEvidence.HOLDS), True),
+        (TargetState(address="x", evidence=TargetEvidence.ABSENT, is_empty=True), False),
+        (TargetState(address="x", evidence=TargetEvidence.ABSENT), True),
+        (TargetState(address="x", evidence=TargetEvidence.CANNOT_TELL), True),
+        (TargetState(address="x", evidence=TargetEvidence.FAILED), True),
+    ],
+)
+def test_half_a_pair_or_no_key_id_may_still_be_a_key(state: TargetState, *, is_unknown: bool) -> None:
+    """Of a target left behind: the ID may stand elsewhere while the secret is still here."""
+    assert _is_unknown(state) is is_unknown
+
+
 # --- drift ------------------------------------------------------------------------------------------------------------
 
 
@@ -396,6 +427,71 @@ def test_half_a_pair_written_over_somebody_elses_is_never_taken_for_mended(how: 
     assert pair is not None
     assert rig.world.use(pair)
     assert pair.secret.reveal() == rig.world.values[pair.id].reveal()
+
+
+def test_an_older_key_of_ours_is_written_over_even_where_changes_are_held() -> None:
+    """A run that died may have written it: newest wins. Somebody else's key beside it stays held."""
+    places = (SHOP, "github acme/web")
+    rig = a_rig(policy=HELD, places=places)
+    old = rig.world.places[SHOP].pair
+    _run(rig)
+    _days(rig, 1)
+    _run(rig)
+    rig.world.places[SHOP].pair = old
+    rig.world.places[places[1]].pair = Credential(id=AccessKeyId("AKIAOFSOMEBODYELSE"), secret=Secret("x"))
+    outcome = _run(rig)
+    assert _held(rig) == view(_seen(rig)).current_key
+    assert "somebody changed it" in _holds(outcome)
+    other = rig.world.places[places[1]].pair
+    assert other is not None
+    assert other.id == "AKIAOFSOMEBODYELSE"
+
+
+def test_adding_a_target_leaves_a_held_change_alone() -> None:
+    rig = a_rig(policy=HELD)
+    _changed(rig)
+    rig.places = (SHOP, "github acme/web")
+    rig.world.target(rig.places[1])
+    outcome = _run(rig)
+    assert _held(rig) == "AKIAOFSOMEBODYELSE"
+    assert "somebody changed it" in _holds(outcome)
+    assert rig.world.places[rig.places[1]].pair is not None
+
+
+def test_a_mend_that_takes_an_older_key_of_ours_away_starts_its_overlap_anew() -> None:
+    """Whoever read it there has as long as after a rotation."""
+    rig = a_rig()
+    old = rig.world.places[SHOP].pair
+    assert old is not None
+    _run(rig)
+    _days(rig, 9)
+    rig.world.places[SHOP].pair = old
+    _run(rig)
+    _until_off(rig, 9)
+    assert rig.world.users[USER][old.id].status.value == "Active"
+    _until_off(rig, 3)
+    assert rig.world.users[USER][old.id].status.value == "Inactive"
+
+
+def test_a_pass_of_another_version_is_dropped_at_the_first_write() -> None:
+    """Or it would count again when its version comes back."""
+    rig = a_rig(places=MANY)
+    for _ in range(90):
+        _run(rig)
+        _days(rig, 1)
+    _limit(rig, 15)
+    _run(rig)
+    newest = view(_seen(rig)).current_id
+    rig.world.before = None
+    tags = rig.world.secrets[SECRET].tags
+    tags["keyrota:synced"] = "somebody cleared it"
+    previous = view(_seen(rig)).previous
+    assert previous is not None
+    old = next(label for label in previous.labels if label.startswith("AKIA"))
+    _limit(rig, 1)
+    settings = Settings(clock=rig.world.clock, run="back")
+    apply_all(plan_all([_subject(rig)], settings, intent=Rollback(to=AccessKeyId(old))), brake=None)
+    assert not tags["keyrota:sync-pass"].startswith(str(newest))
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -474,3 +570,30 @@ def test_a_revocation_waits_for_nobody() -> None:
     assert place.changed_at is not None
     assert place.changed_at - began < timedelta(minutes=2)
     assert not any(call.startswith("target:busy") for call in rig.world.journal)
+
+
+def test_who_waited_for_a_pipeline_does_not_write_a_key_that_was_revoked_meanwhile() -> None:
+    """The revocation does not wait; the sleeper wakes up, sees the newer key, and writes that."""
+    rig = a_rig()
+    _run(rig)
+    place = rig.world.places[SHOP]
+    place.pair = None  # so that there is something to write
+    place.quiet_for, place.busy_until = timedelta(minutes=10), rig.world.clock.now() + timedelta(minutes=5)
+    current = view(_seen(rig)).current_key
+    assert current is not None
+    done: list[str] = []
+
+    def revoke(name: str, _: World) -> None:
+        if name.startswith("target:busy") and not done:
+            done.append(name)
+            for key in list(rig.world.users[USER]):
+                if key != current:
+                    del rig.world.users[USER][key]  # a free slot
+            _run(rig, Revoke(key=current))
+
+    rig.world.before = revoke
+    _run(rig)
+    assert rig.world.users[USER][current].status.value == "Inactive"
+    assert place.pair is not None
+    assert rig.world.use(place.pair)
+    assert current not in [call for call in rig.world.journal if "write" in call]

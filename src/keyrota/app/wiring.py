@@ -135,6 +135,7 @@ class Wiring:
             store=SecretsManagerStore(account, options),
             targets=self.targets(credential),
             index=self.index(credential),
+            services=self.services(credential),
             reach=self.reach,
             tags=credential.tags,
         )
@@ -144,6 +145,12 @@ class Wiring:
     def targets(self, credential: CredentialConfig) -> tuple[Target, ...]:
         """Build the targets of a credential."""
         return tuple(self.connection(target.kind).target(target.settings) for target in credential.targets)
+
+    def services(self, credential: CredentialConfig) -> tuple[str, ...]:
+        """Name the providers of a credential that are not at their usual address."""
+        names = sorted({target.kind for target in credential.targets})
+        settings = self.configuration.providers
+        return tuple(f"{name} {settings[name]['base_url']}" for name in names if "base_url" in settings[name])
 
     def index(self, credential: CredentialConfig) -> tuple[IndexEntry, ...]:
         """Name the targets of a credential as its secret's index does."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -111,7 +112,7 @@ class ParameterTarget:
         except KeyrotaError as error:
             return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
         if changed is None:
-            return self._state(TargetEvidence.ABSENT, detail=self._name)
+            return replace(self._state(TargetEvidence.ABSENT, detail=self._name), is_empty=True)
         key = tags.get(KEY_TAG, "")
         if not KEY_ID.fullmatch(key):
             return self._state(TargetEvidence.CANNOT_TELL, changed_at=changed)

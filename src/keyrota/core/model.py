@@ -221,6 +221,8 @@ class TargetState:
     detail: str = ""
     """For ABSENT: which variables; for FAILED: what the provider said."""
     remedy: str = ""
+    is_empty: bool = False
+    """For ABSENT: nothing of ours is left there, not even half a pair."""
     notice: str = ""
     """Something that a person should know, though nothing failed: it was renamed, it is archived."""
     token_expires: datetime | None = None

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding, day, frozen, unknown_use, used
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState
-from keyrota.core.model import AccessKey, Evidence, RunsEvidence, TargetEvidence
+from keyrota.core.model import AccessKey, Evidence, RunsEvidence, TargetEvidence, TargetState
 from keyrota.core.plan import Hold, Upcoming
 from keyrota.core.policy import OnStillUsed
 from keyrota.core.records import DeactivationNote
@@ -87,10 +87,28 @@ def _blocked_by_runs(case: Case, key: AccessKey) -> Iterator[Hold]:
         )
 
 
+def _is_unknown(target: TargetState) -> bool:
+    """Tell whether a target may hold any key: it does not say, half a pair is there, or something that is no key ID."""
+    match target.evidence:
+        case TargetEvidence.CANNOT_TELL | TargetEvidence.FAILED:
+            return True
+        case TargetEvidence.HOLDS:
+            return target.key is None
+        case TargetEvidence.ABSENT:
+            return not target.is_empty
+
+
 def _blocked_by_left_behind(case: Case, key: AccessKey) -> Iterator[Hold]:
     """Keep promise served-key-lives for targets that the configuration names no more."""
+    if not case.view.index.is_readable:
+        yield Hold(
+            key=key.id,
+            reason=f"{key.id} stays Active: the tags keyrota:targets were changed by somebody, so that targets which "
+            "were taken out of the configuration are not known",
+            remedy="if nothing was taken out, remove the tag keyrota:targets; the next sync writes it anew",
+        )
     for target in case.view.observation.left_behind:
-        is_unknown = target.evidence in {TargetEvidence.CANNOT_TELL, TargetEvidence.FAILED}
+        is_unknown = _is_unknown(target)
         if is_unknown or (target.evidence is TargetEvidence.HOLDS and target.key == key.id):
             what = "may still hold it" if is_unknown else "still holds it"
             yield Hold(

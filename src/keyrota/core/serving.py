@@ -30,12 +30,21 @@ def sync(case: Case, *, mends: bool | None = None) -> Iterator[Finding]:
     if not view.is_synced():
         is_new = view.synced is None or view.synced.version != view.current_id
         reason = "its secret is new here" if is_new else "the set of targets changed"
-        yield act.Sync(key=key.id, targets=left_to_write(case, key), reason=reason, due=case.now)
+        held = () if is_new or _mends(case, mends) else _changed_by_others(case, key)
+        yield from (_held(case, target, key) for target in held)
+        wanted_here = set(left_to_write(case, key)) - {target.address for target in held}
+        addresses = tuple(target.address for target in view.observation.targets if target.address in wanted_here)
+        if addresses or not held:
+            yield act.Sync(key=key.id, targets=addresses, reason=reason, due=case.now)
         return
     differing = tuple(target for target in view.observation.targets if is_drifted(view, target, key))
-    if differing and not (case.policy.drift is Drift.MEND if mends is None else mends):
-        yield from (_held(case, target, key) for target in differing)
-    elif differing:
+    if not _mends(case, mends):
+        held = tuple(target for target in differing if not _is_of_a_stale_run(view, target))
+        yield from (_held(case, target, key) for target in held)
+        differing = tuple(target for target in differing if target not in held)
+        if held and not differing:
+            return
+    if differing:
         reason = "; ".join(drift(target, key) for target in differing)
         addresses = tuple(target.address for target in differing)
         yield act.Sync(key=key.id, targets=addresses, is_mend=True, reason=reason, due=case.now)
@@ -48,6 +57,29 @@ def sync(case: Case, *, mends: bool | None = None) -> Iterator[Finding]:
             reason="written once more: a run that died may have written the old pair last",
             due=case.now,
         )
+
+
+def _mends(case: Case, mends: bool | None) -> bool:
+    return case.policy.drift is Drift.MEND if mends is None else mends
+
+
+def _changed_by_others(case: Case, key: AccessKey) -> tuple[TargetState, ...]:
+    """Find the targets that hold, for all to see, a key that is none of ours."""
+    targets = case.view.observation.targets
+    return tuple(
+        target
+        for target in targets
+        if target.evidence is TargetEvidence.HOLDS
+        and target.key != key.id
+        and not _is_of_a_stale_run(case.view, target)
+    )
+
+
+def _is_of_a_stale_run(view: View, target: TargetState) -> bool:
+    """Tell whether a target holds another key of ours: a run that died may have written it, and newest wins."""
+    return (
+        target.evidence is TargetEvidence.HOLDS and target.key is not None and view.version_of(target.key) is not None
+    )
 
 
 def left_to_write(case: Case, key: AccessKey, *, not_before: datetime | None = None) -> tuple[str, ...]:
@@ -90,7 +122,7 @@ def notices(case: Case) -> Iterator[Notice]:
         yield Notice(
             reason="the tags keyrota:targets of the secret were changed by somebody: which targets were dropped from "
             "the configuration is not known",
-            remedy="nothing to do: the next sync writes them anew",
+            remedy="if nothing was taken out, remove the tag keyrota:targets; the next sync writes it anew",
         )
     if case.view.index.is_full:
         yield Notice(

@@ -50,11 +50,13 @@ class Subject:
     """The targets as the secret's index names them, so that one that is dropped later can still be reached."""
     reach: Callable[[IndexEntry], Target | KeyrotaError] | None = None
     """Reaches a target that the configuration names no more; an error where that cannot be."""
+    services: tuple[str, ...] = ()
+    """Providers that are not where they usually are, with their base URL: another one is another set of targets."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """The user's own tags for a secret that keyrota creates."""
 
     @property
     def fingerprint(self) -> str:
         """Name the set of targets: 16 hexadecimal characters that change when a target comes, goes or moves."""
-        text = "\n".join(sorted(target.address for target in self.targets))
+        text = "\n".join([*sorted(target.address for target in self.targets), *self.services])
         return hashlib.sha256(text.encode()).hexdigest()[:16]

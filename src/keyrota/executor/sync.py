@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import View, view
 from keyrota.core.model import (
     AWSCURRENT,
     SYNC_PASS_TAG,
@@ -19,7 +19,7 @@ from keyrota.core.model import (
     VersionId,
 )
 from keyrota.core.plan import Sync
-from keyrota.core.records import format_index, format_pass, format_synced
+from keyrota.core.records import format_index, format_pass, format_synced, parse_index
 from keyrota.errors import KeyrotaError, PartialFailure, ProviderUnavailable
 from keyrota.executor.observe import in_parallel
 from keyrota.executor.subject import Settings, Subject
@@ -51,13 +51,18 @@ def sync(
     """
     chosen: tuple[Target, ...] = tuple(target for target in subject.targets if target.address in action.targets)
     walk = _Walk(subject, action, observation, settings.clock.now())
-    for _ in range(_ROUNDS):
+    for round_ in range(_ROUNDS):
         version, credential = subject.store.current(subject.secret_name)
         if credential.id not in verified:
             verify(subject, credential, settings)
             verified.add(credential.id)
         walk.begin(version)
-        failures = _write(chosen, credential, settings, is_urgent=action.is_urgent)
+        is_patient = not action.is_urgent and round_ == 0  # a repair waits for nobody
+
+        def is_still_wanted(version: VersionId = version) -> bool:
+            return _current_version(subject) == version
+
+        failures = _write(chosen, credential, settings, is_patient=is_patient, is_still_wanted=is_still_wanted)
         if _current_version(subject) == version:
             walk.end([target for target in chosen if target.address not in failures], settings.clock.now())
             _raise(tuple(failures.values()))
@@ -99,10 +104,12 @@ class _Walk:
         is_other = known.synced is not None and known.synced.version != version
         if is_other or (self.action.is_mend and known.synced is not None):
             tags |= {SYNCED_TAG: f"{version}@begun", SYNC_PASS_TAG: self._pass()}
-        index = known.index.joined(self.subject.index)
-        has_changed = index.entries != known.index.entries and not known.index.is_full
-        if has_changed or not known.index.is_readable:
-            tags |= format_index(index)
+        if known.sync_pass is not None and known.sync_pass.version != version:
+            tags |= {SYNC_PASS_TAG: self._pass()}  # or it would count again when its version comes back
+        if known.index.joined(self.subject.index).entries != known.index.entries and not known.index.is_full:
+            state = self.subject.store.describe(self.subject.secret_name)
+            index = parse_index(dict(state.tags)) if state else known.index  # afresh: another run may have added to it
+            tags |= format_index(index.joined(self.subject.index)) if index.is_readable else {}
         if tags:
             self.subject.store.tag(self.subject.secret_name, tags)
 
@@ -125,7 +132,7 @@ class _Walk:
             confirmed = self.began if is_whole and not self.action.is_mend else None
             record = SyncRecord(
                 version=self.version or VersionId(""),
-                since=known.since if known else now,
+                since=now if known is None or self._replaced_ours(before) else known.since,
                 confirmed=(confirmed or known.confirmed) if known else now,
                 fingerprint=self.subject.fingerprint,
                 ended=now,
@@ -135,6 +142,13 @@ class _Walk:
             tags[SYNC_PASS_TAG] = self._pass()
         if tags:
             self.subject.store.tag(self.subject.secret_name, tags)
+
+    def _replaced_ours(self, before: View) -> bool:
+        """Tell whether a mend took an older key of ours from a target: its overlap starts anew."""
+        if not self.action.is_mend:
+            return False
+        mended = [target for target in self.observation.targets if target.address in self.action.targets]
+        return any(target.key is not None and before.version_of(target.key) is not None for target in mended)
 
     def _pass(self) -> str:
         addresses = [target.address for target in self.subject.targets]
@@ -154,14 +168,23 @@ def _current_version(subject: Subject) -> VersionId | None:
 
 
 def _write(
-    targets: Iterable[Target], credential: Credential, settings: Settings, *, is_urgent: bool
+    targets: Iterable[Target],
+    credential: Credential,
+    settings: Settings,
+    *,
+    is_patient: bool,
+    is_still_wanted: Callable[[], bool],
 ) -> dict[str, KeyrotaError]:
-    """Write targets in parallel; returns what failed, by address."""
+    """
+    Write targets in parallel; returns what failed, by address.
+
+    Who waited for a pipeline asks again whether the credential is still the current one: it may be revoked by then.
+    """
 
     def attempt(target: Target) -> tuple[str, KeyrotaError] | None:
         try:
-            if not is_urgent:
-                _wait_until_quiet(target, settings)
+            if is_patient and _wait_until_quiet(target, settings) and not is_still_wanted():
+                return None
             target.write(credential)
         except KeyrotaError as error:
             return target.address, error
@@ -170,12 +193,19 @@ def _write(
     return dict(failure for failure in in_parallel(attempt, targets, settings.writers) if failure is not None)
 
 
-def _wait_until_quiet(target: Target, settings: Settings) -> None:
-    """Wait until no run is in progress there, at most as long as the target's `quiet` says; unknown counts as busy."""
-    until = settings.clock.now() + target.quiet_for
+def _wait_until_quiet(target: Target, settings: Settings) -> bool:
+    """
+    Wait until no run is in progress there, at most as long as the target's `quiet` says; unknown counts as busy.
+
+    Returns:
+        Whether it had to wait.
+    """
+    until, has_waited = settings.clock.now() + target.quiet_for, False
     while settings.clock.now() < until and target.is_busy() is not False:
         left = (until - settings.clock.now()) / timedelta(seconds=1)
         settings.clock.sleep(max(0.1, min(_LOOK_AGAIN_S, left)))
+        has_waited = True
+    return has_waited
 
 
 def _raise(failures: Sequence[KeyrotaError]) -> None:

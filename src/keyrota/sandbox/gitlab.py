@@ -256,7 +256,9 @@ class GitLabStandIn(StandIn):
     def _project(self, request: Request, path: str) -> _Project:
         if path in self._moved:
             there = request.target.replace(request.target.split("/")[4], str(self._moved[path].id), 1)
-            answer = self.refusal(301 if request.method == "GET" else 308, "Moved")
+            if request.method != "GET":
+                raise self.refuse(405, "Non GET methods are not allowed for moved projects")
+            answer = self.refusal(301, "Moved")
             raise Refusal(Response(status=answer.status, body=answer.body, headers={"Location": request.base + there}))
         found = self._projects.get(path) or next((it for it in self._projects.values() if str(it.id) == path), None)
         if found is None:

@@ -526,7 +526,7 @@ class WorldTarget:
                 return TargetState(address=self._address, evidence=TargetEvidence.FAILED, detail="it does not answer")
             if place.pair is None:
                 detail = json.dumps(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-                return TargetState(address=self._address, evidence=TargetEvidence.ABSENT, detail=detail)
+                return TargetState(address=self._address, evidence=TargetEvidence.ABSENT, detail=detail, is_empty=True)
             return TargetState(
                 address=self._address,
                 evidence=TargetEvidence.HOLDS if place.is_id_readable else TargetEvidence.CANNOT_TELL,

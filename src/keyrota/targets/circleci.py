@@ -118,7 +118,9 @@ class CircleTarget:
             )
         missing = [name for name in (self._id_name, self._secret_name) if name not in found]
         if missing:
-            return TargetState(address=self.address, evidence=TargetEvidence.ABSENT, detail=" and ".join(missing))
+            return TargetState(
+                address=self.address, evidence=TargetEvidence.ABSENT, detail=" and ".join(missing), is_empty=not found
+            )
         changed = max((at for at in found.values() if at is not None), default=None)
         return TargetState(address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed)
 

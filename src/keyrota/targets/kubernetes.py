@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -113,7 +114,8 @@ class KubernetesTarget:
             return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
         missing = [name for name in (self._id_name, self._secret_name) if name not in data]
         if missing:
-            return self._state(TargetEvidence.ABSENT, detail=" and ".join(missing))
+            state = self._state(TargetEvidence.ABSENT, detail=" and ".join(missing))
+            return replace(state, is_empty=len(missing) == 2)  # noqa: PLR2004  # a pair
         return self._state(TargetEvidence.HOLDS, key=_key(data[self._id_name]))
 
     def _state(

@@ -59,8 +59,13 @@ class Answer:
     is_json: bool
     headers: Mapping[str, str] = field(repr=False)
     """Names in lower case."""
-    is_moved: bool = False
-    """It came from another address of the same host, to which the service redirected."""
+    moved_to: str = field(default="", repr=False)
+    """The address of the same host to which the service redirected; empty: it did not."""
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether the service redirected."""
+        return bool(self.moved_to)
 
     @property
     def is_success(self) -> bool:
@@ -287,12 +292,12 @@ class Http:
 
     def _attempt(self, call: _Call, url: str) -> Answer | None:
         """Send once and follow redirects at home, with method and body as they were; None if there was no answer."""
-        is_moved = False
+        moved_to = ""
         for _ in range(_MOST_REDIRECTS + 1):
             answer = self._exchange(call, url)
             if answer is None or answer.status not in _REDIRECTS:
-                return replace(answer, is_moved=is_moved) if answer else None
-            url, is_moved = self._redirected(url, answer, call.where), True
+                return replace(answer, moved_to=moved_to) if answer else None
+            url = moved_to = self._redirected(url, answer, call.where)
         raise ProviderRefused(f"{self._name} redirects without end", where=call.where, remedy="check `base_url`")
 
     def _redirected(self, url: str, answer: Answer, where: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -81,7 +81,7 @@ class BitbucketTarget:
             return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
         missing = [name for name in self._place.names if name not in found]
         if missing:
-            return self._state(TargetEvidence.ABSENT, detail=" and ".join(missing))
+            return replace(self._state(TargetEvidence.ABSENT, detail=" and ".join(missing)), is_empty=not found)
         if self._place.bundle or found[self._place.id_name].is_secured:
             return self._state(TargetEvidence.CANNOT_TELL)
         value = found[self._place.id_name].value
@@ -136,6 +136,12 @@ class BitbucketTarget:
         """Delete the variables; a readable key ID that is not one of ours forbids it."""
         found = self._listed()
         known = found.get(self._place.id_name)
+        if found and not self._place.bundle and known is None:
+            raise ProviderRefused(
+                f"{self._place.id_name} is not there: whose secret it is cannot be told",
+                where=self._about(self._place.secret_name),
+                remedy="look at it, and delete it by hand if nobody needs it",
+            )
         if known is not None and not known.is_secured and known.value not in keys:
             raise ProviderRefused(
                 f"{self._place.id_name} holds {known.value or 'something'} that keyrota did not write",
@@ -170,8 +176,8 @@ class BitbucketTarget:
         name, uuid = value.get("key"), value.get("uuid")
         if name not in self._place.names or not isinstance(uuid, str):
             return None
-        text = value.get("value")
-        is_id = isinstance(text, str) and name == self._place.id_name and KEY_ID.fullmatch(text)
+        text = str(value.get("value", "")).strip()
+        is_id = name == self._place.id_name and KEY_ID.fullmatch(text)
         return Variable(
             uuid=uuid, name=str(name), is_secured=bool(value.get("secured", False)), value=text if is_id else None
         )

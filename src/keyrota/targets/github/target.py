@@ -77,7 +77,9 @@ class GitHubTarget:
         if self._place.marker and marker is None:
             missing.append(self._place.marker)
         if missing:
-            return self._state(TargetEvidence.ABSENT, detail=" and ".join(missing))
+            return replace(
+                self._state(TargetEvidence.ABSENT, detail=" and ".join(missing)), is_empty=not found and marker is None
+            )
         if marker is None:
             return self._state(TargetEvidence.CANNOT_TELL, changed_at=changed)
         key = AccessKeyId(marker) if KEY_ID.fullmatch(marker) else None

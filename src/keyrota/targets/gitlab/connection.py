@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from keyrota.targets.gitlab.place import Path, Place
 from keyrota.wire import Answer, Http
 
 _MOST_PAGES = 400
+_PROJECT = re.compile(r"/projects/([0-9]+)/")
 _NO_PAGE = "check `base_url`; a proxy or a login page may have answered"
 
 
@@ -39,7 +41,8 @@ class GitLabConnection:
         self.http = http
         self._is_job = is_job
         self._record: TokenRecord | None = None
-        self._moved: set[str] = set()
+        self._moved: dict[str, str] = {}
+        """Projects that were moved, and their numbers: GitLab redirects reads, and refuses writes by the old path."""
         self._lock = threading.Lock()
 
     def token(self) -> TokenRecord:
@@ -65,9 +68,15 @@ class GitLabConnection:
     def call(self, where: Place, method: str, path: Path, about: str, **more: Any) -> Answer:
         """Make one call for a place."""
         answer = self.http.call(method, path, where=about, **more)
-        if answer.is_moved:
-            self._moved.add(where.owner)
+        number = _PROJECT.search(answer.moved_to)
+        if number and where.project is not None:
+            self._moved[where.owner] = number[1]
         return answer
+
+    def path(self, where: Place) -> Path:
+        """Return the path of the variables: by number where the project was moved."""
+        number = self._moved.get(where.owner)
+        return ("projects", number, "variables") if number else where.variables_path
 
     def notice(self, where: Place) -> str:
         """Tell that GitLab redirects a project's path."""

@@ -126,6 +126,8 @@ class GitLabKind:
         """Tell whether a target lies in a group or one of its subgroups."""
         where = place(settings)
         path = (where.project or where.group or "").casefold()
+        if path.isdigit():
+            return True  # which group a number lies in is not known here: it may be this one
         return path == area.casefold() or path.startswith(f"{area.casefold()}/")
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:

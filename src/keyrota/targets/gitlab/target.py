@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -29,6 +29,7 @@ _MASKABLE = re.compile(r"[a-zA-Z0-9_+=/@:.~-]{8,}")
 _MASKABLE_RAW = re.compile(r"\S{8,}")
 """What GitLab masks (app/models/concerns/ci/maskable.rb); anything else it refuses."""
 _LONGEST = 10_000
+_IN_A_FILE = re.compile(r"^aws_access_key_id\s*=\s*(\S+)\s*$", re.MULTILINE)
 _MISSING, _BAD = 404, 400
 
 
@@ -41,7 +42,9 @@ class Variable:
     is_masked: bool
     is_hidden: bool
     is_raw: bool
+    is_protected: bool
     key: AccessKeyId | None
+    """Of the ID's variable, or of the bundle, where its value is readable."""
 
     def masks(self, value: Secret) -> bool:
         """Tell whether GitLab would take a value, masked as the variable is."""
@@ -69,7 +72,7 @@ class GitLabTarget:
     @property
     def is_id_readable(self) -> bool:
         """The key ID can be read back, even masked."""
-        return self._place.bundle is None
+        return True
 
     def preflight(self) -> Readiness:
         """
@@ -100,6 +103,9 @@ class GitLabTarget:
             trouble = self._misfit(variable)
             if trouble is not None:
                 yield trouble.what, trouble.remedy
+            sample = Credential(id=AccessKeyId("A" * 20), secret=Secret("s" * 40))
+            if not variable.masks(sample.as_file() if self._place.bundle else sample.secret):
+                yield f"{variable.name} is masked, and GitLab would refuse to mask the new value", "unmask it in GitLab"
         if self.quiet_for:
             self._is_busy()
 
@@ -111,10 +117,12 @@ class GitLabTarget:
             return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
         missing = [name for name in self._place.names if name not in found]
         if missing:
-            return self._state(TargetEvidence.ABSENT, detail=" and ".join(missing))
-        if self._place.bundle or found[self._place.id_name].is_hidden:
-            return self._state(TargetEvidence.CANNOT_TELL)
-        return self._state(TargetEvidence.HOLDS, key=found[self._place.id_name].key)
+            return replace(self._state(TargetEvidence.ABSENT, detail=" and ".join(missing)), is_empty=not found)
+        telling = found[self._place.bundle or self._place.id_name]
+        evidence = TargetEvidence.CANNOT_TELL if telling.is_hidden else TargetEvidence.HOLDS
+        misfits = [trouble.what for variable in found.values() if (trouble := self._misfit(variable))]
+        state = self._state(evidence, key=telling.key)
+        return replace(state, notice="; ".join(filter(None, [state.notice, *misfits])))
 
     def _state(
         self, evidence: TargetEvidence, *, key: AccessKeyId | None = None, detail: str = "", remedy: str = ""
@@ -142,7 +150,14 @@ class GitLabTarget:
         found = self._found()
         for name, value in values.items():
             self._refuse_unfit(found.get(name), name, value)
-        together(*(partial(self._put, name, value, is_there=name in found) for name, value in values.items()))
+        # Half a pair that is made anew is as protected as the other half: people set that by hand.
+        is_protected = any(variable.is_protected for variable in found.values()) if found else self._place.protected
+        together(
+            *(
+                partial(self._put, name, value, is_there=name in found, is_protected=is_protected)
+                for name, value in values.items()
+            )
+        )
 
     @property
     def quiet_for(self) -> timedelta:
@@ -168,10 +183,10 @@ class GitLabTarget:
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the variables; a readable key ID that is not one of ours forbids it."""
         found = self._found()
-        known = found.get(self._place.id_name)
-        if known is not None and not known.is_hidden and known.key not in keys:
+        known = found.get(self._place.bundle or self._place.id_name)
+        if found and (known is None or (not known.is_hidden and known.key not in keys)):
             raise ProviderRefused(
-                f"{self._place.id_name} holds {known.key or 'something'} that keyrota did not write",
+                f"{self._place.id_name} holds {(known and known.key) or 'something'} that keyrota did not write",
                 where=self._about(self._place.id_name),
                 remedy="look at it, and delete it by hand if nobody needs it",
             )
@@ -196,14 +211,18 @@ class GitLabTarget:
         content = answer.object()
         self._demand_variable(content, name, "it is no list and no variable")
         value = content.get("value")
-        key = AccessKeyId(value) if isinstance(value, str) and KEY_ID.fullmatch(value) else None
+        text = value if isinstance(value, str) else ""
+        within = _IN_A_FILE.search(text) if name == self._place.bundle else None
+        text = within[1] if within else text.strip()
+        key = AccessKeyId(text) if KEY_ID.fullmatch(text) else None
         return Variable(
             name=name,
             is_file=content.get("variable_type") == "file",
             is_masked=bool(content.get("masked")),
             is_hidden=bool(content.get("hidden")) or value is None,
             is_raw=bool(content.get("raw")),
-            key=key if name == self._place.id_name else None,
+            is_protected=bool(content.get("protected")),
+            key=key if name in {self._place.id_name, self._place.bundle} else None,
         )
 
     def _demand_variable(self, content: Mapping[str, Any], name: str, what: str) -> None:
@@ -247,17 +266,23 @@ class GitLabTarget:
         where = self._place
         is_file = where.bundle is not None
         return Variable(
-            name=name, is_file=is_file, is_masked=where.masked, is_hidden=self._hides(name), is_raw=where.raw, key=None
+            name=name,
+            is_file=is_file,
+            is_masked=where.masked,
+            is_hidden=self._hides(name),
+            is_raw=where.raw,
+            is_protected=where.protected,
+            key=None,
         )
 
     def _hides(self, name: str) -> bool:
         """Tell whether a new variable is hidden: the ID never, so that drift shows."""
         return self._place.hidden and name != self._place.id_name
 
-    def _put(self, name: str, value: Secret, *, is_there: bool) -> None:
+    def _put(self, name: str, value: Secret, *, is_there: bool, is_protected: bool) -> None:
         """Update the variable, or create it; a race, or an answer that was lost, is settled by updating."""
         if not is_there:
-            answer = self._created(name, value)
+            answer = self._created(name, value, is_protected=is_protected)
             if answer is not None and not _is_taken(answer):
                 self._demand_written(answer, name)
                 return
@@ -269,18 +294,18 @@ class GitLabTarget:
                     where=self._about(name),
                     remedy="the next run writes it",
                 )
-            self._put(name, value, is_there=False)  # somebody deleted it since we looked
+            self._put(name, value, is_there=False, is_protected=is_protected)  # somebody deleted it since we looked
             return
         self._demand_written(answer, name)
 
-    def _created(self, name: str, value: Secret) -> Answer | None:
+    def _created(self, name: str, value: Secret, *, is_protected: bool) -> Answer | None:
         """Create a variable with all its attributes; None if there was no answer."""
         intended = self._new(name)
         body: dict[str, Any] = {
             "key": name,
             "value": value,
             "variable_type": "file" if intended.is_file else "env_var",
-            "protected": self._place.protected,
+            "protected": is_protected,
             "masked": intended.is_masked,
             "raw": intended.is_raw,
         }
@@ -290,7 +315,7 @@ class GitLabTarget:
             body |= {"environment_scope": self._place.environment_scope}
         about = self._about(name)
         try:
-            return self._connection.call(self._place, "POST", self._place.variables_path, about, body=body)
+            return self._connection.call(self._place, "POST", self._connection.path(self._place), about, body=body)
         except ProviderUnavailable as error:
             if error.retry_after_s is not None:
                 raise
@@ -301,7 +326,7 @@ class GitLabTarget:
         self._demand_variable(answer.object(), name, "whether it was written is not known")
 
     def _call(self, method: str, name: str, **more: Any) -> Answer:
-        path = (*self._place.variables_path, name)
+        path = (*self._connection.path(self._place), name)
         return self._connection.call(
             self._place, method, path, self._about(name), query=self._place.filter or None, **more
         )
