@@ -77,9 +77,9 @@ def _changed_by_others(case: Case, key: AccessKey) -> tuple[TargetState, ...]:
 
 def _is_of_a_stale_run(view: View, target: TargetState) -> bool:
     """Tell whether a target holds another key of ours: a run that died may have written it, and newest wins."""
-    return (
-        target.evidence is TargetEvidence.HOLDS and target.key is not None and view.version_of(target.key) is not None
-    )
+    if target.evidence is not TargetEvidence.HOLDS or target.key is None or target.key == view.current_key:
+        return False
+    return view.version_of(target.key) is not None
 
 
 def left_to_write(case: Case, key: AccessKey, *, not_before: datetime | None = None) -> tuple[str, ...]:
