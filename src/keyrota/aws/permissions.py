@@ -24,7 +24,7 @@ DUTIES: Mapping[str, tuple[str, ...]] = {
     ),
     "sync": (*LOOK, "secretsmanager:GetSecretValue", "secretsmanager:TagResource"),
     "deactivate": (*LOOK, "iam:UpdateAccessKey", "secretsmanager:TagResource"),
-    "delete": (*LOOK, "iam:DeleteAccessKey", "secretsmanager:UpdateSecretVersionStage"),
+    "delete": (*LOOK, "iam:DeleteAccessKey"),
     "revoke": (
         "iam:UpdateAccessKey",
         "iam:PutUserPolicy",

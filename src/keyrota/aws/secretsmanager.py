@@ -79,6 +79,7 @@ class SecretsManagerStore:
             tags=tuple((tag["Key"], tag["Value"]) for tag in answer.get("Tags") or ()),
             deleted_at=_utc(answer.get("DeletedDate")),
             changed_at=_utc(answer.get("LastChangedDate")),
+            rotates_itself=bool(answer.get("RotationEnabled")),
         )
 
     def create(self, name: str, tags: Mapping[str, str]) -> None:

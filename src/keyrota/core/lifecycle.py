@@ -29,6 +29,7 @@ from keyrota.core.model import (
     AWSCURRENT,
     AWSPREVIOUS,
     DEACTIVATED_TAG,
+    ORPHAN_TAG,
     OWNER_TAG,
     PENDING,
     PLACEHOLDER,
@@ -46,7 +47,15 @@ from keyrota.core.model import (
     VersionId,
     key_token,
 )
-from keyrota.core.records import DeactivationNote, Index, parse_deactivated, parse_index, parse_pass, parse_synced
+from keyrota.core.records import (
+    DeactivationNote,
+    Index,
+    parse_deactivated,
+    parse_index,
+    parse_orphan,
+    parse_pass,
+    parse_synced,
+)
 
 KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
 """An access key ID, as a staging label (IAM API Reference, AccessKey: 16 to 128 word characters)."""
@@ -124,6 +133,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     _line(_S.NONE, act.CreateKey, _S.PENDING, "the current key is due, targets are ready, this run has the claim"),
     _line(_S.ADOPTABLE, act.Adopt, _S.CURRENT, "the key is due (or `adopt: now`)"),
     _line(_S.FOREIGN, act.Adopt, _S.CURRENT, "AWSCURRENT holds this key, put there by somebody else"),
+    _line(_S.ORPHAN, act.NoteOrphan, _S.ORPHAN, "the same proof, in a run that may not delete"),
     _line(_S.ORPHAN, act.DeleteOrphan, _S.GONE, "the claim's lease is over and the key was never used"),
     _line(_S.LOSER, act.DeleteOrphan, _S.GONE, "at once, by the run that made it"),
     _line(_S.PENDING, act.Verify, _S.PENDING, "STS has not yet accepted it often enough in a row"),
@@ -170,6 +180,8 @@ class View:
     note: DeactivationNote
     """What the deactivation record says beside key and time."""
     owner: str | None
+    orphan: AccessKeyId | None
+    """A key that a run which could read its claim has proven to be lost."""
 
     @property
     def keys(self) -> tuple[AccessKey, ...]:
@@ -259,6 +271,8 @@ class View:
     def _is_orphan(self, key: AccessKey) -> bool:
         """Tell whether a key can only come from a CreateAccessKey whose answer was lost (DESIGN.md, section 4)."""
         claim = self.observation.claim
+        if claim is None and key.status is KeyStatus.ACTIVE:
+            return key.id == self.orphan
         if claim is None or key.id in claim.keys_seen or key.status is not KeyStatus.ACTIVE:
             return False
         was_fulfilled = any(
@@ -291,6 +305,7 @@ def view(observation: Observation) -> View:
         deactivated=deactivated,
         note=note,
         owner=tags.get(OWNER_TAG),
+        orphan=parse_orphan(tags.get(ORPHAN_TAG, "")),
     )
 
 

@@ -34,6 +34,7 @@ SYNCED_TAG = "keyrota:synced"
 SYNC_PASS_TAG = "keyrota:sync-pass"  # noqa: S105  # a name
 DEACTIVATED_TAG = "keyrota:deactivated"
 INDEX_TAG = "keyrota:targets"
+ORPHAN_TAG = "keyrota:orphan"
 OWNER_TAG = "keyrota:user"
 
 _NAMESPACE = uuid.UUID("8f5ac1a4-5d0f-5f0e-9a55-1d1a2b0c7e11")
@@ -183,6 +184,8 @@ class SecretState:
     """LastChangedDate: the last change of any kind."""
     problem: str = ""
     """Filled where a record of ours could not be read (a tag that somebody edited); it is then ignored."""
+    rotates_itself: bool = False
+    """RotationEnabled: Secrets Manager calls a function on a schedule of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

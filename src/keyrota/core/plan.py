@@ -152,6 +152,14 @@ class NoteActive(_Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoteOrphan(_Base):
+    """Note that a key is proven lost, for a run that may delete it and cannot read the claim."""
+
+    shown: ClassVar[str] = "tidy"
+    key: AccessKeyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarkRevoked(_Base):
     """Mark a key as revoked, before anything else, so that no later run lets it take over again."""
 
@@ -173,7 +181,8 @@ class Delete(_Base):
 
     shown: ClassVar[str] = "delete"
     key: AccessKeyId
-    version: VersionId
+    version: VersionId | None
+    """None: whoever may move labels takes it off in another run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +223,7 @@ Action = (
     | AskRuns
     | Deactivate
     | NoteActive
+    | NoteOrphan
     | MarkRevoked
     | Reactivate
     | Delete

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyrota.core import plan as act
 from keyrota.core import renewal, retirement, rules, serving
 from keyrota.core.case import Case, Finding
+from keyrota.core.duty import Duty, part_of
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import Observation
@@ -26,7 +27,14 @@ class SyncOnly:
     """AWSCURRENT to every target that does not hold it; no key is made or changed."""
 
 
-Intent = Routine | SyncOnly | Revoke | Rollback
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Only:
+    """What is due of one duty: what a single-purpose function asks for."""
+
+    duty: Duty
+
+
+Intent = Routine | Only | SyncOnly | Revoke | Rollback
 
 
 def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent: Intent | None = None) -> Plan:
@@ -55,6 +63,8 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
     match intent:
         case Routine():
             yield from _routine(case)
+        case Only():
+            yield from _of_duty(case, intent.duty)
         case SyncOnly():
             yield from renewal.current_key_trouble(case)
             yield from serving.sync(case, mends=True)
@@ -69,22 +79,37 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
 
 
 def _routine(case: Case) -> Iterator[Finding]:
-    yield from rules.strangers(case)
-    yield from renewal.current_key_trouble(case)
-    for duty in (
-        rules.foreign_version,
-        rules.losers,
-        rules.orphans,
-        rules.pending,
-        serving.sync,
-        serving.unreadable_targets,
-        retirement.deactivation,
-        retirement.deletion,
-        rules.leftovers,
-        renewal.rotation,
-        serving.notices,
-    ):
-        yield from duty(case)
+    for find, _ in _ROUTINE:
+        yield from find(case)
+
+
+_ROUTINE: tuple[tuple[Callable[[Case], Iterator[Finding]], Duty], ...] = (
+    (rules.strangers, Duty.ROTATE),
+    (renewal.current_key_trouble, Duty.ROTATE),
+    (rules.foreign_version, Duty.ROTATE),
+    (rules.losers, Duty.ROTATE),
+    (rules.orphans, Duty.DELETE),
+    (rules.pending, Duty.ROTATE),
+    (serving.sync, Duty.SYNC),
+    (serving.unreadable_targets, Duty.SYNC),
+    (retirement.deactivation, Duty.DEACTIVATE),
+    (retirement.deletion, Duty.DELETE),
+    (rules.leftovers, Duty.ROTATE),
+    (renewal.rotation, Duty.ROTATE),
+    (serving.notices, Duty.SYNC),
+)
+"""In the order in which their actions are safe; beside each the duty that reports what it holds or announces."""
+
+
+def _of_duty(case: Case, duty: Duty) -> Iterator[Finding]:
+    """Find what one duty does, and what it has to report."""
+    for find, owner in _ROUTINE:
+        for finding in find(case):
+            if isinstance(finding, (Hold, Notice, Upcoming)):
+                if owner is duty:
+                    yield finding
+            elif (part := part_of(duty, finding, case)) is not None:
+                yield part
 
 
 def _urgent(finding: Finding) -> Finding:

@@ -107,6 +107,24 @@ def parse_deactivated(text: str) -> tuple[DeactivationRecord | None, Deactivatio
         return None, DeactivationNote.ROUTINE
 
 
+# --- keyrota:orphan -------------------------------------------------------------------------------------------------
+
+
+def format_orphan(key: AccessKeyId, at: datetime) -> str:
+    """Write the value of the tag `keyrota:orphan`: key @ time."""
+    return f"{key}@{_stamp(at)}"
+
+
+def parse_orphan(text: str) -> AccessKeyId | None:
+    """Read that value; None for anything else, which then counts as not proven (the safe side)."""
+    key, _, time = text.partition("@")
+    try:
+        _instant(time)
+    except ValueError:
+        return None
+    return AccessKeyId(key)
+
+
 # --- keyrota:targets, keyrota:targets.1, … --------------------------------------------------------------------------
 
 

@@ -84,6 +84,14 @@ def _why_rotate(case: Case, old: AccessKey | None, adoptable: AccessKey | None) 
 
 
 def _blocks_rotation(case: Case) -> Iterator[Hold]:
+    secret = case.view.observation.secret
+    if secret is not None and secret.rotates_itself:
+        yield Hold(
+            reason=f"a new key is due, and Secrets Manager's own rotation is switched on for {secret.name}: "
+            "it is left to that schedule",
+            remedy="make its schedule shorter than `rotate_after`, or: "
+            f"aws secretsmanager cancel-rotate-secret --secret-id {secret.name}",
+        )
     yield from no_slot(case)
     yield from claimed(case)
     for answer in case.view.observation.readiness or ():

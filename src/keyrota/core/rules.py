@@ -94,9 +94,7 @@ def orphans(case: Case) -> Iterator[Finding]:
     """Drop keys whose CreateAccessKey was answered to nobody."""
     claim = case.view.observation.claim
     for key in case.view.in_state(KeyState.ORPHAN):
-        if claim is None:  # an orphan is told by its claim
-            continue
-        if case.now < claim.lease_until:
+        if claim is not None and case.now < claim.lease_until:
             yield Hold(
                 key=key.id,
                 until=claim.lease_until,
@@ -107,7 +105,7 @@ def orphans(case: Case) -> Iterator[Finding]:
             yield act.DeleteOrphan(
                 key=key.id,
                 reason="its secret was lost when the run that made it ended; it was never used",
-                due=claim.lease_until,
+                due=claim.lease_until if claim else case.now,
             )
         elif key.last_use.evidence is Evidence.UNKNOWN:
             yield unknown_use(key)
@@ -120,9 +118,9 @@ def orphans(case: Case) -> Iterator[Finding]:
 
 
 def is_deletable_orphan(case: Case, key: AccessKey) -> bool:
-    """Tell whether an orphan may go: its claim's lease is over, and nobody ever used it."""
+    """Tell whether an orphan may go: its claim's lease is over (or was, when it was noted), and nobody ever used it."""
     claim = case.view.observation.claim
-    return claim is not None and case.now >= claim.lease_until and key.last_use.evidence is Evidence.NEVER
+    return (claim is None or case.now >= claim.lease_until) and key.last_use.evidence is Evidence.NEVER
 
 
 def pending(case: Case) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from keyrota.core.model import (
     AWSCURRENT,
     CLAIM,
     DEACTIVATED_TAG,
+    ORPHAN_TAG,
     OWNER_TAG,
     PENDING,
     PLACEHOLDER,
@@ -24,7 +25,7 @@ from keyrota.core.model import (
     claim_token,
     key_token,
 )
-from keyrota.core.records import DeactivationNote, format_deactivated
+from keyrota.core.records import DeactivationNote, format_deactivated, format_orphan
 from keyrota.core.rules import owner_tag
 from keyrota.errors import LostRace, ProviderRefused
 from keyrota.executor.observe import in_parallel
@@ -97,6 +98,8 @@ def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that 
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
             _tag_deactivated(subject, action.key, settings, DeactivationNote.ROUTINE)
+        case act.NoteOrphan():
+            subject.store.tag(name, {ORPHAN_TAG: format_orphan(action.key, settings.clock.now())})
         case act.MarkRevoked():
             _mark_revoked(subject, action.key)
         case act.NoteActive():
@@ -107,7 +110,8 @@ def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that 
             _tag_deactivated(subject, action.key, settings, DeactivationNote.SEEN_ACTIVE)
         case act.Delete():
             subject.access_keys.delete(subject.user, action.key)
-            _take_off(subject, action.key, action.version)
+            if action.version is not None:
+                _take_off(subject, action.key, action.version)
         case act.DeleteOrphan():
             subject.access_keys.delete(subject.user, action.key)
         case act.DenySessions():

@@ -23,6 +23,7 @@ def observe(
     writers: int,
     known_targets: tuple[TargetState, ...] | None = None,
     known_left: tuple[TargetState, ...] | None = None,
+    with_claim: bool = True,
 ) -> Observation:
     """
     Look at one credential. Reads only; no secret value is read.
@@ -33,6 +34,7 @@ def observe(
         writers: So many targets are read at once.
         known_targets: What was read of the targets earlier in this run; None reads them.
         known_left: The same of targets that the configuration names no more.
+        with_claim: Read the content of a claim; without it, what only a claim proves is not known.
 
     Raises:
         NotThere: The IAM user does not exist.
@@ -40,7 +42,7 @@ def observe(
     """
     keys = tuple(_with_last_use(subject, key) for key in subject.access_keys.list(subject.user))
     secret = subject.store.describe(subject.secret_name)
-    is_claimed = secret is not None and any(CLAIM in version.labels for version in secret.versions)
+    is_claimed = with_claim and secret is not None and any(CLAIM in version.labels for version in secret.versions)
     return Observation(
         user=subject.user,
         account=subject.account,

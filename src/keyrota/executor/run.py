@@ -6,10 +6,11 @@ import logging
 from dataclasses import replace
 
 from keyrota.core import plan as act
+from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import AccessKeyId, Observation, TargetState
 from keyrota.core.plan import Plan
-from keyrota.core.planner import Intent, Routine, plan
+from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged
 from keyrota.executor.actions import Memory, perform
 from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
@@ -116,6 +117,7 @@ class Run:
             writers=settings.writers,
             known_targets=None if is_fresh else self._targets,
             known_left=None if is_fresh else self._left_behind,
+            with_claim=not isinstance(self._intent, Only) or self._intent.duty is Duty.ROTATE,
         )
         self._targets, self._left_behind = seen.targets, seen.left_behind
         seen = self._memory.added_to(seen)
@@ -227,4 +229,4 @@ def _is_own_cleanup(action: act.Action, memory: Memory) -> bool:
     """Tell whether the action only keeps the books, or drops what this very run made."""
     if isinstance(action, act.DeleteOrphan):
         return action.key in memory.made_here
-    return isinstance(action, (act.Tidy, act.NoteActive, act.MarkRevoked))
+    return isinstance(action, (act.Tidy, act.NoteActive, act.NoteOrphan, act.MarkRevoked))

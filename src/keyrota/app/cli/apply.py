@@ -10,19 +10,28 @@ _EXAMPLES = """\b
 Examples:
   keyrota apply                    what `keyrota plan` shows, for all users
   keyrota apply --user ci-deploy
+  keyrota apply --only deactivate  one duty alone, as its Lambda function does
   keyrota apply --force            although the brake would stop it
 """
 
 
 @click.command("apply", epilog=_EXAMPLES)
 @click.option("--user", "users", multiple=True, help="Only this IAM user; may be given several times.")
+@click.option(
+    "--only",
+    type=click.Choice(["rotate", "sync", "deactivate", "delete"]),
+    help="One duty alone; docs/reference/permissions.md has what each needs to be allowed.",
+)
 @click.option("--force", "is_forced", is_flag=True, help="Lift the brake.")
 @global_options
 @pass_options
-def command(options: Options, users: tuple[str, ...], *, is_forced: bool) -> int:
+def command(options: Options, users: tuple[str, ...], only: str | None, *, is_forced: bool) -> int:
     """Do what `keyrota plan` shows. Exit 0: done; 1: something failed; 3: something is held."""
     from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
+    from keyrota.core.duty import Duty  # noqa: PLC0415
+    from keyrota.core.planner import Only  # noqa: PLC0415
 
     session = Session(options.config)
-    return carry_out(session, session.plan(users), options, is_forced=is_forced)
+    intent = Only(duty=Duty(only)) if only else None
+    return carry_out(session, session.plan(users, intent), options, is_forced=is_forced)

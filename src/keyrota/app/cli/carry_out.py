@@ -15,7 +15,15 @@ from keyrota.executor import Event, EventKind
 from keyrota.report.data import CredentialReport, document
 from keyrota.report.text import apply_text
 
-_QUIET_STEPS = (act.AskRuns, act.Tidy, act.NoteActive, act.MarkRevoked, act.Preflight, act.CreateSecret)
+_QUIET_STEPS = (
+    act.AskRuns,
+    act.Tidy,
+    act.NoteActive,
+    act.NoteOrphan,
+    act.MarkRevoked,
+    act.Preflight,
+    act.CreateSecret,
+)
 _STEPS = {
     act.Adopt: "adopted",
     act.TakeClaim: "claimed",

@@ -1,0 +1,201 @@
+"""Four single-purpose runs a day do together what one run does, each with its own verbs only (least-privilege)."""
+
+from __future__ import annotations
+
+import pytest
+from checkers import at_rest
+from rig import SECRET, USER, Rig, a_rig
+
+from keyrota.aws.permissions import DUTIES
+from keyrota.core import plan as act
+from keyrota.core.duty import ACTIONS, Duty
+from keyrota.core.lifecycle import view
+from keyrota.core.model import CLAIM, ORPHAN_TAG, Credential
+from keyrota.core.planner import Only
+from keyrota.executor import observe
+from keyrota.sandbox.world import Crash, World
+
+ORDER = (Duty.ROTATE, Duty.SYNC, Duty.DEACTIVATE, Duty.DELETE)
+DAYS = 28
+
+
+def _run(rig: Rig, duty: Duty, strange: list[str]) -> bool:
+    """Run one duty as a new process; notes calls that it may not make; tells whether it crashed."""
+    before = len(rig.world.journal)
+    try:
+        rig.run(Only(duty=duty))
+    except Crash:
+        return True
+    finally:
+        allowed = {*DUTIES[duty.value], "sts:GetCallerIdentity"}
+        made = [name for name in rig.world.journal[before:] if name.startswith(("iam:", "secretsmanager:"))]
+        strange.extend(f"{duty.value} called {name}" for name in made if name not in allowed)
+    return False
+
+
+def _day(rig: Rig, strange: list[str], order: tuple[Duty, ...] = ORDER) -> None:
+    for duty in order:
+        _run(rig, duty, strange)
+        rig.world.clock.sleep(1800)
+    rig.deploy()
+    rig.world.clock.instant = rig.world.clock.instant.replace(hour=6, minute=0, second=0)
+    rig.world.clock.sleep(24 * 3600)
+
+
+def test_every_action_belongs_to_one_duty_or_to_a_person() -> None:
+    """A new action must be given its duty, or is one of `revoke` and `rollback`."""
+    asked_for = {act.MarkRevoked, act.Reactivate, act.DenySessions, act.ReleaseQuarantine}
+    owned = [kind for kinds in ACTIONS.values() for kind in kinds]
+    assert len(owned) == len(set(owned))
+    assert set(owned) | asked_for == set(act.Action.__args__)  # type: ignore[attr-defined]  # a union's members
+
+
+@pytest.mark.parametrize("order", [ORDER, ORDER[::-1], (Duty.DELETE, Duty.ROTATE, Duty.DEACTIVATE, Duty.SYNC)])
+def test_four_duties_live_a_key_s_life(order: tuple[Duty, ...]) -> None:
+    """In whatever order they come, one key is made, served, and its predecessor goes; no duty leaves its verbs."""
+    rig = a_rig()
+    strange: list[str] = []
+    for _ in range(DAYS):
+        _day(rig, strange, order)
+    assert strange == []
+    assert rig.watch.broken == []
+    assert rig.deployments_failed == []
+    assert at_rest(rig.world, USER, SECRET) == []
+    assert len(rig.world.users[USER]) == 1
+
+
+def test_each_duty_uses_every_verb_that_it_is_given() -> None:
+    """The policies are minimal: over a life and a lost key, no allowed action is left unused."""
+    used: dict[Duty, set[str]] = {duty: set() for duty in Duty}
+    rig = a_rig()
+
+    def lose(name: str, _: World) -> None:
+        if name == "iam:CreateAccessKey":
+            rig.world.after = None
+            raise Crash
+
+    rig.world.after = lose
+    for _ in range(DAYS + 2):
+        for duty in ORDER:
+            before = len(rig.world.journal)
+            _run(rig, duty, [])
+            used[duty] |= set(rig.world.journal[before:])
+        rig.deploy()
+        rig.world.clock.sleep(24 * 3600)
+    assert {
+        duty: {name for name in names if not name.startswith(("target", "sts:"))} for duty, names in used.items()
+    } == {duty: set(DUTIES[duty.value]) for duty in Duty}
+
+
+def _calls() -> int:
+    rig = a_rig()
+    for _ in range(DAYS):
+        _day(rig, [])
+    return len(rig.world.journal)
+
+
+CALLS = _calls()
+
+
+@pytest.mark.parametrize("number", range(1, CALLS + 1, 2))
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_duty_that_dies_heals(number: int, before: bool) -> None:
+    """A function dies at this call; the four converge, each with its own verbs."""
+    rig = a_rig()
+    count = 0
+    watch = rig.watch
+
+    def cut(_: str, __: World) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            raise Crash
+
+    def look_and_cut(name: str, world: World) -> None:
+        watch(name, world)
+        cut(name, world)
+
+    if before:
+        rig.world.before = cut
+    else:
+        rig.world.after = look_and_cut
+    strange: list[str] = []
+    for _ in range(DAYS + 22):
+        _day(rig, strange)
+    assert strange == []
+    assert rig.watch.broken == []
+    assert at_rest(rig.world, USER, SECRET) == []
+    assert len(rig.world.users[USER]) == 1
+
+
+def test_a_lost_key_is_noted_by_one_duty_and_deleted_by_another() -> None:
+    """CreateAccessKey's answer is lost: rotate proves it and leaves a note, delete deletes, rotate goes on."""
+    rig = a_rig()
+
+    def lose(name: str, world: World) -> None:
+        rig.watch(name, world)
+        if name == "iam:CreateAccessKey":
+            rig.world.after = rig.watch
+            raise Crash
+
+    rig.world.after = lose
+    strange: list[str] = []
+    assert _run(rig, Duty.ROTATE, strange)
+    lost = max(rig.world.users[USER].values(), key=lambda key: key.created).id
+    rig.world.clock.sleep(3600)
+    _run(rig, Duty.DELETE, strange)
+    assert lost in rig.world.users[USER], "the duty that deletes has no proof of its own"
+    _run(rig, Duty.ROTATE, strange)
+    seen = observe.observe(rig.subject, run="x", writers=1, with_claim=False)
+    assert view(seen).orphan == lost
+    assert seen.secret is not None
+    assert ORPHAN_TAG in dict(seen.secret.tags)
+    _run(rig, Duty.DELETE, strange)
+    assert lost not in rig.world.users[USER]
+    _run(rig, Duty.ROTATE, strange)
+    assert any(
+        lost != key and view(observe.observe(rig.subject, run="x", writers=1)).current_key == key
+        for key in rig.world.users[USER]
+    )
+    assert strange == []
+    assert rig.watch.broken == []
+
+
+def test_a_noted_key_that_somebody_uses_is_left_alone() -> None:
+    """A note is no proof by itself: what was used since is not deleted."""
+    rig = a_rig()
+
+    def lose(name: str, world: World) -> None:
+        rig.watch(name, world)
+        if name == "iam:CreateAccessKey":
+            rig.world.after = rig.watch
+            raise Crash
+
+    rig.world.after = lose
+    _run(rig, Duty.ROTATE, [])
+    lost = max(rig.world.users[USER].values(), key=lambda key: key.created).id
+    rig.world.clock.sleep(3600)
+    _run(rig, Duty.ROTATE, [])
+    rig.world.use(Credential(id=lost, secret=rig.world.values[lost]))
+    outcome = rig.run(Only(duty=Duty.DELETE))
+    assert lost in rig.world.users[USER]
+    assert outcome.plan is not None
+    assert any("somebody used it" in hold.reason for hold in outcome.plan.holds)
+
+
+def test_a_claim_is_not_read_where_secrets_may_not_be() -> None:
+    """The claim's content is a secret value to Secrets Manager: only rotate reads it."""
+    rig = a_rig()
+
+    def die(name: str, _: World) -> None:
+        if name == "iam:CreateAccessKey":
+            raise Crash
+
+    rig.world.before = die
+    _run(rig, Duty.ROTATE, [])
+    rig.world.before = lambda *_: None
+    assert any(CLAIM in version.labels for version in rig.world.secrets[SECRET].versions.values())
+    for duty in (Duty.DEACTIVATE, Duty.DELETE):
+        strange: list[str] = []
+        _run(rig, duty, strange)
+        assert strange == []
