@@ -149,6 +149,16 @@ class SecretStore(Protocol):
         """
         ...
 
+    def put_rotating(
+        self, name: str, version: VersionId, credential: Credential, *, beside: Secret, rotation_token: str | None
+    ) -> None:
+        """
+        Store a new pair for Secrets Manager's own rotation: under AWSPENDING and its key ID, in the version it named.
+
+        Storing the same again is success; `LostRace` if the version has another content.
+        """
+        ...
+
     def move_label(self, name: str, label: str, *, to: VersionId | None, remove_from: VersionId | None) -> None:
         """
         UpdateSecretVersionStage: a compare-and-swap on `remove_from`.

@@ -79,7 +79,7 @@ def exposed(session: Session, place: Place, before: datetime) -> tuple[tuple[Exp
     errors = [preview.error for preview in planned.previews if preview.error]
     errors += [missing.error for missing in planned.unreachable]
     found = [
-        Exposed(preview=preview, keys=_keys(preview.observation, before))
+        Exposed(preview=preview, keys=keys_before(preview.observation, before))
         for preview in planned.previews
         if preview.observation is not None and _was_served(place, preview)
     ]
@@ -100,7 +100,8 @@ def _was_served(place: Place, preview: Preview) -> bool:
     return False
 
 
-def _keys(seen: Observation, before: datetime) -> tuple[AccessKeyId, ...]:
+def keys_before(seen: Observation, before: datetime) -> tuple[AccessKeyId, ...]:
+    """Find the keys of ours that were made before an instant and still open the account, the served one first."""
     known = view(seen)
     ours = [key for key in seen.keys if known.state_of(key) in _OURS and key.created <= before]
     active = [key for key in ours if key.status is KeyStatus.ACTIVE or key.id == known.current_key]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from keyrota.app.clock import clock
-from keyrota.app.config import load
+from keyrota.app.config import load_from
 from keyrota.app.wiring import Unreachable, Wiring
 from keyrota.core.planner import Intent
 from keyrota.executor import Done, Listener, Outcome, Preview, apply_all, plan_all
@@ -25,10 +25,10 @@ class Planned:
 class Session:
     """What every command does with the configured credentials."""
 
-    def __init__(self, config: Path) -> None:
-        self.configuration = load(config)
+    def __init__(self, config: Path | str, *, stack: str = "") -> None:
+        self.configuration = load_from(config)
         self.clock = clock()
-        self.wiring = Wiring(self.configuration, self.clock)
+        self.wiring = Wiring(self.configuration, self.clock, stack=stack)
 
     def plan(self, users: Iterable[str] = (), intent: Intent | None = None) -> Planned:
         """Look at the credentials and plan; writes nothing."""
@@ -37,14 +37,17 @@ class Session:
         previews = plan_all(subjects, self.wiring.settings, intent=intent, at_once=at_once)
         return Planned(previews=previews, unreachable=unreachable)
 
-    def apply(self, planned: Planned, *, is_forced: bool, tell: Listener) -> tuple[Outcome, ...]:
-        """Carry the plans out."""
+    def apply(
+        self, planned: Planned, *, is_forced: bool, tell: Listener, is_late: Callable[[], bool] = lambda: False
+    ) -> tuple[Outcome, ...]:
+        """Carry the plans out; what is not begun when it is late is left to the next run."""
         return apply_all(
             planned.previews,
             brake=None if is_forced else self.configuration.brake,
             total=len(self.configuration.credentials),
             tell=tell,
             at_once=self.configuration.concurrency,
+            is_late=is_late,
         )
 
     def reports(self, planned: Planned) -> tuple[CredentialReport, ...]:

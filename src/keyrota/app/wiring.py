@@ -34,9 +34,11 @@ class Unreachable:
 class Wiring:
     """One run's adapters: an account is entered once, a provider connected once."""
 
-    def __init__(self, configuration: Configuration, clock: Clock) -> None:
+    def __init__(self, configuration: Configuration, clock: Clock, *, stack: str = "") -> None:
         self.configuration = configuration
         self.clock = clock
+        self._stack = stack
+        self._own: Account | None = None
         self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
         self._connections: dict[str, TargetConnection] = {}
         self.references = references(configuration)
@@ -114,6 +116,14 @@ class Wiring:
                 self._accounts[name] = account
         return self._accounts[name]
 
+    def own_account(self) -> Account:
+        """Return the account that keyrota itself runs in: its event bus, its topics."""
+        if self._own is None:
+            from keyrota.aws.account import Account  # noqa: PLC0415  # botocore is imported only when it is needed
+
+            self._own = Account(region=self.configuration.region, profile=self.configuration.profile)
+        return self._own
+
     def _subject(self, credential: CredentialConfig, account: Account) -> Subject:
         from keyrota.aws.iam import IamAccessKeys  # noqa: PLC0415
         from keyrota.aws.secretsmanager import FieldNames, SecretOptions, SecretsManagerStore  # noqa: PLC0415
@@ -137,6 +147,7 @@ class Wiring:
             index=self.index(credential),
             services=self.services(credential),
             reach=self.reach,
+            stack=self._stack,
             tags=credential.tags,
         )
 

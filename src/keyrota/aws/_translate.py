@@ -101,13 +101,14 @@ def _refusal(  # noqa: PLR0911  # a table in the form of code
         return NoCredentials(f"{action}: AWS does not accept the credentials ({code})", remedy=_CREDENTIALS_REMEDY)
     if code in _NOT_THERE:
         return NotThere(f"{action}: {message}", where=where)
-    if code in _DENIED:
+    is_about_key = "KMS" in message or "kms:" in message
+    if code in _DENIED and not is_about_key:
         return ProviderRefused(
             f"{action} is not allowed ({code})",
             where=where,
             remedy=f"allow {action} for the identity that keyrota runs as; `keyrota check` lists all it needs",
         )
-    if "KMS" in message or code in {"DecryptionFailure", "EncryptionFailure"}:
+    if is_about_key or code in {"DecryptionFailure", "EncryptionFailure"}:
         return ProviderRefused(
             f"{action}: the secret's KMS key refused ({code})",
             where=where,

@@ -146,6 +146,10 @@ class Account:
         )
         return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
 
+    def entered(self, clock: Clock) -> str:
+        """Return the account's ID, asking for it once (see `enter`)."""
+        return self._id if self._id is not None else self.enter(clock)
+
     def id(self) -> str:
         """Return the account's ID, 12 digits, once `enter` has asked for it."""
         if self._id is None:

@@ -16,6 +16,7 @@ from keyrota.aws.account import Account
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AWSCURRENT,
+    AWSPENDING,
     CLAIM,
     PENDING,
     PLACEHOLDER,
@@ -193,31 +194,40 @@ class SecretsManagerStore:
 
     def put_pending(self, name: str, version: VersionId, credential: Credential, *, beside: Secret) -> None:
         """Store a new pair beside the user's own fields."""
+        self._put(name, version, self._joined(beside, credential), [PENDING, credential.id])
+
+    def put_rotating(
+        self, name: str, version: VersionId, credential: Credential, *, beside: Secret, rotation_token: str | None
+    ) -> None:
+        """Store a new pair in the version that Secrets Manager's own rotation named."""
+        more = {"RotationToken": rotation_token} if rotation_token else {}
+        self._put(name, version, self._joined(beside, credential), [AWSPENDING, credential.id], more)
+
+    def _joined(self, beside: Secret, credential: Credential) -> Secret:
         names = self._options.fields
-        self._put(
-            name,
-            version,
-            Secret(
-                json.dumps(
-                    json.loads(beside.reveal()) | {names.id: credential.id, names.secret: credential.secret.reveal()}
-                )
-            ),
-            [PENDING, credential.id],
+        return Secret(
+            json.dumps(
+                json.loads(beside.reveal()) | {names.id: credential.id, names.secret: credential.secret.reveal()}
+            )
         )
 
-    def _put(self, name: str, version: VersionId, value: Secret, stages: list[str]) -> None:
+    def _put(
+        self, name: str, version: VersionId, value: Secret, stages: list[str], more: Mapping[str, str] | None = None
+    ) -> None:
         try:
             with aws_call("secretsmanager:PutSecretValue", _where(name)):
-                self._put_or_lose(name, version, value, stages)
+                self._put_or_lose(name, version, value, stages, more or {})
         except LostRace:
             raise
         except ProviderRefused as error:
             raise _about_deletion(error, name) from None
 
-    def _put_or_lose(self, name: str, version: VersionId, value: Secret, stages: list[str]) -> None:
+    def _put_or_lose(
+        self, name: str, version: VersionId, value: Secret, stages: list[str], more: Mapping[str, str]
+    ) -> None:
         try:
             self._sm().put_secret_value(
-                SecretId=name, ClientRequestToken=version, SecretString=value.reveal(), VersionStages=stages
+                SecretId=name, ClientRequestToken=version, SecretString=value.reveal(), VersionStages=stages, **more
             )
         except ClientError as error:
             if code_of(error) == "ResourceExistsException":

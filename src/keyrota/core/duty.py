@@ -38,6 +38,7 @@ ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
         act.Promote,
         act.Tidy,
         act.NoteOrphan,
+        act.NoteStack,
     ),
     Duty.SYNC: (act.Sync,),
     Duty.DEACTIVATE: (act.AskRuns, act.Deactivate, act.NoteActive),

@@ -34,6 +34,7 @@ from keyrota.core.model import (
     PENDING,
     PLACEHOLDER,
     REVOKED,
+    STACK_TAG,
     SYNC_PASS_TAG,
     SYNCED_TAG,
     AccessKey,
@@ -180,6 +181,8 @@ class View:
     note: DeactivationNote
     """What the deactivation record says beside key and time."""
     owner: str | None
+    stack: str
+    """The deployed stack that keeps the credential, as its tag says."""
     orphan: AccessKeyId | None
     """A key that a run which could read its claim has proven to be lost."""
 
@@ -305,6 +308,7 @@ def view(observation: Observation) -> View:
         deactivated=deactivated,
         note=note,
         owner=tags.get(OWNER_TAG),
+        stack=tags.get(STACK_TAG, ""),
         orphan=parse_orphan(tags.get(ORPHAN_TAG, "")),
     )
 

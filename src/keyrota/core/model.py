@@ -21,6 +21,8 @@ VersionId = NewType("VersionId", str)
 
 AWSCURRENT = "AWSCURRENT"
 AWSPREVIOUS = "AWSPREVIOUS"
+AWSPENDING = "AWSPENDING"
+"""The label of Secrets Manager's own rotation."""
 PENDING = "keyrota:pending"
 """Our own label, because AWSPENDING left behind would block RotateSecret (API reference, RotateSecret)."""
 CLAIM = "keyrota:claim"
@@ -34,6 +36,7 @@ SYNCED_TAG = "keyrota:synced"
 SYNC_PASS_TAG = "keyrota:sync-pass"  # noqa: S105  # a name
 DEACTIVATED_TAG = "keyrota:deactivated"
 INDEX_TAG = "keyrota:targets"
+STACK_TAG = "keyrota:stack"
 ORPHAN_TAG = "keyrota:orphan"
 OWNER_TAG = "keyrota:user"
 
@@ -308,6 +311,8 @@ class Observation:
     """ARNs of quarantine policies that AWS attached to the user; read only on the road of `revoke`."""
     are_sessions_denied: bool = False
     """This run has attached the policy that denies sessions issued before it."""
+    stack: str = ""
+    """The deployed stack that looks; empty for a person."""
     is_secret_named: bool = False
     """The configuration names the secret itself (then an existing one is adopted), instead of deriving its name."""
 

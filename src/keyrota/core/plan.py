@@ -152,6 +152,14 @@ class NoteActive(_Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoteStack(_Base):
+    """Note which deployed stack keeps the credential, so that a second one leaves it alone."""
+
+    shown: ClassVar[str] = "tidy"
+    key: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoteOrphan(_Base):
     """Note that a key is proven lost, for a run that may delete it and cannot read the claim."""
 
@@ -224,6 +232,7 @@ Action = (
     | Deactivate
     | NoteActive
     | NoteOrphan
+    | NoteStack
     | MarkRevoked
     | Reactivate
     | Delete

@@ -86,6 +86,7 @@ def _routine(case: Case) -> Iterator[Finding]:
 _ROUTINE: tuple[tuple[Callable[[Case], Iterator[Finding]], Duty], ...] = (
     (rules.strangers, Duty.ROTATE),
     (renewal.current_key_trouble, Duty.ROTATE),
+    (rules.keeper, Duty.ROTATE),
     (rules.foreign_version, Duty.ROTATE),
     (rules.losers, Duty.ROTATE),
     (rules.orphans, Duty.DELETE),

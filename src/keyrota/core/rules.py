@@ -31,6 +31,12 @@ def obstacles(case: Case) -> Iterator[Hold]:
             reason=f"the secret belongs to another user ({view.owner})",
             remedy=f"give {observation.user} a secret of its own with `secret:` in the configuration",
         )
+    if observation.stack and view.stack and view.stack != observation.stack:
+        yield Hold(
+            reason=f"the stack {view.stack} keeps this credential; {observation.stack} leaves it alone",
+            remedy=f"take {observation.user} out of the configuration of one of the two; if {view.stack} is gone, "
+            f"remove the tag keyrota:stack from the secret",
+        )
     for key in view.in_state(KeyState.STRANGE):
         yield Hold(
             key=key.id,
@@ -61,6 +67,14 @@ def strangers(case: Case) -> Iterator[Hold]:
             reason=f"the user has {len(view.keys)} access keys, more than IAM's quota of two",
             remedy="delete the ones that keyrota did not make; it touches none of them and makes no new one",
         )
+
+
+def keeper(case: Case) -> Iterator[Finding]:
+    """Note which stack keeps a credential that is ours."""
+    view, observation = case.view, case.view.observation
+    is_ours = observation.secret is not None and bool(view.owner)
+    if observation.stack and is_ours and view.stack != observation.stack:
+        yield act.NoteStack(reason=f"kept by the stack {observation.stack}", due=case.now)
 
 
 def foreign_version(case: Case) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from keyrota.core.model import (
     PENDING,
     PLACEHOLDER,
     REVOKED,
+    STACK_TAG,
     AccessKeyId,
     CarriedRuns,
     Claim,
@@ -98,6 +99,8 @@ def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that 
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
             _tag_deactivated(subject, action.key, settings, DeactivationNote.ROUTINE)
+        case act.NoteStack():
+            subject.store.tag(name, {STACK_TAG: subject.stack})
         case act.NoteOrphan():
             subject.store.tag(name, {ORPHAN_TAG: format_orphan(action.key, settings.clock.now())})
         case act.MarkRevoked():

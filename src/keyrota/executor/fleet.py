@@ -62,6 +62,7 @@ def apply_all(
     total: int | None = None,
     tell: Listener = lambda _: None,
     at_once: int = 8,
+    is_late: Callable[[], bool] = lambda: False,
 ) -> tuple[Outcome, ...]:
     """
     Carry the plans out.
@@ -72,6 +73,7 @@ def apply_all(
         total: The number of all credentials of the configuration, which the brake's share counts from.
         tell: Called from several threads, one call at a time for each credential.
         at_once: So many credentials are worked on at once.
+        is_late: Asked before each credential; what is not begun then is left to the next run.
 
     Raises:
         UnsafePlan: The brake stopped the run; nothing was changed.
@@ -89,6 +91,8 @@ def apply_all(
         if preview.plan is None or preview.observation is None:
             errors = (preview.error,) if preview.error else ()
             return Outcome(user=preview.user, account=preview.subject.account, errors=errors)
+        if preview.plan.actions and is_late():
+            return replace(preview.run.outcome(preview.plan, preview.observation), left=preview.plan.actions)
         try:
             return preview.run.apply(preview.plan, preview.observation, tell)
         except Exception as error:  # noqa: BLE001  # as above

@@ -54,6 +54,7 @@ def observe(
         claim=subject.store.claim(subject.secret_name) if is_claimed else None,
         run=run,
         is_secret_named=subject.is_secret_named,
+        stack=subject.stack,
     )
 
 

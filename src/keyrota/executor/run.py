@@ -229,4 +229,4 @@ def _is_own_cleanup(action: act.Action, memory: Memory) -> bool:
     """Tell whether the action only keeps the books, or drops what this very run made."""
     if isinstance(action, act.DeleteOrphan):
         return action.key in memory.made_here
-    return isinstance(action, (act.Tidy, act.NoteActive, act.NoteOrphan, act.MarkRevoked))
+    return isinstance(action, (act.Tidy, act.NoteActive, act.NoteOrphan, act.NoteStack, act.MarkRevoked))

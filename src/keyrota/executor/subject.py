@@ -52,6 +52,8 @@ class Subject:
     """Reaches a target that the configuration names no more; an error where that cannot be."""
     services: tuple[str, ...] = ()
     """Providers that are not where they usually are, with their base URL: another one is another set of targets."""
+    stack: str = ""
+    """The deployed stack that this run belongs to; empty for a person's run."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """The user's own tags for a secret that keyrota creates."""
 

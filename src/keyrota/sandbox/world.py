@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from keyrota.core.model import (
     AWSCURRENT,
+    AWSPENDING,
     AWSPREVIOUS,
     CLAIM,
     PENDING,
@@ -94,6 +95,7 @@ class _StoredSecret:
     tags: dict[str, str]
     changed_at: datetime
     deleted_at: datetime | None = None
+    rotates_itself: bool = False
 
 
 @dataclass(slots=True)
@@ -197,6 +199,15 @@ class World:
     def deploy(self, address: str) -> bool:
         """Run a pipeline with what a target holds."""
         return self.use(self.places[address].pair)
+
+    def begin_rotation(self, name: str, token: str) -> VersionId:
+        """Begin a rotation as Secrets Manager does: AWSPENDING on a version that has no value yet."""
+        stored = self.secrets[name]
+        stored.rotates_itself = True
+        for other in stored.versions.values():
+            other.labels -= {AWSPENDING}
+        stored.versions.setdefault(VersionId(token), _Version(labels=set())).labels.add(AWSPENDING)
+        return VersionId(token)
 
     def person_puts(self, name: str, pair: Credential | None, fields: Mapping[str, str] | None = None) -> VersionId:
         """Store a value as somebody with a console would: it becomes AWSCURRENT."""
@@ -370,6 +381,7 @@ class WorldSecrets:
                 tags=tuple(stored.tags.items()),
                 deleted_at=stored.deleted_at,
                 changed_at=stored.changed_at,
+                rotates_itself=stored.rotates_itself,
             )
 
         return self._world.call("secretsmanager:DescribeSecret", effect)
@@ -417,7 +429,8 @@ class WorldSecrets:
     def _put(self, name: str, version: VersionId, content: _Version) -> None:
         stored = self._get(name)
         before = stored.versions.get(version)
-        if before is not None:
+        is_empty = before is not None and before.pair is None and before.labels == {AWSPENDING}
+        if before is not None and not is_empty:
             if (before.pair, before.claim) != (content.pair, content.claim):
                 raise LostRace(f"the version {version} has another content")
             return
@@ -444,6 +457,23 @@ class WorldSecrets:
 
         def effect() -> None:
             content = _Version(labels={PENDING, credential.id}, pair=credential, fields=json.loads(beside.reveal()))
+            self._put(name, version, content)
+
+        self._world.call("secretsmanager:PutSecretValue", effect)
+
+    def put_rotating(
+        self,
+        name: str,
+        version: VersionId,
+        credential: Credential,
+        *,
+        beside: Secret,
+        rotation_token: str | None,  # noqa: ARG002  # the port's signature
+    ) -> None:
+        """Store a new pair in the version of Secrets Manager's own rotation."""
+
+        def effect() -> None:
+            content = _Version(labels={AWSPENDING, credential.id}, pair=credential, fields=json.loads(beside.reveal()))
             self._put(name, version, content)
 
         self._world.call("secretsmanager:PutSecretValue", effect)

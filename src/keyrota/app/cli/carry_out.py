@@ -20,6 +20,7 @@ _QUIET_STEPS = (
     act.Tidy,
     act.NoteActive,
     act.NoteOrphan,
+    act.NoteStack,
     act.MarkRevoked,
     act.Preflight,
     act.CreateSecret,

@@ -104,10 +104,11 @@ def _area(provider: str, given: dict[str, str | None]) -> str | None:
 
 def _settings(options: Options, provider: str, token: str | None, base_url: str | None) -> dict[str, Any]:
     """Take the provider's settings from the configuration if there is one, from the command line otherwise."""
-    from keyrota.app.config import is_reference, load  # noqa: PLC0415  # heavy
+    from keyrota.app.config import is_reference, load_from  # noqa: PLC0415  # heavy
 
-    if token is None and base_url is None and options.config.exists():
-        known = load(options.config).providers.get(provider)
+    is_there = options.config.startswith(("ssm:", "s3:")) or Path(options.config).exists()
+    if token is None and base_url is None and is_there:
+        known = load_from(options.config).providers.get(provider)
         if known is not None:
             return dict(known)
     reference = token or f"env:{provider.upper()}_TOKEN"

@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -35,7 +34,7 @@ _COLOURS: dict[str, dict[str, Any]] = {
 class Options:
     """The global options, wherever on the line they stood."""
 
-    config: Path = Path("keyrota.yaml")
+    config: str = "keyrota.yaml"
     is_json: bool = False
     is_quiet: bool = False
     is_debug: bool = False
@@ -66,11 +65,10 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
 _GLOBALS = (
     click.option(
         "--config",
-        type=click.Path(path_type=Path),
         envvar="KEYROTA_CONFIG",
         expose_value=False,
         callback=_keep("config"),
-        help="The configuration (default keyrota.yaml; also KEYROTA_CONFIG).",
+        help="The configuration: a file, ssm:NAME or s3://BUCKET/KEY (default keyrota.yaml; also KEYROTA_CONFIG).",
     ),
     click.option(
         "--json",

@@ -33,7 +33,24 @@ def load(path: Path) -> Configuration:
     Raises:
         ConfigError: With every fault that was found.
     """
-    document = read(path)
+    return _from_document(read(path), path)
+
+
+def load_text(name: str, text: str) -> Configuration:
+    """
+    Check a configuration that does not lie in a file.
+
+    Args:
+        name: What errors say instead of a file's name.
+        text: The YAML.
+
+    Raises:
+        ConfigError: With every fault that was found.
+    """
+    return _from_document(Document(name, text), name)
+
+
+def _from_document(document: Document, path: Path | str) -> Configuration:
     if not isinstance(document.value, dict):
         found = "empty" if document.value is None else "no mapping"
         raise ConfigError(

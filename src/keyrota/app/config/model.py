@@ -54,7 +54,8 @@ class CredentialConfig:
 class Configuration:
     """The whole file."""
 
-    path: Path
+    path: Path | str
+    """The file, or the reference of a parameter or an object."""
     policy: RotationPolicy
     brake: Brake | None
     concurrency: int

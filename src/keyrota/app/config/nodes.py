@@ -29,7 +29,7 @@ Path_ = tuple[str | int, ...]
 class Document:
     """A YAML document as plain values, with the place of each."""
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: Path | str, text: str) -> None:
         self.path = path
         self.faults: list[Fault] = []
         self._marks: dict[Path_, yaml.Mark] = {}

@@ -1,0 +1,77 @@
+"""Where a configuration lies: in a file, in a parameter of SSM, or in an object of S3."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from keyrota import __version__
+from keyrota.app.config.load import load, load_text
+from keyrota.app.config.model import Configuration
+from keyrota.errors import ConfigError, Fault
+
+_S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.+)")
+_WRITTEN_BY = re.compile(r"# written by keyrota (?P<version>[0-9]+\.[0-9]+\.[0-9]+)")
+_LARGEST = 16 * 1024 * 1024
+
+
+def load_from(reference: str | Path) -> Configuration:
+    """
+    Read and check a configuration.
+
+    Args:
+        reference: A path, `ssm:NAME`, or `s3://BUCKET/KEY`; the latter two with the caller's own AWS credentials.
+
+    Raises:
+        ConfigError: With every fault that was found; also where a newer keyrota wrote it.
+        ProviderRefused, ProviderUnavailable: AWS does not give it.
+    """
+    name = str(reference)
+    if name.startswith("ssm:"):
+        return _checked(_parameter(name.removeprefix("ssm:")), name)
+    if match := _S3.fullmatch(name):
+        return _checked(_object(match["bucket"], match["key"], name), name)
+    return load(Path(reference))
+
+
+def stamped(text: str) -> str:
+    """Note on top of a configuration which version of keyrota stored it."""
+    kept = text.split("\n", 1)[1] if _WRITTEN_BY.match(text) and "\n" in text else text
+    return f"# written by keyrota {__version__}\n{kept}"
+
+
+def _checked(text: str, name: str) -> Configuration:
+    try:
+        return load_text(name, text)
+    except ConfigError as error:
+        writer = _WRITTEN_BY.match(text)
+        if writer is None or _order(writer["version"]) <= _order(__version__):
+            raise
+        newer = Fault(
+            where=name,
+            what=f"keyrota {writer['version']} wrote it, and this is keyrota {__version__}",
+            remedy="deploy the newer code (keyrota deploy), or store the configuration with this version",
+        )
+        raise ConfigError([newer, *error.faults]) from None
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _parameter(name: str) -> str:
+    from keyrota.aws.account import Account  # noqa: PLC0415  # botocore is imported only when it is needed
+    from keyrota.aws.secretsmanager import read_parameter  # noqa: PLC0415
+
+    return read_parameter(Account(), name).reveal()
+
+
+def _object(bucket: str, key: str, name: str) -> str:
+    from keyrota.aws.account import Account  # noqa: PLC0415  # botocore is imported only when it is needed
+    from keyrota.aws.objects import read_object  # noqa: PLC0415
+
+    data = read_object(Account(), bucket, key, at_most=_LARGEST)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError([Fault(where=name, what="it is not UTF-8", remedy="save it as UTF-8")]) from None

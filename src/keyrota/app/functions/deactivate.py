@@ -1,0 +1,10 @@
+"""`deactivate`, on a schedule: switches old keys off, on proof. Reads no secret access key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keyrota.app.functions.scheduled import scheduled
+from keyrota.core.duty import Duty
+
+handler: Any = scheduled(Duty.DEACTIVATE)

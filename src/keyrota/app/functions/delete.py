@@ -1,0 +1,10 @@
+"""`delete`, on a schedule: deletes keys whose grace is over, and lost ones. Reads no secret access key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keyrota.app.functions.scheduled import scheduled
+from keyrota.core.duty import Duty
+
+handler: Any = scheduled(Duty.DELETE)

@@ -1,0 +1,115 @@
+"""
+Metrics: what a run counted, and what the fleet looks like.
+
+Counts come from every run. The picture of the whole (ages, due dates, tokens) comes from the daily run of `sync`,
+which looks at all credentials anyway.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from keyrota.core.lifecycle import KeyState, view
+from keyrota.core.planner import plan
+from keyrota.core.policy import RotationPolicy
+from keyrota.report.data import CredentialReport, done_lines
+
+_BANDS = ((30, "KeysYoungerThan30Days"), (60, "KeysOf30To60Days"), (90, "KeysOf60To90Days"))
+_OLDEST = "KeysOlderThan90Days"
+_COUNTED = {
+    "rotate": "Rotated",
+    "rollback": "Rotated",
+    "sync": "TargetsWritten",
+    "deactivate": "Deactivated",
+    "delete": "Deleted",
+    "delete-orphan": "OrphansDeleted",
+}
+COUNTS = (*dict.fromkeys(_COUNTED.values()), "Held", "HeldWithoutEnd", "Failed")
+GAUGES = ("Credentials", *(name for _, name in _BANDS), _OLDEST, "DaysOverdue", "DaysToNextDue", "TokenDaysLeft")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One value of one metric."""
+
+    name: str
+    unit: str
+    value: float
+
+
+def counts(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
+    """Count what a run did, holds and failed at; zero is a value as well, so that an alarm knows that runs go on."""
+    found: Counter[str] = Counter()
+    for report in reports:
+        for line, _ in done_lines(report.done):
+            if line.action in _COUNTED:
+                found[_COUNTED[line.action]] += 1
+        holds = report.plan.holds if report.plan else ()
+        found["Held"] += bool(holds)
+        found["HeldWithoutEnd"] += any(hold.until is None for hold in holds)
+        found["Failed"] += bool(report.errors)
+    return tuple(Measure(name=name, unit="Count", value=found[name]) for name in COUNTS)
+
+
+def gauges(reports: Iterable[CredentialReport], policies: dict[str, RotationPolicy]) -> tuple[Measure, ...]:
+    """
+    Measure all credentials.
+
+    Args:
+        reports: One for each credential.
+        policies: The policy of each user.
+    """
+    reports = tuple(reports)
+    bands: Counter[str] = Counter()
+    for report in reports:
+        for key in report.observation.keys if report.observation else ():
+            bands[_band((report.now - key.created) / timedelta(days=1))] += 1
+    made = [Measure(name="Credentials", unit="Count", value=len(reports))]
+    made += [Measure(name=name, unit="Count", value=bands[name]) for name in (*(name for _, name in _BANDS), _OLDEST)]
+    ages = [days for report in reports for days in _overdue(report, policies)]
+    if ages:
+        made.append(Measure(name="DaysOverdue", unit="Count", value=max(0.0, *ages)))
+    made += _nearest("DaysToNextDue", (_next_due(report, policies) for report in reports))
+    made += _nearest("TokenDaysLeft", (_token_days(report) for report in reports))
+    return tuple(made)
+
+
+def lag(now: datetime, moments: Iterable[datetime | None]) -> tuple[Measure, ...]:
+    """Measure how long after the event its secret was on every target."""
+    seconds = [(now - at) / timedelta(seconds=1) for at in moments if at is not None]
+    return (Measure(name="SyncLag", unit="Seconds", value=max(0.0, *seconds)),) if seconds else ()
+
+
+def _band(age_days: float) -> str:
+    return next((name for limit, name in _BANDS if age_days < limit), _OLDEST)
+
+
+def _overdue(report: CredentialReport, policies: dict[str, RotationPolicy]) -> Iterable[float]:
+    """Tell by how many days the key that pipelines use is older than it should be."""
+    if report.observation is None or report.user not in policies:
+        return ()
+    known = view(report.observation)
+    served = known.in_state(KeyState.CURRENT, KeyState.ADOPTABLE)
+    rotate_after = policies[report.user].rotate_after
+    return [(report.now - key.created - rotate_after) / timedelta(days=1) for key in served]
+
+
+def _next_due(report: CredentialReport, policies: dict[str, RotationPolicy]) -> float | None:
+    """Tell what comes next of any duty; the run's own plan knows its own duty only."""
+    if report.observation is None or report.user not in policies:
+        return None
+    upcoming = plan(report.observation, policies[report.user], report.now).upcoming
+    return min(((later.due - report.now) / timedelta(days=1) for later in upcoming), default=None)
+
+
+def _token_days(report: CredentialReport) -> float | None:
+    ends = [target.token_expires for target in report.observation.targets] if report.observation else []
+    return min(((end - report.now) / timedelta(days=1) for end in ends if end is not None), default=None)
+
+
+def _nearest(name: str, values: Iterable[float | None]) -> list[Measure]:
+    known = [value for value in values if value is not None]
+    return [Measure(name=name, unit="Count", value=min(known))] if known else []

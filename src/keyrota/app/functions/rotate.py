@@ -1,0 +1,10 @@
+"""`rotate`, on a schedule: makes new keys that are due, proves them and makes them AWSCURRENT. Deletes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keyrota.app.functions.scheduled import scheduled
+from keyrota.core.duty import Duty
+
+handler: Any = scheduled(Duty.ROTATE)

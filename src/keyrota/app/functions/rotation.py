@@ -1,0 +1,59 @@
+"""
+`rotation`, called by Secrets Manager on its own schedule: createSecret, setSecret, testSecret, finishSecret.
+
+For those who prefer that schedule to ours; the road is the same, and `sync`, `deactivate` and `delete` go on as usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keyrota.app.functions.announce import Announcement, Teller
+from keyrota.app.functions.incoming import SecretRef
+from keyrota.app.functions.telling import log
+from keyrota.app.functions.work import Work, invoke
+from keyrota.core.model import VersionId
+from keyrota.errors import UsageError
+from keyrota.executor.native import Step, rotate
+from keyrota.report.data import CredentialReport
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Do one step of a rotation."""
+    answer: dict[str, Any] = invoke("rotation", context, lambda work: _step(work, event))
+    return answer
+
+
+def _step(work: Work, event: Any) -> dict[str, Any]:
+    asked = event if isinstance(event, Mapping) else {}
+    step, secret, token = (str(asked.get(name) or "") for name in ("Step", "SecretId", "ClientRequestToken"))
+    if step not in set(Step) or not secret or not token:
+        raise UsageError(
+            "this is no step of a rotation", remedy="let Secrets Manager call it: aws secretsmanager rotate-secret"
+        )
+    ref = SecretRef(text=secret)
+    users = [entry.user for entry in work.session.configuration.credentials if ref.means(entry.secret_name)]
+    if not users:
+        raise UsageError(
+            f"no credential of the configuration has the secret {secret}",
+            where=work.settings.config,
+            remedy="add it, or switch the rotation off: aws secretsmanager cancel-rotate-secret",
+        )
+    subjects, unreachable = work.session.wiring.subjects(users)
+    for missing in unreachable:
+        raise missing.error
+    subject = subjects[0]
+    rotation_token = str(asked["RotationToken"]) if asked.get("RotationToken") else None
+    key = rotate(subject, work.session.wiring.settings, Step(step), VersionId(token), rotation_token=rotation_token)
+    log.info("rotation", extra={"step": step, "user": subject.user, "account": subject.account, "key": key})
+    if step == Step.FINISH:
+        report = CredentialReport(
+            user=subject.user, account=subject.account, secret_name=subject.secret_name, now=work.session.clock.now()
+        )
+        work.announce([_rotated(work, report, key)])
+    return {"user": subject.user, "step": step, "key": key}
+
+
+def _rotated(work: Work, report: CredentialReport, key: str | None) -> Announcement:
+    return Teller(stack=work.settings.stack, run=work.run).rotated(report, new_key=key)

@@ -1,0 +1,58 @@
+"""Structured log lines and metrics, by Powertools for AWS Lambda: JSON on stdout, which Lambda brings to CloudWatch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from keyrota.app.functions.measures import Measure
+from keyrota.executor import Event, EventKind, Listener
+
+NAMESPACE = "keyrota"
+log = Logger(service="keyrota", level="INFO", use_rfc3339=True, log_record_order=["level", "message", "timestamp"])
+"""One line an event, with the fields of a plan; never a secret, because nothing that is logged holds one."""
+
+_package = logging.getLogger("keyrota")
+if not _package.handlers:
+    _package.handlers = list(log.handlers)
+    _package.setLevel(logging.WARNING)
+    _package.propagate = False
+
+
+def tell_log(run: str) -> Listener:
+    """Log each step as it happens."""
+
+    def tell(event: Event) -> None:
+        if event.kind is EventKind.DOING:
+            return
+        fields = {
+            "run": run,
+            "user": event.user,
+            "account": event.account,
+            "action": event.action.shown,
+            "step": type(event.action).__name__,
+            "key": event.key,
+            "reason": event.action.reason,
+        }
+        if event.error is None:
+            log.info("done", extra=fields)
+        else:
+            log.error("failed", extra={**fields, "error": str(event.error), "remedy": event.error.remedy})
+
+    return tell
+
+
+def record(function: str, stack: str, measures: Iterable[Measure]) -> None:
+    """Write metrics in CloudWatch's embedded format."""
+    made = EphemeralMetrics(namespace=NAMESPACE)
+    made.add_dimension(name="Stack", value=stack or "none")
+    made.add_dimension(name="Function", value=function)
+    is_any = False
+    for measure in measures:
+        made.add_metric(name=measure.name, unit=MetricUnit(measure.unit), value=measure.value)
+        is_any = True
+    if is_any:
+        made.flush_metrics()

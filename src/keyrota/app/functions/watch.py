@@ -1,0 +1,77 @@
+"""
+`watch`, on events of IAM: somebody else changed a managed user's keys, or AWS put a user into quarantine.
+
+Changes nothing: it looks, reports, and raises the alarm with the command to run. IAM's events arrive in one region of
+the partition only (us-east-1 in the commercial one).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keyrota.app.config import CredentialConfig
+from keyrota.app.functions.announce import Teller
+from keyrota.app.functions.incoming import KeyEvent, key_event
+from keyrota.app.functions.settings import Emergency
+from keyrota.app.functions.telling import log
+from keyrota.app.functions.work import Work, invoke, summary
+from keyrota.report.data import CredentialReport
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Look at the user of an event of IAM, and report."""
+    answer: dict[str, Any] = invoke("watch", context, lambda work: _watch(work, event))
+    return answer
+
+
+def _watch(work: Work, event: Any) -> dict[str, Any]:
+    found = key_event(event) if isinstance(event, dict) else None
+    entry = managed(work, found) if found else None
+    if found is None or entry is None or _is_ours(work, found):
+        log.info("not about others' changes to a managed user", extra={"event": found.id if found else None})
+        return summary(())
+    reports = list(work.session.reports(work.session.plan([entry.user])))
+    work.tell(reports)
+    teller = Teller(stack=work.settings.stack, run=work.run)
+    work.announce(teller.changed_by_others(report, by=found.by, call=found.call) for report in reports)
+    if found.is_quarantine:
+        _alarm(work, entry, found)
+    elif found.call != "CreateAccessKey" or _has_trouble(reports):
+        work.alarm(f"keyrota: {found.call} on {entry.user}", f"{found.call} by {found.by}; {_state(reports)}")
+    return summary(reports)
+
+
+def managed(work: Work, found: KeyEvent) -> CredentialConfig | None:
+    """Find the configured credential that an event is about."""
+    own = work.session.wiring.own_account()
+    for entry in work.session.configuration.credentials:
+        account = entry.account or own.entered(work.session.clock)
+        if entry.user == found.user and found.account in ("", account):
+            return entry
+    return None
+
+
+def _is_ours(work: Work, found: KeyEvent) -> bool:
+    """Tell whether one of our own functions made the call: its role's name stands in the session's ARN."""
+    _, _, rest = found.by.partition(":assumed-role/")
+    return bool(rest) and rest.split("/")[0] in work.settings.roles
+
+
+def _alarm(work: Work, entry: CredentialConfig, found: KeyEvent) -> None:
+    is_begun = work.settings.emergency is Emergency.AUTO
+    what = "its keys are being replaced now (emergency: auto)" if is_begun else "nothing was changed yet"
+    work.alarm(
+        f"keyrota: a key of {entry.user} is public",
+        f"AWS attached {found.policy.rpartition('/')[2]} to the IAM user {entry.user} in {found.account}: one of its "
+        f"access keys was found in public; {what}. Run: keyrota revoke {entry.user} --sessions, and when the leak is "
+        f"dealt with: keyrota revoke {entry.user} --release",
+    )
+
+
+def _has_trouble(reports: list[CredentialReport]) -> bool:
+    return any(report.errors or (report.plan and report.plan.holds) for report in reports)
+
+
+def _state(reports: list[CredentialReport]) -> str:
+    holds = [hold.reason for report in reports for hold in (report.plan.holds if report.plan else ())]
+    return "; ".join(holds) or "nothing is held"

@@ -1,0 +1,191 @@
+"""What every function does: look, act within its duty, tell logs, metrics and the event bus, and fail loudly."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from keyrota.app.functions.announce import Announcement, Teller
+from keyrota.app.functions.measures import Measure, counts
+from keyrota.app.functions.settings import FunctionSettings, settings
+from keyrota.app.functions.telling import log, record, tell_log
+from keyrota.app.session import Session
+from keyrota.core.planner import Intent
+from keyrota.errors import KeyrotaError, printable
+from keyrota.report.data import CredentialReport, done_lines, flattened, stamp
+
+_SPARE_S = 90.0
+"""So long before the function's end no credential is begun: proving a key takes 20 s, and targets have time-outs."""
+_ENTRIES = 10
+"""PutEvents takes so many at once (EventBridge API Reference)."""
+
+
+class RunFailed(Exception):
+    """
+    Something failed: Lambda counts the invocation as an error, and a schedule or a queue does what it is set to.
+
+    What still holds: every credential that did not fail went on; the log names each that did.
+    """
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One invocation."""
+
+    session: Session
+    settings: FunctionSettings
+    function: str
+    until: datetime | None
+    """When the function has to have ended; None: nobody says."""
+    measures: list[Measure] = field(default_factory=list)
+
+    @property
+    def run(self) -> str:
+        """The run's ID."""
+        return self.session.wiring.settings.run
+
+    def carry_out(
+        self, intent: Intent, users: Iterable[str] = (), *, is_forced: bool = False
+    ) -> list[CredentialReport]:
+        """
+        Plan and act; one credential that fails holds back nothing but itself.
+
+        Args:
+            intent: What was asked for.
+            users: Only these; none for all.
+            is_forced: Lift the brake.
+
+        Raises:
+            UnsafePlan: The brake stopped the run; nothing was changed.
+        """
+        planned = self.session.plan(users, intent)
+        outcomes = self.session.apply(planned, is_forced=is_forced, tell=tell_log(self.run), is_late=self.is_late)
+        reports = list(self.session.outcome_reports(planned, outcomes))
+        self.tell(reports)
+        return reports
+
+    def is_late(self) -> bool:
+        """Tell whether too little time is left to begin another credential."""
+        return self.until is not None and self.session.clock.now() > self.until - timedelta(seconds=_SPARE_S)
+
+    def tell(self, reports: Sequence[CredentialReport]) -> None:
+        """Tell logs, metrics and the event bus what became of each credential."""
+        for report in reports:
+            _log_report(self.run, report)
+        self.measures += counts(reports)
+        self.announce(Teller(stack=self.settings.stack, run=self.run).announcements(reports))
+
+    def announce(self, announcements: Iterable[Announcement]) -> None:
+        """Send events; a bus that does not take them is logged and counted, and holds nothing back."""
+        entries = [announcement.entry(self.settings.bus) for announcement in announcements]
+        if not self.settings.bus or not entries:
+            return
+        from keyrota.aws.notices import put_events  # noqa: PLC0415  # only where there is something to tell
+
+        lost = 0
+        for at in range(0, len(entries), _ENTRIES):
+            piece = entries[at : at + _ENTRIES]
+            try:
+                lost += put_events(self.session.wiring.own_account(), piece)
+            except KeyrotaError as error:
+                lost += len(piece)
+                log.warning("events were not taken", extra={"error": str(error), "remedy": error.remedy})
+        self.measures.append(Measure(name="EventsLost", unit="Count", value=lost))
+
+    def alarm(self, subject: str, text: str) -> None:
+        """Raise an alarm for people; without a topic the log has it."""
+        log.error(subject, extra={"alarm": text})
+        if self.settings.topic:
+            from keyrota.aws.notices import publish  # noqa: PLC0415  # only where there is something to tell
+
+            publish(self.session.wiring.own_account(), self.settings.topic, subject, text)
+
+
+def invoke(function: str, context: Any, do: Callable[[Work], Any]) -> Any:
+    """
+    Do one invocation.
+
+    Raises:
+        RunFailed: Configuration, permissions, or a credential; the message says what and what to do, without a secret.
+    """
+    try:
+        work = _begin(function, context)
+        try:
+            return do(work)
+        finally:
+            record(function, work.settings.stack, work.measures)
+    except KeyrotaError as error:
+        texts = [f"{single}" + (f" ({single.remedy})" if single.remedy else "") for single in flattened(error)]
+        log.error("failed", extra={"errors": texts})
+        raise RunFailed("; ".join(texts)) from None
+    except RunFailed:
+        raise
+    except Exception as error:  # noqa: BLE001  # the last resort: Lambda logs an exception's text, which may hold anything
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{where.name}, line {where.lineno}"
+        log.error("a bug in keyrota", extra={"kind": type(error).__name__, "where": place})  # as above
+        raise RunFailed(f"a bug in keyrota: {type(error).__name__} in {place}") from None
+
+
+def _begin(function: str, context: Any) -> Work:
+    known = settings()
+    log.append_keys(function=function, request=str(getattr(context, "aws_request_id", "")))
+    session = Session(known.config, stack=known.stack)
+    left = context.get_remaining_time_in_millis() if hasattr(context, "get_remaining_time_in_millis") else None
+    until = session.clock.now() + timedelta(milliseconds=left) if left is not None else None
+    return Work(session=session, settings=known, function=function, until=until)
+
+
+def summary(reports: Iterable[CredentialReport]) -> dict[str, Any]:
+    """Sum a run up, as the function's answer."""
+    reports = tuple(reports)
+    return {
+        "credentials": len(reports),
+        "done": [
+            {"user": report.user, "action": line.action, "key": line.key, "newKey": line.new_key, "target": line.target}
+            for report in reports
+            for line, _ in done_lines(report.done)
+        ],
+        "held": [
+            {"user": report.user, "reason": hold.reason, "until": stamp(hold.until)}
+            for report in reports
+            for hold in (report.plan.holds if report.plan else ())
+        ],
+        "left": [report.user for report in reports if report.left],
+        "failed": [{"user": report.user, "reason": _texts(report)} for report in reports if report.errors],
+    }
+
+
+def fail_if_any_failed(reports: Iterable[CredentialReport]) -> None:
+    """
+    Let the invocation fail if a credential did: an alarm counts failed invocations.
+
+    Raises:
+        RunFailed: With each user and reason.
+    """
+    failed = [f"{report.user}: {_texts(report)}" for report in reports if report.errors]
+    if failed:
+        raise RunFailed("; ".join(failed)[:2000])
+
+
+def _texts(report: CredentialReport) -> str:
+    singles = [single for error in report.errors for single in flattened(error)]
+    return printable("; ".join(str(single) for single in singles))
+
+
+def _log_report(run: str, report: CredentialReport) -> None:
+    about = {"run": run, "user": report.user, "account": report.account}
+    for hold in report.plan.holds if report.plan else ():
+        held = {"key": hold.key, "target": hold.target, "reason": hold.reason, "remedy": hold.remedy}
+        log.warning("held", extra={**about, **held, "until": stamp(hold.until)})
+    for notice in report.plan.notices if report.plan else ():
+        log.warning("notice", extra={**about, "target": notice.target, "reason": notice.reason})
+    if report.left:
+        log.warning("left to the next run", extra={**about, "actions": [action.shown for action in report.left]})
+    for error in report.errors:
+        for single in flattened(error):
+            told = {"error": single.what, "where": single.where or None, "remedy": single.remedy or None}
+            log.error("credential failed", extra={**about, **told})

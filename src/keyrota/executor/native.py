@@ -1,0 +1,194 @@
+"""
+Secrets Manager's own rotation, step by step: the same road as `rotate` (claim, create, verify, promote).
+
+Secrets Manager calls a function four times with one ClientRequestToken, and calls all of it again after a failure, so
+each step looks first and does nothing twice. The version's ID is its token, and its staging label AWSPENDING; beside
+that the version wears the key's ID, as every version of ours does. Its schedule decides when, not `rotate_after`.
+
+Source: Secrets Manager user guide, rotation function; API Reference, RotateSecret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from keyrota.core import plan as act
+from keyrota.core.case import Case
+from keyrota.core.lifecycle import KeyState, View, key_label, view
+from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, Credential, KeyStatus, SecretVersion, VersionId
+from keyrota.core.plan import Hold
+from keyrota.core.renewal import claimed, no_slot
+from keyrota.core.rules import obstacles, strangers
+from keyrota.core.secret import Secret
+from keyrota.errors import NotThere, ProviderRefused
+from keyrota.executor.actions import Memory, perform
+from keyrota.executor.observe import in_parallel, observe
+from keyrota.executor.subject import Settings, Subject
+from keyrota.executor.verify import verify
+
+
+class Step(StrEnum):
+    """What Secrets Manager asks for, in this order."""
+
+    CREATE = "createSecret"
+    SET = "setSecret"
+    TEST = "testSecret"
+    FINISH = "finishSecret"
+
+
+def rotate(
+    subject: Subject, settings: Settings, step: Step, token: VersionId, *, rotation_token: str | None = None
+) -> AccessKeyId | None:
+    """
+    Do one step.
+
+    Args:
+        subject: The credential whose secret is rotated.
+        settings: Of this run.
+        step: Which step.
+        token: ClientRequestToken: the ID of the version that this rotation makes.
+        rotation_token: RotationToken, which PutSecretValue needs where the secret is another account's.
+
+    Returns:
+        The ID of the new key; None for `setSecret`, which has nothing to do: IAM knows the key already.
+
+    Raises:
+        KeyrotaError: The step was not done; what pipelines use goes on, and the next attempt looks again.
+    """
+    if step is Step.SET:
+        return None
+    rotation = _Rotation(subject=subject, settings=settings, token=token, rotation_token=rotation_token)
+    known = rotation.look()
+    version = _version(known, token)
+    key = key_label(version)
+    if step is Step.CREATE:
+        return key or rotation.create(known)
+    if key is None:
+        raise ProviderRefused(f"the version {token} has no key yet", where=_where(subject), remedy=_RETRY)
+    if known.current is not version:
+        rotation.prove(key, version)
+        if step is Step.FINISH:
+            subject.store.move_label(
+                subject.secret_name, AWSCURRENT, to=version.id, remove_from=known.current.id if known.current else None
+            )
+    return key
+
+
+_RETRY = "Secrets Manager begins again by itself; or: aws secretsmanager rotate-secret"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rotation:
+    """One step's subject, and the version that it is about."""
+
+    subject: Subject
+    settings: Settings
+    token: VersionId
+    rotation_token: str | None
+    memory: Memory = field(default_factory=Memory)
+
+    def look(self) -> View:
+        """Look at the credential."""
+        seen = observe(self.subject, run=self.settings.run, writers=self.settings.writers)
+        return view(self.memory.added_to(seen))
+
+    def prove(self, key: AccessKeyId, version: SecretVersion) -> None:
+        """Ask STS until it accepts what the version holds."""
+        credential = self.subject.store.read(self.subject.secret_name, version.id)
+        if credential is None or credential.id != key:
+            raise ProviderRefused(
+                f"the version {version.id} does not hold {key}", where=_where(self.subject), remedy=_RETRY
+            )
+        verify(self.subject, credential, self.settings)
+
+    def create(self, known: View) -> AccessKeyId:
+        """Make a key and store it; one that an earlier rotation left is taken over."""
+        now = self.settings.clock.now()
+        if known.is_foreign_version and known.current is not None:
+            self._perform(act.Adopt(version=known.current.id, key=None, reason="rotation", due=now), known)
+            known = self.look()
+        if abandoned := _abandoned(known):
+            return self._take_over(abandoned)
+        case = Case(view=known, policy=self.subject.policy, now=now)
+        self._refuse(case)
+        if known.current is None:
+            raise ProviderRefused(
+                "the secret has no value", where=_where(self.subject), remedy="keyrota apply stores one"
+            )
+        seen = frozenset(key.id for key in known.keys)
+        self._perform(act.TakeClaim(keys_seen=seen, reason="rotation", due=now), known)
+        beside = self.subject.store.other_fields(self.subject.secret_name, known.current.id)
+        created = self.subject.access_keys.create(self.subject.user)
+        self._store(created.credential, beside)
+        return created.credential.id
+
+    def _perform(self, action: act.Action, known: View) -> None:
+        perform(self.subject, action, known.observation, self.settings, self.memory)
+
+    def _refuse(self, case: Case) -> None:
+        """Refuse what could not come to its end: nothing is begun then."""
+        for hold in _obstacles(case):
+            raise ProviderRefused(hold.reason, where=_where(self.subject), remedy=hold.remedy)
+        for answer in in_parallel(lambda target: target.preflight(), self.subject.targets, self.settings.writers):
+            if not answer.is_ready:
+                raise ProviderRefused(
+                    f"{answer.address} would not take the new key: {answer.detail}",
+                    where=answer.address,
+                    remedy=answer.remedy,
+                )
+
+    def _take_over(self, version: SecretVersion) -> AccessKeyId:
+        credential = self.subject.store.read(self.subject.secret_name, version.id)
+        if credential is None:
+            raise ProviderRefused(f"the version {version.id} holds no key", where=_where(self.subject), remedy=_RETRY)
+        self._store(credential, self.subject.store.other_fields(self.subject.secret_name, version.id))
+        return credential.id
+
+    def _store(self, credential: Credential, beside: Secret) -> None:
+        self.subject.store.put_rotating(
+            self.subject.secret_name, self.token, credential, beside=beside, rotation_token=self.rotation_token
+        )
+
+
+def _version(known: View, token: VersionId) -> SecretVersion:
+    """
+    Find the version that is to be made: Secrets Manager has labelled its ID before it calls.
+
+    Raises:
+        ProviderRefused: It has not: somebody called the function by hand.
+    """
+    version = next((version for version in known.versions if version.id == token), None)
+    secret = known.observation.secret
+    if secret is None:
+        raise NotThere(f"{known.observation.user} has no secret to rotate")
+    if not secret.rotates_itself:
+        raise ProviderRefused(f"rotation is not switched on for {secret.name}", where=secret.arn)
+    if version is None or not version.labels & {AWSPENDING, AWSCURRENT}:
+        raise ProviderRefused(f"the version {token} is not AWSPENDING", where=secret.arn)
+    return version
+
+
+def _obstacles(case: Case) -> Iterator[Hold]:
+    yield from obstacles(case)
+    yield from (hold for hold in strangers(case) if hold.key is None)
+    yield from no_slot(case)
+    yield from claimed(case)
+
+
+def _abandoned(known: View) -> SecretVersion | None:
+    """Find what an earlier rotation made and did not finish: its key is good, and there is no slot for another."""
+    for version in known.versions:
+        key = known.key(key_label(version))
+        is_left = key is not None and key.status is KeyStatus.ACTIVE and version is not known.current
+        if is_left and key is not None and known.state_of(key) in {KeyState.SUPERSEDED, KeyState.PENDING}:
+            is_newer = all(other.created <= key.created for other in known.keys)
+            is_served = known.current_key == key.id or known.previous is version
+            if is_newer and not is_served and not known.is_revoked(key.id):
+                return version
+    return None
+
+
+def _where(subject: Subject) -> str:
+    return f"secret {subject.secret_name}"
