@@ -37,6 +37,8 @@ class KeyrotaError(Exception):
         """File:line:column, ARN, or provider + scope + variable; empty where `what` says it."""
         self.remedy = printable(remedy)
         """What the reader can do; empty where only time helps."""
+        self.target = ""
+        """The address of the target that it is about; empty if it is about none."""
         super().__init__(self.what)
 
     def __str__(self) -> str:

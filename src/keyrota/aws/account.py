@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, Credentials, DeferredRefreshableCredentials
@@ -50,6 +52,16 @@ ONE_ATTEMPT = {"retries": {"mode": "standard", "total_max_attempts": 1}}
 For CreateAccessKey alone. By default botocore sends a request again when its answer was lost, and returns the second
 key without a word (measured: FACTS-AWS.md, 1.3).
 """
+
+
+_MODELS = botocore.loaders.create_loader(os.environ.get("AWS_DATA_PATH"))
+"""Shared, because it keeps the services' models: reading one takes longer than a call."""
+
+
+def _session(*, profile: str | None = None) -> botocore.session.Session:
+    session = botocore.session.Session(profile=profile)
+    session.register_component("data_loader", _MODELS)
+    return session
 
 
 class Account:
@@ -121,12 +133,12 @@ class Account:
         with self._lock:
             if self._session is None:
                 with aws_call("sts:AssumeRole" if self._role else "sts:GetCallerIdentity", self._where()):
-                    self._session = self._assumed() if self._role else botocore.session.Session(profile=self._profile)
+                    self._session = self._assumed() if self._role else _session(profile=self._profile)
             return self._session
 
     def _assumed(self) -> botocore.session.Session:
-        source = botocore.session.Session(profile=self._profile)
-        session = botocore.session.Session()
+        source = _session(profile=self._profile)
+        session = _session()
         session._credentials = self._refreshing(source)  # type: ignore[attr-defined]  # noqa: SLF001  # no public setter takes refreshing ones
         return session
 

@@ -187,6 +187,7 @@ def _write(
                 return None
             target.write(credential)
         except KeyrotaError as error:
+            error.target = target.address
             return target.address, error
         return None
 

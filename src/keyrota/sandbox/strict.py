@@ -30,7 +30,7 @@ from keyrota.sandbox.timemachine import TimeMachine, missing
 ADMIN_ID = "AKIASANDBOXADMIN0000"
 ADMIN_SECRET = "sandbox/only/secret/of/the/administrator"  # noqa: S105  # opens nothing but the sandbox
 _TOLERANCE = timedelta(minutes=5)
-_JSON_SERVICES = {"secretsmanager", "ssm"}
+_JSON_SERVICES = {"secretsmanager", "ssm", "events", "cloudtrail"}
 _KEY_CALLS = {"CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey", "ListAccessKeys"}
 
 
@@ -50,12 +50,16 @@ class StrictAws:
 
     def __init__(self, clock: TimeMachine, faults: Faults, *, seed: int = 0) -> None:
         try:
-            from moto.core import DEFAULT_ACCOUNT_ID  # noqa: PLC0415  # an extra
+            from moto.cloudtrail.responses import CloudTrailResponse  # noqa: PLC0415  # an extra
+            from moto.core import DEFAULT_ACCOUNT_ID  # noqa: PLC0415
             from moto.core import responses as moto_responses  # noqa: PLC0415
+            from moto.events.responses import EventsHandler  # noqa: PLC0415
             from moto.iam.models import iam_backends  # noqa: PLC0415
             from moto.iam.responses import IamResponse  # noqa: PLC0415
             from moto.moto_api._internal import moto_api_backend  # noqa: PLC0415
+            from moto.s3.responses import S3Response  # noqa: PLC0415
             from moto.secretsmanager.responses import SecretsManagerResponse  # noqa: PLC0415
+            from moto.sns.responses import SNSResponse  # noqa: PLC0415
             from moto.ssm.responses import SimpleSystemManagerResponse  # noqa: PLC0415
             from moto.sts.responses import TokenResponse  # noqa: PLC0415
         except ImportError:
@@ -73,11 +77,15 @@ class StrictAws:
         self._lock = threading.RLock()
         self._iam_backends = iam_backends
         self._rules = SecretRules()
-        self._services: Mapping[str, Any] = {
-            "iam": IamResponse,
-            "sts": TokenResponse,
-            "secretsmanager": SecretsManagerResponse,
-            "ssm": SimpleSystemManagerResponse,
+        self._services: Mapping[str, Callable[..., Any]] = {
+            "iam": IamResponse.dispatch,
+            "sts": TokenResponse.dispatch,
+            "secretsmanager": SecretsManagerResponse.dispatch,
+            "ssm": SimpleSystemManagerResponse.dispatch,
+            "events": EventsHandler.dispatch,
+            "sns": SNSResponse.dispatch,
+            "cloudtrail": CloudTrailResponse.dispatch,
+            "s3": _s3(S3Response),
         }
         self.reset: Callable[[], None] = moto_api_backend.reset
         """Forgets everything: users, keys, secrets."""
@@ -191,7 +199,7 @@ class StrictAws:
                 return _json_ok(settled)
         url = f"https://{service}.{signed.region}.amazonaws.com{request.target}"
         moto_request = MotoRequest(_environ(request, service))
-        status, headers, body = self._services[service].dispatch(moto_request, url, moto_request.headers)
+        status, headers, body = self._services[service](moto_request, url, moto_request.headers)
         if status < 300:  # noqa: PLR2004  # HTTP: success
             self._rules.settle(action, secret, before)
         return Response(status=status, headers=headers, body=body.encode() if isinstance(body, str) else body)
@@ -216,6 +224,17 @@ def _quicken(responses: Any) -> None:
     names = getattr(responses, "method_names_from_class", None)
     if names is not None and not hasattr(names, "cache_info"):
         responses.method_names_from_class = functools.cache(names)
+
+
+def _s3(response: Any) -> Callable[..., Any]:
+    """Choose between a bucket and an object of it, as a path names them."""
+
+    def dispatch(request: Any, url: str, headers: Any) -> Any:
+        path = url.split("://", 1)[1].partition("/")[2].partition("?")[0]
+        is_object = bool(path.partition("/")[2])
+        return (response.key_dispatch if is_object else response.ambiguous_dispatch)(request, url, headers)
+
+    return dispatch
 
 
 def _json_ok(content: Mapping[str, Any]) -> Response:

@@ -107,7 +107,7 @@ def _check_put(secret: Any, content: Mapping[str, Any]) -> dict[str, Any] | None
     if not 32 <= len(token) <= 64:  # noqa: PLR2004  # API Reference
         raise Refused("InvalidParameterException", "ClientRequestToken must have 32 to 64 characters")
     version = secret.versions.get(token)
-    if version is None:
+    if version is None or all(version.get(ours) is None for ours, _ in _VALUES):  # the latter as RotateSecret leaves it
         return None
     if any(version.get(ours) != content.get(theirs) for ours, theirs in _VALUES):
         raise Refused("ResourceExistsException", "You can't modify an existing version, you can only create one")

@@ -101,10 +101,8 @@ class Teller:
         return self._made(_DONE["rotate"], report, newKey=new_key, reason=reason)
 
     def _failure(self, report: CredentialReport, error: KeyrotaError) -> Announcement:
-        targets = {target.address for target in report.observation.targets} if report.observation else set()
-        target = next((address for address in targets if error.where.startswith(address)), None)
-        kind = TARGET_FAILED if target else FAILED
-        return self._made(kind, report, target=target, reason=str(error), remedy=error.remedy or None)
+        kind = TARGET_FAILED if error.target else FAILED
+        return self._made(kind, report, target=error.target or None, reason=str(error), remedy=error.remedy or None)
 
     def _made(self, detail_type: str, report: CredentialReport, **fields: Any) -> Announcement:
         detail = {

@@ -1,0 +1,478 @@
+"""The handlers of the functions as Lambda calls them, against the sandbox in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from cli_rig import CANARY_TOKEN, SECRET, USER, Sandbox, a_sandbox
+
+from keyrota import __version__
+from keyrota.app.config import stamped
+from keyrota.app.functions import deactivate, delete, emergency, rotate, rotation, sync, watch
+from keyrota.app.functions.announce import DETAIL_TYPES, SCHEMA
+from keyrota.app.functions.work import RunFailed
+from keyrota.sandbox.cloud import REGION
+
+ACCOUNT = "123456789012"
+STACK = f"keyrota@{REGION}"
+ROLE = "keyrota-RotateRole"
+QUARANTINE = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
+
+
+class Context:
+    """What Lambda passes beside the event."""
+
+    aws_request_id = "request-1"
+    left_ms = 900_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Tell how long the function may still run."""
+        return self.left_ms
+
+
+@dataclass(slots=True, kw_only=True)
+class Rig:
+    """A sandbox with a stored configuration, a bus and a topic."""
+
+    box: Sandbox
+    bus: list[dict[str, Any]] = field(default_factory=list)
+    alarms: list[tuple[str, str]] = field(default_factory=list)
+
+    def store(self, text: str | None = None) -> None:
+        """Put the configuration into the parameter."""
+        self.box.admin("ssm").put_parameter(
+            Name="/keyrota/config", Value=text or self.box.file.read_text("utf-8"), Type="String", Overwrite=True
+        )
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The JSON lines that were printed since the last time."""
+        return [json.loads(line) for line in self.box.capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+    def told(self, detail_type: str) -> list[dict[str, Any]]:
+        """The details of our own events of a type."""
+        return [json.loads(entry["Detail"]) for entry in self.bus if entry["DetailType"] == detail_type]
+
+
+@pytest.fixture(autouse=True)
+def rig(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    """Start the sandbox and set a function's environment."""
+    with a_sandbox(tmp_path, capsys) as box:
+        made = Rig(box=box)
+        made.store()
+        topic = box.admin("sns").create_topic(Name="alarms")["TopicArn"]
+        for name, value in {
+            "KEYROTA_CONFIG": "ssm:/keyrota/config",
+            "KEYROTA_STACK": STACK,
+            "KEYROTA_EVENT_BUS": "default",
+            "KEYROTA_ALARM_TOPIC": topic,
+            "KEYROTA_ROLES": ROLE,
+        }.items():
+            monkeypatch.setenv(name, value)
+
+        def put(_: Any, entries: list[dict[str, Any]]) -> int:
+            made.bus += entries
+            return 0
+
+        def publish(_: Any, __: str, subject: str, text: str) -> None:
+            made.alarms.append((subject, text))
+
+        monkeypatch.setattr("keyrota.aws.notices.put_events", put)
+        monkeypatch.setattr("keyrota.aws.notices.publish", publish)
+        yield made
+
+
+def native(name: str = SECRET, label: str = "AWSCURRENT", **more: Any) -> dict[str, Any]:
+    """Make Secrets Manager's own event."""
+    return {
+        "version": "0",
+        "id": "6a7e8feb",
+        "detail-type": "Secret Label Updated",
+        "source": "aws.secretsmanager",
+        "account": ACCOUNT,
+        "time": "2026-01-01T06:00:00Z",
+        "region": REGION,
+        "resources": [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-a1b2c3"],
+        "detail": {"name": name, "labelUpdated": label, "versionId": "a1b2c3d4"},
+        **more,
+    }
+
+
+def cloudtrail(name: str, asked: dict[str, Any], answered: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Make an event by CloudTrail."""
+    detail = {
+        "eventName": name,
+        "requestParameters": asked,
+        "responseElements": answered,
+        "eventTime": "2026-01-01T06:00:00Z",
+    }
+    return {
+        "id": "79f04f06",
+        "detail-type": "AWS API Call via CloudTrail",
+        "source": "aws.secretsmanager",
+        "account": ACCOUNT,
+        "region": REGION,
+        "time": "2026-01-01T06:00:00Z",
+        "resources": [],
+        "detail": {**detail, **more},
+    }
+
+
+def batch(*events: Any) -> dict[str, Any]:
+    """Make a batch of the queue."""
+    bodies = [event if isinstance(event, str) else json.dumps(event) for event in events]
+    return {"Records": [{"messageId": f"m{number}", "body": body} for number, body in enumerate(bodies)]}
+
+
+def test_four_functions_carry_a_key_through_its_life(rig: Rig) -> None:
+    """Rotate, sync by event, deactivate, delete: each does its part, and says so on the bus, once."""
+    box = rig.box
+    assert rotate.handler({}, Context())["failed"] == []  # takes the key that was there before into keeping
+    made = rotate.handler({}, Context())
+    new = next(key for key in (*box.keys(),) if key != box.old.id)
+    assert box.held()["AWS_ACCESS_KEY_ID"] == box.old.id, "rotate writes to no target"
+    assert sync.handler(batch(native()), Context()) == {"batchItemFailures": []}
+    assert box.held()["AWS_ACCESS_KEY_ID"] == new
+    assert {line["newKey"] for line in made["done"]} <= {new, None}
+    for _ in range(25):
+        box.travel(days=1)
+        for function in (rotate, sync, deactivate, delete):
+            function.handler({"source": "aws.scheduler"}, Context())
+        assert box.deploys()
+    assert list(box.keys()) == [new]
+    for detail_type in ("Access Key Rotated", "Access Key Deactivated", "Access Key Deleted"):
+        (detail,) = rig.told(detail_type)
+        assert (detail["user"], detail["account"], detail["stack"]) == (USER, ACCOUNT, STACK)
+    assert rig.told("Access Key Rotated")[0]["newKey"] == new
+    assert rig.told("Access Key Synced")
+
+
+def test_each_event_fits_its_schema_and_holds_no_secret(rig: Rig) -> None:
+    rig.box.bitbucket._token = "revoked"
+    for function in (rotate, sync, deactivate, delete):
+        try:
+            function.handler({}, Context())
+        except RunFailed:
+            continue
+    assert rig.bus
+    for entry in rig.bus:
+        assert entry["DetailType"] in DETAIL_TYPES
+        jsonschema.validate(json.loads(entry["Detail"]), SCHEMA)
+    secrets = [rig.box.old.secret.reveal(), CANARY_TOKEN]
+    assert not [entry for entry in rig.bus if any(secret in entry["Detail"] for secret in secrets)]
+
+
+def test_metrics_tell_ages_due_dates_and_counts(rig: Rig) -> None:
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    rig.lines()
+    sync.handler({}, Context())
+    (metrics,) = [line for line in rig.lines() if "_aws" in line]
+    assert metrics["Stack"] == STACK
+    assert metrics["Function"] == "sync"
+    assert metrics["Credentials"] == [1.0]
+    assert metrics["KeysYoungerThan30Days"] == [1.0]
+    assert metrics["KeysOlderThan90Days"] == [1.0]
+    assert metrics["TargetsWritten"] == [1.0]
+    assert metrics["DaysOverdue"] == [0.0]
+    assert metrics["DaysToNextDue"][0] > 0
+
+
+def test_an_overdue_key_shows_in_the_metrics(rig: Rig) -> None:
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    sync.handler({}, Context())
+    rig.box.travel(days=95)
+    rig.lines()
+    sync.handler({}, Context())
+    metrics = next(line for line in rig.lines() if "_aws" in line)
+    assert 4.9 < metrics["DaysOverdue"][0] < 5.1
+
+
+def test_foreign_broken_and_repeated_messages_do_no_harm(rig: Rig) -> None:
+    """Only AWSCURRENT as it is read now is sent; whatever a message says, it is not believed."""
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    events = [
+        native(),
+        native(),
+        native("keyrota/ci-deploy-x"),
+        native("somebody/else"),
+        "no json",
+        "[]",
+        native(label="keyrota:pending"),
+        {"detail-type": "Secret Label Updated", "detail": None},
+        cloudtrail("PutSecretValue", {"secretId": SECRET, "versionStages": ["keyrota:claim"]}),
+        cloudtrail("DeleteSecret", {"secretId": SECRET}),
+    ]
+    assert sync.handler(batch(*events), Context()) == {"batchItemFailures": []}
+    assert len(rig.told("Access Key Synced")) == 1
+    assert rig.box.held()["AWS_ACCESS_KEY_ID"] != rig.box.old.id
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        native(),
+        native(resources=[]),
+        native(detail={"name": SECRET}, resources=[]),
+        native(resources=[f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{SECRET}"]),
+        cloudtrail("PutSecretValue", {"secretId": SECRET}),
+        cloudtrail("PutSecretValue", {"secretId": SECRET, "versionStages": ["AWSCURRENT"]}),
+        cloudtrail("PutSecretValue", {}, {"arn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{SECRET}-a1b2c3"}),
+        cloudtrail("UpdateSecret", {}, {"aRN": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{SECRET}-a1b2c3"}),
+        cloudtrail("UpdateSecretVersionStage", {"secretId": SECRET, "versionStage": "AWSCURRENT"}),
+        cloudtrail("RotationSucceeded", {}, additionalEventData={"SecretId": SECRET}),
+        cloudtrail("RotationSucceeded", {}, serviceEventDetails={"secretId": SECRET}),
+    ],
+)
+def test_each_shape_of_event_is_understood(rig: Rig, event: dict[str, Any]) -> None:
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    sync.handler(batch(event), Context())
+    assert rig.box.held()["AWS_ACCESS_KEY_ID"] != rig.box.old.id
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        native(resources=[f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:{SECRET}-a1b2c3"]),
+        native(resources=[f"arn:aws:secretsmanager:{REGION}:999999999999:secret:{SECRET}-a1b2c3"]),
+        cloudtrail("PutSecretValue", {"secretId": SECRET}, errorCode="AccessDenied"),
+    ],
+)
+def test_the_same_name_elsewhere_is_another_secret(rig: Rig, event: dict[str, Any]) -> None:
+    rig.box.configure("  - user: ci-deploy\n", f'  - user: ci-deploy\n    account: "{ACCOUNT}"\n    region: {REGION}\n')
+    rig.store()
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    sync.handler(batch(event), Context())
+    assert rig.box.held()["AWS_ACCESS_KEY_ID"] == rig.box.old.id
+
+
+def test_only_the_messages_that_failed_come_back(rig: Rig) -> None:
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    rig.box.bitbucket._token = "revoked"
+    answer = sync.handler(batch(native("somebody/else"), native(), native("keyrota/other")), Context())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+
+
+def test_a_deleted_secret_is_said_and_not_repeated_for_ever(rig: Rig) -> None:
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    rig.box.admin("secretsmanager").delete_secret(SecretId=SECRET)
+    assert sync.handler(batch(native()), Context()) == {"batchItemFailures": []}
+    rotate.handler({}, Context())
+    assert any("scheduled for deletion" in detail["reason"] for detail in rig.told("Access Key Held"))
+    assert rig.box.deploys()
+
+
+def test_a_failed_credential_fails_the_invocation_after_all_others_went_on(rig: Rig) -> None:
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    rig.box.bitbucket._token = "revoked"
+    with pytest.raises(RunFailed, match=USER):
+        sync.handler({}, Context())
+    assert rig.told("Target Failed")[0]["target"] == "bitbucket acme/shop Production"
+
+
+def test_by_hand_for_one_user_or_for_a_fleet() -> None:
+    """`{"users": [...]}` names users; `{"report": true}` wants the answer instead of a failure."""
+    assert rotate.handler({"users": [USER], "report": True}, Context())["credentials"] == 1
+    with pytest.raises(RunFailed, match="nobody is not configured"):
+        rotate.handler({"users": ["nobody"]}, Context())
+    with pytest.raises(RunFailed, match='"users" must be a list'):
+        rotate.handler({"users": "ci-deploy"}, Context())
+
+
+def test_little_time_begins_no_credential(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run goes on; nothing is half done."""
+    monkeypatch.setattr(Context, "left_ms", 80_000)
+    answer = rotate.handler({}, Context())
+    assert answer["left"] == [USER]
+    assert list(rig.box.keys()) == [rig.box.old.id]
+
+
+# --- configuration ----------------------------------------------------------------------------------------------------
+
+
+def test_the_configuration_may_lie_in_s3(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3 = rig.box.admin("s3")
+    s3.create_bucket(Bucket="keyrota-config", CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket="keyrota-config", Key="a/keyrota.yaml", Body=rig.box.file.read_bytes())
+    monkeypatch.setenv("KEYROTA_CONFIG", "s3://keyrota-config/a/keyrota.yaml")
+    assert rotate.handler({}, Context())["credentials"] == 1
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("", "KEYROTA_CONFIG is not set"),
+        ("ssm:/keyrota/other", "/keyrota/other"),
+        ("s3://no-such-bucket/keyrota.yaml", "no-such-bucket"),
+        ("/no/such/file.yaml", "there is no configuration here"),
+    ],
+)
+def test_a_configuration_that_is_not_there_is_named(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, reference: str, words: str
+) -> None:
+    monkeypatch.setenv("KEYROTA_CONFIG", reference)
+    with pytest.raises(RunFailed, match=words):
+        rotate.handler({}, Context())
+    assert list(rig.box.keys()) == [rig.box.old.id]
+
+
+def test_a_configuration_of_a_newer_keyrota_says_so(rig: Rig) -> None:
+    text = rig.box.file.read_text("utf-8") + "surprise: 1\n"
+    rig.store(stamped(text).replace(__version__, "99.0.0"))
+    with pytest.raises(RunFailed, match=r"keyrota 99.0.0 wrote it, and this is keyrota"):
+        rotate.handler({}, Context())
+    rig.store(stamped(text))
+    with pytest.raises(RunFailed, match="surprise"):
+        rotate.handler({}, Context())
+
+
+def test_two_stacks_that_claim_one_user(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one leaves it alone and says who keeps it; nothing is lost."""
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    monkeypatch.setenv("KEYROTA_STACK", "other@eu-central-1")
+    for function in (rotate, sync, deactivate, delete):
+        assert function.handler({}, Context())["done"] == []
+    assert {detail["reason"] for detail in rig.told("Access Key Held")} == {
+        f"the stack {STACK} keeps this credential; other@eu-central-1 leaves it alone"
+    }
+    assert rig.box.held()["AWS_ACCESS_KEY_ID"] == rig.box.old.id
+
+
+def test_a_missing_trail_is_said_where_its_events_are_waited_for(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYROTA_TRIGGER", "cloudtrail")
+    sync.handler({}, Context())
+    ((subject, text),) = rig.alarms
+    assert "never come" in subject
+    assert "trigger native" in text
+
+
+def test_an_unknown_word_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYROTA_TRIGGER", "sometimes")
+    with pytest.raises(RunFailed, match="KEYROTA_TRIGGER is 'sometimes'"):
+        sync.handler({}, Context())
+
+
+# --- watch and emergency ----------------------------------------------------------------------------------------------
+
+
+def iam_event(call: str, by: str = f"arn:aws:iam::{ACCOUNT}:user/mallory", **asked: Any) -> dict[str, Any]:
+    """Make an event of IAM by CloudTrail."""
+    return {
+        "id": "e1",
+        "source": "aws.iam",
+        "detail-type": "AWS API Call via CloudTrail",
+        "account": ACCOUNT,
+        "region": "us-east-1",
+        "time": "2026-01-01T06:00:30Z",
+        "detail": {
+            "eventName": call,
+            "eventTime": "2026-01-01T06:00:30Z",
+            "userIdentity": {"arn": by},
+            "recipientAccountId": ACCOUNT,
+            "requestParameters": {"userName": USER, **asked},
+        },
+    }
+
+
+def test_changes_by_others_are_reported_and_ours_are_not(rig: Rig) -> None:
+    ours = f"arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE}/keyrota-rotate"
+    watch.handler(iam_event("CreateAccessKey", by=ours), Context())
+    assert rig.bus == []
+    watch.handler(iam_event("UpdateAccessKey"), Context())
+    (detail,) = rig.told("Access Key Changed By Others")
+    assert detail["by"].endswith("user/mallory")
+    assert "UpdateAccessKey by arn" in rig.alarms[0][1]
+    watch.handler(iam_event("DeleteAccessKey", userName="stranger"), Context())
+    assert len(rig.told("Access Key Changed By Others")) == 1
+
+
+def test_quarantine_raises_the_alarm_with_the_command(rig: Rig) -> None:
+    before = rig.box.keys()
+    watch.handler(iam_event("AttachUserPolicy", policyArn=QUARANTINE), Context())
+    ((subject, text),) = rig.alarms
+    assert "is public" in subject
+    assert f"keyrota revoke {USER}" in text
+    assert emergency.handler(iam_event("AttachUserPolicy", policyArn=QUARANTINE), Context()) == {"safe": [], "open": []}
+    assert rig.box.keys() == before
+
+
+def test_emergency_auto_revokes_once_however_often_the_event_comes(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    sync.handler({}, Context())
+    rig.box.travel(days=30)
+    for _ in range(20):
+        deactivate.handler({}, Context())
+        sync.handler({}, Context())
+        delete.handler({}, Context())
+        rig.box.deploys()
+        rig.box.travel(days=1)
+    leaked = rig.box.held()["AWS_ACCESS_KEY_ID"]
+    monkeypatch.setenv("KEYROTA_EMERGENCY", "auto")
+    now = rig.box.cloud.clock.now()
+    event = iam_event("AttachUserPolicy", policyArn=QUARANTINE)
+    event["detail"]["eventTime"] = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    assert emergency.handler(event, Context())["safe"] == [USER]
+    new = rig.box.held()["AWS_ACCESS_KEY_ID"]
+    assert new != leaked
+    assert rig.box.keys()[leaked] == "Inactive"
+    rig.box.travel(hours=2)
+    assert emergency.handler(event, Context())["safe"] == [USER]
+    assert rig.box.held()["AWS_ACCESS_KEY_ID"] == new
+    assert "revoked the keys" in rig.alarms[0][0]
+    assert rig.box.deploys()
+
+
+# --- Secrets Manager's own rotation -----------------------------------------------------------------------------------
+
+
+def test_rotation_says_what_it_cannot_do() -> None:
+    step = {"Step": "createSecret", "SecretId": "somebody/else", "ClientRequestToken": "x" * 32}
+    with pytest.raises(RunFailed, match="no credential of the configuration has the secret somebody/else"):
+        rotation.handler(step, Context())
+    with pytest.raises(RunFailed, match="this is no step of a rotation"):
+        rotation.handler({}, Context())
+
+
+def test_secrets_manager_s_own_schedule_rotates(rig: Rig) -> None:
+    """The four steps with moto's own AWSPENDING version."""
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    sync.handler({}, Context())
+    for _ in range(25):
+        for function in (sync, deactivate, delete):
+            function.handler({}, Context())
+        rig.box.deploys()
+        rig.box.travel(days=1)
+    manager = rig.box.admin("secretsmanager")
+    arn = manager.describe_secret(SecretId=SECRET)["ARN"]
+    token = "0f0e0d0c-0b0a-4908-8706-050403020100"
+    from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415  # Secrets Manager's own doing
+
+    record = secretsmanager_backends[ACCOUNT][REGION].secrets[SECRET]
+    record.rotation_requested = record.rotation_enabled = True
+    record.versions[token] = {
+        "version_id": token,
+        "version_stages": ["AWSPENDING"],
+        "createdate": 0,
+        "secret_string": None,
+    }
+    for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+        rotation.handler({"Step": step, "SecretId": arn, "ClientRequestToken": token}, Context())
+    new = json.loads(manager.get_secret_value(SecretId=SECRET)["SecretString"])["AWS_ACCESS_KEY_ID"]
+    sync.handler(batch(native()), Context())
+    assert rig.box.held()["AWS_ACCESS_KEY_ID"] == new
+    assert len(rig.box.keys()) == 2
