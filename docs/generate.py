@@ -17,7 +17,8 @@ import click
 from keyrota.app import words
 from keyrota.app.cli import group
 from keyrota.app.config import schema
-from keyrota.aws.permissions import DUTIES, LOOK, policy_document
+from keyrota.app.functions.announce import SCHEMA as EVENT_SCHEMA
+from keyrota.aws.permissions import DUTIES, FUNCTIONS, LOOK, policy_document
 from keyrota.core.lifecycle import MEANING, TRANSITIONS, KeyState, Road
 from keyrota.core.policy import PRESETS, format_duration
 
@@ -153,6 +154,23 @@ def operations() -> str:
     return "\n".join(lines).rstrip()
 
 
+def function_actions() -> str:
+    """Write the actions of each function's role for the construct."""
+    rows = [
+        f"  {name}: [\n" + "".join(f"    '{action}',\n" for action in actions) + "  ],"
+        for name, actions in FUNCTIONS.items()
+    ]
+    head = "/** What the role of each function is allowed; written by docs/generate.py from aws/permissions.py. */"
+    return "\n".join([head, "export const ACTIONS: { readonly [name: string]: string[] } = {", *rows, "};"]) + "\n"
+
+
+FILES: dict[str, Callable[[], str]] = {
+    "constructs/src/actions.ts": function_actions,
+    "docs/reference/events.schema.json": lambda: json.dumps(EVENT_SCHEMA, indent=2) + "\n",
+}
+"""Whole files that are written by the program."""
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "life-cycle": life_cycle,
     "operations": operations,
@@ -179,6 +197,12 @@ def main() -> int:
     """Regenerate, or check."""
     is_check = "--check" in sys.argv
     stale = []
+    for name, make in FILES.items():
+        file, after = ROOT.parent / name, make()
+        if not file.exists() or file.read_text("utf-8") != after:
+            stale.append(file.relative_to(ROOT.parent))
+            if not is_check:
+                file.write_text(after, "utf-8")
     for page in [ROOT.parent / "README.md", *sorted(ROOT.rglob("*.md"))]:
         before = page.read_text("utf-8")
         after = filled(before)

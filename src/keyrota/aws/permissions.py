@@ -35,6 +35,23 @@ DUTIES: Mapping[str, tuple[str, ...]] = {
 """`plan`, `status` and `check` need LOOK. sts:GetCallerIdentity needs no permission."""
 
 
+FUNCTIONS: Mapping[str, tuple[str, ...]] = {
+    "rotate": DUTIES["rotate"],
+    "sync": DUTIES["sync"],
+    "deactivate": DUTIES["deactivate"],
+    "delete": DUTIES["delete"],
+    "watch": LOOK,
+    "rotation": tuple(action for action in DUTIES["rotate"] if action != "secretsmanager:CreateSecret"),
+    "emergency": (
+        *DUTIES["rotate"],
+        "iam:UpdateAccessKey",
+        "iam:DeleteAccessKey",
+        "iam:ListAttachedUserPolicies",
+    ),
+}
+"""What the role of each Lambda function is allowed on users and their secrets."""
+
+
 def all_actions() -> tuple[str, ...]:
     """Name every action, once."""
     return tuple(dict.fromkeys(action for actions in DUTIES.values() for action in actions))

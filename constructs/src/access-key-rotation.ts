@@ -1,0 +1,386 @@
+import * as fs from 'fs';
+import * as path from 'path';
+import { Annotations, ArnFormat, Aws, Duration, Stack, Token } from 'aws-cdk-lib';
+import { IMetric, Metric, MetricOptions } from 'aws-cdk-lib/aws-cloudwatch';
+import { ISecurityGroup, IVpc, SubnetSelection } from 'aws-cdk-lib/aws-ec2';
+import { EventBus, IEventBus } from 'aws-cdk-lib/aws-events';
+import { Grant, IGrantable, IManagedPolicy, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { IKey } from 'aws-cdk-lib/aws-kms';
+import { Code, IFunction } from 'aws-cdk-lib/aws-lambda';
+import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { ITopic } from 'aws-cdk-lib/aws-sns';
+import { Queue } from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import { ACTIONS } from './actions';
+import { addAlarms } from './alarms';
+import { Configuration, StoredConfiguration } from './configuration';
+import { Credential, RotatedCredential } from './credential';
+import { Events } from './events';
+import { Fleet, FleetOptions } from './fleet';
+import { DutyFunction, FunctionSettings } from './functions';
+import { ages, RotationPolicyProps } from './policy';
+import { ProvidersProps, tokens } from './providers';
+import { addSchedules, SchedulesProps } from './schedules';
+
+/** Which events announce a new secret value. */
+export enum SyncTrigger {
+  /** Secrets Manager's own `Secret Label Updated`: needs no trail. */
+  NATIVE = 'native',
+  /** PutSecretValue and its like by CloudTrail: needs a trail that logs in this region. */
+  CLOUDTRAIL = 'cloudtrail',
+  /** Both. */
+  BOTH = 'both',
+}
+
+/** What happens when AWS finds a key in public and puts its user into quarantine. */
+export enum EmergencyMode {
+  /** Replace the keys at once: successor first, then the leaked ones off. */
+  AUTO = 'auto',
+  /** Raise the alarm with the command to run. */
+  ALARM = 'alarm',
+}
+
+/** Properties of AccessKeyRotation. */
+export interface AccessKeyRotationProps {
+  /**
+   * The users whose keys are rotated, and the places that need them.
+   * @default - they stand in `configuration`
+   */
+  readonly credentials?: RotatedCredential[];
+  /**
+   * The providers whose variables are written, with their tokens.
+   * @default - they stand in `configuration`
+   */
+  readonly providers?: ProvidersProps;
+  /**
+   * At which ages a key is replaced, switched off and deleted.
+   * @default - 90, 100 and 110 days
+   */
+  readonly policy?: RotationPolicyProps;
+  /**
+   * A keyrota.yaml that is stored already, instead of `credentials`, `providers` and `policy`.
+   * @default - written from those properties
+   */
+  readonly configuration?: StoredConfiguration;
+  /**
+   * When the functions run.
+   * @default - every day, between 05:00 and 07:30 UTC
+   */
+  readonly schedules?: SchedulesProps;
+  /**
+   * Which events announce a new secret value.
+   * @default SyncTrigger.NATIVE
+   */
+  readonly trigger?: SyncTrigger;
+  /**
+   * What happens when AWS puts a user into quarantine.
+   * @default EmergencyMode.ALARM
+   */
+  readonly emergency?: EmergencyMode;
+  /**
+   * Let Secrets Manager rotate by its own schedule: deploys the rotation function.
+   * @default false
+   */
+  readonly secretsManagerRotation?: boolean;
+  /**
+   * Where alarms are sent.
+   * @default - alarms are made, and tell nobody
+   */
+  readonly alarmsTopic?: ITopic;
+  /**
+   * A key for the secrets, queues, logs and environments.
+   * @default - AWS's own keys
+   */
+  readonly encryptionKey?: IKey;
+  /**
+   * The bus for keyrota's own events.
+   * @default - the account's default bus
+   */
+  readonly eventBus?: IEventBus;
+  /**
+   * How long log lines are kept.
+   * @default RetentionDays.SIX_MONTHS
+   */
+  readonly logRetention?: RetentionDays;
+  /**
+   * A VPC for the functions, for a provider that only it reaches.
+   * @default - none
+   */
+  readonly vpc?: IVpc;
+  /**
+   * Subnets of that VPC.
+   * @default - private ones
+   */
+  readonly vpcSubnets?: SubnetSelection;
+  /**
+   * Security groups in that VPC.
+   * @default - a new one
+   */
+  readonly securityGroups?: ISecurityGroup[];
+  /**
+   * A boundary for every role.
+   * @default - none
+   */
+  readonly permissionsBoundary?: IManagedPolicy;
+  /**
+   * Many credentials: a Step Functions map over slices of them.
+   * @default - one call of a function does all
+   */
+  readonly fleet?: FleetOptions;
+  /**
+   * Memory of the functions, in MB.
+   * @default 512
+   */
+  readonly memoryMb?: number;
+  /**
+   * The functions' code.
+   * @default - the package that comes with this library
+   */
+  readonly code?: Code;
+}
+
+const NAMESPACE = 'keyrota';
+const ONE_CALL = 200;
+/** Seven functions a policy names users in; IAM takes 10,240 characters for all inline policies of a role. */
+const POLICY_CHARACTERS = 9_000;
+
+/**
+ * Rotates IAM access keys, brings them to CI variables, and retires the old ones; breaks no pipeline doing it.
+ *
+ * Each function has a role that holds its own verbs only.
+ */
+export class AccessKeyRotation extends Construct {
+  /** Makes new keys. */
+  public readonly rotateFunction: IFunction;
+  /** Brings them to the targets. */
+  public readonly syncFunction: IFunction;
+  /** Switches old keys off. */
+  public readonly deactivateFunction: IFunction;
+  /** Deletes them. */
+  public readonly deleteFunction: IFunction;
+  /** Reports what others do. */
+  public readonly watchFunction: IFunction;
+  /** One step of Secrets Manager's own rotation; only with `secretsManagerRotation`. */
+  public readonly rotationFunction?: IFunction;
+  /** Replaces keys of quarantined users; only with `emergency: AUTO`. */
+  public readonly emergencyFunction?: IFunction;
+  /** Messages that nothing could be done with. */
+  public readonly deadLetterQueue: Queue;
+  /** The age at which the daily report counts a key as overdue, in days after `rotateAfter`. */
+  public readonly overdueAfterDays: number = 2;
+
+  private readonly stackName: string;
+
+  constructor(scope: Construct, id: string, props: AccessKeyRotationProps) {
+    super(scope, id);
+    const stack = Stack.of(this);
+    const credentials = (props.credentials ?? []).map((credential) => new Credential(this, credential));
+    validate(props, credentials);
+    ages(props.policy ?? {});
+    this.stackName = `${stack.stackName}@${stack.region}`;
+
+    const configuration = new Configuration(this, 'Configuration', { ...props, credentials });
+    const bus = props.eventBus ?? EventBus.fromEventBusName(this, 'Bus', 'default');
+    this.deadLetterQueue = encryptedQueue(this, 'DeadLetters', props.encryptionKey, Duration.days(14));
+
+    const emergency = props.emergency ?? EmergencyMode.ALARM;
+    const trigger = props.trigger ?? SyncTrigger.NATIVE;
+    const environment: { [name: string]: string } = {
+      KEYROTA_CONFIG: configuration.reference,
+      KEYROTA_STACK: this.stackName,
+      KEYROTA_EVENT_BUS: bus.eventBusName,
+      KEYROTA_TRIGGER: trigger,
+      KEYROTA_EMERGENCY: emergency,
+      ...(props.alarmsTopic ? { KEYROTA_ALARM_TOPIC: props.alarmsTopic.topicArn } : {}),
+    };
+    const settings: FunctionSettings = {
+      code: props.code ?? ownCode(),
+      environment,
+      logRetention: props.logRetention ?? RetentionDays.SIX_MONTHS,
+      encryptionKey: props.encryptionKey,
+      permissionsBoundary: props.permissionsBoundary,
+      vpc: props.vpc,
+      vpcSubnets: props.vpcSubnets,
+      securityGroups: props.securityGroups,
+      memoryMb: props.memoryMb ?? 512,
+    };
+    const retried = { retryAttempts: 2, deadLetters: this.deadLetterQueue };
+    const once = { retryAttempts: 0, deadLetters: this.deadLetterQueue };
+
+    const rotate = new DutyFunction(this, 'rotate', settings, once);
+    const sync = new DutyFunction(this, 'sync', settings, retried);
+    const deactivate = new DutyFunction(this, 'deactivate', settings, retried);
+    const remove = new DutyFunction(this, 'delete', settings, retried);
+    const watch = new DutyFunction(this, 'watch', settings, retried);
+    const duties: { [duty: string]: DutyFunction } = { rotate, sync, deactivate, delete: remove, watch };
+    if (props.secretsManagerRotation) {
+      duties.rotation = new DutyFunction(this, 'rotation', settings, once);
+      const invoker = new ServicePrincipal('secretsmanager.amazonaws.com');
+      duties.rotation.function.grantInvoke(invoker.withConditions({ StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } }));
+    }
+    if (emergency === EmergencyMode.AUTO) {
+      duties.emergency = new DutyFunction(this, 'emergency', settings, retried);
+    }
+    for (const [duty, made] of Object.entries(duties)) {
+      this.allow(duty, made, credentials, props, configuration, bus);
+    }
+    const roles = Object.values(duties).map((duty) => duty.role.roleName);
+    watch.function.addEnvironment('KEYROTA_ROLES', roles.join(','));
+    if (trigger !== SyncTrigger.NATIVE) {
+      sync.allow(['cloudtrail:DescribeTrails'], ['*']);
+      sync.allow(['cloudtrail:GetTrailStatus'], [`arn:${Aws.PARTITION}:cloudtrail:*:*:trail/*`]);
+    }
+
+    this.rotateFunction = rotate.function;
+    this.syncFunction = sync.function;
+    this.deactivateFunction = deactivate.function;
+    this.deleteFunction = remove.function;
+    this.watchFunction = watch.function;
+    this.rotationFunction = duties.rotation?.function;
+    this.emergencyFunction = duties.emergency?.function;
+
+    new Events(this, 'Events', {
+      trigger,
+      sync: sync.function,
+      watch: watch.function,
+      emergency: this.emergencyFunction,
+      deadLetters: this.deadLetterQueue,
+      encryptionKey: props.encryptionKey,
+      secrets: configuration.secretPatterns,
+      users: configuration.userPatterns,
+    });
+    const functions = { rotate: rotate.function, sync: sync.function, deactivate: deactivate.function, delete: remove.function };
+    const fleet = props.fleet
+      ? new Fleet(this, 'Fleet', { ...props.fleet, functions, settings, configuration, deadLetters: this.deadLetterQueue })
+      : undefined;
+    addSchedules(this, props.schedules ?? {}, functions, this.deadLetterQueue, fleet?.stateMachine);
+    addAlarms(this, { rotation: this, functions: Object.values(duties).map((duty) => duty.function), topic: props.alarmsTopic });
+    if (!props.fleet && credentials.length > ONE_CALL) {
+      Annotations.of(this).addWarningV2(
+        'keyrota:fleet',
+        `${credentials.length} credentials in one call of a function: with more than ${ONE_CALL}, set \`fleet: {}\``,
+      );
+    }
+  }
+
+  /** Lets somebody start `sync` by hand. */
+  public grantSync(grantee: IGrantable): Grant {
+    return this.syncFunction.grantInvoke(grantee);
+  }
+
+  /** A metric of keyrota, such as `Rotated`, `HeldWithoutEnd` or `DaysOverdue`; see the README for all names. */
+  public metric(name: string, duty: string, options?: MetricOptions): Metric {
+    return new Metric({
+      namespace: NAMESPACE,
+      metricName: name,
+      dimensionsMap: { Stack: this.stackName, Function: duty },
+      period: Duration.days(1),
+      statistic: 'Maximum',
+      ...options,
+    });
+  }
+
+  /** How many days the most overdue key is older than `rotateAfter`. */
+  public metricDaysOverdue(options?: MetricOptions): IMetric {
+    return this.metric('DaysOverdue', 'sync', options);
+  }
+
+  /** How many days the provider's token that ends first is still good for. */
+  public metricTokenDaysLeft(options?: MetricOptions): IMetric {
+    return this.metric('TokenDaysLeft', 'sync', { statistic: 'Minimum', ...options });
+  }
+
+  /** How long after its event a secret value was on every target, in seconds. */
+  public metricSyncLag(options?: MetricOptions): IMetric {
+    return this.metric('SyncLag', 'sync', options);
+  }
+
+  private allow(
+    duty: string,
+    made: DutyFunction,
+    credentials: Credential[],
+    props: AccessKeyRotationProps,
+    configuration: Configuration,
+    bus: IEventBus,
+  ): void {
+    const actions = ACTIONS[duty];
+    made.allow(actions.filter((action) => action.startsWith('iam:')), configuration.userArns);
+    made.allow(actions.filter((action) => action.startsWith('secretsmanager:')), configuration.secretArns);
+    configuration.grantRead(made.role);
+    for (const token of tokens(props.providers ?? {})) {
+      token.grantRead(made.role);
+    }
+    made.allow(['secretsmanager:GetSecretValue'], props.configuration?.tokenSecretArns ?? []);
+    bus.grantPutEventsTo(made.role);
+    const elsewhere = credentials.filter((credential) => credential.isElsewhere).map((credential) => credential.roleArn(duty));
+    made.allow(['sts:AssumeRole'], [...new Set([...elsewhere, ...(props.configuration?.memberRoleArns ?? [])])]);
+    if (['watch', 'emergency', 'sync'].includes(duty)) {
+      props.alarmsTopic?.grantPublish(made.role);
+    }
+    if (props.encryptionKey && actions.includes('secretsmanager:GetSecretValue')) {
+      const service = `secretsmanager.${Stack.of(this).region}.${Stack.of(this).urlSuffix}`;
+      const use = actions.includes('secretsmanager:PutSecretValue') ? ['kms:Decrypt', 'kms:GenerateDataKey'] : ['kms:Decrypt'];
+      made.allow(use, [props.encryptionKey.keyArn], { StringEquals: { 'kms:ViaService': service } });
+    }
+  }
+}
+
+function validate(props: AccessKeyRotationProps, credentials: Credential[]): void {
+  if (props.configuration && (props.credentials || props.providers || props.policy)) {
+    throw new Error('give either `configuration`, or `credentials` with `providers` and `policy`');
+  }
+  if (!props.configuration && !credentials.length) {
+    throw new Error('give `credentials`, or a `configuration` that is stored already');
+  }
+  const known = Object.keys(props.providers ?? {});
+  const users = new Map<string, string>();
+  const places = new Map<string, string>();
+  for (const credential of credentials) {
+    const name = credential.userName;
+    if (users.has(credential.userArn)) {
+      throw new Error(`${name}: the user is given twice`);
+    }
+    users.set(credential.userArn, name);
+    for (const provider of credential.providers) {
+      if (['bitbucket', 'github', 'gitlab'].includes(provider) && !known.includes(provider)) {
+        throw new Error(`${name}: a target is at ${provider}, and \`providers.${provider}\` with its token is missing`);
+      }
+    }
+    for (const claim of credential.claims) {
+      const other = places.get(claim);
+      if (other !== undefined) {
+        throw new Error(`${name}: the target ${claim} is given twice${other === name ? '' : `, also for ${other}`}`);
+      }
+      places.set(claim, name);
+    }
+  }
+  const characters = credentials
+    .filter((credential) => !Token.isUnresolved(credential.userArn))
+    .reduce((sum, credential) => sum + credential.userArn.length + credential.secretArn.length, 0);
+  if (characters > POLICY_CHARACTERS) {
+    throw new Error(
+      `${credentials.length} users by name are too many for a role's policy (10,240 characters): ` +
+        'give them a common IAM path, store the configuration, and name the pattern in `configuration.userArns`',
+    );
+  }
+}
+
+function ownCode(): Code {
+  const file = path.join(__dirname, '..', 'assets', 'keyrota.zip');
+  if (!fs.existsSync(file)) {
+    throw new Error(`the functions' code is not in this package (${file}): npm run assets, or give \`code\``);
+  }
+  return Code.fromAsset(file);
+}
+
+/** Makes a queue that takes messages over TLS only. */
+export function encryptedQueue(scope: Construct, id: string, key: IKey | undefined, keep: Duration): Queue {
+  return new Queue(scope, id, {
+    enforceSSL: true,
+    retentionPeriod: keep,
+    ...(key ? { encryptionMasterKey: key } : {}),
+  });
+}
+
+/** The format of a secret's ARN. */
+export const SECRET_FORMAT = ArnFormat.COLON_RESOURCE_NAME;

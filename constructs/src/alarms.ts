@@ -1,0 +1,71 @@
+import { Duration } from 'aws-cdk-lib';
+import { Alarm, ComparisonOperator, IMetric, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import { IFunction } from 'aws-cdk-lib/aws-lambda';
+import { ITopic } from 'aws-cdk-lib/aws-sns';
+import { Queue } from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+
+interface Measured {
+  readonly deadLetterQueue: Queue;
+  readonly overdueAfterDays: number;
+  metric(name: string, duty: string, options?: any): IMetric;
+  metricDaysOverdue(options?: any): IMetric;
+  metricTokenDaysLeft(options?: any): IMetric;
+}
+
+interface AlarmsProps {
+  readonly rotation: Measured;
+  readonly functions: IFunction[];
+  readonly topic?: ITopic;
+}
+
+const A_WEEK = 7;
+const TOKEN_DAYS = 14;
+
+/** Alarms for what a person must know: nothing else rings. */
+export function addAlarms(scope: Construct, props: AlarmsProps): void {
+  const place = new Construct(scope, 'Alarms');
+  const { rotation, topic } = props;
+  const make = (id: string, text: string, metric: IMetric, threshold: number, more: any = {}): void => {
+    const alarm = new Alarm(place, id, {
+      alarmDescription: `keyrota: ${text}`,
+      metric,
+      threshold,
+      evaluationPeriods: 1,
+      comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+      ...more,
+    });
+    if (topic) {
+      alarm.addAlarmAction(new SnsAction(topic));
+    }
+  };
+  make(
+    'DeadLetters',
+    'a message could not be worked on; look at the dead-letter queue',
+    rotation.deadLetterQueue.metricApproximateNumberOfMessagesVisible({ period: Duration.minutes(5), statistic: 'Maximum' }),
+    0,
+  );
+  for (const one of props.functions) {
+    make(
+      `${one.node.scope!.node.id}Fails`,
+      `${one.node.scope!.node.id} failed twice; its log says why`,
+      one.metricErrors({ period: Duration.days(1), statistic: 'Sum' }),
+      1,
+    );
+  }
+  make('Overdue', `a key is older than rotate_after and ${rotation.overdueAfterDays} days`, rotation.metricDaysOverdue(), rotation.overdueAfterDays);
+  for (const duty of ['rotate', 'sync', 'deactivate', 'delete']) {
+    make(
+      `${duty[0].toUpperCase()}${duty.slice(1)}Held`,
+      `something has been held by ${duty} for a week, and does not end by itself; keyrota status says what`,
+      rotation.metric('HeldWithoutEnd', duty),
+      0,
+      { evaluationPeriods: A_WEEK, datapointsToAlarm: A_WEEK },
+    );
+  }
+  make('TokenEnds', `a provider's token ends within ${TOKEN_DAYS} days`, rotation.metricTokenDaysLeft(), TOKEN_DAYS, {
+    comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
+  });
+}

@@ -1,0 +1,129 @@
+import { Duration } from 'aws-cdk-lib';
+import { EventPattern, Rule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction as LambdaTarget, SqsQueue } from 'aws-cdk-lib/aws-events-targets';
+import { IKey } from 'aws-cdk-lib/aws-kms';
+import { IFunction } from 'aws-cdk-lib/aws-lambda';
+import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
+import { IQueue, Queue } from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import { TIMEOUT } from './functions';
+
+interface EventsProps {
+  readonly trigger: string;
+  readonly sync: IFunction;
+  readonly watch: IFunction;
+  readonly emergency?: IFunction;
+  readonly deadLetters: IQueue;
+  readonly encryptionKey?: IKey;
+  readonly secrets: any[];
+  readonly users: string[];
+}
+
+const TRIES = 5;
+
+/** The rules, and the queue between them and `sync`. */
+export class Events extends Construct {
+  constructor(scope: Construct, id: string, props: EventsProps) {
+    super(scope, id);
+    const queue = new Queue(this, 'Queue', {
+      enforceSSL: true,
+      visibilityTimeout: Duration.seconds(TIMEOUT.toSeconds() * 6),
+      retentionPeriod: Duration.days(4),
+      deadLetterQueue: { queue: props.deadLetters, maxReceiveCount: TRIES },
+      ...(props.encryptionKey ? { encryptionMasterKey: props.encryptionKey } : {}),
+    });
+    props.sync.addEventSource(
+      new SqsEventSource(queue, {
+        batchSize: 10,
+        maxBatchingWindow: Duration.seconds(5),
+        reportBatchItemFailures: true,
+        maxConcurrency: 2,
+      }),
+    );
+    if (props.trigger !== 'cloudtrail') {
+      this.rule('NewValue', 'A secret has another AWSCURRENT', nativePattern(props.secrets), [new SqsQueue(queue, { deadLetterQueue: props.deadLetters })]);
+    }
+    if (props.trigger !== 'native') {
+      this.rule('NewValueByCloudTrail', 'A secret may have another AWSCURRENT', cloudtrailPattern(), [
+        new SqsQueue(queue, { deadLetterQueue: props.deadLetters }),
+      ]);
+      this.rule('RotatedByCloudTrail', "Secrets Manager's own rotation succeeded", rotatedPattern(), [
+        new SqsQueue(queue, { deadLetterQueue: props.deadLetters }),
+      ]);
+    }
+    const watch = new LambdaTarget(props.watch, { deadLetterQueue: props.deadLetters });
+    this.rule('KeyChanged', 'Somebody changed the keys of a user', keyPattern(props.users), [watch]);
+    const listeners = [props.watch, ...(props.emergency ? [props.emergency] : [])];
+    this.rule(
+      'Quarantined',
+      'AWS found a key in public',
+      quarantinePattern(props.users),
+      listeners.map((listener) => new LambdaTarget(listener, { deadLetterQueue: props.deadLetters })),
+    );
+  }
+
+  private rule(id: string, description: string, eventPattern: EventPattern, targets: any[]): void {
+    new Rule(this, id, { description: `keyrota: ${description}`, eventPattern, targets });
+  }
+}
+
+/** Secrets Manager's own event: for every label but AWSPENDING and AWSPREVIOUS. */
+function nativePattern(secrets: any[]): EventPattern {
+  return {
+    source: ['aws.secretsmanager'],
+    detailType: ['Secret Label Updated'],
+    detail: { labelUpdated: ['AWSCURRENT'], name: secrets },
+  };
+}
+
+/** Calls name a secret by name, ARN, or a piece of one: which secret it is, the function finds out. */
+function cloudtrailPattern(): EventPattern {
+  return {
+    source: ['aws.secretsmanager'],
+    detailType: ['AWS API Call via CloudTrail'],
+    detail: {
+      eventSource: ['secretsmanager.amazonaws.com'],
+      eventName: ['PutSecretValue', 'UpdateSecretVersionStage', 'UpdateSecret'],
+      errorCode: [{ exists: false }],
+    },
+  };
+}
+
+function rotatedPattern(): EventPattern {
+  return {
+    source: ['aws.secretsmanager'],
+    detailType: ['AWS Service Event via CloudTrail'],
+    detail: { eventSource: ['secretsmanager.amazonaws.com'], eventName: ['RotationSucceeded'] },
+  };
+}
+
+/** Who changes keys; our own roles are told apart by the function. */
+export function keyPattern(users: string[]): EventPattern {
+  return {
+    source: ['aws.iam'],
+    detailType: ['AWS API Call via CloudTrail'],
+    detail: {
+      eventSource: ['iam.amazonaws.com'],
+      eventName: ['CreateAccessKey', 'UpdateAccessKey', 'DeleteAccessKey'],
+      errorCode: [{ exists: false }],
+      ...(users.length ? { requestParameters: { userName: users } } : {}),
+    },
+  };
+}
+
+/** AWS attaches a policy to the user when it finds a key in public. */
+export function quarantinePattern(users: string[]): EventPattern {
+  return {
+    source: ['aws.iam'],
+    detailType: ['AWS API Call via CloudTrail'],
+    detail: {
+      eventSource: ['iam.amazonaws.com'],
+      eventName: ['AttachUserPolicy'],
+      errorCode: [{ exists: false }],
+      requestParameters: {
+        policyArn: [{ wildcard: '*:policy/AWSCompromisedKeyQuarantine*' }],
+        ...(users.length ? { userName: users } : {}),
+      },
+    },
+  };
+}

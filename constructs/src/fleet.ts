@@ -1,0 +1,159 @@
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { IKey } from 'aws-cdk-lib/aws-kms';
+import { IFunction } from 'aws-cdk-lib/aws-lambda';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { BlockPublicAccess, Bucket, BucketEncryption, IBucket } from 'aws-cdk-lib/aws-s3';
+import { IQueue } from 'aws-cdk-lib/aws-sqs';
+import {
+  Choice,
+  Condition,
+  DefinitionBody,
+  DistributedMap,
+  Fail,
+  JitterType,
+  JsonPath,
+  LogLevel,
+  ProcessorMode,
+  ProcessorType,
+  ResultWriterV2,
+  S3JsonItemReader,
+  StateMachine,
+  StateMachineType,
+  TaskInput,
+} from 'aws-cdk-lib/aws-stepfunctions';
+import { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
+import { Construct } from 'constructs';
+import { Configuration } from './configuration';
+import { DutyFunction, FunctionSettings } from './functions';
+
+/** A Step Functions map over slices of the credentials: one item an account, or a slice of it. */
+export interface FleetOptions {
+  /**
+   * So many credentials of one account are one item, so that its role, its report and IAM's pacing stay together.
+   * @default 200
+   */
+  readonly sliceSize?: number;
+  /**
+   * So many items are worked on at once.
+   * @default 10
+   */
+  readonly maxConcurrency?: number;
+  /**
+   * The execution goes on while no more than this share of the items has failed, in percent.
+   * @default 20
+   */
+  readonly toleratedFailurePercentage?: number;
+  /**
+   * The bucket for manifests and results.
+   * @default - a new one, whose objects are kept for 90 days
+   */
+  readonly bucket?: IBucket;
+}
+
+interface FleetProps extends FleetOptions {
+  readonly functions: { [duty: string]: IFunction };
+  readonly settings: FunctionSettings;
+  readonly configuration: Configuration;
+  readonly deadLetters: IQueue;
+}
+
+const KEEP = Duration.days(90);
+
+/** The state machine of a fleet: cut, map, keep the results; a failed execution can be redriven. */
+export class Fleet extends Construct {
+  public readonly stateMachine: StateMachine;
+  public readonly bucket: IBucket;
+
+  constructor(scope: Construct, id: string, props: FleetProps) {
+    super(scope, id);
+    const size = props.sliceSize ?? 200;
+    const percentage = props.toleratedFailurePercentage ?? 20;
+    if (!Number.isInteger(size) || size < 1) {
+      throw new Error(`fleet.sliceSize is ${size}: a whole number from 1`);
+    }
+    if (percentage < 0 || percentage > 100) {
+      throw new Error(`fleet.toleratedFailurePercentage is ${percentage}: from 0 to 100`);
+    }
+    this.bucket = props.bucket ?? fleetBucket(this, props.settings.encryptionKey);
+    const slice = new DutyFunction(this, 'slice', props.settings, { retryAttempts: 0, deadLetters: props.deadLetters });
+    slice.function.addEnvironment('KEYROTA_FLEET_BUCKET', this.bucket.bucketName);
+    slice.function.addEnvironment('KEYROTA_SLICE_SIZE', String(size));
+    props.configuration.grantRead(slice.role);
+    this.bucket.grantPut(slice.role, 'manifests/*');
+
+    const cut = new LambdaInvoke(this, 'Cut', {
+      lambdaFunction: slice.function,
+      payload: TaskInput.fromObject({ duty: JsonPath.stringAt('$.duty'), execution: JsonPath.stringAt('$$.Execution.Name') }),
+      payloadResponseOnly: true,
+      resultPath: '$.manifest',
+      retryOnServiceExceptions: true,
+    });
+    const map = new DistributedMap(this, 'EachSlice', {
+      maxConcurrency: props.maxConcurrency ?? 10,
+      toleratedFailurePercentage: percentage,
+      mapExecutionType: StateMachineType.STANDARD,
+      itemReader: new S3JsonItemReader({ bucketNamePath: JsonPath.stringAt('$.manifest.bucket'), key: JsonPath.stringAt('$.manifest.key') } as any),
+      itemSelector: {
+        'duty.$': '$.duty',
+        'users.$': '$$.Map.Item.Value.users',
+        'account.$': '$$.Map.Item.Value.account',
+        'report': true,
+      },
+      resultWriterV2: new ResultWriterV2({ bucket: this.bucket, prefix: 'results' }),
+      resultPath: '$.results',
+    });
+    map.itemProcessor(this.work(props.functions), { mode: ProcessorMode.DISTRIBUTED, executionType: ProcessorType.STANDARD });
+    const logs = new LogGroup(this, 'Logs', {
+      retention: props.settings.logRetention,
+      encryptionKey: props.settings.encryptionKey,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    this.stateMachine = new StateMachine(this, 'StateMachine', {
+      comment: 'keyrota: one duty over all slices of the credentials',
+      definitionBody: DefinitionBody.fromChainable(cut.next(map)),
+      timeout: Duration.hours(12),
+      tracingEnabled: true,
+      encryptionConfiguration: undefined,
+      logs: { destination: logs, level: LogLevel.ALL, includeExecutionData: false },
+    });
+    this.bucket.grantRead(this.stateMachine, 'manifests/*');
+    for (const one of Object.values(props.functions)) {
+      one.grantInvoke(this.stateMachine);
+    }
+  }
+
+  /** One item: the function of the duty, again after throttling and time-outs, with backoff and jitter. */
+  private work(functions: { [duty: string]: IFunction }): Choice {
+    const choice = new Choice(this, 'WhichDuty');
+    for (const [duty, one] of Object.entries(functions)) {
+      const invoke = new LambdaInvoke(this, `Do${duty[0].toUpperCase()}${duty.slice(1)}`, {
+        lambdaFunction: one,
+        payload: TaskInput.fromObject({ users: JsonPath.listAt('$.users'), report: true }),
+        payloadResponseOnly: true,
+        retryOnServiceExceptions: false,
+      });
+      invoke.addRetry({
+        errors: ['Lambda.TooManyRequestsException', 'Lambda.ServiceException', 'Lambda.AWSLambdaException', 'Lambda.SdkClientException'],
+        interval: Duration.seconds(2),
+        backoffRate: 2,
+        maxAttempts: 6,
+        jitterStrategy: JitterType.FULL,
+      });
+      choice.when(Condition.stringEquals('$.duty', duty), invoke);
+    }
+    return choice.otherwise(new Fail(this, 'UnknownDuty', { error: 'UnknownDuty', cause: 'rotate, sync, deactivate or delete' }));
+  }
+}
+
+function fleetBucket(scope: Construct, key?: IKey): Bucket {
+  return new Bucket(scope, 'Bucket', {
+    encryption: key ? BucketEncryption.KMS : BucketEncryption.S3_MANAGED,
+    encryptionKey: key,
+    bucketKeyEnabled: key ? true : undefined,
+    blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
+    enforceSSL: true,
+    versioned: true,
+    lifecycleRules: [{ expiration: KEEP, noncurrentVersionExpiration: KEEP, abortIncompleteMultipartUploadAfter: Duration.days(1) }],
+    removalPolicy: RemovalPolicy.RETAIN,
+  });
+}

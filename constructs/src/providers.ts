@@ -1,0 +1,97 @@
+import { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+
+/** A provider's token, and where the provider is. */
+export interface ProviderOptions {
+  /**
+   * The secret that holds the token: as text, or as a field of a JSON object.
+   */
+  readonly token: ISecret;
+  /**
+   * The field of the JSON object.
+   * @default - the whole secret is the token
+   */
+  readonly tokenField?: string;
+  /**
+   * Base URL of the REST API, for a server of your own.
+   * @default - the provider's public service
+   */
+  readonly baseUrl?: string;
+}
+
+/** GitHub: a token, or a GitHub App with its private key. */
+export interface GitHubOptions extends ProviderOptions {
+  /**
+   * ID of a GitHub App; `token` then holds its private key.
+   * @default - `token` is a fine-grained or classic token
+   */
+  readonly appId?: string;
+}
+
+/** Bitbucket: an access token, or an API token with the e-mail of its account. */
+export interface BitbucketOptions extends ProviderOptions {
+  /**
+   * E-mail of the Atlassian account; `token` is then its API token.
+   * @default - `token` is an access token of a repository, project or workspace
+   */
+  readonly email?: string;
+  /**
+   * When the token ends, as YYYY-MM-DD: Bitbucket does not tell.
+   * @default - keyrota cannot warn
+   */
+  readonly expires?: string;
+}
+
+/** The providers whose variables are written. */
+export interface ProvidersProps {
+  /**
+   * Bitbucket.
+   * @default - no target is there
+   */
+  readonly bitbucket?: BitbucketOptions;
+  /**
+   * GitHub.
+   * @default - no target is there
+   */
+  readonly github?: GitHubOptions;
+  /**
+   * GitLab.
+   * @default - no target is there
+   */
+  readonly gitlab?: ProviderOptions;
+}
+
+/** Names the token as the configuration refers to it. */
+function reference(options: ProviderOptions): string {
+  return `secretsmanager:${options.token.secretArn}${options.tokenField ? `#${options.tokenField}` : ''}`;
+}
+
+/** Writes `providers:` of the configuration. */
+export function providerEntries(props: ProvidersProps): { [name: string]: any } {
+  const entries: { [name: string]: any } = {};
+  const { bitbucket, github, gitlab } = props;
+  if (bitbucket) {
+    const auth = bitbucket.email
+      ? { email: bitbucket.email, api_token: reference(bitbucket) }
+      : { token: reference(bitbucket) };
+    entries.bitbucket = { ...address(bitbucket), ...(bitbucket.expires ? { expires: bitbucket.expires } : {}), auth };
+  }
+  if (github) {
+    const auth = github.appId
+      ? { app_id: github.appId, private_key: reference(github) }
+      : { token: reference(github) };
+    entries.github = { ...address(github), auth };
+  }
+  if (gitlab) {
+    entries.gitlab = { ...address(gitlab), auth: { token: reference(gitlab) } };
+  }
+  return entries;
+}
+
+function address(options: ProviderOptions): { [name: string]: any } {
+  return options.baseUrl ? { base_url: options.baseUrl } : {};
+}
+
+/** Lists the secrets that hold tokens. */
+export function tokens(props: ProvidersProps): ISecret[] {
+  return [props.bitbucket, props.github, props.gitlab].flatMap((options) => (options ? [options.token] : []));
+}
