@@ -1,6 +1,6 @@
 import * as fs from 'fs';
 import * as path from 'path';
-import { Annotations, ArnFormat, Aws, Duration, Stack, Token } from 'aws-cdk-lib';
+import { Annotations, Aws, Duration, Stack, Token } from 'aws-cdk-lib';
 import { IMetric, Metric, MetricOptions } from 'aws-cdk-lib/aws-cloudwatch';
 import { ISecurityGroup, IVpc, SubnetSelection } from 'aws-cdk-lib/aws-ec2';
 import { EventBus, IEventBus } from 'aws-cdk-lib/aws-events';
@@ -9,7 +9,7 @@ import { IKey } from 'aws-cdk-lib/aws-kms';
 import { Code, IFunction } from 'aws-cdk-lib/aws-lambda';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { ITopic } from 'aws-cdk-lib/aws-sns';
-import { Queue } from 'aws-cdk-lib/aws-sqs';
+import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { ACTIONS } from './actions';
 import { addAlarms } from './alarms';
@@ -181,6 +181,7 @@ export class AccessKeyRotation extends Construct {
 
     const configuration = new Configuration(this, 'Configuration', { ...props, credentials });
     const bus = props.eventBus ?? EventBus.fromEventBusName(this, 'Bus', 'default');
+    props.encryptionKey?.grantEncryptDecrypt(new ServicePrincipal(`logs.${stack.region}.amazonaws.com`));
     this.deadLetterQueue = encryptedQueue(this, 'DeadLetters', props.encryptionKey, Duration.days(14));
 
     const emergency = props.emergency ?? EmergencyMode.ALARM;
@@ -215,8 +216,10 @@ export class AccessKeyRotation extends Construct {
     const duties: { [duty: string]: DutyFunction } = { rotate, sync, deactivate, delete: remove, watch };
     if (props.secretsManagerRotation) {
       duties.rotation = new DutyFunction(this, 'rotation', settings, once);
-      const invoker = new ServicePrincipal('secretsmanager.amazonaws.com');
-      duties.rotation.function.grantInvoke(invoker.withConditions({ StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } }));
+      duties.rotation.function.addPermission('SecretsManager', {
+        principal: new ServicePrincipal('secretsmanager.amazonaws.com'),
+        sourceAccount: Aws.ACCOUNT_ID,
+      });
     }
     if (emergency === EmergencyMode.AUTO) {
       duties.emergency = new DutyFunction(this, 'emergency', settings, retried);
@@ -308,7 +311,8 @@ export class AccessKeyRotation extends Construct {
     made.allow(actions.filter((action) => action.startsWith('secretsmanager:')), configuration.secretArns);
     configuration.grantRead(made.role);
     for (const token of tokens(props.providers ?? {})) {
-      token.grantRead(made.role);
+      made.allow(['secretsmanager:GetSecretValue'], [token.secretFullArn ?? `${token.secretArn}-??????`]);
+      token.encryptionKey?.grantDecrypt(made.role);
     }
     made.allow(['secretsmanager:GetSecretValue'], props.configuration?.tokenSecretArns ?? []);
     bus.grantPutEventsTo(made.role);
@@ -378,9 +382,6 @@ export function encryptedQueue(scope: Construct, id: string, key: IKey | undefin
   return new Queue(scope, id, {
     enforceSSL: true,
     retentionPeriod: keep,
-    ...(key ? { encryptionMasterKey: key } : {}),
+    ...(key ? { encryptionMasterKey: key } : { encryption: QueueEncryption.SQS_MANAGED }),
   });
 }
-
-/** The format of a secret's ARN. */
-export const SECRET_FORMAT = ArnFormat.COLON_RESOURCE_NAME;

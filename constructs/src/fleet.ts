@@ -1,4 +1,5 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { ArnFormat, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Effect, IRole, Policy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { IKey } from 'aws-cdk-lib/aws-kms';
 import { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
@@ -22,6 +23,7 @@ import {
   TaskInput,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
+import { STEPFUNCTIONS_USE_DISTRIBUTED_MAP_RESULT_WRITER_V2 } from 'aws-cdk-lib/cx-api';
 import { Construct } from 'constructs';
 import { Configuration } from './configuration';
 import { DutyFunction, FunctionSettings } from './functions';
@@ -66,6 +68,7 @@ export class Fleet extends Construct {
 
   constructor(scope: Construct, id: string, props: FleetProps) {
     super(scope, id);
+    this.node.setContext(STEPFUNCTIONS_USE_DISTRIBUTED_MAP_RESULT_WRITER_V2, true);
     const size = props.sliceSize ?? 200;
     const percentage = props.toleratedFailurePercentage ?? 20;
     if (!Number.isInteger(size) || size < 1) {
@@ -79,7 +82,8 @@ export class Fleet extends Construct {
     slice.function.addEnvironment('KEYROTA_FLEET_BUCKET', this.bucket.bucketName);
     slice.function.addEnvironment('KEYROTA_SLICE_SIZE', String(size));
     props.configuration.grantRead(slice.role);
-    this.bucket.grantPut(slice.role, 'manifests/*');
+    slice.allow(['s3:PutObject'], [this.bucket.arnForObjects('manifests/*')]);
+    this.bucket.encryptionKey?.grantEncryptDecrypt(slice.role);
 
     const cut = new LambdaInvoke(this, 'Cut', {
       lambdaFunction: slice.function,
@@ -113,13 +117,18 @@ export class Fleet extends Construct {
       definitionBody: DefinitionBody.fromChainable(cut.next(map)),
       timeout: Duration.hours(12),
       tracingEnabled: true,
-      encryptionConfiguration: undefined,
       logs: { destination: logs, level: LogLevel.ALL, includeExecutionData: false },
     });
-    this.bucket.grantRead(this.stateMachine, 'manifests/*');
-    for (const one of Object.values(props.functions)) {
-      one.grantInvoke(this.stateMachine);
-    }
+    const allow = (actions: string[], resources: string[]): PolicyStatement =>
+      new PolicyStatement({ effect: Effect.ALLOW, actions, resources });
+    this.stateMachine.addToRolePolicy(allow(['s3:GetObject'], [this.bucket.arnForObjects('manifests/*')]));
+    const executions = Stack.of(this).formatArn({
+      service: 'states',
+      resource: 'execution',
+      resourceName: `${this.stateMachine.stateMachineName}/*`,
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+    new Policy(this, 'Redrive', { statements: [allow(['states:RedriveExecution'], [executions])], roles: [this.stateMachine.role as IRole] });
   }
 
   /** One item: the function of the duty, again after throttling and time-outs, with backoff and jitter. */

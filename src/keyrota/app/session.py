@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from keyrota.app.clock import clock
@@ -25,10 +26,12 @@ class Planned:
 class Session:
     """What every command does with the configured credentials."""
 
-    def __init__(self, config: Path | str, *, stack: str = "") -> None:
+    def __init__(
+        self, config: Path | str, *, stack: str = "", duty: str = "operator", at_most: timedelta | None = None
+    ) -> None:
         self.configuration = load_from(config)
         self.clock = clock()
-        self.wiring = Wiring(self.configuration, self.clock, stack=stack)
+        self.wiring = Wiring(self.configuration, self.clock, stack=stack, duty=duty, at_most=at_most)
 
     def plan(self, users: Iterable[str] = (), intent: Intent | None = None) -> Planned:
         """Look at the credentials and plan; writes nothing."""

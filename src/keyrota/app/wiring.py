@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keyrota.app.config import Configuration, CredentialConfig, References
 from keyrota.core.model import IndexEntry, UserName
+from keyrota.core.policy import duration, format_duration
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NoCredentials, UsageError
 from keyrota.executor import Settings, Subject
@@ -34,10 +36,20 @@ class Unreachable:
 class Wiring:
     """One run's adapters: an account is entered once, a provider connected once."""
 
-    def __init__(self, configuration: Configuration, clock: Clock, *, stack: str = "") -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        clock: Clock,
+        *,
+        stack: str = "",
+        duty: str = "operator",
+        at_most: timedelta | None = None,
+    ) -> None:
         self.configuration = configuration
         self.clock = clock
         self._stack = stack
+        self._duty = duty
+        self._at_most = at_most
         self._own: Account | None = None
         self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
         self._connections: dict[str, TargetConnection] = {}
@@ -100,6 +112,7 @@ class Wiring:
     def account(self, credential: CredentialConfig) -> Account | KeyrotaError:
         """Enter the account of a credential; what keeps us out is a value, because it is that account's alone."""
         region = credential.region or self.configuration.region
+        credential = self._of_duty(credential)
         name = (credential.role, credential.external_id, region, credential.account)
         if name not in self._accounts:
             from keyrota.aws.account import Account, Role  # noqa: PLC0415  # botocore is imported only when it is needed
@@ -115,6 +128,10 @@ class Wiring:
             else:
                 self._accounts[name] = account
         return self._accounts[name]
+
+    def _of_duty(self, credential: CredentialConfig) -> CredentialConfig:
+        """Name the role of this run's duty, where each duty has a role of its own in a member account."""
+        return replace(credential, role=(credential.role or "").replace("{duty}", self._duty) or None)
 
     def own_account(self) -> Account:
         """Return the account that keyrota itself runs in: its event bus, its topics."""
@@ -187,9 +204,18 @@ class Wiring:
         """Connect to a provider, once."""
         if name not in self._connections:
             self._connections[name] = kinds()[name].connect(
-                self.configuration.providers[name], secrets=self.references, clock=self.clock
+                self._bounded(name), secrets=self.references, clock=self.clock
             )
         return self._connections[name]
+
+    def _bounded(self, name: str) -> Mapping[str, Any]:
+        """Let a run wait no longer for a provider's limits than it may run itself."""
+        kind, configured = kinds()[name].provider_schema, self.configuration.providers[name]
+        known = kind.get("properties", {}).get("at_most")
+        if self._at_most is None or known is None:
+            return configured
+        wanted = duration(configured.get("at_most", known["default"]))
+        return {**configured, "at_most": format_duration(min(wanted, self._at_most))}
 
 
 def references(configuration: Configuration | None) -> References:

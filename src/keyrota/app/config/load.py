@@ -22,7 +22,7 @@ from keyrota.targets import kinds
 
 _DAYS = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
 _SEE = "see docs/reference/configuration.md"
-_ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::(?P<account>[0-9]{12}):role/[\w+=,.@/-]+", re.ASCII)
+_ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::(?P<account>[0-9]{12}):role/[\w+=,.@/{}-]+", re.ASCII)
 _AGES = ("rotate_after", "deactivate_after", "delete_after")
 
 

@@ -85,7 +85,7 @@ def _credential(targets: dict[str, Any]) -> dict[str, Any]:
             "account": {"type": "string", "pattern": "^[0-9]{12}$", "description": "Account ID, if not the caller's."},
             "role": {
                 "type": "string",
-                "pattern": r"^(arn:[a-z-]+:iam::[0-9]{12}:role/)?[A-Za-z0-9_+=,.@/-]+$",
+                "pattern": r"^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([A-Za-z0-9_+=,.@/-]|\{duty\})+$",
                 "description": "Role to assume in that account: its ARN, or its name.",
             },
             "external_id": {"type": "string", "minLength": 2, "description": "External ID of that role's trust."},

@@ -133,9 +133,10 @@ def invoke(function: str, context: Any, do: Callable[[Work], Any]) -> Any:
 def _begin(function: str, context: Any) -> Work:
     known = settings()
     log.append_keys(function=function, request=str(getattr(context, "aws_request_id", "")))
-    session = Session(known.config, stack=known.stack)
     left = context.get_remaining_time_in_millis() if hasattr(context, "get_remaining_time_in_millis") else None
-    until = session.clock.now() + timedelta(milliseconds=left) if left is not None else None
+    span = timedelta(milliseconds=left) if left is not None else None
+    session = Session(known.config, stack=known.stack, duty=function, at_most=span / 2 if span else None)
+    until = session.clock.now() + span if span is not None else None
     return Work(session=session, settings=known, function=function, until=until)
 
 

@@ -1,0 +1,163 @@
+// Writes the CloudFormation template, and from it the SAM template, into keyrota's Python package.
+// Run by `npm run templates`; `npm test` fails when they are out of date.
+const fs = require('fs');
+const path = require('path');
+const {
+  App, Aws, CfnCondition, CfnParameter, CfnResource, DefaultStackSynthesizer, Fn, Stack,
+} = require('aws-cdk-lib');
+const { Code } = require('aws-cdk-lib/aws-lambda');
+const { RetentionDays } = require('aws-cdk-lib/aws-logs');
+const { Topic } = require('aws-cdk-lib/aws-sns');
+const { AccessKeyRotation, EmergencyMode, SyncTrigger } = require('../lib');
+
+const TARGET = path.join(__dirname, '..', '..', 'src', 'keyrota', 'app', 'deploy');
+
+function parameter(stack, name, description, more = {}) {
+  return new CfnParameter(stack, name, { type: 'String', description, ...more });
+}
+
+/** Makes the stack that everybody without CDK deploys. */
+function template({ fleet }) {
+  const app = new App({ analyticsReporting: false, context: { 'aws:cdk:disable-asset-staging': true } });
+  const stack = new Stack(app, fleet ? 'keyrota-fleet' : 'keyrota', {
+    description: 'keyrota: AWS access keys in CI/CD that rotate themselves and never break a pipeline',
+    synthesizer: new DefaultStackSynthesizer({ generateBootstrapVersionRule: false }),
+    analyticsReporting: false,
+  });
+  const bucket = parameter(stack, 'CodeBucket', 'Bucket that holds the code package');
+  const key = parameter(stack, 'CodeKey', 'Key of the code package in that bucket');
+  const config = parameter(stack, 'ConfigParameter', 'Name of the SSM parameter that holds keyrota.yaml', {
+    default: '/keyrota/config', allowedPattern: '/[A-Za-z0-9_./-]+', constraintDescription: 'a name that begins with a slash',
+  });
+  const users = parameter(stack, 'UserPattern', 'The IAM users that may be rotated, as path and name: ci-* or ci/*', {
+    allowedPattern: '[A-Za-z0-9_+=,.@/*?-]*[A-Za-z0-9][A-Za-z0-9_+=,.@/*?-]*',
+    constraintDescription: 'a user name or a pattern of one; not every user of the account',
+  });
+  const prefix = parameter(stack, 'SecretPrefix', "What the names of the users' secrets begin with", {
+    default: 'keyrota/', allowedPattern: '[A-Za-z0-9/_+=.@-]+',
+  });
+  const tokens = parameter(stack, 'TokenSecretPrefix', "What the names of the secrets with the providers' tokens begin with", {
+    default: 'keyrota-tokens/', allowedPattern: '[A-Za-z0-9/_+=.@-]+',
+  });
+  const trigger = parameter(stack, 'Trigger', 'Which events announce a new secret value', {
+    default: 'native', allowedValues: ['native', 'cloudtrail', 'both'],
+  });
+  const emergency = parameter(stack, 'Emergency', 'What happens when AWS finds a key in public', {
+    default: 'alarm', allowedValues: ['alarm', 'auto'],
+  });
+  const email = parameter(stack, 'AlarmEmail', 'Where alarms are sent; empty: nowhere', { default: '' });
+  const member = parameter(stack, 'MemberRoleName', 'Name of the roles in other accounts, {duty} is written as *; empty: there are none', {
+    default: '', allowedPattern: '[A-Za-z0-9_+=,.@*-]*',
+  });
+  const topic = new Topic(stack, 'Alarms', { masterKey: undefined, enforceSSL: true });
+  const hasEmail = new CfnCondition(stack, 'HasEmail', { expression: Fn.conditionNot(Fn.conditionEquals(email.valueAsString, '')) });
+  const subscription = new CfnResource(stack, 'AlarmSubscription', {
+    type: 'AWS::SNS::Subscription',
+    properties: { Protocol: 'email', Endpoint: email.valueAsString, TopicArn: topic.topicArn },
+  });
+  subscription.cfnOptions.condition = hasEmail;
+  const arn = (service, resource, region = Aws.REGION) => `arn:${Aws.PARTITION}:${service}:${region}:${Aws.ACCOUNT_ID}:${resource}`;
+  const rotation = new AccessKeyRotation(stack, 'Rotation', {
+    configuration: {
+      parameter: { parameterName: config.valueAsString, parameterArn: arn('ssm', `parameter${config.valueAsString}`) },
+      userArns: [arn('iam', `user/${users.valueAsString}`, '')],
+      secretArns: [arn('secretsmanager', `secret:${prefix.valueAsString}*`)],
+      secretNamePrefixes: [prefix.valueAsString],
+      tokenSecretArns: [arn('secretsmanager', `secret:${tokens.valueAsString}*`)],
+    },
+    code: Code.fromCfnParameters({ bucketNameParam: bucket, objectKeyParam: key }),
+    trigger: SyncTrigger.BOTH,
+    emergency: EmergencyMode.AUTO,
+    secretsManagerRotation: true,
+    alarmsTopic: topic,
+    logRetention: RetentionDays.SIX_MONTHS,
+    ...(fleet ? { fleet: {} } : {}),
+  });
+  const conditions = {
+    native: new CfnCondition(stack, 'WithNative', { expression: Fn.conditionNot(Fn.conditionEquals(trigger.valueAsString, 'cloudtrail')) }),
+    cloudtrail: new CfnCondition(stack, 'WithCloudTrail', { expression: Fn.conditionNot(Fn.conditionEquals(trigger.valueAsString, 'native')) }),
+    auto: new CfnCondition(stack, 'WithEmergency', { expression: Fn.conditionEquals(emergency.valueAsString, 'auto') }),
+    member: new CfnCondition(stack, 'WithMembers', { expression: Fn.conditionNot(Fn.conditionEquals(member.valueAsString, '')) }),
+  };
+  for (const child of stack.node.findAll()) {
+    if (!(child instanceof CfnResource)) continue;
+    const where = child.node.path.split('/').slice(1).join('/');
+    if (where.startsWith('Rotation/Emergency/') || where.startsWith('Rotation/Alarms/EmergencyFails')) child.cfnOptions.condition = conditions.auto;
+    if (where.startsWith('Rotation/Events/NewValue/')) child.cfnOptions.condition = conditions.native;
+    if (where.startsWith('Rotation/Events/NewValueByCloudTrail/')) child.cfnOptions.condition = conditions.cloudtrail;
+    if (where.startsWith('Rotation/Events/RotatedByCloudTrail/')) child.cfnOptions.condition = conditions.cloudtrail;
+  }
+  const made = app.synth().getStackByName(stack.stackName).template;
+  settle(made);
+  return made;
+}
+
+/** Writes what depends on a parameter into places where the construct has a fixed value. */
+function settle(made) {
+  const resources = made.Resources;
+  const isAuto = (then, otherwise) => ({ 'Fn::If': ['WithEmergency', then, otherwise] });
+  const conditional = new Set(Object.entries(resources).filter(([, one]) => one.Condition === 'WithEmergency').map(([name]) => name));
+  const refersTo = (value, names) => JSON.stringify(value).split('"').some((word) => names.has(word));
+  for (const [name, one] of Object.entries(resources)) {
+    delete one.Metadata;
+    const properties = one.Properties ?? {};
+    if (one.DependsOn) one.DependsOn = [one.DependsOn].flat().filter((other) => resources[other].Type !== 'AWS::IAM::Role');
+    if (one.Type === 'AWS::Lambda::Function') {
+      const variables = properties.Environment.Variables;
+      variables.KEYROTA_TRIGGER = { Ref: 'Trigger' };
+      variables.KEYROTA_EMERGENCY = { Ref: 'Emergency' };
+      if (variables.KEYROTA_ROLES) {
+        const [, parts] = variables.KEYROTA_ROLES['Fn::Join'];
+        const roles = parts.filter((part) => part.Ref);
+        variables.KEYROTA_ROLES = { 'Fn::Join': [',', roles.map((part) => (conditional.has(part.Ref) ? isAuto(part, { Ref: 'AWS::NoValue' }) : part))] };
+        variables.KEYROTA_ROLES['Fn::Join'][1] = variables.KEYROTA_ROLES['Fn::Join'][1].map((part) => (part['Fn::If'] ? isAuto(part['Fn::If'][1], 'none') : part));
+      }
+    }
+    if (one.Type === 'AWS::Events::Rule' && !conditional.has(name)) {
+      properties.Targets = properties.Targets.map((target) => (refersTo(target.Arn, conditional) ? isAuto(target, { Ref: 'AWS::NoValue' }) : target));
+    }
+    if (one.Type === 'AWS::Lambda::Permission' && refersTo(properties.FunctionName, conditional)) one.Condition = 'WithEmergency';
+    if (one.Type === 'AWS::SQS::QueuePolicy') {
+      properties.PolicyDocument.Statement = properties.PolicyDocument.Statement.map((statement) => {
+        const source = Object.entries(resources).find(([other, { Condition }]) => Condition && refersTo(statement.Condition ?? {}, new Set([other])));
+        return source ? { 'Fn::If': [source[1].Condition, statement, { Ref: 'AWS::NoValue' }] } : statement;
+      });
+    }
+    if (one.Type === 'AWS::IAM::Policy' && /Rotation(Rotate|Sync|Deactivate|Delete|Watch|Rotation|Emergency)Role/.test(name)) {
+      properties.PolicyDocument.Statement.push({
+        'Fn::If': ['WithMembers', {
+          Action: 'sts:AssumeRole', Effect: 'Allow',
+          Resource: { 'Fn::Sub': `arn:\${AWS::Partition}:iam::*:role/\${MemberRoleName}` },
+        }, { Ref: 'AWS::NoValue' }],
+      });
+    }
+  }
+}
+
+/** Makes the same for SAM: the package lies beside the template, and `sam deploy` uploads it. */
+function sam(made) {
+  const copy = JSON.parse(JSON.stringify(made));
+  delete copy.Parameters.CodeBucket;
+  delete copy.Parameters.CodeKey;
+  for (const one of Object.values(copy.Resources)) {
+    if (one.Type === 'AWS::Lambda::Function') one.Properties.Code = './keyrota.zip';
+  }
+  return { AWSTemplateFormatVersion: '2010-09-09', Transform: 'AWS::Serverless-2016-10-31', ...copy };
+}
+
+function texts() {
+  const plain = template({ fleet: false });
+  const fleet = template({ fleet: true });
+  const written = (value) => `${JSON.stringify(value, null, 1)}\n`;
+  return {
+    'template.json': written({ AWSTemplateFormatVersion: '2010-09-09', ...plain }),
+    'template-sam.json': written(sam(plain)),
+    'template-fleet.json': written({ AWSTemplateFormatVersion: '2010-09-09', ...fleet }),
+  };
+}
+
+module.exports = { texts, TARGET };
+
+if (require.main === module) {
+  for (const [name, text] of Object.entries(texts())) fs.writeFileSync(path.join(TARGET, name), text);
+}
