@@ -55,13 +55,11 @@ export class Events extends Construct {
     }
     const watch = new LambdaTarget(props.watch, { deadLetterQueue: props.deadLetters });
     this.rule('KeyChanged', 'Somebody changed the keys of a user', keyPattern(props.users), [watch]);
-    const listeners = [props.watch, ...(props.emergency ? [props.emergency] : [])];
-    this.rule(
-      'Quarantined',
-      'AWS found a key in public',
-      quarantinePattern(props.users),
-      listeners.map((listener) => new LambdaTarget(listener, { deadLetterQueue: props.deadLetters })),
-    );
+    this.rule('Quarantined', 'AWS found a key in public', quarantinePattern(props.users), [watch]);
+    if (props.emergency) {
+      const emergency = new LambdaTarget(props.emergency, { deadLetterQueue: props.deadLetters });
+      this.rule('QuarantinedNow', 'AWS found a key in public: replace it', quarantinePattern(props.users), [emergency]);
+    }
   }
 
   private rule(id: string, description: string, eventPattern: EventPattern, targets: any[]): void {

@@ -82,7 +82,7 @@ function template({ fleet }) {
   for (const child of stack.node.findAll()) {
     if (!(child instanceof CfnResource)) continue;
     const where = child.node.path.split('/').slice(1).join('/');
-    if (where.startsWith('Rotation/Emergency/') || where.startsWith('Rotation/Alarms/EmergencyFails')) child.cfnOptions.condition = conditions.auto;
+    if (where.startsWith('Rotation/Emergency/') || where.startsWith('Rotation/Alarms/EmergencyFails') || where.startsWith('Rotation/Events/QuarantinedNow')) child.cfnOptions.condition = conditions.auto;
     if (where.startsWith('Rotation/Events/NewValue/')) child.cfnOptions.condition = conditions.native;
     if (where.startsWith('Rotation/Events/NewValueByCloudTrail/')) child.cfnOptions.condition = conditions.cloudtrail;
     if (where.startsWith('Rotation/Events/RotatedByCloudTrail/')) child.cfnOptions.condition = conditions.cloudtrail;
@@ -113,10 +113,6 @@ function settle(made) {
         variables.KEYROTA_ROLES['Fn::Join'][1] = variables.KEYROTA_ROLES['Fn::Join'][1].map((part) => (part['Fn::If'] ? isAuto(part['Fn::If'][1], 'none') : part));
       }
     }
-    if (one.Type === 'AWS::Events::Rule' && !conditional.has(name)) {
-      properties.Targets = properties.Targets.map((target) => (refersTo(target.Arn, conditional) ? isAuto(target, { Ref: 'AWS::NoValue' }) : target));
-    }
-    if (one.Type === 'AWS::Lambda::Permission' && refersTo(properties.FunctionName, conditional)) one.Condition = 'WithEmergency';
     if (one.Type === 'AWS::SQS::QueuePolicy') {
       properties.PolicyDocument.Statement = properties.PolicyDocument.Statement.map((statement) => {
         const source = Object.entries(resources).find(([other, { Condition }]) => Condition && refersTo(statement.Condition ?? {}, new Set([other])));

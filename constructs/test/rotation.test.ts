@@ -162,6 +162,7 @@ test('emergency auto adds a function with a role of its own; alarm does not', ()
   template().resourceCountIs('AWS::Lambda::Function', 5);
   const made = template({ emergency: EmergencyMode.AUTO });
   made.resourceCountIs('AWS::Lambda::Function', 6);
+  made.resourceCountIs('AWS::Events::Rule', 4);
   const about = policies(made, 'Emergency').filter((one) => JSON.stringify(one.Resource).includes('ci-deploy'));
   expect(actions(about)).toEqual([...ACTIONS.emergency].sort());
 });

@@ -1,0 +1,79 @@
+"""`keyrota deploy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keyrota.app import words
+from keyrota.app.cli.frame import Options, ask, global_options, pass_options, say_json
+from keyrota.errors import UsageError
+
+_EXAMPLES = """\b
+Examples:
+  keyrota deploy --email ops@example.com   the stack `keyrota`, with this keyrota.yaml
+  keyrota deploy --print                   the template, narrowed to this keyrota.yaml; changes nothing
+  keyrota undeploy                         take it away again; keys and secrets stay
+"""
+
+
+@click.command("deploy", epilog=_EXAMPLES)
+@click.option("--stack", default="keyrota", show_default=True, help="Name of the stack.")
+@click.option(
+    "--parameter", default="/keyrota/config", show_default=True, help="SSM parameter that the configuration goes to."
+)
+@click.option(
+    "--trigger",
+    type=click.Choice(["native", "cloudtrail", "both"]),
+    default="native",
+    show_default=True,
+    help="Which events announce a new secret value.",
+)
+@click.option(
+    "--emergency",
+    type=click.Choice(["alarm", "auto"]),
+    default="alarm",
+    show_default=True,
+    help="What happens when AWS finds a key in public: an alarm, or new keys at once.",
+)
+@click.option("--email", default="", help="Where alarms are sent.")
+@click.option("--user-pattern", default="", help="Users by path or prefix, where there are too many to be named.")
+@click.option("--fleet", "is_fleet", is_flag=True, help="With a Step Functions map, for more than 200 credentials.")
+@click.option("--bucket", help="Bucket for the code package; otherwise keyrota-ACCOUNT-REGION.")
+@click.option(
+    "--package",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A code package that `keyrota package` made; otherwise it is built now.",
+)
+@click.option("--print", "is_print", is_flag=True, help="Print the template, and change nothing.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@global_options
+@pass_options
+def command(options: Options, /, *, is_print: bool, is_yes: bool, **given: Any) -> int:
+    """Bring keyrota to Lambda: functions, schedules, events and alarms, by CloudFormation."""
+    from keyrota.app.clock import clock  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.config import load  # noqa: PLC0415
+    from keyrota.app.deploy.stack import Deployer, Wishes  # noqa: PLC0415
+
+    file = Path(options.config)
+    if options.config.startswith(("ssm:", "s3:")):
+        raise UsageError("the configuration is to be a file here", remedy="--config keyrota.yaml")
+    configuration = load(file)
+    deployer = Deployer(configuration, file.read_text("utf-8-sig"), clock())
+    wishes = Wishes(**given)
+    deployment = deployer.prepare(wishes)
+    if is_print:
+        say_json(deployment.template)
+        return words.EXIT_DONE
+    click.echo(
+        f"{len(configuration.credentials)} credentials, the stack {wishes.stack}, {deployer.account.region}", err=True
+    )
+    ask("Deploy?", is_yes=is_yes)
+    outputs = deployer.carry_out(deployment, lambda line: click.echo(line, err=True))
+    if options.is_json:
+        say_json(
+            {"version": 1, "stack": wishes.stack, "config": deployment.reference, "outputs": outputs, "errors": []}
+        )
+    return words.EXIT_DONE

@@ -1,0 +1,29 @@
+"""`keyrota undeploy`."""
+
+from __future__ import annotations
+
+import click
+
+from keyrota.app import words
+from keyrota.app.cli.frame import Options, ask, global_options, pass_options, say_json
+
+
+@click.command("undeploy")
+@click.option("--stack", default="keyrota", show_default=True, help="Name of the stack.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@global_options
+@pass_options
+def command(options: Options, stack: str, *, is_yes: bool) -> int:
+    """Take the stack away again. Keys, secrets, CI variables, logs and the stored configuration stay."""
+    from keyrota.app.clock import clock  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.config import load_from  # noqa: PLC0415
+    from keyrota.app.deploy.stack import Deployer  # noqa: PLC0415
+
+    deployer = Deployer(load_from(options.config), "", clock())
+    ask(f"Delete the stack {stack}? No key will be rotated any more.", is_yes=is_yes)
+    is_gone = deployer.remove(stack, lambda line: click.echo(line, err=True))
+    told = f"the stack {stack} is deleted" if is_gone else f"there is no stack {stack}"
+    click.echo(told, err=True)
+    if options.is_json:
+        say_json({"version": 1, "stack": stack, "deleted": is_gone, "errors": []})
+    return words.EXIT_DONE

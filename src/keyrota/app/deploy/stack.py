@@ -1,0 +1,233 @@
+"""`keyrota deploy`: package, configuration and template brought to AWS, in an order in which nothing is half done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from keyrota.app.config import Configuration, stamped
+from keyrota.app.deploy.package import build
+from keyrota.app.deploy.template import Scope, check_references, narrowed, scope_of
+from keyrota.aws._translate import aws_call, code_of
+from keyrota.aws.account import Account
+from keyrota.aws.objects import write_object
+from keyrota.aws.stacks import StackEvent, Stacks
+from keyrota.core.model import STACK_TAG
+from keyrota.errors import ProviderRefused, UsageError
+from keyrota.ports import Clock
+
+_STANDARD, _LARGEST = 4096, 8192
+"""Characters of a parameter, standard and advanced tier (SSM API Reference, PutParameter)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the command line asks for."""
+
+    stack: str
+    parameter: str
+    trigger: str
+    emergency: str
+    email: str
+    user_pattern: str
+    is_fleet: bool
+    bucket: str | None = None
+    package: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One deployment, not yet begun: everything that can be refused was looked at."""
+
+    wishes: Wishes
+    scope: Scope
+    template: dict[str, Any]
+    config_text: str
+    bucket: str
+    reference: str
+
+
+Tell = Callable[[str], None]
+
+
+class Deployer:
+    """Brings keyrota to one account and region."""
+
+    def __init__(self, configuration: Configuration, text: str, clock: Clock) -> None:
+        self._configuration = configuration
+        self._text = text
+        self._clock = clock
+        self.account = Account(region=configuration.region)
+        self._stacks = Stacks(self.account, clock)
+
+    def prepare(self, wishes: Wishes) -> Deployment:
+        """
+        Look at everything; changes nothing.
+
+        Raises:
+            ConfigError: The configuration refers to this machine.
+            UsageError: There are too many users to name, and no pattern was given.
+            ProviderRefused: A user is not there, or another stack keeps one.
+        """
+        check_references(self._configuration)
+        account = self.account.enter(self._clock)
+        partition, region = self.account.caller().split(":")[1], self.account.region or ""
+        users = [self._user_arn(entry.user) for entry in self._configuration.credentials if not entry.role]
+        scope = scope_of(self._configuration, users, partition=partition, account=account, region=region)
+        self._refuse_claimed(wishes, region)
+        text = stamped(self._text)
+        bucket = wishes.bucket or f"keyrota-{account}-{region}"
+        is_large = len(text) > _LARGEST
+        config = f"s3://{bucket}/keyrota/{wishes.stack}.yaml" if is_large else None
+        template = narrowed(scope, is_fleet=wishes.is_fleet, config=config)
+        if "UserPattern" in template["Parameters"] and not wishes.user_pattern:
+            raise UsageError(
+                f"{len(users)} users are too many to be named in the policies of the functions' roles",
+                remedy="give them a common IAM path or prefix, and name it: --user-pattern 'ci/*'",
+            )
+        reference = config or f"ssm:{wishes.parameter}"
+        return Deployment(
+            wishes=wishes, scope=scope, template=template, config_text=text, bucket=bucket, reference=reference
+        )
+
+    def _user_arn(self, name: str) -> str:
+        with aws_call("iam:GetUser", f"user {name}"):
+            return str(self.account.client("iam").get_user(UserName=name)["User"]["Arn"])
+
+    def _refuse_claimed(self, wishes: Wishes, region: str) -> None:
+        """Refuse users that another stack keeps: two would get into each other's way."""
+        ours = f"{wishes.stack}@{region}"
+        for entry in self._configuration.credentials:
+            if entry.role:
+                continue
+            with aws_call("secretsmanager:DescribeSecret", f"secret {entry.secret_name}"):
+                try:
+                    found = self.account.client("secretsmanager", region=entry.region).describe_secret(
+                        SecretId=entry.secret_name
+                    )
+                except ClientError as error:
+                    if code_of(error) == "ResourceNotFoundException":
+                        continue
+                    raise
+            keeper = {tag["Key"]: tag["Value"] for tag in found.get("Tags") or ()}.get(STACK_TAG, ours)
+            if keeper != ours:
+                raise ProviderRefused(
+                    f"the stack {keeper} keeps {entry.user} already",
+                    where=f"secret {entry.secret_name}",
+                    remedy=f"take {entry.user} out of one of the two configurations; if {keeper} is gone, remove the "
+                    f"tag {STACK_TAG} from the secret",
+                )
+
+    def carry_out(self, deployment: Deployment, tell: Tell) -> dict[str, str]:
+        """
+        Upload, store the configuration, and make or change the stack.
+
+        Returns:
+            The stack's outputs.
+
+        Raises:
+            ProviderRefused: CloudFormation failed and went back; the configuration that was stored stays.
+        """
+        wishes = deployment.wishes
+        self._ensure_bucket(deployment.bucket, tell)
+        key = self._upload_package(deployment, tell)
+        template_key = f"keyrota/{wishes.stack}-template.json"
+        write_object(self.account, deployment.bucket, template_key, json.dumps(deployment.template).encode())
+        self._store_configuration(deployment, tell)
+        parameters = {
+            "CodeBucket": deployment.bucket,
+            "CodeKey": key,
+            "ConfigParameter": wishes.parameter,
+            "UserPattern": wishes.user_pattern,
+            "Trigger": wishes.trigger,
+            "Emergency": wishes.emergency,
+            "AlarmEmail": wishes.email,
+        }
+        known = deployment.template["Parameters"]
+        given = {name: value for name, value in parameters.items() if name in known}
+        url = f"{self._object_url(deployment.bucket)}/{template_key}"
+        events = 0
+        for event in self._stacks.change(wishes.stack, url, given):
+            events += 1
+            tell(line_of(event))
+        tell(f"the stack {wishes.stack} is as it should be" if not events else f"the stack {wishes.stack} is deployed")
+        return self._stacks.outputs(wishes.stack)
+
+    def _object_url(self, bucket: str) -> str:
+        suffix = "amazonaws.com.cn" if (self.account.region or "").startswith("cn-") else "amazonaws.com"
+        return f"https://{bucket}.s3.{self.account.region}.{suffix}"
+
+    def _ensure_bucket(self, bucket: str, tell: Tell) -> None:
+        s3, where = self.account.client("s3"), f"s3://{bucket}"
+        with aws_call("s3:ListBucket", where):
+            try:
+                s3.head_bucket(Bucket=bucket)
+            except ClientError as error:
+                if code_of(error) not in {"404", "NoSuchBucket"}:
+                    raise
+            else:
+                return
+        region = self.account.region
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        with aws_call("s3:CreateBucket", where):
+            s3.create_bucket(Bucket=bucket, **place)
+        with aws_call("s3:PutBucketPublicAccessBlock", where):
+            names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+            s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(names, True))
+        tell(f"made the bucket {bucket} for code packages")
+
+    def _upload_package(self, deployment: Deployment, tell: Tell) -> str:
+        import hashlib  # noqa: PLC0415  # beside its only use
+        import tempfile  # noqa: PLC0415
+
+        with tempfile.TemporaryDirectory(prefix="keyrota-") as folder:
+            file = deployment.wishes.package
+            if file is None:
+                tell("building the code package …")
+                file = Path(folder) / "keyrota.zip"
+                build(file)
+            data = file.read_bytes()
+        key = f"keyrota/{hashlib.sha256(data).hexdigest()[:32]}.zip"
+        write_object(self.account, deployment.bucket, key, data)
+        tell(f"uploaded {len(data) / 2**20:.1f} MiB to s3://{deployment.bucket}/{key}")
+        return key
+
+    def _store_configuration(self, deployment: Deployment, tell: Tell) -> None:
+        text = deployment.config_text
+        if deployment.reference.startswith("s3://"):
+            key = deployment.reference.removeprefix(f"s3://{deployment.bucket}/")
+            write_object(self.account, deployment.bucket, key, text.encode())
+        else:
+            with aws_call("ssm:PutParameter", f"parameter {deployment.wishes.parameter}"):
+                self.account.client("ssm").put_parameter(
+                    Name=deployment.wishes.parameter,
+                    Value=text,
+                    Type="String",
+                    Overwrite=True,
+                    Tier="Advanced" if len(text) > _STANDARD else "Standard",
+                )
+        tell(f"stored the configuration as {deployment.reference}")
+
+    def remove(self, stack: str, tell: Tell) -> bool:
+        """
+        Delete a stack; False if there is none.
+
+        Raises:
+            ProviderRefused: Something in it could not be deleted.
+        """
+        if self._stacks.status(stack) is None:
+            return False
+        for event in self._stacks.delete(stack):
+            tell(line_of(event))
+        return True
+
+
+def line_of(event: StackEvent) -> str:
+    """Write a line of progress."""
+    reason = f": {event.reason}" if event.reason else ""
+    return f"{event.at:%H:%M:%S} {event.status:<22} {event.kind} {event.resource}{reason}"

@@ -1,0 +1,195 @@
+"""
+The template, narrowed to one configuration: the very users, secrets and tokens that it names.
+
+The template as it is published takes patterns for them, because it does not know them. What `keyrota deploy` brings
+to CloudFormation knows them, so its roles are allowed these users and secrets by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keyrota.app.config import Configuration
+from keyrota.errors import ConfigError, Fault
+
+TEMPLATE = Path(__file__).with_name("template.json")
+FLEET_TEMPLATE = Path(__file__).with_name("template-fleet.json")
+_LARGEST_POLICY = 9_000
+"""IAM takes 10,240 characters for the inline policies of a role; the rest is for what every function may do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What the functions may touch."""
+
+    users: tuple[str, ...]
+    """ARNs of the users."""
+    secrets: tuple[str, ...]
+    """ARN patterns of their secrets."""
+    secret_names: tuple[str, ...]
+    """For the pattern of Secrets Manager's own event."""
+    token_secrets: tuple[str, ...]
+    token_parameters: tuple[str, ...]
+    member_roles: tuple[str, ...]
+
+
+def references(providers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Find the references to tokens in the providers' settings."""
+    for settings in providers.values():
+        for value in dict(settings.get("auth") or {}).values():
+            if isinstance(value, str):
+                yield value
+
+
+def check_references(configuration: Configuration) -> None:
+    """
+    Refuse what a function cannot read.
+
+    Raises:
+        ConfigError: A token lies in a variable or a file of this machine, or a profile is named.
+    """
+    where = str(configuration.path)
+    faults = [
+        Fault(
+            where=where,
+            what=f"{reference} lies on this machine, and a Lambda function is another one",
+            remedy="store the token in Secrets Manager (aws secretsmanager create-secret --name "
+            "keyrota-tokens/… --secret-string …) and write secretsmanager:NAME",
+        )
+        for reference in references(configuration.providers)
+        if reference.startswith(("env:", "file:"))
+    ]
+    if configuration.profile:
+        faults.append(Fault(where=where, what="`aws: profile:` names a profile of this machine", remedy="leave it out"))
+    if faults:
+        raise ConfigError(faults)
+
+
+def scope_of(configuration: Configuration, users: Iterable[str], *, partition: str, account: str, region: str) -> Scope:
+    """
+    Find what a configuration needs.
+
+    Args:
+        configuration: Checked.
+        users: ARNs of the users of this account, as IAM tells them (with their paths).
+        partition: `aws`, `aws-cn`, …
+        account: 12 digits.
+        region: Of the stack.
+    """
+    here = [entry for entry in configuration.credentials if not entry.role]
+    tokens = list(references(configuration.providers))
+    secrets = tuple(f"arn:{partition}:secretsmanager:{entry.region or region}:{account}:secret:" for entry in here)
+    return Scope(
+        users=tuple(users),
+        secrets=tuple(
+            entry.secret_name if entry.secret_name.startswith("arn:") else f"{head}{entry.secret_name}-??????"
+            for entry, head in zip(here, secrets, strict=True)
+        ),
+        secret_names=tuple(_name(entry.secret_name) for entry in here),
+        token_secrets=tuple(
+            _token_arn(reference.removeprefix("secretsmanager:"), partition, account, region)
+            for reference in tokens
+            if reference.startswith("secretsmanager:")
+        ),
+        token_parameters=tuple(
+            f"arn:{partition}:ssm:{region}:{account}:parameter/{reference.removeprefix('ssm:').lstrip('/')}"
+            for reference in tokens
+            if reference.startswith("ssm:")
+        ),
+        member_roles=tuple(
+            dict.fromkeys(
+                _role_arn(entry.role, entry.account or "", partition)
+                for entry in configuration.credentials
+                if entry.role
+            )
+        ),
+    )
+
+
+def _name(secret: str) -> str:
+    """Take the name out of an ARN: `…:secret:NAME-abcdef`."""
+    return secret.rpartition(":secret:")[2].rpartition("-")[0] if secret.startswith("arn:") else secret
+
+
+def _token_arn(reference: str, partition: str, account: str, region: str) -> str:
+    name = reference.partition("#")[0]
+    return (
+        name if name.startswith("arn:") else f"arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-??????"
+    )
+
+
+def _role_arn(role: str, account: str, partition: str) -> str:
+    arn = role if role.startswith("arn:") else f"arn:{partition}:iam::{account}:role/{role}"
+    return arn.replace("{duty}", "*")
+
+
+def narrowed(scope: Scope, *, is_fleet: bool, config: str | None = None) -> dict[str, Any]:
+    """
+    Narrow the template.
+
+    Args:
+        scope: What the functions may touch.
+        is_fleet: With the state machine.
+        config: The object's reference if the configuration lies in S3 instead of a parameter.
+    """
+    made: dict[str, Any] = json.loads((FLEET_TEMPLATE if is_fleet else TEMPLATE).read_text("utf-8"))
+    fits = sum(len(arn) for arn in (*scope.users, *scope.secrets)) < _LARGEST_POLICY
+    for resource in made["Resources"].values():
+        if resource["Type"] == "AWS::IAM::Policy":
+            document = resource["Properties"]["PolicyDocument"]
+            document["Statement"] = list(_statements(document["Statement"], scope, fits=fits, config=config))
+        if resource["Type"] == "AWS::Events::Rule":
+            _narrow_rule(resource["Properties"], scope, fits=fits)
+        if resource["Type"] == "AWS::Lambda::Function" and config:
+            resource["Properties"]["Environment"]["Variables"]["KEYROTA_CONFIG"] = config
+    if fits:
+        for name in ("UserPattern", "SecretPrefix"):
+            del made["Parameters"][name]
+    for name in ("TokenSecretPrefix", "MemberRoleName", *(["ConfigParameter"] if config else [])):
+        del made["Parameters"][name]
+    del made["Conditions"]["WithMembers"]
+    return made
+
+
+def _statements(
+    statements: Iterable[dict[str, Any]], scope: Scope, *, fits: bool, config: str | None
+) -> Iterator[dict[str, Any]]:
+    for statement in statements:
+        text = json.dumps(statement.get("Resource", ""))
+        if "Fn::If" in statement and "WithMembers" in statement["Fn::If"]:
+            if scope.member_roles:
+                yield {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": list(scope.member_roles)}
+        elif "TokenSecretPrefix" in text:
+            yield from _token_statements(statement, scope)
+        elif fits and "UserPattern" in text:
+            if scope.users:
+                yield {**statement, "Resource": list(scope.users)}
+        elif fits and "SecretPrefix" in text:
+            if scope.secrets:
+                yield {**statement, "Resource": list(scope.secrets)}
+        elif config and "ConfigParameter" in text:
+            bucket, _, key = config.removeprefix("s3://").partition("/")
+            resource = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{bucket}/{key}"}
+            yield {"Effect": "Allow", "Action": "s3:GetObject", "Resource": resource}
+        else:
+            yield statement
+
+
+def _token_statements(statement: dict[str, Any], scope: Scope) -> Iterator[dict[str, Any]]:
+    if scope.token_secrets:
+        yield {**statement, "Resource": list(scope.token_secrets)}
+    if scope.token_parameters:
+        yield {"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": list(scope.token_parameters)}
+
+
+def _narrow_rule(properties: dict[str, Any], scope: Scope, *, fits: bool) -> None:
+    detail = properties["EventPattern"].get("detail", {})
+    if fits and "labelUpdated" in detail:
+        detail["name"] = list(scope.secret_names) or ["none"]
+    if fits and properties["EventPattern"].get("source") == ["aws.iam"]:
+        names = [arn.rpartition("/")[2] for arn in scope.users]
+        detail.setdefault("requestParameters", {})["userName"] = names or ["none"]

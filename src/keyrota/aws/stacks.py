@@ -1,0 +1,176 @@
+"""CloudFormation: a stack made, changed or deleted, with its events as they happen."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from keyrota.aws._translate import aws_call, fields
+from keyrota.aws.account import Account
+from keyrota.errors import ProviderRefused, ProviderUnavailable
+from keyrota.ports import Clock
+
+_LOOK_AGAIN_S = 2.0
+_AT_MOST_S = 3600.0
+_NOTHING = ("didn't contain changes", "No updates are to be performed")
+_BEGUN = "REVIEW_IN_PROGRESS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackEvent:
+    """One line of a stack's progress."""
+
+    at: datetime
+    resource: str
+    kind: str
+    status: str
+    reason: str
+
+
+class Stacks:
+    """The stacks of one account and region."""
+
+    def __init__(self, account: Account, clock: Clock) -> None:
+        self._account = account
+        self._clock = clock
+
+    def _client(self) -> Any:
+        return self._account.client("cloudformation")
+
+    def status(self, name: str) -> str | None:
+        """Tell a stack's status; None if there is none."""
+        found = self._described(name)
+        return str(found["StackStatus"]) if found else None
+
+    def outputs(self, name: str) -> dict[str, str]:
+        """Tell a stack's outputs."""
+        found = self._described(name) or {}
+        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs") or ()}
+
+    def parameters(self, name: str) -> dict[str, str]:
+        """Tell a stack's parameters."""
+        found = self._described(name) or {}
+        return {given["ParameterKey"]: given["ParameterValue"] for given in found.get("Parameters") or ()}
+
+    def _described(self, name: str) -> dict[str, Any] | None:
+        with aws_call("cloudformation:DescribeStacks", f"stack {name}"):
+            try:
+                stacks = self._client().describe_stacks(StackName=name)["Stacks"]
+            except ClientError as error:
+                if "does not exist" in fields(error)[1]:
+                    return None
+                raise
+        return dict(stacks[0]) if stacks else None
+
+    def change(self, name: str, template_url: str, parameters: Mapping[str, str]) -> Iterator[StackEvent]:
+        """
+        Make or change a stack; yields what happens.
+
+        Raises:
+            ProviderRefused: It failed, and CloudFormation went back to what was there before.
+        """
+        before = self.status(name)
+        kind = "UPDATE" if before and before != _BEGUN else "CREATE"
+        since = self._clock.now()
+        if not self._propose(name, kind, template_url, parameters):
+            return
+        ended = yield from self._follow(name, since)
+        if ended not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+            raise ProviderRefused(
+                f"the stack is {ended}: what was there before is there again",
+                where=f"stack {name}",
+                remedy="the events above say which resource failed, and why"
+                + ("; delete it before the next try: keyrota undeploy" if ended == "ROLLBACK_COMPLETE" else ""),
+            )
+
+    def _propose(self, name: str, kind: str, template_url: str, parameters: Mapping[str, str]) -> bool:
+        """Make a change set and start it; False if it changes nothing."""
+        change_set = f"keyrota-{uuid.uuid4().hex[:12]}"
+        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        with aws_call("cloudformation:CreateChangeSet", f"stack {name}"):
+            self._client().create_change_set(
+                StackName=name,
+                ChangeSetName=change_set,
+                ChangeSetType=kind,
+                TemplateURL=template_url,
+                Parameters=given,
+                Capabilities=["CAPABILITY_IAM"],
+                Tags=[{"Key": "keyrota", "Value": "stack"}],
+            )
+        found = self._awaited(name, change_set)
+        if found["Status"] == "FAILED":
+            reason = str(found.get("StatusReason", ""))
+            with aws_call("cloudformation:DeleteChangeSet", f"stack {name}"):
+                self._client().delete_change_set(StackName=name, ChangeSetName=change_set)
+            if any(words in reason for words in _NOTHING):
+                return False
+            raise ProviderRefused(f"the change was refused: {reason}", where=f"stack {name}")
+        with aws_call("cloudformation:ExecuteChangeSet", f"stack {name}"):
+            self._client().execute_change_set(StackName=name, ChangeSetName=change_set)
+        return True
+
+    def _awaited(self, name: str, change_set: str) -> dict[str, Any]:
+        for _ in range(round(_AT_MOST_S / _LOOK_AGAIN_S)):
+            with aws_call("cloudformation:DescribeChangeSet", f"stack {name}"):
+                found: dict[str, Any] = self._client().describe_change_set(StackName=name, ChangeSetName=change_set)
+            if found["Status"] in {"CREATE_COMPLETE", "FAILED"}:
+                return found
+            self._clock.sleep(_LOOK_AGAIN_S)
+        raise ProviderUnavailable("CloudFormation did not finish the change set", where=f"stack {name}")
+
+    def delete(self, name: str) -> Iterator[StackEvent]:
+        """
+        Delete a stack; yields what happens.
+
+        Raises:
+            ProviderRefused: Something in it could not be deleted.
+        """
+        found = self._described(name)
+        if found is None:
+            return
+        since = self._clock.now()
+        with aws_call("cloudformation:DeleteStack", f"stack {name}"):
+            self._client().delete_stack(StackName=name)
+        ended = yield from self._follow(str(found["StackId"]), since)
+        if ended not in {"DELETE_COMPLETE", None}:
+            raise ProviderRefused(
+                f"the stack is {ended}", where=f"stack {name}", remedy="the events above say which resource failed"
+            )
+
+    def _follow(self, name: str, since: datetime) -> Generator[StackEvent, None, str | None]:
+        seen: set[str] = set()
+        for _ in range(round(_AT_MOST_S / _LOOK_AGAIN_S)):
+            status = self.status(name)
+            for event in self._events(name):
+                if event["EventId"] not in seen and event["Timestamp"] >= since:
+                    seen.add(event["EventId"])
+                    yield _event(event)
+            if status is None or not status.endswith("_IN_PROGRESS"):
+                return status  # the generator's value: how it ended
+            self._clock.sleep(_LOOK_AGAIN_S)
+        raise ProviderUnavailable("the stack did not come to an end within an hour", where=f"stack {name}")
+
+    def _events(self, name: str) -> list[dict[str, Any]]:
+        with aws_call("cloudformation:DescribeStackEvents", f"stack {name}"):
+            try:
+                events = self._client().describe_stack_events(StackName=name)["StackEvents"]
+            except ClientError as error:
+                if "does not exist" in fields(error)[1]:
+                    return []
+                raise
+        return list(reversed(events))
+
+
+def _event(event: Mapping[str, Any]) -> StackEvent:
+    return StackEvent(
+        at=event["Timestamp"],
+        resource=str(event.get("LogicalResourceId", "")),
+        kind=str(event.get("ResourceType", "")),
+        status=str(event.get("ResourceStatus", "")),
+        reason=str(event.get("ResourceStatusReason") or ""),
+    )
