@@ -57,7 +57,6 @@ export const ACTIONS: { readonly [name: string]: string[] } = {
     'secretsmanager:UpdateSecretVersionStage',
     'secretsmanager:TagResource',
     'iam:UpdateAccessKey',
-    'iam:DeleteAccessKey',
     'iam:ListAttachedUserPolicies',
   ],
 };

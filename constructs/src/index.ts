@@ -6,3 +6,4 @@ export { BitbucketOptions, GitHubOptions, ProviderOptions, ProvidersProps } from
 export { StoredConfiguration } from './configuration';
 export { SchedulesProps } from './schedules';
 export { FleetOptions } from './fleet';
+export * from './oidc';

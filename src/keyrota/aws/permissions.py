@@ -45,7 +45,6 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "emergency": (
         *DUTIES["rotate"],
         "iam:UpdateAccessKey",
-        "iam:DeleteAccessKey",
         "iam:ListAttachedUserPolicies",
     ),
 }

@@ -23,6 +23,7 @@ from xml.sax.saxutils import escape
 from keyrota.sandbox import signature
 from keyrota.sandbox.faults import Fault, FaultKind, Faults
 from keyrota.sandbox.http import Cut, Request, Response
+from keyrota.sandbox.rights import Resources, Rights, action_of, denial
 from keyrota.sandbox.signature import Signed
 from keyrota.sandbox.strict_secrets import Refused, SecretRules, labels_of
 from keyrota.sandbox.timemachine import TimeMachine, missing
@@ -58,6 +59,7 @@ class StrictAws:
             from moto.iam.responses import IamResponse  # noqa: PLC0415
             from moto.moto_api._internal import moto_api_backend  # noqa: PLC0415
             from moto.s3.responses import S3Response  # noqa: PLC0415
+            from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415
             from moto.secretsmanager.responses import SecretsManagerResponse  # noqa: PLC0415
             from moto.sns.responses import SNSResponse  # noqa: PLC0415
             from moto.ssm.responses import SimpleSystemManagerResponse  # noqa: PLC0415
@@ -73,10 +75,15 @@ class StrictAws:
         self.flapping = timedelta()
         """… and then, for so long, accepted by chance."""
         self.journal: list[Call] = []
+        self.rights = Rights()
+        """Whose calls are judged by policies: nobody's, until somebody is given statements."""
+        self.on_call: Callable[[str, Request, Response, str], None] = lambda *_: None
+        """Called after each call with its operation, request, response and access key ID: what CloudTrail would see."""
         self._random = random.Random(seed)  # noqa: S311  # a seed makes a history, no secret
         self._lock = threading.RLock()
         self._iam_backends = iam_backends
         self._rules = SecretRules()
+        self._secrets_backends = secretsmanager_backends
         self._services: Mapping[str, Callable[..., Any]] = {
             "iam": IamResponse.dispatch,
             "sts": TokenResponse.dispatch,
@@ -105,6 +112,7 @@ class StrictAws:
             response = self._answer(request, signed, service, fault)
             key = signed.key if signed else ""
             self.journal.append(Call(at=self.clock.now(), operation=operation, key=key, status=response.status))
+            self.on_call(operation, request, response, key)
         if fault and fault.kind in {FaultKind.LOST_BEFORE, FaultKind.LOST_AFTER}:
             raise Cut
         return response
@@ -114,6 +122,7 @@ class StrictAws:
             return self._refusal(service, fault.status, fault.code, fault.message)
         try:
             self._authenticate(request, signed)
+            self._authorize(request, signed)
             self._refuse_traps(request, service)
             response = self._let_moto_answer(request, signed, service)
         except Refused as refused:
@@ -142,6 +151,20 @@ class StrictAws:
             raise Refused(unknown, "The security token included in the request is invalid.", status=status)
         if not signature.is_right(request, signed, secret):
             raise Refused(wrong, "The request signature we calculated does not match", status=status)
+
+    def _authorize(self, request: Request, signed: Signed | None) -> None:
+        """Refuse what the caller's policies do not allow."""
+        if signed is None or signed.key not in self.rights.principals:
+            return
+        action = _action(request)
+        name = action_of(request, signed.service, action)
+        finder = Resources(self.account_id, self.iam, self._secrets_backends)
+        resource = finder.of(request, signed, action, _form(request))
+        if not self.rights.permits(signed.key, name, resource):
+            is_json = signed.service in _JSON_SERVICES
+            code = "AccessDeniedException" if is_json else "AccessDenied"
+            message = denial(self.rights.principals[signed.key], name, resource)
+            raise Refused(code, message, status=400 if is_json else 403)
 
     def _is_of_now(self, at: datetime | None) -> bool:
         """The process that asks may live in the real time or in the travelled one."""

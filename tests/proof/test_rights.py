@@ -1,0 +1,428 @@
+"""
+The rights: 120 days with the built zip in Lambda's own runtime client, each function with its own role's policies.
+
+The template is synthesized from the construct and narrowed as `keyrota deploy` does. Every call is judged by the role's
+policies, actions and resources; a relay turns calls into events, matches them with the template's own patterns, and
+delivers each twice, late and out of order. The run fails if any function makes a call that its policy does not allow,
+and if a policy allows an action that nothing used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import botocore.session
+import pytest
+from cfn import ACCOUNT, REGION, Stack
+from relay import Queue, Relay, cloudtrail, native
+from runtime import LambdaRuntime, Result
+
+from keyrota.app.config import load_text
+from keyrota.app.deploy.package import HERE, build
+from keyrota.app.deploy.template import narrowed, scope_of
+from keyrota.core.model import Credential
+from keyrota.sandbox.bitbucket import BitbucketStandIn
+from keyrota.sandbox.cloud import Cloud
+from keyrota.sandbox.http import Request, Response
+from keyrota.sandbox.rights import allows, statements_of
+
+USER, SECRET, TOKEN = "ci-deploy", "keyrota/ci-deploy/access-key", "canary-token-of-bitbucket-55"
+CONFIGURATION = """\
+version: 1
+verify: {{times: 2, within: 0s}}
+providers:
+  bitbucket:
+    base_url: {url}/2.0
+    auth: {{token: "secretsmanager:keyrota-tokens/bitbucket"}}
+credentials:
+  - user: ci-deploy
+    targets:
+      - bitbucket: {{workspace: acme, repository: shop, environment: Production}}
+"""
+PARAMETERS = {
+    "CodeBucket": "code",
+    "CodeKey": "keyrota.zip",
+    "Trigger": "both",
+    "Emergency": "auto",
+    "AlarmEmail": "ops@example.com",
+}
+QUARANTINE = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
+DOWN = 6
+"""The day on which the key of 85 days is replaced."""
+DUTIES = ("rotate", "sync", "deactivate", "delete", "watch", "rotation", "emergency")
+
+
+@pytest.fixture(scope="session")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the zip as it is deployed, for this machine, and unpack it."""
+    import zipfile  # noqa: PLC0415  # beside its only use
+
+    folder = tmp_path_factory.mktemp("package")
+    build(folder / "keyrota.zip", HERE)
+    zipfile.ZipFile(folder / "keyrota.zip").extractall(folder / "code")  # noqa: S202  # our own file
+    return folder / "code"
+
+
+@dataclass(slots=True, kw_only=True)
+class Account:
+    """An account with the stack in it: everything but CloudFormation's own engine."""
+
+    cloud: Cloud
+    bitbucket: BitbucketStandIn
+    stack: Stack
+    clock: Path
+    functions: dict[str, LambdaRuntime] = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=dict)
+    relay: Relay = field(default_factory=Relay)
+    queue: Queue = field(init=False)
+    failures: list[str] = field(default_factory=list)
+    deployments: int = 0
+    alarms: list[str] = field(default_factory=list)
+
+    # --- the stack ----------------------------------------------------------------------------------------------------
+
+    def create(self, code: Path, stack: ExitStack) -> None:
+        """Make roles, functions, rules and the queue from the template."""
+        topic = self.admin("sns").create_topic(Name="keyrota-Alarms04B5A0BF")["TopicArn"]
+        self.stack.ids["Alarms04B5A0BF"] = topic
+        trust = {"Version": "2012-10-17", "Statement": []}
+        for name in self.stack.resources("AWS::IAM::Role"):
+            role = f"keyrota-{name}"
+            self.stack.ids[name] = role
+            self.admin("iam").create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust))
+        for name, made in self.stack.resources("AWS::Lambda::Function").items():
+            duty = made["Handler"].split(".")[-2]
+            role = made["Role"].rpartition("/")[2]
+            self.roles[duty] = role
+            session = self.admin("sts").assume_role(RoleArn=made["Role"], RoleSessionName=name)["Credentials"]
+            self.cloud.aws.rights.grant(duty, session["AccessKeyId"], self.policies(role))
+            environment = {
+                **made["Environment"]["Variables"],
+                "AWS_ACCESS_KEY_ID": session["AccessKeyId"],
+                "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+                "AWS_SESSION_TOKEN": session["SessionToken"],
+                "AWS_REGION": REGION,
+                "AWS_DEFAULT_REGION": REGION,
+                "AWS_ENDPOINT_URL": self.cloud.aws_url,
+            }
+            self.functions[duty] = stack.enter_context(LambdaRuntime(code, made["Handler"], environment, self.clock))
+        (queue,) = [one for one in self.stack.resources("AWS::SQS::Queue").values() if "RedrivePolicy" in one]
+        self.queue = Queue(deliver=self._batch, most=queue["RedrivePolicy"]["maxReceiveCount"])
+        for name, rule in self.stack.resources("AWS::Events::Rule").items():
+            for target in rule["Targets"]:
+                self.relay.rules.append((rule["EventPattern"], self._target(name, target["Arn"])))
+
+    def policies(self, role: str) -> list[Any]:
+        """Join the statements of a role's policies."""
+        return [
+            statement
+            for policy in self.stack.resources("AWS::IAM::Policy").values()
+            if role in policy["Roles"]
+            for statement in statements_of(policy["PolicyDocument"])
+        ]
+
+    def _target(self, rule: str, arn: str) -> Any:
+        if ":sqs:" in arn:
+            return lambda event: self.queue.send(event)
+        made = {
+            self.stack.resolve({"Fn::GetAtt": [name, "Arn"]}): one["Handler"].split(".")[-2]
+            for name, one in self.stack.resources("AWS::Lambda::Function").items()
+        }
+        assert arn in made, f"the rule {rule} has a target that is not there: {arn}"
+        return lambda event: self.invoke(made[arn], event).error is None
+
+    def admin(self, service: str) -> Any:
+        """A client of the administrator."""
+        return botocore.session.Session().create_client(service, region_name=REGION)
+
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    def invoke(self, duty: str, event: Any) -> Result:
+        """Invoke a function asynchronously, as Lambda does: with retries if the template says so, then dead letters."""
+        self.set_clock()
+        name = self.stack.resolve({"Ref": self._function_name(duty)})
+        configs = self.stack.resources("AWS::Lambda::EventInvokeConfig").values()
+        (settings,) = [one for one in configs if one["FunctionName"] == name]
+        for _ in range(1 + settings["MaximumRetryAttempts"]):
+            result = self.functions[duty].invoke(event)
+            self._as_lambda(duty, "logs:CreateLogStream", "logs:PutLogEvents")
+            if result.error is None:
+                return result
+        self.failures.append(f"{duty}: {result.error}")
+        self._as_lambda(duty, "sqs:SendMessage")
+        return result
+
+    def _function_name(self, duty: str) -> str:
+        return next(
+            name
+            for name, one in self.stack.resources("AWS::Lambda::Function").items()
+            if one["Handler"].split(".")[-2] == duty
+        )
+
+    def _as_lambda(self, duty: str, *actions: str) -> None:
+        """Do what Lambda itself does with a function's role: log lines, dead letters, messages."""
+        made = self.stack.resources("AWS::Lambda::Function")[self._function_name(duty)]
+        group = made["LoggingConfig"]["LogGroup"]
+        for action in actions:
+            resource = {
+                "logs": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:*",
+                "sqs": made["DeadLetterConfig"]["TargetArn"] if "DeadLetter" not in action else "",
+            }[action.partition(":")[0]]
+            assert self.cloud.aws.rights.judge(duty, action, resource), f"{duty} may not {action} {resource}"
+
+    def _batch(self, event: dict[str, Any]) -> Any:
+        """Poll the queue as Lambda does, with the function's own role, and invoke it."""
+        (queue,) = [name for name, one in self.stack.resources("AWS::SQS::Queue").items() if "RedrivePolicy" in one]
+        arn = self.stack.resolve({"Fn::GetAtt": [queue, "Arn"]})
+        for action in (
+            "sqs:ReceiveMessage",
+            "sqs:ChangeMessageVisibility",
+            "sqs:GetQueueUrl",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+        ):
+            assert self.cloud.aws.rights.judge("sync", action, arn)
+        self.set_clock()
+        result = self.functions["sync"].invoke(event)
+        if result.error:
+            self.failures.append(f"sync: {result.error}")
+        return result.payload
+
+    def set_clock(self) -> None:
+        """Let the functions live in the sandbox's time."""
+        unfinished = self.clock.with_suffix(".part")
+        unfinished.write_text(str(self.cloud.clock.now().timestamp()), "utf-8")
+        unfinished.replace(self.clock)
+        time.sleep(0.03)  # noqa: TID251  # real time: the child looks every 10 ms
+
+    def see(self, operation: str, request: Request, response: Response, key: str) -> None:
+        """Turn a call into the events that AWS makes of it."""
+        service, _, call = operation.partition(":")
+        if response.status >= 300 or service not in {"iam", "secretsmanager"}:
+            return
+        asked = request.json() if service == "secretsmanager" else dict(parse_qsl(request.body.decode()))
+        duty = self.cloud.aws.rights.principals.get(key)
+        by = (
+            f"arn:aws:sts::{ACCOUNT}:assumed-role/{self.roles[duty]}/x"
+            if duty
+            else f"arn:aws:iam::{ACCOUNT}:user/admin"
+        )
+        now = self.cloud.clock.now()
+        answered = json.loads(response.body) if service == "secretsmanager" else {}
+        if service == "secretsmanager":
+            self._labels_of(call, asked, answered)
+        if call in {
+            "PutSecretValue",
+            "UpdateSecret",
+            "UpdateSecretVersionStage",
+            "CreateAccessKey",
+            "UpdateAccessKey",
+            "DeleteAccessKey",
+            "AttachUserPolicy",
+        }:
+            told = {"arn": answered["ARN"]} if "ARN" in answered else None
+            self.relay.put(cloudtrail(now, service, call, asked, told, by))
+
+    def _labels_of(self, call: str, asked: dict[str, Any], answered: dict[str, Any]) -> None:
+        labels = {
+            "CreateSecret": ["AWSCURRENT"],
+            "PutSecretValue": asked.get("VersionStages", ["AWSCURRENT"]),
+            "UpdateSecretVersionStage": [asked.get("VersionStage")] if asked.get("MoveToVersionId") else [],
+        }.get(call, [])
+        for label in labels:
+            if label not in {"AWSPENDING", "AWSPREVIOUS"}:
+                version = answered.get("VersionId") or asked.get("MoveToVersionId", "")
+                self.relay.put(native(self.cloud.clock.now(), answered["ARN"], answered["Name"], str(label), version))
+
+    # --- the days -----------------------------------------------------------------------------------------------------
+
+    def day(self, *, has_events: bool = True, is_down: bool = False) -> None:
+        """
+        Let a day pass: schedules in the order of their times, events between them, a deployment at the end.
+
+        Args:
+            has_events: Without them only the schedules bring new values to the targets.
+            is_down: From the new key on, the provider refuses keyrota's token until the day ends.
+        """
+        kept = self.bitbucket._token
+        schedules = self.stack.resources("AWS::Scheduler::Schedule")
+        ordered = sorted(schedules.values(), key=lambda one: one["ScheduleExpression"].split()[1::-1] and _minutes(one))
+        for one in ordered:
+            duty = next(
+                duty
+                for duty in DUTIES
+                if self.stack.resolve({"Fn::GetAtt": [self._function_name(duty), "Arn"]}) == one["Target"]["Arn"]
+            )
+            self.invoke(duty, json.loads(one["Target"]["Input"]))
+            if is_down:
+                self.bitbucket._token = "revoked"
+            if has_events:
+                self.relay.drain()
+                self.queue.drain()
+            self.cloud.clock.travel(timedelta(minutes=25))
+        self.deploy()
+        self.bitbucket._token = kept
+        self.cloud.clock.move_to((self.cloud.clock.now() + timedelta(days=1)).replace(hour=5, minute=0))
+
+    def deploy(self) -> None:
+        """Run the pipeline with what its step sees."""
+        from keyrota.core.model import AccessKeyId  # noqa: PLC0415  # beside its only use
+        from keyrota.core.secret import Secret  # noqa: PLC0415
+
+        held = self.held()
+        pair = Credential(id=AccessKeyId(held["AWS_ACCESS_KEY_ID"]), secret=Secret(held["AWS_SECRET_ACCESS_KEY"]))
+        client = botocore.session.Session().create_client(
+            "sts", region_name=REGION, aws_access_key_id=pair.id, aws_secret_access_key=pair.secret.reveal()
+        )
+        client.get_caller_identity()
+        self.deployments += 1
+
+    def held(self) -> dict[str, str]:
+        """What a pipeline step sees."""
+        return self.bitbucket.values("acme", "shop", "Production")
+
+    def keys(self) -> dict[str, str]:
+        """The user's keys and their status."""
+        return dict(self.cloud.admin.keys(USER))
+
+
+def _minutes(schedule: dict[str, Any]) -> int:
+    minute, hour = schedule["ScheduleExpression"].removeprefix("cron(").split()[:2]
+    return int(hour) * 60 + int(minute)
+
+
+@pytest.fixture
+def account(code: Path, tmp_path: Path) -> Iterator[Account]:
+    """Make an account with a user of 60 days' age, its pipeline, the stored token and configuration, and the stack."""
+    cloud = Cloud()
+    bitbucket = BitbucketStandIn(cloud.clock, cloud.faults, token=TOKEN)
+    cloud.standins["bitbucket"] = bitbucket
+    cloud.aws.propagation = timedelta(0)
+    with cloud, ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("AWS_", "KEYROTA_"))]:
+            patch.delenv(name)
+        for name, value in cloud.environment().items():
+            patch.setenv(name, value)
+        patch.delenv("KEYROTA_SANDBOX")
+        bitbucket.add_repository("acme", "shop", ("Production",))
+        cloud.admin.add_user(USER)
+        pair = cloud.admin.add_key(USER, age=timedelta(days=85))
+        bitbucket.set_variable("acme", "shop", "Production", "AWS_ACCESS_KEY_ID", pair.id)
+        bitbucket.set_variable(
+            "acme", "shop", "Production", "AWS_SECRET_ACCESS_KEY", pair.secret.reveal(), secured=True
+        )
+        text = CONFIGURATION.format(url=cloud.url("bitbucket"))
+        configuration = load_text("keyrota.yaml", text)
+        scope = scope_of(
+            configuration, [f"arn:aws:iam::{ACCOUNT}:user/{USER}"], partition="aws", account=ACCOUNT, region=REGION
+        )
+        made = Account(
+            cloud=cloud,
+            bitbucket=bitbucket,
+            stack=Stack(template=narrowed(scope, is_fleet=False), parameters=PARAMETERS),
+            clock=tmp_path / "clock-now",
+        )
+        made.admin("ssm").put_parameter(Name="/keyrota/config", Value=text, Type="String")
+        made.admin("secretsmanager").create_secret(Name="keyrota-tokens/bitbucket", SecretString=TOKEN)
+        made.create(code, stack)
+        cloud.aws.on_call = made.see
+        yield made
+
+
+def test_120_days_each_with_its_own_rights(account: Account, tmp_path: Path) -> None:
+    """Rotate, sync by events, deactivate, delete, a target down for a day, an emergency, Secrets Manager's schedule."""
+    account.cloud.clock.move_to(account.cloud.clock.now().replace(hour=5, minute=0))
+    first = next(iter(account.keys()))
+    for number in range(120):
+        account.day(has_events=number % 3 != 2, is_down=number == DOWN)
+        if number == DOWN:
+            assert any("401" in failure for failure in account.failures), "nobody said that a target was down"
+            assert account.queue.messages, "what failed does not wait in the queue"
+            account.failures.clear()
+        if number == 70:
+            _rotate_natively(account)
+        if number == 35:
+            _quarantine(account)
+        account.relay.drain(all_of_it=True)
+        account.queue.drain()
+        assert account.failures == [], f"day {number}"
+    account.queue.drain()
+    assert account.cloud.aws.rights.denied == []
+    assert account.failures == []
+    assert account.queue.dead == []
+    assert account.deployments == 120
+    assert first not in account.keys()
+    held = account.held()["AWS_ACCESS_KEY_ID"]
+    assert account.keys()[held] == "Active"
+    _is_minimal(account)
+    _leaks_nothing(account, tmp_path)
+
+
+def _rotate_natively(account: Account) -> None:
+    """Let Secrets Manager call the rotation function, as RotateSecret makes it do."""
+    from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415  # Secrets Manager's own doing
+
+    token = "0f0e0d0c-0b0a-4908-8706-050403020100"
+    record = secretsmanager_backends[ACCOUNT][REGION].secrets[SECRET]
+    record.rotation_requested = record.rotation_enabled = True
+    record.versions[token] = {"version_id": token, "version_stages": ["AWSPENDING"], "createdate": 0}
+    for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+        result = account.invoke("rotation", {"Step": step, "SecretId": record.arn, "ClientRequestToken": token})
+        assert result.error is None
+    record.rotation_requested = record.rotation_enabled = False
+
+
+def _quarantine(account: Account) -> None:
+    """Let AWS find the key in public: the policy is attached, and everything else follows from the event."""
+    leaked = account.held()["AWS_ACCESS_KEY_ID"]
+    made = account.admin("iam").create_policy(
+        PolicyName=QUARANTINE.rpartition("/")[2],
+        PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iam:CreateUser", "Resource": "*"}]}
+        ),
+    )
+    account.admin("iam").attach_user_policy(UserName=USER, PolicyArn=made["Policy"]["Arn"])
+    account.relay.drain(all_of_it=True)
+    account.queue.drain()
+    assert account.held()["AWS_ACCESS_KEY_ID"] != leaked
+    assert account.keys()[leaked] == "Inactive"
+    account.admin("iam").detach_user_policy(UserName=USER, PolicyArn=made["Policy"]["Arn"])
+
+
+def _is_minimal(account: Account) -> None:
+    """Every action that a role allows was used; so taking one away would have denied a call of this very run."""
+    rights = account.cloud.aws.rights
+    for duty in account.roles:
+        allowed = {action for one in rights.statements[duty] for action in _actions(one)}
+        used = {use.action for use in rights.uses if use.principal == duty}
+        assert allowed - used == set(), f"{duty} may do what it never does"
+        for action in sorted(allowed):
+            without = [
+                {**one, "Action": [kept for kept in _actions(one) if kept != action]} for one in rights.statements[duty]
+            ]
+            calls = [use for use in rights.uses if use.principal == duty and use.action == action]
+            assert any(not allows(without, use.action, use.resource) for use in calls), f"{duty} does not need {action}"
+
+
+def _actions(statement: Any) -> list[str]:
+    found = statement["Action"]
+    return [found] if isinstance(found, str) else list(found)
+
+
+def _leaks_nothing(account: Account, folder: Path) -> None:
+    """No log of a function holds the token, or what could be a secret access key."""
+    for file in folder.glob("*.log"):
+        text = file.read_text("utf-8")
+        assert TOKEN not in text
+        assert not re.search(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])", text)
+    assert account.failures == []
