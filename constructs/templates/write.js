@@ -8,7 +8,7 @@ const {
 const { Code } = require('aws-cdk-lib/aws-lambda');
 const { RetentionDays } = require('aws-cdk-lib/aws-logs');
 const { Topic } = require('aws-cdk-lib/aws-sns');
-const { AccessKeyRotation, EmergencyMode, SyncTrigger } = require('../lib');
+const { AccessKeyRotation, EmergencyMode, IamEventsForwarder, MemberRoles, SyncTrigger } = require('../lib');
 
 const TARGET = path.join(__dirname, '..', '..', 'src', 'keyrota', 'app', 'deploy');
 
@@ -130,6 +130,40 @@ function settle(made) {
   }
 }
 
+function aStack(name, description) {
+  const app = new App({ analyticsReporting: false });
+  return [app, new Stack(app, name, { description, analyticsReporting: false, synthesizer: new DefaultStackSynthesizer({ generateBootstrapVersionRule: false }) })];
+}
+
+function synthesized(app, stack) {
+  const made = app.synth().getStackByName(stack.stackName).template;
+  for (const one of Object.values(made.Resources)) delete one.Metadata;
+  return made;
+}
+
+/** Makes the stack for us-east-1, where IAM's events arrive. */
+function iamEvents() {
+  const [app, stack] = aStack('keyrota-iam-events', "keyrota: forwards IAM's events to the region of the rotation");
+  const region = parameter(stack, 'RotationRegion', 'Region of the stack keyrota', { allowedPattern: '[a-z0-9-]+' });
+  new IamEventsForwarder(stack, 'Forwarder', { rotationRegion: region.valueAsString });
+  return synthesized(app, stack);
+}
+
+/** Makes the stack for member accounts, by a StackSet. */
+function member() {
+  const [app, stack] = aStack('keyrota-member', 'keyrota: roles that its functions assume in this account');
+  const account = parameter(stack, 'RotationAccount', 'Account of the stack keyrota', { allowedPattern: '[0-9]{12}' });
+  const external = parameter(stack, 'ExternalId', "The configuration's external_id", { minLength: 2 });
+  const users = parameter(stack, 'UserPattern', 'The IAM users that may be rotated, as path and name: ci-* or ci/*', {
+    allowedPattern: '[A-Za-z0-9_+=,.@/*?-]*[A-Za-z0-9][A-Za-z0-9_+=,.@/*?-]*',
+  });
+  const prefix = parameter(stack, 'SecretPrefix', "What the names of the users' secrets begin with", { default: 'keyrota/', allowedPattern: '[A-Za-z0-9/_+=.@-]+' });
+  new MemberRoles(stack, 'Roles', {
+    rotationAccount: account.valueAsString, externalId: external.valueAsString, userPattern: users.valueAsString, secretPrefix: prefix.valueAsString,
+  });
+  return synthesized(app, stack);
+}
+
 /** Makes the same for SAM: the package lies beside the template, and `sam deploy` uploads it. */
 function sam(made) {
   const copy = JSON.parse(JSON.stringify(made));
@@ -148,6 +182,8 @@ function texts() {
   return {
     'template.json': written({ AWSTemplateFormatVersion: '2010-09-09', ...plain }),
     'template-sam.json': written(sam(plain)),
+    'template-iam-events.json': written({ AWSTemplateFormatVersion: '2010-09-09', ...iamEvents() }),
+    'template-member.json': written({ AWSTemplateFormatVersion: '2010-09-09', ...member() }),
     'template-fleet.json': written({ AWSTemplateFormatVersion: '2010-09-09', ...fleet }),
   };
 }

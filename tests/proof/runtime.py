@@ -17,16 +17,20 @@ from typing import Any, Self
 
 _TIMEOUT_S = 900
 _API = "/2018-06-01/runtime"
-_CLOCK = """
+CLOCK = """
 import os, threading, time, time_machine
 FILE = os.environ["TEST_CLOCK"]
+real = time_machine.escape_hatch.time.time
 now = open(FILE).read()
-traveller = time_machine.travel(float(now), tick=True).start()
+def wanted_time(text, clock):
+    at, when = text.split()
+    return float(at) + clock() - float(when)
+traveller = time_machine.travel(wanted_time(now, time.time), tick=True).start()
 def look():
     global now
     wanted = open(FILE).read()
     if wanted != now:
-        traveller.move_to(float(wanted), tick=True)
+        traveller.move_to(wanted_time(wanted, real), tick=True)
         now = wanted
 def watch():
     while True:
@@ -35,6 +39,13 @@ def watch():
         except (OSError, ValueError): pass
 threading.Thread(target=watch, daemon=True).start()
 """
+
+
+def set_clock(file: Path, at: float, real: float) -> None:
+    """Tell every process that watches the file which time it is: `at`, when it really is `real`."""
+    unfinished = file.with_suffix(".part")
+    unfinished.write_text(f"{at} {real}", "utf-8")
+    unfinished.replace(file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +101,8 @@ class LambdaRuntime:
     def _start(self) -> None:
         folder = self._clock.parent / "clock"
         folder.mkdir(exist_ok=True)
-        (folder / "sitecustomize.py").write_text(_CLOCK, "utf-8")
-        self._link_time_machine(folder)
+        (folder / "sitecustomize.py").write_text(CLOCK, "utf-8")
+        self.link_time_machine(folder)
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": f"{folder}{os.pathsep}{self._code}",
@@ -108,7 +119,7 @@ class LambdaRuntime:
             self._process = subprocess.Popen(command, cwd=self._code, env=environment, stdout=log, stderr=log)
 
     @staticmethod
-    def _link_time_machine(folder: Path) -> None:
+    def link_time_machine(folder: Path) -> None:
         for place in _site("time_machine").glob("*time_machine*"):
             target = folder / place.name
             if not target.exists():
@@ -147,7 +158,7 @@ class LambdaRuntime:
                     self.send_header("Lambda-Runtime-Aws-Request-Id", request)
                     self.send_header("Content-Type", "application/json")
                     self.send_header("Lambda-Runtime-Trace-Id", "Root=1-0-0")
-                    deadline = (float(clock.read_text("utf-8")) + _TIMEOUT_S) * 1000
+                    deadline = (float(clock.read_text("utf-8").split()[0]) + _TIMEOUT_S) * 1000
                     self.send_header("Lambda-Runtime-Deadline-Ms", str(int(deadline)))
                     self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:x:1:function:f")
                 self.send_header("Content-Length", str(len(body)))

@@ -25,7 +25,7 @@ import botocore.session
 import pytest
 from cfn import ACCOUNT, REGION, Stack
 from relay import Queue, Relay, cloudtrail, native
-from runtime import LambdaRuntime, Result
+from runtime import LambdaRuntime, Result, set_clock
 
 from keyrota.app.config import load_text
 from keyrota.app.deploy.package import HERE, build
@@ -36,6 +36,7 @@ from keyrota.sandbox.cloud import Cloud
 from keyrota.sandbox.http import Request, Response
 from keyrota.sandbox.rights import allows, statements_of
 
+YOUNG = "ci-young"
 USER, SECRET, TOKEN = "ci-deploy", "keyrota/ci-deploy/access-key", "canary-token-of-bitbucket-55"
 CONFIGURATION = """\
 version: 1
@@ -48,6 +49,9 @@ credentials:
   - user: ci-deploy
     targets:
       - bitbucket: {{workspace: acme, repository: shop, environment: Production}}
+  - user: ci-young
+    targets:
+      - bitbucket: {{workspace: acme, repository: young, environment: Production}}
 """
 PARAMETERS = {
     "CodeBucket": "code",
@@ -200,9 +204,7 @@ class Account:
 
     def set_clock(self) -> None:
         """Let the functions live in the sandbox's time."""
-        unfinished = self.clock.with_suffix(".part")
-        unfinished.write_text(str(self.cloud.clock.now().timestamp()), "utf-8")
-        unfinished.replace(self.clock)
+        set_clock(self.clock, self.cloud.clock.now().timestamp(), self.cloud.clock.real_now().timestamp())
         time.sleep(0.03)  # noqa: TID251  # real time: the child looks every 10 ms
 
     def see(self, operation: str, request: Request, response: Response, key: str) -> None:
@@ -287,9 +289,9 @@ class Account:
         client.get_caller_identity()
         self.deployments += 1
 
-    def held(self) -> dict[str, str]:
-        """What a pipeline step sees."""
-        return self.bitbucket.values("acme", "shop", "Production")
+    def held(self, user: str = USER) -> dict[str, str]:
+        """What a pipeline step of a user sees."""
+        return self.bitbucket.values("acme", "shop" if user == USER else "young", "Production")
 
     def keys(self) -> dict[str, str]:
         """The user's keys and their status."""
@@ -315,7 +317,10 @@ def account(code: Path, tmp_path: Path) -> Iterator[Account]:
             patch.setenv(name, value)
         patch.delenv("KEYROTA_SANDBOX")
         bitbucket.add_repository("acme", "shop", ("Production",))
+        bitbucket.add_repository("acme", "young", ("Production",))
         cloud.admin.add_user(USER)
+        cloud.admin.add_user(YOUNG)
+        cloud.admin.add_key(YOUNG)
         pair = cloud.admin.add_key(USER, age=timedelta(days=85))
         bitbucket.set_variable("acme", "shop", "Production", "AWS_ACCESS_KEY_ID", pair.id)
         bitbucket.set_variable(
@@ -324,7 +329,11 @@ def account(code: Path, tmp_path: Path) -> Iterator[Account]:
         text = CONFIGURATION.format(url=cloud.url("bitbucket"))
         configuration = load_text("keyrota.yaml", text)
         scope = scope_of(
-            configuration, [f"arn:aws:iam::{ACCOUNT}:user/{USER}"], partition="aws", account=ACCOUNT, region=REGION
+            configuration,
+            [f"arn:aws:iam::{ACCOUNT}:user/{name}" for name in (USER, YOUNG)],
+            partition="aws",
+            account=ACCOUNT,
+            region=REGION,
         )
         made = Account(
             cloud=cloud,
@@ -334,6 +343,7 @@ def account(code: Path, tmp_path: Path) -> Iterator[Account]:
         )
         made.admin("ssm").put_parameter(Name="/keyrota/config", Value=text, Type="String")
         made.admin("secretsmanager").create_secret(Name="keyrota-tokens/bitbucket", SecretString=TOKEN)
+        made.admin("s3").create_bucket(Bucket="trail", CreateBucketConfiguration={"LocationConstraint": REGION})
         made.create(code, stack)
         cloud.aws.on_call = made.see
         yield made
@@ -351,8 +361,13 @@ def test_120_days_each_with_its_own_rights(account: Account, tmp_path: Path) -> 
             account.failures.clear()
         if number == 70:
             _rotate_natively(account)
-        if number == 35:
-            _quarantine(account)
+        if number == 1:
+            account.admin("cloudtrail").create_trail(Name="all", S3BucketName="trail")
+            account.admin("cloudtrail").start_logging(Name="all")
+        if number in {2, 35}:
+            _quarantine(account, YOUNG if number == 2 else USER)
+        if number == 110:
+            _lose_the_configuration(account)
         account.relay.drain(all_of_it=True)
         account.queue.drain()
         assert account.failures == [], f"day {number}"
@@ -382,36 +397,55 @@ def _rotate_natively(account: Account) -> None:
     record.rotation_requested = record.rotation_enabled = False
 
 
-def _quarantine(account: Account) -> None:
-    """Let AWS find the key in public: the policy is attached, and everything else follows from the event."""
-    leaked = account.held()["AWS_ACCESS_KEY_ID"]
-    made = account.admin("iam").create_policy(
-        PolicyName=QUARANTINE.rpartition("/")[2],
-        PolicyDocument=json.dumps(
-            {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iam:CreateUser", "Resource": "*"}]}
-        ),
-    )
-    account.admin("iam").attach_user_policy(UserName=USER, PolicyArn=made["Policy"]["Arn"])
+def _quarantine(account: Account, user: str) -> None:
+    """Let AWS find the user's key in public: the policy is attached, and everything else follows from the event."""
+    iam = account.admin("iam")
+    leaked, _ = account.cloud.admin.keys(user)[0]
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iam:CreateUser", "Resource": "*"}]}
+    name = QUARANTINE.rpartition("/")[2]
+    made = iam.create_policy(PolicyName=f"{name}-{user}", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+    iam.attach_user_policy(UserName=user, PolicyArn=made)
     account.relay.drain(all_of_it=True)
     account.queue.drain()
-    assert account.held()["AWS_ACCESS_KEY_ID"] != leaked
-    assert account.keys()[leaked] == "Inactive"
-    account.admin("iam").detach_user_policy(UserName=USER, PolicyArn=made["Policy"]["Arn"])
+    assert account.held(user)["AWS_ACCESS_KEY_ID"] != leaked
+    assert dict(account.cloud.admin.keys(user))[leaked] == "Inactive"
+    iam.detach_user_policy(UserName=user, PolicyArn=made)
+
+
+def _lose_the_configuration(account: Account) -> None:
+    """Somebody deletes the parameter: every function says so, its event is kept, and no key is touched."""
+    manager, keys = account.admin("ssm"), account.keys()
+    text = manager.get_parameter(Name="/keyrota/config")["Parameter"]["Value"]
+    manager.delete_parameter(Name="/keyrota/config")
+    for duty in account.roles:
+        result = account.invoke(duty, {"source": "test"})
+        assert result.error is not None
+        assert "/keyrota/config" in result.error
+    manager.put_parameter(Name="/keyrota/config", Value=text, Type="String")
+    assert account.keys() == keys
+    account.failures.clear()
 
 
 def _is_minimal(account: Account) -> None:
     """Every action that a role allows was used; so taking one away would have denied a call of this very run."""
     rights = account.cloud.aws.rights
+    unused = {duty: _allowed(account, duty) - _used(account, duty) for duty in account.roles}
+    assert unused == dict.fromkeys(account.roles, set())
     for duty in account.roles:
-        allowed = {action for one in rights.statements[duty] for action in _actions(one)}
-        used = {use.action for use in rights.uses if use.principal == duty}
-        assert allowed - used == set(), f"{duty} may do what it never does"
-        for action in sorted(allowed):
+        for action in sorted(_allowed(account, duty)):
             without = [
                 {**one, "Action": [kept for kept in _actions(one) if kept != action]} for one in rights.statements[duty]
             ]
             calls = [use for use in rights.uses if use.principal == duty and use.action == action]
             assert any(not allows(without, use.action, use.resource) for use in calls), f"{duty} does not need {action}"
+
+
+def _allowed(account: Account, duty: str) -> set[str]:
+    return {action for one in account.cloud.aws.rights.statements[duty] for action in _actions(one)}
+
+
+def _used(account: Account, duty: str) -> set[str]:
+    return {use.action for use in account.cloud.aws.rights.uses if use.principal == duty}
 
 
 def _actions(statement: Any) -> list[str]:

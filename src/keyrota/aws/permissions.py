@@ -41,7 +41,11 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "deactivate": DUTIES["deactivate"],
     "delete": DUTIES["delete"],
     "watch": LOOK,
-    "rotation": tuple(action for action in DUTIES["rotate"] if action != "secretsmanager:CreateSecret"),
+    "rotation": tuple(
+        action
+        for action in DUTIES["rotate"]
+        if action not in {"secretsmanager:CreateSecret", "secretsmanager:TagResource"}
+    ),
     "emergency": (
         *DUTIES["rotate"],
         "iam:UpdateAccessKey",

@@ -67,9 +67,14 @@ class Stacks:
                 raise
         return dict(stacks[0]) if stacks else None
 
-    def change(self, name: str, template_url: str, parameters: Mapping[str, str]) -> Iterator[StackEvent]:
+    def change(self, name: str, template: str, parameters: Mapping[str, str]) -> Iterator[StackEvent]:
         """
         Make or change a stack; yields what happens.
+
+        Args:
+            name: The stack's.
+            template: The URL of its template, or the template.
+            parameters: By name.
 
         Raises:
             ProviderRefused: It failed, and CloudFormation went back to what was there before.
@@ -77,7 +82,7 @@ class Stacks:
         before = self.status(name)
         kind = "UPDATE" if before and before != _BEGUN else "CREATE"
         since = self._clock.now()
-        if not self._propose(name, kind, template_url, parameters):
+        if not self._propose(name, kind, template, parameters):
             return
         ended = yield from self._follow(name, since)
         if ended not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
@@ -88,7 +93,7 @@ class Stacks:
                 + ("; delete it before the next try: keyrota undeploy" if ended == "ROLLBACK_COMPLETE" else ""),
             )
 
-    def _propose(self, name: str, kind: str, template_url: str, parameters: Mapping[str, str]) -> bool:
+    def _propose(self, name: str, kind: str, template: str, parameters: Mapping[str, str]) -> bool:
         """Make a change set and start it; False if it changes nothing."""
         change_set = f"keyrota-{uuid.uuid4().hex[:12]}"
         given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
@@ -97,7 +102,7 @@ class Stacks:
                 StackName=name,
                 ChangeSetName=change_set,
                 ChangeSetType=kind,
-                TemplateURL=template_url,
+                **{"TemplateURL" if template.startswith("https://") else "TemplateBody": template},
                 Parameters=given,
                 Capabilities=["CAPABILITY_IAM"],
                 Tags=[{"Key": "keyrota", "Value": "stack"}],

@@ -106,9 +106,12 @@ class _Rotation:
     def create(self, known: View) -> AccessKeyId:
         """Make a key and store it; one that an earlier rotation left is taken over."""
         now = self.settings.clock.now()
-        if known.is_foreign_version and known.current is not None:
-            self._perform(act.Adopt(version=known.current.id, key=None, reason="rotation", due=now), known)
-            known = self.look()
+        if known.is_foreign_version:
+            raise ProviderRefused(
+                "AWSCURRENT was written by somebody else, and is not adopted yet",
+                where=_where(self.subject),
+                remedy="the next run of rotate adopts it; or: keyrota apply",
+            )
         if abandoned := _abandoned(known):
             return self._take_over(abandoned)
         case = Case(view=known, policy=self.subject.policy, now=now)

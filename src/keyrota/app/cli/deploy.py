@@ -41,6 +41,9 @@ Examples:
 @click.option("--email", default="", help="Where alarms are sent.")
 @click.option("--user-pattern", default="", help="Users by path or prefix, where there are too many to be named.")
 @click.option("--fleet", "is_fleet", is_flag=True, help="With a Step Functions map, for more than 200 credentials.")
+@click.option(
+    "--iam-events", "with_iam_events", is_flag=True, help="Forward IAM's events from us-east-1, where they arrive."
+)
 @click.option("--bucket", help="Bucket for the code package; otherwise keyrota-ACCOUNT-REGION.")
 @click.option(
     "--package",

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from keyrota.app.config import Configuration, stamped
 from keyrota.app.deploy.package import build
-from keyrota.app.deploy.template import Scope, check_references, narrowed, scope_of
+from keyrota.app.deploy.template import IAM_EVENTS_TEMPLATE, Scope, check_references, narrowed, scope_of
 from keyrota.aws._translate import aws_call, code_of
 from keyrota.aws.account import Account
 from keyrota.aws.objects import write_object
@@ -21,6 +21,8 @@ from keyrota.core.model import STACK_TAG
 from keyrota.errors import ProviderRefused, UsageError
 from keyrota.ports import Clock
 
+IAM_EVENTS_REGION = "us-east-1"
+"""Where IAM's events arrive, in the commercial partition (FACTS-AWS.md, 1.7)."""
 _STANDARD, _LARGEST = 4096, 8192
 """Characters of a parameter, standard and advanced tier (SSM API Reference, PutParameter)."""
 
@@ -36,6 +38,7 @@ class Wishes:
     email: str
     user_pattern: str
     is_fleet: bool
+    with_iam_events: bool = False
     bucket: str | None = None
     package: Path | None = None
 
@@ -156,11 +159,26 @@ class Deployer:
             events += 1
             tell(line_of(event))
         tell(f"the stack {wishes.stack} is as it should be" if not events else f"the stack {wishes.stack} is deployed")
+        if wishes.with_iam_events:
+            self._forward_iam_events(wishes.stack, tell)
+        elif self.account.region not in (None, IAM_EVENTS_REGION):
+            tell(
+                f"IAM's events arrive in {IAM_EVENTS_REGION} only: with --iam-events a rule there forwards them, and "
+                "a leaked key is heard of at once"
+            )
         return self._stacks.outputs(wishes.stack)
+
+    def _forward_iam_events(self, stack: str, tell: Tell) -> None:
+        """Place the rules for IAM's events where these arrive."""
+        there = Stacks(Account(region=IAM_EVENTS_REGION), self._clock)
+        parameters = {"RotationRegion": self.account.region or ""}
+        for event in there.change(f"{stack}-iam-events", IAM_EVENTS_TEMPLATE.read_text("utf-8"), parameters):
+            tell(line_of(event))
+        tell(f"the stack {stack}-iam-events in {IAM_EVENTS_REGION} forwards IAM's events")
 
     def _object_url(self, bucket: str) -> str:
         suffix = "amazonaws.com.cn" if (self.account.region or "").startswith("cn-") else "amazonaws.com"
-        return f"https://{bucket}.s3.{self.account.region}.{suffix}"
+        return f"https://s3.{self.account.region}.{suffix}/{bucket}"
 
     def _ensure_bucket(self, bucket: str, tell: Tell) -> None:
         s3, where = self.account.client("s3"), f"s3://{bucket}"
@@ -220,6 +238,10 @@ class Deployer:
         Raises:
             ProviderRefused: Something in it could not be deleted.
         """
+        there = Stacks(Account(region=IAM_EVENTS_REGION), self._clock)
+        if there.status(f"{stack}-iam-events") is not None:
+            for event in there.delete(f"{stack}-iam-events"):
+                tell(line_of(event))
         if self._stacks.status(stack) is None:
             return False
         for event in self._stacks.delete(stack):

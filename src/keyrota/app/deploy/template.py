@@ -17,6 +17,8 @@ from keyrota.app.config import Configuration
 from keyrota.errors import ConfigError, Fault
 
 TEMPLATE = Path(__file__).with_name("template.json")
+IAM_EVENTS_TEMPLATE = Path(__file__).with_name("template-iam-events.json")
+MEMBER_TEMPLATE = Path(__file__).with_name("template-member.json")
 FLEET_TEMPLATE = Path(__file__).with_name("template-fleet.json")
 _LARGEST_POLICY = 9_000
 """IAM takes 10,240 characters for the inline policies of a role; the rest is for what every function may do."""

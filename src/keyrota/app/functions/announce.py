@@ -95,10 +95,11 @@ class Teller:
         """Make the event for a change by somebody else."""
         return self._made(CHANGED, report, by=printable(by), call=call, reason=f"{call} by {printable(by)}")
 
-    def rotated(self, report: CredentialReport, *, new_key: str | None) -> Announcement:
-        """Make the event for a rotation that Secrets Manager's own schedule finished."""
-        reason = "rotated by Secrets Manager's own schedule"
-        return self._made(_DONE["rotate"], report, newKey=new_key, reason=reason)
+    def rotated(
+        self, report: CredentialReport, *, new_key: str | None, reason: str, key: str | None = None
+    ) -> Announcement:
+        """Make the event for a rotation that is no routine."""
+        return self._made(_DONE["rotate"], report, key=key, newKey=new_key, reason=reason)
 
     def _failure(self, report: CredentialReport, error: KeyrotaError) -> Announcement:
         kind = TARGET_FAILED if error.target else FAILED

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from keyrota.app.breach import Exposed, Verdict, keys_before, replace_all
+from keyrota.app.functions.announce import Teller
 from keyrota.app.functions.incoming import key_event
 from keyrota.app.functions.settings import Emergency
 from keyrota.app.functions.telling import log, tell_log
@@ -55,7 +56,16 @@ def _replaced(work: Work, user: str, before: datetime) -> tuple[Verdict, ...]:
 
 
 def _report(work: Work, verdicts: tuple[Verdict, ...], user: str) -> None:
-    work.tell(work.session.reports(work.session.plan([user])))
+    reports = work.session.reports(work.session.plan([user]))
+    work.tell(reports)
+    teller = Teller(stack=work.settings.stack, run=work.run)
+    made = [verdict for verdict in verdicts if verdict.new_key and verdict.new_key not in verdict.keys]
+    work.announce(
+        teller.rotated(report, key=verdict.keys[0], new_key=verdict.new_key, reason="AWS found its key in public")
+        for report in reports
+        for verdict in made
+        if verdict.keys
+    )
     for verdict in verdicts:
         state = "its keys are replaced" if verdict.is_safe else "not safe yet: " + "; ".join(verdict.reasons)
         remedies = "; ".join(verdict.remedies)

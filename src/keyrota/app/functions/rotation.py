@@ -56,4 +56,5 @@ def _step(work: Work, event: Any) -> dict[str, Any]:
 
 
 def _rotated(work: Work, report: CredentialReport, key: str | None) -> Announcement:
-    return Teller(stack=work.settings.stack, run=work.run).rotated(report, new_key=key)
+    reason = "rotated by Secrets Manager's own schedule"
+    return Teller(stack=work.settings.stack, run=work.run).rotated(report, new_key=key, reason=reason)
