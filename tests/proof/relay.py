@@ -40,7 +40,7 @@ def native(at: datetime, arn: str, name: str, label: str, version: str) -> dict[
 
 
 def cloudtrail(
-    at: datetime, service: str, call: str, asked: Mapping[str, Any], answered: Mapping[str, Any] | None, by: str
+    at: datetime, *, service: str, call: str, asked: Mapping[str, Any], answered: Mapping[str, Any] | None, by: str
 ) -> dict[str, Any]:
     """Make an event by CloudTrail; values of secrets are kept out of it, as there."""
     hidden = {"SecretString", "SecretBinary", "RotationToken"}

@@ -1,9 +1,9 @@
 """
 Policies, enforced: who may call what on what, for principals that were given statements.
 
-moto's own access control looks at actions and not at resources; AWS looks at both. This is the part of IAM's logic that
-identity policies of roles need: Allow and Deny, wildcards, resources. Conditions are not evaluated: a statement with one
-counts as it stands, which no policy of ours depends on (they narrow uses of a KMS key, and the sandbox has none).
+moto's own access control looks at actions and not at resources; AWS looks at both. This is the part of IAM's logic
+that identity policies of roles need: Allow and Deny, wildcards, resources. Conditions are not evaluated: a statement
+with one counts as it stands, which no policy of ours depends on (they narrow uses of a KMS key; the sandbox has none).
 """
 
 from __future__ import annotations

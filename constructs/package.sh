@@ -1,0 +1,7 @@
+#!/bin/sh
+# Builds the npm and the Python package into dist/ (JSII_TARGETS="js python java dotnet go" for all, with their tools).
+set -eu
+for target in ${JSII_TARGETS:-js python}; do
+  ./node_modules/.bin/jsii-pacmak --target "$target" --outdir dist
+done
+ls dist/*
