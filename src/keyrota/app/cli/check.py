@@ -38,18 +38,28 @@ class Finding:
 
 @click.command("check")
 @click.option("--days", default=DAYS, type=click.IntRange(1, 4000), show_default=True, help="Length of the calendar.")
+@click.option("--stack", help="Also look at the stack of this name that keyrota deploy made.")
 @global_options
 @pass_options
-def command(options: Options, *, days: int) -> int:
+def command(options: Options, *, days: int, stack: str | None) -> int:
     """Check the configuration, the AWS permissions that it needs and each target; print the policy's calendar."""
     session = Session(options.config)
     findings = [_configuration(session.configuration), *_aws(session), *_targets(session)]
+    if stack is not None:
+        findings += _deployed(session, stack, options.config)
     dates = tuple(sorted(_dates(session, days), key=lambda dated: dated.entry.at))
     if options.is_json:
         say_json(_document(findings, dates))
     elif not options.is_quiet:
         say(_text(findings, dates, paint()))
     return words.EXIT_FAILED if any(finding.is_good is False for finding in findings) else words.EXIT_DONE
+
+
+def _deployed(session: Session, stack: str, config: str) -> Iterator[Finding]:
+    from keyrota.app.deploy.inspect import inspected  # noqa: PLC0415  # only when it is asked for
+
+    for seen in inspected(session, stack, config):
+        yield Finding(what=seen.what, is_good=seen.is_good, detail=seen.detail, remedy=seen.remedy)
 
 
 def _configuration(configuration: Configuration) -> Finding:

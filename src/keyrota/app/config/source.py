@@ -27,17 +27,32 @@ def load_from(reference: str | Path) -> Configuration:
         ProviderRefused, ProviderUnavailable: AWS does not give it.
     """
     name = str(reference)
-    if name.startswith("ssm:"):
-        return _checked(_parameter(name.removeprefix("ssm:")), name)
-    if match := _S3.fullmatch(name):
-        return _checked(_object(match["bucket"], match["key"], name), name)
+    if name.startswith("ssm:") or _S3.fullmatch(name):
+        return _checked(read_reference_text(name), name)
     return load(Path(reference))
+
+
+def read_reference_text(name: str) -> str:
+    """
+    Read the text behind `ssm:NAME` or `s3://BUCKET/KEY`.
+
+    Raises:
+        ProviderRefused, ProviderUnavailable: AWS does not give it.
+    """
+    match = _S3.fullmatch(name)
+    if match is not None:
+        return _object(match["bucket"], match["key"], name)
+    return _parameter(name.removeprefix("ssm:"))
 
 
 def stamped(text: str) -> str:
     """Note on top of a configuration which version of keyrota stored it."""
-    kept = text.split("\n", 1)[1] if _WRITTEN_BY.match(text) and "\n" in text else text
-    return f"# written by keyrota {__version__}\n{kept}"
+    return f"# written by keyrota {__version__}\n{without_stamp(text)}"
+
+
+def without_stamp(text: str) -> str:
+    """Take that note off again."""
+    return text.split("\n", 1)[1] if _WRITTEN_BY.match(text) and "\n" in text else text
 
 
 def _checked(text: str, name: str) -> Configuration:

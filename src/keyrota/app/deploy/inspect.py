@@ -1,0 +1,71 @@
+"""What `keyrota check --stack` looks at: whether a deployed stack does what this configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyrota.app.config.source import read_reference_text, without_stamp
+from keyrota.app.session import Session
+from keyrota.aws.stacks import Stacks
+from keyrota.aws.trails import missing_trail
+from keyrota.errors import KeyrotaError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One thing that was looked at; `is_good` is None where it cannot be told."""
+
+    what: str
+    is_good: bool | None
+    detail: str = ""
+    remedy: str = ""
+
+
+def inspected(session: Session, stack: str, config: str) -> Iterator[Seen]:
+    """
+    Look at a deployed stack.
+
+    Args:
+        session: Of the configuration at hand.
+        stack: The stack's name.
+        config: Where that configuration lies.
+    """
+    account = session.wiring.own_account()
+    stacks, name = Stacks(account, session.clock), f"stack {stack}"
+    status = stacks.status(stack)
+    if status is None:
+        yield Seen(what=name, is_good=False, detail="there is none", remedy=f"keyrota deploy --stack {stack}")
+        return
+    is_well = status.endswith("_COMPLETE") and "ROLLBACK" not in status
+    yield Seen(what=name, is_good=is_well, detail=status, remedy="" if is_well else "keyrota deploy says what fails")
+    parameters = stacks.parameters(stack)
+    trigger = parameters.get("Trigger", "native")
+    if trigger != "native":
+        yield _trail(session, name)
+    yield from _configuration(parameters, config, name)
+
+
+def _trail(session: Session, name: str) -> Seen:
+    try:
+        missing = missing_trail(session.wiring.own_account())
+    except KeyrotaError as error:
+        return Seen(what=name, is_good=None, detail=f"whether a trail logs cannot be told: {error}")
+    if missing is None:
+        return Seen(what=name, is_good=True, detail="a trail logs: events by CloudTrail come")
+    return Seen(what=name, is_good=False, detail=missing.what, remedy=missing.remedy)
+
+
+def _configuration(parameters: dict[str, str], config: str, name: str) -> Iterator[Seen]:
+    stored = parameters.get("ConfigParameter")
+    if stored is None or not Path(config).is_file():
+        return
+    try:
+        text = read_reference_text(f"ssm:{stored}")
+    except KeyrotaError as error:
+        yield Seen(what=name, is_good=False, detail=f"ssm:{stored}: {error}", remedy="keyrota deploy")
+        return
+    is_same = without_stamp(text) == Path(config).read_text("utf-8-sig")
+    detail = f"runs with ssm:{stored}, " + ("the same as this file" if is_same else "which differs from this file")
+    yield Seen(what=name, is_good=is_same, detail=detail, remedy="" if is_same else "keyrota deploy brings it there")

@@ -1,0 +1,167 @@
+"""`keyrota deploy`: what is refused before anything changes, and how the template is narrowed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_rig import SECRET, USER, Sandbox, a_sandbox
+
+from keyrota.app.config import load_text
+from keyrota.app.deploy.inspect import inspected
+from keyrota.app.deploy.package import LAMBDA, SERVICES, build
+from keyrota.app.deploy.template import narrowed, scope_of
+from keyrota.app.session import Session
+from keyrota.aws.stacks import Stacks
+from keyrota.sandbox.cloud import REGION
+
+ACCOUNT = "123456789012"
+
+
+@pytest.fixture
+def box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sandbox]:
+    """A sandbox whose configuration refers to tokens that a function can read."""
+    with a_sandbox(tmp_path, capsys) as made:
+        made.configure("env:BITBUCKET_TOKEN", "secretsmanager:keyrota-tokens/bitbucket#token")
+        yield made
+
+
+def _statements(template: dict[str, Any], duty: str) -> list[dict[str, Any]]:
+    (found,) = [
+        one["Properties"]["PolicyDocument"]["Statement"]
+        for name, one in template["Resources"].items()
+        if one["Type"] == "AWS::IAM::Policy" and name.startswith(f"Rotation{duty}RoleDefaultPolicy")
+    ]
+    return list(found)
+
+
+def test_print_names_the_very_users_secrets_and_tokens(box: Sandbox) -> None:
+    """And changes nothing."""
+    before = len(box.cloud.aws.journal)
+    code, out, _ = box.run("deploy", "--print")
+    assert code == 0
+    calls = {call.operation for call in box.cloud.aws.journal[before:]}
+    assert calls == {"sts:GetCallerIdentity", "iam:GetUser", "secretsmanager:DescribeSecret"}
+    template = json.loads(out)
+    resources = [one["Resource"] for one in _statements(template, "Rotate")]
+    assert [f"arn:aws:iam::{ACCOUNT}:user/{USER}"] in resources
+    assert [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{SECRET}-??????"] in resources
+    assert [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:keyrota-tokens/bitbucket-??????"] in resources
+    assert "UserPattern" not in out
+    assert "MemberRoleName" not in out
+
+
+@pytest.mark.parametrize("reference", ["env:BITBUCKET_TOKEN", "file:/tmp/token"])
+def test_a_token_on_this_machine_is_refused(box: Sandbox, reference: str) -> None:
+    box.configure("secretsmanager:keyrota-tokens/bitbucket#token", reference)
+    code, _, err = box.run("deploy", "--print")
+    assert code == 1
+    assert f"{reference} lies on this machine" in err
+    assert "secretsmanager:NAME" in err
+
+
+def test_a_user_that_is_not_there_is_named(box: Sandbox) -> None:
+    box.configure("user: ci-deploy", "user: nobody")
+    code, _, err = box.run("deploy", "--yes")
+    assert code == 1
+    assert "nobody" in err
+    assert "s3:" not in {call.operation for call in box.cloud.aws.journal}
+
+
+def test_a_user_of_another_stack_is_refused(box: Sandbox) -> None:
+    manager = box.admin("secretsmanager")
+    manager.create_secret(
+        Name=SECRET, SecretString="{}", Tags=[{"Key": "keyrota:stack", "Value": "other@eu-central-1"}]
+    )
+    code, _, err = box.run("deploy", "--yes")
+    assert code == 1
+    assert "the stack other@eu-central-1 keeps ci-deploy already" in err
+
+
+def test_a_configuration_elsewhere_is_refused(box: Sandbox) -> None:
+    code, _, err = box.run("--config", "ssm:/keyrota/config", "deploy")
+    assert code == 1
+    assert "is to be a file here" in err
+
+
+def _many(count: int, role: bool = False) -> str:
+    where = ", account: '210987654321', role: 'keyrota-{duty}'" if role else ""
+    rows = "\n".join(f"  - {{user: ci-user-with-a-long-name-{number}{where}, targets: []}}" for number in range(count))
+    return f"version: 1\ncredentials:\n{rows}\n"
+
+
+def test_too_many_users_to_name_need_a_pattern(box: Sandbox) -> None:
+    """IAM takes 10,240 characters for the policies of a role."""
+    for number in range(80):
+        box.cloud.admin.add_user(f"ci-user-with-a-long-name-{number}")
+    box.file.write_text(_many(80), "utf-8")
+    code, _, err = box.run("deploy", "--print")
+    assert code == 1
+    assert "--user-pattern" in err
+    code, out, _ = box.run("deploy", "--print", "--user-pattern", "ci-*")
+    assert code == 0
+    assert "UserPattern" in json.loads(out)["Parameters"]
+
+
+def test_members_are_entered_by_the_roles_of_their_duties() -> None:
+    configuration = load_text("x", _many(3, role=True))
+    scope = scope_of(configuration, [], partition="aws", account=ACCOUNT, region=REGION)
+    template = narrowed(scope, is_fleet=True, config="s3://bucket/keyrota/x.yaml")
+    (assume,) = [one for one in _statements(template, "Delete") if one["Action"] == "sts:AssumeRole"]
+    assert assume["Resource"] == ["arn:aws:iam::210987654321:role/keyrota-*"]
+    assert not [one for one in _statements(template, "Delete") if "iam:DeleteAccessKey" in str(one["Action"])]
+    read = next(one for one in _statements(template, "Delete") if one["Action"] == "s3:GetObject")
+    assert read["Resource"] == {"Fn::Sub": "arn:${AWS::Partition}:s3:::bucket/keyrota/x.yaml"}
+    assert "ConfigParameter" not in json.dumps(template)
+
+
+# --- check --stack ----------------------------------------------------------------------------------------------------
+
+
+def _stack(monkeypatch: pytest.MonkeyPatch, status: str | None, **parameters: str) -> None:
+    monkeypatch.setattr(Stacks, "status", lambda *_: status)
+    monkeypatch.setattr(Stacks, "parameters", lambda *_: parameters)
+
+
+def test_check_says_what_a_deployed_stack_lacks(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No stack, no trail for its trigger, another configuration than this one."""
+    file = str(box.file)
+    _stack(monkeypatch, None)
+    assert [seen.is_good for seen in inspected(Session(file), "keyrota", file)] == [False]
+    _stack(monkeypatch, "CREATE_COMPLETE", Trigger="cloudtrail", ConfigParameter="/keyrota/config")
+    found = list(inspected(Session(file), "keyrota", file))
+    assert [seen.is_good for seen in found] == [True, False, False]
+    assert "no trail is logging" in found[1].detail
+    text = f"# written by keyrota 0.0.1\n{box.file.read_text('utf-8')}"
+    box.admin("ssm").put_parameter(Name="/keyrota/config", Value=text, Type="String")
+    assert next(reversed(list(inspected(Session(file), "keyrota", file)))).is_good
+    box.configure("Production", "Staging")
+    assert "differs from this file" in next(reversed(list(inspected(Session(file), "keyrota", file)))).detail
+    code, out, _ = box.run("check", "--stack", "keyrota")
+    assert code == 1
+    assert "keyrota deploy brings it there" in out
+
+
+# --- the package ------------------------------------------------------------------------------------------------------
+
+
+def test_the_package_is_for_lambda_and_the_same_bytes_each_time(tmp_path: Path) -> None:
+    """No wheel of another platform, nothing that no function uses, no model of a service that nobody calls."""
+    first, second = build(tmp_path / "a.zip", LAMBDA), build(tmp_path / "b.zip", LAMBDA)
+    assert first == second
+    names = zipfile.ZipFile(tmp_path / "a.zip").namelist()
+    compiled = [name for name in names if name.endswith(".so")]
+    assert compiled
+    assert all("aarch64" in name or "abi3" in name for name in compiled)
+    for name in compiled:
+        data = zipfile.ZipFile(tmp_path / "a.zip").read(name)
+        assert data[:4] == b"\x7fELF"
+        assert int.from_bytes(data[18:20], "little") == 183, f"{name} is not for aarch64"  # EM_AARCH64
+    models = {name.split("/")[2] for name in names if name.startswith("botocore/data/") and name.count("/") > 3}
+    assert models == set(SERVICES)
+    assert not [name for name in names if name.startswith(("keyrota/sandbox", "keyrota/app/cli", "boto3"))]
+    assert (tmp_path / "a.zip").stat().st_size < 12 * 2**20
