@@ -50,9 +50,10 @@ export function addAlarms(scope: Construct, props: AlarmsProps): void {
   for (const one of props.functions) {
     make(
       `${one.node.scope!.node.id}Fails`,
-      `${one.node.scope!.node.id} failed twice; its log says why`,
+      `${one.node.scope!.node.id} failed on two days running; its log says why`,
       one.metricErrors({ period: Duration.days(1), statistic: 'Sum' }),
-      1,
+      0,
+      { evaluationPeriods: 2, datapointsToAlarm: 2 },
     );
   }
   make('Overdue', `a key is older than rotate_after and ${rotation.overdueAfterDays} days`, rotation.metricDaysOverdue(), rotation.overdueAfterDays);

@@ -155,7 +155,7 @@ test('failed events and messages end in the dead-letter queue, and an alarm ring
   made.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'DaysOverdue', Threshold: 2 });
   made.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'TokenDaysLeft', Threshold: 14, ComparisonOperator: 'LessThanThreshold' });
   made.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'HeldWithoutEnd', EvaluationPeriods: 7 });
-  made.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'Errors', Threshold: 1 });
+  made.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'Errors', Threshold: 0, EvaluationPeriods: 2, DatapointsToAlarm: 2 });
 });
 
 test('emergency auto adds a function with a role of its own; alarm does not', () => {

@@ -119,6 +119,23 @@ def test_members_are_entered_by_the_roles_of_their_duties() -> None:
     assert "ConfigParameter" not in json.dumps(template)
 
 
+def test_keys_and_parameters_of_a_configuration_are_allowed_to_those_who_use_them() -> None:
+    """KMS only to who reads the secret; writing a parameter only to who syncs."""
+    text = "version: 1\nproviders: {ssm: {}}\ncredentials:\n  - {user: a, targets: [{ssm: {parameter: /ci/a}}]}\n"
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
+    users = [f"arn:aws:iam::{ACCOUNT}:user/a"]
+    scope = scope_of(load_text("x", text), users, partition="aws", account=ACCOUNT, region=REGION, kms_keys=[key])
+    template = narrowed(scope, is_fleet=False)
+    use = {
+        duty: {action for one in _statements(template, duty) for action in one["Action"] if one["Resource"] == [key]}
+        for duty in ("Rotate", "Sync", "Deactivate", "Delete", "Watch")
+    }
+    both = {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert use == {"Rotate": both, "Sync": {"kms:Decrypt"}, "Deactivate": set(), "Delete": set(), "Watch": set()}
+    writers = [duty for duty in use if "ssm:PutParameter" in json.dumps(_statements(template, duty))]
+    assert writers == ["Sync"]
+
+
 # --- check --stack ----------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from keyrota.app.functions import deactivate, delete, emergency, rotate, rotatio
 from keyrota.app.functions.announce import DETAIL_TYPES, SCHEMA
 from keyrota.app.functions.work import RunFailed
 from keyrota.sandbox.cloud import REGION
+from keyrota.sandbox.faults import Fault, FaultKind
 
 ACCOUNT = "123456789012"
 STACK = f"keyrota@{REGION}"
@@ -336,6 +337,24 @@ def test_a_configuration_of_a_newer_keyrota_says_so(rig: Rig) -> None:
     rig.store(stamped(text))
     with pytest.raises(RunFailed, match="surprise"):
         rotate.handler({}, Context())
+
+
+def test_a_kms_key_that_the_role_may_not_use_is_named(rig: Rig) -> None:
+    """Secrets Manager's own words are those of a refusal without a permission's name."""
+    rotate.handler({}, Context())
+    message = "Access to KMS is not allowed"
+    fault = Fault(
+        kind=FaultKind.ERROR,
+        operation="secretsmanager:GetSecretValue",
+        status=400,
+        code="AccessDeniedException",
+        message=message,
+        times=9,
+    )
+    rig.box.cloud.faults.add(fault)
+    with pytest.raises(RunFailed, match="the secret's KMS key refused"):
+        sync.handler({}, Context())
+    assert rig.box.deploys()
 
 
 def test_two_stacks_that_claim_one_user(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,14 @@ class Deployer:
         account = self.account.enter(self._clock)
         partition, region = self.account.caller().split(":")[1], self.account.region or ""
         users = [self._user_arn(entry.user) for entry in self._configuration.credentials if not entry.role]
-        scope = scope_of(self._configuration, users, partition=partition, account=account, region=region)
+        scope = scope_of(
+            self._configuration,
+            users,
+            partition=partition,
+            account=account,
+            region=region,
+            kms_keys=self._kms_keys(),
+        )
         self._refuse_claimed(wishes, region)
         text = stamped(self._text)
         bucket = wishes.bucket or f"keyrota-{account}-{region}"
@@ -101,6 +108,15 @@ class Deployer:
     def _user_arn(self, name: str) -> str:
         with aws_call("iam:GetUser", f"user {name}"):
             return str(self.account.client("iam").get_user(UserName=name)["User"]["Arn"])
+
+    def _kms_keys(self) -> tuple[str, ...]:
+        """Find the ARNs of the keys that secrets are encrypted with; the configuration may name an alias."""
+        named = {entry.kms_key for entry in self._configuration.credentials if entry.kms_key and not entry.role}
+        found = []
+        for name in sorted(named):
+            with aws_call("kms:DescribeKey", f"KMS key {name}"):
+                found.append(str(self.account.client("kms").describe_key(KeyId=name)["KeyMetadata"]["Arn"]))
+        return tuple(found)
 
     def _refuse_claimed(self, wishes: Wishes, region: str) -> None:
         """Refuse users that another stack keeps: two would get into each other's way."""

@@ -8,6 +8,7 @@ to CloudFormation knows them, so its roles are allowed these users and secrets b
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,10 @@ class Scope:
     token_secrets: tuple[str, ...]
     token_parameters: tuple[str, ...]
     member_roles: tuple[str, ...]
+    target_parameters: tuple[str, ...] = ()
+    """Parameters that are targets themselves."""
+    kms_keys: tuple[str, ...] = ()
+    """Keys of the secrets, as ARNs."""
 
 
 def references(providers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -71,7 +76,15 @@ def check_references(configuration: Configuration) -> None:
         raise ConfigError(faults)
 
 
-def scope_of(configuration: Configuration, users: Iterable[str], *, partition: str, account: str, region: str) -> Scope:
+def scope_of(
+    configuration: Configuration,
+    users: Iterable[str],
+    *,
+    partition: str,
+    account: str,
+    region: str,
+    kms_keys: Iterable[str] = (),
+) -> Scope:
     """
     Find what a configuration needs.
 
@@ -81,12 +94,21 @@ def scope_of(configuration: Configuration, users: Iterable[str], *, partition: s
         partition: `aws`, `aws-cn`, …
         account: 12 digits.
         region: Of the stack.
+        kms_keys: ARNs of the keys that secrets are encrypted with.
     """
     here = [entry for entry in configuration.credentials if not entry.role]
     tokens = list(references(configuration.providers))
     secrets = tuple(f"arn:{partition}:secretsmanager:{entry.region or region}:{account}:secret:" for entry in here)
     return Scope(
         users=tuple(users),
+        kms_keys=tuple(kms_keys),
+        target_parameters=tuple(
+            f"arn:{partition}:ssm:{target.settings.get('region') or region}:{account}:parameter/"
+            + str(target.settings["parameter"]).lstrip("/")
+            for entry in configuration.credentials
+            for target in entry.targets
+            if target.kind == "ssm"
+        ),
         secrets=tuple(
             entry.secret_name if entry.secret_name.startswith("arn:") else f"{head}{entry.secret_name}-??????"
             for entry, head in zip(here, secrets, strict=True)
@@ -140,10 +162,13 @@ def narrowed(scope: Scope, *, is_fleet: bool, config: str | None = None) -> dict
     """
     made: dict[str, Any] = json.loads((FLEET_TEMPLATE if is_fleet else TEMPLATE).read_text("utf-8"))
     fits = sum(len(arn) for arn in (*scope.users, *scope.secrets)) < _LARGEST_POLICY
-    for resource in made["Resources"].values():
+    for name, resource in made["Resources"].items():
         if resource["Type"] == "AWS::IAM::Policy":
             document = resource["Properties"]["PolicyDocument"]
-            document["Statement"] = list(_statements(document["Statement"], scope, fits=fits, config=config))
+            document["Statement"] = [
+                *_statements(document["Statement"], scope, fits=fits, config=config),
+                *_more_statements(name, document["Statement"], scope),
+            ]
         if resource["Type"] == "AWS::Events::Rule":
             _narrow_rule(resource["Properties"], scope, fits=fits)
         if resource["Type"] == "AWS::Lambda::Function" and config:
@@ -179,6 +204,24 @@ def _statements(
             yield {"Effect": "Allow", "Action": "s3:GetObject", "Resource": resource}
         else:
             yield statement
+
+
+def _more_statements(name: str, statements: list[dict[str, Any]], scope: Scope) -> Iterator[dict[str, Any]]:
+    """Allow what only some configurations need: KMS keys of their own, and parameters as targets."""
+    of_secrets = {
+        action
+        for one in statements
+        if "SecretPrefix" in json.dumps(one.get("Resource", "")) and "TokenSecretPrefix" not in json.dumps(one)
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+    if scope.kms_keys and "secretsmanager:GetSecretValue" in of_secrets:
+        makes = ["kms:GenerateDataKey"] if "secretsmanager:PutSecretValue" in of_secrets else []
+        yield {"Effect": "Allow", "Action": ["kms:Decrypt", *makes], "Resource": list(scope.kms_keys)}
+    if scope.target_parameters and of_secrets:
+        writes = re.match("Rotation(Sync|Emergency)Role", name) is not None
+        actions = ["ssm:GetParameter", "ssm:ListTagsForResource"]
+        actions += ["ssm:PutParameter", "ssm:AddTagsToResource"] if writes else []
+        yield {"Effect": "Allow", "Action": actions, "Resource": list(scope.target_parameters)}
 
 
 def _token_statements(statement: dict[str, Any], scope: Scope) -> Iterator[dict[str, Any]]:
