@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -103,8 +104,9 @@ class Ministack:
 
     def end(self) -> None:
         """Stop it and the functions that it started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, 9)
+        for process in (*_descendants(self.process.pid), self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self.process.wait()
 
     def travel(self, to: datetime) -> None:
@@ -159,6 +161,19 @@ class Ministack:
     def outcome(self, result: Any) -> Any:
         """Read the answer of an invocation."""
         return json.loads(result["Payload"].read())
+
+
+def _descendants(root: int) -> list[int]:
+    """Find the processes that a process started, and those that they started: functions have sessions of their own."""
+    parents: dict[int, int] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = status.read_text("utf-8", "replace").rpartition(")")[2].split()
+            parents[int(status.parent.name)] = int(fields[1])
+    found = [root]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
 
 
 @contextlib.contextmanager
