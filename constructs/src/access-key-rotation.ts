@@ -1,10 +1,10 @@
 import * as fs from 'fs';
 import * as path from 'path';
-import { Annotations, Aws, Duration, Stack, Token } from 'aws-cdk-lib';
+import { Annotations, ArnFormat, Aws, Duration, Stack } from 'aws-cdk-lib';
 import { IMetric, Metric, MetricOptions } from 'aws-cdk-lib/aws-cloudwatch';
 import { ISecurityGroup, IVpc, SubnetSelection } from 'aws-cdk-lib/aws-ec2';
 import { EventBus, IEventBus } from 'aws-cdk-lib/aws-events';
-import { Grant, IGrantable, IManagedPolicy, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Grant, IGrantable, IManagedPolicy, PermissionsBoundary, PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { IKey } from 'aws-cdk-lib/aws-kms';
 import { Code, IFunction } from 'aws-cdk-lib/aws-lambda';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
@@ -18,10 +18,11 @@ import { Credential, RotatedCredential } from './credential';
 import { Events } from './events';
 import { Fleet, FleetOptions } from './fleet';
 import { DutyFunction, FunctionSettings } from './functions';
-import { IAM_EVENTS_REGION } from './iam-events';
+import { iamEventsRegion } from './iam-events';
 import { ages, RotationPolicyProps } from './policy';
 import { ProvidersProps, tokens } from './providers';
 import { addSchedules, SchedulesProps } from './schedules';
+import { charactersOf } from './sizes';
 
 /** Which events announce a new secret value. */
 export enum SyncTrigger {
@@ -69,6 +70,11 @@ export interface AccessKeyRotationProps {
    */
   readonly schedules?: SchedulesProps;
   /**
+   * Who keeps the credentials: stands in the tags of their secrets, in events and in metrics; one for each AccessKeyRotation of a stack.
+   * @default - the stack's name
+   */
+  readonly keeper?: string;
+  /**
    * Which events announce a new secret value.
    * @default SyncTrigger.NATIVE
    */
@@ -89,7 +95,9 @@ export interface AccessKeyRotationProps {
    */
   readonly alarmsTopic?: ITopic;
   /**
-   * A key for the secrets, queues, logs and environments.
+   * A key for the secrets that keyrota makes in this account, for queues, logs and environments.
+   *
+   * An imported key's policy must let EventBridge, CloudWatch Logs and Secrets Manager in; one that is made here is changed so.
    * @default - AWS's own keys
    */
   readonly encryptionKey?: IKey;
@@ -170,27 +178,31 @@ export class AccessKeyRotation extends Construct {
   /** The age at which the daily report counts a key as overdue, in days after `rotateAfter`. */
   public readonly overdueAfterDays: number = 2;
 
-  private readonly stackName: string;
+  private readonly keptBy: string;
 
   constructor(scope: Construct, id: string, props: AccessKeyRotationProps) {
     super(scope, id);
     const stack = Stack.of(this);
-    const credentials = (props.credentials ?? []).map((credential) => new Credential(this, credential));
-    validate(props, credentials);
-    ages(props.policy ?? {});
-    this.stackName = `${stack.stackName}@${stack.region}`;
+    const { policy, encryptionKey } = props;
+    const credentials = (props.credentials ?? []).map((credential) => new Credential(this, credential, { policy, encryptionKey }));
+    validate(this, props, credentials);
+    ages(policy ?? {});
+    this.keptBy = `${props.keeper ?? stack.stackName}@${stack.region}`;
+    refuseTwin(this, this.keptBy);
 
     const configuration = new Configuration(this, 'Configuration', { ...props, credentials });
     const bus = props.eventBus ?? EventBus.fromEventBusName(this, 'Bus', 'default');
-    props.encryptionKey?.grantEncryptDecrypt(new ServicePrincipal(`logs.${stack.region}.amazonaws.com`));
+    if (encryptionKey) {
+      letServicesIn(this, encryptionKey);
+    }
     this.deadLetterQueue = encryptedQueue(this, 'DeadLetters', props.encryptionKey, Duration.days(14));
 
     const emergency = props.emergency ?? EmergencyMode.ALARM;
     const trigger = props.trigger ?? SyncTrigger.NATIVE;
     const environment: { [name: string]: string } = {
       KEYROTA_CONFIG: configuration.reference,
-      KEYROTA_STACK: this.stackName,
-      KEYROTA_EVENT_BUS: bus.eventBusName,
+      KEYROTA_STACK: this.keptBy,
+      KEYROTA_EVENT_BUS: props.eventBus ? props.eventBus.eventBusArn : bus.eventBusName,
       KEYROTA_TRIGGER: trigger,
       KEYROTA_EMERGENCY: emergency,
       ...(props.alarmsTopic ? { KEYROTA_ALARM_TOPIC: props.alarmsTopic.topicArn } : {}),
@@ -258,10 +270,14 @@ export class AccessKeyRotation extends Construct {
       ? new Fleet(this, 'Fleet', { ...props.fleet, functions, settings, configuration, deadLetters: this.deadLetterQueue })
       : undefined;
     addSchedules(this, props.schedules ?? {}, functions, this.deadLetterQueue, fleet?.stateMachine);
-    addAlarms(this, { rotation: this, functions: Object.values(duties).map((duty) => duty.function), topic: props.alarmsTopic });
-    if (!Token.isUnresolved(stack.region) && stack.region !== IAM_EVENTS_REGION) {
+    addAlarms(this, { rotation: this, functions: Object.values(duties).map((duty) => duty.function), fleet: fleet?.stateMachine, topic: props.alarmsTopic });
+    if (props.permissionsBoundary) {
+      PermissionsBoundary.of(this).apply(props.permissionsBoundary);
+    }
+    const arrive = iamEventsRegion(stack.region);
+    if (arrive !== undefined && stack.region !== arrive) {
       Annotations.of(this).addInfo(
-        `IAM's events arrive in ${IAM_EVENTS_REGION} only (commercial partition): to hear of quarantined users at once, ` +
+        `IAM's events arrive in ${arrive} only: to hear of quarantined users at once, ` +
           `put an IamEventsForwarder with rotationRegion: '${stack.region}' into a stack there`,
       );
     }
@@ -283,7 +299,7 @@ export class AccessKeyRotation extends Construct {
     return new Metric({
       namespace: NAMESPACE,
       metricName: name,
-      dimensionsMap: { Stack: this.stackName, Function: duty },
+      dimensionsMap: { Stack: this.keptBy, Function: duty },
       period: Duration.days(1),
       statistic: 'Maximum',
       ...options,
@@ -324,7 +340,8 @@ export class AccessKeyRotation extends Construct {
     made.allow(['secretsmanager:GetSecretValue'], props.configuration?.tokenSecretArns ?? []);
     bus.grantPutEventsTo(made.role);
     const elsewhere = credentials.filter((credential) => credential.isElsewhere).map((credential) => credential.roleArn(duty));
-    made.allow(['sts:AssumeRole'], [...new Set([...elsewhere, ...(props.configuration?.memberRoleArns ?? [])])]);
+    const members = (props.configuration?.memberRoleArns ?? []).map((arn) => arn.split('{duty}').join(duty));
+    made.allow(['sts:AssumeRole'], [...new Set([...elsewhere, ...members])]);
     const tellsPeople = ['watch', 'emergency', ...((props.trigger ?? SyncTrigger.NATIVE) === SyncTrigger.NATIVE ? [] : ['sync'])];
     if (tellsPeople.includes(duty)) {
       props.alarmsTopic?.grantPublish(made.role);
@@ -337,25 +354,33 @@ export class AccessKeyRotation extends Construct {
   }
 }
 
-function validate(props: AccessKeyRotationProps, credentials: Credential[]): void {
+function validate(scope: Construct, props: AccessKeyRotationProps, credentials: Credential[]): void {
   if (props.configuration && (props.credentials || props.providers || props.policy)) {
     throw new Error('give either `configuration`, or `credentials` with `providers` and `policy`');
   }
   if (!props.configuration && !credentials.length) {
     throw new Error('give `credentials`, or a `configuration` that is stored already');
   }
-  const known = Object.keys(props.providers ?? {});
-  const users = new Map<string, string>();
+  const { others, ...typed } = props.providers ?? {};
+  const named = Object.entries(typed).filter(([, options]) => options !== undefined).map(([name]) => name);
+  const known = [...named, ...(others ?? []).map((other) => other.provider)];
+  const users = new Set<string>();
+  const secrets = new Set<string>();
   const places = new Map<string, string>();
   for (const credential of credentials) {
     const name = credential.userName;
-    if (users.has(credential.userArn)) {
+    if (users.has(credential.identity)) {
       throw new Error(`${name}: the user is given twice`);
     }
-    users.set(credential.userArn, name);
+    users.add(credential.identity);
+    if (secrets.has(credential.secretIdentity)) {
+      throw new Error(`${name}: the secret "${credential.secretName}" is given twice`);
+    }
+    secrets.add(credential.secretIdentity);
     for (const provider of credential.providers) {
-      if (['bitbucket', 'github', 'gitlab'].includes(provider) && !known.includes(provider)) {
-        throw new Error(`${name}: a target is at ${provider}, and \`providers.${provider}\` with its token is missing`);
+      if (!known.includes(provider)) {
+        const where = ['bitbucket', 'github', 'gitlab'].includes(provider) ? `providers.${provider}` : `providers.others of ${provider}`;
+        throw new Error(`${name}: a target is at ${provider}, and \`${where}\` with its token is missing`);
       }
     }
     for (const claim of credential.claims) {
@@ -367,12 +392,44 @@ function validate(props: AccessKeyRotationProps, credentials: Credential[]): voi
     }
   }
   const characters = credentials
-    .filter((credential) => !Token.isUnresolved(credential.userArn))
-    .reduce((sum, credential) => sum + credential.userArn.length + credential.secretArn.length, 0);
+    .filter((credential) => !credential.isElsewhere)
+    .reduce((sum, credential) => sum + charactersOf(scope, credential.userArn) + charactersOf(scope, credential.secretArn), 0);
   if (characters > POLICY_CHARACTERS) {
     throw new Error(
       `${credentials.length} users by name are too many for a role's policy (10,240 characters): ` +
         'give them a common IAM path, store the configuration, and name the pattern in `configuration.userArns`',
+    );
+  }
+}
+
+/** Refuses a second one that would take the first one's tags and metrics for its own. */
+function refuseTwin(scope: AccessKeyRotation, keptBy: string): void {
+  const stack = Stack.of(scope);
+  const others = stack.node.findAll().filter((one) => one !== scope && one instanceof AccessKeyRotation && Stack.of(one) === stack);
+  if (others.some((one) => (one as any).keptBy === keptBy)) {
+    throw new Error(`${scope.node.id}: another AccessKeyRotation of this stack is ${keptBy} as well: give one of them \`keeper\``);
+  }
+}
+
+/** Lets the log service use a key, and says so where a key's policy cannot be changed from here. */
+function letServicesIn(scope: Construct, key: IKey): void {
+  const stack = Stack.of(scope);
+  const groups = stack.formatArn({ service: 'logs', resource: 'log-group', resourceName: '*', arnFormat: ArnFormat.COLON_RESOURCE_NAME });
+  const logs = `logs.${stack.region}.amazonaws.com`;
+  const { statementAdded } = key.addToResourcePolicy(
+    new PolicyStatement({
+      principals: [new ServicePrincipal(logs)],
+      actions: ['kms:Encrypt', 'kms:Decrypt', 'kms:ReEncrypt*', 'kms:GenerateDataKey*', 'kms:Describe*'],
+      resources: ['*'],
+      conditions: { ArnLike: { 'kms:EncryptionContext:aws:logs:arn': groups } },
+    }),
+    true,
+  );
+  if (!statementAdded) {
+    Annotations.of(scope).addWarningV2(
+      'keyrota:imported-key',
+      `encryptionKey is imported: its policy must let ${logs} encrypt and decrypt, and events.amazonaws.com decrypt and generate data keys; ` +
+        'else nothing is deployed, or events never reach the queue',
     );
   }
 }

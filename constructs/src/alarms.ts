@@ -1,9 +1,11 @@
-import { Duration } from 'aws-cdk-lib';
+import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
 import { Alarm, ComparisonOperator, IMetric, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { ITopic } from 'aws-cdk-lib/aws-sns';
 import { Queue } from 'aws-cdk-lib/aws-sqs';
+import { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 
 interface Measured {
@@ -17,6 +19,7 @@ interface Measured {
 interface AlarmsProps {
   readonly rotation: Measured;
   readonly functions: IFunction[];
+  readonly fleet?: IStateMachine;
   readonly topic?: ITopic;
 }
 
@@ -27,6 +30,9 @@ const TOKEN_DAYS = 14;
 export function addAlarms(scope: Construct, props: AlarmsProps): void {
   const place = new Construct(scope, 'Alarms');
   const { rotation, topic } = props;
+  if (topic) {
+    letAlarmsIn(scope, topic);
+  }
   const make = (id: string, text: string, metric: IMetric, threshold: number, more: any = {}): void => {
     const alarm = new Alarm(place, id, {
       alarmDescription: `keyrota: ${text}`,
@@ -69,4 +75,41 @@ export function addAlarms(scope: Construct, props: AlarmsProps): void {
   make('TokenEnds', `a provider's token ends within ${TOKEN_DAYS} days`, rotation.metricTokenDaysLeft(), TOKEN_DAYS, {
     comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
   });
+  if (props.fleet) {
+    addFleetAlarms(make, rotation, props.fleet);
+  }
+}
+
+type Make = (id: string, text: string, metric: IMetric, threshold: number, more?: any) => void;
+
+/** In a fleet the map reads what failed, so no invocation fails for one credential: its executions and its counts are watched. */
+function addFleetAlarms(make: Make, rotation: Measured, fleet: IStateMachine): void {
+  const daily = { period: Duration.days(1), statistic: 'Sum' };
+  make('FleetFails', 'an execution of the fleet failed; redrive it when the cause is gone', fleet.metricFailed(daily), 0);
+  make('FleetTimesOut', 'an execution of the fleet did not end in time', fleet.metricTimedOut(daily), 0);
+  for (const duty of ['rotate', 'sync', 'deactivate', 'delete']) {
+    make(
+      `${duty[0].toUpperCase()}${duty.slice(1)}CredentialFails`,
+      `${duty} failed for a credential on two days running; the results in the bucket say which and why`,
+      rotation.metric('Failed', duty),
+      0,
+      { evaluationPeriods: 2, datapointsToAlarm: 2 },
+    );
+  }
+}
+
+/** Lets the account's alarms publish: a topic that has a policy of its own (`enforceSSL` makes one) has lost SNS's default for that. */
+function letAlarmsIn(scope: Construct, topic: ITopic): void {
+  const stack = Stack.of(scope);
+  const alarms = stack.formatArn({ service: 'cloudwatch', resource: 'alarm', resourceName: '*', arnFormat: ArnFormat.COLON_RESOURCE_NAME });
+  const service = new ServicePrincipal('cloudwatch.amazonaws.com');
+  topic.addToResourcePolicy(
+    new PolicyStatement({
+      principals: [service],
+      actions: ['sns:Publish'],
+      resources: [topic.topicArn],
+      conditions: { StringEquals: { 'aws:SourceAccount': stack.account }, ArnLike: { 'aws:SourceArn': alarms } },
+    }),
+  );
+  topic.masterKey?.grant(service, 'kms:Decrypt', 'kms:GenerateDataKey');
 }

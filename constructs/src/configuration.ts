@@ -1,11 +1,13 @@
-import { ArnFormat, Stack, Token } from 'aws-cdk-lib';
+import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { Effect, IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { IKey } from 'aws-cdk-lib/aws-kms';
 import { IBucket } from 'aws-cdk-lib/aws-s3';
 import { IStringParameter, ParameterTier, StringParameter } from 'aws-cdk-lib/aws-ssm';
 import { Construct } from 'constructs';
 import { Credential } from './credential';
 import { policyEntry, RotationPolicyProps } from './policy';
 import { providerEntries, ProvidersProps } from './providers';
+import { charactersOf } from './sizes';
 
 /** A keyrota.yaml that is stored already, and what it names: the roles are made from that. */
 export interface StoredConfiguration {
@@ -24,7 +26,7 @@ export interface StoredConfiguration {
    * @default - a parameter of SSM
    */
   readonly objectKey?: string;
-  /** The users that it names, as ARNs; a pattern by a common IAM path is fine. */
+  /** The users that it names, as ARNs; a pattern by a common IAM path is fine, one of every user is not. */
   readonly userArns: string[];
   /**
    * The secrets of these users, as ARN patterns.
@@ -42,7 +44,7 @@ export interface StoredConfiguration {
    */
   readonly tokenSecretArns?: string[];
   /**
-   * Roles in other accounts that the functions may assume.
+   * Roles in other accounts that the functions may assume; `{duty}` in them stands for rotate, sync, deactivate, delete.
    * @default - none
    */
   readonly memberRoleArns?: string[];
@@ -58,6 +60,8 @@ interface ConfigurationProps {
 const LARGEST_STANDARD = 4096;
 const LARGEST = 8192;
 const PREFIX = 'keyrota/';
+/** EventBridge takes 2,048 characters for a pattern (quotas of EventBridge); the rest is for its other fields. */
+const LARGEST_LIST = 1_600;
 
 /** Where the functions find their keyrota.yaml, and what it is about. */
 export class Configuration extends Construct {
@@ -65,10 +69,10 @@ export class Configuration extends Construct {
   public readonly reference: string;
   public readonly userArns: string[];
   public readonly secretArns: string[];
-  /** What the names of events are matched with. */
-  public readonly secretPatterns: any[];
-  /** User names for the patterns of IAM's events; empty: any user. */
-  public readonly userPatterns: string[];
+  /** What the names of events are matched with; undefined: any secret. */
+  public readonly secretPatterns?: any[];
+  /** User names for the patterns of IAM's events; undefined: any user. */
+  public readonly userPatterns?: string[];
   private readonly statement: PolicyStatement;
   private readonly key?: IStringParameter;
   private readonly bucket?: IBucket;
@@ -76,6 +80,7 @@ export class Configuration extends Construct {
   constructor(scope: Construct, id: string, props: ConfigurationProps) {
     super(scope, id);
     const stored = props.configuration;
+    refuseEverybody(stored);
     if (stored && (stored.parameter === undefined) === (stored.bucket === undefined)) {
       throw new Error('configuration: name either a parameter, or a bucket with objectKey');
     }
@@ -100,14 +105,23 @@ export class Configuration extends Construct {
     this.secretArns = stored ? stored.secretArns ?? [this.everySecret()] : here.map((credential) => credential.secretArn);
     this.secretPatterns = stored
       ? (stored.secretNamePrefixes ?? [PREFIX]).map((prefix) => ({ prefix }))
-      : here.map((credential) => credential.secretName);
-    this.userPatterns = stored ? [] : here.map((credential) => credential.userName);
+      : this.fitting(props.credentials.map((credential) => credential.secretName)) ?? prefixOf(props.credentials);
+    this.userPatterns = stored ? undefined : this.fitting(props.credentials.map((credential) => credential.userName));
+  }
+
+  /** Returns the names, once each, if a pattern has room for them; a wider one only brings events that the functions pass over. */
+  private fitting(names: string[]): string[] | undefined {
+    const once = [...new Set(names)];
+    const characters = once.reduce((sum, name) => sum + charactersOf(this, name) + 3, 0);
+    return characters > LARGEST_LIST ? undefined : once;
   }
 
   /** Lets a role read it. */
   public grantRead(role: IRole): void {
     role.addToPrincipalPolicy(this.statement);
     this.bucket?.encryptionKey?.grantDecrypt(role);
+    // IStringParameter does not tell of the key that a SecureString has.
+    (this.key as { encryptionKey?: IKey } | undefined)?.encryptionKey?.grantDecrypt(role);
   }
 
   private everySecret(): string {
@@ -128,7 +142,7 @@ export class Configuration extends Construct {
       credentials: props.credentials.map((credential) => credential.entry()),
     };
     const text = Stack.of(this).toJsonString(content);
-    const length = Token.isUnresolved(text) ? JSON.stringify(content).length : text.length;
+    const length = charactersOf(this, text);
     if (length > LARGEST) {
       throw new Error(
         `the configuration has ${length} characters, and a parameter of SSM holds ${LARGEST}: store it in S3 ` +
@@ -140,5 +154,27 @@ export class Configuration extends Construct {
       stringValue: text,
       tier: length > LARGEST_STANDARD * 0.9 ? ParameterTier.ADVANCED : ParameterTier.STANDARD,
     });
+  }
+}
+
+/** Finds what all names of secrets begin with, for a pattern that has no room for the names. */
+function prefixOf(credentials: Credential[]): any[] | undefined {
+  const [first, ...others] = credentials.map((credential) => credential.secretName.split('${Token[')[0]);
+  let prefix = first ?? '';
+  while (prefix && !others.every((name) => name.startsWith(prefix))) {
+    prefix = prefix.slice(0, -1);
+  }
+  return prefix ? [{ prefix }] : undefined;
+}
+
+/** Refuses a configuration whose roles would work on nobody, or on every user of the account. */
+function refuseEverybody(stored?: StoredConfiguration): void {
+  if (stored && !stored.userArns.length && !stored.memberRoleArns?.length) {
+    throw new Error('configuration: no user is named in userArns, and no role in memberRoleArns');
+  }
+  for (const arn of stored?.userArns ?? []) {
+    if (/^\*$|:user\/?\*+$/.test(arn)) {
+      throw new Error(`configuration: "${arn}" is every user of the account: give those to be rotated a common IAM path`);
+    }
   }
 }

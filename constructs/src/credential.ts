@@ -1,8 +1,9 @@
 import { ArnFormat, Stack, Token } from 'aws-cdk-lib';
 import { IUser } from 'aws-cdk-lib/aws-iam';
+import { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
 import { policyEntry, RotationPolicyProps } from './policy';
-import { Target } from './targets';
+import { Target, TargetEntry } from './targets';
 
 /** An IAM user whose access key is rotated, and the places that need it. */
 export interface RotatedCredential {
@@ -37,6 +38,14 @@ export interface RotatedCredential {
   readonly externalId?: string;
 }
 
+/** What the construct gives to all credentials. */
+export interface Shared {
+  readonly policy?: RotationPolicyProps;
+  readonly encryptionKey?: IKey;
+}
+
+const USER_NAME = /^[A-Za-z0-9_+=,.@-]{1,128}$/;
+const ACCOUNT = /^[0-9]{12}$/;
 const SECRET_NAME = /^[A-Za-z0-9/_+=.@-]{1,512}$/;
 
 /** One credential as the construct works with it. */
@@ -48,11 +57,15 @@ export class Credential {
   constructor(
     private readonly scope: Construct,
     private readonly props: RotatedCredential,
+    private readonly shared: Shared = {},
   ) {
     this.userName = props.user.userName;
     this.userArn = props.user.userArn;
     this.secretName = props.secretName ?? secretNameFor(this.userName);
     const where = Token.isUnresolved(this.userName) ? props.user.node.path : this.userName;
+    if (!Token.isUnresolved(this.userName) && !USER_NAME.test(this.userName)) {
+      throw new Error(`"${this.userName}" is no name of an IAM user`);
+    }
     if (!Token.isUnresolved(this.secretName) && !SECRET_NAME.test(this.secretName)) {
       throw new Error(`${where}: "${this.secretName}" is no name for a secret`);
     }
@@ -62,6 +75,34 @@ export class Credential {
     if (props.externalId !== undefined && props.role === undefined) {
       throw new Error(`${where}: externalId needs a role`);
     }
+    if (props.account !== undefined && !Token.isUnresolved(props.account) && !ACCOUNT.test(props.account)) {
+      throw new Error(`${where}: the account "${props.account}" must have 12 digits`);
+    }
+    this.refuseStranger(where);
+  }
+
+  /** Refuses a user that lives in another account than the one where its keys would be looked for. */
+  private refuseStranger(where: string): void {
+    const home = Stack.of(this.scope).account;
+    const lives = this.userArn.split(':')[4] ?? '';
+    if (!ACCOUNT.test(lives) || lives === (this.props.account ?? home) || Token.isUnresolved(this.props.account)) {
+      return;
+    }
+    // `User.fromUserName` writes the stack's own account into every ARN, so beside `account` that one says nothing.
+    if (this.props.account === undefined ? Token.isUnresolved(home) : lives === home) {
+      return;
+    }
+    throw new Error(`${where}: the user lives in the account ${lives}, not in ${this.props.account ?? home}: give \`account\` and \`role\` for it`);
+  }
+
+  /** What it is, for finding a user that is given twice: two accounts may have users of one name. */
+  public get identity(): string {
+    return `${this.props.account ?? ''}:${this.userName}`;
+  }
+
+  /** Its secret, for finding two users that claim one. */
+  public get secretIdentity(): string {
+    return `${this.props.account ?? ''}:${this.secretName}`;
   }
 
   /** Whether the user lives in another account. */
@@ -77,7 +118,7 @@ export class Credential {
 
   /** The role that a duty assumes in the user's account. */
   public roleArn(duty: string): string {
-    const role = (this.props.role ?? '').replace('{duty}', duty);
+    const role = (this.props.role ?? '').split('{duty}').join(duty);
     return role.startsWith('arn:')
       ? role
       : Stack.of(this.scope).formatArn({ service: 'iam', region: '', account: this.props.account, resource: 'role', resourceName: role });
@@ -88,20 +129,22 @@ export class Credential {
     return this.props.targets.map((target) => target.entry().provider);
   }
 
-  /** The places, for finding two credentials that claim one. */
+  /** The variables, for finding two credentials that claim one. */
   public get claims(): string[] {
-    return this.props.targets.map((target) => JSON.stringify(target.entry()));
+    return this.props.targets.flatMap((target) => variables(target.entry()));
   }
 
   /** The entry in the configuration. */
   public entry(): { [name: string]: any } {
     const { account, role, externalId, policy, secretName, targets } = this.props;
+    const key = this.isElsewhere ? undefined : this.shared.encryptionKey;
     return {
       user: this.userName,
       ...(secretName || Token.isUnresolved(this.userName) ? { secret: this.secretName } : {}),
       ...(account ? { account, role } : {}),
       ...(externalId ? { external_id: externalId } : {}),
-      ...(policy ? { policy: policyEntry(policy) } : {}),
+      ...(key ? { kms_key: key.keyArn } : {}),
+      ...(policy ? { policy: policyEntry({ ...this.shared.policy, ...given(policy) }) } : {}),
       targets: targets.map((target) => ({ [target.entry().provider]: target.entry().settings })),
     };
   }
@@ -116,4 +159,28 @@ function secretNameFor(user: string): string {
   }
   const escaped = [...user].map((char) => (/[A-Za-z0-9/_+.@-]/.test(char) ? char : `=${char.codePointAt(0)!.toString(16).padStart(2, '0')}`));
   return `keyrota/${escaped.join('')}/access-key`;
+}
+
+/** Leaves out what is there and undefined, so that it does not hide what it would inherit. */
+function given(policy: RotationPolicyProps): RotationPolicyProps {
+  return Object.fromEntries(Object.entries(policy).filter(([, value]) => value !== undefined));
+}
+
+/** What names a place at a provider; the rest of an entry says how it is written. */
+const PLACES: { readonly [provider: string]: string[] } = {
+  bitbucket: ['workspace', 'repository', 'environment'],
+  github: ['repository', 'organization', 'environment', 'dependabot'],
+  gitlab: ['project', 'group', 'instance', 'environment_scope'],
+};
+
+/** Names each variable that a target writes, as keyrota finds two that claim one. */
+function variables({ provider, settings }: TargetEntry): string[] {
+  const fields = PLACES[provider];
+  if (!fields) {
+    return [JSON.stringify({ provider, settings })];
+  }
+  const usual: { [field: string]: any } = { environment_scope: '*' };
+  const place = fields.map((field) => settings[field] ?? usual[field]).filter((value) => value !== undefined && value !== false);
+  const names = settings.bundle ? [settings.bundle] : [settings.names?.id ?? 'AWS_ACCESS_KEY_ID', settings.names?.secret ?? 'AWS_SECRET_ACCESS_KEY'];
+  return names.map((name) => `${provider} ${place.join(' ').toLowerCase()}: ${name}`);
 }

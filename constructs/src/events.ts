@@ -16,8 +16,8 @@ interface EventsProps {
   readonly emergency?: IFunction;
   readonly deadLetters: IQueue;
   readonly encryptionKey?: IKey;
-  readonly secrets: any[];
-  readonly users: string[];
+  readonly secrets?: any[];
+  readonly users?: string[];
 }
 
 const TRIES = 5;
@@ -68,11 +68,11 @@ export class Events extends Construct {
 }
 
 /** Secrets Manager's own event: for every label but AWSPENDING and AWSPREVIOUS. */
-function nativePattern(secrets: any[]): EventPattern {
+function nativePattern(secrets?: any[]): EventPattern {
   return {
     source: ['aws.secretsmanager'],
     detailType: ['Secret Label Updated'],
-    detail: { labelUpdated: ['AWSCURRENT'], name: secrets },
+    detail: { labelUpdated: ['AWSCURRENT'], ...(secrets ? { name: secrets } : {}) },
   };
 }
 
@@ -98,7 +98,7 @@ function rotatedPattern(): EventPattern {
 }
 
 /** Who changes keys; our own roles are told apart by the function. */
-export function keyPattern(users: string[]): EventPattern {
+export function keyPattern(users: string[] = []): EventPattern {
   return {
     source: ['aws.iam'],
     detailType: ['AWS API Call via CloudTrail'],
@@ -112,7 +112,7 @@ export function keyPattern(users: string[]): EventPattern {
 }
 
 /** AWS attaches a policy to the user when it finds a key in public. */
-export function quarantinePattern(users: string[]): EventPattern {
+export function quarantinePattern(users: string[] = []): EventPattern {
   return {
     source: ['aws.iam'],
     detailType: ['AWS API Call via CloudTrail'],

@@ -74,6 +74,10 @@ export class Fleet extends Construct {
     if (!Number.isInteger(size) || size < 1) {
       throw new Error(`fleet.sliceSize is ${size}: a whole number from 1`);
     }
+    const most = props.maxConcurrency ?? 10;
+    if (!Number.isInteger(most) || most < 1) {
+      throw new Error(`fleet.maxConcurrency is ${most}: a whole number from 1 (0 would mean no bound at all)`);
+    }
     if (percentage < 0 || percentage > 100) {
       throw new Error(`fleet.toleratedFailurePercentage is ${percentage}: from 0 to 100`);
     }
@@ -93,7 +97,7 @@ export class Fleet extends Construct {
       retryOnServiceExceptions: true,
     });
     const map = new DistributedMap(this, 'EachSlice', {
-      maxConcurrency: props.maxConcurrency ?? 10,
+      maxConcurrency: most,
       toleratedFailurePercentage: percentage,
       mapExecutionType: StateMachineType.STANDARD,
       itemReader: new S3JsonItemReader({ bucketNamePath: JsonPath.stringAt('$.manifest.bucket'), key: JsonPath.stringAt('$.manifest.key') } as any),
@@ -122,16 +126,21 @@ export class Fleet extends Construct {
     const allow = (actions: string[], resources: string[]): PolicyStatement =>
       new PolicyStatement({ effect: Effect.ALLOW, actions, resources });
     this.stateMachine.addToRolePolicy(allow(['s3:GetObject'], [this.bucket.arnForObjects('manifests/*')]));
-    const executions = Stack.of(this).formatArn({
-      service: 'states',
-      resource: 'execution',
-      resourceName: `${this.stateMachine.stateMachineName}/*`,
-      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
-    });
-    new Policy(this, 'Redrive', { statements: [allow(['states:RedriveExecution'], [executions])], roles: [this.stateMachine.role as IRole] });
+    this.bucket.encryptionKey?.grantEncryptDecrypt(this.stateMachine);
+    // CDK allows stopping by the state machine's ARN, and executions have ARNs of their own (aws/aws-cdk#35390).
+    const executions = ['/*', ':*'].map((tail) =>
+      Stack.of(this).formatArn({
+        service: 'states',
+        resource: 'execution',
+        resourceName: `${this.stateMachine.stateMachineName}${tail}`,
+        arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+      }),
+    );
+    const steer = ['states:DescribeExecution', 'states:StopExecution', 'states:RedriveExecution'];
+    new Policy(this, 'Redrive', { statements: [allow(steer, executions)], roles: [this.stateMachine.role as IRole] });
   }
 
-  /** One item: the function of the duty, again after throttling and time-outs, with backoff and jitter. */
+  /** One item: the function of the duty, again after throttling and errors of the service, with backoff and jitter. */
   private work(functions: { [duty: string]: IFunction }): Choice {
     const choice = new Choice(this, 'WhichDuty');
     for (const [duty, one] of Object.entries(functions)) {

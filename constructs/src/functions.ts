@@ -66,6 +66,8 @@ export class DutyFunction extends Construct {
       vpcSubnets: settings.vpcSubnets,
       securityGroups: settings.securityGroups,
     });
+    // Lambda sends dead letters as this role, and CDK lets it into the queue, not into the queue's key.
+    repeats.deadLetters?.encryptionMasterKey?.grant(this.role, 'kms:Decrypt', 'kms:GenerateDataKey');
   }
 
   /** Allows actions on resources; nothing where there is no resource. */

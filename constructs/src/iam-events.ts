@@ -15,13 +15,22 @@ export interface IamEventsForwarderProps {
   readonly userNames?: string[];
 }
 
-/** IAM's events arrive in one region of a partition. */
-export const IAM_EVENTS_REGION = 'us-east-1';
+const OTHER_PARTITIONS: { readonly [prefix: string]: string } = { 'cn-': 'cn-north-1', 'us-gov-': 'us-gov-west-1', 'eusc-': 'eusc-de-east-1' };
+
+/** Names the one region of a partition in which IAM's events arrive; undefined where that is not known. */
+export function iamEventsRegion(region: string): string | undefined {
+  if (Token.isUnresolved(region) || region.startsWith('us-iso')) {
+    return undefined;
+  }
+  const [, found] = Object.entries(OTHER_PARTITIONS).find(([prefix]) => region.startsWith(prefix)) ?? [];
+  return found ?? 'us-east-1';
+}
 
 /**
  * Forwards IAM's events to the region of the rotation.
  *
- * IAM's events arrive in us-east-1 only (in the commercial partition): put this into a stack there.
+ * IAM's events arrive in us-east-1 only (in the commercial partition; cn-north-1 in China, us-gov-west-1 in GovCloud): put
+ * this into a stack there.
  */
 export class IamEventsForwarder extends Construct {
   constructor(scope: Construct, id: string, props: IamEventsForwarderProps) {
@@ -29,6 +38,10 @@ export class IamEventsForwarder extends Construct {
     const stack = Stack.of(this);
     if (!Token.isUnresolved(stack.region) && stack.region === props.rotationRegion) {
       throw new Error(`this stack is in ${stack.region}, where the rotation is: its own rules see IAM's events already`);
+    }
+    const arrive = iamEventsRegion(stack.region);
+    if (arrive !== undefined && stack.region !== arrive) {
+      throw new Error(`IAM's events arrive in ${arrive} only, and this stack is in ${stack.region}: put it there`);
     }
     const arn = stack.formatArn({
       service: 'events',

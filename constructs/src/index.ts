@@ -2,7 +2,7 @@ export { AccessKeyRotation, AccessKeyRotationProps, EmergencyMode, SyncTrigger }
 export { BitbucketDeployment, BitbucketDeploymentProps, GitHubSecret, GitHubSecretProps, GitLabVariable, GitLabVariableProps, OtherTarget, OtherTargetProps, Target, TargetEntry, VariableOptions } from './targets';
 export { RotatedCredential } from './credential';
 export { RotationPolicyProps } from './policy';
-export { BitbucketOptions, GitHubOptions, ProviderOptions, ProvidersProps } from './providers';
+export { BitbucketOptions, GitHubOptions, OtherProvider, ProviderOptions, ProvidersProps } from './providers';
 export { StoredConfiguration } from './configuration';
 export { SchedulesProps } from './schedules';
 export { FleetOptions } from './fleet';

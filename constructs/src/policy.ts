@@ -42,6 +42,7 @@ export interface Ages {
 }
 
 const TEN_DAYS = 240;
+const A_DAY = 24;
 
 /** Reads the ages, and refuses those that break an overlap. */
 export function ages(props: RotationPolicyProps): Ages {
@@ -59,8 +60,18 @@ export function ages(props: RotationPolicyProps): Ages {
         'each age must be larger than the one before',
     );
   }
-  if (![rotate, deactivate, remove].every(Number.isInteger)) {
-    throw new Error('policy: ages are whole hours');
+  const quiet = props.quietFor?.toHours({ integral: false }) ?? A_DAY;
+  if (![rotate, deactivate, remove, quiet].every(Number.isInteger)) {
+    throw new Error('policy: ages and quietFor are whole hours');
+  }
+  if (remove - rotate >= rotate) {
+    throw new Error(
+      `policy: the old key leaves ${remove - rotate} h after the rotation, and the next one comes after ${rotate} h: IAM has two slots, ` +
+        'so none would be free; let deleteAfter be less than twice rotateAfter',
+    );
+  }
+  if (quiet > Math.max(deactivate - rotate, A_DAY)) {
+    throw new Error(`policy: quietFor (${quiet} h) is longer than the overlap (${deactivate - rotate} h): the old key might never count as unused`);
   }
   return { rotate, deactivate, remove };
 }
@@ -73,8 +84,8 @@ export function policyEntry(props: RotationPolicyProps): { [name: string]: any }
     deactivate_after: written(deactivate),
     delete_after: written(remove),
     ...(props.quietFor ? { quiet_for: written(props.quietFor.toHours({ integral: false })) } : {}),
-    ...(props.adoptNow ? { adopt: 'now' } : {}),
-    ...(props.proveUse ? { prove_use: true } : {}),
+    ...(props.adoptNow === undefined ? {} : { adopt: props.adoptNow ? 'now' : 'when-due' }),
+    ...(props.proveUse === undefined ? {} : { prove_use: props.proveUse }),
   };
 }
 

@@ -41,6 +41,22 @@ export interface BitbucketOptions extends ProviderOptions {
   readonly expires?: string;
 }
 
+/** A provider that has no class of its own here: CircleCI, Kubernetes, Parameter Store, or a plug-in's. */
+export interface OtherProvider {
+  /** The provider's name in the configuration, such as `circleci`; its targets are `OtherTarget`s. */
+  readonly provider: string;
+  /**
+   * Its settings, as `keyrota schema` describes them; a token is referred to, such as `secretsmanager:ARN`.
+   * @default - none
+   */
+  readonly settings?: { readonly [name: string]: any };
+  /**
+   * The secrets that the settings refer to: the functions may read them.
+   * @default - none
+   */
+  readonly tokens?: ISecret[];
+}
+
 /** The providers whose variables are written. */
 export interface ProvidersProps {
   /**
@@ -58,6 +74,11 @@ export interface ProvidersProps {
    * @default - no target is there
    */
   readonly gitlab?: ProviderOptions;
+  /**
+   * Any other provider that keyrota knows.
+   * @default - none
+   */
+  readonly others?: OtherProvider[];
 }
 
 /** Names the token as the configuration refers to it. */
@@ -84,6 +105,9 @@ export function providerEntries(props: ProvidersProps): { [name: string]: any } 
   if (gitlab) {
     entries.gitlab = { ...address(gitlab), auth: { token: reference(gitlab) } };
   }
+  for (const other of props.others ?? []) {
+    entries[other.provider] = other.settings ?? {};
+  }
   return entries;
 }
 
@@ -93,5 +117,6 @@ function address(options: ProviderOptions): { [name: string]: any } {
 
 /** Lists the secrets that hold tokens. */
 export function tokens(props: ProvidersProps): ISecret[] {
-  return [props.bitbucket, props.github, props.gitlab].flatMap((options) => (options ? [options.token] : []));
+  const typed = [props.bitbucket, props.github, props.gitlab].flatMap((options) => (options ? [options.token] : []));
+  return [...typed, ...(props.others ?? []).flatMap((other) => other.tokens ?? [])];
 }

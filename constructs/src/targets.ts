@@ -1,3 +1,5 @@
+import { Token } from 'aws-cdk-lib';
+
 /** What a target says of itself: the provider's name, and its entry in the configuration. */
 export interface TargetEntry {
   /** The provider's name in the configuration: bitbucket, github, gitlab, … */
@@ -45,6 +47,7 @@ export interface BitbucketDeploymentProps extends VariableOptions {
 export class BitbucketDeployment extends Target {
   constructor(private readonly props: BitbucketDeploymentProps) {
     super();
+    common(props);
   }
 
   public entry(): TargetEntry {
@@ -95,6 +98,13 @@ export class GitHubSecret extends Target {
     if (props.environment !== undefined && (props.repository === undefined || props.dependabot)) {
       throw new Error('GitHubSecret: an environment belongs to the Actions secrets of a repository');
     }
+    if (props.dependabot && props.marker) {
+      throw new Error('GitHubSecret: Dependabot has no variables: leave marker out');
+    }
+    if (props.quiet !== undefined && props.repository === undefined) {
+      throw new Error('GitHubSecret: quiet waits for the runs of a repository');
+    }
+    common(props);
   }
 
   public entry(): TargetEntry {
@@ -151,6 +161,10 @@ export class GitLabVariable extends Target {
     if (props.instance && props.environmentScope !== undefined) {
       throw new Error('GitLabVariable: variables of the instance have no environment scope');
     }
+    if (props.quiet !== undefined && props.project === undefined) {
+      throw new Error('GitLabVariable: quiet waits for the pipelines of a project');
+    }
+    common(props);
   }
 
   public entry(): TargetEntry {
@@ -189,7 +203,19 @@ export class OtherTarget extends Target {
   }
 }
 
+const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
 function common(props: VariableOptions): { [name: string]: any } {
+  const id = props.idVariable ?? 'AWS_ACCESS_KEY_ID';
+  const secret = props.secretVariable ?? 'AWS_SECRET_ACCESS_KEY';
+  if (id === secret) {
+    throw new Error(`idVariable and secretVariable are both ${id}: they must be two names`);
+  }
+  for (const name of [id, secret]) {
+    if (!Token.isUnresolved(name) && !VARIABLE.test(name)) {
+      throw new Error(`"${name}" is no name for a variable`);
+    }
+  }
   const names = defined({ id: props.idVariable, secret: props.secretVariable });
   return defined({ names: Object.keys(names).length ? names : undefined, quiet: props.quiet });
 }

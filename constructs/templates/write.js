@@ -66,6 +66,7 @@ function template({ fleet }) {
       tokenSecretArns: [arn('secretsmanager', `secret:${tokens.valueAsString}*`)],
     },
     code: Code.fromCfnParameters({ bucketNameParam: bucket, objectKeyParam: key }),
+    keeper: Aws.STACK_NAME,
     trigger: SyncTrigger.BOTH,
     emergency: EmergencyMode.AUTO,
     secretsManagerRotation: true,
@@ -119,7 +120,7 @@ function settle(made) {
         return source ? { 'Fn::If': [source[1].Condition, statement, { Ref: 'AWS::NoValue' }] } : statement;
       });
     }
-    if (one.Type === 'AWS::IAM::Policy' && /Rotation(Rotate|Sync|Deactivate|Delete|Watch|Rotation|Emergency)Role/.test(name)) {
+    if (one.Type === 'AWS::IAM::Policy' && /Rotation(Rotate|Sync|Deactivate|Delete|Watch|Emergency|)Role/.test(name)) {
       properties.PolicyDocument.Statement.push({
         'Fn::If': ['WithMembers', {
           Action: 'sts:AssumeRole', Effect: 'Allow',

@@ -176,10 +176,15 @@ describe('users', () => {
     expect(configuration(Template.fromStack(stack)).credentials[0].user).toContain('Made');
   });
 
+  test('with a path are named without it, and allowed with it', () => {
+    const made = template((stack) => ({ credentials: [{ user: User.fromUserName(stack, 'U', 'ci/deploy'), targets: [] }] }));
+    expect(configuration(made).credentials[0].user).toBe('deploy');
+    expect(mayOn(statementsOf(made, /^RotationRotateRole/), 'iam:CreateAccessKey', ':user/ci/deploy')).toBe(true);
+  });
+
   test.each<[string, (stack: Stack) => RotatedCredential[], RegExp]>([
     ['in another account without a role', (s) => [{ user: User.fromUserArn(s, 'U', `arn:aws:iam::${AWAY}:user/ci`), targets: [] }], /lives in the account 210987654321/],
     ['in another account than said', (s) => [{ user: User.fromUserArn(s, 'U', 'arn:aws:iam::333333333333:user/ci'), targets: [], account: AWAY, role: 'r' }], /lives in the account 333333333333/],
-    ['a path in the name', (s) => [{ user: User.fromUserName(s, 'U', 'ci/deploy'), targets: [] }], /no name of an IAM user.*fromUserArn/],
     ['a pattern for a name', (s) => [{ user: User.fromUserName(s, 'U', '*'), targets: [] }], /no name of an IAM user/],
     ['an account that is none', (s) => [aUser(s, 'ci', { account: 'prod', role: 'r' })], /must have 12 digits/],
     ['one secret for two', (s) => [aUser(s, 'a', { secretName: 'shared' }), aUser(s, 'b', { secretName: 'shared' })], /secret "shared" is given twice/],

@@ -16,7 +16,7 @@ export interface CiOidcRoleOptions {
    */
   readonly description?: string;
   /**
-   * How long a session may live, from 15 minutes to 12 hours.
+   * How long a session may live at most, from 1 to 12 hours.
    * @default Duration.hours(1)
    */
   readonly maxSessionDuration?: Duration;
