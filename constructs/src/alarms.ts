@@ -26,6 +26,11 @@ interface AlarmsProps {
 const A_WEEK = 7;
 const TOKEN_DAYS = 14;
 
+/** Who works on a leaked key rings at the first failure. */
+function isUrgent(one: IFunction): boolean {
+  return ['Emergency', 'Watch'].includes(one.node.scope!.node.id);
+}
+
 /** Alarms for what a person must know: nothing else rings. */
 export function addAlarms(scope: Construct, props: AlarmsProps): void {
   const place = new Construct(scope, 'Alarms');
@@ -56,10 +61,10 @@ export function addAlarms(scope: Construct, props: AlarmsProps): void {
   for (const one of props.functions) {
     make(
       `${one.node.scope!.node.id}Fails`,
-      `${one.node.scope!.node.id} failed on two days running; its log says why`,
+      `${one.node.scope!.node.id} failed${isUrgent(one) ? '' : ' on two days running'}; its log says why`,
       one.metricErrors({ period: Duration.days(1), statistic: 'Sum' }),
       0,
-      { evaluationPeriods: 2, datapointsToAlarm: 2 },
+      isUrgent(one) ? {} : { evaluationPeriods: 2, datapointsToAlarm: 2 },
     );
   }
   make('Overdue', `a key is older than rotate_after and ${rotation.overdueAfterDays} days`, rotation.metricDaysOverdue(), rotation.overdueAfterDays);

@@ -146,7 +146,7 @@ export class Fleet extends Construct {
     for (const [duty, one] of Object.entries(functions)) {
       const invoke = new LambdaInvoke(this, `Do${duty[0].toUpperCase()}${duty.slice(1)}`, {
         lambdaFunction: one,
-        payload: TaskInput.fromObject({ users: JsonPath.listAt('$.users'), report: true }),
+        payload: TaskInput.fromObject({ users: JsonPath.listAt('$.users'), account: JsonPath.stringAt('$.account'), report: true }),
         payloadResponseOnly: true,
         retryOnServiceExceptions: false,
       });

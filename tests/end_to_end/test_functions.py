@@ -292,6 +292,18 @@ def test_by_hand_for_one_user_or_for_a_fleet() -> None:
         rotate.handler({"users": "ci-deploy"}, Context())
 
 
+def test_a_slice_is_of_one_account_and_measures_what_it_saw(rig: Rig) -> None:
+    """One user name may be in several accounts; a slice of a fleet works on its own, and its measures ring alarms."""
+    text = rig.box.file.read_text("utf-8")
+    rig.store(text + f"  - {{user: {USER}, account: '210987654321', role: gone, targets: []}}\n")
+    rig.lines()
+    event = {"users": [USER], "account": "", "report": True}
+    assert sync.handler(event, Context())["credentials"] == 1
+    metrics = next(line for line in rig.lines() if "_aws" in line)
+    assert metrics["Credentials"] == [1.0]
+    assert sync.handler(batch(native()), Context()) == {"batchItemFailures": []}
+
+
 def test_little_time_begins_no_credential(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run goes on; nothing is half done."""
     monkeypatch.setattr(Context, "left_ms", 80_000)

@@ -33,9 +33,9 @@ class Session:
         self.clock = clock()
         self.wiring = Wiring(self.configuration, self.clock, stack=stack, duty=duty, at_most=at_most)
 
-    def plan(self, users: Iterable[str] = (), intent: Intent | None = None) -> Planned:
-        """Look at the credentials and plan; writes nothing."""
-        subjects, unreachable = self.wiring.subjects(users)
+    def plan(self, users: Iterable[str] = (), intent: Intent | None = None, *, account: str | None = None) -> Planned:
+        """Look at the credentials, or at some users' of one account, and plan; writes nothing."""
+        subjects, unreachable = self.wiring.subjects(users, account)
         at_once = self.configuration.concurrency
         previews = plan_all(subjects, self.wiring.settings, intent=intent, at_once=at_once)
         return Planned(previews=previews, unreachable=unreachable)

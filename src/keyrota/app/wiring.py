@@ -67,30 +67,38 @@ class Wiring:
             verify_give_up_s=max(180.0, 4 * verify.span_s),
         )
 
-    def subjects(self, users: Iterable[str] = ()) -> tuple[tuple[Subject, ...], tuple[Unreachable, ...]]:
+    def subjects(
+        self, users: Iterable[str] = (), account: str | None = None
+    ) -> tuple[tuple[Subject, ...], tuple[Unreachable, ...]]:
         """
         Build the subjects of all configured users, or of those that are named.
+
+        Args:
+            users: Only these; none for all.
+            account: Only of this account, as the configuration names it; empty for the caller's own, None for any.
 
         Raises:
             UsageError: A named user is not configured.
             NoCredentials: There are none for any account.
         """
-        chosen = self._chosen(tuple(users))
+        chosen = tuple(
+            entry for entry in self._chosen(tuple(users)) if account is None or (entry.account or "") == account
+        )
         ready: list[Subject] = []
         unreachable: list[Unreachable] = []
         for credential in chosen:
-            account = self.account(credential)
-            if isinstance(account, KeyrotaError):
+            entered = self.account(credential)
+            if isinstance(entered, KeyrotaError):
                 unreachable.append(
                     Unreachable(
                         user=credential.user,
                         account=credential.account or "",
                         secret_name=credential.secret_name,
-                        error=account,
+                        error=entered,
                     )
                 )
             else:
-                ready.append(self._subject(credential, account))
+                ready.append(self._subject(credential, entered))
         if not ready and unreachable and isinstance(unreachable[0].error, NoCredentials):
             raise unreachable[0].error
         return tuple(ready), tuple(unreachable)

@@ -21,6 +21,8 @@ TEMPLATE = Path(__file__).with_name("template.json")
 IAM_EVENTS_TEMPLATE = Path(__file__).with_name("template-iam-events.json")
 MEMBER_TEMPLATE = Path(__file__).with_name("template-member.json")
 FLEET_TEMPLATE = Path(__file__).with_name("template-fleet.json")
+_LONGEST_NAMES = 1_500
+"""EventBridge takes patterns of 2,048 characters."""
 _LARGEST_POLICY = 9_000
 """IAM takes 10,240 characters for the inline policies of a role; the rest is for what every function may do."""
 
@@ -235,6 +237,9 @@ def _narrow_rule(properties: dict[str, Any], scope: Scope, *, fits: bool) -> Non
     detail = properties["EventPattern"].get("detail", {})
     if fits and "labelUpdated" in detail:
         detail["name"] = list(scope.secret_names) or ["none"]
+        if len(json.dumps(detail["name"])) > _LONGEST_NAMES:
+            del detail["name"]  # the function knows its secrets
     if fits and properties["EventPattern"].get("source") == ["aws.iam"]:
         names = [arn.rpartition("/")[2] for arn in scope.users]
-        detail.setdefault("requestParameters", {})["userName"] = names or ["none"]
+        if len(json.dumps(names)) <= _LONGEST_NAMES:
+            detail.setdefault("requestParameters", {})["userName"] = names or ["none"]

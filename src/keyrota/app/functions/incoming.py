@@ -108,7 +108,8 @@ def key_event(event: Mapping[str, Any]) -> KeyEvent | None:
     asked = _mapping(detail.get("requestParameters"))
     policy = str(asked.get("policyArn") or "")
     is_quarantine = call == "AttachUserPolicy" and QUARANTINE in policy
-    user = str(asked.get("userName") or "")
+    who = _mapping(detail.get("userIdentity"))
+    user = str(asked.get("userName") or (who.get("userName") if who.get("type") == "IAMUser" else "") or "")
     if detail.get("errorCode") or not user or not (call in _KEY_CALLS or is_quarantine):
         return None
     return KeyEvent(

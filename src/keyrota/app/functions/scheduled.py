@@ -30,8 +30,8 @@ def carry_out(work: Work, duty: Duty, event: Any) -> dict[str, Any]:
     Raises:
         RunFailed: A credential failed, and nobody reads the answer.
     """
-    users, is_read = users_of(event)
-    reports = work.carry_out(Only(duty=duty), users)
+    users, is_read, account = users_of(event)
+    reports = work.carry_out(Only(duty=duty), users, account=account)
     if not is_read or _is_all_lost(reports):
         fail_if_any_failed(reports)
     return summary(reports)
@@ -42,16 +42,18 @@ def _is_all_lost(reports: list[CredentialReport]) -> bool:
     return bool(reports) and all(report.errors for report in reports)
 
 
-def users_of(event: Any) -> tuple[tuple[str, ...], bool]:
+def users_of(event: Any) -> tuple[tuple[str, ...], bool, str | None]:
     """
-    Read `{"users": [...], "report": true}`; anything else, such as a schedule's event, means all users.
+    Read `{"users": [...], "account": "…", "report": true}`; anything else, a schedule's event, means all users.
 
     Raises:
         UsageError: `users` is no list of names.
     """
     if not isinstance(event, Mapping):
-        return (), False
+        return (), False, None
     users = event.get("users", [])
     if not isinstance(users, list) or not all(isinstance(user, str) and user for user in users):
         raise UsageError('"users" must be a list of user names', remedy='{"users": ["ci-deploy"]}, or {} for all')
-    return tuple(users), event.get("report") is True
+    account = event.get("account")
+    is_slice = event.get("report") is True and isinstance(account, str)
+    return tuple(users), event.get("report") is True, account if is_slice else None

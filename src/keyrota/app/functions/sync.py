@@ -33,9 +33,9 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def _all(work: Work, event: Any) -> dict[str, Any]:
-    users, is_read = users_of(event)
-    reports = work.carry_out(Only(duty=Duty.SYNC), users)
-    if not users:
+    users, is_read, account = users_of(event)
+    reports = work.carry_out(Only(duty=Duty.SYNC), users, account=account)
+    if not users or is_read:  # a slice of a fleet: the alarms take the largest and the smallest of all slices
         policies = {entry.user: entry.policy for entry in work.session.configuration.credentials}
         work.measures += gauges(reports, policies)
         _look_for_trail(work)
@@ -62,13 +62,16 @@ def _look_for_trail(work: Work) -> None:
 class _Batch:
     """What a batch is about: each user once, however many messages name it."""
 
-    messages: dict[str, set[str]] = field(default_factory=dict)
-    """Users of each message."""
+    messages: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    """Account and user of each message's credentials."""
     moments: list[datetime | None] = field(default_factory=list)
 
-    @property
-    def users(self) -> tuple[str, ...]:
-        return tuple(sorted(set().union(*self.messages.values()))) if self.messages else ()
+    def by_account(self) -> dict[str, list[str]]:
+        """Group the users: one name may be a user of several accounts."""
+        groups: dict[str, list[str]] = {}
+        for account, user in sorted(set().union(*self.messages.values())):
+            groups.setdefault(account, []).append(user)
+        return groups
 
 
 def _batch(work: Work, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,10 +89,10 @@ def _batch(work: Work, event: Mapping[str, Any]) -> dict[str, Any]:
             batch.moments.append(found.at)
         else:
             log.info("not about a secret of ours", extra={"event": found.id if found else None})
-    failed: set[str] = set()
-    if batch.users:
-        reports = work.carry_out(Only(duty=Duty.SYNC), batch.users)
-        failed = {report.user for report in reports if report.errors or report.left}
+    failed: set[tuple[str, str]] = set()
+    for account, names in batch.by_account().items():
+        reports = work.carry_out(Only(duty=Duty.SYNC), names, account=account)
+        failed |= {(account, report.user) for report in reports if report.errors or report.left}
         if any(_wrote(report) for report in reports):
             work.measures += lag(work.session.clock.now(), batch.moments)
     again = [name for name, users in batch.messages.items() if users & failed]
@@ -109,8 +112,9 @@ def _event_of(message: Any) -> ValueEvent | None:
     return value_event(event) if isinstance(event, Mapping) else None
 
 
-def _users(credentials: Iterable[CredentialConfig], event: ValueEvent) -> set[str]:
-    return {entry.user for entry in credentials if any(_is_of(entry, secret) for secret in event.secrets)}
+def _users(credentials: Iterable[CredentialConfig], event: ValueEvent) -> set[tuple[str, str]]:
+    found = (entry for entry in credentials if any(_is_of(entry, secret) for secret in event.secrets))
+    return {(entry.account or "", entry.user) for entry in found}
 
 
 def _is_of(entry: CredentialConfig, secret: SecretRef) -> bool:

@@ -48,7 +48,7 @@ class Work:
         return self.session.wiring.settings.run
 
     def carry_out(
-        self, intent: Intent, users: Iterable[str] = (), *, is_forced: bool = False
+        self, intent: Intent, users: Iterable[str] = (), *, account: str | None = None, is_forced: bool = False
     ) -> list[CredentialReport]:
         """
         Plan and act; one credential that fails holds back nothing but itself.
@@ -56,12 +56,13 @@ class Work:
         Args:
             intent: What was asked for.
             users: Only these; none for all.
+            account: Only of this account; None for any.
             is_forced: Lift the brake.
 
         Raises:
             UnsafePlan: The brake stopped the run; nothing was changed.
         """
-        planned = self.session.plan(users, intent)
+        planned = self.session.plan(users, intent, account=account)
         outcomes = self.session.apply(planned, is_forced=is_forced, tell=tell_log(self.run), is_late=self.is_late)
         reports = list(self.session.outcome_reports(planned, outcomes))
         self.tell(reports)
