@@ -1,9 +1,11 @@
 import { IRole } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-import { CiOidcProvider, CiOidcProviderOptions, ICiOidcProvider } from './provider';
-import { ciRole, CiOidcRoleOptions, plain, Subjects } from './role';
+import { known, refName } from './names';
+import { CiOidcProvider, CiOidcProviderOptions, existing, ICiOidcProvider } from './provider';
+import { ciRole, CiOidcRoleOptions } from './role';
 
 const PUBLIC = 'https://gitlab.com';
+const PROJECT = /^[A-Za-z0-9_.][A-Za-z0-9_.-]*(\/[A-Za-z0-9_.][A-Za-z0-9_.-]*)+$/;
 
 /** The OIDC provider of GitLab. */
 export interface GitLabOidcProviderProps extends CiOidcProviderOptions {
@@ -24,7 +26,7 @@ export class GitLabOidcProvider extends CiOidcProvider {
   /** Refers to a provider that exists already. */
   public static fromArn(arn: string, props: GitLabOidcProviderProps = {}): ICiOidcProvider {
     const url = props.url ?? PUBLIC;
-    return { providerArn: arn, issuer: url.replace('https://', ''), audiences: [props.audience ?? url] };
+    return existing(arn, url, props.audience ?? url);
   }
 
   constructor(scope: Construct, id: string, props: GitLabOidcProviderProps = {}) {
@@ -45,8 +47,14 @@ export enum GitLabRefType {
 export interface GitLabProject {
   /** The whole path, such as `acme/platform/shop`. */
   readonly project: string;
-  /** The branch or tag; a wildcard needs `anyRef`. */
+  /** The branch or tag, such as `main`; a wildcard needs `anyRef`. */
   readonly gitRef: string;
+  /**
+   * Allow `*` as this `gitRef`, or a wildcard at its end after a slash: `release/*`. Merge requests of such branches
+   * are admitted too: GitLab's subject does not tell them apart.
+   * @default false
+   */
+  readonly anyRef?: boolean;
   /**
    * What `gitRef` is.
    * @default GitLabRefType.BRANCH
@@ -60,11 +68,6 @@ export interface GitLabOidcRoleProps extends CiOidcRoleOptions {
   readonly provider: ICiOidcProvider;
   /** Who may assume the role. */
   readonly projects: GitLabProject[];
-  /**
-   * Allow `*` for a ref, or a wildcard at its end after a slash: `release/*`.
-   * @default false
-   */
-  readonly anyRef?: boolean;
 }
 
 /**
@@ -79,28 +82,24 @@ export class GitLabOidcRole extends Construct {
 
   constructor(scope: Construct, id: string, props: GitLabOidcRoleProps) {
     super(scope, id);
-    const subjects = props.projects.map((one) => {
-      if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/.test(one.project)) {
-        throw new Error(`the project "${one.project}" must be its whole path, group/project, without a wildcard`);
-      }
-      return `project_path:${one.project}:ref_type:${one.refType ?? GitLabRefType.BRANCH}:ref:${ref(one.gitRef, props.anyRef ?? false)}`;
-    });
-    const sorted: Subjects = {
-      exact: subjects.filter((subject) => !subject.endsWith('*')),
-      patterns: subjects.filter((subject) => subject.endsWith('*')),
-    };
-    this.role = ciRole(this, props.provider, sorted, 'GitLab CI/CD', props);
+    this.role = ciRole(this, props.provider, props.projects.map(subjectOf), 'GitLab CI/CD', props);
   }
 }
 
-function ref(text: string, mayEnd: boolean): string {
-  const isPattern = text === '*' || text.endsWith('/*');
-  if (isPattern && !mayEnd) {
-    throw new Error(`gitRef "${text}": everybody who may push such a branch may assume the role; say so with anyRef: true`);
+function subjectOf(one: GitLabProject): string {
+  if (!PROJECT.test(known(one.project, 'the project'))) {
+    throw new Error(`the project "${one.project}" must be its whole path, group/project, without a wildcard`);
   }
-  const fixed = isPattern ? text.slice(0, -1) : text;
-  if (fixed) {
-    plain(fixed, 'ref');
+  const refType = one.refType ?? GitLabRefType.BRANCH;
+  if (!Object.values(GitLabRefType).includes(refType)) {
+    throw new Error(`refType "${refType}" must be one of ${Object.values(GitLabRefType).join(', ')}`);
   }
-  return isPattern ? text : plain(text, 'ref');
+  return `project_path:${one.project}:ref_type:${refType}:ref:${ref(one.gitRef, one.anyRef ?? false)}`;
+}
+
+function ref(text: string, isPatternAllowed: boolean): string {
+  if (known(text, 'gitRef').startsWith('refs/')) {
+    throw new Error(`gitRef "${text}": GitLab's subject has the name alone, without refs/heads/ or refs/tags/`);
+  }
+  return refName(text, text, isPatternAllowed);
 }

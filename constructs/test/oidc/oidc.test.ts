@@ -9,6 +9,7 @@ import {
   GitHubSubjectForm,
   GitLabOidcProvider,
   GitLabOidcRole,
+  GitLabProject,
   GitLabRefType,
 } from '../../lib';
 
@@ -63,7 +64,7 @@ describe('Bitbucket', () => {
 
   test('asked for by name, every step of a repository may', () => {
     const stack = aStack();
-    new BitbucketOidcRole(stack, 'R', { provider: provider(stack), repositories: [{ repositoryUuid: REPO }], anyStep: true });
+    new BitbucketOidcRole(stack, 'R', { provider: provider(stack), repositories: [{ repositoryUuid: REPO, anyStep: true }] });
     expect(Object.values(conditions(stack).StringLike)).toEqual([`{${REPO}}:*`]);
   });
 });
@@ -94,7 +95,7 @@ describe('GitHub', () => {
   });
 
   test('a pattern of branches is asked for by name', () => {
-    const stack = role([{ repository: 'acme/shop', gitRef: 'refs/heads/release/*' }], { anyRef: true });
+    const stack = role([{ repository: 'acme/shop', gitRef: 'refs/heads/release/*', anyRef: true }]);
     expect(conditions(stack).StringLike).toEqual({ [`${GITHUB}:sub`]: 'repo:acme/shop:ref:refs/heads/release/*' });
   });
 
@@ -102,9 +103,9 @@ describe('GitHub', () => {
     [[{ repository: 'acme/*', gitRef: 'refs/heads/main' }], {}, /must be "owner\/name"/],
     [[{ repository: 'acme/shop' }], {}, /name one of environment, gitRef and pullRequest/],
     [[{ repository: 'acme/shop', gitRef: 'refs/heads/main', environment: 'x' }], {}, /name one of/],
-    [[{ repository: 'acme/shop', gitRef: 'refs/heads/main*' }], { anyRef: true }, /main-evil/],
+    [[{ repository: 'acme/shop', gitRef: 'refs/heads/main*', anyRef: true }], {}, /main-evil/],
     [[{ repository: 'acme/shop', gitRef: 'refs/heads/*' }], {}, /anyRef/],
-    [[{ repository: 'acme/shop', gitRef: '*' }], { anyRef: true }, /write it whole/],
+    [[{ repository: 'acme/shop', gitRef: '*', anyRef: true }], {}, /write it whole/],
     [[{ repository: 'acme/shop', gitRef: 'main' }], {}, /write it whole/],
     [[{ repository: 'acme/shop', environment: 'prod*' }], {}, /without a wildcard/],
     [[{ repository: 'acme/shop', gitRef: 'refs/heads/main' }, { repository: '*', gitRef: 'refs/heads/main' }], {}, /must be "owner\/name"/],
@@ -116,7 +117,7 @@ describe('GitHub', () => {
 
   test('a provider that exists is referred to, and its issuer is the public one', () => {
     const stack = aStack();
-    const provider = GitHubOidcProvider.fromArn('arn:aws:iam::1:oidc-provider/x');
+    const provider = GitHubOidcProvider.fromArn('arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com');
     new GitHubOidcRole(stack, 'R', { provider, repositories: [{ repository: 'a/b', environment: 'c' }], subjectForm: GitHubSubjectForm.CLASSIC });
     Template.fromStack(stack).resourceCountIs('AWS::IAM::OIDCProvider', 0);
     expect(Object.keys(conditions(stack).StringEquals)).toContain(`${GITHUB}:sub`);
@@ -124,9 +125,9 @@ describe('GitHub', () => {
 });
 
 describe('GitLab', () => {
-  const role = (projects: any[], more: any = {}): Stack => {
+  const role = (projects: GitLabProject[]): Stack => {
     const stack = aStack();
-    new GitLabOidcRole(stack, 'R', { provider: new GitLabOidcProvider(stack, 'P', { url: 'https://gitlab.acme.example' }), projects, ...more });
+    new GitLabOidcRole(stack, 'R', { provider: new GitLabOidcProvider(stack, 'P', { url: 'https://gitlab.acme.example' }), projects });
     return stack;
   };
 
@@ -139,19 +140,19 @@ describe('GitLab', () => {
     });
   });
 
-  test.each([
-    [[{ project: 'acme', gitRef: 'main' }], {}, /whole path/],
-    [[{ project: 'acme/*', gitRef: 'main' }], {}, /whole path/],
-    [[{ project: 'acme/shop', gitRef: '*' }], {}, /anyRef/],
-    [[{ project: 'acme/shop', gitRef: 'main*' }], { anyRef: true }, /without a wildcard/],
-    [[{ project: 'acme/shop', gitRef: 'main' }, { project: 'acme/shop', gitRef: '*' }], {}, /anyRef/],
-    [[], {}, /would trust every pipeline/],
-  ])('%j is refused (%j)', (projects, more, words) => {
-    expect(() => role(projects, more)).toThrow(words);
+  test.each<[GitLabProject[], RegExp]>([
+    [[{ project: 'acme', gitRef: 'main' }], /whole path/],
+    [[{ project: 'acme/*', gitRef: 'main' }], /whole path/],
+    [[{ project: 'acme/shop', gitRef: '*' }], /anyRef/],
+    [[{ project: 'acme/shop', gitRef: 'main*', anyRef: true }], /main-evil/],
+    [[{ project: 'acme/shop', gitRef: 'main' }, { project: 'acme/shop', gitRef: '*' }], /anyRef/],
+    [[], /would trust every pipeline/],
+  ])('%j is refused', (projects, words) => {
+    expect(() => role(projects)).toThrow(words);
   });
 
   test('asked for by name, every branch of a project may', () => {
-    expect(conditions(role([{ project: 'acme/shop', gitRef: '*' }], { anyRef: true })).StringLike).toEqual({
+    expect(conditions(role([{ project: 'acme/shop', gitRef: '*', anyRef: true }])).StringLike).toEqual({
       'gitlab.acme.example:sub': 'project_path:acme/shop:ref_type:branch:ref:*',
     });
   });
