@@ -268,12 +268,9 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_two_applies_at_once_make_one_new_key(sandbox: Sandbox) -> None:
     """Two processes, started together; whoever loses is held or finds nothing to do, and the pair is whole."""
     command = [sys.executable, "-m", "keyrota", "--config", str(sandbox.file), "apply", "--json"]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(2)]
-    codes = sorted(run.wait(timeout=60) for run in runs)
-    for run in runs:
-        if run.stdout:
-            run.stdout.close()
-    assert codes in ([0, 0], [0, 3])
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    told = [run.communicate(timeout=300)[0] for run in runs]
+    assert sorted(run.returncode for run in runs) in ([0, 0], [0, 3]), "\n".join(told)
     assert len(sandbox.keys()) == 2
     assert sandbox.json("apply")[0] in {0, 3}
     assert len(sandbox.keys()) == 2
