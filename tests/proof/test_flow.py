@@ -101,7 +101,7 @@ class Days:
 
         def is_empty() -> bool:
             found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-            return bool(found["ApproximateNumberOfMessages"] == "0")
+            return all(found[name] == "0" for name in names)
 
         self.stack.wait_until(is_empty, "the queue is empty")
 
@@ -159,7 +159,7 @@ def test_120_days_of_the_stack_s_own_events(days: Days) -> None:
     assert "the stack keyrota is deployed" in told
     first = next(iter(days.keys()))
     seen: list[tuple[int, str]] = []
-    token = TOKEN
+    token, made_on = TOKEN, 0
     for number in range(120):
         if number == DUE:
             token, days.bitbucket._token = days.bitbucket._token, "revoked"  # just on the day on which the key is due
@@ -169,12 +169,14 @@ def test_120_days_of_the_stack_s_own_events(days: Days) -> None:
         if number == 60:
             _quarantine(days)
         days.pipeline()
+        made_on = made_on or (number if len(days.keys()) > 1 else 0)
         held = days.held()["AWS_ACCESS_KEY_ID"]
         if not seen or seen[-1][1] != held:
             seen.append((number, held))
     assert days.pipeline_failures == []
     assert len(seen) == 3, seen  # the first, its successor, and that of the emergency
-    assert seen[1][0] == DUE + 1, "with a target down, no key is made; the next day goes on"
+    assert made_on == DUE + 1, "with a target down, no key is made; the next day goes on"
+    assert seen[1][0] in {DUE + 1, DUE + 2}, "an event may still be under way when the day is looked at"
     assert seen[2][0] == 60
     assert days.keys().get(first) is None
     assert days.keys()[seen[2][1]] == "Active"
