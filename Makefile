@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MOCK := tests/contract/prism
 .DEFAULT_GOAL := help
 
-.PHONY: help dev demo test mock check fix bench docs lock clean
+.PHONY: help dev demo test mock emulator constructs templates check fix bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
