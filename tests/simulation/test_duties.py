@@ -12,7 +12,7 @@ from keyrota.core.duty import ACTIONS, Duty
 from keyrota.core.lifecycle import view
 from keyrota.core.model import CLAIM, ORPHAN_TAG, Credential
 from keyrota.core.planner import Only
-from keyrota.executor import observe
+from keyrota.executor import Settings, observe
 from keyrota.sandbox.world import Crash, World
 
 ORDER = (Duty.ROTATE, Duty.SYNC, Duty.DEACTIVATE, Duty.DELETE)
@@ -146,7 +146,7 @@ def test_a_lost_key_is_noted_by_one_duty_and_deleted_by_another() -> None:
     _run(rig, Duty.DELETE, strange)
     assert lost in rig.world.users[USER], "the duty that deletes has no proof of its own"
     _run(rig, Duty.ROTATE, strange)
-    seen = observe.observe(rig.subject, run="x", writers=1, with_claim=False)
+    seen = observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x"), with_claim=False)
     assert view(seen).orphan == lost
     assert seen.secret is not None
     assert ORPHAN_TAG in dict(seen.secret.tags)
@@ -154,7 +154,7 @@ def test_a_lost_key_is_noted_by_one_duty_and_deleted_by_another() -> None:
     assert lost not in rig.world.users[USER]
     _run(rig, Duty.ROTATE, strange)
     assert any(
-        lost != key and view(observe.observe(rig.subject, run="x", writers=1)).current_key == key
+        lost != key and view(observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x"))).current_key == key
         for key in rig.world.users[USER]
     )
     assert strange == []

@@ -39,7 +39,7 @@ def _all(rig: Rig, token: VersionId) -> AccessKeyId | None:
 
 
 def _current(rig: Rig) -> AccessKeyId | None:
-    return view(observe.observe(rig.subject, run="x", writers=1)).current_key
+    return view(observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x"))).current_key
 
 
 def test_four_steps_make_the_new_key_current_and_sync_serves_it() -> None:
@@ -152,7 +152,7 @@ def test_cut_off_at_any_call_it_heals(number: int, before: bool) -> None:
             for duty in (Duty.ROTATE, Duty.DELETE, Duty.ROTATE):
                 rig.run(Only(duty=duty))
             token = rig.world.begin_rotation(SECRET, TOKEN if attempt == 0 else f"{OTHER}{attempt}")
-    known = view(observe.observe(rig.subject, run="x", writers=1))
+    known = view(observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x")))
     assert known.current is not None
     assert known.current.id == token
     assert known.current_key is not None

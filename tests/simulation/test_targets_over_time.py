@@ -75,15 +75,16 @@ def _days(rig: Rig, number: float) -> None:
 
 
 def _limit(rig: Rig, writes: int) -> None:
-    """Let only so many targets take a write from now on."""
-    left = [writes]
+    """Let only so many targets take a write from now on; the halves of a pair go together."""
+    taken: set[str] = set()
 
     def stop(name: str, _: World) -> None:
-        if not name.startswith("target:write secret"):
+        if not name.startswith("target:write"):
             return
-        if not left[0]:
+        address = name.split(" ", 2)[2]
+        if address not in taken and len(taken) >= writes:
             raise ProviderRefused("the budget of writes is used up until later")
-        left[0] -= 1
+        taken.add(address)
 
     rig.world.before = stop
 

@@ -1,0 +1,34 @@
+"""
+A world in memory: IAM, STS, Secrets Manager and targets behind the ports, with exact semantics and no network.
+
+The real planner and executor run against it unmodified. Every call passes `World.call`, where a test can cut in:
+crash before or after the effect, lose an answer, refuse, or let another run go first. The effect of a call is atomic,
+as the services' single calls are.
+"""
+
+from keyrota.sandbox.world.clock import Crash, WorldClock
+from keyrota.sandbox.world.contents import SLOTS, StoredSecret, Variables, Version
+from keyrota.sandbox.world.iam import WorldAccessKeys
+from keyrota.sandbox.world.lags import Lags
+from keyrota.sandbox.world.secrets import WorldSecrets
+from keyrota.sandbox.world.sts import ACCOUNT, WorldIdentity
+from keyrota.sandbox.world.target import WorldTarget
+from keyrota.sandbox.world.world import Call, Road, World
+
+__all__ = [
+    "ACCOUNT",
+    "SLOTS",
+    "Call",
+    "Crash",
+    "Lags",
+    "Road",
+    "StoredSecret",
+    "Variables",
+    "Version",
+    "World",
+    "WorldAccessKeys",
+    "WorldClock",
+    "WorldIdentity",
+    "WorldSecrets",
+    "WorldTarget",
+]

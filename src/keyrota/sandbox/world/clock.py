@@ -1,0 +1,29 @@
+"""The world's own time, and the end of a run that dies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+
+class Crash(BaseException):
+    """The run ends here, as if its machine had died. No `except Exception` may catch it."""
+
+
+@dataclass(slots=True)
+class WorldClock:
+    """A clock that moves only when it is told to, or when somebody sleeps."""
+
+    instant: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """Return the time: aware, UTC."""
+        return self.instant
+
+    def sleep(self, seconds: float) -> None:
+        """Move on."""
+        self.instant += timedelta(seconds=seconds)
+
+    def travel(self, span: timedelta) -> None:
+        """Move on."""
+        self.instant += span

@@ -1,0 +1,92 @@
+"""IAM as the world has it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from keyrota.core.model import (
+    AccessKey,
+    AccessKeyId,
+    CreatedKey,
+    Evidence,
+    KeyStatus,
+    LastUse,
+    UserName,
+)
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
+from keyrota.sandbox.world.contents import SLOTS
+from keyrota.sandbox.world.view import View
+
+
+class WorldAccessKeys(View):
+    """IAM, behind the port AccessKeys."""
+
+    def _user(self, user: UserName) -> dict[AccessKeyId, AccessKey]:
+        if user not in self._world.users:
+            raise NotThere(f"the IAM user {user} does not exist", remedy="correct `user`")
+        return self._world.users[user]
+
+    def list(self, user: UserName) -> tuple[AccessKey, ...]:
+        """Return all keys, oldest first."""
+        keys = self._call("iam:ListAccessKeys", lambda: self._world.listed(user), user)
+        return tuple(sorted(keys, key=lambda key: (key.created, key.id)))
+
+    def last_use(self, key: AccessKeyId) -> LastUse:
+        """Return the evidence."""
+        try:
+            return self._call("iam:GetAccessKeyLastUsed", lambda: self._world.shown_use(key), key)
+        except KeyrotaError as error:
+            return LastUse(evidence=Evidence.UNKNOWN, why=str(error))
+
+    def create(self, user: UserName) -> CreatedKey:
+        """Make a key; the quota is counted from a list that may be old (FACTS-AWS.md, 1.1)."""
+
+        def effect() -> CreatedKey:
+            if len(self._world.listed(user)) >= SLOTS:
+                raise ProviderRefused("Cannot exceed quota for AccessKeysPerUser: 2")
+            made = self._world.add_key(user, by=self._by)
+            return CreatedKey(credential=made, created=self._world.clock.now())
+
+        return self._call("iam:CreateAccessKey", effect, user)
+
+    def _set(self, user: UserName, key: AccessKeyId, status: KeyStatus) -> None:
+        def effect() -> None:
+            if key not in self._user(user):
+                raise NotThere(f"the access key {key} does not exist")
+            self._world.change(key, status=status, status_word=status.value)
+
+        self._call("iam:UpdateAccessKey", effect, f"{key} {status.value}")
+
+    def deactivate(self, user: UserName, key: AccessKeyId) -> None:
+        """Set the key Inactive."""
+        self._set(user, key, KeyStatus.INACTIVE)
+
+    def reactivate(self, user: UserName, key: AccessKeyId) -> None:
+        """Set the key Active."""
+        self._set(user, key, KeyStatus.ACTIVE)
+
+    def delete(self, user: UserName, key: AccessKeyId) -> None:
+        """Delete the key."""
+
+        def effect() -> None:
+            self._user(user)
+            self._world.remove_key(user, key)
+
+        self._call("iam:DeleteAccessKey", effect, key)
+
+    def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
+        """Return the quarantine policies."""
+        return self._call("iam:ListAttachedUserPolicies", lambda: self._world.quarantine.get(user, ()), user)
+
+    def release_quarantine(self, user: UserName, policy_arn: str) -> None:
+        """Detach one."""
+
+        def effect() -> None:
+            left = tuple(arn for arn in self._world.quarantine.get(user, ()) if arn != policy_arn)
+            self._world.quarantine[user] = left
+
+        self._call("iam:DetachUserPolicy", effect, user)
+
+    def deny_sessions_before(self, user: UserName, instant: datetime) -> None:
+        """Note the denial."""
+        self._call("iam:PutUserPolicy", lambda: self._world.denied.update({user: instant}), user)

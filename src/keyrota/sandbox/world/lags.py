@@ -1,0 +1,28 @@
+"""How far AWS's answers lie behind what happened."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Protocol
+
+from keyrota.core.model import AccessKeyId
+
+
+class Lags(Protocol):
+    """What an eventually consistent AWS would answer at this moment (FACTS-AWS.md, 1.2 and 1.4)."""
+
+    def is_usable(self, key: AccessKeyId, age: timedelta) -> bool:
+        """Tell whether the endpoint that happens to answer knows a new key already."""
+        ...
+
+    def listing(self) -> timedelta:
+        """Tell how old the list is that IAM shows this time."""
+        ...
+
+    def last_use(self) -> timedelta:
+        """Tell how old the last use is that IAM shows this time."""
+        ...
+
+    def off(self) -> timedelta:
+        """Tell how long the endpoint that happens to answer accepts a key after it was switched off."""
+        ...

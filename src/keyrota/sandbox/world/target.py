@@ -1,0 +1,151 @@
+"""A CI provider's variables as the world has them."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from keyrota.core.model import CarriedRuns, Credential, Readiness, RunsEvidence, TargetEvidence, TargetState
+from keyrota.errors import KeyrotaError, ProviderRefused
+from keyrota.sandbox.world.view import View
+
+if TYPE_CHECKING:
+    from keyrota.core.model import AccessKeyId
+    from keyrota.sandbox.world.contents import Variables
+    from keyrota.sandbox.world.world import World
+
+
+class WorldTarget(View):
+    """A place at a CI provider, behind the port Target. A pair is two writes, unless it is bundled."""
+
+    def __init__(self, world: World, address: str, by: str = "") -> None:
+        super().__init__(world, by)
+        self._address = address
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return self._address
+
+    @property
+    def is_torn_possible(self) -> bool:
+        """Two variables."""
+        return not self._place.is_bundle
+
+    @property
+    def is_id_readable(self) -> bool:
+        """Whether the ID can be read back."""
+        return self._place.is_id_readable
+
+    @property
+    def _place(self) -> Variables:
+        return self._world.places[self._address]
+
+    def preflight(self) -> Readiness:
+        """Tell whether it would take a write."""
+
+        def effect() -> Readiness:
+            is_ready = self._place.is_ready and not self._place.is_down
+            detail = "" if is_ready else "it does not answer"
+            return Readiness(address=self._address, is_ready=is_ready, detail=detail)
+
+        try:
+            return self._call(f"target:preflight {self._address}", effect)
+        except KeyrotaError as error:
+            return Readiness(address=self._address, is_ready=False, detail=error.what)
+
+    def read(self) -> TargetState:
+        """Tell what is there."""
+
+        def effect() -> TargetState:
+            place = self._place
+            if place.is_down:
+                return TargetState(address=self._address, evidence=TargetEvidence.FAILED, detail="it does not answer")
+            if place.pair is None:
+                detail = json.dumps(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+                return TargetState(address=self._address, evidence=TargetEvidence.ABSENT, detail=detail, is_empty=True)
+            return TargetState(
+                address=self._address,
+                evidence=TargetEvidence.HOLDS if place.is_id_readable else TargetEvidence.CANNOT_TELL,
+                key=place.pair.id if place.is_id_readable else None,
+                changed_at=place.changed_at if place.is_change_told else None,
+                carried_for=place.carried_for,
+            )
+
+        try:
+            return self._call(f"target:read {self._address}", effect)
+        except KeyrotaError as error:
+            return TargetState(address=self._address, evidence=TargetEvidence.FAILED, detail=error.what)
+
+    def write(self, credential: Credential) -> None:
+        """Write both halves, whatever becomes of the first; the secret comes first, or the ID."""
+        if self._place.is_bundle:
+            self._part("pair", credential)
+            return
+        refused: KeyrotaError | None = None
+        for part in ("id", "secret") if self._world.is_id_first else ("secret", "id"):
+            try:
+                self._part(part, credential)
+            except KeyrotaError as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
+
+    def _part(self, part: str, credential: Credential) -> None:
+        def effect() -> None:
+            place, now = self._place, self._world.clock.now()
+            if place.is_down:
+                raise ProviderRefused(f"{self._address} does not answer", where=self._address)
+            old = place.pair or credential
+            match part:
+                case "id":
+                    place.pair = Credential(id=credential.id, secret=old.secret)
+                case "secret":
+                    place.pair = Credential(id=old.id, secret=credential.secret)
+                case _:
+                    place.pair = credential
+            place.ours, place.by_hand = credential.id, False
+            is_torn = self._world.values.get(place.pair.id) != place.pair.secret
+            place.torn_since = (place.torn_since or now) if is_torn else None
+            place.changed_at = now
+            place.writes += 1
+
+        self._call(f"target:write {part} {self._address}", effect, credential.id)
+
+    @property
+    def quiet_for(self) -> timedelta:
+        """How long a write waits for runs."""
+        return self._place.quiet_for
+
+    def is_busy(self) -> bool | None:
+        """Tell whether a run is in progress."""
+        try:
+            return self._call(f"target:busy {self._address}", lambda: self._world.clock.now() < self._place.busy_until)
+        except KeyrotaError:
+            return None
+
+    def carried_runs(self, before: datetime) -> CarriedRuns:
+        """Tell whether runs that were queued before an instant are under way."""
+
+        def effect() -> CarriedRuns:
+            waiting = [queued for queued in self._place.queued if queued < before]
+            evidence = RunsEvidence.SOME if waiting else RunsEvidence.NONE
+            return CarriedRuns(address=self._address, evidence=evidence, detail=f"{len(waiting)} runs")
+
+        try:
+            return self._call(f"target:runs {self._address}", effect)
+        except KeyrotaError as error:
+            return CarriedRuns(address=self._address, evidence=RunsEvidence.UNKNOWN, detail=error.what)
+
+    def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
+        """Delete the pair, if it is one of these."""
+
+        def effect() -> tuple[str, ...]:
+            place = self._place
+            if place.pair is not None and place.is_id_readable and place.pair.id not in keys:
+                raise ProviderRefused(f"{self._address} holds a key of somebody else's", where=self._address)
+            place.pair = None
+            return ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")
+
+        return self._call(f"target:clear {self._address}", effect)

@@ -1,0 +1,287 @@
+"""The world itself: what is in it, what people do to it, and the one door through which every call comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from keyrota.core.model import (
+    AWSCURRENT,
+    AWSPENDING,
+    AWSPREVIOUS,
+    AccessKey,
+    AccessKeyId,
+    Credential,
+    Evidence,
+    KeyStatus,
+    LastUse,
+    UserName,
+    VersionId,
+)
+from keyrota.core.secret import Secret
+from keyrota.errors import NotThere
+from keyrota.sandbox.world.clock import WorldClock
+from keyrota.sandbox.world.contents import StoredSecret, Variables, Version
+from keyrota.sandbox.world.iam import WorldAccessKeys
+from keyrota.sandbox.world.lags import Lags
+from keyrota.sandbox.world.secrets import WorldSecrets
+from keyrota.sandbox.world.sts import WorldIdentity
+from keyrota.sandbox.world.target import WorldTarget
+
+T = TypeVar("T")
+
+_NOT_IN_LISTS = LastUse(evidence=Evidence.UNKNOWN, why="not read yet")
+_REMEMBERED = timedelta(hours=1)
+"""So long an older list of keys may still be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call on its way."""
+
+    name: str
+    """As IAM names the action: `iam:CreateAccessKey`; targets' calls name the target."""
+    by: str
+    """Who makes it."""
+    about: str
+    """What it asks for, without a secret."""
+
+
+Hook = Callable[[str, "World"], None]
+
+
+class Road(Protocol):
+    """What lies between a caller and a service: delays, faults, other people's steps."""
+
+    def __call__(self, call: Call, effect: Callable[[], T]) -> T:
+        """Let one call happen, or not, and give its answer, or not."""
+        ...
+
+
+class World:
+    """Everything that keyrota touches, for one account. Implements all ports by way of small views."""
+
+    def __init__(self, clock: WorldClock | None = None) -> None:
+        self.clock = clock or WorldClock()
+        self.users: dict[UserName, dict[AccessKeyId, AccessKey]] = {}
+        self.secrets: dict[str, StoredSecret] = {}
+        self.values: dict[AccessKeyId, Secret] = {}
+        self.places: dict[str, Variables] = {}
+        self.journal: list[str] = []
+        self.before: Hook | None = None
+        """Called before each call takes effect, with its name."""
+        self.after: Hook | None = None
+        """Called after each call took effect, before its answer arrives."""
+        self.road: Road | None = None
+        """Takes every call instead, where it is set."""
+        self.propagation = timedelta(seconds=8)
+        self.lags: Lags | None = None
+        self.is_id_first = False
+        """Which half of a pair arrives first: both are on their way at once."""
+        self.quarantine: dict[UserName, tuple[str, ...]] = {}
+        self.denied: dict[UserName, datetime] = {}
+        self.unreadable_use: set[AccessKeyId] = set()
+        self.makers: dict[AccessKeyId, str] = {}
+        """Who made each key; nobody is a person."""
+        self.uses: dict[AccessKeyId, list[LastUse]] = {}
+        self.off_since: dict[AccessKeyId, datetime] = {}
+        self._past: dict[UserName, list[tuple[datetime, tuple[AccessKey, ...]]]] = {}
+        self.numbered = 0
+
+    def call(self, name: str, effect: Callable[[], T], *, by: str = "", about: str = "") -> T:
+        """Let one call happen."""
+        if self.road is not None:
+            return self.road(Call(name, by, about), effect)
+        if self.before:
+            self.before(name, self)
+        self.journal.append(name)
+        result = effect()
+        if self.after:
+            self.after(name, self)
+        return result
+
+    # --- what people do -----------------------------------------------------------------------------------------
+
+    def add_user(self, user: str, *ages_days: float, status: KeyStatus = KeyStatus.ACTIVE) -> tuple[AccessKeyId, ...]:
+        """Make a user with keys of these ages."""
+        name = UserName(user)
+        self.users.setdefault(name, {})
+        self.remember(name)
+        return tuple(self.add_key(name, age_days=age, status=status).id for age in ages_days)
+
+    def delete_user(self, user: UserName) -> None:
+        """Delete a user with all keys, as somebody with a console would."""
+        self.users.pop(user, None)
+        self._past.pop(user, None)
+
+    def add_key(
+        self, user: UserName, *, age_days: float = 0, status: KeyStatus = KeyStatus.ACTIVE, by: str = ""
+    ) -> Credential:
+        """Make a key, as somebody with a console would; no quota holds them back."""
+        self.numbered += 1
+        number = self.numbered
+        key = AccessKey(
+            id=AccessKeyId(f"AKIA{number:016d}"),
+            status=status,
+            status_word=status.value,
+            created=self.clock.now() - timedelta(days=age_days),
+            last_use=LastUse(evidence=Evidence.NEVER),
+        )
+        self.users[user][key.id] = key
+        self.values[key.id] = Secret(f"secret-of-{key.id}")
+        self.makers[key.id] = by
+        self.remember(user)
+        return Credential(id=key.id, secret=self.values[key.id])
+
+    def find(self, key: AccessKeyId) -> tuple[UserName, AccessKey] | None:
+        """Find a key and its user."""
+        return next(((user, keys[key]) for user, keys in self.users.items() if key in keys), None)
+
+    def change(self, key: AccessKeyId, **changes: Any) -> None:
+        """Change a key behind keyrota's back."""
+        found = self.find(key)
+        if found is None:
+            raise KeyError(key)
+        self.users[found[0]][key] = replace(found[1], **changes)
+        if "status" in changes:
+            if changes["status"] is KeyStatus.ACTIVE:
+                self.off_since.pop(key, None)
+            else:
+                self.off_since.setdefault(key, self.clock.now())
+            self.remember(found[0])
+
+    def remove_key(self, user: UserName, key: AccessKeyId) -> None:
+        """Delete a key; a key that is gone is gone."""
+        self.users[user].pop(key, None)
+        self.remember(user)
+
+    def remember(self, user: UserName) -> None:
+        """Keep the list of keys as it is now, for those who will be shown an old one."""
+        now, past = self.clock.now(), self._past.setdefault(user, [])
+        past.append((now, tuple(self.users[user].values())))
+        while len(past) > 1 and past[1][0] < now - _REMEMBERED:
+            past.pop(0)
+
+    def listed(self, user: UserName) -> tuple[AccessKey, ...]:
+        """
+        Return the user's keys as IAM shows them.
+
+        Raises:
+            NotThere: There is no such user.
+        """
+        if user not in self.users:
+            raise NotThere(f"the IAM user {user} does not exist", remedy="correct `user`")
+        keys, lag = tuple(self.users[user].values()), self.lags.listing() if self.lags else timedelta()
+        if lag:
+            at = self.clock.now() - lag
+            past = self._past.get(user, [])
+            keys = next((keys for then, keys in reversed(past) if then <= at), past[0][1] if past else ())
+        return tuple(replace(key, last_use=_NOT_IN_LISTS) for key in keys)
+
+    def refusal(self, pair: Credential | None) -> str:
+        """Say why AWS does not accept a pair at this moment; empty if it does."""
+        if pair is None:
+            return "no pair"
+        found = self.find(pair.id)
+        if pair.secret != self.values.get(pair.id):
+            return "torn pair"
+        if found is None:
+            return "dead key"
+        age = self.clock.now() - found[1].created
+        if not (self.lags.is_usable(pair.id, age) if self.lags else age >= self.propagation):
+            return "not yet usable"
+        if found[1].status is KeyStatus.ACTIVE:
+            return ""
+        since = self.off_since.get(pair.id)
+        is_still = since is not None and self.lags is not None and self.clock.now() - since < self.lags.off()
+        return "" if is_still else "dead key"
+
+    def use(self, pair: Credential | None, *, service: str = "s3", region: str = "eu-central-1") -> bool:
+        """Use a pair as a pipeline does; tell whether AWS accepts it."""
+        if pair is None or self.refusal(pair):
+            return False
+        used = LastUse(evidence=Evidence.USED, at=self.clock.now(), service=service, region=region)
+        self.change(pair.id, last_use=used)
+        self.uses.setdefault(pair.id, []).append(used)
+        return True
+
+    def shown_use(self, key: AccessKeyId) -> LastUse:
+        """Return the last use of a key as IAM shows it."""
+        found = self.find(key)
+        if found is None or key in self.unreadable_use:
+            return LastUse(evidence=Evidence.UNKNOWN, why="the read was throttled")
+        lag = self.lags.last_use() if self.lags else timedelta()
+        if not lag:
+            return found[1].last_use
+        at = self.clock.now() - lag
+        uses = reversed(self.uses.get(key, ()))
+        return next((use for use in uses if use.at and use.at <= at), LastUse(evidence=Evidence.NEVER))
+
+    def deploy(self, address: str) -> bool:
+        """Run a pipeline with what a target holds."""
+        return self.use(self.places[address].pair)
+
+    def begin_rotation(self, name: str, token: str) -> VersionId:
+        """Begin a rotation as Secrets Manager does: AWSPENDING on a version that has no value yet."""
+        stored = self.secrets[name]
+        stored.rotates_itself = True
+        for other in stored.versions.values():
+            other.labels -= {AWSPENDING}
+        stored.versions.setdefault(VersionId(token), Version(labels=set())).labels.add(AWSPENDING)
+        return VersionId(token)
+
+    def person_puts(
+        self, name: str, pair: Credential | None, fields: Mapping[str, str] | None = None, *, is_broken: bool = False
+    ) -> VersionId:
+        """Store a value as somebody with a console would: it becomes AWSCURRENT."""
+        self.numbered += 1
+        version = VersionId(f"by-hand-{self.numbered:024d}")
+        now = self.clock.now()
+        stored = self.secrets.setdefault(name, StoredSecret(versions={}, tags={}, changed_at=now))
+        made = Version(labels=set(), pair=pair, fields=dict(fields or {}), made_at=now, is_broken=is_broken)
+        stored.versions[version] = made
+        self.move_current(stored, version)
+        stored.changed_at = now
+        return version
+
+    def person_sets(self, address: str, pair: Credential | None) -> None:
+        """Change the variables of a place as somebody with a browser would."""
+        place = self.places[address]
+        place.pair, place.by_hand, place.torn_since = pair, True, None
+        place.changed_at = self.clock.now()
+
+    @staticmethod
+    def move_current(stored: StoredSecret, to: VersionId) -> None:
+        """Move AWSCURRENT; AWSPREVIOUS goes to where it was."""
+        for version in stored.versions.values():
+            if AWSCURRENT in version.labels:
+                for other in stored.versions.values():
+                    other.labels.discard(AWSPREVIOUS)
+                version.labels.discard(AWSCURRENT)
+                version.labels.add(AWSPREVIOUS)
+        stored.versions[to].labels.discard(AWSPREVIOUS)
+        stored.versions[to].labels.add(AWSCURRENT)
+
+    # --- views ----------------------------------------------------------------------------------------------------
+
+    @property
+    def access_keys(self) -> WorldAccessKeys:
+        """IAM."""
+        return WorldAccessKeys(self)
+
+    @property
+    def identity(self) -> WorldIdentity:
+        """STS."""
+        return WorldIdentity(self)
+
+    @property
+    def store(self) -> WorldSecrets:
+        """Secrets Manager."""
+        return WorldSecrets(self)
+
+    def target(self, address: str, by: str = "") -> WorldTarget:
+        """Name a place at a CI provider; it is empty when it is new."""
+        self.places.setdefault(address, Variables())
+        return WorldTarget(self, address, by)
