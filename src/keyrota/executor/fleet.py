@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from keyrota.core.model import Observation, UserName
 from keyrota.core.plan import Plan
@@ -14,11 +12,9 @@ from keyrota.core.planner import Intent
 from keyrota.core.policy import Brake
 from keyrota.errors import Bug, KeyrotaError, UnsafePlan
 from keyrota.executor.events import Listener, Outcome
+from keyrota.executor.parallel import Parallel, in_parallel
 from keyrota.executor.run import Run
 from keyrota.executor.subject import Settings, Subject
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +48,7 @@ def plan_all(
             return Preview(subject=subject, run=run, error=_bug(error))
         return Preview(subject=subject, run=run, plan=planned, observation=observation)
 
-    return tuple(_each(one, subjects, at_once))
+    return tuple(settings.parallel(one, subjects, at_once))
 
 
 def apply_all(
@@ -63,6 +59,7 @@ def apply_all(
     tell: Listener = lambda _: None,
     at_once: int = 8,
     is_late: Callable[[], bool] = lambda: False,
+    parallel: Parallel = in_parallel,
 ) -> tuple[Outcome, ...]:
     """
     Carry the plans out.
@@ -74,6 +71,7 @@ def apply_all(
         tell: Called from several threads, one call at a time for each credential.
         at_once: So many credentials are worked on at once.
         is_late: Asked before each credential; what is not begun then is left to the next run.
+        parallel: How they are worked on at once.
 
     Raises:
         UnsafePlan: The brake stopped the run; nothing was changed.
@@ -99,17 +97,7 @@ def apply_all(
             so_far = preview.run.outcome(preview.plan, preview.observation)
             return replace(so_far, errors=(*so_far.errors, _bug(error)))
 
-    return tuple(_each(one, previews, at_once))
-
-
-def _each(do: Callable[[T], R], things: Iterable[T], at_once: int) -> list[R]:
-    """Do the same with each thing; what one raises is raised when all others are done."""
-    things = tuple(things)
-    if len(things) == 1:
-        return [do(thing) for thing in things]
-    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="credential") as pool:
-        futures = [pool.submit(do, thing) for thing in things]
-    return [future.result() for future in futures]
+    return tuple(parallel(one, previews, at_once))
 
 
 def _bug(error: Exception) -> Bug:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TypeVar
 
 from keyrota.core.model import CLAIM, AccessKey, IndexEntry, Observation, SecretState, TargetEvidence, TargetState
 from keyrota.core.records import Index, parse_index
 from keyrota.errors import KeyrotaError
-from keyrota.executor.subject import Subject
-
-T = TypeVar("T")
-R = TypeVar("R")
+from keyrota.executor.subject import Settings, Subject
 
 
 def observe(
     subject: Subject,
+    settings: Settings,
     *,
-    run: str,
-    writers: int,
     known_targets: tuple[TargetState, ...] | None = None,
     known_left: tuple[TargetState, ...] | None = None,
     with_claim: bool = True,
@@ -30,8 +23,7 @@ def observe(
 
     Args:
         subject: The credential and its ports.
-        run: The ID of this run.
-        writers: So many targets are read at once.
+        settings: The ID of this run, and how targets are read at once.
         known_targets: What was read of the targets earlier in this run; None reads them.
         known_left: The same of targets that the configuration names no more.
         with_claim: Read the content of a claim; without it, what only a claim proves is not known.
@@ -48,22 +40,22 @@ def observe(
         account=subject.account,
         keys=keys,
         secret=secret,
-        targets=read_targets(subject, writers) if known_targets is None else known_targets,
+        targets=read_targets(subject, settings) if known_targets is None else known_targets,
         fingerprint=subject.fingerprint,
-        left_behind=_left_behind(subject, secret, writers) if known_left is None else known_left,
+        left_behind=_left_behind(subject, secret, settings) if known_left is None else known_left,
         claim=subject.store.claim(subject.secret_name) if is_claimed else None,
-        run=run,
+        run=settings.run,
         is_secret_named=subject.is_secret_named,
         stack=subject.stack,
     )
 
 
-def _left_behind(subject: Subject, secret: SecretState | None, writers: int) -> tuple[TargetState, ...]:
+def _left_behind(subject: Subject, secret: SecretState | None, settings: Settings) -> tuple[TargetState, ...]:
     """Read what targets hold that got a key once and are not configured any more."""
     index = parse_index(dict(secret.tags)) if secret else Index()
     configured = {target.address for target in subject.targets}
     dropped = [entry for entry in index.entries if entry.address not in configured]
-    return tuple(in_parallel(lambda entry: _read_dropped(subject, entry), dropped, writers))
+    return tuple(settings.each(lambda entry: _read_dropped(subject, entry), dropped))
 
 
 def _read_dropped(subject: Subject, entry: IndexEntry) -> TargetState:
@@ -78,15 +70,6 @@ def _with_last_use(subject: Subject, key: AccessKey) -> AccessKey:
     return replace(key, last_use=subject.access_keys.last_use(key.id))
 
 
-def read_targets(subject: Subject, writers: int) -> tuple[TargetState, ...]:
+def read_targets(subject: Subject, settings: Settings) -> tuple[TargetState, ...]:
     """Read every target, several at once, in their order."""
-    return tuple(in_parallel(lambda target: target.read(), subject.targets, writers))
-
-
-def in_parallel(do: Callable[[T], R], things: Iterable[T], workers: int) -> list[R]:
-    """Do the same with several things at once; results in their order, the first exception raised at the end."""
-    things = tuple(things)
-    if len(things) < 2:  # noqa: PLR2004  # a thread for one thing is a thread too many
-        return [do(thing) for thing in things]
-    with ThreadPoolExecutor(max_workers=min(workers, len(things)), thread_name_prefix="target") as pool:
-        return list(pool.map(do, things))
+    return tuple(settings.each(lambda target: target.read(), subject.targets))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeVar
 
 from keyrota.core.model import IndexEntry, UserName
 from keyrota.core.policy import RotationPolicy
 from keyrota.errors import KeyrotaError
+from keyrota.executor.parallel import Parallel, in_parallel
 from keyrota.ports import AccessKeys, Clock, Identity, SecretStore, Target
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +27,20 @@ class Settings:
     """The run's ID: goes into claims, so that a run knows its own."""
     lease: timedelta = timedelta(minutes=10)
     """How long a claim keeps other runs away; longer than any single step takes."""
-    verify_times: int = 3
+    verify_times: int = 4
     """So many times in a row STS must accept a new key …"""
-    verify_span_s: float = 15.0
-    """… spread over this time: 3 to 15 seconds of propagation are reported (FACTS-AWS.md, 1.2)."""
+    verify_span_s: float = 30.0
+    """… spread over this time: 3 to 15 seconds of propagation are reported (FACTS-AWS.md, 1.2); twice that is safe."""
     verify_give_up_s: float = 180.0
     """After this time without enough successes the run leaves the key to the next one."""
     writers: int = 8
-    """So many targets of one credential are written at once."""
+    """So many targets of one credential are written at once …"""
+    parallel: Parallel = in_parallel
+    """… by threads."""
+
+    def each(self, do: Callable[[T], R], things: Iterable[T]) -> list[R]:
+        """Do the same with each target, several at once; results in their order."""
+        return self.parallel(do, things, self.writers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from keyrota.core.naming import ARN_LIKE_END
 from keyrota.core.policy import AUDIT_LIMIT, CalendarEntry, calendar
 from keyrota.errors import KeyrotaError, NoCredentials
 from keyrota.executor import Preview
-from keyrota.executor.observe import in_parallel
+from keyrota.executor.parallel import in_parallel
 from keyrota.report.data import error_fields, stamp
 from keyrota.report.text import Paint
 
