@@ -90,8 +90,8 @@ class _Reading:
             concurrency=content.get("concurrency", 8),
             verify=VerifyConfig(
                 regions=tuple(verify.get("regions", ())),
-                times=verify.get("times", 3),
-                span_s=min(600.0, duration(verify.get("within", "15s")).total_seconds()),
+                times=verify.get("times", 4),
+                span_s=min(600.0, duration(verify.get("within", "30s")).total_seconds()),
             ),
             region=aws.get("region"),
             profile=aws.get("profile"),

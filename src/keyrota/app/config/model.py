@@ -15,8 +15,8 @@ class VerifyConfig:
     """How a new key is proved."""
 
     regions: tuple[str, ...] = ()
-    times: int = 3
-    span_s: float = 15.0
+    times: int = 4
+    span_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,8 +140,8 @@ def schema() -> dict[str, Any]:
     verify = _object(
         {
             "regions": {"type": "array", "items": _REGION, "description": "Ask STS in these regions."},
-            "times": {"type": "integer", "minimum": 1, "maximum": 20, "default": 3},
-            "within": {**_DURATION, "default": "15s", "description": "Spread over this time, at most 10m."},
+            "times": {"type": "integer", "minimum": 1, "maximum": 20, "default": 4},
+            "within": {**_DURATION, "default": "30s", "description": "Spread over this time, at most 10m."},
         },
         description="How a new key is proved before anyone is given it.",
     )
