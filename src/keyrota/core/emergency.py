@@ -14,7 +14,7 @@ from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import KeyState, View
 from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, key_token
 from keyrota.core.plan import Hold
-from keyrota.core.renewal import after_orphans, claimed, new_key, no_slot
+from keyrota.core.renewal import after_orphans, new_key, no_slot, under_way
 from keyrota.core.rules import finish_rotation, is_deletable_orphan, leftovers, losers, orphans, pending
 from keyrota.core.serving import is_drifted, sync
 
@@ -136,7 +136,7 @@ def _replacement(case: Case, leaked: AccessKeyId) -> Iterator[Finding]:
     blocked = tuple(no_slot(case))
     if not blocked:
         steps = new_key(case, view.key(leaked), due=case.now, reason=f"{leaked} is revoked", needs_readiness=False)
-        yield from tuple(claimed(case)) or after_orphans(case, steps)
+        yield from tuple(under_way(case)) or after_orphans(case, steps)
         return
     previous = next((key for key in view.keys if key.id == previous_key(view) and key.id != leaked), None)
     if previous is not None and view.is_revoked(previous.id):

@@ -67,6 +67,9 @@ CREATED_WITHIN = timedelta(seconds=60)
 CLOCKS_DIFFER = timedelta(seconds=60)
 """How far IAM's CreateDate and the clock of a claim may lie apart before a key no longer counts as that claim's."""
 
+SIGNED_WITHIN = timedelta(minutes=5)
+"""AWS refuses a request whose signature is older (Signature Version 4): so late can a call take effect at most."""
+
 JUST_NOW = timedelta(minutes=15)
 """IAM's lists can lag behind; within this time a key that is not listed is waited for."""
 
@@ -228,6 +231,19 @@ class View:
         """Tell whether a key leaked, or may have: it goes after its grace, and never takes over again by itself."""
         return any(REVOKED + key_id in version.labels for version in self.versions)
 
+    def awaited_until(self, key_id: AccessKeyId, now: datetime) -> datetime | None:
+        """
+        Tell how long to wait for a key that the secret names and IAM does not list; None: it is gone.
+
+        A key is named within moments of its creation, so a list can only lag behind one that the secret came to name
+        just now. The run's own writes renew that moment; what it saw before its first one stays seen.
+        """
+        secret = self.observation.secret
+        if secret is None or secret.changed_at is None or key_id in self.observation.seen_gone:
+            return None
+        until = secret.changed_at + JUST_NOW
+        return until if now < until else None
+
     def is_synced(self) -> bool:
         """Whether the record says that all targets of the configuration have held the current version."""
         return (
@@ -281,7 +297,7 @@ class View:
         was_fulfilled = any(
             other.id not in claim.keys_seen and self.version_of(other.id) is not None for other in self.keys
         )
-        latest = claim.at + CREATED_WITHIN + CLOCKS_DIFFER
+        latest = claim.at + CREATED_WITHIN + SIGNED_WITHIN + CLOCKS_DIFFER
         is_of_its_time = claim.at - CLOCKS_DIFFER <= key.created <= latest
         return is_of_its_time and not was_fulfilled
 
@@ -321,3 +337,11 @@ def key_label(version: SecretVersion) -> AccessKeyId | None:
     """Find the key ID among a version's labels."""
     ids = sorted(label for label in version.labels if KEY_ID.fullmatch(label))
     return AccessKeyId(ids[0]) if ids else None
+
+
+def named_and_gone(observation: Observation, now: datetime) -> frozenset[AccessKeyId]:
+    """Find the keys that the secret names and that IAM does not have any more, for certain."""
+    seen = view(observation)
+    named = {label.removeprefix(REVOKED) for version in seen.versions for label in version.labels}
+    keys = {AccessKeyId(name) for name in named if KEY_ID.fullmatch(name)} - {key.id for key in seen.keys}
+    return frozenset(key for key in keys if seen.awaited_until(key, now) is None)

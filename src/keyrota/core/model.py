@@ -299,6 +299,8 @@ class Observation:
     """The ID of the run that observes; a claim with this ID is its own."""
     made_here: frozenset[AccessKeyId] = frozenset()
     """Keys that this very run created: only their maker may drop them early."""
+    seen_gone: frozenset[AccessKeyId] = frozenset()
+    """Keys that IAM did not list although the secret, which names them, had long been still when this run came."""
     verified: frozenset[AccessKeyId] = frozenset()
     """Keys that this very run saw accepted by STS, often enough in a row."""
     readiness: tuple[Readiness, ...] | None = None

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
-from keyrota.core.lifecycle import CREATED_WITHIN, JUST_NOW, KeyState
-from keyrota.core.model import AccessKey
+from keyrota.core.lifecycle import CREATED_WITHIN, KeyState, key_label
+from keyrota.core.model import PENDING, AccessKey, key_token
 from keyrota.core.plan import Action, Hold, Upcoming
 from keyrota.core.policy import Adopt
 from keyrota.core.rules import is_deletable_orphan, sync_all
@@ -27,11 +27,11 @@ def current_key_trouble(case: Case) -> Iterator[Hold]:
         )
     if view.current_key is None or view.key(view.current_key) is not None:
         return
-    secret = view.observation.secret
-    if secret and secret.changed_at and case.now - secret.changed_at < JUST_NOW:
+    until = view.awaited_until(view.current_key, case.now)
+    if until is not None:
         yield Hold(
             key=view.current_key,
-            until=secret.changed_at + JUST_NOW,
+            until=until,
             reason=f"{view.current_key} is new and IAM does not list it yet",
             remedy="the next run looks again",
         )
@@ -93,7 +93,7 @@ def _blocks_rotation(case: Case) -> Iterator[Hold]:
             f"aws secretsmanager cancel-rotate-secret --secret-id {secret.name}",
         )
     yield from no_slot(case)
-    yield from claimed(case)
+    yield from under_way(case)
     for answer in case.view.observation.readiness or ():
         if not answer.is_ready:
             yield Hold(
@@ -136,8 +136,29 @@ def _leaves(case: Case, key: AccessKey) -> datetime | None:
     return due if due and due > case.now else None
 
 
-def claimed(case: Case) -> Iterator[Hold]:
-    """Say that another run is making a key right now."""
+def under_way(case: Case) -> Iterator[Hold]:
+    """Say that another run is making a key right now, or has made one that IAM's list does not show yet."""
+    yield from _claimed(case)
+    yield from _unlisted(case)
+
+
+def _unlisted(case: Case) -> Iterator[Hold]:
+    view = case.view
+    stored = next((version for version in view.versions if PENDING in version.labels), None)
+    key = key_label(stored) if stored else None
+    if stored is None or key is None or view.key(key) is not None:
+        return
+    until = view.awaited_until(key, case.now)
+    if stored.id == key_token(key, view.current_id) and until is not None:
+        yield Hold(
+            key=key,
+            until=until,
+            reason=f"{key} is made and stored, and IAM does not list it yet",
+            remedy="the next run looks again",
+        )
+
+
+def _claimed(case: Case) -> Iterator[Hold]:
     observation = case.view.observation
     claim = observation.claim
     if claim is None or claim.run == observation.run or case.now >= claim.lease_until:

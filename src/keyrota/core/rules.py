@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding, unknown_use, used
-from keyrota.core.lifecycle import JUST_NOW, KeyState, key_label
-from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, Evidence, SecretVersion
+from keyrota.core.lifecycle import KeyState, key_label
+from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, Evidence, SecretVersion
 from keyrota.core.plan import Action, Hold
 
 
@@ -63,9 +63,10 @@ def strangers(case: Case) -> Iterator[Hold]:
             f"--user-name {view.observation.user} --access-key-id {key.id}",
         )
     if len(view.keys) > 2:  # noqa: PLR2004  # IAM's quota of two, which parallel calls can exceed
+        holds = f"AWSCURRENT holds {view.current_key}" if view.current_key else "look which one AWSCURRENT holds"
         yield Hold(
             reason=f"the user has {len(view.keys)} access keys, more than IAM's quota of two",
-            remedy="delete the ones that keyrota did not make; it touches none of them and makes no new one",
+            remedy=f"delete what nobody needs ({holds}); keyrota touches none of them and makes no new one",
         )
 
 
@@ -193,22 +194,26 @@ def _used_claim(case: Case) -> Iterator[Finding]:
             key.id not in claim.keys_seen and view.state_of(key) is KeyState.CURRENT for key in view.keys
         )
         lost = [key for key in view.in_state(KeyState.ORPHAN) if key.last_use.evidence is not Evidence.USED]
+        # What this run made itself and could not store is told from a stranger's key by the claim alone, later on.
+        lost += [key for key in view.in_state(KeyState.LOSER) if view.version_of(key.id) is None]
         if not (is_over or is_mine_and_done) or lost or view.in_state(KeyState.PENDING):
             return
     yield _tidy(case, CLAIM, version, "the rotation that it announced is over")
 
 
 def _labels_of_gone_keys(case: Case) -> Iterator[Finding]:
-    view, secret = case.view, case.view.observation.secret
-    if secret is None or secret.changed_at is None or case.now - secret.changed_at < JUST_NOW:
-        return  # IAM's list may lag behind a key that is new
+    view = case.view
     for version in view.versions:
         key_id = key_label(version)
-        if key_id and version is not view.current and view.key(key_id) is None:
+        if key_id and version is not view.current and _is_gone(case, key_id):
             yield _tidy(case, key_id, version, "its key is deleted")
         for label in sorted(version.labels):
-            if label.startswith(REVOKED) and not any(REVOKED + key.id == label for key in view.keys):
+            if label.startswith(REVOKED) and _is_gone(case, AccessKeyId(label.removeprefix(REVOKED))):
                 yield _tidy(case, label, version, "its key is deleted")
+
+
+def _is_gone(case: Case, key: AccessKeyId) -> bool:
+    return case.view.key(key) is None and case.view.awaited_until(key, case.now) is None
 
 
 def _tidy(case: Case, label: str, version: SecretVersion, why: str) -> act.Tidy:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from keyrota.core import plan as act
+from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN
 from keyrota.core.model import (
     AWSCURRENT,
     CLAIM,
@@ -16,12 +17,18 @@ from keyrota.core.model import (
     PLACEHOLDER,
     REVOKED,
     STACK_TAG,
+    AccessKey,
     AccessKeyId,
     CarriedRuns,
     Claim,
+    CreatedKey,
     DeactivationRecord,
+    Evidence,
+    KeyStatus,
+    LastUse,
     Observation,
     Readiness,
+    SecretState,
     VersionId,
     claim_token,
     key_token,
@@ -29,7 +36,6 @@ from keyrota.core.model import (
 from keyrota.core.records import DeactivationNote, format_deactivated, format_orphan
 from keyrota.core.rules import owner_tag
 from keyrota.errors import LostRace, ProviderRefused
-from keyrota.executor.observe import in_parallel
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.sync import sync
 from keyrota.executor.verify import verify
@@ -42,17 +48,25 @@ _GENERATIONS = 1024
 class Memory:
     """What a run knows beyond what can be observed; lost with it, and nothing depends on that."""
 
-    made_here: set[AccessKeyId] = field(default_factory=set)
+    claim: Claim | None = None
+    """The claim that this run took."""
+    made: dict[AccessKeyId, AccessKey] = field(default_factory=dict)
+    """Keys that this run made, and did not delete again."""
+    seen_gone: set[AccessKeyId] = field(default_factory=set)
+    """Keys that the secret named and IAM did not have any more, whenever this run looked."""
     verified: set[AccessKeyId] = field(default_factory=set)
     readiness: tuple[Readiness, ...] | None = None
     carried: tuple[CarriedRuns, ...] | None = None
     are_sessions_denied: bool = False
 
     def added_to(self, observation: Observation) -> Observation:
-        """Join what was observed with what is remembered."""
+        """Join what was observed with what is remembered; IAM's list may lag behind what this run has made."""
+        listed = {key.id for key in observation.keys}
         return replace(
             observation,
-            made_here=frozenset(self.made_here),
+            keys=(*observation.keys, *(key for key in self.made.values() if key.id not in listed)),
+            made_here=frozenset(self.made),
+            seen_gone=frozenset(self.seen_gone),
             verified=frozenset(self.verified),
             readiness=self.readiness,
             carried=self.carried,
@@ -60,7 +74,7 @@ class Memory:
         )
 
 
-def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that knows them all
+def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one place that knows them all
     subject: Subject, action: act.Action, observation: Observation, settings: Settings, memory: Memory
 ) -> AccessKeyId | None:
     """
@@ -79,11 +93,11 @@ def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that 
         case act.Adopt():
             return _adopt(subject, action, observation, settings, memory)
         case act.Preflight():
-            memory.readiness = tuple(in_parallel(lambda target: target.preflight(), subject.targets, settings.writers))
+            memory.readiness = tuple(settings.each(lambda target: target.preflight(), subject.targets))
         case act.TakeClaim():
-            _claim(subject, action, settings)
+            memory.claim = _claim(subject, action, observation, settings)
         case act.CreateKey():
-            return _create(subject, action, memory)
+            return _create(subject, action, settings, memory)
         case act.Verify():
             _verify(subject, action, settings, memory)
         case act.Promote():
@@ -117,6 +131,7 @@ def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that 
                 _take_off(subject, action.key, action.version)
         case act.DeleteOrphan():
             subject.access_keys.delete(subject.user, action.key)
+            memory.made.pop(action.key, None)
         case act.DenySessions():
             subject.access_keys.deny_sessions_before(subject.user, settings.clock.now())
             memory.are_sessions_denied = True
@@ -128,7 +143,7 @@ def perform(  # noqa: C901, PLR0912  # one branch an action: the one place that 
 
 
 def _asked_for_runs(subject: Subject, action: act.AskRuns, settings: Settings) -> tuple[CarriedRuns, ...]:
-    return tuple(in_parallel(lambda target: target.carried_runs(action.before), subject.targets, settings.writers))
+    return tuple(settings.each(lambda target: target.carried_runs(action.before), subject.targets))
 
 
 def _adopt(
@@ -172,16 +187,20 @@ def _wearing(subject: Subject, label: str) -> VersionId | None:
     return next((version.id for version in versions if label in version.labels), None)
 
 
-def _claim(subject: Subject, action: act.TakeClaim, settings: Settings) -> None:
+def _claim(subject: Subject, action: act.TakeClaim, observation: Observation, settings: Settings) -> Claim:
     """
     Take the first generation of the claim that nobody has used.
 
     A refused token is either somebody's claim right now (then its version wears the claim label, and we lost), or one
-    that was used up by an earlier rotation of the same current version (then the next generation is tried).
+    that was used up by an earlier rotation of the same current version (then the next generation is tried). A claim
+    that was taken since the plan was made is somebody's as well, whatever its generation: only the one that the plan
+    saw, and found to be over, may be superseded.
     """
     state = subject.store.describe(subject.secret_name)
     if state is None:
         raise LostRace(f"the secret {subject.secret_name} is gone")
+    if (taken := _claimed(state)) is not None and taken != _claimed(observation.secret):
+        raise LostRace(f"another run has claimed {subject.secret_name} meanwhile")
     current = _current(subject)
     known = {version.id for version in state.versions}
     now = settings.clock.now()
@@ -202,7 +221,7 @@ def _claim(subject: Subject, action: act.TakeClaim, settings: Settings) -> None:
             if _wearing(subject, CLAIM) == token:
                 raise
         else:
-            return
+            return claim
     raise ProviderRefused(
         f"{_GENERATIONS} claims on one version of the secret are used up",
         where=f"secret {subject.secret_name}",
@@ -210,20 +229,17 @@ def _claim(subject: Subject, action: act.TakeClaim, settings: Settings) -> None:
     )
 
 
-def _create(subject: Subject, action: act.CreateKey, memory: Memory) -> AccessKeyId:
+def _claimed(state: SecretState | None) -> VersionId | None:
+    versions = state.versions if state else ()
+    return next((version.id for version in versions if CLAIM in version.labels), None)
+
+
+def _create(subject: Subject, action: act.CreateKey, settings: Settings, memory: Memory) -> AccessKeyId:
     """Make the key and store it with the very next call: the one window that cannot be closed is between the two."""
     if action.base is None:
         raise RuntimeError("a projected key cannot be created")
     beside = subject.store.other_fields(subject.secret_name, action.base)
-    try:
-        created = subject.access_keys.create(subject.user)
-    except ProviderRefused:
-        # Refused for good: no key of ours can come of this claim, and one that a person makes now is not ours.
-        version = _wearing(subject, CLAIM)
-        if version is not None:
-            _take_off(subject, CLAIM, version)
-        raise
-    memory.made_here.add(created.credential.id)
+    created = create_under_claim(subject, settings, memory)
     subject.store.put_pending(
         subject.secret_name,
         key_token(created.credential.id, action.base),
@@ -231,6 +247,38 @@ def _create(subject: Subject, action: act.CreateKey, memory: Memory) -> AccessKe
         beside=beside,
     )
     return created.credential.id
+
+
+def create_under_claim(subject: Subject, settings: Settings, memory: Memory) -> CreatedKey:
+    """
+    Make a key while this run's claim lasts, so that no other run can take it for lost while this one stores it.
+
+    A machine may stand still at any call. What is sent takes effect within the life of its signature, or never; so a
+    run that asks its clock before it sends knows by when: the key is made early enough to be told from anybody else's,
+    and stored before another run may delete it.
+
+    Raises:
+        LostRace: The claim is too old by now. Nothing was made; or it was, and this run drops it, or a later one.
+    """
+    claim = memory.claim
+    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:
+        raise LostRace(f"the claim on {subject.secret_name} is too old to make a key under it")
+    try:
+        created = subject.access_keys.create(subject.user)
+    except ProviderRefused:
+        # Refused for good: no key of ours can come of this claim, and one that a person makes now is not ours.
+        _take_off(subject, CLAIM, claim.version)
+        raise
+    memory.made[created.credential.id] = AccessKey(
+        id=created.credential.id,
+        status=KeyStatus.ACTIVE,
+        created=created.created,
+        last_use=LastUse(evidence=Evidence.NEVER),
+        status_word=KeyStatus.ACTIVE.value,
+    )
+    if settings.clock.now() >= claim.lease_until - SIGNED_WITHIN - 2 * CLOCKS_DIFFER:
+        raise LostRace(f"the claim on {subject.secret_name} is too old to store {created.credential.id} under it")
+    return created
 
 
 def _verify(subject: Subject, action: act.Verify, settings: Settings, memory: Memory) -> None:

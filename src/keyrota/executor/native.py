@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from keyrota.core import plan as act
@@ -19,12 +20,12 @@ from keyrota.core.case import Case
 from keyrota.core.lifecycle import KeyState, View, key_label, view
 from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, Credential, KeyStatus, SecretVersion, VersionId
 from keyrota.core.plan import Hold
-from keyrota.core.renewal import claimed, no_slot
+from keyrota.core.renewal import no_slot, under_way
 from keyrota.core.rules import obstacles, strangers
 from keyrota.core.secret import Secret
 from keyrota.errors import NotThere, ProviderRefused
-from keyrota.executor.actions import Memory, perform
-from keyrota.executor.observe import in_parallel, observe
+from keyrota.executor.actions import Memory, create_under_claim, perform
+from keyrota.executor.observe import observe
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.verify import verify
 
@@ -60,11 +61,12 @@ def rotate(
     if step is Step.SET:
         return None
     rotation = _Rotation(subject=subject, settings=settings, token=token, rotation_token=rotation_token)
+    now = settings.clock.now()  # before the look: what is seen is at least as new
     known = rotation.look()
     version = _version(known, token)
     key = key_label(version)
     if step is Step.CREATE:
-        return key or rotation.create(known)
+        return key or rotation.create(known, now)
     if key is None:
         raise ProviderRefused(f"the version {token} has no key yet", where=_where(subject), remedy=_RETRY)
     if known.current is not version:
@@ -91,7 +93,7 @@ class _Rotation:
 
     def look(self) -> View:
         """Look at the credential."""
-        seen = observe(self.subject, run=self.settings.run, writers=self.settings.writers)
+        seen = observe(self.subject, self.settings)
         return view(self.memory.added_to(seen))
 
     def prove(self, key: AccessKeyId, version: SecretVersion) -> None:
@@ -103,9 +105,8 @@ class _Rotation:
             )
         verify(self.subject, credential, self.settings)
 
-    def create(self, known: View) -> AccessKeyId:
-        """Make a key and store it; one that an earlier rotation left is taken over."""
-        now = self.settings.clock.now()
+    def create(self, known: View, now: datetime) -> AccessKeyId:
+        """Make a key and store it, as of `now`, when the look began; one that was left over is taken on."""
         if known.is_foreign_version:
             raise ProviderRefused(
                 "AWSCURRENT was written by somebody else, and is not adopted yet",
@@ -123,7 +124,7 @@ class _Rotation:
         seen = frozenset(key.id for key in known.keys)
         self._perform(act.TakeClaim(keys_seen=seen, reason="rotation", due=now), known)
         beside = self.subject.store.other_fields(self.subject.secret_name, known.current.id)
-        created = self.subject.access_keys.create(self.subject.user)
+        created = create_under_claim(self.subject, self.settings, self.memory)
         self._store(created.credential, beside)
         return created.credential.id
 
@@ -134,7 +135,7 @@ class _Rotation:
         """Refuse what could not come to its end: nothing is begun then."""
         for hold in _obstacles(case):
             raise ProviderRefused(hold.reason, where=_where(self.subject), remedy=hold.remedy)
-        for answer in in_parallel(lambda target: target.preflight(), self.subject.targets, self.settings.writers):
+        for answer in self.settings.each(lambda target: target.preflight(), self.subject.targets):
             if not answer.is_ready:
                 raise ProviderRefused(
                     f"{answer.address} would not take the new key: {answer.detail}",
@@ -177,7 +178,7 @@ def _obstacles(case: Case) -> Iterator[Hold]:
     yield from obstacles(case)
     yield from (hold for hold in strangers(case) if hold.key is None)
     yield from no_slot(case)
-    yield from claimed(case)
+    yield from under_way(case)
 
 
 def _abandoned(known: View) -> SecretVersion | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from keyrota.core import plan as act
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
+from keyrota.core.lifecycle import named_and_gone
 from keyrota.core.model import AccessKeyId, Observation, TargetState
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
@@ -111,19 +112,22 @@ class Run:
 
     def _look(self, *, is_fresh: bool) -> tuple[Observation, Plan]:
         settings, subject = self._settings, self._subject
+        # What is seen is at least as new as this: a run that stands still while it looks takes nothing for over that
+        # was not over when it began to look (a claim whose key it could not see yet).
+        now = settings.clock.now()
         seen = observe(
             subject,
-            run=settings.run,
-            writers=settings.writers,
+            settings,
             known_targets=None if is_fresh else self._targets,
             known_left=None if is_fresh else self._left_behind,
             with_claim=not isinstance(self._intent, Only) or self._intent.duty is Duty.ROTATE,
         )
         self._targets, self._left_behind = seen.targets, seen.left_behind
+        self._memory.seen_gone |= named_and_gone(seen, now)
         seen = self._memory.added_to(seen)
         if isinstance(self._intent, Revoke):
             seen = self._with_quarantine(seen)
-        planned = plan(seen, subject.policy, settings.clock.now(), self._intent)
+        planned = plan(seen, subject.policy, now, self._intent)
         _log_plan(subject, planned)
         return seen, planned
 
@@ -147,7 +151,12 @@ class Run:
         return None
 
     def _is_proven_afresh(self, action: act.Action) -> bool:
-        _, planned = self._look_through()
+        try:
+            _, planned = self._look_through()
+        except KeyrotaError as error:
+            self._failed.add(_identity(action))
+            self._errors.append(error)
+            return False
         again = next((other for other in planned.actions if _identity(other) == _identity(action)), None)
         if again is not None and not again.follows:
             return True
@@ -228,5 +237,5 @@ def _identity(action: act.Action) -> tuple[str, str]:
 def _is_own_cleanup(action: act.Action, memory: Memory) -> bool:
     """Tell whether the action only keeps the books, or drops what this very run made."""
     if isinstance(action, act.DeleteOrphan):
-        return action.key in memory.made_here
+        return action.key in memory.made
     return isinstance(action, (act.Tidy, act.NoteActive, act.NoteOrphan, act.NoteStack, act.MarkRevoked))

@@ -14,6 +14,7 @@ from keyrota.core.model import (
     AccessKeyId,
     Credential,
     Observation,
+    SecretState,
     SyncPass,
     SyncRecord,
     VersionId,
@@ -21,7 +22,6 @@ from keyrota.core.model import (
 from keyrota.core.plan import Sync
 from keyrota.core.records import format_index, format_pass, format_synced, parse_index
 from keyrota.errors import KeyrotaError, PartialFailure, ProviderUnavailable
-from keyrota.executor.observe import in_parallel
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.verify import verify
 from keyrota.ports import Target
@@ -51,20 +51,29 @@ def sync(
     """
     chosen: tuple[Target, ...] = tuple(target for target in subject.targets if target.address in action.targets)
     walk = _Walk(subject, action, observation, settings.clock.now())
+    wanted = view(observation).current_id
     for round_ in range(_ROUNDS):
+        # The note first, AWSCURRENT after it: a run that finds no note of another version once it has written knows
+        # that whoever goes on to write another one has yet to read AWSCURRENT.
+        if wanted is not None:
+            walk.begin(wanted)
         version, credential = subject.store.current(subject.secret_name)
+        if version != wanted:
+            wanted, chosen = version, subject.targets
+            continue
         if credential.id not in verified:
             verify(subject, credential, settings)
             verified.add(credential.id)
-        walk.begin(version)
         is_patient = not action.is_urgent and round_ == 0  # a repair waits for nobody
 
         def is_still_wanted(version: VersionId = version) -> bool:
-            return _current_version(subject) == version
+            return _current(subject.store.describe(subject.secret_name)) == version
 
         failures = _write(chosen, credential, settings, is_patient=is_patient, is_still_wanted=is_still_wanted)
-        if _current_version(subject) == version:
-            walk.end([target for target in chosen if target.address not in failures], settings.clock.now())
+        state = subject.store.describe(subject.secret_name)
+        wanted = _current(state)
+        if wanted == version:
+            walk.end([target for target in chosen if target.address not in failures], state, settings.clock.now())
             _raise(tuple(failures.values()))
             return credential.id
         _raise(tuple(failures.values()))
@@ -85,6 +94,12 @@ class _Walk:
     began: datetime
     version: VersionId | None = None
     written: frozenset[str] = frozenset()
+    left: str | None = None
+    """The record as this run last knew it: what it saw, or wrote itself."""
+
+    def __post_init__(self) -> None:
+        """Remember the record that this run saw."""
+        self.left = _record(self.observation.secret)
 
     def begin(self, version: VersionId) -> None:
         """
@@ -103,7 +118,8 @@ class _Walk:
         tags: dict[str, str] = {}
         is_other = known.synced is not None and known.synced.version != version
         if is_other or (self.action.is_mend and known.synced is not None):
-            tags |= {SYNCED_TAG: f"{version}@begun", SYNC_PASS_TAG: self._pass()}
+            self.left = f"{version}@begun"
+            tags |= {SYNCED_TAG: self.left, SYNC_PASS_TAG: self._pass()}
         if known.sync_pass is not None and known.sync_pass.version != version:
             tags |= {SYNC_PASS_TAG: self._pass()}  # or it would count again when its version comes back
         if known.index.joined(self.subject.index).entries != known.index.entries and not known.index.is_full:
@@ -113,18 +129,26 @@ class _Walk:
         if tags:
             self.subject.store.tag(self.subject.secret_name, tags)
 
-    def end(self, done: Sequence[Target], now: datetime) -> None:
+    def end(self, done: Sequence[Target], state: SecretState | None, now: datetime) -> None:
         """
         Write the tag `keyrota:synced`, or how far the walk has come.
 
         `since` stays when the same version is sent again, or the overlap would never end; `confirmed` moves only when
-        all targets were written, and it is the time before the first write.
+        all targets were written, and it is the time before the first write. Where another run has touched the record
+        meanwhile, it may have been about to send another version, and left half of it: then nothing stays, all is as
+        if sent for the first time.
+
+        Args:
+            done: The targets that were written.
+            state: The secret as it was after the last write.
+            now: Aware, UTC.
         """
         addresses = {target.address for target in self.subject.targets}
         self.written |= {target.address for target in done}
         is_whole = self.written >= addresses
         before = view(self.observation)
         is_known = before.is_synced() and before.synced is not None and before.synced.version == self.version
+        is_known = is_known and _record(state) == self.left
         known = before.synced if is_known else None
         tags: dict[str, str] = {}
         is_mended = not self.action.is_mend or len(done) == len(self.action.targets)
@@ -161,8 +185,11 @@ class _Walk:
         return format_pass(record, addresses)
 
 
-def _current_version(subject: Subject) -> VersionId | None:
-    state = subject.store.describe(subject.secret_name)
+def _record(state: SecretState | None) -> str | None:
+    return dict(state.tags).get(SYNCED_TAG) if state else None
+
+
+def _current(state: SecretState | None) -> VersionId | None:
     versions = state.versions if state else ()
     return next((version.id for version in versions if AWSCURRENT in version.labels), None)
 
@@ -191,7 +218,7 @@ def _write(
             return target.address, error
         return None
 
-    return dict(failure for failure in in_parallel(attempt, targets, settings.writers) if failure is not None)
+    return dict(failure for failure in settings.each(attempt, targets) if failure is not None)
 
 
 def _wait_until_quiet(target: Target, settings: Settings) -> bool:
