@@ -1,0 +1,33 @@
+"""
+Histories: real runs of keyrota in the world, with faults, people, pipelines and other runs between any two calls.
+
+`keyrota simulate` plays a fleet; `tests/simulation` plays thousands of small ones and checks every step.
+"""
+
+from keyrota.sandbox.simulation.history import History, RunInfo, Teller, Watcher
+from keyrota.sandbox.simulation.jobs import Cause, Failure
+from keyrota.sandbox.simulation.people import People
+from keyrota.sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
+from keyrota.sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
+from keyrota.sandbox.simulation.weather import CLIMATES, Climate, FaultKind, Weather
+
+__all__ = [
+    "CLIMATES",
+    "Caretaker",
+    "Cause",
+    "Climate",
+    "Failure",
+    "FaultKind",
+    "History",
+    "Keeping",
+    "Lanes",
+    "OneInAnother",
+    "People",
+    "Place",
+    "RunInfo",
+    "Setup",
+    "Teller",
+    "Timeline",
+    "Watcher",
+    "Weather",
+]

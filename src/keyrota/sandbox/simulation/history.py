@@ -1,0 +1,400 @@
+"""
+One history: real runs of keyrota in the world, interleaved with everything that can happen meanwhile.
+
+A seed decides everything, so that the same seed is the same history, call for call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from random import Random
+from typing import NoReturn, Protocol, TypeVar
+
+from keyrota.core.duty import Duty
+from keyrota.core.lifecycle import SIGNED_WITHIN
+from keyrota.core.model import AWSCURRENT, Credential, IndexEntry, UserName
+from keyrota.core.planner import Intent, Only
+from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable
+from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
+from keyrota.executor.events import Event, EventKind
+from keyrota.executor.fleet import Preview
+from keyrota.sandbox.simulation.jobs import Jobs
+from keyrota.sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
+from keyrota.sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
+from keyrota.sandbox.simulation.weather import FaultKind, Weather
+from keyrota.sandbox.world import ACCOUNT, Call, Crash, World
+
+T = TypeVar("T")
+
+_CLOCKS_DIFFER = timedelta(seconds=45)
+"""keyrota refuses to work with a clock that differs more (the adapters compare it with AWS's)."""
+_LOOKING = "look"
+_QUESTIONS = frozenset({"AskRuns", "Preflight"})
+"""Steps that only look."""
+_OFTEN = frozenset({_LOOKING, "Sync", "Tidy"})
+_SELDOM = frozenset({"Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan"})
+_RARE, _RAREST = 5.0, 30.0
+"""Things go wrong so many times as often in what keyrota seldom does: or a history would hardly ever meet it."""
+
+
+@dataclass(slots=True)
+class Machine:
+    """What a run runs on; all of it dies at the same moment."""
+
+    has_died: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class RunInfo:
+    """A run of keyrota."""
+
+    name: str
+    intent: Intent | None
+    is_plan_only: bool
+    clock: RunClock
+    users: tuple[UserName, ...]
+    began: datetime
+    step: str = _LOOKING
+    """What it is doing: the kind of action, or `look`."""
+    touched: set[str] = field(default_factory=set)
+    """Kinds of trouble that it met so far, other than faults of calls."""
+    previews: Sequence[Preview] = ()
+    outcomes: Sequence[Outcome] = ()
+    is_over: bool = False
+    machine: Machine = field(default_factory=Machine)
+
+
+class RunClock:
+    """The clock of the machine on which a run runs."""
+
+    def __init__(self, history: History, skew: timedelta) -> None:
+        self._history = history
+        self.skew = skew
+
+    def now(self) -> datetime:
+        """Return what that machine believes."""
+        return self._history.world.clock.instant + self.skew
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, while others go on."""
+        self._history.lanes.wait(seconds)
+
+
+class Watcher(Protocol):
+    """Looks at every call that came to be answered, or refused by the service itself."""
+
+    def __call__(self, call: Call, answer: object) -> None:
+        """Look; the answer of a refused call is the error."""
+        ...
+
+
+class Teller(Protocol):
+    """Is told what happens, for the story."""
+
+    def __call__(self, at: datetime, who: str, what: str, answer: str) -> None:
+        """Take one line."""
+        ...
+
+
+class History:
+    """A world with its actors."""
+
+    def __init__(
+        self, setup: Setup, *, lanes: Callable[[Timeline], Lanes] = OneInAnother, tell: Teller | None = None
+    ) -> None:
+        self.setup = setup
+        self.world = World()
+        self.world.clock.instant = setup.start
+        self.timeline = Timeline(self.world.clock)
+        self.lanes = lanes(self.timeline)
+        self.weather = Weather(Random(f"{setup.seed} weather"), setup.climate)  # noqa: S311  # lots, no secrets
+        self.lots = Random(f"{setup.seed} lots")  # noqa: S311
+        self.world.lags = self.weather
+        self.world.road = self._road
+        self.world.is_id_first = self.lots.random() < 0.5  # noqa: PLR2004  # either half may be first
+        self.tell = tell
+        self.watchers: list[Watcher] = []
+        self.attempts: list[Callable[[Call], None]] = []
+        """Told of each call before anything can befall it."""
+        self.after_run: list[Callable[[RunInfo], None]] = []
+        self.runs: dict[str, RunInfo] = {}
+        self.under_way: dict[str, RunInfo] = {}
+        self.unanswered: set[tuple[str, str]] = set()
+        """Calls that took effect, and whose answer was lost: who made them, and their name."""
+        self.covered: Counter[tuple[str, str]] = Counter()
+        self.steps = 0
+        self.credentials: dict[UserName, Keeping] = {keeping.user: keeping for keeping in setup.credentials}
+        self.removed: dict[UserName, list[str]] = {}
+        """Places that were taken out of a configuration."""
+        self.meanwhile: list[Callable[[UserName], object]] = [lambda _: self.run()]
+        """What may happen in the midst of keyrota's steps."""
+        self.is_ended = False
+        self._current: dict[str, str | None] = {}
+        for keeping in setup.credentials:
+            self._begin(keeping)
+        self.jobs = Jobs(self)
+
+    def _begin(self, keeping: Keeping) -> None:
+        self.world.add_user(keeping.user)
+        pair = self.world.add_key(keeping.user, age_days=keeping.age / timedelta(days=1))
+        for place in keeping.places:
+            self.add_place(place, pair)
+
+    def add_place(self, place: Place, pair: Credential | None) -> None:
+        """Make a place at a provider, with what it holds."""
+        self.world.target(place.address)
+        made = self.world.places[place.address]
+        made.pair, made.is_bundle, made.is_id_readable = pair, place.is_bundle, place.is_id_readable
+        made.quiet_for = place.quiet_for
+
+    # --- what happens by itself -----------------------------------------------------------------------------------
+
+    def schedule(self, until: datetime) -> None:
+        """Announce the runs of all caretakers until then."""
+        for caretaker in self.setup.caretakers:
+            match caretaker:
+                case Caretaker.DAILY:
+                    self._daily(until, self.run)
+                case Caretaker.FUNCTIONS:
+                    for duty in Duty:
+                        self._daily(until, partial(self.run, Only(duty=duty)))
+                case Caretaker.LAPTOP:
+                    self._now_and_then(until)
+
+    def _daily(self, until: datetime, do: Callable[[], object]) -> None:
+        hour = self.setup.run_hour
+        first = timedelta(hours=self.lots.uniform(0, 24) if hour is None else hour)
+        when = self.world.clock.instant + first
+        while when <= until:
+            late = self.lots.uniform(0, 600) if hour is None else 0
+            self.timeline.at(when + timedelta(seconds=late), do)
+            when += timedelta(days=1)
+
+    def _now_and_then(self, until: datetime) -> None:
+        when = self.world.clock.instant
+        while (when := when + timedelta(days=self.lots.expovariate(0.5))) <= until:
+            is_plan = self.lots.random() < 0.3  # noqa: PLR2004  # some only look
+            self.timeline.at(when, partial(self.run, is_plan_only=is_plan))
+
+    def play(self, until: datetime) -> None:
+        """Let time pass."""
+        self.timeline.play(until)
+
+    # --- runs ------------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        intent: Intent | None = None,
+        *,
+        is_plan_only: bool = False,
+        skew: timedelta | None = None,
+        users: Sequence[UserName] | None = None,
+    ) -> None:
+        """Start a run of keyrota, as a process of its own."""
+        info = RunInfo(
+            name=f"run-{len(self.runs) + 1}",
+            intent=intent,
+            is_plan_only=is_plan_only,
+            clock=RunClock(self, self.weather.skew() if skew is None else skew),
+            users=tuple(users or self.credentials),
+            began=self.world.clock.instant,
+        )
+        self.runs[info.name] = info
+        self.lanes.start(lambda: self._run(info))
+
+    def _run(self, info: RunInfo) -> None:
+        self.under_way[info.name] = info
+        if info.clock.skew:
+            info.touched.add("clock differs")
+        for other in self.under_way.values():
+            if other is not info and set(other.users) & set(info.users):
+                info.touched.add("another run")
+                other.touched.add("another run")
+                for user in info.users:
+                    self.covered["another run", self._at_work(other, user).step] += 1
+        settings = Settings(clock=info.clock, run=info.name, parallel=self.lanes.parallel)
+        subjects = [self.subject(user, self._hand(info, user)) for user in info.users]
+        self._say(info.name, f"begins: {info.intent or 'whatever is due'}")
+        try:
+            info.previews = plan_all(subjects, settings, intent=info.intent)
+            if not info.is_plan_only:
+                info.outcomes = apply_all(
+                    info.previews,
+                    brake=None,
+                    tell=lambda event: self._step(info, event),
+                    parallel=self.lanes.parallel,
+                )
+        except Crash:
+            self._say(info.name, "is dead")
+        finally:
+            info.is_over = True
+            self.under_way.pop(info.name, None)
+        for outcome in info.outcomes:
+            for error in outcome.errors:
+                self._say(info.name, f"{outcome.user}: {error}")
+            for hold in outcome.plan.holds if outcome.plan else ():
+                self._say(info.name, f"{outcome.user} is held: {hold.reason}")
+        for look in self.after_run:
+            look(info)
+        info.previews = ()
+
+    def _hand(self, info: RunInfo, user: UserName) -> str:
+        """Name what a run does for one of several credentials; it goes its own pace."""
+        if len(info.users) == 1:
+            return info.name
+        hand = replace(info, name=f"{info.name} {user}", users=(user,))
+        self.runs[hand.name] = hand
+        return hand.name
+
+    def subject(self, user: UserName, by: str) -> Subject:
+        """Give a run its ports to one credential, as a new process has them."""
+        keeping = self.credentials[user]
+        addresses = [place.address for place in keeping.places]
+        return Subject(
+            user=user,
+            account=ACCOUNT,
+            secret_name=keeping.secret,
+            is_secret_named=False,
+            policy=keeping.policy,
+            access_keys=type(self.world.access_keys)(self.world, by),
+            identity=type(self.world.identity)(self.world, by),
+            store=type(self.world.store)(self.world, by),
+            targets=tuple(self.world.target(address, by) for address in addresses),
+            index=tuple(_entry(address) for address in addresses),
+            reach=lambda entry: self.world.target(entry.address, by),
+        )
+
+    def _step(self, info: RunInfo, event: Event) -> None:
+        info = self._at_work(info, event.user)
+        name = type(event.action).__name__
+        info.step = name if event.kind is EventKind.DOING and name not in _QUESTIONS else _LOOKING
+        for trouble in info.touched:
+            self.covered[trouble, info.step] += 1
+        climate = self.weather.climate
+        if self.meanwhile and self.weather.is_drawn(climate.meanwhile * _often(info.step)):
+            happens = self.lots.choice(self.meanwhile)
+            self.timeline.after(self.lots.uniform(0, 1), partial(happens, event.user))
+
+    def touch(self, trouble: str) -> None:
+        """Note that something happened while runs are under way."""
+        for info in self.under_way.values():
+            info.touched.add(trouble)
+            for user in info.users:
+                self.covered[trouble, self._at_work(info, user).step] += 1
+
+    def _at_work(self, info: RunInfo, user: UserName) -> RunInfo:
+        return self.runs.get(f"{info.name} {user}", info)
+
+    # --- the road between keyrota and the services ----------------------------------------------------------------
+
+    def _road(self, call: Call, effect: Callable[[], T]) -> T:
+        info = self.runs[call.by]
+        for look in self.attempts:
+            look(call)
+        signed = self.world.clock.instant
+        self._wait(info, self.weather.latency_s())
+        fault = self.weather.fault(min(_RARE, _often(info.step)))
+        if fault is not None:
+            self.covered[fault.value, info.step] += 1
+        if fault is FaultKind.STALL:
+            self._say(call.by, f"stands still before {call.name}")
+            self._wait(info, self.weather.stall_s())
+        self._fail_before(call, fault)
+        is_old = self.world.clock.instant - signed > SIGNED_WITHIN
+        if (is_old or abs(info.clock.skew) > _CLOCKS_DIFFER) and not call.name.startswith("target:"):
+            raise ClockIsOff("AWS refuses the request's time")
+        self.steps += 1
+        try:
+            answer = effect()
+        except KeyrotaError as error:
+            self._look(call, error)
+            raise
+        self._look(call, answer)
+        self._wait(info, self.weather.latency_s())
+        if fault is FaultKind.CRASH_AFTER:
+            self._say(call.by, f"{call.name}: its machine dies before the answer comes")
+            self._die(info)
+        if fault is FaultKind.LOST_AFTER:
+            self._say(call.by, f"{call.name}: it happened, and the answer is lost")
+            self.unanswered.add((call.by, call.name))
+            raise ProviderUnavailable(f"{call.name}: AWS did not answer (ReadTimeoutError)")
+        return answer
+
+    def _wait(self, info: RunInfo, seconds: float) -> None:
+        """Let others go on; what a machine does at the same moment dies with it."""
+        self.lanes.wait(seconds)
+        if info.machine.has_died:
+            raise Crash
+
+    @staticmethod
+    def _die(info: RunInfo) -> NoReturn:
+        info.machine.has_died = True
+        raise Crash
+
+    def _fail_before(self, call: Call, fault: FaultKind | None) -> None:
+        is_unread = call.name == "iam:GetAccessKeyLastUsed" and self.weather.is_drawn(
+            self.weather.climate.unreadable_use
+        )
+        if is_unread:
+            self.covered["last use unreadable", self.runs[call.by].step] += 1
+        match fault:
+            case FaultKind.CRASH_BEFORE:
+                self._say(call.by, f"its machine dies before {call.name}")
+                self._die(self.runs[call.by])
+            case FaultKind.THROTTLED | FaultKind.SERVER_ERROR | FaultKind.LOST_BEFORE:
+                self._say(call.by, f"{call.name}: {fault.value}")
+                raise ProviderUnavailable(f"{call.name}: {fault.value}")
+        if is_unread:
+            self._say(call.by, f"{call.name} {call.about}: throttled")
+            raise ProviderUnavailable(f"{call.name}: Throttling")
+
+    def _look(self, call: Call, answer: object) -> None:
+        for watch in self.watchers:
+            watch(call, answer)
+        self.jobs.noticed(call)
+        if self.tell is not None:
+            self.tell(self.world.clock.instant, call.by, f"{call.name} {call.about}", _short(answer))
+        self._announce(call, answer)
+
+    def _announce(self, call: Call, answer: object) -> None:
+        """Let Secrets Manager tell that AWSCURRENT moved; events get lost, late, and come twice."""
+        is_move = call.name == "secretsmanager:UpdateSecretVersionStage" and call.about.startswith(AWSCURRENT)
+        if is_move and not isinstance(answer, Exception):
+            self.announce_change()
+
+    def announce_change(self) -> None:
+        """Send the event that wakes the sync function."""
+        climate = self.weather.climate
+        if not self.setup.with_events or self.weather.is_drawn(climate.event_lost):
+            return
+        for _ in range(2 if self.weather.is_drawn(climate.event_twice) else 1):
+            late = self.lots.uniform(60, 6 * 3600) if self.weather.is_drawn(climate.event_late) else 0
+            self.timeline.after(late + self.lots.uniform(0, 5), lambda: self.run(Only(duty=Duty.SYNC)))
+
+    def _say(self, who: str, what: str) -> None:
+        if self.tell is not None:
+            self.tell(self.world.clock.instant, who, what, "")
+
+    say = _say
+
+
+def _entry(address: str) -> IndexEntry:
+    return IndexEntry(address=address, kind="world", settings="{}")
+
+
+def _short(answer: object) -> str:
+    if isinstance(answer, Exception):
+        return f"refused: {answer}"
+    if answer is None or isinstance(answer, (str, int)):
+        return str(answer) if answer is not None else "done"
+    return type(answer).__name__
+
+
+def _often(step: str) -> float:
+    if step in _OFTEN:
+        return 1.0
+    return _RAREST if step in _SELDOM else _RARE

@@ -1,0 +1,60 @@
+"""What a history is about: credentials, their policies and places, and who looks after them how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from keyrota.core.model import UserName
+from keyrota.core.policy import CLASSIC, RotationPolicy
+from keyrota.sandbox.simulation.weather import CLIMATES, Climate
+
+
+class Caretaker(StrEnum):
+    """Who runs keyrota."""
+
+    DAILY = "a run a day"
+    FUNCTIONS = "four functions, each on its own schedule"
+    LAPTOP = "a person now and then"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A target."""
+
+    address: str
+    is_bundle: bool = False
+    is_id_readable: bool = True
+    quiet_for: timedelta = timedelta()
+    deployments_a_day: float = 4.0
+    job_minutes: float = 60.0
+    """A pipeline uses its key for so long at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """One credential."""
+
+    user: UserName
+    secret: str
+    places: tuple[Place, ...]
+    age: timedelta
+    """Of the key that is there at the beginning."""
+    policy: RotationPolicy = CLASSIC
+    forgotten_every: timedelta | None = None
+    """Somebody whom nobody remembers uses the first key so often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """One history, before it begins."""
+
+    seed: int
+    credentials: tuple[Keeping, ...]
+    caretakers: tuple[Caretaker, ...] = (Caretaker.DAILY,)
+    with_events: bool = True
+    climate: Climate = field(default_factory=lambda: CLIMATES["none"])
+    start: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    run_hour: float | None = None
+    """The daily run's hour, UTC; None: drawn."""

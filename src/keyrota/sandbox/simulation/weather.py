@@ -1,0 +1,184 @@
+"""
+What goes wrong, by lot: faults of single calls, and how far AWS lies behind itself.
+
+Sources of what can happen: FACTS-AWS.md 1.1 (the quota can be passed), 1.2 (new keys are not known everywhere at once,
+keys that are switched off are accepted for some seconds), 1.4 (last use is shown late), 2.2, 2.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from enum import StrEnum
+from random import Random
+
+from keyrota.core.model import AccessKeyId
+
+
+class FaultKind(StrEnum):
+    """What happens to a single call."""
+
+    THROTTLED = "throttled"
+    SERVER_ERROR = "server error"
+    LOST_BEFORE = "time-out, nothing happened"
+    LOST_AFTER = "time-out, it happened"
+    CRASH_BEFORE = "crash before"
+    CRASH_AFTER = "crash after"
+    STALL = "stall of minutes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climate:
+    """How often things go wrong: shares of calls, and bounds of delays."""
+
+    throttled: float = 0.0
+    server_error: float = 0.0
+    lost_before: float = 0.0
+    lost_after: float = 0.0
+    crash_before: float = 0.0
+    crash_after: float = 0.0
+    stall: float = 0.0
+    unreadable_use: float = 0.0
+    """Share of reads of last use that fail."""
+    list_lag_s: float = 0.0
+    """A list of keys is so old at most."""
+    propagation_s: float = 8.0
+    """A new key is known everywhere after this time at most; until then it flaps."""
+    use_lag_s: float = 0.0
+    """Last use is shown so late at most."""
+    off_lag_s: float = 0.0
+    """A key that is switched off is accepted for so long at most."""
+    event_lost: float = 0.0
+    event_twice: float = 0.0
+    event_late: float = 0.0
+    """Shares of events."""
+    skew_s: float = 0.0
+    """Clocks of runs differ by so much at most."""
+    outages: float = 0.0
+    """Outages of a target, a month."""
+    people: float = 0.0
+    """Acts of people that nobody announced, a month."""
+    meanwhile: float = 0.0
+    """Share of keyrota's steps in the midst of which somebody acts, a target goes down, or another run begins."""
+
+    def times(self, factor: float) -> Climate:
+        """Return a climate in which calls fail so many times as often."""
+        shares = {field.name: min(0.3, getattr(self, field.name) * factor) for field in fields(self)[:7]}
+        rest = {field.name: getattr(self, field.name) for field in fields(self)[7:]}
+        return Climate(**shares, **rest)
+
+
+CLIMATES = {
+    "none": Climate(),
+    "usual": Climate(
+        throttled=0.004,
+        server_error=0.001,
+        lost_before=0.0005,
+        lost_after=0.0005,
+        crash_before=0.0003,
+        crash_after=0.0003,
+        stall=0.0005,
+        unreadable_use=0.01,
+        list_lag_s=5,
+        propagation_s=15,
+        use_lag_s=900,
+        off_lag_s=4,
+        event_lost=0.01,
+        event_twice=0.02,
+        event_late=0.05,
+        skew_s=5,
+        outages=0.3,
+        people=0.1,
+        meanwhile=0.0005,
+    ),
+    "brutal": Climate(
+        throttled=0.01,
+        server_error=0.01,
+        lost_before=0.01,
+        lost_after=0.01,
+        crash_before=0.01,
+        crash_after=0.01,
+        stall=0.01,
+        unreadable_use=0.1,
+        list_lag_s=30,
+        propagation_s=30,
+        use_lag_s=4 * 3600,
+        off_lag_s=4,
+        event_lost=0.2,
+        event_twice=0.2,
+        event_late=0.3,
+        skew_s=40,
+        outages=4,
+        people=4,
+        meanwhile=0.02,
+    ),
+}
+"""What `keyrota simulate --faults` offers."""
+
+
+class Weather:
+    """The lots of one history; behind the port Lags of the world."""
+
+    def __init__(self, lots: Random, climate: Climate) -> None:
+        self._lots = lots
+        self._usable_from: dict[AccessKeyId, float] = {}
+        self.climate = climate
+
+    def clear_up(self) -> None:
+        """Let nothing go wrong any more."""
+        self.climate = CLIMATES["none"]
+
+    def fault(self, times: float = 1.0) -> FaultKind | None:
+        """Draw what happens to a call; so many times as likely as usual."""
+        lot, climate = self._lots.random() / times, self.climate
+        for kind, share in (
+            (FaultKind.THROTTLED, climate.throttled),
+            (FaultKind.SERVER_ERROR, climate.server_error),
+            (FaultKind.LOST_BEFORE, climate.lost_before),
+            (FaultKind.LOST_AFTER, climate.lost_after),
+            (FaultKind.CRASH_BEFORE, climate.crash_before),
+            (FaultKind.CRASH_AFTER, climate.crash_after),
+            (FaultKind.STALL, climate.stall),
+        ):
+            if lot < share:
+                return kind
+            lot -= share
+        return None
+
+    def is_drawn(self, share: float) -> bool:
+        """Draw whether something happens that happens in this share of cases."""
+        return share > 0 and self._lots.random() < share
+
+    def latency_s(self) -> float:
+        """Draw how long a request, or an answer, is on its way."""
+        return self._lots.expovariate(10)
+
+    def stall_s(self) -> float:
+        """Draw how long a run stands still: up to twice the lease of a claim."""
+        return self._lots.uniform(30, 1200)
+
+    def skew(self) -> timedelta:
+        """Draw by how much a run's clock differs."""
+        return timedelta(seconds=round(self._lots.uniform(-self.climate.skew_s, self.climate.skew_s), 3))
+
+    def is_usable(self, key: AccessKeyId, age: timedelta) -> bool:
+        """Tell whether the endpoint that answers knows a new key; more of them do as time goes by."""
+        if key not in self._usable_from:
+            self._usable_from[key] = self._lots.uniform(0, self.climate.propagation_s)
+        seconds, everywhere = age.total_seconds(), self._usable_from[key]
+        return seconds >= everywhere or self._lots.random() < 0.5 * seconds / everywhere
+
+    def listing(self) -> timedelta:
+        """Draw how old a list of keys is."""
+        return self._lag(self.climate.list_lag_s)
+
+    def last_use(self) -> timedelta:
+        """Draw how old a last use is."""
+        return self._lag(self.climate.use_lag_s)
+
+    def off(self) -> timedelta:
+        """Draw how long a key that is switched off goes on."""
+        return self._lag(self.climate.off_lag_s)
+
+    def _lag(self, most_s: float) -> timedelta:
+        return timedelta(seconds=self._lots.uniform(0, most_s)) if most_s else timedelta()

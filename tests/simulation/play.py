@@ -1,0 +1,209 @@
+"""
+One seed, one history, judged: `python tests/simulation/play.py SEED` tells it as a story.
+
+A seed draws everything: the policy, the places, who runs keyrota and how often, how bad the weather is, what people do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from lanes import Greenlets  # beside this file, which is a script as well
+from promises import Promises
+
+from keyrota.core.model import UserName
+from keyrota.core.policy import RotationPolicy
+from keyrota.sandbox.simulation import (
+    CLIMATES,
+    Caretaker,
+    Climate,
+    History,
+    Keeping,
+    People,
+    Place,
+    Setup,
+    Teller,
+)
+
+DAY = timedelta(days=1)
+CALM_RUNS = 4
+"""So many daily runs after the last fault, every target holds the newest key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What came of a history."""
+
+    seed: int
+    broken: tuple[str, ...]
+    """Promises that broke, and pipeline runs that keyrota could have saved."""
+    steps: int
+    lifetimes: int
+    jobs: int
+    torn: int
+    torn_for: tuple[float, ...]
+    covered: Counter[tuple[str, str]]
+    statistics: Counter[str]
+    end: str
+    """The end of the world in short, to compare two plays of one seed."""
+
+
+def drawn(seed: int) -> Setup:
+    """Draw a history."""
+    lots = Random(f"{seed} setup")  # noqa: S311
+    grace, overlap = lots.randint(1, 6), lots.randint(1, 6)
+    rotate = grace + overlap + lots.randint(1, 30)
+    policy = RotationPolicy(
+        rotate_after=rotate * DAY,
+        deactivate_after=(rotate + overlap) * DAY,
+        delete_after=(rotate + overlap + grace) * DAY,
+        quiet_for=lots.choice((timedelta(hours=6), DAY)),
+    )
+    fleet = tuple(
+        Keeping(
+            user=UserName(f"ci-{name}"),
+            secret=f"keyrota/{name}",
+            places=tuple(_place(lots, f"{name}-{number}") for number in range(lots.choice((1, 1, 2, 3)))),
+            age=policy.rotate_after - timedelta(days=lots.uniform(0, 2)),
+            policy=policy,
+            forgotten_every=lots.choice((None, None, timedelta(hours=5), timedelta(days=9))),
+        )
+        for name in ("shop", "web")[: lots.choice((1, 1, 1, 2))]
+    )
+    return Setup(
+        seed=seed,
+        credentials=fleet,
+        caretakers=lots.choice(
+            (
+                (Caretaker.DAILY,),
+                (Caretaker.DAILY, Caretaker.LAPTOP),
+                (Caretaker.FUNCTIONS,),
+                (Caretaker.FUNCTIONS, Caretaker.LAPTOP),
+                (Caretaker.DAILY, Caretaker.DAILY, Caretaker.FUNCTIONS),
+            )
+        ),
+        with_events=lots.random() < 0.8,
+        climate=_climate(lots),
+    )
+
+
+def _place(lots: Random, name: str) -> Place:
+    return Place(
+        address=f"bitbucket acme/{name}",
+        is_bundle=lots.random() < 0.3,
+        is_id_readable=lots.random() < 0.7,
+        deployments_a_day=lots.choice((0.5, 2, 5)),
+        job_minutes=lots.choice((5, 60, 360)),
+    )
+
+
+def _climate(lots: Random) -> Climate:
+    if lots.random() < 0.15:
+        return CLIMATES["none"]
+    brutal = CLIMATES["brutal"]
+    factor = lots.choice((0.1, 0.3, 1, 2))
+    climate = brutal.times(factor)
+    parts = {
+        "list_lag_s": lots.choice((0.0, brutal.list_lag_s)),
+        "propagation_s": lots.choice((8.0, brutal.propagation_s)),
+        "use_lag_s": lots.choice((0.0, brutal.use_lag_s)),
+        "skew_s": lots.choice((0.0, brutal.skew_s)),
+        "outages": lots.choice((0.0, brutal.outages)),
+        "people": lots.choice((0.0, 0.0, brutal.people, 3 * brutal.people)),
+        "meanwhile": lots.choice((0.0, brutal.meanwhile)),
+        "unreadable_use": lots.choice((0.0, brutal.unreadable_use)),
+    }
+    return Climate(**{name: parts.get(name, getattr(climate, name)) for name in Climate.__dataclass_fields__})
+
+
+def play(seed: int, *, tell: Teller | None = None) -> Verdict:
+    """Play a history, then let the weather clear up, and go on until everything must have come right."""
+    setup = drawn(seed)
+    history = History(setup, lanes=Greenlets, tell=tell)
+    promises, people = Promises(history), People(history)
+    policy = setup.credentials[0].policy
+    stormy = setup.start + policy.delete_after - policy.rotate_after + 6 * DAY
+    history.schedule(stormy)
+    history.jobs.schedule(stormy)
+    people.schedule(stormy)
+    people.schedule_outages(stormy)
+    history.play(stormy)
+    if not promises.broken:
+        _calm_down(history, people, promises, policy)
+    broken = (*promises.broken, *promises.failures())
+    torn = sum(1 for failure in history.jobs.failures if failure.cause == "torn pair")
+    return Verdict(
+        seed=seed,
+        broken=broken,
+        steps=history.steps,
+        lifetimes=promises.statistics["keys deleted"],
+        jobs=history.jobs.started,
+        torn=torn,
+        torn_for=tuple(promises.torn_for),
+        covered=history.covered,
+        statistics=promises.statistics,
+        end=f"{history.world.clock.instant} {history.steps} {sorted(history.world.values)} {sorted(promises.served)}",
+    )
+
+
+def _calm_down(history: History, people: People, promises: Promises, policy: RotationPolicy) -> None:
+    """Nothing fails any more: the newest key is everywhere soon, and a whole life later nothing is left over."""
+    history.weather.clear_up()
+    history.play(history.world.clock.instant + 4 * DAY)  # what was under way, and outages, come to their end
+    for _ in range(CALM_RUNS):
+        people.clean_up()  # people do what the last report told them
+        history.play(history.world.clock.instant + timedelta(hours=1))
+        history.run()
+        history.play(history.world.clock.instant + DAY)
+    people.clean_up()
+    promises.check_newest()
+    first = {user: set(keys) for user, keys in history.world.users.items()}
+    life = policy.delete_after + (policy.delete_after - policy.rotate_after)
+    end = history.world.clock.instant + life + 4 * DAY
+    while history.world.clock.instant < end:
+        history.run()
+        for keeping in history.credentials.values():
+            for place in keeping.places:
+                history.jobs.start(place.address, 30)
+        history.play(history.world.clock.instant + DAY)
+    for user, keys in history.world.users.items():
+        if set(keys) & first[user]:
+            promises.broken.append(f"converges: {user}: no rotation came in {life}: {sorted(keys)}")
+    _wait_for_rest(history, promises, policy)
+
+
+def _wait_for_rest(history: History, promises: Promises, policy: RotationPolicy) -> None:
+    """Go on until each user has had a moment, between two rotations, in which one key is all there is."""
+    restless = set(history.credentials)
+    for _ in range((policy.delete_after + 4 * DAY).days):
+        for user in sorted(restless):
+            if not list(promises.not_at_rest(user)):
+                restless.discard(user)
+        if not restless:
+            break
+        history.run()
+        history.play(history.world.clock.instant + DAY)
+    for user in sorted(restless):
+        promises.broken.extend(f"converges: {user}: {fault}" for fault in promises.not_at_rest(user))
+    promises.check_newest()
+
+
+def story(seed: int) -> Verdict:
+    """Tell a history line by line: time, who, what, the answer."""
+
+    def tell(at: datetime, who: str, what: str, answer: str) -> None:
+        sys.stdout.write(f"{at:%m-%d %H:%M:%S}  {who:<22} {what}{'  -> ' + answer if answer else ''}\n")
+
+    return play(seed, tell=tell)
+
+
+if __name__ == "__main__":
+    told = story(int(sys.argv[1]))
+    sys.stdout.write("\n".join(told.broken) + "\n" if told.broken else "no promise broke\n")
