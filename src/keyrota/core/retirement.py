@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding, day, frozen, unknown_use, used
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState
-from keyrota.core.model import AccessKey, Evidence, RunsEvidence, TargetEvidence, TargetState
+from keyrota.core.model import PENDING, AccessKey, Evidence, RunsEvidence, SecretVersion, TargetEvidence, TargetState
 from keyrota.core.plan import Hold, Upcoming
 from keyrota.core.policy import OnStillUsed
 from keyrota.core.records import DeactivationNote
@@ -27,6 +27,10 @@ def deactivation(case: Case) -> Iterator[Finding]:
 def _deactivate(case: Case, key: AccessKey) -> Iterator[Finding]:
     record = case.view.deactivated
     if record and record.key == key.id and case.view.note is not DeactivationNote.SEEN_ACTIVE:
+        if case.now < record.at + JUST_NOW:
+            reason = "it was switched off just now, and IAM lists it as Active: somebody's doing, or a list that lags"
+            yield Upcoming(shown="deactivate", key=key.id, due=record.at + JUST_NOW, reason=reason)
+            return
         yield act.NoteActive(key=key.id, reason="somebody switched it on again: its overlap starts anew", due=case.now)
         return
     due = off_due(key, case.view, case.policy)
@@ -223,15 +227,15 @@ def _delete(case: Case, key: AccessKey) -> Iterator[Finding]:
         )
     elif case.now < due:
         yield Upcoming(shown="delete", key=key.id, due=due, reason="when it has been Inactive for the whole grace")
-    elif blocks := tuple(_blocks_deletion(case, key)):
+    elif blocks := tuple(_blocks_deletion(case, key, version)):
         yield from blocks
     else:
         since = case.view.deactivated.at if case.view.deactivated else None
         yield act.Delete(key=key.id, version=version.id, reason=f"Inactive since {day(since)}", due=due)
 
 
-def _blocks_deletion(case: Case, key: AccessKey) -> Iterator[Hold]:
-    if case.served is None:
+def _blocks_deletion(case: Case, key: AccessKey, version: SecretVersion) -> Iterator[Hold]:
+    if case.served is None and PENDING not in version.labels:  # a key that was never served replaced nothing
         yield Hold(
             key=key.id,
             reason=f"{key.id} is kept: the key that should have replaced it is not Active",

@@ -52,6 +52,9 @@ class Memory:
     """The claim that this run took."""
     made: dict[AccessKeyId, AccessKey] = field(default_factory=dict)
     """Keys that this run made, and did not delete again."""
+    switched: dict[AccessKeyId, KeyStatus] = field(default_factory=dict)
+    """What this run switched off or on."""
+    deleted: set[AccessKeyId] = field(default_factory=set)
     seen_gone: set[AccessKeyId] = field(default_factory=set)
     """Keys that the secret named and IAM did not have any more, whenever this run looked."""
     verified: set[AccessKeyId] = field(default_factory=set)
@@ -60,11 +63,12 @@ class Memory:
     are_sessions_denied: bool = False
 
     def added_to(self, observation: Observation) -> Observation:
-        """Join what was observed with what is remembered; IAM's list may lag behind what this run has made."""
+        """Join what was observed with what is remembered; IAM's list may lag behind what this run has done."""
         listed = {key.id for key in observation.keys}
+        keys = (*observation.keys, *(key for key in self.made.values() if key.id not in listed))
         return replace(
             observation,
-            keys=(*observation.keys, *(key for key in self.made.values() if key.id not in listed)),
+            keys=tuple(self._as_left(key) for key in keys if key.id not in self.deleted),
             made_here=frozenset(self.made),
             seen_gone=frozenset(self.seen_gone),
             verified=frozenset(self.verified),
@@ -72,6 +76,10 @@ class Memory:
             carried=self.carried,
             are_sessions_denied=self.are_sessions_denied,
         )
+
+    def _as_left(self, key: AccessKey) -> AccessKey:
+        status = self.switched.get(key.id, key.status)
+        return key if status is key.status else replace(key, status=status, status_word=status.value)
 
 
 def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one place that knows them all
@@ -112,6 +120,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             memory.carried = _asked_for_runs(subject, action, settings)
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
+            memory.switched[action.key] = KeyStatus.INACTIVE
             _tag_deactivated(subject, action.key, settings, DeactivationNote.ROUTINE)
         case act.NoteStack():
             subject.store.tag(name, {STACK_TAG: subject.stack})
@@ -124,13 +133,16 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.Reactivate():
             _unmark_revoked(subject, action.key)
             subject.access_keys.reactivate(subject.user, action.key)
+            memory.switched[action.key] = KeyStatus.ACTIVE
             _tag_deactivated(subject, action.key, settings, DeactivationNote.SEEN_ACTIVE)
         case act.Delete():
             subject.access_keys.delete(subject.user, action.key)
+            memory.deleted.add(action.key)
             if action.version is not None:
                 _take_off(subject, action.key, action.version)
         case act.DeleteOrphan():
             subject.access_keys.delete(subject.user, action.key)
+            memory.deleted.add(action.key)
             memory.made.pop(action.key, None)
         case act.DenySessions():
             subject.access_keys.deny_sessions_before(subject.user, settings.clock.now())
