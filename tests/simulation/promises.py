@@ -76,7 +76,8 @@ class Promises:
     statistics: Counter[str] = field(default_factory=Counter)
     torn_for: list[float] = field(default_factory=list)
     """Seconds during which a place held half a pair."""
-    _held: dict[str, tuple[AccessKeyId | None, datetime | None]] = field(default_factory=dict)
+    _held: dict[str, tuple[AccessKeyId | None, datetime | None, bool]] = field(default_factory=dict)
+    """What each place held after the last call, since when torn, and whether nobody but a person could know."""
     _keys: dict[AccessKeyId, KeyStatus] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -168,7 +169,9 @@ class Promises:
             kept = {version.pair.id for version in stored.versions.values() if version.pair and version.labels}
             for place in keeping.places:
                 held = world.places[place.address]
-                if held.ours and held.ours not in kept and not held.by_hand and world.makers.get(held.ours):
+                if held.ours is None or held.by_hand or world.find(held.ours) is None:
+                    continue
+                if held.ours not in kept and world.makers.get(held.ours):
                     self._break("secret-never-lost", f"no version of {keeping.secret} holds {held.ours} any more")
 
     # --- keys that go ---------------------------------------------------------------------------------------------
@@ -230,7 +233,8 @@ class Promises:
         since = world.off_since.get(key)
         stored = world.secrets.get(keeping.secret)
         is_stored = any(version.pair and version.pair.id == key for version in _labelled(stored))
-        if since is None:
+        is_just_now = since is not None and key in self.history.jobs.spoiled and now - since < SIGNED_WITHIN
+        if since is None or is_just_now:  # a person's hand on the way from the proof to the call changes nothing
             is_lost = key not in self.served and (not is_stored or world.makers.get(key) == run.name)
             if not (is_lost and world.makers.get(key)):
                 self._orphan_of_a_person(key, run)
@@ -274,12 +278,13 @@ class Promises:
         world, now = self.history.world, self.history.world.clock.instant
         for address, place in world.places.items():
             key = place.pair.id if place.pair else None
-            before, torn = self._held.get(address, (None, None))
-            if before is not None and before != key:
+            before, torn, was_hidden = self._held.get(address, (None, None, False))
+            if before is not None and before != key and not was_hidden:
                 self.last_held[address, before] = now
             if torn is not None and place.torn_since is None and not place.by_hand:
                 self.torn_for.append((now - torn).total_seconds())
-            self._held[address] = (key, place.torn_since)
+            is_hidden = place.by_hand and not place.is_id_readable
+            self._held[address] = (key, place.torn_since, is_hidden or (was_hidden and before == key))
         self._keys = {key.id: key.status for keys in world.users.values() for key in keys.values()}
 
     # --- after every run ------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from keyrota.core.duty import Duty
 from keyrota.core.lifecycle import SIGNED_WITHIN
 from keyrota.core.model import AWSCURRENT, Credential, IndexEntry, UserName
 from keyrota.core.planner import Intent, Only
-from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable
+from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
 from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview
@@ -64,6 +64,8 @@ class RunInfo:
     """Kinds of trouble that it met so far, other than faults of calls."""
     previews: Sequence[Preview] = ()
     outcomes: Sequence[Outcome] = ()
+    stopped: UnsafePlan | None = None
+    """The brake stopped it before its first write."""
     is_over: bool = False
     machine: Machine = field(default_factory=Machine)
 
@@ -120,6 +122,8 @@ class History:
         self.watchers: list[Watcher] = []
         self.attempts: list[Callable[[Call], None]] = []
         """Told of each call before anything can befall it."""
+        self.on_event: list[Callable[[Event], None]] = []
+        """Told of each step of each run, as the executor tells it."""
         self.after_run: list[Callable[[RunInfo], None]] = []
         self.runs: dict[str, RunInfo] = {}
         self.under_way: dict[str, RunInfo] = {}
@@ -224,18 +228,22 @@ class History:
             if not info.is_plan_only:
                 info.outcomes = apply_all(
                     info.previews,
-                    brake=None,
+                    brake=self.setup.brake,
+                    total=len(self.credentials),
                     tell=lambda event: self._step(info, event),
                     parallel=self.lanes.parallel,
                 )
         except Crash:
             self._say(info.name, "is dead")
+        except UnsafePlan as error:
+            info.stopped = error
+            self._say(info.name, f"stops before its first write: {error}")
         finally:
             info.is_over = True
             self.under_way.pop(info.name, None)
         for outcome in info.outcomes:
-            for error in outcome.errors:
-                self._say(info.name, f"{outcome.user}: {error}")
+            for mistake in outcome.errors:
+                self._say(info.name, f"{outcome.user}: {mistake}")
             for hold in outcome.plan.holds if outcome.plan else ():
                 self._say(info.name, f"{outcome.user} is held: {hold.reason}")
         for look in self.after_run:
@@ -269,6 +277,8 @@ class History:
         )
 
     def _step(self, info: RunInfo, event: Event) -> None:
+        for listen in self.on_event:
+            listen(event)
         info = self._at_work(info, event.user)
         name = type(event.action).__name__
         info.step = name if event.kind is EventKind.DOING and name not in _QUESTIONS else _LOOKING
@@ -277,7 +287,7 @@ class History:
         climate = self.weather.climate
         if self.meanwhile and self.weather.is_drawn(climate.meanwhile * _often(info.step)):
             happens = self.lots.choice(self.meanwhile)
-            self.timeline.after(self.lots.uniform(0, 1), partial(happens, event.user))
+            self.timeline.after(self.lots.expovariate(4), partial(happens, event.user))
 
     def touch(self, trouble: str) -> None:
         """Note that something happened while runs are under way."""

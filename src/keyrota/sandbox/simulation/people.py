@@ -43,7 +43,7 @@ class People:
         """Announce what they will do: more often while a rotation is under way is for the runs to meet."""
         a_month = self._history.setup.climate.people
         if a_month:
-            self._history.meanwhile.append(self.act)
+            self._history.meanwhile += [self.act, self._reconfigure]
         when = self._world.clock.instant
         while a_month:
             when += timedelta(days=self._lots.expovariate(a_month / 30))
@@ -75,7 +75,12 @@ class People:
     def act(self, user: UserName | None = None) -> None:
         """Do something."""
         user = user or self._lots.choice(sorted(self._history.credentials))
-        deed = self._lots.choice(self._deeds())
+        self._do(self._lots.choice(self._deeds()), user)
+
+    def _reconfigure(self, user: UserName) -> None:
+        self._do(self._lots.choice((self._adds_a_target, self._removes_a_target, self._moves_a_target)), user)
+
+    def _do(self, deed: Callable[[UserName], bool], user: UserName) -> None:
         if user in self._world.users and deed(user):
             self.has_acted.add(deed.__name__)
             self._history.touch("somebody acts" if "target" not in deed.__name__ else "configuration changed")
@@ -348,36 +353,45 @@ class People:
                 self._mends_the_secret(user)
                 if self._is_broken(stored):
                     self._stores_some_key(user)
-            named = _named(stored)
-            held = {pair.id for place in self._world.places.values() if (pair := place.pair) is not None}
-            for key in sorted(self._world.users[user]):
-                is_theirs = not self._world.makers[key] or key in self._history.jobs.spoiled
-                if key not in named and key not in held and is_theirs:
-                    self._remove(user, key)
-            current = self._current_key(user)
-            for key in sorted(self._world.users[user]):
-                if len(self._world.users[user]) > SLOTS and key != current and key not in held:
-                    self._remove(user, key)
-            if current is not None and current not in self._world.users[user]:
-                self._replace_lost(user, current)
-            elif current is not None:
-                self._world.change(current, status=KeyStatus.ACTIVE, status_word="Active")
+            self._clean_keys(user, stored)
             for address in self._history.removed.pop(user, []):
                 self._world.person_sets(address, None)
+            current = self._current_key(user)
             for place in keeping.places:
                 self._world.places[place.address].is_down = False
                 self._put_back(place, current)
+
+    def _clean_keys(self, user: UserName, stored: StoredSecret | None) -> None:
+        named, current = _named(stored), self._current_key(user)
+        held = {pair.id for place in self._world.places.values() if (pair := place.pair) is not None}
+        keys = self._world.users[user]
+        for key in sorted(keys):
+            is_theirs = not self._world.makers[key] or key in self._history.jobs.spoiled
+            if key not in named and key not in held and is_theirs:
+                self._remove(user, key)
+        for key in sorted(keys):
+            if len(keys) > SLOTS and key != current and key not in held:
+                self._remove(user, key)
+        if current is not None and current not in keys:
+            self._replace_lost(user, current)
+            return
+        needed = {current} if current else {key for key in held if not self._world.makers.get(key)}
+        for key in sorted(needed & keys.keys()):
+            self._world.change(key, status=KeyStatus.ACTIVE, status_word="Active")
 
     def _remove(self, user: UserName, key: AccessKeyId) -> None:
         self._world.remove_key(user, key)
         self._history.jobs.spoiled.add(key)
 
     def _put_back(self, place: Place, current: AccessKeyId | None) -> None:
-        """Take back a dead key that somebody wrote, while the current one's secret is with people alone."""
+        """Take back a key that somebody wrote: a dead one, or an older one where nobody else can see it."""
         held = self._world.places[place.address]
         if current is None or current not in self._world.values or not held.by_hand:
             return
-        if held.pair is not None and self._world.refusal(held.pair):
+        if held.pair is None:
+            return
+        is_hidden = held.pair.id != current and not held.is_id_readable
+        if is_hidden or self._world.refusal(held.pair):
             self._world.person_sets(place.address, Credential(id=current, secret=self._world.values[current]))
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from keyrota.core.model import UserName
-from keyrota.core.policy import CLASSIC, RotationPolicy
+from keyrota.core.policy import CLASSIC, Brake, RotationPolicy
 from keyrota.sandbox.simulation.weather import CLIMATES, Climate
 
 
@@ -58,3 +58,5 @@ class Setup:
     start: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     run_hour: float | None = None
     """The daily run's hour, UTC; None: drawn."""
+    brake: Brake | None = None
+    """Stops a run that would make too many new keys."""
