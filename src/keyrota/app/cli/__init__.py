@@ -29,6 +29,7 @@ _COMMANDS = {
     "undeploy": "take the stack away again; keys and secrets stay",
     "package": "build the code package of the Lambda functions",
     "sandbox": "start the embedded cloud, and print how to use it",
+    "simulate": "play your own configuration ahead in a simulated world: what comes when, what is held, and why",
     "demo": "play 400 days in the embedded cloud",
     "schema": "print the JSON Schema of keyrota.yaml",
     "completion": "print the completion script of a shell",
