@@ -83,6 +83,7 @@ def drawn(seed: int) -> Setup:
         caretakers=lots.choice(
             (
                 (Caretaker.DAILY,),
+                (Caretaker.TWINS,),
                 (Caretaker.DAILY, Caretaker.LAPTOP),
                 (Caretaker.FUNCTIONS,),
                 (Caretaker.FUNCTIONS, Caretaker.LAPTOP),
@@ -91,6 +92,7 @@ def drawn(seed: int) -> Setup:
         ),
         with_events=lots.random() < 0.8,
         climate=_climate(lots),
+        is_proof=True,
     )
 
 
@@ -115,6 +117,8 @@ def _climate(lots: Random) -> Climate:
         "propagation_s": lots.choice((8.0, brutal.propagation_s)),
         "use_lag_s": lots.choice((0.0, brutal.use_lag_s)),
         "skew_s": lots.choice((0.0, brutal.skew_s)),
+        "passed_over": lots.choice((0.0, brutal.passed_over)),
+        "clock_jumps": lots.choice((0.0, brutal.clock_jumps)),
         "outages": lots.choice((0.0, brutal.outages)),
         "people": lots.choice((0.0, 0.0, brutal.people, 3 * brutal.people)),
         "meanwhile": lots.choice((0.0, brutal.meanwhile)),

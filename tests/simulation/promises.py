@@ -25,16 +25,18 @@ from keyrota.core.model import (
     KeyStatus,
     LastUse,
     UserName,
+    VersionId,
 )
 from keyrota.core.planner import Only
 from keyrota.core.policy import OnStillUsed
-from keyrota.executor import Settings
+from keyrota.executor import Outcome, Settings
 from keyrota.sandbox.simulation import History, Keeping, RunInfo
 from keyrota.sandbox.world import Call, StoredSecret, Version
 
 TOLERANCE = timedelta(seconds=100)
 VERIFIED: int = next(field.default for field in fields(Settings) if field.name == "verify_times")  # type: ignore[assignment]
 CANARY = "secret-of-"
+_UNREAD = LastUse(evidence=Evidence.UNKNOWN, why="the read failed")
 
 WRITES = (
     "iam:CreateAccessKey",
@@ -79,11 +81,18 @@ class Promises:
     _held: dict[str, tuple[AccessKeyId | None, datetime | None, bool]] = field(default_factory=dict)
     """What each place held after the last call, since when torn, and whether nobody but a person could know."""
     _keys: dict[AccessKeyId, KeyStatus] = field(default_factory=dict)
+    _looks: int = 0
+    _current: dict[UserName, VersionId | None] = field(default_factory=dict)
+    _moved: dict[UserName, int] = field(default_factory=dict)
+    """Before which call AWSCURRENT was moved last."""
+    _wrote: dict[str, int] = field(default_factory=dict)
+    """The call by which a run wrote to a target last."""
 
     def __post_init__(self) -> None:
         """Watch."""
         self.history.attempts.append(self.attempted)
         self.history.watchers.append(self.look)
+        self.history.listeners.append(self.hear)
         self.history.after_run.append(self.look_at_run)
 
     # --- after every call -----------------------------------------------------------------------------------------
@@ -91,18 +100,13 @@ class Promises:
     def look(self, call: Call, answer: object) -> None:
         """Judge one call."""
         run = self.history.runs[call.by]
+        self._note_current()
         if call.name.startswith(WRITES):
             self._plan_only(call, run)
         self._least_privilege(call, run)
         if isinstance(answer, Exception):
-            if call.name == "sts:GetCallerIdentity":
-                self.accepted[call.by, AccessKeyId(call.about)] = 0
             return
         match call.name:
-            case "sts:GetCallerIdentity":
-                self._count_accepted(call, answer)
-            case "iam:GetAccessKeyLastUsed" if isinstance(answer, LastUse):
-                self.read_use[call.by, AccessKeyId(call.about)] = answer
             case "iam:CreateAccessKey":
                 self.unstored[call.by] = answer.credential.id  # type: ignore[attr-defined]  # a CreatedKey
                 self.statistics["keys made"] += 1
@@ -117,6 +121,22 @@ class Promises:
             case name if name.startswith("target:write"):
                 self._written(call)
         self._note_places()
+
+    def _note_current(self) -> None:
+        """Count calls, and note before which of them AWSCURRENT was moved last, by whomever."""
+        self._looks += 1
+        for user, keeping in self.history.credentials.items():
+            current = _current_version(self.history.world.secrets.get(keeping.secret))
+            if self._current.get(user) != current:
+                self._current[user], self._moved[user] = current, self._looks
+
+    def hear(self, call: Call, answer: object) -> None:
+        """Note what a run was told: nothing else is a proof."""
+        match call.name:
+            case "sts:GetCallerIdentity":
+                self._count_accepted(call, answer)
+            case "iam:GetAccessKeyLastUsed":
+                self.read_use[call.by, AccessKeyId(call.about)] = answer if isinstance(answer, LastUse) else _UNREAD
 
     def _break(self, promise: str, what: str) -> None:
         self.broken.append(f"{promise}: {what} at {self.history.world.clock.instant:%Y-%m-%d %H:%M:%S}")
@@ -234,7 +254,11 @@ class Promises:
         stored = world.secrets.get(keeping.secret)
         is_stored = any(version.pair and version.pair.id == key for version in _labelled(stored))
         is_just_now = since is not None and key in self.history.jobs.spoiled and now - since < SIGNED_WITHIN
-        if since is None or is_just_now:  # a person's hand on the way from the proof to the call changes nothing
+        came_back = self.history.switched_on.get(key)
+        if since is None and came_back is not None and now - came_back < SIGNED_WITHIN:
+            self.statistics["switched on by somebody on the way from the proof to the call"] += 1
+            return
+        if since is None or is_just_now:  # a person's hand on the way changes nothing
             is_lost = key not in self.served and (not is_stored or world.makers.get(key) == run.name)
             if not (is_lost and world.makers.get(key)):
                 self._orphan_of_a_person(key, run)
@@ -270,6 +294,7 @@ class Promises:
     def _written(self, call: Call) -> None:
         key = AccessKeyId(call.about)
         self.served.add(key)
+        self._wrote[call.by] = self._looks
         if self.accepted[call.by, key] < VERIFIED:
             self._break("verified-before-served", f"{call.by} writes {key}, accepted {self.accepted[call.by, key]}x")
 
@@ -300,6 +325,7 @@ class Promises:
             self._no_canary(repr(outcome.done) + repr(outcome.plan), "an outcome")
             if isinstance(info.intent, (Revoke, Rollback)) or preview.plan is None:
                 continue
+            self._ended_with_the_newest(info, outcome)
             promised = {(action.shown, action.key) for action in preview.plan.actions}
             kinds = {action.shown for action in preview.plan.actions}
             for done in outcome.done:
@@ -308,6 +334,18 @@ class Promises:
                     self._break("plan-is-honest", f"{info.name} did what was not planned: {done.action}")
                 if isinstance(done.action, act.CreateKey) and done.action.shown not in kinds:
                     self._break("plan-is-honest", f"{info.name} made a key that was not planned")
+
+    def _ended_with_the_newest(self, info: RunInfo, outcome: Outcome) -> None:
+        """A sync that is content has written what was AWSCURRENT after its last write."""
+        wrote = self._wrote.get(info.name if len(info.users) == 1 else f"{info.name} {outcome.user}")
+        synced = [done.key for done in outcome.done if isinstance(done.action, act.Sync)]
+        self._note_current()
+        if wrote is None or not synced or outcome.errors or self._moved.get(outcome.user, 0) > wrote:
+            return
+        keeping = self.history.credentials[outcome.user]
+        current = current_pair(self.history.world.secrets.get(keeping.secret))
+        if current is not None and synced[-1] != current:
+            self._break("newest-wins", f"{info.name} wrote {synced[-1]} last, and AWSCURRENT was {current} by then")
 
     # --- in the end -----------------------------------------------------------------------------------------------
 
@@ -356,6 +394,11 @@ def current_pair(stored: StoredSecret | None) -> AccessKeyId | None:
         if AWSCURRENT in version.labels and version.pair is not None:
             return version.pair.id
     return None
+
+
+def _current_version(stored: StoredSecret | None) -> VersionId | None:
+    versions = stored.versions if stored else {}
+    return next((name for name, version in versions.items() if AWSCURRENT in version.labels), None)
 
 
 def _labelled(stored: StoredSecret | None) -> Iterator[Version]:
