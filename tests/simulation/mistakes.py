@@ -106,9 +106,17 @@ MISTAKES = (
         ),
     ),
     _mistake(
-        "no second look at AWSCURRENT after a sync",
+        "no look at AWSCURRENT after a sync, neither the sync's own nor the loop's",
         "newest-wins",
         (SYNC, "        wanted = _current(state)\n        if wanted == version:", "        if True:"),
+        (
+            RUN,
+            "            self._do(action, observation, tell)\n",
+            (
+                "            self._do(action, observation, tell)\n"
+                "            if isinstance(action, act.Sync):\n                break\n"
+            ),
+        ),
     ),
     _mistake(
         "a target that was not written counts as written",
@@ -179,12 +187,12 @@ MISTAKES = (
         (SCHEDULE, "    return max(seen_used + policy.grace, by_age)", "    return record.at"),
     ),
     _mistake(
-        "the old key goes at once",
+        "no overlap: the old key goes by its age alone",
         "proof-before-off",
         (
             SCHEDULE,
             "    due = max(view.synced.since + policy.overlap, min(by_age, for_the_slot))",
-            "    due = view.synced.since",
+            "    due = max(view.synced.since, min(by_age, for_the_slot))",
         ),
     ),
     _mistake(

@@ -20,6 +20,7 @@ from keyrota.core.model import (
     AWSCURRENT,
     CLAIM,
     PENDING,
+    SYNCED_TAG,
     AccessKeyId,
     Evidence,
     KeyStatus,
@@ -29,6 +30,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.planner import Only
 from keyrota.core.policy import OnStillUsed
+from keyrota.core.records import parse_synced
 from keyrota.executor import Outcome, Settings
 from keyrota.sandbox.simulation import History, Keeping, RunInfo
 from keyrota.sandbox.world import Call, StoredSecret, Version
@@ -74,6 +76,8 @@ class Promises:
     last_held: dict[tuple[str, AccessKeyId], datetime] = field(default_factory=dict)
     """When a place last held a key, before another one came."""
     served: set[AccessKeyId] = field(default_factory=set)
+    has_held: set[tuple[str, AccessKeyId]] = field(default_factory=set)
+    """Which places have held the whole pair of which key at some time."""
     lost: Counter[str] = field(default_factory=Counter)
     statistics: Counter[str] = field(default_factory=Counter)
     torn_for: list[float] = field(default_factory=list)
@@ -85,6 +89,9 @@ class Promises:
     _current: dict[UserName, VersionId | None] = field(default_factory=dict)
     _moved: dict[UserName, int] = field(default_factory=dict)
     """Before which call AWSCURRENT was moved last."""
+    _pair: dict[UserName, AccessKeyId | None] = field(default_factory=dict)
+    _before: dict[UserName, AccessKeyId | None] = field(default_factory=dict)
+    """The key in AWSCURRENT, and the one before it."""
     _wrote: dict[str, int] = field(default_factory=dict)
     """The call by which a run wrote to a target last."""
 
@@ -116,8 +123,10 @@ class Promises:
                 self._deleted(call, run)
             case "secretsmanager:UpdateSecretVersionStage" | "secretsmanager:PutSecretValue":
                 self._nothing_dropped()
+                self._goes_forward(call, run)
             case "secretsmanager:TagResource":
                 self._no_canary(call.about, call.name)
+                self._record_is_true(call, run)
             case name if name.startswith("target:write"):
                 self._written(call)
         self._note_places()
@@ -129,6 +138,8 @@ class Promises:
             current = _current_version(self.history.world.secrets.get(keeping.secret))
             if self._current.get(user) != current:
                 self._current[user], self._moved[user] = current, self._looks
+                pair = current_pair(self.history.world.secrets.get(keeping.secret))
+                self._before[user], self._pair[user] = self._pair.get(user), pair
 
     def hear(self, call: Call, answer: object) -> None:
         """Note what a run was told: nothing else is a proof."""
@@ -178,6 +189,30 @@ class Promises:
     def _no_canary(self, text: str, where: str) -> None:
         if CANARY in text:
             self._break("nothing-leaks", where)
+
+    def _record_is_true(self, call: Call, run: RunInfo) -> None:
+        """Where keyrota notes that all targets have held a version, they have."""
+        written = dict(part.partition("=")[::2] for part in call.about.split(" "))
+        record = parse_synced(written.get(SYNCED_TAG, ""))
+        if record is None:
+            return
+        for user in run.users:
+            stored = self.history.world.secrets.get(self.history.credentials[user].secret)
+            version = stored.versions.get(record.version) if stored else None
+            key = version.pair.id if version and version.pair else None
+            for address in run.addresses if key else ():
+                if key and (address, key) not in self.has_held:
+                    self._break("proof-before-off", f"{call.by} notes that {address} holds {key}, and it never did")
+
+    def _goes_forward(self, call: Call, run: RunInfo) -> None:
+        """Nothing but a rollback, or a revocation without a free slot, makes an older key AWSCURRENT again."""
+        is_other = not call.about.startswith(AWSCURRENT) or isinstance(run.intent, (Revoke, Rollback))
+        for user in run.users:
+            if is_other or self._moved.get(user) != self._looks:
+                continue
+            now, before = self._pair.get(user), self._before.get(user)
+            if now is not None and before is not None and now < before:  # IDs of the world count up
+                self._break("newest-wins", f"{call.by} goes back from {before} to {now}")
 
     def _nothing_dropped(self) -> None:
         """The secret of a key that targets hold is in a version, unless a person took it away."""
@@ -303,6 +338,8 @@ class Promises:
         world, now = self.history.world, self.history.world.clock.instant
         for address, place in world.places.items():
             key = place.pair.id if place.pair else None
+            if key is not None and place.torn_since is None:
+                self.has_held.add((address, key))
             before, torn, was_hidden = self._held.get(address, (None, None, False))
             if before is not None and before != key and not was_hidden:
                 self.last_held[address, before] = now

@@ -58,6 +58,8 @@ class RunInfo:
     clock: RunClock
     users: tuple[UserName, ...]
     began: datetime
+    addresses: tuple[str, ...] = ()
+    """The targets that it knows, of its one user."""
     step: str = _LOOKING
     """What it is doing: the kind of action, or `look`."""
     touched: set[str] = field(default_factory=set)
@@ -277,7 +279,8 @@ class History:
     def subject(self, user: UserName, by: str) -> Subject:
         """Give a run its ports to one credential, as a new process has them."""
         keeping = self.credentials[user]
-        addresses = [place.address for place in keeping.places]
+        addresses = tuple(place.address for place in keeping.places)
+        self.runs[by].addresses = addresses
         return Subject(
             user=user,
             account=ACCOUNT,
