@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ACTIONS, SYNC, VERIFY, OBSERVE = "executor/actions.py", "executor/sync.py", "executor/verify.py", "executor/observe.py"
+SUBJECT = "executor/subject.py"
 LIFECYCLE, RENEWAL, RETIREMENT = "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
 RULES, SCHEDULE, SERVING, PLANNER, RUN = (
     "core/rules.py",
@@ -20,6 +21,7 @@ RULES, SCHEDULE, SERVING, PLANNER, RUN = (
     "executor/run.py",
 )
 
+_REWRITE = "    wanted = record.since + case.policy.overlap\n"
 _THE_NOTE = "        if wanted is not None:\n            walk.begin(wanted)\n"
 _THE_SECRET = "        version, credential = subject.store.current(subject.secret_name)\n"
 
@@ -149,6 +151,13 @@ MISTAKES = (
         "count the overlap from creation instead of from sync",
         "proof-before-off",
         (SCHEDULE, "max(view.synced.since + policy.overlap, min", "max(successor.created + policy.overlap, min"),
+        (RETIREMENT, _REWRITE, "    wanted = record.since\n"),
+    ),
+    _mistake(
+        "no overlap: the old key goes by its age alone",
+        "proof-before-off",
+        (SCHEDULE, "max(view.synced.since + policy.overlap, min(by_age, for_the_slot))", "min(by_age, for_the_slot)"),
+        (RETIREMENT, _REWRITE, "    wanted = record.since\n"),
     ),
     _mistake(
         "the overlap begins anew with every sync",
@@ -187,20 +196,6 @@ MISTAKES = (
         (SCHEDULE, "    return max(seen_used + policy.grace, by_age)", "    return record.at"),
     ),
     _mistake(
-        "no overlap: the old key goes by its age alone",
-        "proof-before-off",
-        (
-            SCHEDULE,
-            "    due = max(view.synced.since + policy.overlap, min(by_age, for_the_slot))",
-            "    due = max(view.synced.since, min(by_age, for_the_slot))",
-        ),
-    ),
-    _mistake(
-        "do not write once more before the old key goes",
-        "",
-        (RETIREMENT, "    wanted = _rewritten_after(case, key)\n", "    wanted = None\n"),
-    ),
-    _mistake(
         "leave orphans where they are",
         "converges",
         (RULES, "and key.last_use.evidence is Evidence.NEVER\n", "and False\n"),
@@ -231,8 +226,8 @@ MISTAKES = (
     ),
     _mistake(
         "a key that came back keeps its old dates",
-        "",
-        (PLANNER, "    (retirement.deactivation, Duty.DEACTIVATE),\n", "    (retirement.deactivation, Duty.ROTATE),\n"),
+        "proof-before-off",
+        (SCHEDULE, "        due = max(due, view.deactivated.at + policy.overlap)", "        pass"),
     ),
     _mistake(
         "do more than was planned",
@@ -262,5 +257,50 @@ MISTAKES = (
         "a run that stood still stores its key all the same",
         "",
         (ACTIONS, "if settings.clock.now() >= claim.lease_until - SIGNED_WITHIN - 2 * CLOCKS_DIFFER:", "if False:"),
+    ),
+    _mistake(
+        "take no notice of a claim that was made since the plan",
+        "",
+        (ACTIONS, "if (taken := _claimed(state)) is not None and taken != _claimed(observation.secret):", "if False:"),
+    ),
+    _mistake(
+        "make a key under a claim however old",
+        "",
+        (
+            ACTIONS,
+            "    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:",
+            "    if claim is None:",
+        ),
+    ),
+    _mistake(
+        "restore a record that another run has made untrue",
+        "",
+        (SYNC, "        is_known = is_known and _record(state) == self.left\n", ""),
+    ),
+    _mistake(
+        "forget that a call can arrive minutes after it was signed",
+        "",
+        (LIFECYCLE, "claim.at + CREATED_WITHIN + SIGNED_WITHIN + CLOCKS_DIFFER", "claim.at + CREATED_WITHIN"),
+    ),
+    _mistake(
+        "believe a list that shows a key as it was before this run switched it off",
+        "",
+        (ACTIONS, "        status = self.switched.get(key.id, key.status)\n", "        status = key.status\n"),
+        (RETIREMENT, "        if case.now < record.at + JUST_NOW:\n", "        if False:\n"),
+    ),
+    _mistake(
+        "drop the claim before the key that it stands for",
+        "",
+        (
+            RULES,
+            "        lost += [key for key in view.in_state(KeyState.LOSER) if view.version_of(key.id) is None]\n",
+            "",
+        ),
+    ),
+    _mistake(
+        "verify three times over fifteen seconds",
+        "",
+        (SUBJECT, "verify_times: int = 4", "verify_times: int = 3"),
+        (SUBJECT, "verify_span_s: float = 30.0", "verify_span_s: float = 15.0"),
     ),
 )

@@ -19,7 +19,7 @@ from lanes import Greenlets  # beside this file, which is a script as well
 from promises import Promises
 
 from keyrota.core.model import UserName
-from keyrota.core.policy import RotationPolicy
+from keyrota.core.policy import Drift, RotationPolicy
 from keyrota.sandbox.simulation import (
     CLIMATES,
     Caretaker,
@@ -65,6 +65,7 @@ def drawn(seed: int) -> Setup:
         deactivate_after=(rotate + overlap) * DAY,
         delete_after=(rotate + overlap + grace) * DAY,
         quiet_for=lots.choice((timedelta(hours=6), DAY)),
+        drift=lots.choice((Drift.MEND, Drift.MEND, Drift.HOLD)),
     )
     fleet = tuple(
         Keeping(

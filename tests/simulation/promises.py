@@ -15,13 +15,15 @@ from datetime import datetime, timedelta
 from keyrota.core import plan as act
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.lifecycle import CLOCKS_DIFFER, SIGNED_WITHIN
+from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN
 from keyrota.core.model import (
     AWSCURRENT,
     CLAIM,
+    DEACTIVATED_TAG,
     PENDING,
     SYNCED_TAG,
     AccessKeyId,
+    Claim,
     Evidence,
     KeyStatus,
     LastUse,
@@ -30,7 +32,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.planner import Only
 from keyrota.core.policy import OnStillUsed
-from keyrota.core.records import parse_synced
+from keyrota.core.records import DeactivationNote, parse_deactivated, parse_synced
 from keyrota.executor import Outcome, Settings
 from keyrota.sandbox.simulation import History, Keeping, RunInfo
 from keyrota.sandbox.world import Call, StoredSecret, Version
@@ -85,6 +87,11 @@ class Promises:
     _held: dict[str, tuple[AccessKeyId | None, datetime | None, bool]] = field(default_factory=dict)
     """What each place held after the last call, since when torn, and whether nobody but a person could know."""
     _keys: dict[AccessKeyId, KeyStatus] = field(default_factory=dict)
+    _noted_off: dict[AccessKeyId, datetime] = field(default_factory=dict)
+    """When keyrota noted that a key is off."""
+    _made_at: dict[AccessKeyId, datetime] = field(default_factory=dict)
+    _claims: dict[VersionId, Claim] = field(default_factory=dict)
+    """All claims that were ever made."""
     _looks: int = 0
     _current: dict[UserName, VersionId | None] = field(default_factory=dict)
     _moved: dict[UserName, int] = field(default_factory=dict)
@@ -124,12 +131,19 @@ class Promises:
             case "secretsmanager:UpdateSecretVersionStage" | "secretsmanager:PutSecretValue":
                 self._nothing_dropped()
                 self._goes_forward(call, run)
+                self._note_claims()
             case "secretsmanager:TagResource":
                 self._no_canary(call.about, call.name)
                 self._record_is_true(call, run)
             case name if name.startswith("target:write"):
                 self._written(call)
         self._note_places()
+
+    def _note_claims(self) -> None:
+        for stored in self.history.world.secrets.values():
+            for name, version in stored.versions.items():
+                if version.claim is not None:
+                    self._claims[name] = version.claim
 
     def _note_current(self) -> None:
         """Count calls, and note before which of them AWSCURRENT was moved last, by whomever."""
@@ -193,6 +207,9 @@ class Promises:
     def _record_is_true(self, call: Call, run: RunInfo) -> None:
         """Where keyrota notes that all targets have held a version, they have."""
         written = dict(part.partition("=")[::2] for part in call.about.split(" "))
+        off, note = parse_deactivated(written.get(DEACTIVATED_TAG, ""))
+        if off is not None and note is DeactivationNote.ROUTINE:
+            self._noted_off[off.key] = self.history.world.clock.instant
         record = parse_synced(written.get(SYNCED_TAG, ""))
         if record is None:
             return
@@ -265,11 +282,13 @@ class Promises:
         for place in keeping.places:
             held = world.places[place.address]
             is_there = held.pair is not None and held.pair.id == successor and held.torn_since is None
-            if not is_there and not held.by_hand:
+            is_to_be_seen = held.by_hand and held.is_id_readable and (held.changed_at or run.began) < run.began
+            if not is_there and (is_to_be_seen or not held.by_hand):
                 self._break("proof-before-off", f"{key} goes off, and {place.address} does not hold {successor}")
             since = self.last_held.get((place.address, key))
             if since is not None and now - since < policy.overlap - TOLERANCE:
                 self._break("proof-before-off", f"{key} goes off {now - since} after {place.address} held it")
+        self._came_back(key, keeping, run, now)
         use = self.read_use.get((run.name, key))
         if use is None or use.evidence is Evidence.UNKNOWN:
             self._break("proof-before-off", f"{key} goes off, and {run.name} could not read its last use")
@@ -277,6 +296,14 @@ class Promises:
             is_recent = use.at is None or now - use.at < min(policy.quiet_for, policy.overlap) - TOLERANCE
             if is_recent:
                 self._break("proof-before-off", f"{key} goes off, used {use.at}")
+
+    def _came_back(self, key: AccessKeyId, keeping: Keeping, run: RunInfo, now: datetime) -> None:
+        """Whom keyrota had switched off, and somebody needs again, stays for another overlap."""
+        back, off = self.history.switched_on.get(key), self._noted_off.get(key)
+        if back is None or off is None or not off < back < run.began:
+            return
+        if now - back < keeping.policy.overlap - TOLERANCE:
+            self._break("proof-before-off", f"{key} goes off {now - back} after somebody switched it on again")
 
     def _deleted(self, call: Call, run: RunInfo) -> None:
         key = AccessKeyId(call.about)
@@ -297,18 +324,39 @@ class Promises:
             is_lost = key not in self.served and (not is_stored or world.makers.get(key) == run.name)
             if not (is_lost and world.makers.get(key)):
                 self._orphan_of_a_person(key, run)
+            else:
+                self._lease_is_over(key, run, now)
             return
         self._hands_off(key, keeping, call)
         if now - since < keeping.policy.grace - TOLERANCE:
             self._break("off-before-gone", f"{run.name} deletes {key}, Inactive for {now - since}")
 
     def _orphan_of_a_person(self, key: AccessKeyId, run: RunInfo) -> None:
-        """A key of a person's, made within a claim and never seen used, cannot be told from a lost one."""
-        used = self.history.world.uses.get(key)
-        if not self.history.world.makers.get(key) and not used and key not in self.served:
+        """A key of a person's, made in the time of a claim and never seen used, cannot be told from a lost one."""
+        is_unused = not self.history.world.uses.get(key) and key not in self.served
+        made = self._made_at[key]
+        is_of_a_claim = any(
+            claim.at - CLOCKS_DIFFER - TOLERANCE
+            <= made
+            <= claim.at + CREATED_WITHIN + SIGNED_WITHIN + CLOCKS_DIFFER + TOLERANCE
+            for claim in self._claims.values()
+        )
+        if is_unused and is_of_a_claim and not self.history.world.makers.get(key):
             self.statistics["a person's key taken for an orphan"] += 1
             return
-        self._break("off-before-gone", f"{run.name} deletes the Active key {key}")
+        self._break(
+            "hands-off" if not self.history.world.makers.get(key) else "off-before-gone",
+            f"{run.name} deletes the Active key {key}",
+        )
+
+    def _lease_is_over(self, key: AccessKeyId, run: RunInfo, now: datetime) -> None:
+        """Nobody but its maker deletes a key that its maker may still be about to store."""
+        maker = self.history.world.makers[key]
+        for claim in self._claims.values():
+            if claim.run == maker.split(maxsplit=1)[0] and maker != run.name and now < claim.lease_until - TOLERANCE:
+                self._break(
+                    "off-before-gone", f"{run.name} deletes {key}, which {maker} claims until {claim.lease_until}"
+                )
 
     def _keeper_of(self, key: AccessKeyId) -> Keeping:
         for keeping in self.history.credentials.values():
@@ -348,6 +396,7 @@ class Promises:
             is_hidden = place.by_hand and not place.is_id_readable
             self._held[address] = (key, place.torn_since, is_hidden or (was_hidden and before == key))
         self._keys = {key.id: key.status for keys in world.users.values() for key in keys.values()}
+        self._made_at |= {key.id: key.created for keys in world.users.values() for key in keys.values()}
 
     # --- after every run ------------------------------------------------------------------------------------------
 

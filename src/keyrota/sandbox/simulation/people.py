@@ -19,6 +19,8 @@ from keyrota.core.model import (
     UserName,
     VersionId,
 )
+from keyrota.core.planner import SyncOnly
+from keyrota.core.policy import Drift
 from keyrota.sandbox.simulation.jobs import NOBODYS, spoil_all
 from keyrota.sandbox.simulation.setup import Keeping, Place
 from keyrota.sandbox.world import SLOTS, Call, Outage, StoredSecret
@@ -378,6 +380,8 @@ class People:
             current = self._current_key(user)
             for place in keeping.places:
                 self._put_back(place, current)
+            if keeping.policy.drift is Drift.HOLD and self._is_changed(keeping):
+                self._history.run(SyncOnly(), users=(user,))
 
     def _clean_keys(self, user: UserName, stored: StoredSecret | None) -> None:
         named, current = _named(stored), self._current_key(user)
@@ -398,6 +402,10 @@ class People:
     def _remove(self, user: UserName, key: AccessKeyId) -> None:
         self._world.remove_key(user, key)
         self._history.jobs.spoiled.add(key)
+
+    def _is_changed(self, keeping: Keeping) -> bool:
+        """Tell whether a report says so: somebody changed a target, and keyrota leaves it to people."""
+        return any(self._world.places[place.address].by_hand for place in keeping.places)
 
     def _put_back(self, place: Place, current: AccessKeyId | None) -> None:
         """Take back a key that somebody wrote: a dead one, or an older one where nobody else can see it."""
