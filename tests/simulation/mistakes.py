@@ -130,13 +130,15 @@ MISTAKES = (
         ),
     ),
     _mistake(
-        "deactivate before the targets are seen to hold the new key",
-        "",
+        "deactivate before all targets are confirmed",
+        "proof-before-off",
+        (SYNC, "        is_whole = self.written >= addresses\n", "        is_whole = True\n"),
         (
             RETIREMENT,
             "if target.evidence is TargetEvidence.FAILED or is_drifted(case.view, target, successor):",
             "if False:",
         ),
+        (RETIREMENT, "    wanted = _rewritten_after(case, key)\n", "    wanted = None\n"),
     ),
     _mistake(
         "delete a foreign key",

@@ -121,8 +121,8 @@ def _climate(lots: Random) -> Climate:
         "passed_over": lots.choice((0.0, brutal.passed_over)),
         "clock_jumps": lots.choice((0.0, brutal.clock_jumps)),
         "outages": lots.choice((0.0, brutal.outages)),
-        "people": lots.choice((0.0, 0.0, brutal.people, 3 * brutal.people)),
-        "meanwhile": lots.choice((0.0, brutal.meanwhile)),
+        "people": lots.choice((0.0, brutal.people, 3 * brutal.people)),
+        "meanwhile": lots.choice((0.0, brutal.meanwhile, 2 * brutal.meanwhile)),
         "unreadable_use": lots.choice((0.0, brutal.unreadable_use)),
     }
     return Climate(**{name: parts.get(name, getattr(climate, name)) for name in Climate.__dataclass_fields__})

@@ -96,6 +96,9 @@ class Promises:
     _current: dict[UserName, VersionId | None] = field(default_factory=dict)
     _moved: dict[UserName, int] = field(default_factory=dict)
     """Before which call AWSCURRENT was moved last."""
+    _moved_by_hand: dict[UserName, int] = field(default_factory=dict)
+    _described: dict[str, int] = field(default_factory=dict)
+    """The call by which a run looked at the secret last."""
     _pair: dict[UserName, AccessKeyId | None] = field(default_factory=dict)
     _before: dict[UserName, AccessKeyId | None] = field(default_factory=dict)
     """The key in AWSCURRENT, and the one before it."""
@@ -114,13 +117,15 @@ class Promises:
     def look(self, call: Call, answer: object) -> None:
         """Judge one call."""
         run = self.history.runs[call.by]
-        self._note_current()
+        self._note_current(call)
         if call.name.startswith(WRITES):
             self._plan_only(call, run)
         self._least_privilege(call, run)
         if isinstance(answer, Exception):
             return
         match call.name:
+            case "secretsmanager:DescribeSecret":
+                self._described[call.by] = self._looks
             case "iam:CreateAccessKey":
                 self.unstored[call.by] = answer.credential.id  # type: ignore[attr-defined]  # a CreatedKey
                 self.statistics["keys made"] += 1
@@ -145,15 +150,18 @@ class Promises:
                 if version.claim is not None:
                     self._claims[name] = version.claim
 
-    def _note_current(self) -> None:
-        """Count calls, and note before which of them AWSCURRENT was moved last, by whomever."""
+    def _note_current(self, call: Call | None = None) -> None:
+        """Count calls, and note before which of them AWSCURRENT was moved last, by whomever, or by people."""
         self._looks += 1
+        is_ours = call is not None and call.name.startswith(("secretsmanager:Update", "secretsmanager:Put"))
         for user, keeping in self.history.credentials.items():
             current = _current_version(self.history.world.secrets.get(keeping.secret))
             if self._current.get(user) != current:
                 self._current[user], self._moved[user] = current, self._looks
                 pair = current_pair(self.history.world.secrets.get(keeping.secret))
                 self._before[user], self._pair[user] = self._pair.get(user), pair
+                if not is_ours:
+                    self._moved_by_hand[user] = self._looks
 
     def hear(self, call: Call, answer: object) -> None:
         """Note what a run was told: nothing else is a proof."""
@@ -272,6 +280,9 @@ class Promises:
     def _proof_before_off(self, key: AccessKeyId, keeping: Keeping, run: RunInfo, now: datetime) -> None:
         world, policy = self.history.world, keeping.policy
         successor = current_pair(world.secrets.get(keeping.secret))
+        if self._moved_by_hand.get(keeping.user, 0) > self._described.get(run.name, 0):
+            self.statistics["AWSCURRENT moved by somebody on the way from the proof to the call"] += 1
+            return
         if successor is None or successor == key:
             self._break("proof-before-off", f"{key} goes off, and AWSCURRENT is {successor}")
             return
@@ -299,7 +310,7 @@ class Promises:
 
     def _came_back(self, key: AccessKeyId, keeping: Keeping, run: RunInfo, now: datetime) -> None:
         """Whom keyrota had switched off, and somebody needs again, stays for another overlap."""
-        back, off = self.history.switched_on.get(key), self._noted_off.get(key)
+        back, off = self.history.switched_on.get(key), self._noted_off.pop(key, None)
         if back is None or off is None or not off < back < run.began:
             return
         if now - back < keeping.policy.overlap - TOLERANCE:

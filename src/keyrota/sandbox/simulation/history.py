@@ -37,6 +37,12 @@ _QUESTIONS = frozenset({"AskRuns", "Preflight"})
 """Steps that only look."""
 _OFTEN = frozenset({_LOOKING, "Sync", "Tidy"})
 _SELDOM = frozenset({"Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate"})
+_CROWD = 6
+"""While so many runs are under way nobody comes in between: each would draw others after it, without an end."""
+_SORE = frozenset({"Promote", "Sync", "Verify"})
+"""Here it hurts most that AWSCURRENT is moved meanwhile."""
+_SOON_S = (0.25, 0.25, 1.0, 10.0)
+"""After so many seconds, on average, somebody comes in between."""
 _RARE, _RAREST = 5.0, 30.0
 """In a proof, things go wrong so many times as often in what keyrota seldom does."""
 
@@ -140,6 +146,8 @@ class History:
         """Places that were taken out of a configuration."""
         self.meanwhile: list[Callable[[UserName], object]] = [lambda _: self.run()]
         """What may happen in the midst of keyrota's steps."""
+        self.moves: list[Callable[[UserName], object]] = []
+        """What moves AWSCURRENT."""
         self.switched_on: dict[AccessKeyId, datetime] = {}
         """When somebody last switched a key on."""
         self.is_ended = False
@@ -306,9 +314,14 @@ class History:
         climate = self.weather.climate
         if self.weather.is_drawn(climate.clock_jumps * self._often(info.step)):
             self.timeline.after(self.lots.expovariate(4), partial(self._set_clock, info))
-        if self.meanwhile and self.weather.is_drawn(climate.meanwhile * self._often(info.step)):
-            happens = self.lots.choice(self.meanwhile)
-            self.timeline.after(self.lots.expovariate(4), partial(happens, event.user))
+        is_sore = self.setup.is_proof and info.step in _SORE
+        times = _RAREST if is_sore else self._often(info.step)
+        is_crowded = len(self.under_way) >= _CROWD
+        if self.meanwhile and not is_crowded and self.weather.is_drawn(climate.meanwhile * times):
+            is_moved = is_sore and self.moves and self.lots.random() < 0.5  # noqa: PLR2004  # where it hurts
+            happens = self.lots.choice(self.moves if is_moved else self.meanwhile)
+            soon_s = self.lots.choice(_SOON_S)
+            self.timeline.after(self.lots.expovariate(1 / soon_s), partial(happens, event.user))
 
     def _often(self, step: str) -> float:
         if step in _OFTEN or not self.setup.is_proof:

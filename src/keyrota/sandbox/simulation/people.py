@@ -48,6 +48,7 @@ class People:
         a_month = self._history.setup.climate.people
         if a_month:
             self._history.meanwhile += [self.act, self._reconfigure]
+            self._history.moves += [self._move_current]
             self._history.watchers.append(self._misses_a_key)
         when = self._world.clock.instant
         while a_month:
@@ -85,6 +86,10 @@ class People:
     def _reconfigure(self, user: UserName) -> None:
         self._do(self._lots.choice((self._adds_a_target, self._removes_a_target, self._moves_a_target)), user)
 
+    def _move_current(self, user: UserName) -> None:
+        ways = (self._stores_a_key_by_hand, self._stores_an_older_key, self._moves_the_label_back, self._rolls_back)
+        self._do(self._lots.choice(ways), user)
+
     def _do(self, deed: Callable[[UserName], bool], user: UserName) -> None:
         if user in self._world.users and deed(user):
             self.has_acted.add(deed.__name__)
@@ -103,6 +108,7 @@ class People:
             self._empties_the_variables,
             self._writes_an_older_pair,
             self._stores_a_key_by_hand,
+            self._stores_an_older_key,
             self._breaks_the_secret,
             self._moves_the_label_back,
             self._removes_our_record,
@@ -237,6 +243,20 @@ class People:
         if self._secret(user) is None or len(self._world.users[user]) >= SLOTS:
             return False
         self._world.person_puts(self._history.credentials[user].secret, self._world.add_key(user))
+        self._history.announce_change()
+        return True
+
+    def _stores_an_older_key(self, user: UserName) -> bool:
+        """Paste a pair that worked yesterday."""
+        stored, current = self._secret(user), self._current_key(user)
+        keys = self._world.users[user].values()
+        others = sorted(key.id for key in keys if key.status is KeyStatus.ACTIVE and key.id != current)
+        if stored is None or not others:
+            return False
+        key = self._lots.choice(others)
+        self._world.person_puts(
+            self._history.credentials[user].secret, Credential(id=key, secret=self._world.values[key])
+        )
         self._history.announce_change()
         return True
 

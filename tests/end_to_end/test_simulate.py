@@ -1,0 +1,145 @@
+"""`keyrota simulate`: a person's own policy and targets, played ahead without asking anybody anything."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_pages import README
+
+from keyrota.app.cli import main
+
+START = ("--start", "2026-01-01")
+
+
+@pytest.fixture(autouse=True)
+def nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No credentials, no tokens, and a network that leads nowhere."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "KEYROTA_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setattr("socket.socket.connect", _refuse)
+
+
+def _refuse(*_: object) -> None:
+    raise AssertionError("simulate asked the network")
+
+
+@pytest.fixture
+def readme(tmp_path: Path) -> Path:
+    """The README's own configuration."""
+    file = tmp_path / "keyrota.yaml"
+    file.write_text(README.split("```yaml\n")[1].split("```")[0], "utf-8")
+    return file
+
+
+def told(
+    capsys: pytest.CaptureFixture[str], file: Path, *arguments: str, expected: int = 0
+) -> tuple[list[str], list[str]]:
+    """Run it; the lines of stdout and of stderr."""
+    assert main(["simulate", "--config", str(file), *START, *arguments]) == expected
+    captured = capsys.readouterr()
+    return captured.out.splitlines(), captured.err.splitlines()
+
+
+def document(capsys: pytest.CaptureFixture[str], file: Path, *arguments: str) -> dict[str, Any]:
+    """Run it with --json."""
+    lines, _ = told(capsys, file, *arguments, "--json")
+    made: dict[str, Any] = json.loads("\n".join(lines))
+    assert made["version"] == 1
+    return made
+
+
+def days(made: dict[str, Any], what: str) -> list[str]:
+    """The days on which something was done."""
+    return list(dict.fromkeys(event["at"][:10] for event in made["events"] if event["what"] == what))
+
+
+def test_the_calendar_of_the_readme(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
+    """The preset strict: 75, 87, 97 days, and no key Active past 90."""
+    made = document(capsys, readme, "--days", "200")
+    assert days(made, "rotated") == ["2026-03-17", "2026-06-01"]
+    assert days(made, "deactivated") == ["2026-03-30", "2026-06-14"]
+    assert days(made, "deleted") == ["2026-04-10", "2026-06-25"]
+    assert made["holds"] == []
+    assert made["summary"]["failed_pipeline_runs"] == {}
+    assert made["summary"]["pipeline_runs"] > 2000
+    assert made["summary"]["oldest_active_key_days"]["ci-deploy"] < 90
+
+
+def test_a_person_reads_it(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
+    lines, errors = told(capsys, readme, "--days", "120")
+    assert lines[0] == "120 days from 2026-01-01, faults: none, seed 1"
+    assert any(line.startswith("day  75  2026-03-17 03:00  ci-deploy       rotated AKIA") for line in lines)
+    assert lines[-1].endswith("pipeline runs, 0 failed")
+    assert errors == []
+
+
+def test_a_seed_is_one_history(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
+    one = document(capsys, readme, "--faults", "usual", "--seed", "5", "--days", "150")
+    again = document(capsys, readme, "--faults", "usual", "--seed", "5", "--days", "150")
+    other = document(capsys, readme, "--faults", "usual", "--seed", "6", "--days", "150")
+    assert one == again
+    assert one["events"] != other["events"]
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_brutal_faults_hold_things_and_break_no_pipeline_but_by_a_torn_pair(
+    capsys: pytest.CaptureFixture[str], readme: Path, seed: str
+) -> None:
+    made = document(capsys, readme, "--faults", "brutal", "--seed", seed)
+    assert made["holds"]
+    assert all(span["reason"] for span in made["holds"])
+    assert set(made["summary"]["failed_pipeline_runs"]) <= {"torn pair", "somebody's doing"}
+
+
+def test_keys_that_are_old_already(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
+    made = document(capsys, readme, "--key-age", "300d", "--days", "30")
+    assert days(made, "rotated") == ["2026-01-01"]
+
+
+def test_a_freeze_window_is_held_and_says_so(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
+    text = readme.read_text("utf-8")
+    frozen = 'policy: {preset: strict, freeze: [{from: "2026-03-20", to: "2026-04-20"}]}'
+    readme.write_text(text.replace("policy: {preset: strict}", frozen), "utf-8")
+    made = document(capsys, readme, "--days", "150")
+    assert days(made, "deactivated")[0] >= "2026-04-20"
+    assert any("freeze" in span["reason"] or "frozen" in span["reason"] for span in made["holds"])
+
+
+def test_the_brake_stops_a_fleet_that_is_due_at_once(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
+    text = readme.read_text("utf-8")
+    head, credentials = text.split("credentials:\n")
+    many = [credentials.replace("ci-deploy", f"ci-{number}").replace("shop", f"shop-{number}") for number in range(12)]
+    readme.write_text(head + "credentials:\n" + "".join(many), "utf-8")
+    made = document(capsys, readme, "--days", "80")
+    assert days(made, "rotated") == []
+    (span,) = made["holds"]
+    assert span["user"] == "the whole run"
+    assert "brake" in span["reason"]
+
+
+def test_one_user_of_several(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
+    made = document(capsys, readme, "--user", "ci-deploy", "--days", "80")
+    assert {event["user"] for event in made["events"]} == {"ci-deploy"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--user", "nobody"), "nobody is not configured"),
+        (("--key-age", "soon"), "soon"),
+        (("--days", "0"), "0"),
+        (("--faults", "some"), "some"),
+    ],
+)
+def test_bad_input_is_named(
+    capsys: pytest.CaptureFixture[str], readme: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    lines, errors = told(capsys, readme, *arguments, expected=1)
+    assert lines == []
+    assert words in errors[0]
+    assert not any("Traceback" in line for line in errors)
