@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MOCK := tests/contract/prism
+SECONDS ?= 60
 .DEFAULT_GOAL := help
 
-.PHONY: help dev demo test mock emulator constructs templates check fix bench docs lock clean
+.PHONY: help dev demo test soak sabotage mock emulator constructs templates check fix bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +27,12 @@ demo: .venv/.ready  ## play 400 days in the embedded cloud
 
 test: .venv/.ready  ## run all tests
 	@$(BIN)/python -m pytest -n 2 -q
+
+soak: .venv/.ready  ## play histories in which everything goes wrong, on all cores: make soak SECONDS=600
+	@$(BIN)/python tests/simulation/soak.py $(SECONDS)
+
+sabotage: .venv/.ready  ## make each deliberate mistake, and let the simulation find it; renew the table in the docs
+	@$(BIN)/python tests/simulation/sabotage.py
 
 mock: $(MOCK)/node_modules/.ready  ## install the mock servers that `make test` uses where they are there (Node comes along)
 

@@ -116,6 +116,9 @@ class _LateUse:
     def off(self) -> timedelta:
         return timedelta()
 
+    def is_passed_over(self) -> bool:
+        return False
+
 
 class _Clock:
     def __init__(self, search: Search) -> None:

@@ -19,7 +19,7 @@ from lanes import Greenlets  # beside this file, which is a script as well
 from promises import Promises
 
 from keyrota.core.model import UserName
-from keyrota.core.policy import RotationPolicy
+from keyrota.core.policy import Drift, RotationPolicy
 from keyrota.sandbox.simulation import (
     CLIMATES,
     Caretaker,
@@ -65,6 +65,7 @@ def drawn(seed: int) -> Setup:
         deactivate_after=(rotate + overlap) * DAY,
         delete_after=(rotate + overlap + grace) * DAY,
         quiet_for=lots.choice((timedelta(hours=6), DAY)),
+        drift=lots.choice((Drift.MEND, Drift.MEND, Drift.HOLD)),
     )
     fleet = tuple(
         Keeping(
@@ -83,6 +84,7 @@ def drawn(seed: int) -> Setup:
         caretakers=lots.choice(
             (
                 (Caretaker.DAILY,),
+                (Caretaker.TWINS,),
                 (Caretaker.DAILY, Caretaker.LAPTOP),
                 (Caretaker.FUNCTIONS,),
                 (Caretaker.FUNCTIONS, Caretaker.LAPTOP),
@@ -91,6 +93,7 @@ def drawn(seed: int) -> Setup:
         ),
         with_events=lots.random() < 0.8,
         climate=_climate(lots),
+        is_proof=True,
     )
 
 
@@ -115,6 +118,8 @@ def _climate(lots: Random) -> Climate:
         "propagation_s": lots.choice((8.0, brutal.propagation_s)),
         "use_lag_s": lots.choice((0.0, brutal.use_lag_s)),
         "skew_s": lots.choice((0.0, brutal.skew_s)),
+        "passed_over": lots.choice((0.0, brutal.passed_over)),
+        "clock_jumps": lots.choice((0.0, brutal.clock_jumps)),
         "outages": lots.choice((0.0, brutal.outages)),
         "people": lots.choice((0.0, 0.0, brutal.people, 3 * brutal.people)),
         "meanwhile": lots.choice((0.0, brutal.meanwhile)),

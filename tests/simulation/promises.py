@@ -15,26 +15,32 @@ from datetime import datetime, timedelta
 from keyrota.core import plan as act
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.lifecycle import CLOCKS_DIFFER, SIGNED_WITHIN
+from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN
 from keyrota.core.model import (
     AWSCURRENT,
     CLAIM,
+    DEACTIVATED_TAG,
     PENDING,
+    SYNCED_TAG,
     AccessKeyId,
+    Claim,
     Evidence,
     KeyStatus,
     LastUse,
     UserName,
+    VersionId,
 )
 from keyrota.core.planner import Only
 from keyrota.core.policy import OnStillUsed
-from keyrota.executor import Settings
+from keyrota.core.records import DeactivationNote, parse_deactivated, parse_synced
+from keyrota.executor import Outcome, Settings
 from keyrota.sandbox.simulation import History, Keeping, RunInfo
 from keyrota.sandbox.world import Call, StoredSecret, Version
 
 TOLERANCE = timedelta(seconds=100)
 VERIFIED: int = next(field.default for field in fields(Settings) if field.name == "verify_times")  # type: ignore[assignment]
 CANARY = "secret-of-"
+_UNREAD = LastUse(evidence=Evidence.UNKNOWN, why="the read failed")
 
 WRITES = (
     "iam:CreateAccessKey",
@@ -72,6 +78,8 @@ class Promises:
     last_held: dict[tuple[str, AccessKeyId], datetime] = field(default_factory=dict)
     """When a place last held a key, before another one came."""
     served: set[AccessKeyId] = field(default_factory=set)
+    has_held: set[tuple[str, AccessKeyId]] = field(default_factory=set)
+    """Which places have held the whole pair of which key at some time."""
     lost: Counter[str] = field(default_factory=Counter)
     statistics: Counter[str] = field(default_factory=Counter)
     torn_for: list[float] = field(default_factory=list)
@@ -79,11 +87,26 @@ class Promises:
     _held: dict[str, tuple[AccessKeyId | None, datetime | None, bool]] = field(default_factory=dict)
     """What each place held after the last call, since when torn, and whether nobody but a person could know."""
     _keys: dict[AccessKeyId, KeyStatus] = field(default_factory=dict)
+    _noted_off: dict[AccessKeyId, datetime] = field(default_factory=dict)
+    """When keyrota noted that a key is off."""
+    _made_at: dict[AccessKeyId, datetime] = field(default_factory=dict)
+    _claims: dict[VersionId, Claim] = field(default_factory=dict)
+    """All claims that were ever made."""
+    _looks: int = 0
+    _current: dict[UserName, VersionId | None] = field(default_factory=dict)
+    _moved: dict[UserName, int] = field(default_factory=dict)
+    """Before which call AWSCURRENT was moved last."""
+    _pair: dict[UserName, AccessKeyId | None] = field(default_factory=dict)
+    _before: dict[UserName, AccessKeyId | None] = field(default_factory=dict)
+    """The key in AWSCURRENT, and the one before it."""
+    _wrote: dict[str, int] = field(default_factory=dict)
+    """The call by which a run wrote to a target last."""
 
     def __post_init__(self) -> None:
         """Watch."""
         self.history.attempts.append(self.attempted)
         self.history.watchers.append(self.look)
+        self.history.listeners.append(self.hear)
         self.history.after_run.append(self.look_at_run)
 
     # --- after every call -----------------------------------------------------------------------------------------
@@ -91,18 +114,13 @@ class Promises:
     def look(self, call: Call, answer: object) -> None:
         """Judge one call."""
         run = self.history.runs[call.by]
+        self._note_current()
         if call.name.startswith(WRITES):
             self._plan_only(call, run)
         self._least_privilege(call, run)
         if isinstance(answer, Exception):
-            if call.name == "sts:GetCallerIdentity":
-                self.accepted[call.by, AccessKeyId(call.about)] = 0
             return
         match call.name:
-            case "sts:GetCallerIdentity":
-                self._count_accepted(call, answer)
-            case "iam:GetAccessKeyLastUsed" if isinstance(answer, LastUse):
-                self.read_use[call.by, AccessKeyId(call.about)] = answer
             case "iam:CreateAccessKey":
                 self.unstored[call.by] = answer.credential.id  # type: ignore[attr-defined]  # a CreatedKey
                 self.statistics["keys made"] += 1
@@ -112,11 +130,38 @@ class Promises:
                 self._deleted(call, run)
             case "secretsmanager:UpdateSecretVersionStage" | "secretsmanager:PutSecretValue":
                 self._nothing_dropped()
+                self._goes_forward(call, run)
+                self._note_claims()
             case "secretsmanager:TagResource":
                 self._no_canary(call.about, call.name)
+                self._record_is_true(call, run)
             case name if name.startswith("target:write"):
                 self._written(call)
         self._note_places()
+
+    def _note_claims(self) -> None:
+        for stored in self.history.world.secrets.values():
+            for name, version in stored.versions.items():
+                if version.claim is not None:
+                    self._claims[name] = version.claim
+
+    def _note_current(self) -> None:
+        """Count calls, and note before which of them AWSCURRENT was moved last, by whomever."""
+        self._looks += 1
+        for user, keeping in self.history.credentials.items():
+            current = _current_version(self.history.world.secrets.get(keeping.secret))
+            if self._current.get(user) != current:
+                self._current[user], self._moved[user] = current, self._looks
+                pair = current_pair(self.history.world.secrets.get(keeping.secret))
+                self._before[user], self._pair[user] = self._pair.get(user), pair
+
+    def hear(self, call: Call, answer: object) -> None:
+        """Note what a run was told: nothing else is a proof."""
+        match call.name:
+            case "sts:GetCallerIdentity":
+                self._count_accepted(call, answer)
+            case "iam:GetAccessKeyLastUsed":
+                self.read_use[call.by, AccessKeyId(call.about)] = answer if isinstance(answer, LastUse) else _UNREAD
 
     def _break(self, promise: str, what: str) -> None:
         self.broken.append(f"{promise}: {what} at {self.history.world.clock.instant:%Y-%m-%d %H:%M:%S}")
@@ -158,6 +203,33 @@ class Promises:
     def _no_canary(self, text: str, where: str) -> None:
         if CANARY in text:
             self._break("nothing-leaks", where)
+
+    def _record_is_true(self, call: Call, run: RunInfo) -> None:
+        """Where keyrota notes that all targets have held a version, they have."""
+        written = dict(part.partition("=")[::2] for part in call.about.split(" "))
+        off, note = parse_deactivated(written.get(DEACTIVATED_TAG, ""))
+        if off is not None and note is DeactivationNote.ROUTINE:
+            self._noted_off[off.key] = self.history.world.clock.instant
+        record = parse_synced(written.get(SYNCED_TAG, ""))
+        if record is None:
+            return
+        for user in run.users:
+            stored = self.history.world.secrets.get(self.history.credentials[user].secret)
+            version = stored.versions.get(record.version) if stored else None
+            key = version.pair.id if version and version.pair else None
+            for address in run.addresses if key else ():
+                if key and (address, key) not in self.has_held:
+                    self._break("proof-before-off", f"{call.by} notes that {address} holds {key}, and it never did")
+
+    def _goes_forward(self, call: Call, run: RunInfo) -> None:
+        """Nothing but a rollback, or a revocation without a free slot, makes an older key AWSCURRENT again."""
+        is_other = not call.about.startswith(AWSCURRENT) or isinstance(run.intent, (Revoke, Rollback))
+        for user in run.users:
+            if is_other or self._moved.get(user) != self._looks:
+                continue
+            now, before = self._pair.get(user), self._before.get(user)
+            if now is not None and before is not None and now < before:  # IDs of the world count up
+                self._break("newest-wins", f"{call.by} goes back from {before} to {now}")
 
     def _nothing_dropped(self) -> None:
         """The secret of a key that targets hold is in a version, unless a person took it away."""
@@ -210,11 +282,13 @@ class Promises:
         for place in keeping.places:
             held = world.places[place.address]
             is_there = held.pair is not None and held.pair.id == successor and held.torn_since is None
-            if not is_there and not held.by_hand:
+            is_to_be_seen = held.by_hand and held.is_id_readable and (held.changed_at or run.began) < run.began
+            if not is_there and (is_to_be_seen or not held.by_hand):
                 self._break("proof-before-off", f"{key} goes off, and {place.address} does not hold {successor}")
             since = self.last_held.get((place.address, key))
             if since is not None and now - since < policy.overlap - TOLERANCE:
                 self._break("proof-before-off", f"{key} goes off {now - since} after {place.address} held it")
+        self._came_back(key, keeping, run, now)
         use = self.read_use.get((run.name, key))
         if use is None or use.evidence is Evidence.UNKNOWN:
             self._break("proof-before-off", f"{key} goes off, and {run.name} could not read its last use")
@@ -222,6 +296,14 @@ class Promises:
             is_recent = use.at is None or now - use.at < min(policy.quiet_for, policy.overlap) - TOLERANCE
             if is_recent:
                 self._break("proof-before-off", f"{key} goes off, used {use.at}")
+
+    def _came_back(self, key: AccessKeyId, keeping: Keeping, run: RunInfo, now: datetime) -> None:
+        """Whom keyrota had switched off, and somebody needs again, stays for another overlap."""
+        back, off = self.history.switched_on.get(key), self._noted_off.get(key)
+        if back is None or off is None or not off < back < run.began:
+            return
+        if now - back < keeping.policy.overlap - TOLERANCE:
+            self._break("proof-before-off", f"{key} goes off {now - back} after somebody switched it on again")
 
     def _deleted(self, call: Call, run: RunInfo) -> None:
         key = AccessKeyId(call.about)
@@ -234,22 +316,47 @@ class Promises:
         stored = world.secrets.get(keeping.secret)
         is_stored = any(version.pair and version.pair.id == key for version in _labelled(stored))
         is_just_now = since is not None and key in self.history.jobs.spoiled and now - since < SIGNED_WITHIN
-        if since is None or is_just_now:  # a person's hand on the way from the proof to the call changes nothing
+        came_back = self.history.switched_on.get(key)
+        if since is None and came_back is not None and now - came_back < SIGNED_WITHIN:
+            self.statistics["switched on by somebody on the way from the proof to the call"] += 1
+            return
+        if since is None or is_just_now:  # a person's hand on the way changes nothing
             is_lost = key not in self.served and (not is_stored or world.makers.get(key) == run.name)
             if not (is_lost and world.makers.get(key)):
                 self._orphan_of_a_person(key, run)
+            else:
+                self._lease_is_over(key, run, now)
             return
         self._hands_off(key, keeping, call)
         if now - since < keeping.policy.grace - TOLERANCE:
             self._break("off-before-gone", f"{run.name} deletes {key}, Inactive for {now - since}")
 
     def _orphan_of_a_person(self, key: AccessKeyId, run: RunInfo) -> None:
-        """A key of a person's, made within a claim and never seen used, cannot be told from a lost one."""
-        used = self.history.world.uses.get(key)
-        if not self.history.world.makers.get(key) and not used and key not in self.served:
+        """A key of a person's, made in the time of a claim and never seen used, cannot be told from a lost one."""
+        is_unused = not self.history.world.uses.get(key) and key not in self.served
+        made = self._made_at[key]
+        is_of_a_claim = any(
+            claim.at - CLOCKS_DIFFER - TOLERANCE
+            <= made
+            <= claim.at + CREATED_WITHIN + SIGNED_WITHIN + CLOCKS_DIFFER + TOLERANCE
+            for claim in self._claims.values()
+        )
+        if is_unused and is_of_a_claim and not self.history.world.makers.get(key):
             self.statistics["a person's key taken for an orphan"] += 1
             return
-        self._break("off-before-gone", f"{run.name} deletes the Active key {key}")
+        self._break(
+            "hands-off" if not self.history.world.makers.get(key) else "off-before-gone",
+            f"{run.name} deletes the Active key {key}",
+        )
+
+    def _lease_is_over(self, key: AccessKeyId, run: RunInfo, now: datetime) -> None:
+        """Nobody but its maker deletes a key that its maker may still be about to store."""
+        maker = self.history.world.makers[key]
+        for claim in self._claims.values():
+            if claim.run == maker.split(maxsplit=1)[0] and maker != run.name and now < claim.lease_until - TOLERANCE:
+                self._break(
+                    "off-before-gone", f"{run.name} deletes {key}, which {maker} claims until {claim.lease_until}"
+                )
 
     def _keeper_of(self, key: AccessKeyId) -> Keeping:
         for keeping in self.history.credentials.values():
@@ -270,6 +377,7 @@ class Promises:
     def _written(self, call: Call) -> None:
         key = AccessKeyId(call.about)
         self.served.add(key)
+        self._wrote[call.by] = self._looks
         if self.accepted[call.by, key] < VERIFIED:
             self._break("verified-before-served", f"{call.by} writes {key}, accepted {self.accepted[call.by, key]}x")
 
@@ -278,6 +386,8 @@ class Promises:
         world, now = self.history.world, self.history.world.clock.instant
         for address, place in world.places.items():
             key = place.pair.id if place.pair else None
+            if key is not None and place.torn_since is None:
+                self.has_held.add((address, key))
             before, torn, was_hidden = self._held.get(address, (None, None, False))
             if before is not None and before != key and not was_hidden:
                 self.last_held[address, before] = now
@@ -286,6 +396,7 @@ class Promises:
             is_hidden = place.by_hand and not place.is_id_readable
             self._held[address] = (key, place.torn_since, is_hidden or (was_hidden and before == key))
         self._keys = {key.id: key.status for keys in world.users.values() for key in keys.values()}
+        self._made_at |= {key.id: key.created for keys in world.users.values() for key in keys.values()}
 
     # --- after every run ------------------------------------------------------------------------------------------
 
@@ -300,6 +411,7 @@ class Promises:
             self._no_canary(repr(outcome.done) + repr(outcome.plan), "an outcome")
             if isinstance(info.intent, (Revoke, Rollback)) or preview.plan is None:
                 continue
+            self._ended_with_the_newest(info, outcome)
             promised = {(action.shown, action.key) for action in preview.plan.actions}
             kinds = {action.shown for action in preview.plan.actions}
             for done in outcome.done:
@@ -308,6 +420,18 @@ class Promises:
                     self._break("plan-is-honest", f"{info.name} did what was not planned: {done.action}")
                 if isinstance(done.action, act.CreateKey) and done.action.shown not in kinds:
                     self._break("plan-is-honest", f"{info.name} made a key that was not planned")
+
+    def _ended_with_the_newest(self, info: RunInfo, outcome: Outcome) -> None:
+        """A sync that is content has written what was AWSCURRENT after its last write."""
+        wrote = self._wrote.get(info.name if len(info.users) == 1 else f"{info.name} {outcome.user}")
+        synced = [done.key for done in outcome.done if isinstance(done.action, act.Sync)]
+        self._note_current()
+        if wrote is None or not synced or outcome.errors or self._moved.get(outcome.user, 0) > wrote:
+            return
+        keeping = self.history.credentials[outcome.user]
+        current = current_pair(self.history.world.secrets.get(keeping.secret))
+        if current is not None and synced[-1] != current:
+            self._break("newest-wins", f"{info.name} wrote {synced[-1]} last, and AWSCURRENT was {current} by then")
 
     # --- in the end -----------------------------------------------------------------------------------------------
 
@@ -356,6 +480,11 @@ def current_pair(stored: StoredSecret | None) -> AccessKeyId | None:
         if AWSCURRENT in version.labels and version.pair is not None:
             return version.pair.id
     return None
+
+
+def _current_version(stored: StoredSecret | None) -> VersionId | None:
+    versions = stored.versions if stored else {}
+    return next((name for name, version in versions.items() if AWSCURRENT in version.labels), None)
 
 
 def _labelled(stored: StoredSecret | None) -> Iterator[Version]:

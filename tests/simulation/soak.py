@@ -79,8 +79,8 @@ class Sum:
 
 
 def is_possible(fault: str, step: str) -> bool:
-    """Tell whether a fault can meet a step: last use is read by looks alone."""
-    return fault != "last use unreadable" or step == "look"
+    """Tell whether a fault can meet a step: last use and lists of variables are read by looks alone."""
+    return fault not in {"last use unreadable", "pages shift"} or step == "look"
 
 
 def play_block(first: int) -> list[Verdict]:

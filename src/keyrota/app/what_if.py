@@ -23,6 +23,8 @@ from keyrota.targets import kinds
 DAY = timedelta(days=1)
 RUN_HOUR = 3.0
 """The daily run, UTC."""
+READ_HOUR = 10.0
+"""Once a week somebody reads the last report and does what it says, UTC."""
 
 _TOLD = {
     act.Promote: "rotated",
@@ -121,6 +123,9 @@ def play_ahead(  # what a person can ask for
     history.jobs.schedule(end)
     people.schedule(end)
     people.schedule_outages(end)
+    if setup.climate.people:
+        for day in range(7, days, 7):
+            history.timeline.at(start + (day + READ_HOUR / 24) * DAY, people.clean_up)
     for day in range(days):
         history.play(start + (day + 1) * DAY)
         scribe.look()

@@ -7,7 +7,7 @@ A seed decides everything, so that the same seed is the same history, call for c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol, TypeVar
 
 from keyrota.core.duty import Duty
 from keyrota.core.lifecycle import SIGNED_WITHIN
-from keyrota.core.model import AWSCURRENT, Credential, IndexEntry, UserName
+from keyrota.core.model import AWSCURRENT, AccessKeyId, Credential, IndexEntry, UserName
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
@@ -26,7 +26,7 @@ from keyrota.sandbox.simulation.jobs import Jobs
 from keyrota.sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
 from keyrota.sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
 from keyrota.sandbox.simulation.weather import FaultKind, Weather
-from keyrota.sandbox.world import ACCOUNT, Call, Crash, World
+from keyrota.sandbox.world import ACCOUNT, Call, Crash, Variables, World
 
 T = TypeVar("T")
 
@@ -36,9 +36,9 @@ _LOOKING = "look"
 _QUESTIONS = frozenset({"AskRuns", "Preflight"})
 """Steps that only look."""
 _OFTEN = frozenset({_LOOKING, "Sync", "Tidy"})
-_SELDOM = frozenset({"Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan"})
+_SELDOM = frozenset({"Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate"})
 _RARE, _RAREST = 5.0, 30.0
-"""Things go wrong so many times as often in what keyrota seldom does: or a history would hardly ever meet it."""
+"""In a proof, things go wrong so many times as often in what keyrota seldom does."""
 
 
 @dataclass(slots=True)
@@ -58,6 +58,8 @@ class RunInfo:
     clock: RunClock
     users: tuple[UserName, ...]
     began: datetime
+    addresses: tuple[str, ...] = ()
+    """The targets that it knows, of its one user."""
     step: str = _LOOKING
     """What it is doing: the kind of action, or `look`."""
     touched: set[str] = field(default_factory=set)
@@ -120,6 +122,8 @@ class History:
         self.world.is_id_first = self.lots.random() < 0.5  # noqa: PLR2004  # either half may be first
         self.tell = tell
         self.watchers: list[Watcher] = []
+        self.listeners: list[Watcher] = []
+        """Told of each answer that reached its caller, a failure too."""
         self.attempts: list[Callable[[Call], None]] = []
         """Told of each call before anything can befall it."""
         self.on_event: list[Callable[[Event], None]] = []
@@ -136,6 +140,8 @@ class History:
         """Places that were taken out of a configuration."""
         self.meanwhile: list[Callable[[UserName], object]] = [lambda _: self.run()]
         """What may happen in the midst of keyrota's steps."""
+        self.switched_on: dict[AccessKeyId, datetime] = {}
+        """When somebody last switched a key on."""
         self.is_ended = False
         self._current: dict[str, str | None] = {}
         for keeping in setup.credentials:
@@ -168,6 +174,13 @@ class History:
                         self._daily(until, partial(self.run, Only(duty=duty)))
                 case Caretaker.LAPTOP:
                     self._now_and_then(until)
+                case Caretaker.TWINS:
+                    self._daily(until, self._run_twice)
+
+    def _run_twice(self) -> None:
+        """Start the same schedule on two machines."""
+        self.run()
+        self.timeline.after(self.lots.uniform(0, 4), self.run)
 
     def _daily(self, until: datetime, do: Callable[[], object]) -> None:
         hour = self.setup.run_hour
@@ -214,6 +227,7 @@ class History:
         self.under_way[info.name] = info
         if info.clock.skew:
             info.touched.add("clock differs")
+        info.touched |= {place.outage.value for place in self._places_of(info.users) if place.is_down}
         for other in self.under_way.values():
             if other is not info and set(other.users) & set(info.users):
                 info.touched.add("another run")
@@ -250,6 +264,10 @@ class History:
             look(info)
         info.previews = ()
 
+    def _places_of(self, users: Sequence[UserName]) -> Iterator[Variables]:
+        for user in users:
+            yield from (self.world.places[place.address] for place in self.credentials[user].places)
+
     def _hand(self, info: RunInfo, user: UserName) -> str:
         """Name what a run does for one of several credentials; it goes its own pace."""
         if len(info.users) == 1:
@@ -261,7 +279,8 @@ class History:
     def subject(self, user: UserName, by: str) -> Subject:
         """Give a run its ports to one credential, as a new process has them."""
         keeping = self.credentials[user]
-        addresses = [place.address for place in keeping.places]
+        addresses = tuple(place.address for place in keeping.places)
+        self.runs[by].addresses = addresses
         return Subject(
             user=user,
             account=ACCOUNT,
@@ -285,9 +304,25 @@ class History:
         for trouble in info.touched:
             self.covered[trouble, info.step] += 1
         climate = self.weather.climate
-        if self.meanwhile and self.weather.is_drawn(climate.meanwhile * _often(info.step)):
+        if self.weather.is_drawn(climate.clock_jumps * self._often(info.step)):
+            self.timeline.after(self.lots.expovariate(4), partial(self._set_clock, info))
+        if self.meanwhile and self.weather.is_drawn(climate.meanwhile * self._often(info.step)):
             happens = self.lots.choice(self.meanwhile)
             self.timeline.after(self.lots.expovariate(4), partial(happens, event.user))
+
+    def _often(self, step: str) -> float:
+        if step in _OFTEN or not self.setup.is_proof:
+            return 1.0
+        return _RAREST if step in _SELDOM else _RARE
+
+    def _set_clock(self, info: RunInfo) -> None:
+        """Set the clock of a run's machine while it is at work."""
+        if info.is_over:
+            return
+        info.clock.skew = self.weather.skew()
+        info.touched.add("clock jumps")
+        self.covered["clock jumps", info.step] += 1
+        self._say(info.name, f"its clock is set: {info.clock.skew} off")
 
     def touch(self, trouble: str) -> None:
         """Note that something happened while runs are under way."""
@@ -302,12 +337,24 @@ class History:
     # --- the road between keyrota and the services ----------------------------------------------------------------
 
     def _road(self, call: Call, effect: Callable[[], T]) -> T:
+        """Let a call go there, and its answer come back."""
+        try:
+            answer = self._travel(call, effect)
+        except KeyrotaError as error:
+            for listen in self.listeners:
+                listen(call, error)
+            raise
+        for listen in self.listeners:
+            listen(call, answer)
+        return answer
+
+    def _travel(self, call: Call, effect: Callable[[], T]) -> T:
         info = self.runs[call.by]
         for look in self.attempts:
             look(call)
         signed = self.world.clock.instant
         self._wait(info, self.weather.latency_s())
-        fault = self.weather.fault(min(_RARE, _often(info.step)))
+        fault = self.weather.fault(self._often(info.step))
         if fault is not None:
             self.covered[fault.value, info.step] += 1
         if fault is FaultKind.STALL:
@@ -318,6 +365,9 @@ class History:
         if (is_old or abs(info.clock.skew) > _CLOCKS_DIFFER) and not call.name.startswith("target:"):
             raise ClockIsOff("AWS refuses the request's time")
         self.steps += 1
+        if call.name.startswith("target:read") and self.weather.shift_pages():
+            self.covered["pages shift", info.step] += 1
+            self._say(call.by, f"{call.name}: pages shift while they are read")
         try:
             answer = effect()
         except KeyrotaError as error:
@@ -402,9 +452,3 @@ def _short(answer: object) -> str:
     if answer is None or isinstance(answer, (str, int)):
         return str(answer) if answer is not None else "done"
     return type(answer).__name__
-
-
-def _often(step: str) -> float:
-    if step in _OFTEN:
-        return 1.0
-    return _RAREST if step in _SELDOM else _RARE

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from keyrota.core.model import AccessKeyId, Credential, UserName
+from keyrota.core.model import AWSCURRENT, AccessKeyId, Credential, UserName
 from keyrota.core.secret import Secret
 from keyrota.sandbox.simulation.setup import Keeping, Place
 from keyrota.sandbox.world import Call
@@ -21,6 +21,8 @@ class Cause(StrEnum):
 
     TORN = "torn pair"
     DEAD = "dead key"
+    STALE = "stale key"
+    """Dead as well, and no longer the newest: the new one had not reached the variables that it read."""
     NOT_YET = "not yet usable"
     BY_HAND = "somebody's doing"
     FORGOTTEN = "a consumer that nobody remembers"
@@ -39,7 +41,7 @@ class Failure:
     @property
     def is_ours(self) -> bool:
         """Whether keyrota could have prevented it; a pair that is two variables can be read between two writes."""
-        return self.cause in {Cause.DEAD, Cause.NOT_YET} or (self.cause is Cause.TORN and self.is_bundle)
+        return self.cause in {Cause.DEAD, Cause.STALE, Cause.NOT_YET} or (self.cause is Cause.TORN and self.is_bundle)
 
 
 class Jobs:
@@ -133,7 +135,14 @@ class Jobs:
         is_unknown = job.address in self._forgotten_places() and self._history.world.places[job.address].ours is None
         if job.by_hand or job.pair.id in self.spoiled or is_unknown:
             return Cause.BY_HAND
+        if why == Cause.DEAD and job.pair.id not in self._newest():
+            return Cause.STALE
         return Cause(why)
+
+    def _newest(self) -> set[AccessKeyId]:
+        """Find the keys in AWSCURRENT."""
+        versions = (version for stored in self._history.world.secrets.values() for version in stored.versions.values())
+        return {version.pair.id for version in versions if version.pair and AWSCURRENT in version.labels}
 
     def _forgotten_places(self) -> set[str]:
         """Find the places that somebody took out of the configuration: it cannot know those it never wrote."""

@@ -19,14 +19,18 @@ from keyrota.core.model import (
     UserName,
     VersionId,
 )
+from keyrota.core.planner import SyncOnly
+from keyrota.core.policy import Drift
 from keyrota.sandbox.simulation.jobs import NOBODYS, spoil_all
 from keyrota.sandbox.simulation.setup import Keeping, Place
-from keyrota.sandbox.world import SLOTS, StoredSecret
+from keyrota.sandbox.world import SLOTS, Call, Outage, StoredSecret
 
 if TYPE_CHECKING:
     from keyrota.sandbox.simulation.history import History
 
 _SOME_TIME_S = 2 * 86400.0
+_MISSED = 0.2
+"""Share of the keys that go off which somebody switches on again."""
 
 
 class People:
@@ -44,6 +48,7 @@ class People:
         a_month = self._history.setup.climate.people
         if a_month:
             self._history.meanwhile += [self.act, self._reconfigure]
+            self._history.watchers.append(self._misses_a_key)
         when = self._world.clock.instant
         while a_month:
             when += timedelta(days=self._lots.expovariate(a_month / 30))
@@ -63,9 +68,9 @@ class People:
     def _outage(self, _: UserName | None = None) -> None:
         address = self._lots.choice(sorted(self._world.places))
         place, lasts = self._world.places[address], self._lots.choice((300.0, 7200.0, 100000.0, 300000.0))
-        place.is_down = True
-        self._history.touch("target down")
-        self._history.say(address, f"is down for {timedelta(seconds=lasts)}")
+        place.is_down, place.outage = True, self._lots.choice(tuple(Outage))
+        self._history.touch(place.outage.value)
+        self._history.say(address, f"{place.outage.value} for {timedelta(seconds=lasts)}")
 
         def end() -> None:
             place.is_down = False
@@ -155,8 +160,24 @@ class People:
         key = self._any_key(user, KeyStatus.INACTIVE)
         if key is None:
             return False
-        self._world.change(key, status=KeyStatus.ACTIVE, status_word="Active")
+        self._switch_on(key)
         return True
+
+    def _switch_on(self, key: AccessKeyId) -> None:
+        self._world.change(key, status=KeyStatus.ACTIVE, status_word="Active")
+        self._history.switched_on[key] = self._world.clock.instant
+
+    def _misses_a_key(self, call: Call, answer: object) -> None:
+        """Somebody's forgotten job fails, hours or days after its key went off."""
+        is_off = call.name == "iam:UpdateAccessKey" and call.about.endswith("Inactive")
+        is_calm = not self._history.weather.climate.people
+        if not is_off or isinstance(answer, Exception) or is_calm or self._lots.random() > _MISSED:
+            return
+        key = AccessKeyId(call.about.split()[0])
+        found = self._world.find(key)
+        if found is not None:
+            later = self._lots.uniform(3600, _SOME_TIME_S)
+            self._history.timeline.after(later, lambda: self._do(self._switches_a_key_on, found[0]))
 
     def _deletes_a_key(self, user: UserName) -> bool:
         keys = sorted(self._world.users[user])
@@ -358,19 +379,18 @@ class People:
                 self._world.person_sets(address, None)
             current = self._current_key(user)
             for place in keeping.places:
-                self._world.places[place.address].is_down = False
                 self._put_back(place, current)
+            if keeping.policy.drift is Drift.HOLD and self._is_changed(keeping):
+                self._history.run(SyncOnly(), users=(user,))
 
     def _clean_keys(self, user: UserName, stored: StoredSecret | None) -> None:
         named, current = _named(stored), self._current_key(user)
         held = {pair.id for place in self._world.places.values() if (pair := place.pair) is not None}
         keys = self._world.users[user]
-        for key in sorted(keys):
-            is_theirs = not self._world.makers[key] or key in self._history.jobs.spoiled
-            if key not in named and key not in held and is_theirs:
-                self._remove(user, key)
-        for key in sorted(keys):
-            if len(keys) > SLOTS and key != current and key not in held:
+        theirs = [key for key in sorted(keys) if not self._world.makers[key] or key in self._history.jobs.spoiled]
+        for key in theirs:  # what keyrota made and lost it has to find by itself
+            is_free = key not in held and (key not in named or len(keys) > SLOTS)
+            if is_free and key != current:
                 self._remove(user, key)
         if current is not None and current not in keys:
             self._replace_lost(user, current)
@@ -382,6 +402,10 @@ class People:
     def _remove(self, user: UserName, key: AccessKeyId) -> None:
         self._world.remove_key(user, key)
         self._history.jobs.spoiled.add(key)
+
+    def _is_changed(self, keeping: Keeping) -> bool:
+        """Tell whether a report says so: somebody changed a target, and keyrota leaves it to people."""
+        return any(self._world.places[place.address].by_hand for place in keeping.places)
 
     def _put_back(self, place: Place, current: AccessKeyId | None) -> None:
         """Take back a key that somebody wrote: a dead one, or an older one where nobody else can see it."""

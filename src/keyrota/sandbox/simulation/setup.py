@@ -17,6 +17,7 @@ class Caretaker(StrEnum):
     DAILY = "a run a day"
     FUNCTIONS = "four functions, each on its own schedule"
     LAPTOP = "a person now and then"
+    TWINS = "the same daily run on two machines"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,5 +59,7 @@ class Setup:
     start: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     run_hour: float | None = None
     """The daily run's hour, UTC; None: drawn."""
+    is_proof: bool = False
+    """Faults seek the steps that keyrota seldom takes: a history would hardly ever meet them there otherwise."""
     brake: Brake | None = None
     """Stops a run that would make too many new keys."""

@@ -56,6 +56,10 @@ class Climate:
     """Clocks of runs differ by so much at most."""
     outages: float = 0.0
     """Outages of a target, a month."""
+    passed_over: float = 0.0
+    """Share of lists of variables whose pages shift while they are read, so that one is in none of them."""
+    clock_jumps: float = 0.0
+    """Share of keyrota's steps in the midst of which the machine's clock is set anew."""
     people: float = 0.0
     """Acts of people that nobody announced, a month."""
     meanwhile: float = 0.0
@@ -88,6 +92,8 @@ CLIMATES = {
         event_late=0.05,
         skew_s=5,
         outages=0.3,
+        passed_over=0.0005,
+        clock_jumps=0.0002,
         people=0.1,
         meanwhile=0.0005,
     ),
@@ -109,11 +115,17 @@ CLIMATES = {
         event_late=0.3,
         skew_s=40,
         outages=4,
+        passed_over=0.02,
+        clock_jumps=0.01,
         people=4,
         meanwhile=0.02,
     ),
 }
 """What `keyrota simulate --faults` offers."""
+
+
+_MOST = 0.7
+"""No step fails more often than this, however rare it is: it has to be done one day."""
 
 
 class Weather:
@@ -122,6 +134,7 @@ class Weather:
     def __init__(self, lots: Random, climate: Climate) -> None:
         self._lots = lots
         self._usable_from: dict[AccessKeyId, float] = {}
+        self._is_passed_over = False
         self.climate = climate
 
     def clear_up(self) -> None:
@@ -130,8 +143,8 @@ class Weather:
 
     def fault(self, times: float = 1.0) -> FaultKind | None:
         """Draw what happens to a call; so many times as likely as usual."""
-        lot, climate = self._lots.random() / times, self.climate
-        for kind, share in (
+        climate = self.climate
+        shares = (
             (FaultKind.THROTTLED, climate.throttled),
             (FaultKind.SERVER_ERROR, climate.server_error),
             (FaultKind.LOST_BEFORE, climate.lost_before),
@@ -139,7 +152,13 @@ class Weather:
             (FaultKind.CRASH_BEFORE, climate.crash_before),
             (FaultKind.CRASH_AFTER, climate.crash_after),
             (FaultKind.STALL, climate.stall),
-        ):
+        )
+        total = sum(share for _, share in shares)
+        lot = self._lots.random()
+        if not total:
+            return None
+        lot /= min(times, _MOST / total)
+        for kind, share in shares:
             if lot < share:
                 return kind
             lot -= share
@@ -179,6 +198,15 @@ class Weather:
     def off(self) -> timedelta:
         """Draw how long a key that is switched off goes on."""
         return self._lag(self.climate.off_lag_s)
+
+    def is_passed_over(self) -> bool:
+        """Tell what `shift_pages` has drawn last."""
+        return self._is_passed_over
+
+    def shift_pages(self) -> bool:
+        """Draw whether the next list of variables misses what is there."""
+        self._is_passed_over = self.is_drawn(self.climate.passed_over)
+        return self._is_passed_over
 
     def _lag(self, most_s: float) -> timedelta:
         return timedelta(seconds=self._lots.uniform(0, most_s)) if most_s else timedelta()

@@ -7,7 +7,7 @@ as the services' single calls are.
 """
 
 from keyrota.sandbox.world.clock import Crash, WorldClock
-from keyrota.sandbox.world.contents import SLOTS, StoredSecret, Variables, Version
+from keyrota.sandbox.world.contents import SLOTS, Outage, StoredSecret, Variables, Version
 from keyrota.sandbox.world.iam import WorldAccessKeys
 from keyrota.sandbox.world.lags import Lags
 from keyrota.sandbox.world.secrets import WorldSecrets
@@ -21,6 +21,7 @@ __all__ = [
     "Call",
     "Crash",
     "Lags",
+    "Outage",
     "Road",
     "StoredSecret",
     "Variables",

@@ -4,14 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from keyrota.core.model import AccessKeyId, Credential
+from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.sandbox.world.stored import LONG_AGO, StoredSecret, Version
 
-__all__ = ["LONG_AGO", "SLOTS", "StoredSecret", "Variables", "Version"]
+__all__ = ["LONG_AGO", "SLOTS", "Outage", "StoredSecret", "Variables", "Version"]
 
 SLOTS = 2
 """IAM's quota of access keys a user."""
+
+
+class Outage(StrEnum):
+    """Why a target takes nothing and tells nothing (FACTS-PROVIDERS.md, rule 6 of section 5)."""
+
+    DOWN = "target down"
+    TOKEN_ENDED = "token ended"  # noqa: S105  # a reason, no token
+    LIMITED = "429 that says when"
+    LIMITED_UNTOLD = "429 without a time"
+
+    def error(self, address: str) -> KeyrotaError:
+        """Give the error that an adapter raises then."""
+        match self:
+            case Outage.DOWN:
+                return ProviderUnavailable(f"{address} does not answer", where=address)
+            case Outage.TOKEN_ENDED:
+                return ProviderRefused(f"{address}: the token has ended (401)", where=address)
+            case Outage.LIMITED:
+                return ProviderUnavailable(f"{address}: too many requests (429)", where=address, retry_after_s=3600)
+            case Outage.LIMITED_UNTOLD:
+                return ProviderUnavailable(f"{address}: too many requests (429)", where=address)
 
 
 @dataclass(slots=True)
@@ -21,6 +44,8 @@ class Variables:
     pair: Credential | None = None
     is_id_readable: bool = True
     is_down: bool = False
+    outage: Outage = Outage.DOWN
+    """How it is down, while it is."""
     is_ready: bool = True
     writes: int = 0
     changed_at: datetime | None = None

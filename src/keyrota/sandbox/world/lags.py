@@ -1,4 +1,4 @@
-"""How far AWS's answers lie behind what happened."""
+"""How far the answers of AWS, and the lists of providers, lie behind what happened."""
 
 from __future__ import annotations
 
@@ -25,4 +25,8 @@ class Lags(Protocol):
 
     def off(self) -> timedelta:
         """Tell how long the endpoint that happens to answer accepts a key after it was switched off."""
+        ...
+
+    def is_passed_over(self) -> bool:
+        """Tell whether a variable that is there is in no page of this list: the pages shifted while they were read."""
         ...

@@ -42,12 +42,24 @@ class WorldTarget(View):
     def _place(self) -> Variables:
         return self._world.places[self._address]
 
+    def _answer(self) -> Variables:
+        """
+        Give what is there.
+
+        Raises:
+            ProviderUnavailable, ProviderRefused: It is down in one way or another.
+        """
+        if self._place.is_down:
+            raise self._place.outage.error(self._address)
+        return self._place
+
     def preflight(self) -> Readiness:
         """Tell whether it would take a write."""
 
         def effect() -> Readiness:
-            is_ready = self._place.is_ready and not self._place.is_down
-            detail = "" if is_ready else "it does not answer"
+            self._answer()
+            is_ready = self._place.is_ready
+            detail = "" if is_ready else "it would not take the write"
             return Readiness(address=self._address, is_ready=is_ready, detail=detail)
 
         try:
@@ -59,10 +71,9 @@ class WorldTarget(View):
         """Tell what is there."""
 
         def effect() -> TargetState:
-            place = self._place
-            if place.is_down:
-                return TargetState(address=self._address, evidence=TargetEvidence.FAILED, detail="it does not answer")
-            if place.pair is None:
+            place = self._answer()
+            is_passed_over = self._world.lags is not None and self._world.lags.is_passed_over()
+            if place.pair is None or is_passed_over:
                 detail = json.dumps(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
                 return TargetState(address=self._address, evidence=TargetEvidence.ABSENT, detail=detail, is_empty=True)
             return TargetState(
@@ -94,9 +105,7 @@ class WorldTarget(View):
 
     def _part(self, part: str, credential: Credential) -> None:
         def effect() -> None:
-            place, now = self._place, self._world.clock.now()
-            if place.is_down:
-                raise ProviderRefused(f"{self._address} does not answer", where=self._address)
+            place, now = self._answer(), self._world.clock.now()
             old = place.pair or credential
             match part:
                 case "id":
@@ -121,7 +130,9 @@ class WorldTarget(View):
     def is_busy(self) -> bool | None:
         """Tell whether a run is in progress."""
         try:
-            return self._call(f"target:busy {self._address}", lambda: self._world.clock.now() < self._place.busy_until)
+            return self._call(
+                f"target:busy {self._address}", lambda: self._world.clock.now() < self._answer().busy_until
+            )
         except KeyrotaError:
             return None
 
@@ -129,7 +140,7 @@ class WorldTarget(View):
         """Tell whether runs that were queued before an instant are under way."""
 
         def effect() -> CarriedRuns:
-            waiting = [queued for queued in self._place.queued if queued < before]
+            waiting = [queued for queued in self._answer().queued if queued < before]
             evidence = RunsEvidence.SOME if waiting else RunsEvidence.NONE
             return CarriedRuns(address=self._address, evidence=evidence, detail=f"{len(waiting)} runs")
 
@@ -142,7 +153,7 @@ class WorldTarget(View):
         """Delete the pair, if it is one of these."""
 
         def effect() -> tuple[str, ...]:
-            place = self._place
+            place = self._answer()
             if place.pair is not None and place.is_id_readable and place.pair.id not in keys:
                 raise ProviderRefused(f"{self._address} holds a key of somebody else's", where=self._address)
             place.pair = None

@@ -1,0 +1,306 @@
+"""
+Deliberate mistakes: each a small change to keyrota's own text, which the simulation has to notice.
+
+A check that finds nothing may be blind. `test_sabotage.py` makes each of these mistakes in a copy of the package and
+plays histories until a promise breaks; the seeds that it took are in docs/explanation/proof.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ACTIONS, SYNC, VERIFY, OBSERVE = "executor/actions.py", "executor/sync.py", "executor/verify.py", "executor/observe.py"
+SUBJECT = "executor/subject.py"
+LIFECYCLE, RENEWAL, RETIREMENT = "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
+RULES, SCHEDULE, SERVING, PLANNER, RUN = (
+    "core/rules.py",
+    "core/schedule.py",
+    "core/serving.py",
+    "core/planner.py",
+    "executor/run.py",
+)
+
+_REWRITE = "    wanted = record.since + case.policy.overlap\n"
+_THE_NOTE = "        if wanted is not None:\n            walk.begin(wanted)\n"
+_THE_SECRET = "        version, credential = subject.store.current(subject.secret_name)\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One change of text."""
+
+    file: str
+    """Under src/keyrota."""
+    old: str
+    """Occurs once."""
+    new: str
+
+    def make(self, package: Path) -> None:
+        """Change a copy of the package."""
+        path = package / self.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(self.old) != 1:
+            raise LookupError(f"{self.file}: {text.count(self.old)} places read\n{self.old}")
+        path.write_text(text.replace(self.old, self.new), encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """What somebody might do."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    breaks: str
+    """A promise that must be among the broken ones."""
+
+
+def _mistake(name: str, breaks: str, *edits: tuple[str, str, str]) -> Mistake:
+    return Mistake(name=name, breaks=breaks, edits=tuple(Edit(file=file, old=old, new=new) for file, old, new in edits))
+
+
+MISTAKES = (
+    _mistake(
+        "skip verify",
+        "verified-before-served",
+        (ACTIONS, "    verify(subject, credential, settings)\n    memory.verified.add", "    memory.verified.add"),
+    ),
+    _mistake(
+        "one yes of STS is enough",
+        "verified-before-served",
+        (VERIFY, "if in_a_row >= settings.verify_times:", "if in_a_row >= 1:"),
+    ),
+    _mistake(
+        "serve a key that was not verified",
+        "verified-before-served",
+        (SYNC, "if credential.id not in verified:", "if credential.id in verified:"),
+    ),
+    _mistake(
+        "promote over whatever is AWSCURRENT by then",
+        "",
+        (
+            ACTIONS,
+            "AWSCURRENT, to=action.version, remove_from=action.remove_from)",
+            "AWSCURRENT, to=action.version, remove_from=_wearing(subject, AWSCURRENT))",
+        ),
+    ),
+    _mistake(
+        "the SDK's retries are on for CreateAccessKey",
+        "converges",
+        (
+            ACTIONS,
+            "        created = subject.access_keys.create(subject.user)\n    except ProviderRefused:",
+            (
+                "        try:\n            created = subject.access_keys.create(subject.user)\n"
+                "        except ProviderUnavailable:\n            created = subject.access_keys.create(subject.user)\n"
+                "    except ProviderRefused:"
+            ),
+        ),
+        (ACTIONS, "from keyrota.errors import ", "from keyrota.errors import ProviderUnavailable, "),
+    ),
+    _mistake(
+        "an unreadable last use counts as never used",
+        "proof-before-off",
+        (
+            RETIREMENT,
+            "    use, policy = key.last_use, case.policy\n    if use.evidence is Evidence.UNKNOWN:",
+            "    use, policy = key.last_use, case.policy\n    if False:",
+        ),
+    ),
+    _mistake(
+        "no look at AWSCURRENT after a sync, neither the sync's own nor the loop's",
+        "newest-wins",
+        (SYNC, "        wanted = _current(state)\n        if wanted == version:", "        if True:"),
+        (
+            RUN,
+            "            self._do(action, observation, tell)\n",
+            (
+                "            self._do(action, observation, tell)\n"
+                "            if isinstance(action, act.Sync):\n                break\n"
+            ),
+        ),
+    ),
+    _mistake(
+        "a target that was not written counts as written",
+        "proof-before-off",
+        (
+            SYNC,
+            "            error.target = target.address\n            return target.address, error",
+            "            pass",
+        ),
+    ),
+    _mistake(
+        "deactivate before the targets are seen to hold the new key",
+        "",
+        (
+            RETIREMENT,
+            "if target.evidence is TargetEvidence.FAILED or is_drifted(case.view, target, successor):",
+            "if False:",
+        ),
+    ),
+    _mistake(
+        "delete a foreign key",
+        "hands-off",
+        (
+            LIFECYCLE,
+            "            return KeyState.ADOPTABLE\n        return KeyState.FOREIGN",
+            "            return KeyState.ADOPTABLE\n        return KeyState.ORPHAN",
+        ),
+    ),
+    _mistake(
+        "count the overlap from creation instead of from sync",
+        "proof-before-off",
+        (SCHEDULE, "max(view.synced.since + policy.overlap, min", "max(successor.created + policy.overlap, min"),
+        (RETIREMENT, _REWRITE, "    wanted = record.since\n"),
+    ),
+    _mistake(
+        "no overlap: the old key goes by its age alone",
+        "proof-before-off",
+        (SCHEDULE, "max(view.synced.since + policy.overlap, min(by_age, for_the_slot))", "min(by_age, for_the_slot)"),
+        (RETIREMENT, _REWRITE, "    wanted = record.since\n"),
+    ),
+    _mistake(
+        "the overlap begins anew with every sync",
+        "converges",
+        (SYNC, "since=now if known is None or self._replaced_ours(before) else known.since", "since=now"),
+    ),
+    _mistake(
+        "trust IAM's quota as a lock",
+        "converges",
+        (RENEWAL, "    if not _holds_claim(case, seen):\n", "    if False:\n"),
+        (
+            ACTIONS,
+            "    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:",
+            "    if claim is not None and settings.clock.now() >= claim.at + CREATED_WITHIN:",
+        ),
+        (
+            ACTIONS,
+            "    if settings.clock.now() >= claim.lease_until - SIGNED",
+            "    if claim and settings.clock.now() >= claim.lease_until - SIGNED",
+        ),
+        (ACTIONS, "        _take_off(subject, CLAIM, claim.version)\n        raise", "        raise"),
+    ),
+    _mistake(
+        "forget pagination: the first key is all there is",
+        "converges",
+        (OBSERVE, "in subject.access_keys.list(subject.user))", "in subject.access_keys.list(subject.user)[:1])"),
+    ),
+    _mistake(
+        "write a secret into an error",
+        "nothing-leaks",
+        (VERIFY, '"the key is stored and served nowhere; the next run tries again"', "credential.secret.reveal()"),
+    ),
+    _mistake(
+        "delete as soon as it is off",
+        "off-before-gone",
+        (SCHEDULE, "    return max(seen_used + policy.grace, by_age)", "    return record.at"),
+    ),
+    _mistake(
+        "leave orphans where they are",
+        "converges",
+        (RULES, "and key.last_use.evidence is Evidence.NEVER\n", "and False\n"),
+    ),
+    _mistake(
+        "delete an orphan while its claim lasts",
+        "off-before-gone",
+        (RULES, "if claim is not None and case.now < claim.lease_until:", "if False:"),
+        (RULES, "(claim is None or case.now >= claim.lease_until) and", "True and"),
+    ),
+    _mistake(
+        "take the label off a key that targets still hold",
+        "secret-never-lost",
+        (
+            RULES,
+            "if key_id and version is not view.current and _is_gone(case, key_id):",
+            "if key_id and version is not view.current:",
+        ),
+    ),
+    _mistake(
+        "a changed target is nobody's business",
+        "newest-wins",
+        (
+            SERVING,
+            "        return target.key != key.id\n    return target.evidence is TargetEvidence.ABSENT",
+            "        return False\n    return False",
+        ),
+    ),
+    _mistake(
+        "a key that came back keeps its old dates",
+        "proof-before-off",
+        (SCHEDULE, "        due = max(due, view.deactivated.at + policy.overlap)", "        pass"),
+    ),
+    _mistake(
+        "do more than was planned",
+        "plan-is-honest",
+        (RUN, "or _sort(action) in promised or", "or True or"),
+    ),
+    _mistake(
+        "read AWSCURRENT before the note",
+        "newest-wins",
+        (
+            SYNC,
+            _THE_NOTE + _THE_SECRET,
+            _THE_SECRET + _THE_NOTE,
+        ),
+    ),
+    _mistake(
+        "believe IAM's list against one's own memory",
+        "",
+        (
+            ACTIONS,
+            "        keys = (*observation.keys, *(key for key in self.made.values() if key.id not in listed))",
+            "        keys = observation.keys",
+        ),
+        (RENEWAL, "    yield from _claimed(case)\n    yield from _unlisted(case)", "    yield from _claimed(case)"),
+    ),
+    _mistake(
+        "a run that stood still stores its key all the same",
+        "",
+        (ACTIONS, "if settings.clock.now() >= claim.lease_until - SIGNED_WITHIN - 2 * CLOCKS_DIFFER:", "if False:"),
+    ),
+    _mistake(
+        "take no notice of a claim that was made since the plan",
+        "",
+        (ACTIONS, "if (taken := _claimed(state)) is not None and taken != _claimed(observation.secret):", "if False:"),
+    ),
+    _mistake(
+        "make a key under a claim however old",
+        "",
+        (
+            ACTIONS,
+            "    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:",
+            "    if claim is None:",
+        ),
+    ),
+    _mistake(
+        "restore a record that another run has made untrue",
+        "",
+        (SYNC, "        is_known = is_known and _record(state) == self.left\n", ""),
+    ),
+    _mistake(
+        "forget that a call can arrive minutes after it was signed",
+        "",
+        (LIFECYCLE, "claim.at + CREATED_WITHIN + SIGNED_WITHIN + CLOCKS_DIFFER", "claim.at + CREATED_WITHIN"),
+    ),
+    _mistake(
+        "believe a list that shows a key as it was before this run switched it off",
+        "",
+        (ACTIONS, "        status = self.switched.get(key.id, key.status)\n", "        status = key.status\n"),
+        (RETIREMENT, "        if case.now < record.at + JUST_NOW:\n", "        if False:\n"),
+    ),
+    _mistake(
+        "drop the claim before the key that it stands for",
+        "",
+        (
+            RULES,
+            "        lost += [key for key in view.in_state(KeyState.LOSER) if view.version_of(key.id) is None]\n",
+            "",
+        ),
+    ),
+    _mistake(
+        "verify three times over fifteen seconds",
+        "",
+        (SUBJECT, "verify_times: int = 4", "verify_times: int = 3"),
+        (SUBJECT, "verify_span_s: float = 30.0", "verify_span_s: float = 15.0"),
+    ),
+)
