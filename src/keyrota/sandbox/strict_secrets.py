@@ -70,6 +70,10 @@ class SecretRules:
             if settled is None:
                 _make_room(secret, content)
             return settled
+        if action == "CreateSecret":
+            return _check_create(secret, content)
+        if action == "RotateSecret":
+            _check_rotate(secret, content)
         if action == "UpdateSecretVersionStage":
             return _check_move(secret, content)
         return None
@@ -142,7 +146,23 @@ def _check_put(secret: Any, content: Mapping[str, Any], *, is_repeatable: bool) 
         return None
     if not is_repeatable or any(version.get(ours) != content.get(theirs) for ours, theirs in _VALUES):
         raise Refused("ResourceExistsException", "You can't modify an existing version, you can only create one")
-    return {"ARN": secret.arn, "Name": secret.name, "VersionId": token, "VersionStages": version["version_stages"]}
+    return _as_it_was(secret, token)
+
+
+def _as_it_was(secret: Any, token: str) -> dict[str, Any]:
+    worn = secret.versions[token]["version_stages"]
+    return {"ARN": secret.arn, "Name": secret.name, "VersionId": token, "VersionStages": worn}
+
+
+def _check_create(secret: Any, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same request again is ignored; moto would overwrite a version that wears AWSPENDING."""
+    token = content.get("ClientRequestToken", "")
+    version = secret.versions.get(token)
+    if version is None or any(version.get(ours) != content.get(theirs) for ours, theirs in _VALUES):
+        raise Refused(
+            "ResourceExistsException", f"The operation failed because the secret {secret.name} already exists."
+        )
+    return _as_it_was(secret, token)
 
 
 def _make_room(secret: Any, content: Mapping[str, Any]) -> None:
@@ -162,6 +182,17 @@ def _check_labels(secret: Any, labels: list[str]) -> None:
     worn = {label for version in secret.versions.values() for label in version["version_stages"]}
     if len(worn.union(labels)) > MOST_LABELS:
         raise Refused("LimitExceededException", "a secret has at most 20 staging labels across all versions")
+
+
+def _check_rotate(secret: Any, content: Mapping[str, Any]) -> None:
+    """It needs a function, and no rotation that is under way; moto would make the empty version AWSCURRENT."""
+    if not (content.get("RotationLambdaARN") or secret.rotation_lambda_arn):
+        raise Refused("InvalidRequestException", "The secret doesn't have a Lambda function ARN configured")
+    pending = _wearing(secret, "AWSPENDING")
+    if pending is not None and pending != _wearing(secret, _CURRENT):
+        raise Refused(
+            "InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted."
+        )
 
 
 _VALUES = (("secret_string", "SecretString"), ("secret_binary", "SecretBinary"))
