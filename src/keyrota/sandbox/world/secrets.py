@@ -22,7 +22,6 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.errors import LostRace, NotThere, ProviderRefused, SecretUnusable
 from keyrota.sandbox.world.stored import (
-    LONGEST_TOKEN,
     LONGEST_VALUE,
     SHORTEST_TOKEN,
     StoredSecret,
@@ -148,6 +147,8 @@ class WorldSecrets(View):
             return None
 
     def _put(self, name: str, version: VersionId, content: Version) -> None:
+        if content.size > LONGEST_VALUE:
+            raise ProviderRefused(f"a value has at most {LONGEST_VALUE} characters")
         self._get(name).put(version, content, self._world.clock.now())
 
     def put_claim(self, name: str, claim: Claim) -> None:
@@ -228,9 +229,9 @@ class WorldSecrets(View):
 
 
 def _check_id(version: VersionId) -> None:
-    """A version's ID has 32 to 64 characters; the SDK sends no shorter one."""
-    if not SHORTEST_TOKEN <= len(version) <= LONGEST_TOKEN:
-        raise ProviderRefused(f"a version's ID has {SHORTEST_TOKEN} to {LONGEST_TOKEN} characters")
+    """The SDK sends no ID that is too short for one."""
+    if len(version) < SHORTEST_TOKEN:
+        raise ProviderRefused(f"a version's ID has at least {SHORTEST_TOKEN} characters")
 
 
 def _claimed(claim: Claim) -> dict[str, Any]:

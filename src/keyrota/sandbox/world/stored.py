@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keyrota.core.model import AWSCURRENT, AWSPREVIOUS, Claim, Credential, VersionId
+from keyrota.core.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Claim, Credential, VersionId
 from keyrota.errors import LostRace, ProviderRefused
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -56,7 +56,7 @@ class Version:
 
     @property
     def size(self) -> int:
-        """Count the characters of its JSON, with the pair under the names of its two variables."""
+        """Count the characters of its JSON as the adapter writes it; a person's may be shorter or longer."""
         return len(json.dumps(self.fields | _named(self.pair)))
 
     def is_deprecated(self, now: datetime) -> bool:
@@ -87,15 +87,16 @@ class StoredSecret:
 
         Raises:
             LostRace: That token has another value. With the same one, nothing happens at all, to labels neither.
-            ProviderRefused: The value is too long, or a quota of the secret is used up.
+            ProviderRefused: The token is too long, or a quota of the secret is used up.
         """
         before = self.versions.get(version)
-        if before is not None and not before.is_empty:
-            if not before.is_same_value(content):
+        is_awaited = before is not None and before.is_empty and AWSPENDING in before.labels
+        if before is not None and not is_awaited:
+            if before.is_empty or not before.is_same_value(content):
                 raise LostRace(f"the version {version} has another content")
             return
-        if content.size > LONGEST_VALUE:
-            raise ProviderRefused(f"a value has at most {LONGEST_VALUE} characters")
+        if len(version) > LONGEST_TOKEN:
+            raise ProviderRefused(f"a ClientRequestToken has at most {LONGEST_TOKEN} characters")
         labels = content.labels if self.versions else content.labels | {AWSCURRENT}
         self._check_quotas(labels, is_new=before is None, now=now)
         self._remove_deprecated(now)
