@@ -103,9 +103,9 @@ def revoked(seen: Observation, *keys: AccessKeyId) -> Observation:
     return replace(seen, secret=replace(seen.secret, versions=versions))
 
 
-def unlabelled_placeholder(secret_name: str = "keyrota/ci-deploy") -> SecretVersion:
+def unlabelled_placeholder() -> SecretVersion:
     """Make the version that CreateSecret made in a run that died before its label was on."""
-    return SecretVersion(id=placeholder_token(secret_name), labels=frozenset({AWSCURRENT}))
+    return SecretVersion(id=placeholder_token("keyrota/ci-deploy"), labels=frozenset({AWSCURRENT}))
 
 
 def placeholder(*labels: str) -> SecretVersion:
