@@ -32,6 +32,7 @@ from keyrota.core.model import (
     UserName,
     VersionId,
     key_token,
+    placeholder_token,
     unknown_use,
 )
 from keyrota.core.records import DeactivationNote, format_deactivated, format_synced
@@ -100,6 +101,11 @@ def revoked(seen: Observation, *keys: AccessKeyId) -> Observation:
         for version in seen.secret.versions
     )
     return replace(seen, secret=replace(seen.secret, versions=versions))
+
+
+def unlabelled_placeholder() -> SecretVersion:
+    """Make the version that CreateSecret made in a run that died before its label was on."""
+    return SecretVersion(id=placeholder_token("keyrota/ci-deploy"), labels=frozenset({AWSCURRENT}))
 
 
 def placeholder(*labels: str) -> SecretVersion:

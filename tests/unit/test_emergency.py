@@ -29,6 +29,7 @@ from builders import (
     previous,
     revoked,
     synced,
+    unlabelled_placeholder,
 )
 from keyrota.core import plan as act
 from keyrota.core.emergency import Revoke, Rollback, current_key, previous_key
@@ -301,6 +302,11 @@ def test_a_rollback_says_so_in_the_promotion() -> None:
         ("AWSCURRENT's key", pair(), NEW),
         ("the only key, which nobody stored", observed(a_key()), OLD),
         ("the only key, behind a placeholder", observed(a_key(), secret=a_secret(placeholder())), OLD),
+        (
+            "the only key, where the run died before the placeholder's label was on",
+            observed(a_key(), secret=a_secret(unlabelled_placeholder())),
+            OLD,
+        ),
         ("none of two that nobody stored", observed(a_key(), a_key(ODD)), None),
         ("AWSCURRENT's key, though IAM lost it", observed(secret=a_secret(current())), OLD),
         ("none without keys", observed(), None),

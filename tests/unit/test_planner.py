@@ -32,6 +32,7 @@ from builders import (
     placeholder,
     previous,
     synced,
+    unlabelled_placeholder,
     used,
 )
 from keyrota.core import plan as act
@@ -96,6 +97,11 @@ ROTATION = [
         do=("Preflight", "CreateSecret", "TakeClaim", "CreateKey", "Verify", "Promote", "Sync"),
     ),
     Row("a placeholder is filled with the first key", seen=observed(secret=a_secret(placeholder())), do=WHOLE_ROAD),
+    Row(
+        "so is one without its label, which a run left that died between two calls",
+        seen=observed(secret=a_secret(unlabelled_placeholder())),
+        do=WHOLE_ROAD,
+    ),
     Row(
         "preflight is not asked twice, and its yes lets the rotation go on",
         by_run(at_rest(90), readiness=(Readiness(address=SHOP, is_ready=True),)),

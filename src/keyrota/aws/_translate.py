@@ -28,6 +28,7 @@ _TRANSIENT = {
     "ThrottlingException",
     "ThrottledException",
     "RequestThrottled",
+    "RequestThrottledException",
     "RequestLimitExceeded",
     "TooManyRequestsException",
     "ServiceFailure",

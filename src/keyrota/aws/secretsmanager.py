@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -26,12 +26,17 @@ from keyrota.core.model import (
     SecretState,
     SecretVersion,
     VersionId,
+    placeholder_token,
 )
 from keyrota.core.secret import Secret
-from keyrota.errors import LostRace, NotThere, ProviderRefused, SecretUnusable
+from keyrota.errors import NotThere, ProviderRefused, SecretUnusable
 
 _MARK = "keyrota"
 _EMPTY = json.dumps({_MARK: "placeholder"})
+_LONGEST_VALUE = 65_536
+"""Characters of a version's value (API Reference, PutSecretValue)."""
+_LONGEST = "x" * 128
+"""An access key ID has so many characters at most (IAM API Reference, accessKeyIdType); a secret access key has 40."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,7 @@ class SecretsManagerStore:
     def describe(self, name: str) -> SecretState | None:
         """Return the secret's versions, labels and tags; no value."""
         try:
-            with aws_call("secretsmanager:DescribeSecret", _where(name)):
+            with _call("secretsmanager:DescribeSecret", name):
                 answer = self._sm().describe_secret(SecretId=name)
         except NotThere:
             return None
@@ -89,14 +94,14 @@ class SecretsManagerStore:
 
         Two calls; after a crash between them the same call again puts the label on.
         """
-        token = str(uuid.uuid5(uuid.NAMESPACE_URL, f"keyrota placeholder {name}"))
+        token = placeholder_token(name)
         options: dict[str, Any] = {}
         if self._options.kms_key:
             options["KmsKeyId"] = self._options.kms_key
         if self._options.replica_region:
             options["AddReplicaRegions"] = [{"Region": self._options.replica_region}]
         try:
-            with aws_call("secretsmanager:CreateSecret", _where(name)):
+            with _call("secretsmanager:CreateSecret", name):
                 self._sm().create_secret(
                     Name=name,
                     ClientRequestToken=token,
@@ -107,13 +112,13 @@ class SecretsManagerStore:
                 )
         except ProviderRefused:
             state = self.describe(name)
-            if state is not None and not state.versions:
-                self._put(
-                    name, VersionId(token), Secret(_EMPTY), [AWSCURRENT]
-                )  # made without a value, as Terraform does
-            elif state is None or not any(version.id == token for version in state.versions):
+            if state is None or state.deleted_at:
                 raise
-        self._label_placeholder(name, VersionId(token))
+            if not state.versions:  # made without a value, as Terraform does
+                self._put(name, token, Secret(_EMPTY), [AWSCURRENT])
+            elif not any(version.id == token for version in state.versions):
+                raise
+        self._label_placeholder(name, token)
 
     def _label_placeholder(self, name: str, token: VersionId) -> None:
         state = self.describe(name)
@@ -123,13 +128,13 @@ class SecretsManagerStore:
 
     def read(self, name: str, version: VersionId) -> Credential | None:
         """Return the pair that a version holds; None if it holds none at all."""
-        with aws_call("secretsmanager:GetSecretValue", _where(name)):
+        with _call("secretsmanager:GetSecretValue", name):
             answer = self._sm().get_secret_value(SecretId=name, VersionId=version)
         return self._pair(name, answer)
 
     def current(self, name: str) -> tuple[VersionId, Credential]:
         """Return AWSCURRENT, its ID and its pair, from one answer."""
-        with aws_call("secretsmanager:GetSecretValue", _where(name)):
+        with _call("secretsmanager:GetSecretValue", name):
             answer = self._sm().get_secret_value(SecretId=name, VersionStage=AWSCURRENT)
         pair = self._pair(name, answer)
         if pair is None:
@@ -161,7 +166,7 @@ class SecretsManagerStore:
     def claim(self, name: str) -> Claim | None:
         """Return the content of the claim; None if there is none that we understand."""
         try:
-            with aws_call("secretsmanager:GetSecretValue", _where(name)):
+            with _call("secretsmanager:GetSecretValue", name):
                 answer = self._sm().get_secret_value(SecretId=name, VersionStage=CLAIM)
             content = _json(name, answer)
             return Claim(
@@ -186,11 +191,13 @@ class SecretsManagerStore:
 
     def other_fields(self, name: str, version: VersionId) -> Secret:
         """Return the fields of a version that are not the pair's, as JSON text, in their order."""
-        with aws_call("secretsmanager:GetSecretValue", _where(name)):
+        with _call("secretsmanager:GetSecretValue", name):
             answer = self._sm().get_secret_value(SecretId=name, VersionId=version)
         names = self._options.fields
         ours = {_MARK, names.id, names.secret}
-        return Secret(json.dumps({key: value for key, value in _json(name, answer).items() if key not in ours}))
+        fields = Secret(json.dumps({key: value for key, value in _json(name, answer).items() if key not in ours}))
+        _check_room(name, len(fields.reveal()) + len(json.dumps({names.id: _LONGEST, names.secret: _LONGEST})))
+        return fields
 
     def put_pending(self, name: str, version: VersionId, credential: Credential, *, beside: Secret) -> None:
         """Store a new pair beside the user's own fields."""
@@ -214,25 +221,19 @@ class SecretsManagerStore:
     def _put(
         self, name: str, version: VersionId, value: Secret, stages: list[str], more: Mapping[str, str] | None = None
     ) -> None:
-        try:
-            with aws_call("secretsmanager:PutSecretValue", _where(name)):
-                self._put_or_lose(name, version, value, stages, more or {})
-        except LostRace:
-            raise
-        except ProviderRefused as error:
-            raise _about_deletion(error, name) from None
-
-    def _put_or_lose(
-        self, name: str, version: VersionId, value: Secret, stages: list[str], more: Mapping[str, str]
-    ) -> None:
-        try:
-            self._sm().put_secret_value(
-                SecretId=name, ClientRequestToken=version, SecretString=value.reveal(), VersionStages=stages, **more
-            )
-        except ClientError as error:
-            if code_of(error) == "ResourceExistsException":
-                raise lost_race(f"the version {version} has another content", _where(name)) from None
-            raise
+        with _call("secretsmanager:PutSecretValue", name):
+            try:
+                self._sm().put_secret_value(
+                    SecretId=name,
+                    ClientRequestToken=version,
+                    SecretString=value.reveal(),
+                    VersionStages=stages,
+                    **(more or {}),
+                )
+            except ClientError as error:
+                if code_of(error) == "ResourceExistsException":
+                    raise lost_race(f"the version {version} has another content", _where(name)) from None
+                raise
 
     def move_label(self, name: str, label: str, *, to: VersionId | None, remove_from: VersionId | None) -> None:
         """UpdateSecretVersionStage; `LostRace` if the label is not where it was seen."""
@@ -241,7 +242,7 @@ class SecretsManagerStore:
             options["MoveToVersionId"] = to
         if remove_from and remove_from != to:
             options["RemoveFromVersionId"] = remove_from
-        with aws_call("secretsmanager:UpdateSecretVersionStage", _where(name)):
+        with _call("secretsmanager:UpdateSecretVersionStage", name):
             try:
                 self._sm().update_secret_version_stage(SecretId=name, VersionStage=label, **options)
             except ClientError as error:
@@ -251,7 +252,7 @@ class SecretsManagerStore:
 
     def tag(self, name: str, tags: Mapping[str, str]) -> None:
         """Set tags, all of them with one call."""
-        with aws_call("secretsmanager:TagResource", _where(name)):
+        with _call("secretsmanager:TagResource", name):
             self._sm().tag_resource(SecretId=name, Tags=[{"Key": key, "Value": tags[key]} for key in tags])
 
 
@@ -301,14 +302,35 @@ def _json(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _about_deletion(error: ProviderRefused, name: str) -> ProviderRefused:
-    if "marked" in error.what and "delet" in error.what:
-        return ProviderRefused(
-            "the secret is scheduled for deletion",
+@contextmanager
+def _call(action: str, name: str) -> Iterator[None]:
+    """Make one call about a secret; where that is scheduled for deletion, the error says how to restore it."""
+    try:
+        with aws_call(action, _where(name)):
+            yield
+    except ProviderRefused as error:
+        if not isinstance(error, NotThere) and _is_about_deletion(error.what):
+            raise ProviderRefused(
+                "the secret is scheduled for deletion",
+                where=_where(name),
+                remedy=f"aws secretsmanager restore-secret --secret-id {name}",
+            ) from None
+        raise
+
+
+def _is_about_deletion(words: str) -> bool:
+    """Tell by AWS's words; its code (InvalidRequestException) has other causes too."""
+    return "delet" in words and ("marked" in words or "scheduled" in words)
+
+
+def _check_room(name: str, size: int) -> None:
+    """Refuse before a key is made whose pair could not be stored."""
+    if size > _LONGEST_VALUE:
+        raise SecretUnusable(
+            f"the secret has no room for an access key: written as JSON it would have {size} characters",
             where=_where(name),
-            remedy=f"aws secretsmanager restore-secret --secret-id {name}",
+            remedy=f"shorten its other fields: Secrets Manager takes {_LONGEST_VALUE} characters",
         )
-    return error
 
 
 def _where(name: str) -> str:

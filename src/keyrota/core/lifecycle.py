@@ -47,6 +47,7 @@ from keyrota.core.model import (
     SyncRecord,
     VersionId,
     key_token,
+    placeholder_token,
 )
 from keyrota.core.records import (
     DeactivationNote,
@@ -215,7 +216,7 @@ class View:
     @property
     def is_foreign_version(self) -> bool:
         """Whether AWSCURRENT was written by somebody else: neither a placeholder nor labelled with a key."""
-        return self.current is not None and self.current_key is None and PLACEHOLDER not in self.current.labels
+        return self.current is not None and self.current_key is None and self.holds_secret(self.current)
 
     @property
     def is_empty_of_others(self) -> bool:
@@ -225,7 +226,7 @@ class View:
 
     def holds_secret(self, version: SecretVersion) -> bool:
         """Whether a version holds a secret access key."""
-        return PLACEHOLDER not in version.labels
+        return not _is_placeholder(self.observation, version)
 
     def is_revoked(self, key_id: AccessKeyId) -> bool:
         """Tell whether a key leaked, or may have: it goes after its grace, and never takes over again by itself."""
@@ -316,7 +317,7 @@ def view(observation: Observation) -> View:
         observation=observation,
         current=current,
         current_key=key_label(current) if current else None,
-        is_stored=current is not None and PLACEHOLDER not in current.labels,
+        is_stored=current is not None and not _is_placeholder(observation, current),
         previous=_wearing(versions, AWSPREVIOUS),
         synced=parse_synced(tags.get(SYNCED_TAG, "")),
         sync_pass=parse_pass(tags.get(SYNC_PASS_TAG, ""), (target.address for target in observation.targets)),
@@ -327,6 +328,12 @@ def view(observation: Observation) -> View:
         stack=tags.get(STACK_TAG, ""),
         orphan=parse_orphan(tags.get(ORPHAN_TAG, "")),
     )
+
+
+def _is_placeholder(observation: Observation, version: SecretVersion) -> bool:
+    """Tell by its label or, where the run died before the label was on, by its ID."""
+    name = observation.secret.name if observation.secret else ""
+    return PLACEHOLDER in version.labels or version.id == placeholder_token(name)
 
 
 def _wearing(versions: Iterable[SecretVersion], label: str) -> SecretVersion | None:

@@ -329,6 +329,15 @@ def claim_token(secret_arn: str, current: VersionId | None, generation: int) -> 
     return VersionId(str(uuid.uuid5(_NAMESPACE, f"claim {secret_arn} {current or '-'} {generation}")))
 
 
+def placeholder_token(secret_name: str) -> VersionId:
+    """
+    Name the placeholder version that a secret is born with.
+
+    Its label comes with a second call, which may be lost; so its ID says as well what it is.
+    """
+    return VersionId(str(uuid.uuid5(uuid.NAMESPACE_URL, f"keyrota placeholder {secret_name}")))
+
+
 def key_token(key: AccessKeyId, base: VersionId | None) -> VersionId:
     """
     Name the version that stores a new key, made while `base` was AWSCURRENT.

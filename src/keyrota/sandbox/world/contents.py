@@ -3,39 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from keyrota.core.model import AccessKeyId, Claim, Credential, VersionId
+from keyrota.core.model import AccessKeyId, Credential
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.sandbox.world.stored import LONG_AGO, StoredSecret, Version
+
+__all__ = ["LONG_AGO", "SLOTS", "Outage", "StoredSecret", "Variables", "Version"]
 
 SLOTS = 2
 """IAM's quota of access keys a user."""
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class Version:
-    """A version of the secret with its value."""
-
-    labels: set[str]
-    pair: Credential | None = None
-    claim: Claim | None = None
-    fields: dict[str, str] = field(default_factory=dict)
-    made_at: datetime = LONG_AGO
-    is_broken: bool = False
-    """Somebody stored what is no JSON object."""
-
-
-@dataclass(slots=True)
-class StoredSecret:
-    """A secret."""
-
-    versions: dict[VersionId, Version]
-    tags: dict[str, str]
-    changed_at: datetime
-    deleted_at: datetime | None = None
-    rotates_itself: bool = False
 
 
 class Outage(StrEnum):

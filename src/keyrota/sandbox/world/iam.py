@@ -66,17 +66,22 @@ class WorldAccessKeys(View):
         self._set(user, key, KeyStatus.ACTIVE)
 
     def delete(self, user: UserName, key: AccessKeyId) -> None:
-        """Delete the key."""
+        """Delete the key; a key that is gone is gone, and so are those of a user that is."""
 
         def effect() -> None:
-            self._user(user)
-            self._world.remove_key(user, key)
+            if user in self._world.users:
+                self._world.remove_key(user, key)
 
         self._call("iam:DeleteAccessKey", effect, key)
 
     def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
         """Return the quarantine policies."""
-        return self._call("iam:ListAttachedUserPolicies", lambda: self._world.quarantine.get(user, ()), user)
+
+        def effect() -> tuple[str, ...]:
+            self._user(user)
+            return self._world.quarantine.get(user, ())
+
+        return self._call("iam:ListAttachedUserPolicies", effect, user)
 
     def release_quarantine(self, user: UserName, policy_arn: str) -> None:
         """Detach one."""
@@ -89,4 +94,9 @@ class WorldAccessKeys(View):
 
     def deny_sessions_before(self, user: UserName, instant: datetime) -> None:
         """Note the denial."""
-        self._call("iam:PutUserPolicy", lambda: self._world.denied.update({user: instant}), user)
+
+        def effect() -> None:
+            self._user(user)
+            self._world.denied[user] = instant
+
+        self._call("iam:PutUserPolicy", effect, user)

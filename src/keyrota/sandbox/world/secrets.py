@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from typing import Any
 
 from keyrota.core.model import (
     AWSCURRENT,
@@ -17,34 +17,42 @@ from keyrota.core.model import (
     SecretState,
     SecretVersion,
     VersionId,
+    placeholder_token,
 )
 from keyrota.core.secret import Secret
 from keyrota.errors import LostRace, NotThere, ProviderRefused, SecretUnusable
-from keyrota.sandbox.world.contents import StoredSecret, Version
+from keyrota.sandbox.world.stored import (
+    LONGEST_VALUE,
+    SHORTEST_TOKEN,
+    StoredSecret,
+    Version,
+    check_tags,
+)
 from keyrota.sandbox.world.sts import ACCOUNT
 from keyrota.sandbox.world.view import View
 
-_KEPT = timedelta(days=1)
-"""A version without a label lives so long at least; here, no longer."""
-_LABELS = 20
-"""Staging labels a version."""
+_ROOM = len(json.dumps({"AWS_ACCESS_KEY_ID": "x" * 128, "AWS_SECRET_ACCESS_KEY": "x" * 128}))
+"""Characters that a pair takes at most, as the adapter counts them before a key is made."""
 
 
 class WorldSecrets(View):
     """Secrets Manager, behind the port SecretStore."""
 
     def _get(self, name: str) -> StoredSecret:
-        stored = self._world.secrets.get(name)
+        stored = self._world.secret(name)
         if stored is None:
             raise NotThere(f"the secret {name} does not exist")
         if stored.deleted_at:
-            raise ProviderRefused(f"the secret {name} is scheduled for deletion")
+            raise ProviderRefused(
+                f"the secret {name} is scheduled for deletion",
+                remedy=f"aws secretsmanager restore-secret --secret-id {name}",
+            )
         return stored
 
     def _version(self, name: str, version: VersionId) -> Version:
         found = self._get(name).versions.get(version)
-        if found is None:
-            raise NotThere(f"the secret {name} has no version {version}")
+        if found is None or found.is_empty:
+            raise NotThere(f"the secret {name} has no value for the version {version}")
         if found.is_broken:
             raise SecretUnusable(f"the version {version} of {name} is no JSON object")
         return found
@@ -53,7 +61,7 @@ class WorldSecrets(View):
         """Return the secret without a value."""
 
         def effect() -> SecretState | None:
-            stored = self._world.secrets.get(name)
+            stored = self._world.secret(name)
             if stored is None:
                 return None
             return SecretState(
@@ -61,7 +69,7 @@ class WorldSecrets(View):
                 name=name,
                 versions=tuple(
                     SecretVersion(id=version, labels=frozenset(content.labels))
-                    for version, content in stored.versions.items()
+                    for version, content in sorted(stored.versions.items())
                     if content.labels
                 ),
                 tags=tuple(stored.tags.items()),
@@ -73,19 +81,39 @@ class WorldSecrets(View):
         return self._call("secretsmanager:DescribeSecret", effect, name)
 
     def create(self, name: str, tags: Mapping[str, str]) -> None:
-        """Make the secret with its placeholder."""
+        """Make the secret with its placeholder, then label that: the adapter's calls, one by one."""
+        first = placeholder_token(name)
+        try:
+            self._call("secretsmanager:CreateSecret", lambda: self._create(name, tags, first), name)
+        except ProviderRefused:
+            state = self.describe(name)
+            if state is None or state.deleted_at:
+                raise
+            if not state.versions:
+                placeholder = Version(labels={AWSCURRENT})
+                self._call(
+                    "secretsmanager:PutSecretValue",
+                    lambda: self._put(name, first, placeholder),
+                    f"{AWSCURRENT} {first}",
+                )
+            elif not any(version.id == first for version in state.versions):
+                raise
+        known = self.describe(name)
+        if not any(PLACEHOLDER in version.labels for version in (known.versions if known else ())):
+            self.move_label(name, PLACEHOLDER, to=first, remove_from=None)
 
-        def effect() -> None:
-            version = VersionId("placeholder-0000000000000000000000000000")
-            now = self._world.clock.now()
-            stored = self._world.secrets.setdefault(name, StoredSecret(versions={}, tags=dict(tags), changed_at=now))
-            if not stored.versions:
-                stored.versions[version] = Version(labels={AWSCURRENT, PLACEHOLDER}, made_at=now)
-
-        self._call("secretsmanager:CreateSecret", effect, name)
+    def _create(self, name: str, tags: Mapping[str, str], first: VersionId) -> None:
+        check_tags(tags)
+        if self._world.secret(name) is None:
+            self._world.make_secret(name, tags).put(first, Version(labels={AWSCURRENT}), self._world.clock.now())
+            return
+        born = self._get(name).versions.get(first)
+        if born is None or not born.is_same_value(Version(labels=set())):
+            raise ProviderRefused(f"the secret {name} exists")
 
     def read(self, name: str, version: VersionId) -> Credential | None:
         """Return the pair of a version."""
+        _check_id(version)
 
         def effect() -> Credential | None:
             return self._version(name, version).pair
@@ -96,10 +124,13 @@ class WorldSecrets(View):
         """Return AWSCURRENT."""
 
         def effect() -> tuple[VersionId, Credential]:
-            for version, content in self._get(name).versions.items():
-                if AWSCURRENT in content.labels and (pair := self._version(name, version).pair) is not None:
-                    return version, pair
-            raise ProviderRefused(f"AWSCURRENT of {name} holds no pair")
+            current = self._get(name).wearing(AWSCURRENT)
+            if current is None:
+                raise NotThere(f"no version of {name} is {AWSCURRENT}")
+            pair = self._version(name, current).pair
+            if pair is None:
+                raise SecretUnusable(f"{AWSCURRENT} of {name} holds no pair")
+            return current, pair
 
         return self._call("secretsmanager:GetSecretValue", effect, name)
 
@@ -110,28 +141,19 @@ class WorldSecrets(View):
             contents = self._get(name).versions.values()
             return next((content.claim for content in contents if CLAIM in content.labels), None)
 
-        return self._call("secretsmanager:GetSecretValue", effect, name)
+        try:
+            return self._call("secretsmanager:GetSecretValue", effect, name)
+        except NotThere:
+            return None
 
     def _put(self, name: str, version: VersionId, content: Version) -> None:
-        stored = self._get(name)
-        before = stored.versions.get(version)
-        is_empty = before is not None and before.pair is None and before.labels == {AWSPENDING}
-        if before is not None and not is_empty:
-            if (before.pair, before.claim) != (content.pair, content.claim):
-                raise LostRace(f"the version {version} has another content")
-            return
-        now = self._world.clock.now()
-        for other in stored.versions.values():
-            other.labels -= content.labels
-        for old, other in tuple(stored.versions.items()):
-            if not other.labels and now - other.made_at > _KEPT:
-                del stored.versions[old]
-        content.made_at = now
-        stored.versions[version] = content
-        stored.changed_at = now
+        if content.size > LONGEST_VALUE:
+            raise ProviderRefused(f"a value has at most {LONGEST_VALUE} characters")
+        self._get(name).put(version, content, self._world.clock.now())
 
     def put_claim(self, name: str, claim: Claim) -> None:
         """Store the claim."""
+        _check_id(claim.version)
         content = Version(labels={CLAIM}, claim=claim)
         self._call(
             "secretsmanager:PutSecretValue",
@@ -141,14 +163,20 @@ class WorldSecrets(View):
 
     def other_fields(self, name: str, version: VersionId) -> Secret:
         """Return the user's own fields."""
+        _check_id(version)
 
         def effect() -> Secret:
-            return Secret(json.dumps(self._version(name, version).fields))
+            found = self._version(name, version)
+            text = json.dumps(_claimed(found.claim) if found.claim else found.fields)
+            if len(text) + _ROOM > LONGEST_VALUE:
+                raise SecretUnusable(f"the secret {name} has no room for a pair")
+            return Secret(text)
 
         return self._call("secretsmanager:GetSecretValue", effect, name)
 
     def put_pending(self, name: str, version: VersionId, credential: Credential, *, beside: Secret) -> None:
         """Store a new pair."""
+        _check_id(version)
 
         def effect() -> None:
             content = Version(labels={PENDING, credential.id}, pair=credential, fields=json.loads(beside.reveal()))
@@ -166,6 +194,7 @@ class WorldSecrets(View):
         rotation_token: str | None,  # noqa: ARG002  # the port's signature
     ) -> None:
         """Store a new pair in the version of Secrets Manager's own rotation."""
+        _check_id(version)
 
         def effect() -> None:
             content = Version(labels={AWSPENDING, credential.id}, pair=credential, fields=json.loads(beside.reveal()))
@@ -175,24 +204,15 @@ class WorldSecrets(View):
 
     def move_label(self, name: str, label: str, *, to: VersionId | None, remove_from: VersionId | None) -> None:
         """Compare and swap a label."""
+        for named in filter(None, (to, remove_from)):
+            _check_id(named)
 
         def effect() -> None:
-            stored = self._get(name)
-            wearing = next((version for version, content in stored.versions.items() if label in content.labels), None)
-            if wearing != remove_from:
-                raise LostRace(f"{label} is on {wearing}, not on {remove_from}")
-            if to is not None and to not in stored.versions:
-                raise NotThere(f"the secret {name} has no version {to}")
-            if to is not None and len(stored.versions[to].labels | {label}) > _LABELS:
-                raise ProviderRefused(f"the version {to} would have more than {_LABELS} labels")
-            if label == AWSCURRENT and to is not None:
-                self._world.move_current(stored, to)
-            else:
-                if wearing is not None:
-                    stored.versions[wearing].labels.discard(label)
-                if to is not None:
-                    stored.versions[to].labels.add(label)
-            stored.changed_at = self._world.clock.now()
+            try:
+                stored = self._get(name)
+            except NotThere:
+                raise LostRace(f"{label} is nowhere: the secret {name} does not exist") from None
+            stored.move(label, to=to, remove_from=remove_from, now=self._world.clock.now())
 
         self._call("secretsmanager:UpdateSecretVersionStage", effect, f"{label} from {remove_from} to {to}")
 
@@ -200,8 +220,24 @@ class WorldSecrets(View):
         """Set tags, all of them with one call."""
 
         def effect() -> None:
+            check_tags(tags)
             stored = self._get(name)
             stored.tags.update(tags)
             stored.changed_at = self._world.clock.now()
 
         self._call("secretsmanager:TagResource", effect, " ".join(f"{tag}={value}" for tag, value in tags.items()))
+
+
+def _check_id(version: VersionId) -> None:
+    """The SDK sends no ID that is too short for one."""
+    if len(version) < SHORTEST_TOKEN:
+        raise ProviderRefused(f"a version's ID has at least {SHORTEST_TOKEN} characters")
+
+
+def _claimed(claim: Claim) -> dict[str, Any]:
+    return {
+        "run": claim.run,
+        "at": claim.at.isoformat(),
+        "lease_until": claim.lease_until.isoformat(),
+        "keys_seen": sorted(claim.keys_seen),
+    }

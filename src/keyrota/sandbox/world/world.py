@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 from keyrota.core.model import (
     AWSCURRENT,
     AWSPENDING,
-    AWSPREVIOUS,
     AccessKey,
     AccessKeyId,
     Credential,
@@ -33,6 +32,8 @@ from keyrota.sandbox.world.target import WorldTarget
 T = TypeVar("T")
 
 _NOT_IN_LISTS = LastUse(evidence=Evidence.UNKNOWN, why="not read yet")
+RECOVERY_DAYS = 30
+"""A deleted secret can be restored for so long, unless somebody says otherwise (API Reference, DeleteSecret)."""
 _REMEMBERED = timedelta(hours=1)
 """So long an older list of keys may still be shown."""
 
@@ -223,28 +224,77 @@ class World:
         """Run a pipeline with what a target holds."""
         return self.use(self.places[address].pair)
 
+    def secret(self, name: str) -> StoredSecret | None:
+        """Find a secret; the end of its recovery window is its end."""
+        stored = self.secrets.get(name)
+        if stored is not None and stored.gone_at is not None and self.clock.now() >= stored.gone_at:
+            del self.secrets[name]
+            return None
+        return stored
+
+    def make_secret(self, name: str, tags: Mapping[str, str] | None = None) -> StoredSecret:
+        """Make a secret without a value, as Terraform does."""
+        self.secrets[name] = StoredSecret(versions={}, tags=dict(tags or {}), changed_at=self.clock.now())
+        return self.secrets[name]
+
     def begin_rotation(self, name: str, token: str) -> VersionId:
         """Begin a rotation as Secrets Manager does: AWSPENDING on a version that has no value yet."""
-        stored = self.secrets[name]
+        stored, version = self.secrets[name], VersionId(token)
         stored.rotates_itself = True
         for other in stored.versions.values():
             other.labels -= {AWSPENDING}
-        stored.versions.setdefault(VersionId(token), Version(labels=set())).labels.add(AWSPENDING)
-        return VersionId(token)
+        empty = Version(labels=set(), made_at=self.clock.now(), is_empty=True)
+        stored.versions.setdefault(version, empty).labels.add(AWSPENDING)
+        return version
 
     def person_puts(
-        self, name: str, pair: Credential | None, fields: Mapping[str, str] | None = None, *, is_broken: bool = False
+        self,
+        name: str,
+        pair: Credential | None,
+        fields: Mapping[str, str] | None = None,
+        *,
+        is_broken: bool = False,
+        labels: Collection[str] = (AWSCURRENT,),
     ) -> VersionId:
-        """Store a value as somebody with a console would: it becomes AWSCURRENT."""
+        """Store a value as somebody with a console would: it becomes AWSCURRENT, or wears the labels they name."""
         self.numbered += 1
         version = VersionId(f"by-hand-{self.numbered:024d}")
-        now = self.clock.now()
-        stored = self.secrets.setdefault(name, StoredSecret(versions={}, tags={}, changed_at=now))
-        made = Version(labels=set(), pair=pair, fields=dict(fields or {}), made_at=now, is_broken=is_broken)
-        stored.versions[version] = made
-        self.move_current(stored, version)
-        stored.changed_at = now
+        stored = self.secret(name) or self.make_secret(name)
+        made = Version(labels=set(labels), pair=pair, fields=dict(fields or {}), is_broken=is_broken)
+        stored.put(version, made, self.clock.now())
         return version
+
+    def person_moves_label(self, name: str, label: str, to: VersionId | None) -> None:
+        """Move a label, or take it off, naming the version that wears it."""
+        stored = self.secrets[name]
+        stored.move(label, to=to, remove_from=stored.wearing(label), now=self.clock.now())
+
+    def person_tags(self, name: str, tags: Mapping[str, str]) -> None:
+        """Set tags, as somebody with a console would."""
+        stored = self.secrets[name]
+        stored.tags.update(tags)
+        stored.changed_at = self.clock.now()
+
+    def person_untags(self, name: str, key: str) -> None:
+        """Take a tag off; one that is not there is no error."""
+        stored = self.secrets[name]
+        stored.tags.pop(key, None)
+        stored.changed_at = self.clock.now()
+
+    def person_deletes_secret(self, name: str, *, days: int = RECOVERY_DAYS, is_forced: bool = False) -> None:
+        """Schedule a secret's deletion (DeleteSecret), or delete it without a way back."""
+        if is_forced:
+            self.secrets.pop(name, None)
+            return
+        stored = self.secrets[name]
+        stored.deleted_at = stored.gone_at = self.clock.now() + timedelta(days=days)
+
+    def person_restores_secret(self, name: str) -> None:
+        """Cancel the deletion (RestoreSecret): all versions, labels and tags are as they were."""
+        stored = self.secret(name)
+        if stored is None:
+            raise NotThere(f"the secret {name} does not exist")
+        stored.deleted_at = stored.gone_at = None
 
     def person_sets(self, address: str, pair: Credential | None) -> None:
         """Change the variables of a place as somebody with a browser would."""
@@ -255,14 +305,7 @@ class World:
     @staticmethod
     def move_current(stored: StoredSecret, to: VersionId) -> None:
         """Move AWSCURRENT; AWSPREVIOUS goes to where it was."""
-        for version in stored.versions.values():
-            if AWSCURRENT in version.labels:
-                for other in stored.versions.values():
-                    other.labels.discard(AWSPREVIOUS)
-                version.labels.discard(AWSCURRENT)
-                version.labels.add(AWSPREVIOUS)
-        stored.versions[to].labels.discard(AWSPREVIOUS)
-        stored.versions[to].labels.add(AWSCURRENT)
+        stored.move(AWSCURRENT, to=to, remove_from=stored.wearing(AWSCURRENT), now=stored.changed_at)
 
     # --- views ----------------------------------------------------------------------------------------------------
 
