@@ -56,7 +56,7 @@ def _from_document(document: Document, path: Path | str) -> Configuration:
         raise ConfigError(
             [Fault(where=str(path), what=f"the file is {found}", remedy="see docs/reference/configuration.md")]
         )
-    found_faults = [*document.faults, *faults(document, schema())]
+    found_faults = list(faults(document, schema()))
     if found_faults:
         raise ConfigError(sorted(found_faults, key=_position))
     return _Reading(document, kinds()).configuration()
