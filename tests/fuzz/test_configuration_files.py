@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fuzz_rig import ANYTHING, CANARY, TEXTS, bent, conforming, examples, is_clean, places, replaced
+from fuzz_rig import ANYTHING, CANARY, HOSTILE, TEXTS, bent, conforming, examples, is_clean, places, replaced
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,7 +110,8 @@ def test_any_text_of_a_parameter_is_a_configuration_or_faults(text: str) -> None
 # --- shaped like YAML -----------------------------------------------------------------------------------------------
 
 SCALARS = st.one_of(
-    TEXTS.filter(str.isprintable),
+    st.sampled_from([text for text in HOSTILE if text.isprintable()]),
+    st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), max_size=12),
     st.sampled_from(
         [
             *("!!int", "!!float", "!!bool", "!!null", "!!binary", "!!timestamp", "!!omap [a]", "!!set {a}", "!!pairs"),
@@ -214,6 +215,16 @@ def test_what_fits_the_schema_is_read_or_told(file: Path, content: Any, is_flow:
     code, _, err = run(file, command)
     assert code == 1
     assert "error: " in err or command == "check"
+
+
+@pytest.mark.usefixtures("_no_network")
+def test_a_role_to_assume_without_credentials_is_told(file: Path) -> None:
+    """The caller's own credentials are missing: it was an AttributeError, deep in botocore."""
+    entry = {"user": "ci", "role": "arn:aws:iam::123456789012:role/keyrota"}
+    read(file, written({"version": 1, "credentials": [entry]}, is_flow=True))
+    code, _, err = run(file, "plan")
+    assert code == 1
+    assert "no usable AWS credentials" in err
 
 
 @pytest.mark.usefixtures("_no_network")

@@ -13,6 +13,7 @@ import botocore.loaders
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, Credentials, DeferredRefreshableCredentials
+from botocore.exceptions import NoCredentialsError
 
 from keyrota import __version__
 from keyrota.aws._translate import aws_call
@@ -146,13 +147,16 @@ class Account:
         role = self._role
         if role is None:
             raise RuntimeError("no role to assume")
+        own = source.get_credentials()
+        if own is None:
+            raise NoCredentialsError  # botocore's fetcher would fail on None with an AttributeError
         extra = {"RoleSessionName": "keyrota"} | ({"ExternalId": role.external_id} if role.external_id else {})
         region = self._region or source.get_config_variable("region")
         fetcher = AssumeRoleCredentialFetcher(
             client_creator=lambda service, **options: source.create_client(
                 service, **{**options, "region_name": region, "config": _config()}
             ),
-            source_credentials=source.get_credentials(),
+            source_credentials=own,
             role_arn=role.arn,
             extra_args=extra,
         )
