@@ -190,15 +190,15 @@ class Account:
         """
         with aws_call("sts:AssumeRole" if self._role else "sts:GetCallerIdentity", self._where()):
             answer = self.client("sts").get_caller_identity()
+            found, arn = str(answer["Account"]), str(answer["Arn"])
         _check_clock(answer, clock)
-        found = str(answer["Account"])
         if self._expected and found != self._expected:
             raise ProviderRefused(
                 f"these credentials are for account {found}, and the configuration says {self._expected}",
                 where=self._where(),
                 remedy="correct `account` or `role`, or use other credentials",
             )
-        self._id, self._arn = found, str(answer["Arn"])
+        self._id, self._arn = found, arn
         return found
 
 
@@ -216,7 +216,7 @@ def _date_of(answer: dict[str, Any], *, default: datetime) -> datetime:
     text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:
         return parsedate_to_datetime(text).astimezone(UTC)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, IndexError):
         return default
 
 

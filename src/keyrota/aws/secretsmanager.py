@@ -65,23 +65,9 @@ class SecretsManagerStore:
         """Return the secret's versions, labels and tags; no value."""
         try:
             with aws_call("secretsmanager:DescribeSecret", _where(name)):
-                answer = self._sm().describe_secret(SecretId=name)
+                return _state(self._sm().describe_secret(SecretId=name))
         except NotThere:
             return None
-        stages: dict[str, list[str]] = answer.get("VersionIdsToStages") or {}
-        return SecretState(
-            arn=answer["ARN"],
-            name=answer["Name"],
-            versions=tuple(
-                SecretVersion(id=VersionId(version), labels=frozenset(labels))
-                for version, labels in sorted(stages.items())
-                if labels
-            ),
-            tags=tuple((tag["Key"], tag["Value"]) for tag in answer.get("Tags") or ()),
-            deleted_at=_utc(answer.get("DeletedDate")),
-            changed_at=_utc(answer.get("LastChangedDate")),
-            rotates_itself=bool(answer.get("RotationEnabled")),
-        )
 
     def create(self, name: str, tags: Mapping[str, str]) -> None:
         """
@@ -124,19 +110,18 @@ class SecretsManagerStore:
     def read(self, name: str, version: VersionId) -> Credential | None:
         """Return the pair that a version holds; None if it holds none at all."""
         with aws_call("secretsmanager:GetSecretValue", _where(name)):
-            answer = self._sm().get_secret_value(SecretId=name, VersionId=version)
-        return self._pair(name, answer)
+            return self._pair(name, self._sm().get_secret_value(SecretId=name, VersionId=version))
 
     def current(self, name: str) -> tuple[VersionId, Credential]:
         """Return AWSCURRENT, its ID and its pair, from one answer."""
         with aws_call("secretsmanager:GetSecretValue", _where(name)):
             answer = self._sm().get_secret_value(SecretId=name, VersionStage=AWSCURRENT)
-        pair = self._pair(name, answer)
+            version, pair = VersionId(answer["VersionId"]), self._pair(name, answer)
         if pair is None:
             raise SecretUnusable(
                 "AWSCURRENT holds no access key", where=_where(name), remedy="keyrota apply stores one when it is due"
             )
-        return VersionId(answer["VersionId"]), pair
+        return version, pair
 
     def _pair(self, name: str, answer: Mapping[str, Any]) -> Credential | None:
         content = _json(name, answer)
@@ -215,7 +200,7 @@ class SecretsManagerStore:
         self, name: str, version: VersionId, value: Secret, stages: list[str], more: Mapping[str, str] | None = None
     ) -> None:
         try:
-            with aws_call("secretsmanager:PutSecretValue", _where(name)):
+            with aws_call("secretsmanager:PutSecretValue", _where(name), has_secret=True):
                 self._put_or_lose(name, version, value, stages, more or {})
         except LostRace:
             raise
@@ -266,7 +251,7 @@ def read_reference(account: Account, reference: str) -> Secret:
     with aws_call("secretsmanager:GetSecretValue", _where(name)):
         answer = account.client("secretsmanager").get_secret_value(SecretId=name)
     if not key:
-        if "SecretString" not in answer:
+        if not isinstance(answer.get("SecretString"), str):
             raise SecretUnusable("the secret is binary", where=_where(name), remedy="store it as text")
         return Secret(answer.pop("SecretString"))
     content = _json(name, answer)
@@ -279,7 +264,7 @@ def read_parameter(account: Account, name: str) -> Secret:
     """Read a parameter of SSM's Parameter Store, decrypted."""
     with aws_call("ssm:GetParameter", f"parameter {name}"):
         answer = account.client("ssm").get_parameter(Name=name, WithDecryption=True)
-    return Secret(answer["Parameter"].pop("Value"))
+        return Secret(str(answer["Parameter"].pop("Value")))
 
 
 def _json(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,7 +275,7 @@ def _json(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
         )
     try:
         content = json.loads(answer["SecretString"])
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise SecretUnusable(
@@ -299,6 +284,23 @@ def _json(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
             remedy="store a JSON object, or name another secret; nothing was changed",
         )
     return content
+
+
+def _state(answer: Mapping[str, Any]) -> SecretState:
+    stages: dict[str, list[str]] = answer.get("VersionIdsToStages") or {}
+    return SecretState(
+        arn=answer["ARN"],
+        name=answer["Name"],
+        versions=tuple(
+            SecretVersion(id=VersionId(version), labels=frozenset(labels))
+            for version, labels in sorted(stages.items())
+            if labels
+        ),
+        tags=tuple((tag["Key"], tag["Value"]) for tag in answer.get("Tags") or ()),
+        deleted_at=_utc(answer.get("DeletedDate")),
+        changed_at=_utc(answer.get("LastChangedDate")),
+        rotates_itself=bool(answer.get("RotationEnabled")),
+    )
 
 
 def _about_deletion(error: ProviderRefused, name: str) -> ProviderRefused:
