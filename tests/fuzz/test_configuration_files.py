@@ -21,6 +21,7 @@ from keyrota.app.cli import main
 from keyrota.app.clock import SystemClock
 from keyrota.app.config import Configuration, load, load_text, schema
 from keyrota.errors import ConfigError
+from keyrota.targets import kinds
 
 SECONDS = 20.0
 """One file takes a fraction of a second; the rest is for a machine that does other things as well."""
@@ -212,9 +213,17 @@ def written(content: Any, *, is_flow: bool) -> bytes:
 def test_what_fits_the_schema_is_read_or_told(file: Path, content: Any, is_flow: bool, command: str) -> None:
     """Where nothing answers, each command says so, and ends."""
     read(file, written(content, is_flow=is_flow))
-    code, _, err = run(file, command)
+    code, out, err = run(file, command)
     assert code == 1
-    assert "error: " in err or command == "check"
+    assert "error: " in err or "✗" in out
+
+
+@pytest.mark.usefixtures("_no_network")
+@pytest.mark.parametrize("kind", sorted(kinds()))
+def test_a_target_that_names_no_place_is_told(file: Path, kind: str) -> None:
+    """`- github: {}` fits the schema, and was a KeyError where variables are compared."""
+    content = {"version": 1, "credentials": [{"user": "ci", "targets": [{kind: {}}, {kind: {}}]}]}
+    assert isinstance(read(file, written(content, is_flow=True)), ConfigError)
 
 
 @pytest.mark.usefixtures("_no_network")

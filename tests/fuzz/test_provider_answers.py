@@ -41,11 +41,11 @@ PLACES: Mapping[str, list[Any]] = {
     "bitbucket": [{"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}],
     "github": [
         {"repository": "acme/shop"},
-        {"repository": "acme/shop", "environment": "Production", "quiet_for": "1m"},
+        {"repository": "acme/shop", "environment": "Production", "quiet": "1m"},
         {"organization": "acme", "visibility": "private"},
         {"organization": "acme", "visibility": "selected", "repositories": ["shop"], "marker": True},
     ],
-    "gitlab": [{"project": "acme/shop", "quiet_for": "1m"}, {"project": "acme/shop", "bundle": "AWS_FILE"}],
+    "gitlab": [{"project": "acme/shop", "quiet": "1m"}, {"project": "acme/shop", "bundle": "AWS_FILE"}],
     "circleci": [{"context": CONTEXT}],
 }
 """More places that the stand-ins know, beside each one's usual."""

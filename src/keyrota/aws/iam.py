@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from keyrota.aws._translate import all_pages, aws_call
 from keyrota.aws.account import Account
+from keyrota.core.instants import within_reach
 from keyrota.core.model import (
     NEVER_USED,
     AccessKey,
@@ -72,7 +73,7 @@ class IamAccessKeys:
                     credential=Credential(
                         id=AccessKeyId(record["AccessKeyId"]), secret=Secret(record.pop("SecretAccessKey"))
                     ),
-                    created=_utc(record["CreateDate"]),
+                    created=within_reach(record["CreateDate"]),
                 )
         except ProviderUnavailable as error:
             raise ProviderUnavailable(
@@ -145,7 +146,7 @@ def _key(record: dict[str, Any]) -> AccessKey:
         id=AccessKeyId(record["AccessKeyId"]),
         status=KeyStatus(word) if word in known else KeyStatus.OTHER,
         status_word=word,
-        created=_utc(record["CreateDate"]),
+        created=within_reach(record["CreateDate"]),
     )
 
 
@@ -160,14 +161,12 @@ def _last_use(used: Any) -> LastUse:
         return unknown_use("IAM's answer had no AccessKeyLastUsed")
     at, service = used.get("LastUsedDate"), used.get("ServiceName")
     if at is not None:
-        return LastUse(evidence=Evidence.USED, at=_utc(at), service=_known(service), region=_known(used.get("Region")))
+        return LastUse(
+            evidence=Evidence.USED, at=within_reach(at), service=_known(service), region=_known(used.get("Region"))
+        )
     return NEVER_USED if service == "N/A" else unknown_use("IAM's answer had no LastUsedDate, and no N/A in its place")
 
 
 def _known(word: Any) -> str:
     """`N/A` stands for nothing (global services have no region)."""
     return "" if word in (None, "N/A") else str(word)
-
-
-def _utc(instant: datetime) -> datetime:
-    return instant.astimezone(UTC)

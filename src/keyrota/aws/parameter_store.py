@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account, Role
+from keyrota.core.instants import within_reach
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
@@ -170,7 +171,7 @@ class ParameterTarget:
             with aws_call("ssm:GetParameter", self.address):
                 found = self._ssm().get_parameter(Name=self._name, WithDecryption=False)["Parameter"]
                 found.pop("Value", None)
-                changed: datetime = found["LastModifiedDate"].astimezone(UTC)
+                changed = within_reach(found["LastModifiedDate"])
         except NotThere:
             return None
         if found.get("Type") != "SecureString":

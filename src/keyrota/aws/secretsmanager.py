@@ -6,13 +6,14 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from keyrota.aws._translate import aws_call, code_of, lost_race
 from keyrota.aws.account import Account
+from keyrota.core.instants import parsed, within_reach
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AWSCURRENT,
@@ -152,8 +153,8 @@ class SecretsManagerStore:
             return Claim(
                 version=VersionId(answer["VersionId"]),
                 run=str(content["run"]),
-                at=_instant(content["at"]),
-                lease_until=_instant(content["lease_until"]),
+                at=parsed(content["at"]),
+                lease_until=parsed(content["lease_until"]),
                 keys_seen=frozenset(AccessKeyId(str(key)) for key in content["keys_seen"]),
             )
         except (NotThere, SecretUnusable, KeyError, TypeError, ValueError):
@@ -317,12 +318,5 @@ def _where(name: str) -> str:
     return f"secret {name}"
 
 
-def _instant(text: Any) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(text)
-    return instant
-
-
 def _utc(instant: datetime | None) -> datetime | None:
-    return instant.astimezone(UTC) if instant else None
+    return within_reach(instant) if instant else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from keyrota.core.instants import parsed
 from keyrota.errors import ProviderUnavailable
 from keyrota.wire.http import Answer, Http
 
@@ -41,9 +42,8 @@ def each_page(
 
 
 def instant(text: Any) -> datetime | None:
-    """Read a time with its zone (ISO 8601), in UTC; None for anything else, also for one before the year 1."""
+    """Read a time with its zone (ISO 8601), in UTC; None for anything else, also for one that is centuries away."""
     try:
-        found = datetime.fromisoformat(str(text))
-        return found.astimezone(UTC) if found.tzinfo else None
-    except (ValueError, OverflowError):
+        return parsed(str(text))
+    except ValueError:
         return None

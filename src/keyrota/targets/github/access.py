@@ -120,7 +120,7 @@ class App:
         token, ends = content.pop("token", None), content.get("expires_at")
         if not isinstance(token, str) or not token:
             raise ProviderRefused("GitHub's answer holds no token", where=WHERE, remedy="check `base_url`")
-        until = max(self._clock.now(), instant(ends) or self._clock.now() + timedelta(minutes=30))
+        until = instant(ends) or self._clock.now() + timedelta(minutes=30)
         return _Given(token=Secret(token), ends=until)
 
     def _jwt(self) -> Secret:
