@@ -279,3 +279,11 @@ def test_a_refusal_that_repeats_the_request_does_not_leak_it(road: Road, status:
         second = tried(lambda: road(account))
     assert CANARY.encode() in b"".join(line.sent)
     assert isinstance(first, KeyrotaError) or isinstance(second, KeyrotaError)
+
+
+def test_a_tag_whose_value_is_no_text_names_no_key() -> None:
+    """botocore hands on what the JSON holds, whatever its model says; a list was a TypeError."""
+    odd = {**PARAMETER, "TagList": [{"Key": "keyrota:key", "Value": [OLD]}]}
+    with aws_that_says(as_json(odd)) as (account, _):
+        assert ParameterTarget(account, {"parameter": "/a"}).read().key is None
+        assert isinstance(tried(lambda: STORE["clear"](account)), KeyrotaError)

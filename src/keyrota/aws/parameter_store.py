@@ -185,7 +185,7 @@ class ParameterTarget:
     def _tags(self) -> dict[str, str]:
         with aws_call("ssm:ListTagsForResource", self.address):
             found = self._ssm().list_tags_for_resource(ResourceType="Parameter", ResourceId=self._name)
-            return {tag["Key"]: tag["Value"] for tag in found.get("TagList", ())}
+            return {str(tag["Key"]): str(tag["Value"]) for tag in found.get("TagList", ())}
 
     def _ssm(self) -> Any:
         return self._account.client("ssm")

@@ -293,11 +293,11 @@ def _state(answer: Mapping[str, Any]) -> SecretState:
         arn=answer["ARN"],
         name=answer["Name"],
         versions=tuple(
-            SecretVersion(id=VersionId(version), labels=frozenset(labels))
+            SecretVersion(id=VersionId(version), labels=frozenset(map(str, labels)))
             for version, labels in sorted(stages.items())
             if labels
         ),
-        tags=tuple((tag["Key"], tag["Value"]) for tag in answer.get("Tags") or ()),
+        tags=tuple((str(tag["Key"]), str(tag["Value"])) for tag in answer.get("Tags") or ()),
         deleted_at=_utc(answer.get("DeletedDate")),
         changed_at=_utc(answer.get("LastChangedDate")),
         rotates_itself=bool(answer.get("RotationEnabled")),
