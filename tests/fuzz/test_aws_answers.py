@@ -282,7 +282,7 @@ def test_a_refusal_that_repeats_the_request_does_not_leak_it(road: Road, status:
 
 
 def test_a_tag_whose_value_is_no_text_names_no_key() -> None:
-    """botocore hands on what the JSON holds, whatever its model says; a list was a TypeError."""
+    """What the JSON holds is handed on by botocore, whatever its model says; a list was a TypeError."""
     odd = {**PARAMETER, "TagList": [{"Key": "keyrota:key", "Value": [OLD]}]}
     with aws_that_says(as_json(odd)) as (account, _):
         assert ParameterTarget(account, {"parameter": "/a"}).read().key is None
