@@ -6,11 +6,13 @@ Always raised `from None`: botocore's own exceptions can carry what was sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from botocore import exceptions as bc
+from botocore.parsers import ResponseParserError
 
 from keyrota.errors import (
     ClockIsOff,
@@ -57,6 +59,12 @@ _BAD_CREDENTIALS = {
 _SKEW_CODES = {"RequestExpired", "RequestTimeTooSkewed"}
 _SKEW_WORDS = ("Signature expired", "Signature not yet current", "is now earlier than", "is now later than")
 
+_ODD_ANSWER = (ResponseParserError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError)
+"""What botocore's parsers and the reading of an answer raise where it is none of AWS's, or lacks what it must hold."""
+_MOST_PAGES = 50
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9]{2,80}|[0-9]{3}")
+_MARKED = "the secret is marked for deletion"
+
 _CREDENTIALS_REMEDY = (
     "give AWS credentials as for any AWS tool: AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, SSO or a role"
 )
@@ -64,18 +72,20 @@ _CLOCK_REMEDY = "set this machine's clock (NTP): ages counted by a wrong clock a
 
 
 @contextmanager
-def aws_call(action: str, where: str) -> Iterator[None]:
+def aws_call(action: str, where: str, *, has_secret: bool = False) -> Iterator[None]:
     """
-    Make one call to AWS, and raise only errors of ours.
+    Make one call to AWS and read its answer, and raise only errors of ours.
 
     Args:
         action: The IAM action that the call needs, `iam:ListAccessKeys`.
         where: What it is about: a user, a secret, an account.
+        has_secret: The request carries a secret value; then no word of a refusal is shown, because the page of a
+            firewall or a proxy may quote what it stopped.
     """
     try:
         yield
     except bc.ClientError as error:
-        raise _refusal(error, action, where) from None
+        raise _refusal(error, action, where, has_secret=has_secret) from None
     except (bc.NoCredentialsError, bc.PartialCredentialsError, bc.CredentialRetrievalError) as error:
         raise NoCredentials(f"no usable AWS credentials: {_short(error)}", remedy=_CREDENTIALS_REMEDY) from None
     except (bc.ProfileNotFound, bc.TokenRetrievalError, bc.UnauthorizedSSOTokenError, bc.SSOError) as error:
@@ -90,19 +100,38 @@ def aws_call(action: str, where: str) -> Iterator[None]:
         ) from None
     except bc.BotoCoreError as error:
         raise ProviderRefused(f"{action}: {_short(error)}", where=where) from None
+    except _ODD_ANSWER as error:
+        raise ProviderUnavailable(
+            f"{action}: AWS's answer cannot be read ({type(error).__name__})",
+            where=where,
+            remedy="the next run looks again; check AWS_ENDPOINT_URL, a proxy may have answered",
+        ) from None
+
+
+def all_pages(client: Any, operation: str, field: str, **arguments: Any) -> list[dict[str, Any]]:
+    """Read all pages of a list; one that has no end is an odd answer. Called within `aws_call`."""
+    found: list[dict[str, Any]] = []
+    for number, page in enumerate(client.get_paginator(operation).paginate(**arguments)):
+        if number >= _MOST_PAGES:
+            raise ValueError(operation)
+        found.extend(page[field])
+    return found
 
 
 def _refusal(  # noqa: PLR0911  # a table in the form of code
-    error: bc.ClientError, action: str, where: str
+    error: bc.ClientError, action: str, where: str, *, has_secret: bool
 ) -> KeyrotaError:
     code, message, status = fields(error)
+    is_about_key = "KMS" in message or "kms:" in message
+    if has_secret:
+        code = code if _CODE.fullmatch(code) else ""
+        message = _MARKED if "delet" in message and ("marked" in message or "scheduled" in message) else ""
     if code in _SKEW_CODES or any(words in message for words in _SKEW_WORDS):
         return ClockIsOff("AWS refuses the request's time: this machine's clock is off", remedy=_CLOCK_REMEDY)
     if code in _BAD_CREDENTIALS:
         return NoCredentials(f"{action}: AWS does not accept the credentials ({code})", remedy=_CREDENTIALS_REMEDY)
     if code in _NOT_THERE:
         return NotThere(f"{action}: {message}", where=where)
-    is_about_key = "KMS" in message or "kms:" in message
     if code in _DENIED and not is_about_key:
         return ProviderRefused(
             f"{action} is not allowed ({code})",

@@ -13,6 +13,7 @@ import botocore.loaders
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, Credentials, DeferredRefreshableCredentials
+from botocore.exceptions import NoCredentialsError
 
 from keyrota import __version__
 from keyrota.aws._translate import aws_call
@@ -146,13 +147,16 @@ class Account:
         role = self._role
         if role is None:
             raise RuntimeError("no role to assume")
+        own = source.get_credentials()
+        if own is None:
+            raise NoCredentialsError  # botocore's fetcher would fail on None with an AttributeError
         extra = {"RoleSessionName": "keyrota"} | ({"ExternalId": role.external_id} if role.external_id else {})
         region = self._region or source.get_config_variable("region")
         fetcher = AssumeRoleCredentialFetcher(
             client_creator=lambda service, **options: source.create_client(
                 service, **{**options, "region_name": region, "config": _config()}
             ),
-            source_credentials=source.get_credentials(),
+            source_credentials=own,
             role_arn=role.arn,
             extra_args=extra,
         )
@@ -186,15 +190,15 @@ class Account:
         """
         with aws_call("sts:AssumeRole" if self._role else "sts:GetCallerIdentity", self._where()):
             answer = self.client("sts").get_caller_identity()
+            found, arn = str(answer["Account"]), str(answer["Arn"])
         _check_clock(answer, clock)
-        found = str(answer["Account"])
         if self._expected and found != self._expected:
             raise ProviderRefused(
                 f"these credentials are for account {found}, and the configuration says {self._expected}",
                 where=self._where(),
                 remedy="correct `account` or `role`, or use other credentials",
             )
-        self._id, self._arn = found, str(answer["Arn"])
+        self._id, self._arn = found, arn
         return found
 
 
@@ -212,7 +216,7 @@ def _date_of(answer: dict[str, Any], *, default: datetime) -> datetime:
     text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:
         return parsedate_to_datetime(text).astimezone(UTC)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, IndexError):
         return default
 
 

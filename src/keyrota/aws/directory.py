@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keyrota.aws._translate import aws_call
+from keyrota.aws._translate import all_pages, aws_call
 from keyrota.aws.account import Account
 from keyrota.core.model import AccessKeyId
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
@@ -37,13 +37,13 @@ class Directory:
         client = self._account.client("iam")
         try:
             with aws_call("iam:ListUsers", "the account"):
-                pages = client.get_paginator("list_users").paginate()
-                names = [user["UserName"] for page in pages for user in page["Users"]][:MOST_USERS]
+                names = [user["UserName"] for user in all_pages(client, "list_users", "Users")][:MOST_USERS]
             for name in names:
                 with aws_call("iam:ListAccessKeys", f"IAM user {name}"):
                     records = client.list_access_keys(UserName=name)["AccessKeyMetadata"]
-                if records:
-                    found[name] = tuple(AccessKeyId(record["AccessKeyId"]) for record in records)
+                    keys = tuple(AccessKeyId(record["AccessKeyId"]) for record in records)
+                if keys:
+                    found[name] = keys
         except KeyrotaError:
             return found
         return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from keyrota.aws._translate import aws_call
+from keyrota.aws._translate import all_pages, aws_call
 from keyrota.aws.account import Account
+from keyrota.core.instants import within_reach
 from keyrota.core.model import (
     NEVER_USED,
     AccessKey,
@@ -44,35 +45,23 @@ class IamAccessKeys:
         where = f"IAM user {user}"
         try:
             with aws_call("iam:ListAccessKeys", where):
-                pages = self._iam().get_paginator("list_access_keys").paginate(UserName=user)
-                found = [record for page in pages for record in page["AccessKeyMetadata"]]
+                records = all_pages(self._iam(), "list_access_keys", "AccessKeyMetadata", UserName=user)
+                found = [_key(record) for record in records]
         except NotThere:
             raise NotThere(
                 f"the IAM user {user} does not exist in account {self._account.id()}",
                 where=where,
                 remedy="correct `user` or `account` in the configuration, or make the user",
             ) from None
-        return tuple(sorted((_key(record) for record in found), key=lambda key: (key.created, key.id)))
+        return tuple(sorted(found, key=lambda key: (key.created, key.id)))
 
     def last_use(self, key: AccessKeyId) -> LastUse:
         """Return the evidence of a key's use; whatever goes wrong is *unknown*, never *never*."""
         try:
             with aws_call("iam:GetAccessKeyLastUsed", f"access key {key}"):
-                answer = self._iam().get_access_key_last_used(AccessKeyId=key)
+                return _last_use(self._iam().get_access_key_last_used(AccessKeyId=key).get("AccessKeyLastUsed"))
         except KeyrotaError as error:
             return unknown_use(error.what)
-        used = answer.get("AccessKeyLastUsed")
-        if not isinstance(used, dict):
-            return unknown_use("IAM's answer had no AccessKeyLastUsed")
-        at = used.get("LastUsedDate")
-        if at is None:
-            return NEVER_USED
-        return LastUse(
-            evidence=Evidence.USED,
-            at=_utc(at),
-            service=_known(used.get("ServiceName")),
-            region=_known(used.get("Region")),
-        )
 
     def create(self, user: UserName) -> CreatedKey:
         """Make a key with exactly one request; after a lost answer a key may exist."""
@@ -80,16 +69,18 @@ class IamAccessKeys:
         try:
             with aws_call("iam:CreateAccessKey", f"IAM user {user}"):
                 record = client.create_access_key(UserName=user)["AccessKey"]
+                return CreatedKey(
+                    credential=Credential(
+                        id=AccessKeyId(record["AccessKeyId"]), secret=Secret(record.pop("SecretAccessKey"))
+                    ),
+                    created=within_reach(record["CreateDate"]),
+                )
         except ProviderUnavailable as error:
             raise ProviderUnavailable(
                 f"{error.what}: a key may have been made, and its secret is lost then",
                 where=error.where,
                 remedy="nothing to do: a run after the claim's lease (10 minutes) finds and deletes it, and goes on",
             ) from None
-        return CreatedKey(
-            credential=Credential(id=AccessKeyId(record["AccessKeyId"]), secret=Secret(record.pop("SecretAccessKey"))),
-            created=_utc(record["CreateDate"]),
-        )
 
     def deactivate(self, user: UserName, key: AccessKeyId) -> None:
         """Set the key Inactive."""
@@ -114,9 +105,8 @@ class IamAccessKeys:
     def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
         """Return the ARNs of the quarantine policies that are attached to the user."""
         with aws_call("iam:ListAttachedUserPolicies", f"IAM user {user}"):
-            pages = self._iam().get_paginator("list_attached_user_policies").paginate(UserName=user)
-            found = [policy for page in pages for policy in page["AttachedPolicies"]]
-        return tuple(policy["PolicyArn"] for policy in found if policy["PolicyName"].startswith(_QUARANTINE))
+            found = all_pages(self._iam(), "list_attached_user_policies", "AttachedPolicies", UserName=user)
+            return tuple(policy["PolicyArn"] for policy in found if policy["PolicyName"].startswith(_QUARANTINE))
 
     def release_quarantine(self, user: UserName, policy_arn: str) -> None:
         """Detach such a policy; one that is gone already is success."""
@@ -156,14 +146,27 @@ def _key(record: dict[str, Any]) -> AccessKey:
         id=AccessKeyId(record["AccessKeyId"]),
         status=KeyStatus(word) if word in known else KeyStatus.OTHER,
         status_word=word,
-        created=_utc(record["CreateDate"]),
+        created=within_reach(record["CreateDate"]),
     )
+
+
+def _last_use(used: Any) -> LastUse:
+    """
+    Read the evidence. Without a date, a key was never used only if IAM says `N/A` for the service.
+
+    Source: IAM API Reference, AccessKeyLastUsed: ServiceName is required, and N/A for a key that was never used. An
+    answer that merely lacks the date proves nothing.
+    """
+    if not isinstance(used, dict):
+        return unknown_use("IAM's answer had no AccessKeyLastUsed")
+    at, service = used.get("LastUsedDate"), used.get("ServiceName")
+    if at is not None:
+        return LastUse(
+            evidence=Evidence.USED, at=within_reach(at), service=_known(service), region=_known(used.get("Region"))
+        )
+    return NEVER_USED if service == "N/A" else unknown_use("IAM's answer had no LastUsedDate, and no N/A in its place")
 
 
 def _known(word: Any) -> str:
     """`N/A` stands for nothing (global services have no region)."""
     return "" if word in (None, "N/A") else str(word)
-
-
-def _utc(instant: datetime) -> datetime:
-    return instant.astimezone(UTC)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account, Role
+from keyrota.core.instants import within_reach
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
@@ -136,7 +137,7 @@ class ParameterTarget:
         self._changed_at()  # refuses a parameter of another type
         more = {"KeyId": self._kms_key} if self._kms_key else {}
         id_field, secret_field = self._fields
-        with aws_call("ssm:PutParameter", self.address):
+        with aws_call("ssm:PutParameter", self.address, has_secret=True):
             self._ssm().put_parameter(
                 Name=self._name,
                 Value=json.dumps({id_field: credential.id, secret_field: credential.secret.reveal()}),
@@ -169,22 +170,22 @@ class ParameterTarget:
         try:
             with aws_call("ssm:GetParameter", self.address):
                 found = self._ssm().get_parameter(Name=self._name, WithDecryption=False)["Parameter"]
+                found.pop("Value", None)
+                changed = within_reach(found["LastModifiedDate"])
         except NotThere:
             return None
-        found.pop("Value", None)
         if found.get("Type") != "SecureString":
             raise ProviderRefused(
                 f"{self._name} exists as {found.get('Type')}, and must be a SecureString",
                 where=self.address,
                 remedy="delete it, or give another name; nothing was written",
             )
-        changed: datetime = found["LastModifiedDate"]
-        return changed.astimezone(UTC)
+        return changed
 
     def _tags(self) -> dict[str, str]:
         with aws_call("ssm:ListTagsForResource", self.address):
             found = self._ssm().list_tags_for_resource(ResourceType="Parameter", ResourceId=self._name)
-        return {tag["Key"]: tag["Value"] for tag in found.get("TagList", ())}
+            return {str(tag["Key"]): str(tag["Value"]) for tag in found.get("TagList", ())}
 
     def _ssm(self) -> Any:
         return self._account.client("ssm")

@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from keyrota.aws._translate import aws_call, code_of, lost_race
 from keyrota.aws.account import Account
+from keyrota.core.instants import parsed, within_reach
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AWSCURRENT,
@@ -70,23 +71,9 @@ class SecretsManagerStore:
         """Return the secret's versions, labels and tags; no value."""
         try:
             with _call("secretsmanager:DescribeSecret", name):
-                answer = self._sm().describe_secret(SecretId=name)
+                return _state(self._sm().describe_secret(SecretId=name))
         except NotThere:
             return None
-        stages: dict[str, list[str]] = answer.get("VersionIdsToStages") or {}
-        return SecretState(
-            arn=answer["ARN"],
-            name=answer["Name"],
-            versions=tuple(
-                SecretVersion(id=VersionId(version), labels=frozenset(labels))
-                for version, labels in sorted(stages.items())
-                if labels
-            ),
-            tags=tuple((tag["Key"], tag["Value"]) for tag in answer.get("Tags") or ()),
-            deleted_at=_utc(answer.get("DeletedDate")),
-            changed_at=_utc(answer.get("LastChangedDate")),
-            rotates_itself=bool(answer.get("RotationEnabled")),
-        )
 
     def create(self, name: str, tags: Mapping[str, str]) -> None:
         """
@@ -129,19 +116,18 @@ class SecretsManagerStore:
     def read(self, name: str, version: VersionId) -> Credential | None:
         """Return the pair that a version holds; None if it holds none at all."""
         with _call("secretsmanager:GetSecretValue", name):
-            answer = self._sm().get_secret_value(SecretId=name, VersionId=version)
-        return self._pair(name, answer)
+            return self._pair(name, self._sm().get_secret_value(SecretId=name, VersionId=version))
 
     def current(self, name: str) -> tuple[VersionId, Credential]:
         """Return AWSCURRENT, its ID and its pair, from one answer."""
         with _call("secretsmanager:GetSecretValue", name):
             answer = self._sm().get_secret_value(SecretId=name, VersionStage=AWSCURRENT)
-        pair = self._pair(name, answer)
+            version, pair = VersionId(answer["VersionId"]), self._pair(name, answer)
         if pair is None:
             raise SecretUnusable(
                 "AWSCURRENT holds no access key", where=_where(name), remedy="keyrota apply stores one when it is due"
             )
-        return VersionId(answer["VersionId"]), pair
+        return version, pair
 
     def _pair(self, name: str, answer: Mapping[str, Any]) -> Credential | None:
         content = _json(name, answer)
@@ -172,8 +158,8 @@ class SecretsManagerStore:
             return Claim(
                 version=VersionId(answer["VersionId"]),
                 run=str(content["run"]),
-                at=_instant(content["at"]),
-                lease_until=_instant(content["lease_until"]),
+                at=parsed(content["at"]),
+                lease_until=parsed(content["lease_until"]),
                 keys_seen=frozenset(AccessKeyId(str(key)) for key in content["keys_seen"]),
             )
         except (NotThere, SecretUnusable, KeyError, TypeError, ValueError):
@@ -221,7 +207,7 @@ class SecretsManagerStore:
     def _put(
         self, name: str, version: VersionId, value: Secret, stages: list[str], more: Mapping[str, str] | None = None
     ) -> None:
-        with _call("secretsmanager:PutSecretValue", name):
+        with _call("secretsmanager:PutSecretValue", name, has_secret=True):
             try:
                 self._sm().put_secret_value(
                     SecretId=name,
@@ -267,7 +253,7 @@ def read_reference(account: Account, reference: str) -> Secret:
     with aws_call("secretsmanager:GetSecretValue", _where(name)):
         answer = account.client("secretsmanager").get_secret_value(SecretId=name)
     if not key:
-        if "SecretString" not in answer:
+        if not isinstance(answer.get("SecretString"), str):
             raise SecretUnusable("the secret is binary", where=_where(name), remedy="store it as text")
         return Secret(answer.pop("SecretString"))
     content = _json(name, answer)
@@ -280,7 +266,7 @@ def read_parameter(account: Account, name: str) -> Secret:
     """Read a parameter of SSM's Parameter Store, decrypted."""
     with aws_call("ssm:GetParameter", f"parameter {name}"):
         answer = account.client("ssm").get_parameter(Name=name, WithDecryption=True)
-    return Secret(answer["Parameter"].pop("Value"))
+        return Secret(str(answer["Parameter"].pop("Value")))
 
 
 def _json(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -291,7 +277,7 @@ def _json(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
         )
     try:
         content = json.loads(answer["SecretString"])
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise SecretUnusable(
@@ -302,11 +288,28 @@ def _json(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
+def _state(answer: Mapping[str, Any]) -> SecretState:
+    stages: dict[str, list[str]] = answer.get("VersionIdsToStages") or {}
+    return SecretState(
+        arn=answer["ARN"],
+        name=answer["Name"],
+        versions=tuple(
+            SecretVersion(id=VersionId(version), labels=frozenset(map(str, labels)))
+            for version, labels in sorted(stages.items())
+            if labels
+        ),
+        tags=tuple((str(tag["Key"]), str(tag["Value"])) for tag in answer.get("Tags") or ()),
+        deleted_at=_utc(answer.get("DeletedDate")),
+        changed_at=_utc(answer.get("LastChangedDate")),
+        rotates_itself=bool(answer.get("RotationEnabled")),
+    )
+
+
 @contextmanager
-def _call(action: str, name: str) -> Iterator[None]:
+def _call(action: str, name: str, *, has_secret: bool = False) -> Iterator[None]:
     """Make one call about a secret; where that is scheduled for deletion, the error says how to restore it."""
     try:
-        with aws_call(action, _where(name)):
+        with aws_call(action, _where(name), has_secret=has_secret):
             yield
     except ProviderRefused as error:
         if not isinstance(error, NotThere) and _is_about_deletion(error.what):
@@ -337,12 +340,5 @@ def _where(name: str) -> str:
     return f"secret {name}"
 
 
-def _instant(text: Any) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(text)
-    return instant
-
-
 def _utc(instant: datetime | None) -> datetime | None:
-    return instant.astimezone(UTC) if instant else None
+    return within_reach(instant) if instant else None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from keyrota.core.instants import parsed
 from keyrota.core.model import (
     INDEX_TAG,
     AccessKeyId,
@@ -58,10 +59,10 @@ def parse_synced(text: str) -> SyncRecord | None:
         version, since, confirmed, fingerprint, *ended = parts
         return SyncRecord(
             version=VersionId(version),
-            since=_instant(since),
-            confirmed=_instant(confirmed),
+            since=parsed(since),
+            confirmed=parsed(confirmed),
             fingerprint=fingerprint,
-            ended=_instant(*ended) if ended else None,
+            ended=parsed(*ended) if ended else None,
         )
     except (ValueError, TypeError):
         return None
@@ -84,7 +85,7 @@ def parse_pass(text: str, addresses: Iterable[str]) -> SyncPass | None:
         version, began, fingerprint, mask = text.split("@")
         bits = int.from_bytes(base64.b64decode(mask, validate=True), "little")
         written = frozenset(address for place, address in enumerate(sorted(addresses)) if bits >> place & 1)
-        return SyncPass(version=VersionId(version), began=_instant(began), fingerprint=fingerprint, written=written)
+        return SyncPass(version=VersionId(version), began=parsed(began), fingerprint=fingerprint, written=written)
     except ValueError:
         return None
 
@@ -102,7 +103,7 @@ def parse_deactivated(text: str) -> tuple[DeactivationRecord | None, Deactivatio
     key, _, rest = text.partition("@")
     time, _, note = rest.partition("@")
     try:
-        return DeactivationRecord(key=AccessKeyId(key), at=_instant(time)), DeactivationNote(note)
+        return DeactivationRecord(key=AccessKeyId(key), at=parsed(time)), DeactivationNote(note)
     except ValueError:
         return None, DeactivationNote.ROUTINE
 
@@ -119,7 +120,7 @@ def parse_orphan(text: str) -> AccessKeyId | None:
     """Read that value; None for anything else, which then counts as not proven (the safe side)."""
     key, _, time = text.partition("@")
     try:
-        _instant(time)
+        parsed(time)
     except ValueError:
         return None
     return AccessKeyId(key)
@@ -180,10 +181,3 @@ def parse_index(tags: Mapping[str, str]) -> Index:
 
 def _stamp(instant: datetime) -> str:
     return instant.isoformat()
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(text)
-    return instant

@@ -8,7 +8,7 @@ value is shown as `xxxx` and its last four characters, a context's not at all, b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.fragments import NAMES, REFERENCE, Schema, alternative, closed, names_of
 from keyrota.ports import Clock, SecretReader, Target
-from keyrota.wire import Answer, Http, header, together
+from keyrota.wire import Answer, Http, header, instant, together
 
 API = "https://circleci.com/api/v2"
 _NEEDS = "CircleCI takes a personal API token of somebody who may change the project or the context"
@@ -156,7 +156,7 @@ class CircleTarget:
     def _listed(self) -> dict[str, datetime | None]:
         """Find our own variables on all pages, with the time of the last change where it is told."""
         found: dict[str, datetime | None] = {}
-        token: str | None = None
+        token, seen = None, set[str]()
         for _ in range(_MOST_PAGES):
             answer = self._call("GET", self._path(), "", query={"page-token": token} if token else None)
             self._demand_success(answer, "")
@@ -169,11 +169,16 @@ class CircleTarget:
                 )
             for item in items:
                 name = item.get("name", item.get("variable")) if isinstance(item, dict) else None
-                if name in {self._id_name, self._secret_name}:
-                    found[str(name)] = _instant(item.get("updated_at"))
+                if name in (self._id_name, self._secret_name):
+                    found[str(name)] = instant(item.get("updated_at"))
             token = answer.object().get("next_page_token")
             if not isinstance(token, str) or not token:
                 return found
+            if token in seen:
+                raise ProviderUnavailable(
+                    "CircleCI's list leads back to a page that was read already", where=self._about("")
+                )
+            seen.add(token)
         raise ProviderUnavailable(f"CircleCI's list has more than {_MOST_PAGES} pages", where=self._about(""))
 
     def _put(self, name: str, value: Secret) -> None:
@@ -214,14 +219,6 @@ class CircleTarget:
                 raise ProviderRefused(
                     f"CircleCI refused ({answer.status})", where=where, remedy=f"look at it in CircleCI; {_NEEDS}"
                 )
-
-
-def _instant(text: Any) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found.astimezone(UTC) if found.tzinfo else None
 
 
 class CircleService:

@@ -109,7 +109,7 @@ class KubernetesTarget:
     def read(self) -> TargetState:
         """Tell what is there; a refusal is the value FAILED."""
         try:
-            data = (self._get() or {}).get("data") or {}
+            data = _data(self._get())
         except KeyrotaError as error:
             return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
         missing = [name for name in (self._id_name, self._secret_name) if name not in data]
@@ -134,7 +134,7 @@ class KubernetesTarget:
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Take both entries out of the Secret; a key ID that is not one of ours forbids it."""
         found = self._get()
-        data = (found or {}).get("data") or {}
+        data = _data(found)
         names = [name for name in (self._id_name, self._secret_name) if name in data]
         if not names:
             return ()
@@ -248,6 +248,12 @@ def _is_missing_secret(answer: Answer) -> bool:
     """Tell a Secret that is not there from a namespace that is not."""
     details = answer.object().get("details")
     return answer.status == _MISSING and isinstance(details, dict) and details.get("kind") == "secrets"
+
+
+def _data(found: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Take the entries of a Secret; none where it holds something else."""
+    data = (found or {}).get("data")
+    return data if isinstance(data, dict) else {}
 
 
 def _encoded(value: Secret) -> Secret:

@@ -3,6 +3,20 @@
 from keyrota.wire.authorization import Authorization, basic, bearer, header
 from keyrota.wire.budget import Budget, Limit
 from keyrota.wire.http import Answer, Http, Patience
+from keyrota.wire.listing import each_page, instant
 from keyrota.wire.together import together
 
-__all__ = ["Answer", "Authorization", "Budget", "Http", "Limit", "Patience", "basic", "bearer", "header", "together"]
+__all__ = [
+    "Answer",
+    "Authorization",
+    "Budget",
+    "Http",
+    "Limit",
+    "Patience",
+    "basic",
+    "bearer",
+    "each_page",
+    "header",
+    "instant",
+    "together",
+]

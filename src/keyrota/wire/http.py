@@ -74,7 +74,7 @@ class Answer:
 
     def next_link(self) -> str | None:
         """The next page, as the header `Link` names it (RFC 8288); None on the last one."""
-        for address, parameters in re.findall(r"<([^>]*)>([^<]*)", self.headers.get("link", "")):
+        for address, parameters in re.findall(r"<([^<>]*)>([^<]*)", self.headers.get("link", "")):
             if re.search(r'\brel="?next"?', parameters):
                 return str(address)
         return None
@@ -375,7 +375,7 @@ class _Call:
 
 def _encoded(body: Any, form: Any) -> Secret | None:
     if form is not None:
-        return Secret(urlencode({name: _plain(value) for name, value in form.items()}))
+        return Secret(urlencode({name: _plain(value) for name, value in form.items()}, errors="surrogatepass"))
     return Secret(json.dumps(body, default=_plain)) if body is not None else None
 
 

@@ -16,7 +16,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 def built(base: str, segments: Sequence[str], query: Sequence[tuple[str, str]]) -> str:
     """Put an address together; every segment is percent-encoded, `/` in it too."""
     path = "".join(f"/{quote(segment, safe='')}" for segment in segments)
-    return base + path + (f"?{urlencode(query)}" if query else "")
+    return base + path + (f"?{urlencode(query, errors='surrogatepass')}" if query else "")
 
 
 def parts_of(url: str) -> Url | None:

@@ -16,7 +16,7 @@ from keyrota.app.session import Session
 from keyrota.core.model import Readiness
 from keyrota.core.naming import ARN_LIKE_END
 from keyrota.core.policy import AUDIT_LIMIT, CalendarEntry, calendar
-from keyrota.errors import KeyrotaError, NoCredentials
+from keyrota.errors import KeyrotaError, NoCredentials, printable
 from keyrota.executor import Preview
 from keyrota.executor.parallel import in_parallel
 from keyrota.report.data import error_fields, stamp
@@ -165,9 +165,9 @@ _AUDIT = "auditors read red (Config access-keys-rotated, Security Hub IAM.3, CIS
 def _text(findings: list[Finding], dates: tuple[Dated, ...], colour: Paint) -> Iterator[str]:
     for finding in findings:
         mark = {True: colour("good", "✓"), False: colour("bad", "✗"), None: colour("quiet", "?")}[finding.is_good]
-        yield f"{mark} {finding.what}" + (f": {finding.detail}" if finding.detail else "")
+        yield f"{mark} {finding.what}" + (f": {printable(finding.detail)}" if finding.detail else "")
         if finding.remedy:
-            yield colour("quiet", f"    {finding.remedy}")
+            yield colour("quiet", f"    {printable(finding.remedy)}")
     yield ""
     yield "Calendar, if every run is on time:"
     for dated in dates:

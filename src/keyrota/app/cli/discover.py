@@ -10,7 +10,7 @@ import click
 
 from keyrota.app import words
 from keyrota.app.cli.frame import Options, global_options, pass_options, say_json
-from keyrota.errors import KeyrotaError, UsageError
+from keyrota.errors import KeyrotaError, UsageError, printable
 
 if TYPE_CHECKING:
     from keyrota.app.discovery import Survey
@@ -148,5 +148,5 @@ class _Teller:
         number = len(survey.done)
         if self._is_silent or not (self._is_terminal or number % 25 == 0):
             return
-        line = f"{number + 1}/{len(survey.areas)} {area}: {len(survey.sightings)} found so far"
+        line = f"{number + 1}/{len(survey.areas)} {printable(area)}: {len(survey.sightings)} found so far"
         click.echo(f"\r\033[K{line}" if self._is_terminal else line, err=True, nl=not self._is_terminal)

@@ -111,8 +111,17 @@ def say(lines: Iterable[str]) -> None:
 
 
 def say_json(document: Any) -> None:
-    """Print for machines."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """
+    Print for machines, on what may be a terminal all the same.
+
+    JSON lets C1 controls, bidirectional marks and half surrogate pairs stand as they are: the first two steer a
+    terminal, and the last cannot be printed at all.
+    """
+    click.echo("".join(map(_escaped, json.dumps(document, indent=2, ensure_ascii=False))))
+
+
+def _escaped(char: str) -> str:
+    return char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
 
 
 def report_error(error: KeyrotaError, options: Options) -> None:

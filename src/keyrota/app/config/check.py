@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -20,6 +21,8 @@ _Error = Any
 _KINDS = {"object": "a mapping", "array": "a list", "string": "a text", "integer": "a whole number"}
 _KINDS |= {"number": "a number", "boolean": "true or false"}
 
+_MOST_FAULTS = 500
+"""More than anybody reads; an alias can repeat one fault a hundred thousand times."""
 _FORMATS = FormatChecker(formats=())
 
 
@@ -41,10 +44,13 @@ def _is_reference(value: object) -> bool:
 
 
 def faults(document: Document, schema: Mapping[str, Any]) -> Iterator[Fault]:
-    """Find everything that does not fit the schema."""
+    """Find everything that does not fit the schema, up to a number that a person can mend at once."""
     validator = Draft202012Validator(schema, format_checker=_FORMATS)
-    found = (fault for error in validator.iter_errors(document.value) for fault in _told(document, error))
-    yield from dict.fromkeys(found)
+    errors = (fault for error in validator.iter_errors(document.value) for fault in _told(document, error))
+    found = dict.fromkeys(islice((fault for source in (document.faults, errors) for fault in source), _MOST_FAULTS + 1))
+    yield from islice(found, _MOST_FAULTS)
+    if len(found) > _MOST_FAULTS:
+        yield Fault(where=str(document.path), what=f"more than {_MOST_FAULTS} faults; the first are told here")
 
 
 def _told(document: Document, error: _Error) -> Iterator[Fault]:

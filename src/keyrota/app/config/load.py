@@ -56,7 +56,7 @@ def _from_document(document: Document, path: Path | str) -> Configuration:
         raise ConfigError(
             [Fault(where=str(path), what=f"the file is {found}", remedy="see docs/reference/configuration.md")]
         )
-    found_faults = [*document.faults, *faults(document, schema())]
+    found_faults = list(faults(document, schema()))
     if found_faults:
         raise ConfigError(sorted(found_faults, key=_position))
     return _Reading(document, kinds()).configuration()
@@ -217,7 +217,10 @@ class _Reading:
         yield ("user", account, user), f"the user {user} is configured twice", credential.where
         yield ("secret", account, region, secret), f"the secret {secret} is used twice", credential.where
         for target in credential.targets:
-            for name in sorted(self._kinds[target.kind].variables(target.settings)):
+            kind = self._kinds[target.kind]
+            if kind.faults(target.settings):
+                continue  # what does not fit together names no variable; it is told already
+            for name in sorted(kind.variables(target.settings)):
                 yield ("variable", target.kind, name), f"the variable {name} is claimed twice", target.where
 
     def _unknown_providers(

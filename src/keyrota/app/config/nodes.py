@@ -13,7 +13,10 @@ from keyrota.errors import ConfigError, Fault
 
 _LARGEST = 16 * 1024 * 1024
 _DEEPEST = 40
-_MOST_NODES = 1_000_000
+_MOST_NODES = 250_000
+"""About 10,000 credentials with two targets each."""
+_LONGEST_TEXT = 4096
+"""Characters: a role's ARN has 2,048 at most, and no text of this file is longer (IAM and STS quotas)."""
 _TEXTS = {"account", "user", "external_id", "from", "to"}
 """Fields whose text counts as it is written: an account like 012345678901 is no number, a date no date object."""
 
@@ -42,6 +45,7 @@ class Document:
 
     def _composed(self, text: str) -> yaml.Node | None:
         try:
+            self._measure(text)
             return yaml.compose(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
@@ -49,12 +53,23 @@ class Document:
             raise ConfigError(
                 [Fault(where=where, what=f"this is not YAML: {_problem(error)}", remedy=_TAB_HINT)]
             ) from None
-        except yaml.YAMLError:
+        except (yaml.YAMLError, UnicodeError):
             raise ConfigError(
                 [Fault(where=str(self.path), what="this is not YAML: it holds characters that YAML does not allow")]
             ) from None
-        except RecursionError:
-            raise ConfigError([Fault(where=str(self.path), what="the file is nested too deeply")]) from None
+
+    def _measure(self, text: str) -> None:
+        """
+        Refuse what is too deep or too much before it is composed.
+
+        LibYAML's composer calls itself for each level, and the process dies where the stack ends: no exception.
+        """
+        depth = count = 0
+        for event in yaml.parse(text, Loader=_LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            count += isinstance(event, yaml.NodeEvent)
+            if depth > _DEEPEST or count > 2 * _MOST_NODES:  # keys are counted here as well
+                raise ConfigError([Fault(where=self._place(event), what=_TOO_DEEP)])
 
     def where(self, path: Iterable[str | int]) -> str:
         """Tell the file, line and column of a value; of its nearest parent if it is not there itself."""
@@ -72,9 +87,7 @@ class Document:
     def _plain(self, node: yaml.Node, path: Path_, above: tuple[int, ...]) -> Any:
         self._count += 1
         if self._count > _MOST_NODES or len(above) > _DEEPEST or id(node) in above:
-            raise ConfigError(
-                [Fault(where=self._place(node), what="the file is nested too deeply, or refers to itself")]
-            )
+            raise ConfigError([Fault(where=self._place(node), what=_TOO_DEEP)])
         self._marks.setdefault(path, node.start_mark)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, (*above, id(node)))
@@ -85,7 +98,7 @@ class Document:
     def _mapping(self, node: yaml.MappingNode, path: Path_, above: tuple[int, ...]) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            key = self._key(key_node)
             if key in made:
                 self.faults.append(
                     Fault(where=self._place(key_node), what=f"{key!r} is given twice", remedy="keep one of the two")
@@ -94,7 +107,22 @@ class Document:
             made[key] = self._plain(value_node, (*path, key), above)
         return made
 
+    def _key(self, node: yaml.Node) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            return "?"
+        return str(node.value) if self._is_short(node) else "…"
+
+    def _is_short(self, node: yaml.Node) -> bool:
+        is_short = len(node.value) <= _LONGEST_TEXT
+        if not is_short:
+            self.faults.append(
+                Fault(where=self._place(node), what=f"the text is longer than {_LONGEST_TEXT} characters")
+            )
+        return is_short
+
     def _scalar(self, node: yaml.Node, path: Path_) -> Any:
+        if not self._is_short(node):
+            return ""
         text = str(node.value)
         if not text.isprintable():
             what = "the text holds a line break or another control character"
@@ -112,13 +140,14 @@ class Document:
             return text
         try:
             value = self._constructor.construct_object(node)
-        except (ValueError, yaml.YAMLError):
-            return text
+        except (ValueError, IndexError, OverflowError, yaml.YAMLError):
+            return text  # PyYAML looks into an empty `!!int` without asking, and 1:1:…:1.5 outgrows a float
         is_usable = isinstance(value, bool) or (isinstance(value, (int, float)) and abs(value) < _LARGEST_NUMBER)
         return value if is_usable else text
 
-    def _place(self, node: yaml.Node) -> str:
-        return f"{self.path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+    def _place(self, node: yaml.Node | yaml.Event) -> str:
+        mark = node.start_mark
+        return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
@@ -126,6 +155,7 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     return re.sub(r"'[^']*'|\"[^\"]*\"", "…", error.problem or "it cannot be read")
 
 
+_TOO_DEEP = "the file is nested too deeply, holds too much, or refers to itself"
 _TAB_HINT = "indent with spaces, not with tabs; quote texts that hold `: ` or `#`"
 
 

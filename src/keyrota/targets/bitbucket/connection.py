@@ -9,12 +9,12 @@ from typing import Any
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.bitbucket.place import Place
-from keyrota.wire import Answer, Http
+from keyrota.wire import Answer, Http, each_page
 
 _PAGE = {"pagelen": "100"}
 _MOST_PAGES = 200
 _UNDER_WAY = ("BUILDING", "PENDING", "PARSING")
-_AT_REST = {"PAUSED", "HALTED"}
+_AT_REST = ("PAUSED", "HALTED")
 SCOPES = (
     "the token needs the scope pipeline:variable (access token, OAuth), "
     "or read:pipeline:bitbucket and admin:pipeline:bitbucket (API token)"
@@ -89,11 +89,10 @@ class BitbucketConnection:
 
     def values(self, path: tuple[str, ...], what: str) -> Iterator[dict[str, Any]]:
         """Go through all pages of a list. `next` is opaque: followed, not built, and only on the same host."""
-        answer = self.http.call("GET", path, query=_PAGE, where=what)
-        for _ in range(_MOST_PAGES):
+        first = self.http.call("GET", path, query=_PAGE, where=what)
+        for answer in each_page(self.http, first, _next, most=_MOST_PAGES, name="Bitbucket", where=what):
             self.demand_success(answer, what)
-            page = answer.object()
-            values = page.get("values")
+            values = answer.object().get("values")
             if not isinstance(values, list):
                 raise ProviderUnavailable(
                     "Bitbucket's answer is no list of values",
@@ -101,11 +100,6 @@ class BitbucketConnection:
                     remedy="check `base_url`; a proxy or a login page may have answered",
                 )
             yield from (value for value in values if isinstance(value, dict))
-            link = page.get("next")
-            if not isinstance(link, str) or not link:
-                return
-            answer = self.http.follow(link, where=what)
-        raise ProviderUnavailable(f"Bitbucket's list has more than {_MOST_PAGES} pages", where=what)
 
     def demand_written(self, answer: Answer, name: str, where: str) -> None:
         """Believe a write only if the answer shows the variable: a login page of a proxy answers 200 as well."""
@@ -141,6 +135,11 @@ class BitbucketConnection:
                 raise ProviderRefused(
                     f"Bitbucket refused ({answer.status})", where=where, remedy="look at the variable in Bitbucket"
                 )
+
+
+def _next(answer: Answer) -> str | None:
+    link = answer.object().get("next")
+    return link if isinstance(link, str) and link else None
 
 
 def _is_in_progress(run: Any) -> bool:

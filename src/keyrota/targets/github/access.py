@@ -7,13 +7,13 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from keyrota.core.secret import Secret
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
-from keyrota.wire import Answer, Http, bearer
+from keyrota.wire import Answer, Http, bearer, instant
 
 _LEEWAY = timedelta(minutes=5)
 _JWT_BACK, _JWT_AHEAD = timedelta(seconds=60), timedelta(minutes=9)
@@ -120,10 +120,7 @@ class App:
         token, ends = content.pop("token", None), content.get("expires_at")
         if not isinstance(token, str) or not token:
             raise ProviderRefused("GitHub's answer holds no token", where=WHERE, remedy="check `base_url`")
-        try:
-            until = datetime.fromisoformat(str(ends)).astimezone(UTC)
-        except ValueError:
-            until = self._clock.now() + timedelta(minutes=30)
+        until = instant(ends) or self._clock.now() + timedelta(minutes=30)
         return _Given(token=Secret(token), ends=until)
 
     def _jwt(self) -> Secret:

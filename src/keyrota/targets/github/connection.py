@@ -15,7 +15,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.github.access import App, Installation
 from keyrota.targets.github.place import Path, Place
-from keyrota.wire import Answer, Http
+from keyrota.wire import Answer, Http, each_page
 
 _MOST_PAGES = 200
 _UNPROCESSABLE = 422
@@ -165,8 +165,8 @@ class GitHubConnection:
             query: More fields of the query.
         """
         client = self.http(where.owner, where.repository)
-        answer = client.call("GET", path, query={"per_page": str(per_page), **(query or {})}, where=about)
-        for _ in range(_MOST_PAGES):
+        first = client.call("GET", path, query={"per_page": str(per_page), **(query or {})}, where=about)
+        for answer in each_page(client, first, Answer.next_link, most=_MOST_PAGES, name="GitHub", where=about):
             self._note(answer, where)
             self.demand_success(answer, where, about)
             values = answer.object().get(field) if field else answer.content
@@ -177,11 +177,6 @@ class GitHubConnection:
                     remedy="check `base_url`; a proxy or a login page may have answered",
                 )
             yield from (value for value in values if isinstance(value, dict))
-            link = answer.next_link()
-            if link is None:
-                return
-            answer = client.follow(link, where=about)
-        raise ProviderUnavailable(f"GitHub's list has more than {_MOST_PAGES} pages", where=about)
 
     def pages_of_secrets(self, where: Place) -> list[dict[str, Any]]:
         """List the secrets of a scope: names and times; a missing environment is told apart from the rest."""
@@ -306,16 +301,7 @@ def expiry(text: str) -> datetime | None:
     for form in ("%Y-%m-%d %H:%M:%S %Z", "%Y-%m-%d %H:%M:%S %z"):
         try:
             instant = datetime.strptime(text.strip(), form)  # noqa: DTZ007  # the zone is set in the next line
-        except ValueError:
+            return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             continue
-        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     return None
-
-
-def instant(text: Any) -> datetime | None:
-    """Read a time of GitHub's (ISO 8601, whole seconds); None for anything else."""
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found.astimezone(UTC) if found.tzinfo else None

@@ -14,9 +14,10 @@ from typing import Any
 
 from keyrota.core.model import CarriedRuns, RunsEvidence
 from keyrota.errors import KeyrotaError
-from keyrota.targets.github.connection import GitHubConnection, instant
+from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Place
 from keyrota.targets.github.visibility import selected_repositories
+from keyrota.wire import instant
 
 LONGEST = timedelta(days=35)
 """A workflow run ends after 35 days, waiting included (GitHub's reference, `Usage limits`): nothing is older."""
@@ -57,7 +58,7 @@ def _asked(connection: GitHubConnection, where: Place, before: datetime) -> Carr
         )
     for place in places:
         seen = [run for status in _UNDER_WAY for run in _runs(connection, place, status, before)]
-        old = list({run.get("id"): run for run in seen}.values())
+        old = list({str(run.get("id")): run for run in seen}.values())
         if old:
             return CarriedRuns(
                 address=where.address, evidence=RunsEvidence.SOME, detail=_told(place, old), remedy=_remedy(place)

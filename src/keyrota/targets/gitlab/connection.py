@@ -11,7 +11,7 @@ from typing import Any
 
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.gitlab.place import Path, Place
-from keyrota.wire import Answer, Http
+from keyrota.wire import Answer, Http, each_page
 
 _MOST_PAGES = 400
 _PROJECT = re.compile(r"/projects/([0-9]+)/")
@@ -86,17 +86,12 @@ class GitLabConnection:
 
     def pages(self, path: Path, about: str, *, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """Go through all pages of a list."""
-        answer = self.http.call("GET", path, query={"per_page": "100", **(query or {})}, where=about)
-        for _ in range(_MOST_PAGES):
+        first = self.http.call("GET", path, query={"per_page": "100", **(query or {})}, where=about)
+        for answer in each_page(self.http, first, Answer.next_link, most=_MOST_PAGES, name="GitLab", where=about):
             self.demand_success(answer, about)
             if not isinstance(answer.content, list):
                 raise ProviderUnavailable("GitLab's answer is no list", where=about, remedy=_NO_PAGE)
             yield from (value for value in answer.content if isinstance(value, dict))
-            link = answer.next_link()
-            if link is None:
-                return
-            answer = self.http.follow(link, where=about)
-        raise ProviderUnavailable(f"GitLab's list has more than {_MOST_PAGES} pages", where=about)
 
     def demand_success(self, answer: Answer, about: str, where: Place | None = None) -> None:
         """Turn a refusal into an error that names what it is about, the missing scope or role, and the remedy."""
