@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -54,3 +54,19 @@ def names_of(settings: Mapping[str, Any]) -> tuple[str, str]:
     """Read the names of the two variables: that of the ID, that of the secret."""
     names = settings.get("names") or {}
     return names.get("id", ID_NAME), names.get("secret", SECRET_NAME)
+
+
+def faults_of_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Say that two variables need two names."""
+    return ("`names` must give the ID and the secret two names",) if len(set(names)) == 1 else ()
+
+
+def named(scope: str, settings: Mapping[str, Any]) -> str:
+    """Name a place in words, with the names of its variables where they are not the usual ones."""
+    names = names_of(settings)
+    return scope if names == (ID_NAME, SECRET_NAME) else f"{scope} ({', '.join(names)})"
+
+
+def variables_of(scope: str, settings: Mapping[str, Any]) -> frozenset[str]:
+    """Name each variable that a target writes, so that equal variables have equal names."""
+    return frozenset(f"{scope}: {name}" for name in names_of(settings))

@@ -3,6 +3,23 @@
 from keyrota.wire.authorization import Authorization, basic, bearer, header
 from keyrota.wire.budget import Budget, Limit
 from keyrota.wire.http import Answer, Http, Patience
+from keyrota.wire.places import RunlessPlace, Unsearched, instant
+from keyrota.wire.refusals import Refusals
 from keyrota.wire.together import together
 
-__all__ = ["Answer", "Authorization", "Budget", "Http", "Limit", "Patience", "basic", "bearer", "header", "together"]
+__all__ = [
+    "Answer",
+    "Authorization",
+    "Budget",
+    "Http",
+    "Limit",
+    "Patience",
+    "Refusals",
+    "RunlessPlace",
+    "Unsearched",
+    "basic",
+    "bearer",
+    "header",
+    "instant",
+    "together",
+]
