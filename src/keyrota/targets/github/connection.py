@@ -310,12 +310,3 @@ def expiry(text: str) -> datetime | None:
             continue
         return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     return None
-
-
-def instant(text: Any) -> datetime | None:
-    """Read a time of GitHub's (ISO 8601, whole seconds); None for anything else."""
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found.astimezone(UTC) if found.tzinfo else None

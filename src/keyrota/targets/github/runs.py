@@ -14,9 +14,10 @@ from typing import Any
 
 from keyrota.core.model import CarriedRuns, RunsEvidence
 from keyrota.errors import KeyrotaError
-from keyrota.targets.github.connection import GitHubConnection, instant
+from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Place
 from keyrota.targets.github.visibility import selected_repositories
+from keyrota.wire import instant
 
 LONGEST = timedelta(days=35)
 """A workflow run ends after 35 days, waiting included (GitHub's reference, `Usage limits`): nothing is older."""

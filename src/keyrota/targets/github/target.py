@@ -14,11 +14,11 @@ from keyrota.core.secret import Secret
 from keyrota.core.sighting import LONG_LIVED
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.targets.github import runs
-from keyrota.targets.github.connection import GitHubConnection, PublicKey, instant, needed
+from keyrota.targets.github.connection import GitHubConnection, PublicKey, needed
 from keyrota.targets.github.place import Path, Place
 from keyrota.targets.github.readiness import preflight
 from keyrota.targets.github.visibility import Visibility, visibility_of
-from keyrota.wire import Answer, together
+from keyrota.wire import Answer, instant, together
 
 _WRITTEN = {201, 204}
 _GONE = 204
