@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from standin_rig import CANARY_SECRET, CANARY_TOKEN, RIGS, AnyRig, a_pair
+from small_rigs import RIGS
+from standin_rig import CANARY_SECRET, CANARY_TOKEN, AnyRig, a_pair
 
 from keyrota.core.model import TargetEvidence
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
