@@ -9,9 +9,10 @@ from typing import Any
 import standin_rig
 from standin_rig import CANARY_TOKEN, REPOSITORY, WORKSPACE, AnyRig, connect, serving
 
+from keyrota.sandbox.azure_devops import AzureStandIn
 from keyrota.sandbox.terraform import TerraformStandIn
 from keyrota.sandbox.world import WorldClock
-from keyrota.targets import terraform
+from keyrota.targets import azure_devops, terraform
 
 VARIABLE_SET = "varset-47qC3LmA47piVan7"
 
@@ -35,6 +36,28 @@ class TerraformRig(AnyRig[TerraformStandIn]):
     def values_of(self, name: str) -> dict[str, str]:
         """What a run sees there."""
         return self.standin.values(self.standin.place(WORKSPACE, name))
+
+
+class AzureRig(AnyRig[AzureStandIn]):
+    """Azure DevOps: a variable group."""
+
+    def values(self) -> dict[str, str]:
+        """What a job sees."""
+        return self.values_of(WORKSPACE)
+
+    def set(self, name: str, value: str, *, secured: bool = False) -> None:
+        """Set a variable."""
+        number = self.standin.number(WORKSPACE, REPOSITORY)
+        self.standin.set_variable(number, name, value, **({"isSecret": True} if secured else {}))
+
+    def set_up(self, name: str) -> Mapping[str, Any]:
+        """Make another project with such a group."""
+        self.standin.add_group(name, REPOSITORY)
+        return {"project": name, "group": REPOSITORY}
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """What a job sees there."""
+        return self.standin.values(self.standin.number(name, REPOSITORY))
 
 
 @contextmanager
@@ -61,7 +84,31 @@ def a_terraform_rig() -> Iterator[TerraformRig]:
         )
 
 
+@contextmanager
+def an_azure_rig(**auth: str) -> Iterator[AzureRig]:
+    """Start Azure DevOps with one variable group, which two projects share."""
+    clock = WorldClock()
+    standin = AzureStandIn(clock, token=CANARY_TOKEN)
+    standin.add_group(WORKSPACE, REPOSITORY, shared_with=("other",))
+    with serving("/azure", standin) as (url, seen):
+        yield AzureRig(
+            standin=standin,
+            clock=clock,
+            url=url,
+            seen=seen,
+            connection=connect(azure_devops.KIND, f"{url}/azure", clock, auth or {"token": CANARY_TOKEN}),
+            usual={"project": WORKSPACE, "group": REPOSITORY},
+            reads="GET group",
+            creates="PUT group",
+            updates="PUT group",
+            begins="GET groups",
+            scope="Variable Groups (read, create and manage)",
+            no_list="no variable group",
+        )
+
+
 RIGS: Mapping[str, Callable[[], Any]] = {
     **standin_rig.RIGS,
     "terraform": a_terraform_rig,
+    "azure_devops": an_azure_rig,
 }
