@@ -10,9 +10,10 @@ import standin_rig
 from standin_rig import CANARY_TOKEN, REPOSITORY, WORKSPACE, AnyRig, connect, serving
 
 from keyrota.sandbox.azure_devops import AzureStandIn
+from keyrota.sandbox.buildkite import BuildkiteStandIn
 from keyrota.sandbox.terraform import TerraformStandIn
 from keyrota.sandbox.world import WorldClock
-from keyrota.targets import azure_devops, terraform
+from keyrota.targets import azure_devops, buildkite, terraform
 
 VARIABLE_SET = "varset-47qC3LmA47piVan7"
 
@@ -58,6 +59,27 @@ class AzureRig(AnyRig[AzureStandIn]):
     def values_of(self, name: str) -> dict[str, str]:
         """What a job sees there."""
         return self.standin.values(self.standin.number(name, REPOSITORY))
+
+
+class BuildkiteRig(AnyRig[BuildkiteStandIn]):
+    """Buildkite: a cluster."""
+
+    def values(self) -> dict[str, str]:
+        """What a job may read."""
+        return self.values_of(REPOSITORY)
+
+    def set(self, name: str, value: str, *, secured: bool = False) -> None:  # noqa: ARG002  # every secret is one
+        """Set a secret."""
+        self.standin.set_secret((WORKSPACE, REPOSITORY), name, value)
+
+    def set_up(self, name: str) -> Mapping[str, Any]:
+        """Make another cluster."""
+        self.standin.add_cluster(WORKSPACE, name)
+        return {"organization": WORKSPACE, "cluster": name}
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """What a job may read there."""
+        return self.standin.values((WORKSPACE, name))
 
 
 @contextmanager
@@ -107,8 +129,32 @@ def an_azure_rig(**auth: str) -> Iterator[AzureRig]:
         )
 
 
+@contextmanager
+def a_buildkite_rig() -> Iterator[BuildkiteRig]:
+    """Start Buildkite with one cluster; the schema checks what an ID looks like, not the target."""
+    clock = WorldClock()
+    standin = BuildkiteStandIn(clock, token=CANARY_TOKEN)
+    standin.add_cluster(WORKSPACE, REPOSITORY)
+    with serving("/buildkite", standin) as (url, seen):
+        yield BuildkiteRig(
+            standin=standin,
+            clock=clock,
+            url=url,
+            seen=seen,
+            connection=connect(buildkite.KIND, f"{url}/buildkite", clock, {"token": CANARY_TOKEN}, at_most="30d"),
+            usual={"organization": WORKSPACE, "cluster": REPOSITORY},
+            reads="GET secrets",
+            creates="POST secrets",
+            updates="PUT value",
+            scope="write_secrets",
+            no_list="no list",
+            empty="[]",
+        )
+
+
 RIGS: Mapping[str, Callable[[], Any]] = {
     **standin_rig.RIGS,
     "terraform": a_terraform_rig,
     "azure_devops": an_azure_rig,
+    "buildkite": a_buildkite_rig,
 }

@@ -142,6 +142,9 @@ def test_an_answer_that_is_no_list_is_told_in_plain_words(rig: Rig, body: str) -
     """A login page of a proxy, broken or absurd JSON: an error, no traceback."""
     rig.standin.faults.add(Fault(operation=rig.reads, kind=FaultKind.BODY, status=200, body=body, times=-1))
     state = rig.target().read()
+    if body == rig.empty:
+        assert (state.evidence, state.is_empty) == (TargetEvidence.ABSENT, True)
+        return
     assert state.evidence is TargetEvidence.FAILED
     assert rig.no_list in state.detail
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidenc
 from keyrota.core.secret import Secret
 from keyrota.errors import ProviderUnavailable
 from keyrota.fragments import (
+    AT_MOST,
     NAMES,
     REFERENCE,
     Schema,
@@ -30,6 +30,7 @@ from keyrota.fragments import (
     faults_of_names,
     named,
     names_of,
+    span,
     variables_of,
 )
 from keyrota.ports import Clock, SecretReader
@@ -48,7 +49,6 @@ _MISSING = 404
 _TAKEN = {409, 422}
 _LIMIT = Limit(calls=20, seconds=1.0)
 """30 a second for each user, whatever the token: a third is left to the people and pipelines that share the user."""
-_BOUND = timedelta(minutes=30)
 _NAME = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
 
 PROVIDER_SCHEMA: Schema = closed(
@@ -62,6 +62,7 @@ PROVIDER_SCHEMA: Schema = closed(
             "description": "A token of a user, a team or an organization.",
             "oneOf": [alternative("an API token", token=REFERENCE)],
         },
+        "at_most": AT_MOST,
     },
     required=["auth"],
     description="HCP Terraform, Terraform Cloud, Terraform Enterprise.",
@@ -290,13 +291,14 @@ class TerraformKind:
 
     def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
         """Connect; makes no request yet."""
+        bound = span(settings, "at_most", AT_MOST["default"])
         http = Http(
             settings.get("base_url", API),
             clock=clock,
             authorization=bearer(lambda: secrets(settings["auth"]["token"])),
             name="HCP Terraform",
             headers={"Accept": _MEDIA},
-            budget=Budget(clock, [_LIMIT], bound=_BOUND, name="HCP Terraform's budget of calls"),
+            budget=Budget(clock, [_LIMIT], bound=bound, name="HCP Terraform's budget of calls"),
         )
         return Unsearched(partial(TerraformTarget, http))
 

@@ -286,7 +286,7 @@ class Http:
         headers = answer.headers
         if answer.status >= _SERVER_FAILS:
             return None
-        for prefix in ("x-ratelimit", "ratelimit"):
+        for prefix in ("x-ratelimit", "ratelimit", "ratelimit-user"):
             if headers.get(f"{prefix}-remaining", "0") != "0":
                 continue  # another limit than the one that is counted here
             with contextlib.suppress(ValueError):
