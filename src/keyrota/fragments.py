@@ -28,6 +28,10 @@ NAMES: Schema = {
     "description": "Names of the two variables.",
     "properties": {"id": {**VARIABLE, "default": ID_NAME}, "secret": {**VARIABLE, "default": SECRET_NAME}},
 }
+MARKER: Schema = {
+    "description": "Also write the key ID into a readable variable, so that drift shows: true, or its name.",
+    "anyOf": [{"type": "boolean"}, VARIABLE],
+}
 AT_MOST: Schema = {
     **DURATION,
     "default": "30m",
@@ -70,3 +74,10 @@ def named(scope: str, settings: Mapping[str, Any]) -> str:
 def variables_of(scope: str, settings: Mapping[str, Any]) -> frozenset[str]:
     """Name each variable that a target writes, so that equal variables have equal names."""
     return frozenset(f"{scope}: {name}" for name in names_of(settings))
+
+
+def marker_of(settings: Mapping[str, Any], beside: str) -> str | None:
+    """Name the variable that tells the key beside a secret that nobody can read; None where none is wanted."""
+    wanted = settings.get("marker", False)
+    name = f"KEYROTA_{beside}" if wanted is True else wanted
+    return name.upper() if name else None
