@@ -220,11 +220,7 @@ class BuildkiteTarget(RunlessPlace):
             if found is None and answer is not None:
                 _SAYS.demand_success(answer, self._about(name))
             if found is None:
-                raise ProviderUnavailable(
-                    "Buildkite did not answer a write, and the secret is not there",
-                    where=self._about(name),
-                    remedy="the next run writes it",
-                )
+                raise _SAYS.lost("secret", self._about(name))
         answer = self._call("PUT", (*self._path, found["id"], "value"), name, body={"value": value})
         self._demand_written(answer, name)
 

@@ -220,11 +220,7 @@ class TerraformTarget(RunlessPlace):
             if found is None and answer is not None:
                 _SAYS.demand_success(answer, self._about(name))
             if found is None:
-                raise ProviderUnavailable(
-                    "HCP Terraform did not answer a write, and the variable is not there",
-                    where=self._about(name),
-                    remedy="the next run writes it",
-                )
+                raise _SAYS.lost("variable", self._about(name))
         body = {"data": {"type": "vars", "id": found.id, "attributes": {"value": value}}}
         answer = self._call("PATCH", (*path, found.id), name, body=body, content_type=_MEDIA, is_repeatable=True)
         self._demand_written(answer, name)

@@ -59,6 +59,14 @@ class Refusals:
             what, where=where, remedy="check `base_url`; a proxy or a login page may have answered"
         )
 
+    def lost(self, what: str, where: str) -> ProviderUnavailable:
+        """Make the error for a creation without an answer, after which nothing is there."""
+        return ProviderUnavailable(
+            f"{self.name} did not answer a write, and the {what} is not there",
+            where=where,
+            remedy="the next run writes it",
+        )
+
     def not_ours(self, name: str, where: str) -> ProviderRefused:
         """Make the error for a variable that may not be deleted."""
         return ProviderRefused(
