@@ -11,9 +11,10 @@ from standin_rig import CANARY_TOKEN, REPOSITORY, WORKSPACE, AnyRig, connect, se
 
 from keyrota.sandbox.azure_devops import AzureStandIn
 from keyrota.sandbox.buildkite import BuildkiteStandIn
+from keyrota.sandbox.forgejo import ForgejoStandIn
 from keyrota.sandbox.terraform import TerraformStandIn
 from keyrota.sandbox.world import WorldClock
-from keyrota.targets import azure_devops, buildkite, terraform
+from keyrota.targets import azure_devops, buildkite, forgejo, terraform
 
 VARIABLE_SET = "varset-47qC3LmA47piVan7"
 
@@ -80,6 +81,27 @@ class BuildkiteRig(AnyRig[BuildkiteStandIn]):
     def values_of(self, name: str) -> dict[str, str]:
         """What a job may read there."""
         return self.standin.values((WORKSPACE, name))
+
+
+class ForgejoRig(AnyRig[ForgejoStandIn]):
+    """Forgejo or Gitea: a repository, with a marker."""
+
+    def values(self) -> dict[str, str]:
+        """What a job sees."""
+        return self.values_of(REPOSITORY)
+
+    def set(self, name: str, value: str, *, secured: bool = False) -> None:  # noqa: ARG002  # every secret is one
+        """Set a secret."""
+        self.standin.set_secret(("repos", WORKSPACE, REPOSITORY), name, value)
+
+    def set_up(self, name: str) -> Mapping[str, Any]:
+        """Make another repository."""
+        self.standin.add(("repos", WORKSPACE, name))
+        return {"repository": f"{WORKSPACE}/{name}", "marker": True}
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """What a job sees there."""
+        return self.standin.values(("repos", WORKSPACE, name))
 
 
 @contextmanager
@@ -152,9 +174,36 @@ def a_buildkite_rig() -> Iterator[BuildkiteRig]:
         )
 
 
+@contextmanager
+def a_forgejo_rig(*, is_gitea: bool = False) -> Iterator[ForgejoRig]:
+    """Start Forgejo (or Gitea) with one repository in one organization."""
+    clock = WorldClock()
+    standin = ForgejoStandIn(clock, token=CANARY_TOKEN, is_gitea=is_gitea)
+    standin.add(("orgs", WORKSPACE))
+    standin.add(("repos", WORKSPACE, REPOSITORY))
+    kind = forgejo.GITEA if is_gitea else forgejo.FORGEJO
+    with serving("/forgejo", standin) as (url, seen):
+        yield ForgejoRig(
+            standin=standin,
+            clock=clock,
+            url=url,
+            seen=seen,
+            connection=connect(kind, f"{url}/forgejo", clock, {"token": CANARY_TOKEN}),
+            usual={"repository": f"{WORKSPACE}/{REPOSITORY}", "marker": True},
+            reads="GET secrets",
+            creates="PUT secrets",
+            updates="PUT secrets",
+            begins="GET variable",
+            scope="write:repository",
+            no_list="no list",
+            empty="[]",
+        )
+
+
 RIGS: Mapping[str, Callable[[], Any]] = {
     **standin_rig.RIGS,
     "terraform": a_terraform_rig,
     "azure_devops": an_azure_rig,
     "buildkite": a_buildkite_rig,
+    "forgejo": a_forgejo_rig,
 }
