@@ -35,7 +35,19 @@ from keyrota.fragments import (
     variables_of,
 )
 from keyrota.ports import Clock, SecretReader
-from keyrota.wire import Answer, Budget, Http, Limit, Refusals, RunlessPlace, Unsearched, bearer, instant, together
+from keyrota.wire import (
+    Answer,
+    Budget,
+    Http,
+    Limit,
+    Refusals,
+    RunlessPlace,
+    Unsearched,
+    attempted,
+    bearer,
+    instant,
+    together,
+)
 
 API = "https://api.buildkite.com/v2"
 _SCOPES = ("read_secret_details", "write_secrets")
@@ -227,12 +239,7 @@ class BuildkiteTarget(RunlessPlace):
     def _created(self, name: str, value: Secret) -> Answer | None:
         """Create a secret; None if there was no answer."""
         body = {"key": name, "value": value} | ({"policy": self._policy} if self._policy else {})
-        try:
-            return self._call("POST", self._path, name, body=body)
-        except ProviderUnavailable as error:
-            if error.retry_after_s is not None:
-                raise
-            return None
+        return attempted(lambda: self._call("POST", self._path, name, body=body))
 
     def _demand_written(self, answer: Answer, name: str) -> None:
         _SAYS.demand_success(answer, self._about(name))

@@ -35,7 +35,7 @@ from keyrota.fragments import (
     names_of,
 )
 from keyrota.ports import Clock, SecretReader
-from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, header, together
+from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, attempted, header, together
 
 _MISSING, _CONFLICT = 404, 409
 _WRITTEN = {201, 204}
@@ -218,21 +218,12 @@ class ForgejoTarget(RunlessPlace):
             body["description"] = before["description"]
         answer = self._call("PUT", path, name, body=body)
         if answer.status == _MISSING:
-            made = self._made(path, name, body)
-            is_settled = made is not None and made.status != _CONFLICT
-            answer = made if made and is_settled else self._call("PUT", path, name, body=body)
+            made = attempted(lambda: self._call("POST", path, name, body=body))
+            is_there = made is None or made.status == _CONFLICT
+            answer = made if made and not is_there else self._call("PUT", path, name, body=body)
             if made is None and answer.status == _MISSING:
                 raise self._says.lost("variable", self._about(name))
         self._demand_written(answer, name)
-
-    def _made(self, path: tuple[str, ...], name: str, body: Mapping[str, str]) -> Answer | None:
-        """Make the variable; None if there was no answer."""
-        try:
-            return self._call("POST", path, name, body=body)
-        except ProviderUnavailable as error:
-            if error.retry_after_s is not None:
-                raise
-            return None
 
 
 def _text(value: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
-from keyrota.errors import ProviderRefused, ProviderUnavailable
+from keyrota.errors import ProviderRefused
 from keyrota.fragments import (
     NAMES,
     REFERENCE,
@@ -29,7 +29,7 @@ from keyrota.fragments import (
     variables_of,
 )
 from keyrota.ports import Clock, SecretReader
-from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, bearer
+from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, attempted, bearer
 
 _SAYS = Refusals(
     name="the API server",
@@ -172,12 +172,11 @@ class KubernetesTarget(RunlessPlace):
             "metadata": {"name": self._secret},
             "data": dict(values),
         }
-        try:
-            return self._http.call("POST", self._path(), query=_DRY if is_dry else None, body=body, where=self._about())
-        except ProviderUnavailable as error:
-            if error.retry_after_s is not None:
-                raise
-            return None
+        return attempted(
+            lambda: self._http.call(
+                "POST", self._path(), query=_DRY if is_dry else None, body=body, where=self._about()
+            )
+        )
 
     def _demand_written(self, answer: Answer) -> None:
         _SAYS.demand_success(answer, self._about())

@@ -34,7 +34,7 @@ from keyrota.fragments import (
     variables_of,
 )
 from keyrota.ports import Clock, SecretReader
-from keyrota.wire import Answer, Budget, Http, Limit, Refusals, RunlessPlace, Unsearched, bearer, together
+from keyrota.wire import Answer, Budget, Http, Limit, Refusals, RunlessPlace, Unsearched, attempted, bearer, together
 
 API = "https://app.terraform.io/api/v2"
 _MEDIA = "application/vnd.api+json"
@@ -229,12 +229,7 @@ class TerraformTarget(RunlessPlace):
         """Create an environment variable, the ID readable, the secret not; None if there was no answer."""
         attributes = {"key": name, "value": value, "category": "env", "sensitive": name == self._secret_name}
         body = {"data": {"type": "vars", "attributes": attributes}}
-        try:
-            return self._call("POST", path, name, body=body, content_type=_MEDIA)
-        except ProviderUnavailable as error:
-            if error.retry_after_s is not None:
-                raise
-            return None
+        return attempted(lambda: self._call("POST", path, name, body=body, content_type=_MEDIA))
 
     def _demand_written(self, answer: Answer, name: str) -> None:
         _SAYS.demand_success(answer, self._about(name))

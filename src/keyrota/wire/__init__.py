@@ -1,5 +1,6 @@
 """The one HTTP client for CI providers: time-outs, bounded waiting and answers, budgets, and nothing that leaks."""
 
+from keyrota.wire.attempt import attempted
 from keyrota.wire.authorization import Authorization, basic, bearer, header
 from keyrota.wire.budget import Budget, Limit
 from keyrota.wire.http import Answer, Http, Patience
@@ -17,6 +18,7 @@ __all__ = [
     "Refusals",
     "RunlessPlace",
     "Unsearched",
+    "attempted",
     "basic",
     "bearer",
     "header",
