@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 from small_rigs import BuildkiteRig, a_buildkite_rig
 from standin_rig import a_pair
 
@@ -31,7 +32,7 @@ def rig() -> Iterator[BuildkiteRig]:
 def test_policy_and_description_of_what_exists_stay(rig: BuildkiteRig) -> None:
     for name in (ID, SECRET):
         rig.standin.set_secret(HOME, name, "old", policy=POLICY, description="set by hand")
-    settings = {**rig.usual, "policy": "- pipeline_slug: another"}
+    settings = {**rig.usual, "policy": [{"pipeline_slug": "another"}]}
     rig.target(settings).write(a_pair())
     writes = [request for request in rig.seen if request.method != "GET"]
     assert [(request.method, set(json.loads(request.body))) for request in writes] == [("PUT", {"value"})] * 2
@@ -41,10 +42,22 @@ def test_policy_and_description_of_what_exists_stay(rig: BuildkiteRig) -> None:
     assert rig.values() == {ID: a_pair().id, SECRET: a_pair().secret.reveal()}
 
 
-@pytest.mark.parametrize("policy", [None, POLICY])
-def test_a_new_secret_gets_the_policy_that_is_configured(rig: BuildkiteRig, policy: str | None) -> None:
-    rig.target({**rig.usual, **({"policy": policy} if policy else {})}).write(a_pair())
-    assert [rig.standin.shown(HOME, name)["policy"] for name in (ID, SECRET)] == [policy, policy]
+def test_a_new_secret_gets_the_policy_that_is_configured(rig: BuildkiteRig) -> None:
+    """As the page on access policies writes it: rules, claims, one condition or several."""
+    rules = [
+        {"pipeline_slug": ["frontend", 'odd "name": #'], "build_branch": "main"},
+        {"build_branch": "gh-readonly-queue/*"},
+    ]
+    rig.target({**rig.usual, "policy": rules}).write(a_pair())
+    policy = str(rig.standin.shown(HOME, ID)["policy"])
+    assert policy.splitlines()[0] == "- pipeline_slug:"
+    assert yaml.safe_load(policy) == rules
+    assert rig.standin.shown(HOME, SECRET)["policy"] == policy
+
+
+def test_without_a_policy_none_is_sent(rig: BuildkiteRig) -> None:
+    rig.target().write(a_pair())
+    assert all("policy" not in json.loads(request.body) for request in rig.seen if request.method == "POST")
 
 
 def test_the_time_of_the_last_change_is_told(rig: BuildkiteRig) -> None:

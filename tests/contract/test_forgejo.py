@@ -20,7 +20,7 @@ from keyrota.targets.forgejo import FORGEJO, GITEA
 ID, SECRET, MARKER = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "KEYROTA_AWS_ACCESS_KEY_ID"
 HOME, ORGANIZATION, USER = ("repos", "acme", "shop"), ("orgs", "acme"), ("user",)
 IN_ORGANIZATION = {"organization": "acme"}
-OF_USER = {"user": True}
+OF_USER = {"token_user": True}
 
 
 @pytest.fixture(params=[False, True], ids=["forgejo", "gitea"])
@@ -191,10 +191,10 @@ def test_what_is_ours_is_deleted_and_what_is_not_stays(rig: ForgejoRig) -> None:
     ("settings", "words"),
     [
         ({}, "one of"),
-        ({"repository": "a/b", "user": True}, "one of"),
-        ({"user": True, "names": {"id": "x", "secret": "X"}}, "two names"),
-        ({"user": True, "names": {"id": "gitea_x"}}, "refused"),
-        ({"user": True, "marker": "github_x"}, "refused"),
+        ({"repository": "a/b", "token_user": True}, "one of"),
+        ({"token_user": True, "names": {"id": "x", "secret": "X"}}, "two names"),
+        ({"token_user": True, "names": {"id": "gitea_x"}}, "refused"),
+        ({"token_user": True, "marker": "github_x"}, "refused"),
     ],
 )
 def test_what_does_not_fit_together_is_told(settings: dict[str, Any], words: str) -> None:

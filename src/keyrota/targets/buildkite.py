@@ -10,9 +10,10 @@ same key is refused.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -84,8 +85,17 @@ TARGET_SCHEMA: Schema = closed(
             "description": "ID of the cluster.",
         },
         "policy": {
-            "type": "string",
-            "description": "Access policy (YAML) of a secret that is not there yet; what is there keeps its own.",
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": {"pattern": "^[a-z_]+$"},
+                "additionalProperties": {
+                    "anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"type": "string"}}]
+                },
+            },
+            "description": "Access policy of a secret that is not there yet: rules; what is there keeps its own.",
         },
         "names": NAMES,
     },
@@ -138,7 +148,7 @@ class BuildkiteTarget(RunlessPlace):
         super().__init__(address(settings))
         self._connection = connection
         self._path = ("organizations", settings["organization"], "clusters", settings["cluster"], "secrets")
-        self._policy: str | None = settings.get("policy")
+        self._policy = "\n".join(_rule(rule) for rule in settings.get("policy", ()))
         self._id_name, self._secret_name = names_of(settings)
 
     @property
@@ -246,6 +256,17 @@ class BuildkiteTarget(RunlessPlace):
         if answer.object().get("key") != name:
             what = "Buildkite's answer to the write is not the secret: whether it was written is not known"
             raise _SAYS.odd(what, self._about(name))
+
+
+def _rule(claims: Mapping[str, str | Sequence[str]]) -> str:
+    """Write one rule of a policy as Buildkite's page on access policies does; every condition in quotes."""
+    lines: list[str] = []
+    for claim, conditions in claims.items():
+        if isinstance(conditions, str):
+            lines.append(f"{claim}: {json.dumps(conditions)}")
+        else:
+            lines += [f"{claim}:", *(f"  - {json.dumps(condition)}" for condition in conditions)]
+    return "- " + "\n  ".join(lines)
 
 
 class BuildkiteKind:

@@ -49,7 +49,7 @@ TARGET_SCHEMA: Schema = closed(
     {
         "repository": {"type": "string", "pattern": "^[^/]+/[^/]+$", "description": "OWNER/NAME."},
         "organization": {"type": "string", "pattern": "^[^/]+$", "description": "Name of an organization."},
-        "user": {"const": True, "description": "The user whose token it is."},
+        "token_user": {"const": True, "description": "The user whose token it is."},
         "marker": MARKER,
         "names": NAMES,
     },
@@ -64,7 +64,7 @@ class ForgejoTarget(RunlessPlace):
         super().__init__(address(says.key, settings))
         self._http, self._says = http, says
         owner, _, repository = str(settings.get("repository", "")).partition("/")
-        self._is_listed = "user" not in settings
+        self._is_listed = "token_user" not in settings
         if repository:
             self._path: tuple[str, ...] = ("repos", owner, repository, "actions")
         elif self._is_listed:
@@ -264,8 +264,8 @@ class ForgejoKind:
 
     def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """Find what does not fit together."""
-        if len(settings.keys() & {"repository", "organization", "user"}) != 1:
-            return ("give one of `repository`, `organization` and `user: true`",)
+        if len(settings.keys() & {"repository", "organization", "token_user"}) != 1:
+            return ("give one of `repository`, `organization` and `token_user: true`",)
         marker = marker_of(settings, names_of(settings)[0])
         reserved = [name for name in (*names_of(settings), marker or "") if _RESERVED.match(name)]
         kept = [f"{name}: names that begin with GITEA_ or GITHUB_ are refused" for name in reserved]
@@ -278,7 +278,7 @@ class ForgejoKind:
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
         """Tell whether a target lies with an owner; whose token a user's is, is not known here: it may be theirs."""
         owner = str(settings.get("organization") or settings.get("repository", "")).partition("/")[0]
-        return "user" in settings or owner.casefold() == area.casefold()
+        return "token_user" in settings or owner.casefold() == area.casefold()
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
         """Name each secret and variable that this target would write."""
@@ -302,7 +302,7 @@ class ForgejoKind:
 
 
 def _where(settings: Mapping[str, Any]) -> str:
-    if "user" in settings:
+    if "token_user" in settings:
         return "user"
     return str(settings.get("repository") or f"organization {settings['organization']}")
 
