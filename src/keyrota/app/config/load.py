@@ -217,7 +217,10 @@ class _Reading:
         yield ("user", account, user), f"the user {user} is configured twice", credential.where
         yield ("secret", account, region, secret), f"the secret {secret} is used twice", credential.where
         for target in credential.targets:
-            for name in sorted(self._kinds[target.kind].variables(target.settings)):
+            kind = self._kinds[target.kind]
+            if kind.faults(target.settings):
+                continue  # told already; what does not fit together has no variables
+            for name in sorted(kind.variables(target.settings)):
                 yield ("variable", target.kind, name), f"the variable {name} is claimed twice", target.where
 
     def _unknown_providers(
