@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -119,6 +120,21 @@ def test_a_group_that_somebody_puts_back_is_written_again_and_then_told(
     else:
         with pytest.raises(ProviderUnavailable, match="again and again"):
             rig.target().write(a_pair())
+
+
+@pytest.mark.parametrize("second", [{"project": "acme", "group": "shop"}, {"project": "other", "group": 1}])
+def test_pairs_of_two_users_in_one_group_do_not_undo_each_other(rig: AzureRig, second: dict[str, Any]) -> None:
+    """Targets are written in parallel: a write that is slow would put back a group without the other pair."""
+    rig.standin.faults.add(Fault(operation="PUT group", kind=FaultKind.SLOW, delay_s=0.3))
+    slow = rig.target({**rig.usual, "names": {"id": "A", "secret": "B"}})
+    quick = rig.target({**second, "names": {"id": "C", "secret": "D"}})
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(slow.write, a_pair())
+        while not writing.done() and not any(request.method == "PUT" for request in rig.seen):
+            pass
+        quick.write(a_pair())
+        writing.result()
+    assert set(rig.values()) == {"A", "B", "C", "D"}
 
 
 @pytest.mark.parametrize("references", [None, [], "x"])
