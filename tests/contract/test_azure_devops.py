@@ -199,6 +199,20 @@ def test_a_list_of_groups_is_read_to_its_end(rig: AzureRig) -> None:
     assert [request.query.get("continuationToken") for request in rig.seen[:2]] == [None, "1"]
 
 
+@pytest.mark.parametrize("body", ['{"value": 5}', "[]", "<html>sign in</html>"])
+def test_a_list_of_groups_that_is_none_is_told(rig: AzureRig, body: str) -> None:
+    rig.standin.faults.add(Fault(operation="GET groups", kind=FaultKind.BODY, status=200, body=body))
+    assert "no list of variable groups" in rig.target().read().detail
+
+
+def test_endless_pages_have_an_end(rig: AzureRig) -> None:
+    more = (("x-ms-continuationtoken", "1"),)
+    fault = Fault(operation="GET groups", kind=FaultKind.BODY, status=200, body='{"value": []}', headers=more, times=-1)
+    rig.standin.faults.add(fault)
+    assert "no variable groups" in rig.target().read().detail
+    assert len(rig.seen) == 50
+
+
 def test_a_sign_in_page_is_a_refused_token(rig: AzureRig) -> None:
     rig.standin.signs_in = True
     with an_azure_rig(token="wrong") as other:

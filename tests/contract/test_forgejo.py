@@ -175,6 +175,15 @@ def test_a_login_page_is_no_user(rig: ForgejoRig, body: str) -> None:
     assert "no user" in rig.target(OF_USER).preflight().detail
 
 
+@pytest.mark.parametrize("body", ["<html>sign in</html>", '{"data": 5}', "[]", ""])
+def test_a_login_page_is_no_variable(rig: ForgejoRig, body: str) -> None:
+    rig.standin.faults.add(Fault(operation="GET variable", kind=FaultKind.BODY, status=200, body=body, times=-1))
+    assert "no variable" in rig.target().read().detail
+    with pytest.raises(ProviderUnavailable, match="no variable"):
+        rig.target().write(a_pair())
+    assert rig.values() == {}
+
+
 def test_what_is_ours_is_deleted_and_what_is_not_stays(rig: ForgejoRig) -> None:
     target = rig.target()
     target.write(a_pair())

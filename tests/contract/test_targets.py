@@ -81,9 +81,11 @@ def test_too_many_requests_are_waited_out(rig: Rig, headers: tuple[tuple[str, st
     assert rig.clock.now() - began >= timedelta(seconds=2 * waited)
 
 
-def test_waiting_has_an_end(rig: Rig) -> None:
+@pytest.mark.parametrize("step", ["begins", "creates"])
+def test_waiting_has_an_end(rig: Rig, step: str) -> None:
     """A service that asks for an hour is left to the next run."""
-    rig.standin.faults.add(Fault(operation=rig.begins or rig.reads, status=429, headers=(("Retry-After", "3600"),)))
+    operation = rig.creates if step == "creates" else rig.begins or rig.reads
+    rig.standin.faults.add(Fault(operation=operation, status=429, headers=(("Retry-After", "3600"),), times=-1))
     with pytest.raises(ProviderUnavailable) as caught:
         rig.target().write(a_pair())
     assert caught.value.retry_after_s == 3600
