@@ -238,11 +238,7 @@ class BuildkiteTarget(RunlessPlace):
             if answer is not None and answer.is_success:
                 self._demand_written(answer, name)
                 return
-            found = self._listed().get(name)
-            if found is None and answer is not None:
-                _SAYS.demand_success(answer, self._about(name))
-            if found is None:
-                raise _SAYS.lost("secret", self._about(name))
+            found = _SAYS.settled(answer, self._listed().get(name), "secret", self._about(name))
         answer = self._call("PUT", (*self._path, found["id"], "value"), name, body={"value": value})
         self._demand_written(answer, name)
 

@@ -216,11 +216,7 @@ class TerraformTarget(RunlessPlace):
             if answer is not None and answer.status not in _TAKEN:
                 self._demand_written(answer, name)
                 return
-            found = self._listed(path).get(name)
-            if found is None and answer is not None:
-                _SAYS.demand_success(answer, self._about(name))
-            if found is None:
-                raise _SAYS.lost("variable", self._about(name))
+            found = _SAYS.settled(answer, self._listed(path).get(name), "variable", self._about(name))
         body = {"data": {"type": "vars", "id": found.id, "attributes": {"value": value}}}
         answer = self._call("PATCH", (*path, found.id), name, body=body, content_type=_MEDIA, is_repeatable=True)
         self._demand_written(answer, name)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.wire.http import Answer
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,20 @@ class Refusals:
             where=where,
             remedy="the next run writes it",
         )
+
+    def settled(self, answer: Answer | None, found: _T | None, what: str, where: str) -> _T:
+        """
+        Settle a creation that was refused or not answered by what is there now.
+
+        Raises:
+            ProviderRefused: Nothing is there: the refusal was no race.
+            ProviderUnavailable: Nothing is there, and there was no answer.
+        """
+        if found is None and answer is not None:
+            self.demand_success(answer, where)
+        if found is None:
+            raise self.lost(what, where)
+        return found
 
     def not_ours(self, name: str, where: str) -> ProviderRefused:
         """Make the error for a variable that may not be deleted."""
