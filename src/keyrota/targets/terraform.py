@@ -3,10 +3,11 @@ HCP Terraform (Terraform Cloud) and Terraform Enterprise: environment variables 
 
 Source: HCP Terraform API reference, pages "Workspace variables" (POST `/workspaces/:id/vars`; an attribute that is left
 out of a PATCH is left unchanged; `sensitive`: written once and not visible thereafter; `hcl` has no effect on
-environment variables) and "API documentation" (JSON:API; 404 for what the token may not see; 30 requests a second for
-each user; pages of at most 100); go-tfe `variable_set_variable.go` (the same calls below `/varsets/:id/relationships/`)
-and its pull request 41 (`X-RateLimit-Reset` counts from now). What is not documented is borne, not relied on: that a
-second POST of the same key is refused with 422, and whether the lists have pages.
+environment variables), "Workspaces" (GET by organization and name) and "API documentation" (JSON:API; 404 for what the
+token may not see; 30 requests a second for each user; pages of at most 100); go-tfe `variable_set_variable.go` (the
+same calls below `/varsets/:id/relationships/`) and its pull request 41 (`X-RateLimit-Reset` counts from now);
+hashicorp/terraform-provider-tfe issue 309 (a key that is taken is refused). What is not documented is borne, not relied
+on: the status of that refusal, and whether the lists have pages.
 """
 
 from __future__ import annotations
@@ -46,7 +47,6 @@ _SAYS = Refusals(
 )
 _MOST_PAGES = 200
 _MISSING = 404
-_TAKEN = {409, 422}
 _LIMIT = Limit(calls=20, seconds=1.0)
 """30 a second for each user, whatever the token: a third is left to the people and pipelines that share the user."""
 _NAME = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
@@ -213,7 +213,7 @@ class TerraformTarget(RunlessPlace):
         """Update the variable, or create it; a race, or an answer that was lost, is settled by looking again."""
         if found is None:
             answer = self._created(path, name, value)
-            if answer is not None and answer.status not in _TAKEN:
+            if answer is not None and answer.is_success:
                 self._demand_written(answer, name)
                 return
             found = _SAYS.settled(answer, self._listed(path).get(name), "variable", self._about(name))
