@@ -82,6 +82,18 @@ def test_names_are_upper_case_and_compared_so(rig: ForgejoRig) -> None:
     assert target.read().evidence is TargetEvidence.CANNOT_TELL
 
 
+def test_a_renamed_repository_is_written_where_it_is_now_and_told(rig: ForgejoRig) -> None:
+    rig.standin.rename(HOME, ("repos", "acme", "store"))
+    target = rig.target()
+    assert target.preflight().is_ready
+    target.write(a_pair())
+    assert rig.standin.values(("repos", "acme", "store"))[SECRET] == a_pair().secret.reveal()
+    state = target.read()
+    assert state.key == a_pair().id
+    assert "renamed or moved" in state.notice
+    assert rig.target(IN_ORGANIZATION).read().notice == ""
+
+
 def test_no_secret_travels_without_tls() -> None:
     """There is no sealed box here: TLS is all there is around a value."""
     settings = {"base_url": "http://forge.example/api/v1", "auth": {"token": "x"}}

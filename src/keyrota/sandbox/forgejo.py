@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from keyrota.ports import Clock
 from keyrota.sandbox.faults import Faults
@@ -29,6 +30,7 @@ class ForgejoStandIn(StandIn):
         self._is_gitea = is_gitea
         self._secrets: dict[Place, dict[str, dict[str, str]]] = {("user",): {}}
         self._variables: dict[Place, dict[str, dict[str, str]]] = {("user",): {}}
+        self._renamed: dict[Place, Place] = {}
         self.has_variables = True
         """Whether this version knows variables."""
 
@@ -40,6 +42,11 @@ class ForgejoStandIn(StandIn):
     def add(self, place: Place) -> None:
         """Make a repository or an organization."""
         self._secrets[place], self._variables[place] = {}, {}
+
+    def rename(self, old: Place, new: Place) -> None:
+        """Rename a repository: the old path redirects."""
+        self._secrets[new], self._variables[new] = self._secrets.pop(old), self._variables.pop(old)
+        self._renamed[old] = new
 
     def set_secret(self, place: Place, name: str, value: str, *, description: str = "") -> None:
         """Set a secret as a person would."""
@@ -84,6 +91,10 @@ class ForgejoStandIn(StandIn):
         """Answer a request."""
         if request.headers.get("authorization") != f"token {self._token}":
             raise self.refuse(401, "token is required")
+        for old, new in self._renamed.items():
+            if request.segments[: len(old)] == old:
+                there = request.target.replace("/".join(old), "/".join(new), 1)
+                return Response(status=307, headers={"Location": urlsplit(request.base).path + there})
         match request.segments:
             case ["user"] if request.method == "GET":
                 return json_response({"id": 1, "login": "deploy"})

@@ -7,13 +7,14 @@ like GitHub's, the body does not: `{"data": value}`, in clear inside TLS; PUT ma
 upper-cased. A list tells names and when a secret was made, never when it was changed. What differs: Gitea has
 descriptions, and clears one that an update leaves out, so that it is sent back; it answers 201 where Forgejo answers
 204 to a new variable; it links pages, where Forgejo only counts (`X-Total-Count`); neither lists a user's secrets.
-Gitea lists a repository's since 1.22 (go-gitea/gitea issue 30311).
+Gitea lists a repository's since 1.22 (go-gitea/gitea issue 30311). Both redirect a repository that was renamed (307).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -73,6 +74,7 @@ class ForgejoTarget(RunlessPlace):
             self._path = ("user", "actions")
         self._id_name, self._secret_name = (name.upper() for name in names_of(settings))
         self._marker_name = marker_of(settings, self._id_name)
+        self._is_moved = False
 
     @property
     def is_torn_possible(self) -> bool:
@@ -94,7 +96,11 @@ class ForgejoTarget(RunlessPlace):
 
     def read(self) -> TargetState:
         """Tell what is there; a refusal is the value FAILED."""
-        return self.looked(self._read)
+        state = self.looked(self._read)
+        if not self._is_moved:
+            return state
+        notice = f"{self._says.name} redirects {self.address}: it was renamed or moved; correct the configuration"
+        return replace(state, notice=notice)
 
     def _read(self) -> TargetState:
         found, marker = self._listed(), self._marker()
@@ -135,7 +141,9 @@ class ForgejoTarget(RunlessPlace):
     # --- calls ------------------------------------------------------------------------------------------------------
 
     def _call(self, method: str, path: tuple[str, ...], name: str, **more: Any) -> Answer:
-        return self._http.call(method, path, where=self._about(name), **more)
+        answer = self._http.call(method, path, where=self._about(name), **more)
+        self._is_moved = self._is_moved or answer.is_moved
+        return answer
 
     def _about(self, name: str) -> str:
         kind = "variable" if name == self._marker_name else "secret"
