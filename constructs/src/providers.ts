@@ -41,7 +41,7 @@ export interface BitbucketOptions extends ProviderOptions {
   readonly expires?: string;
 }
 
-/** A provider that has no class of its own here: CircleCI, Kubernetes, Parameter Store, or a plug-in's. */
+/** A provider that has no class of its own here: CircleCI, Kubernetes, Parameter Store, HCP Terraform, Azure DevOps, Buildkite, Forgejo, Gitea, or a plug-in's. */
 export interface OtherProvider {
   /** The provider's name in the configuration, such as `circleci`; its targets are `OtherTarget`s. */
   readonly provider: string;

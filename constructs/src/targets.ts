@@ -184,7 +184,7 @@ export class GitLabVariable extends Target {
   }
 }
 
-/** Any other target that keyrota knows: CircleCI, Kubernetes, Parameter Store, or a plug-in's. */
+/** Any other target that keyrota knows: CircleCI, Kubernetes, Parameter Store, HCP Terraform, Azure DevOps, Buildkite, Forgejo, Gitea, or a plug-in's. */
 export interface OtherTargetProps {
   /** The provider's name in the configuration, such as `circleci`. */
   readonly provider: string;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +27,10 @@ NAMES: Schema = {
     "additionalProperties": False,
     "description": "Names of the two variables.",
     "properties": {"id": {**VARIABLE, "default": ID_NAME}, "secret": {**VARIABLE, "default": SECRET_NAME}},
+}
+MARKER: Schema = {
+    "description": "Also write the key ID into a readable variable, so that drift shows: true, or its name.",
+    "anyOf": [{"type": "boolean"}, VARIABLE],
 }
 AT_MOST: Schema = {
     **DURATION,
@@ -54,3 +58,26 @@ def names_of(settings: Mapping[str, Any]) -> tuple[str, str]:
     """Read the names of the two variables: that of the ID, that of the secret."""
     names = settings.get("names") or {}
     return names.get("id", ID_NAME), names.get("secret", SECRET_NAME)
+
+
+def faults_of_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Say that two variables need two names."""
+    return ("`names` must give the ID and the secret two names",) if len(set(names)) == 1 else ()
+
+
+def named(scope: str, settings: Mapping[str, Any]) -> str:
+    """Name a place in words, with the names of its variables where they are not the usual ones."""
+    names = names_of(settings)
+    return scope if names == (ID_NAME, SECRET_NAME) else f"{scope} ({', '.join(names)})"
+
+
+def variables_of(scope: str, settings: Mapping[str, Any]) -> frozenset[str]:
+    """Name each variable that a target writes, so that equal variables have equal names."""
+    return frozenset(f"{scope}: {name}" for name in names_of(settings))
+
+
+def marker_of(settings: Mapping[str, Any], beside: str) -> str | None:
+    """Name the variable that tells the key beside a secret that nobody can read; None where none is wanted."""
+    wanted = settings.get("marker", False)
+    name = f"KEYROTA_{beside}" if wanted is True else wanted
+    return name.upper() if name else None

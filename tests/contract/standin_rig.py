@@ -55,6 +55,8 @@ class AnyRig(ABC, Generic[S]):
     """A word of the scope that a refusal must name."""
     no_list: str
     """What is said of an answer that is none of the provider's."""
+    empty: str | None = None
+    """A body that is a true answer: nothing is there."""
     begins: str = ""
     """The first operation of a write, if it is not `reads`."""
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from standin_rig import CANARY_TOKEN, RIGS, AnyRig, a_pair
+from small_rigs import RIGS
+from standin_rig import CANARY_TOKEN, AnyRig, a_pair
 
 from keyrota.errors import KeyrotaError
 from keyrota.sandbox.faults import Fault, FaultKind
@@ -21,6 +22,8 @@ values next uuid key value secured name state stage secrets variables environmen
 total_count key_id id visibility selected_repository_ids updated_at created_at status permissions archived
 environment_scope masked hidden raw variable_type message data kind details immutable scopes expires_at revoked
 full_name path_with_namespace full_path slug workspace item
+attributes category sensitive type meta pagination errors policy isSecret providerData description
+variableGroupProjectReferences
 """
 FIELDS = tuple(re.findall(r"\w+", _FIELDS))
 NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "KEYROTA_AWS_ACCESS_KEY_ID", "Production", "api")

@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from standin_rig import CANARY_SECRET, CANARY_TOKEN, RIGS, AnyRig, a_pair
+from small_rigs import RIGS
+from standin_rig import CANARY_SECRET, CANARY_TOKEN, AnyRig, a_pair
 
 from keyrota.core.model import TargetEvidence
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
@@ -80,9 +81,11 @@ def test_too_many_requests_are_waited_out(rig: Rig, headers: tuple[tuple[str, st
     assert rig.clock.now() - began >= timedelta(seconds=2 * waited)
 
 
-def test_waiting_has_an_end(rig: Rig) -> None:
+@pytest.mark.parametrize("step", ["begins", "creates"])
+def test_waiting_has_an_end(rig: Rig, step: str) -> None:
     """A service that asks for an hour is left to the next run."""
-    rig.standin.faults.add(Fault(operation=rig.begins or rig.reads, status=429, headers=(("Retry-After", "3600"),)))
+    operation = rig.creates if step == "creates" else rig.begins or rig.reads
+    rig.standin.faults.add(Fault(operation=operation, status=429, headers=(("Retry-After", "3600"),), times=-1))
     with pytest.raises(ProviderUnavailable) as caught:
         rig.target().write(a_pair())
     assert caught.value.retry_after_s == 3600
@@ -141,6 +144,9 @@ def test_an_answer_that_is_no_list_is_told_in_plain_words(rig: Rig, body: str) -
     """A login page of a proxy, broken or absurd JSON: an error, no traceback."""
     rig.standin.faults.add(Fault(operation=rig.reads, kind=FaultKind.BODY, status=200, body=body, times=-1))
     state = rig.target().read()
+    if body == rig.empty:
+        assert (state.evidence, state.is_empty) == (TargetEvidence.ABSENT, True)
+        return
     assert state.evidence is TargetEvidence.FAILED
     assert rig.no_list in state.detail
 

@@ -133,3 +133,15 @@ def test_a_limit_s_reset_counts_only_where_the_limit_was_hit(rig: Rig) -> None:
     rig.standin.faults.add(Fault(operation="GET variables", status=429, headers=headers))
     with pytest.raises(ProviderUnavailable):
         rig.target().write(a_pair())
+
+
+@pytest.mark.parametrize("text", ["42", "42.0", "{epoch}"])
+@pytest.mark.parametrize("prefix", ["RateLimit", "X-RateLimit"])
+def test_a_reset_is_a_moment_or_a_span(rig: Rig, text: str, prefix: str) -> None:
+    """Some services count seconds from now (Buildkite, HCP Terraform), others since 1970: both are waited out."""
+    epoch = rig.clock.now().timestamp() + 42
+    headers = ((f"{prefix}-Remaining", "0"), (f"{prefix}-Reset", text.format(epoch=epoch)))
+    rig.standin.faults.add(Fault(operation="GET variables", status=429, headers=headers))
+    began = rig.clock.now()
+    rig.target().write(a_pair())
+    assert 42 <= (rig.clock.now() - began).total_seconds() < 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ import pytest
 from keyrota.app.cli import main
 from keyrota.core.model import Credential
 from keyrota.sandbox.bitbucket import BitbucketStandIn
-from keyrota.sandbox.cloud import REGION, Cloud
+from keyrota.sandbox.cloud import REGION, Cloud, StandIn
 from keyrota.sandbox.github import GitHubStandIn
 from keyrota.sandbox.gitlab import GitLabStandIn
 from keyrota.sandbox.pipelines import AwsCaller
@@ -102,13 +102,15 @@ class Sandbox:
 
 
 @contextmanager
-def a_sandbox(folder: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sandbox]:
-    """Start it; its environment is set, and no other AWS variable."""
+def a_sandbox(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: Callable[[Cloud], Mapping[str, StandIn]] | None = None
+) -> Iterator[Sandbox]:
+    """Start it, with more stand-ins where a test wants them; its environment is set, and no other AWS variable."""
     cloud = Cloud()
     bitbucket = BitbucketStandIn(cloud.clock, cloud.faults, token=CANARY_TOKEN)
     github = GitHubStandIn(cloud.clock, cloud.faults, token=f"{CANARY_TOKEN}-github")
     gitlab = GitLabStandIn(cloud.clock, cloud.faults, token=f"{CANARY_TOKEN}-gitlab")
-    cloud.standins |= {"bitbucket": bitbucket, "github": github, "gitlab": gitlab}
+    cloud.standins |= {"bitbucket": bitbucket, "github": github, "gitlab": gitlab, **(more(cloud) if more else {})}
     with cloud, pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("AWS_", "KEYROTA_"))]:
             patch.delenv(name)

@@ -182,3 +182,47 @@ def test_a_token_that_is_none_is_refused_without_showing_it(value: str) -> None:
 def test_a_file_that_cannot_be_read_is_told(name: str) -> None:
     with pytest.raises(ConfigError):
         References({}, {})(f"file:{name}")
+
+
+PAGES = ("azure-devops", "buildkite", "circleci", "forgejo", "kubernetes", "parameter-store", "terraform")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_shows_is_a_configuration(tmp_path: Path, page: str) -> None:
+    """The first block of a page can be copied as it stands."""
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / f"{page}.md").read_text("utf-8")
+    block = text.partition("```yaml\n")[2].partition("```")[0]
+    found = read(tmp_path, "version: 1\n" + block)
+    assert all(credential.targets for credential in found.credentials)
+    assert set(found.providers) >= {target.kind for each in found.credentials for target in each.targets}
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("{terraform: {organization: acme}}", "either `workspace` or `variable_set`"),
+        ("{terraform: {organization: acme, variable_set: shop}}", "variable_set"),
+        ("{azure_devops: {project: shop, group: 'a*'}}", "given by its number"),
+        ("{azure_devops: {project: shop, group: true}}", "group"),
+        ("{buildkite: {organization: acme, cluster: shop}}", "cluster"),
+        ("{buildkite: {organization: acme, cluster: 0d5cd3ca-6c0d-4f0c-9d5c-0a3c5a1f0001, policy: []}}", "policy"),
+        ("{forgejo: {repository: shop}}", "repository"),
+        ("{forgejo: {token_user: false}}", "token_user"),
+        ("{gitea: {organization: acme, token_user: true}}", "one of"),
+        ("{github: {}}", "either `repository: OWNER/NAME` or `organization`"),
+    ],
+)
+def test_what_a_place_cannot_be_is_refused_with_its_line(tmp_path: Path, target: str, words: str) -> None:
+    providers = """\
+version: 1
+providers:
+  terraform: {auth: {token: "env:T"}}
+  azure_devops: {base_url: https://dev.azure.com/acme, auth: {token: "env:T"}}
+  buildkite: {auth: {token: "env:T"}}
+  forgejo: {base_url: https://forge.example/api/v1, auth: {token: "env:T"}}
+  gitea: {base_url: https://forge.example/api/v1, auth: {token: "env:T"}}
+  github: {auth: {token: "env:T"}}
+"""
+    found = faults(tmp_path, f"{providers}credentials: [{{user: ci, targets: [{target}]}}]\n")
+    assert any(words in f"{fault.what} {fault.remedy}" for fault in found)
+    assert all(":9:" in fault.where for fault in found)

@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 LOOPBACK = "127.0.0.1"
+_POLL_S = 0.01
+"""So long closing may take: the tests open and close some thousand servers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,9 @@ class Server:
         self._services = dict(sorted(services.items(), key=lambda item: -len(item[0])))
         handler = type("Handler", (_Handler,), {"server_services": self._services})
         self._httpd = _Httpd((LOOPBACK, port), handler)
-        self._thread = threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._httpd.serve_forever, kwargs={"poll_interval": _POLL_S}, daemon=True
+        )
         self._thread.start()
 
     @property

@@ -7,29 +7,34 @@ value is shown as `xxxx` and its last four characters, a context's not at all, b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-from keyrota.core.model import (
-    AccessKeyId,
-    CarriedRuns,
-    Credential,
-    Readiness,
-    RunsEvidence,
-    Sighting,
-    TargetEvidence,
-    TargetState,
-)
+from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.fragments import NAMES, REFERENCE, Schema, alternative, closed, names_of
-from keyrota.ports import Clock, SecretReader, Target
-from keyrota.wire import Answer, Http, header, instant, together
+from keyrota.errors import ProviderUnavailable
+from keyrota.fragments import (
+    NAMES,
+    REFERENCE,
+    Schema,
+    alternative,
+    closed,
+    faults_of_names,
+    named,
+    names_of,
+    variables_of,
+)
+from keyrota.ports import Clock, SecretReader
+from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, header, instant, together
 
 API = "https://circleci.com/api/v2"
-_NEEDS = "CircleCI takes a personal API token of somebody who may change the project or the context"
+_SAYS = Refusals(
+    name="CircleCI",
+    key="circleci",
+    needs="CircleCI takes a personal API token of somebody who may change the project or the context",
+)
 _MOST_PAGES = 200
 _MISSING = 404
 
@@ -62,20 +67,15 @@ TARGET_SCHEMA: Schema = closed(
 )
 
 
-class CircleTarget:
+class CircleTarget(RunlessPlace):
     """One project or one context."""
 
     def __init__(self, http: Http, settings: Mapping[str, Any]) -> None:
+        super().__init__(address(settings))
         self._http = http
         self._project: str | None = settings.get("project")
         self._context: str | None = settings.get("context")
         self._id_name, self._secret_name = names_of(settings)
-        self._address = address(settings)
-
-    @property
-    def address(self) -> str:
-        """Project or context in words."""
-        return self._address
 
     @property
     def is_torn_possible(self) -> bool:
@@ -87,40 +87,19 @@ class CircleTarget:
         """Values are masked."""
         return False
 
-    @property
-    def quiet_for(self) -> timedelta:
-        """Not built for CircleCI."""
-        return timedelta()
-
-    def is_busy(self) -> bool | None:
-        """Not built for CircleCI."""
-        return False
-
-    def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
-        """Not told by CircleCI; the overlap covers jobs that run."""
-        return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
-
     def preflight(self) -> Readiness:
         """List the variables. Honest limit: a token that may list may still not write; CircleCI cannot be asked."""
-        try:
-            self._listed()
-        except KeyrotaError as error:
-            return Readiness(address=self.address, is_ready=False, detail=error.what, remedy=error.remedy)
-        return Readiness(address=self.address, is_ready=True)
+        return self.readiness(self._listed)
 
     def read(self) -> TargetState:
         """Tell whether the variables are there, and of a context when they were changed last."""
-        try:
-            found = self._listed()
-        except KeyrotaError as error:
-            return TargetState(
-                address=self.address, evidence=TargetEvidence.FAILED, detail=error.what, remedy=error.remedy
-            )
+        return self.looked(self._read)
+
+    def _read(self) -> TargetState:
+        found = self._listed()
         missing = [name for name in (self._id_name, self._secret_name) if name not in found]
         if missing:
-            return TargetState(
-                address=self.address, evidence=TargetEvidence.ABSENT, detail=" and ".join(missing), is_empty=not found
-            )
+            return self.lacking(missing, is_empty=not found)
         changed = max((at for at in found.values() if at is not None), default=None)
         return TargetState(address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed)
 
@@ -137,7 +116,7 @@ class CircleTarget:
         for name in found:
             answer = self._call("DELETE", (*self._path(), name), name)
             if answer.status != _MISSING:
-                self._demand_success(answer, name)
+                _SAYS.demand_success(answer, self._about(name))
         return tuple(found)
 
     # --- calls ------------------------------------------------------------------------------------------------------
@@ -159,14 +138,10 @@ class CircleTarget:
         token, seen = None, set[str]()
         for _ in range(_MOST_PAGES):
             answer = self._call("GET", self._path(), "", query={"page-token": token} if token else None)
-            self._demand_success(answer, "")
+            _SAYS.demand_success(answer, self._about(""))
             items = answer.object().get("items")
             if not isinstance(items, list):
-                raise ProviderUnavailable(
-                    "CircleCI's answer is no list",
-                    where=self._about(""),
-                    remedy="check `base_url`; a proxy or a login page may have answered",
-                )
+                raise _SAYS.odd("CircleCI's answer is no list", self._about(""))
             for item in items:
                 name = item.get("name", item.get("variable")) if isinstance(item, dict) else None
                 if name in (self._id_name, self._secret_name):
@@ -188,56 +163,10 @@ class CircleTarget:
             answer = self._call("POST", self._path(), name, body=body, is_repeatable=True)
         else:
             answer = self._call("PUT", (*self._path(), name), name, body={"value": value})
-        self._demand_success(answer, name)
+        _SAYS.demand_success(answer, self._about(name))
         if answer.object().get("name", answer.object().get("variable")) != name:
-            raise ProviderUnavailable(
-                "CircleCI's answer to the write is not the variable: whether it was written is not known",
-                where=self._about(name),
-                remedy="check `base_url`; a proxy or a login page may have answered",
-            )
-
-    def _demand_success(self, answer: Answer, name: str) -> None:
-        if answer.is_success:
-            return
-        where = self._about(name)
-        match answer.status:
-            case 401:
-                raise ProviderRefused(
-                    "CircleCI does not accept the token (401): it is wrong or revoked",
-                    where=where,
-                    remedy=f"put a new token where `providers: circleci: auth:` points; {_NEEDS}",
-                )
-            case 403:
-                raise ProviderRefused("the token is not allowed to do this (403)", where=where, remedy=_NEEDS)
-            case 404:
-                raise NotThere(
-                    "CircleCI does not find it (404): it does not exist, or the token may not see it",
-                    where=where,
-                    remedy=f"correct the slug or the ID in the configuration; {_NEEDS}",
-                )
-            case _:
-                raise ProviderRefused(
-                    f"CircleCI refused ({answer.status})", where=where, remedy=f"look at it in CircleCI; {_NEEDS}"
-                )
-
-
-class CircleService:
-    """CircleCI with one token, as the port TargetConnection."""
-
-    def __init__(self, http: Http) -> None:
-        self._http = http
-
-    def target(self, settings: Mapping[str, Any]) -> Target:
-        """Make the target that one entry of the configuration describes."""
-        return CircleTarget(self._http, settings)
-
-    def areas(self, area: str | None) -> Sequence[str]:  # noqa: ARG002  # the port's signature
-        """Nothing is searched here."""
-        return ()
-
-    def survey(self, area: str) -> Sequence[Sighting]:  # noqa: ARG002  # the port's signature
-        """Nothing is searched here."""
-        return ()
+            what = "CircleCI's answer to the write is not the variable: whether it was written is not known"
+            raise _SAYS.odd(what, self._about(name))
 
 
 class CircleKind:
@@ -257,7 +186,7 @@ class CircleKind:
         """Find what does not fit together."""
         if ("project" in settings) == ("context" in settings):
             return ("give either `project` or `context`",)
-        return ("`names` must give the ID and the secret two names",) if len(set(names_of(settings))) == 1 else ()
+        return faults_of_names(names_of(settings))
 
     def address(self, settings: Mapping[str, Any]) -> str:
         """Name the target."""
@@ -269,22 +198,20 @@ class CircleKind:
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
         """Name each variable that this target would write."""
-        where = str(settings.get("project", settings.get("context"))).casefold()
-        return frozenset(f"{where}: {name}" for name in names_of(settings))
+        return variables_of(str(settings.get("project", settings.get("context"))).casefold(), settings)
 
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> CircleService:
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
         """Connect; makes no request yet."""
         token = header("Circle-Token", lambda: secrets(settings["auth"]["token"]))
         base = settings.get("base_url", API)
-        return CircleService(Http(base, clock=clock, authorization=token, name="CircleCI"))
+        http = Http(base, clock=clock, authorization=token, name="CircleCI")
+        return Unsearched(partial(CircleTarget, http))
 
 
 def address(settings: Mapping[str, Any]) -> str:
     """Name a project or a context in words."""
-    names = names_of(settings)
     where = settings["project"] if "project" in settings else f"context {settings['context']}"
-    is_usual = names == ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    return f"circleci {where}" if is_usual else f"circleci {where} ({', '.join(names)})"
+    return named(f"circleci {where}", settings)
 
 
 KIND = CircleKind()

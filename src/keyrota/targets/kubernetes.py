@@ -9,29 +9,34 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from keyrota.core.lifecycle import KEY_ID
-from keyrota.core.model import (
-    AccessKeyId,
-    CarriedRuns,
-    Credential,
-    Readiness,
-    RunsEvidence,
-    Sighting,
-    TargetEvidence,
-    TargetState,
-)
+from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.fragments import NAMES, REFERENCE, Schema, alternative, closed, names_of
-from keyrota.ports import Clock, SecretReader, Target
-from keyrota.wire import Answer, Http, bearer
+from keyrota.errors import ProviderRefused
+from keyrota.fragments import (
+    NAMES,
+    REFERENCE,
+    Schema,
+    alternative,
+    closed,
+    faults_of_names,
+    named,
+    names_of,
+    variables_of,
+)
+from keyrota.ports import Clock, SecretReader
+from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, attempted, bearer
 
-_NEEDS = "the service account needs the verbs get, patch and create on secrets in this namespace (RBAC)"
+_SAYS = Refusals(
+    name="the API server",
+    key="kubernetes",
+    needs="the service account needs the verbs get, patch and create on secrets in this namespace (RBAC)",
+    missing="the namespace does not exist",
+)
 _MERGE = "application/merge-patch+json"
 _DRY = {"dryRun": "All"}
 _MISSING, _CONFLICT = 404, 409
@@ -59,20 +64,15 @@ TARGET_SCHEMA: Schema = closed(
 )
 
 
-class KubernetesTarget:
+class KubernetesTarget(RunlessPlace):
     """One Secret."""
 
     def __init__(self, http: Http, settings: Mapping[str, Any]) -> None:
+        super().__init__(address(settings))
         self._http = http
         self._namespace: str = settings["namespace"]
         self._secret: str = settings["secret"]
         self._id_name, self._secret_name = names_of(settings)
-        self._address = address(settings)
-
-    @property
-    def address(self) -> str:
-        """Namespace and Secret in words."""
-        return self._address
 
     @property
     def is_torn_possible(self) -> bool:
@@ -84,44 +84,21 @@ class KubernetesTarget:
         """A Secret can be read."""
         return True
 
-    @property
-    def quiet_for(self) -> timedelta:
-        """Whose run uses a Secret is not known here."""
-        return timedelta()
-
-    def is_busy(self) -> bool | None:
-        """Whose run uses a Secret is not known here."""
-        return False
-
-    def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
-        """Not told: a pod that took the Secret into its environment keeps it until it is restarted."""
-        return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
-
     def preflight(self) -> Readiness:
         """Let the API server try the very write, without doing it (server-side dry run)."""
-        try:
-            body: dict[str, str | Secret] = {self._id_name: "", self._secret_name: ""}
-            self._send(self._get(), body, is_dry=True)
-        except KeyrotaError as error:
-            return Readiness(address=self.address, is_ready=False, detail=error.what, remedy=error.remedy)
-        return Readiness(address=self.address, is_ready=True)
+        body: dict[str, str | Secret] = {self._id_name: "", self._secret_name: ""}
+        return self.readiness(lambda: self._send(self._get(), body, is_dry=True))
 
     def read(self) -> TargetState:
         """Tell what is there; a refusal is the value FAILED."""
-        try:
-            data = _data(self._get())
-        except KeyrotaError as error:
-            return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
+        return self.looked(self._read)
+
+    def _read(self) -> TargetState:
+        data = _data(self._get())
         missing = [name for name in (self._id_name, self._secret_name) if name not in data]
         if missing:
-            state = self._state(TargetEvidence.ABSENT, detail=" and ".join(missing))
-            return replace(state, is_empty=len(missing) == 2)  # noqa: PLR2004  # a pair
-        return self._state(TargetEvidence.HOLDS, key=_key(data[self._id_name]))
-
-    def _state(
-        self, evidence: TargetEvidence, *, key: AccessKeyId | None = None, detail: str = "", remedy: str = ""
-    ) -> TargetState:
-        return TargetState(address=self.address, evidence=evidence, key=key, detail=detail, remedy=remedy)
+            return self.lacking(missing, is_empty=len(missing) == 2)  # noqa: PLR2004  # a pair
+        return TargetState(address=self.address, evidence=TargetEvidence.HOLDS, key=_key(data[self._id_name]))
 
     def write(self, credential: Credential) -> None:
         """Change both entries with one PATCH; a Secret that is not there is made."""
@@ -139,11 +116,7 @@ class KubernetesTarget:
         if not names:
             return ()
         if _key(data.get(self._id_name, "")) not in keys:
-            raise ProviderRefused(
-                f"{self._id_name} holds something that keyrota did not write",
-                where=self._about(),
-                remedy="look at it, and delete it by hand if nobody needs it",
-            )
+            raise _SAYS.not_ours(self._id_name, self._about())
         self._demand_written(self._patch(dict.fromkeys(names), is_dry=False))
         return tuple(names)
 
@@ -160,13 +133,9 @@ class KubernetesTarget:
         answer = self._http.call("GET", (*self._path(), self._secret), where=self._about())
         if _is_missing_secret(answer):
             return None
-        self._demand_success(answer)
+        _SAYS.demand_success(answer, self._about())
         if answer.object().get("kind") != "Secret":
-            raise ProviderUnavailable(
-                "the answer is no Secret",
-                where=self._about(),
-                remedy="check `base_url`; a proxy or a login page may have answered",
-            )
+            raise _SAYS.odd("the answer is no Secret", self._about())
         return answer.object()
 
     def _send(self, found: Mapping[str, Any] | None, values: Mapping[str, str | Secret], *, is_dry: bool) -> None:
@@ -203,45 +172,17 @@ class KubernetesTarget:
             "metadata": {"name": self._secret},
             "data": dict(values),
         }
-        try:
-            return self._http.call("POST", self._path(), query=_DRY if is_dry else None, body=body, where=self._about())
-        except ProviderUnavailable as error:
-            if error.retry_after_s is not None:
-                raise
-            return None
+        return attempted(
+            lambda: self._http.call(
+                "POST", self._path(), query=_DRY if is_dry else None, body=body, where=self._about()
+            )
+        )
 
     def _demand_written(self, answer: Answer) -> None:
-        self._demand_success(answer)
+        _SAYS.demand_success(answer, self._about())
         if answer.object().get("kind") != "Secret":
-            raise ProviderUnavailable(
-                "the answer to the write is no Secret: whether it was written is not known",
-                where=self._about(),
-                remedy="check `base_url`; a proxy or a login page may have answered",
-            )
-
-    def _demand_success(self, answer: Answer) -> None:
-        if answer.is_success:
-            return
-        where, status = self._about(), answer.status
-        match status:
-            case 401:
-                raise ProviderRefused(
-                    "the API server does not accept the token (401): it is wrong or expired",
-                    where=where,
-                    remedy=f"put a new token where `providers: kubernetes: auth:` points; {_NEEDS}",
-                )
-            case 403:
-                raise ProviderRefused("the token is not allowed to do this (403)", where=where, remedy=_NEEDS)
-            case 404:
-                raise NotThere(
-                    "the API server does not find it (404): the namespace does not exist",
-                    where=where,
-                    remedy=f"correct the names in the configuration; {_NEEDS}",
-                )
-            case _:
-                raise ProviderRefused(
-                    f"the API server refused ({status})", where=where, remedy=f"look at the Secret; {_NEEDS}"
-                )
+            what = "the answer to the write is no Secret: whether it was written is not known"
+            raise _SAYS.odd(what, self._about())
 
 
 def _is_missing_secret(answer: Answer) -> bool:
@@ -269,25 +210,6 @@ def _key(text: Any) -> AccessKeyId | None:
     return AccessKeyId(found) if KEY_ID.fullmatch(found) else None
 
 
-class KubernetesService:
-    """A cluster with one token, as the port TargetConnection."""
-
-    def __init__(self, http: Http) -> None:
-        self._http = http
-
-    def target(self, settings: Mapping[str, Any]) -> Target:
-        """Make the target that one entry of the configuration describes."""
-        return KubernetesTarget(self._http, settings)
-
-    def areas(self, area: str | None) -> Sequence[str]:  # noqa: ARG002  # the port's signature
-        """Nothing is searched here: a list hands out every value."""
-        return ()
-
-    def survey(self, area: str) -> Sequence[Sighting]:  # noqa: ARG002  # the port's signature
-        """Nothing is searched here: a list hands out every value."""
-        return ()
-
-
 class KubernetesKind:
     """Kubernetes as a plug-in."""
 
@@ -303,7 +225,7 @@ class KubernetesKind:
 
     def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """The two entries need two names."""
-        return ("`names` must give the ID and the secret two names",) if len(set(names_of(settings))) == 1 else ()
+        return faults_of_names(names_of(settings))
 
     def address(self, settings: Mapping[str, Any]) -> str:
         """Name the target."""
@@ -315,19 +237,18 @@ class KubernetesKind:
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
         """Name each entry that this target would write."""
-        return frozenset(f"{settings['namespace']}/{settings['secret']}: {name}" for name in names_of(settings))
+        return variables_of(f"{settings['namespace']}/{settings['secret']}", settings)
 
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> KubernetesService:
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
         """Connect; makes no request yet."""
         token = bearer(lambda: secrets(settings["auth"]["token"]))
-        return KubernetesService(Http(settings["base_url"], clock=clock, authorization=token, name="Kubernetes"))
+        http = Http(settings["base_url"], clock=clock, authorization=token, name="Kubernetes")
+        return Unsearched(partial(KubernetesTarget, http))
 
 
 def address(settings: Mapping[str, Any]) -> str:
     """Name a Secret in words."""
-    names = names_of(settings)
-    scope = f"kubernetes {settings['namespace']}/{settings['secret']}"
-    return scope if names == ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") else f"{scope} ({', '.join(names)})"
+    return named(f"kubernetes {settings['namespace']}/{settings['secret']}", settings)
 
 
 KIND = KubernetesKind()

@@ -263,7 +263,7 @@ class Http:
         return float(self._patience.first_s * 2 ** (attempt - 1) * (0.5 + self._patience.jitter()))
 
     def _asked_pause(self, answer: Answer) -> float | None:
-        """Read Retry-After (seconds or a date), or, of a limit, the time at which it is reset (epoch seconds)."""
+        """Read Retry-After (seconds or a date), or, of a limit, when it is reset."""
         headers = answer.headers
         text = headers.get("retry-after", "")
         with contextlib.suppress(ValueError):
@@ -277,15 +277,21 @@ class Http:
         return self._until_reset(answer)
 
     def _until_reset(self, answer: Answer) -> float | None:
-        """Read when a limit is reset, if what is left of it is said to be nothing, or is not said."""
+        """
+        Read when a limit is reset, if what is left of it is said to be nothing, or is not said.
+
+        A moment since 1970 (GitHub, GitLab, Azure DevOps), or a span from now (Buildkite, HCP Terraform); no span is
+        longer than a year, and no moment that long ago.
+        """
         headers = answer.headers
         if answer.status >= _SERVER_FAILS:
             return None
-        for prefix in ("x-ratelimit", "ratelimit"):
+        for prefix in ("x-ratelimit", "ratelimit", "ratelimit-user"):
             if headers.get(f"{prefix}-remaining", "0") != "0":
                 continue  # another limit than the one that is counted here
             with contextlib.suppress(ValueError):
-                ahead = float(headers.get(f"{prefix}-reset", "nan")) - self._clock.now().timestamp()
+                reset = float(headers.get(f"{prefix}-reset", "nan"))
+                ahead = reset if reset < _A_YEAR_S else reset - self._clock.now().timestamp()
                 if math.isfinite(ahead):
                     return max(_SHORTEST_PAUSE_S, ahead)
         return None

@@ -219,7 +219,7 @@ class _Reading:
         for target in credential.targets:
             kind = self._kinds[target.kind]
             if kind.faults(target.settings):
-                continue  # what does not fit together names no variable; it is told already
+                continue  # told already; what does not fit together has no variables
             for name in sorted(kind.variables(target.settings)):
                 yield ("variable", target.kind, name), f"the variable {name} is claimed twice", target.where
 

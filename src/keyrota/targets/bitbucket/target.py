@@ -21,7 +21,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.place import Place
-from keyrota.wire import together
+from keyrota.wire import attempted, together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,10 +187,8 @@ class BitbucketTarget:
         if name in found:
             self._update(found[name], value, is_secured=is_secured)
             return
-        try:
-            answer = self._http.call("POST", self._path(), body=_body(name, value, is_secured), where=self._about(name))
-        except ProviderUnavailable:
-            answer = None
+        body = _body(name, value, is_secured)
+        answer = attempted(lambda: self._http.call("POST", self._path(), body=body, where=self._about(name)))
         if answer is None:
             again = self._listed()
             if name not in again:

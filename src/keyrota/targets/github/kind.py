@@ -7,7 +7,18 @@ from functools import partial
 from typing import Any
 
 from keyrota.core.model import Sighting
-from keyrota.fragments import AT_MOST, BUNDLE, NAMES, QUIET, REFERENCE, VARIABLE, Schema, alternative, closed, span
+from keyrota.fragments import (
+    AT_MOST,
+    BUNDLE,
+    MARKER,
+    NAMES,
+    QUIET,
+    REFERENCE,
+    Schema,
+    alternative,
+    closed,
+    span,
+)
 from keyrota.ports import Clock, SecretReader, Target
 from keyrota.targets.github.access import App, Installation
 from keyrota.targets.github.connection import GitHubConnection, is_limit
@@ -68,10 +79,7 @@ TARGET_SCHEMA: Schema = closed(
         },
         "names": NAMES,
         "bundle": BUNDLE,
-        "marker": {
-            "description": "Also write the key ID into a readable variable, so that drift shows: true, or its name.",
-            "anyOf": [{"type": "boolean"}, VARIABLE],
-        },
+        "marker": MARKER,
         "visibility": {
             "enum": ["all", "private", "selected"],
             "description": "Who may see an organization's secret that is not there yet; what is there keeps its own.",

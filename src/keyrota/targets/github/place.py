@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from keyrota.fragments import ID_NAME, SECRET_NAME, names_of, span
+from keyrota.fragments import ID_NAME, SECRET_NAME, marker_of, names_of, span
 
 Path = tuple[str, ...]
-MARKER_PREFIX = "KEYROTA_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +75,6 @@ def place(settings: Mapping[str, Any]) -> Place:
     id_name, secret_name = names_of(settings)
     owner, _, repository = str(settings.get("repository", "")).partition("/")
     bundle = settings.get("bundle")
-    marker = settings.get("marker", False)
-    if marker is True:
-        marker = f"{MARKER_PREFIX}{bundle or id_name}"
     return Place(
         owner=owner or settings["organization"],
         repository=repository or None,
@@ -87,7 +83,7 @@ def place(settings: Mapping[str, Any]) -> Place:
         id_name=id_name.upper(),
         secret_name=secret_name.upper(),
         bundle=bundle.upper() if bundle else None,
-        marker=marker.upper() if marker else None,
+        marker=marker_of(settings, bundle or id_name),
         visibility=settings.get("visibility"),
         repositories=tuple(settings.get("repositories", ())),
         quiet_for=span(settings, "quiet"),

@@ -18,7 +18,7 @@ from keyrota.targets.github.connection import GitHubConnection, PublicKey, neede
 from keyrota.targets.github.place import Path, Place
 from keyrota.targets.github.readiness import preflight
 from keyrota.targets.github.visibility import Visibility, visibility_of
-from keyrota.wire import Answer, instant, together
+from keyrota.wire import Answer, attempted, instant, together
 
 _WRITTEN = {201, 204}
 _GONE = 204
@@ -276,12 +276,7 @@ class GitHubTarget:
 
     def _create_marker(self, name: str, body: dict[str, Any]) -> Answer | None:
         more = self._visibility(self._place.names[-1]).fields() if self._place.repository is None else {}
-        try:
-            return self._call("POST", self._place.variables_path, name, body=body | more)
-        except ProviderUnavailable as error:
-            if error.retry_after_s is not None:
-                raise
-            return None
+        return attempted(lambda: self._call("POST", self._place.variables_path, name, body=body | more))
 
     # --- calls ------------------------------------------------------------------------------------------------------
 

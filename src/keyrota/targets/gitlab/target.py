@@ -23,7 +23,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.targets.gitlab.connection import GitLabConnection, is_absent_variable, refused_fields
 from keyrota.targets.gitlab.place import Place
-from keyrota.wire import Answer, together
+from keyrota.wire import Answer, attempted, together
 
 _MASKABLE = re.compile(r"[a-zA-Z0-9_+=/@:.~-]{8,}")
 _MASKABLE_RAW = re.compile(r"\S{8,}")
@@ -314,12 +314,9 @@ class GitLabTarget:
         if not self._place.is_instance:
             body |= {"environment_scope": self._place.environment_scope}
         about = self._about(name)
-        try:
-            return self._connection.call(self._place, "POST", self._connection.path(self._place), about, body=body)
-        except ProviderUnavailable as error:
-            if error.retry_after_s is not None:
-                raise
-            return None
+        return attempted(
+            lambda: self._connection.call(self._place, "POST", self._connection.path(self._place), about, body=body)
+        )
 
     def _demand_written(self, answer: Answer, name: str) -> None:
         self._connection.demand_success(answer, self._about(name), self._place)

@@ -1,0 +1,147 @@
+"""An organization of Azure DevOps with one token: its groups, read and put back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.ports import Clock
+from keyrota.targets.azure_devops.group import Group, hidden
+from keyrota.wire import Answer, Http, Refusals
+
+SAYS = Refusals(
+    name="Azure DevOps",
+    key="azure_devops",
+    needs="the token needs the scope Variable Groups (read, create and manage), "
+    "and its user the role Administrator of the variable group",
+)
+_VERSION = {"api-version": "7.1"}
+_GROUPS = ("_apis", "distributedtask", "variablegroups")
+_OWN = "Vsts"
+"""The type of a group that keeps its variables itself; another one links them from Azure Key Vault."""
+_SENT_BACK = ("name", "description", "type", "providerData", "variableGroupProjectReferences")
+_MOST_PAGES = 50
+_SIGN_IN, _UNAUTHORIZED = 203, 401
+_ROUNDS = 5
+_PATIENCE_S = 120.0
+_PAUSE_S = 1.0
+
+
+class AzureConnection:
+    """
+    An organization of Azure DevOps with one token.
+
+    Args:
+        http: The client.
+        once: A client that sends nothing twice: a PUT that is repeated undoes what others wrote in between.
+    """
+
+    def __init__(self, http: Http, once: Http, clock: Clock) -> None:
+        self._http, self._once, self._clock = http, once, clock
+        self._turns: dict[str, threading.Lock] = {}
+        """Targets are written in parallel, and several may share a group: one write of it at a time."""
+
+    def number(self, project: str, name: str, about: str) -> str:
+        """Find a group's number by its name, which is compared without case."""
+        found, token = set[int](), ""
+        for _ in range(_MOST_PAGES):
+            more = {"continuationToken": token} if token else {}
+            query = {**_VERSION, "groupName": name, **more}
+            answer = self._http.call("GET", (project, *_GROUPS), query=query, where=about)
+            _demand_success(answer, about)
+            groups = answer.object().get("value")
+            if not isinstance(groups, list):
+                raise SAYS.odd("Azure DevOps's answer is no list of variable groups", about)
+            found |= {group["id"] for group in groups if _is_named(group, name)}
+            token = answer.headers.get("x-ms-continuationtoken", "")
+            if not token:
+                break
+        if len(found) == 1:
+            return str(found.pop())
+        raise NotThere(
+            f"the project has {len(found) or 'no'} variable groups of this name",
+            where=about,
+            remedy=f"make it, or give its number as `group`; {SAYS.needs}",
+        )
+
+    def get(self, project: str, number: str, about: str) -> Group:
+        """Read a group."""
+        answer = self._http.call("GET", (project, *_GROUPS, number), query=_VERSION, where=about)
+        return _taken(answer, number, about, "")
+
+    def replace(
+        self,
+        project: str,
+        number: str,
+        about: str,
+        *,
+        change: Callable[[Group], dict[str, Any]],
+        is_done: Callable[[Group], bool],
+    ) -> None:
+        """
+        Read a group, change its variables, put it back, and read it again.
+
+        Whatever goes wrong, the next round begins with reading: what others wrote meanwhile is not put back.
+        """
+        with self._turns.setdefault(number, threading.Lock()):
+            waited = 0.0
+            for round_ in range(1, _ROUNDS + 1):
+                group = self.get(project, number, about)
+                body = whole(group, about, change(group))
+                try:
+                    answer = self._once.call("PUT", (*_GROUPS, number), query=_VERSION, body=body, where=about)
+                except ProviderUnavailable as error:
+                    pause = error.retry_after_s or _PAUSE_S
+                    if round_ == _ROUNDS or waited + pause > _PATIENCE_S:
+                        raise
+                    waited += pause
+                    self._clock.sleep(pause)
+                    continue
+                _taken(answer, number, about, ": whether it was written is not known")
+                if is_done(self.get(project, number, about)):
+                    return
+        raise ProviderUnavailable(
+            "somebody else changes this variable group again and again at the same moment",
+            where=about,
+            remedy="find out who writes it; the next run writes the pair again",
+        )
+
+
+def whole(group: Group, about: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Make what is put back; refuses where something would be lost that was not read."""
+    if group.content.get("type") != _OWN:
+        raise ProviderRefused(
+            "the variables of this group are linked from Azure Key Vault",
+            where=about,
+            remedy="give a variable group that keeps its variables itself; nothing was written",
+        )
+    projects = group.content.get("variableGroupProjectReferences")
+    if not isinstance(projects, list) or not projects:
+        raise ProviderRefused(
+            "Azure DevOps does not say which projects share this group, and a write would take it from them",
+            where=about,
+            remedy=f"check `base_url`; nothing was written; {SAYS.needs}",
+        )
+    kept = {name: group.content[name] for name in _SENT_BACK if name in group.content}
+    return {**kept, "variables": dict(variables)}
+
+
+def _is_named(group: Any, name: str) -> bool:
+    is_group = isinstance(group, dict) and isinstance(group.get("id"), int)
+    return is_group and str(group.get("name", "")).casefold() == name.casefold()
+
+
+def _taken(answer: Answer, number: str, about: str, then: str) -> Group:
+    """Take a group out of an answer; a number that no group has is answered with nothing."""
+    _demand_success(answer, about)
+    if not isinstance(answer.object().get("variables"), dict) or str(answer.object().get("id")) != number:
+        raise SAYS.odd(f"Azure DevOps's answer is no variable group {number}{then}", about)
+    return Group(content={**answer.object(), "variables": hidden(answer.object()["variables"])})
+
+
+def _demand_success(answer: Answer, about: str) -> None:
+    is_sign_in = answer.status == _SIGN_IN
+    SAYS.demand_success(replace(answer, status=_UNAUTHORIZED) if is_sign_in else answer, about)

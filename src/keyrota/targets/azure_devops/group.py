@@ -1,0 +1,53 @@
+"""A variable group as Azure DevOps shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from keyrota.core.lifecycle import KEY_ID
+from keyrota.core.model import AccessKeyId
+from keyrota.core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A variable group as it was read; other people's plain values are in it as secrets, to be sent back."""
+
+    content: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Return all variables, each as it is."""
+        return dict(self.content["variables"])
+
+    def spelled(self, name: str) -> str | None:
+        """Find a variable, however its name is spelled; None if it is not there."""
+        return next((other for other in self.variables if other.casefold() == name.casefold()), None)
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        """Get a variable; None if it is not there."""
+        found = self.variables.get(self.spelled(name) or "")
+        return found if isinstance(found, dict) else None
+
+    def key(self, name: str) -> AccessKeyId | None:
+        """Read a key ID; None for a secret, and for anything that is none."""
+        value = (self.get(name) or {}).get("value")
+        if not isinstance(value, Secret) or not KEY_ID.fullmatch(value.reveal()):
+            return None
+        return AccessKeyId(value.reveal())
+
+    def is_secret(self, name: str) -> bool:
+        """Tell whether a variable can never be read."""
+        return (self.get(name) or {}).get("isSecret") is True
+
+
+def hidden(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep every value as a secret, plain ones too: they are somebody else's, and a traceback shows locals."""
+    return {
+        name: {**variable, "value": Secret(variable["value"])}
+        if isinstance(variable, dict) and isinstance(variable.get("value"), str)
+        else variable
+        for name, variable in variables.items()
+    }

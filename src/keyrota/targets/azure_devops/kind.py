@@ -1,0 +1,98 @@
+"""Azure DevOps as a plug-in: its schema, its names, its credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from keyrota.fragments import NAMES, REFERENCE, Schema, alternative, closed, faults_of_names, names_of, variables_of
+from keyrota.ports import Clock, SecretReader
+from keyrota.targets.azure_devops.connection import AzureConnection
+from keyrota.targets.azure_devops.target import AzureTarget, address
+from keyrota.wire import Http, Patience, Unsearched, basic, bearer
+
+PROVIDER_SCHEMA: Schema = closed(
+    {
+        "base_url": {
+            "type": "string",
+            "description": "Of the organization: https://dev.azure.com/NAME; of a server: https://HOST/COLLECTION.",
+        },
+        "auth": {
+            "description": "A personal access token, or a token of Entra ID.",
+            "oneOf": [
+                alternative("a personal access token", token=REFERENCE),
+                alternative("a token of Entra ID", entra_token=REFERENCE),
+            ],
+        },
+    },
+    required=["base_url", "auth"],
+    description="An organization of Azure DevOps.",
+)
+TARGET_SCHEMA: Schema = closed(
+    {
+        "project": {"type": "string", "minLength": 1, "description": "Name or ID of the project."},
+        "group": {
+            "type": ["string", "integer"],
+            "minLength": 1,
+            "description": "Name or number of a variable group; its other variables are never changed.",
+        },
+        "names": NAMES,
+    },
+    required=["project", "group"],
+    description="A variable group.",
+)
+
+
+class AzureKind:
+    """Azure DevOps as a plug-in."""
+
+    @property
+    def provider_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of `providers.azure_devops`."""
+        return PROVIDER_SCHEMA
+
+    @property
+    def target_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of a target."""
+        return TARGET_SCHEMA
+
+    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names differ by more than case; a star in a group's name would ask for several groups."""
+        if "*" in str(settings["group"]):
+            return ("a group whose name has a `*` is given by its number",)
+        return faults_of_names(name.casefold() for name in names_of(settings))
+
+    def address(self, settings: Mapping[str, Any]) -> str:
+        """Name the target."""
+        return address(settings)
+
+    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
+        """Tell whether a group lies in a project."""
+        return str(settings["project"]).casefold() == area.casefold()
+
+    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
+        """Name each variable that this target would write."""
+        scope = f"azure_devops {settings['project']}/{settings['group']}"
+        return frozenset(name.casefold() for name in variables_of(scope, settings))
+
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
+        """Connect; makes no request yet."""
+        auth = settings["auth"]
+        if "token" in auth:
+            authorization = basic("", lambda: secrets(auth["token"]))
+        else:
+            authorization = bearer(lambda: secrets(auth["entra_token"]))
+        client = partial(
+            Http,
+            settings["base_url"],
+            clock=clock,
+            authorization=authorization,
+            name="Azure DevOps",
+            headers={"X-TFS-FedAuthRedirect": "Suppress"},  # a refused token: 401, no redirect to the sign-in page
+        )
+        connection = AzureConnection(client(), client(patience=Patience(attempts=1)), clock)
+        return Unsearched(partial(AzureTarget, connection))
+
+
+KIND = AzureKind()

@@ -1,0 +1,118 @@
+"""One variable group for one pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
+from keyrota.core.secret import Secret
+from keyrota.fragments import named, names_of
+from keyrota.targets.azure_devops.connection import SAYS, AzureConnection, whole
+from keyrota.targets.azure_devops.group import Group
+from keyrota.wire import RunlessPlace
+
+
+class AzureTarget(RunlessPlace):
+    """One variable group."""
+
+    def __init__(self, connection: AzureConnection, settings: Mapping[str, Any]) -> None:
+        super().__init__(address(settings))
+        self._connection = connection
+        self._project: str = settings["project"]
+        self._group: str = str(settings["group"])
+        self._is_number = isinstance(settings["group"], int)
+        self._id_name, self._secret_name = names_of(settings)
+
+    @property
+    def is_torn_possible(self) -> bool:
+        """One PUT changes both halves."""
+        return False
+
+    @property
+    def is_id_readable(self) -> bool:
+        """A new ID is no secret; one that a person made secret cannot be told."""
+        return True
+
+    def preflight(self) -> Readiness:
+        """Read the group, and see whether it could be sent back. Honest limit: who may read may still not manage."""
+        return self.readiness(lambda: whole(self._get(self._number()), self._about(), {}))
+
+    def read(self) -> TargetState:
+        """Tell which key the ID names; a refusal is the value FAILED."""
+        return self.looked(self._read)
+
+    def _read(self) -> TargetState:
+        group = self._get(self._number())
+        missing = [name for name in (self._id_name, self._secret_name) if group.get(name) is None]
+        if missing:
+            return self.lacking(missing, is_empty=len(missing) == 2)  # noqa: PLR2004  # a pair
+        evidence = TargetEvidence.CANNOT_TELL if group.is_secret(self._id_name) else TargetEvidence.HOLDS
+        state = TargetState(address=self.address, evidence=evidence, key=group.key(self._id_name))
+        if group.is_secret(self._secret_name):
+            return state
+        return replace(state, notice=f"{self._secret_name} is no secret variable: whoever may see the group reads it")
+
+    def write(self, credential: Credential) -> None:
+        """Put the pair into the group with one PUT; flags of variables that exist stay."""
+
+        def with_pair(group: Group) -> dict[str, Any]:
+            changed = group.variables
+            for name, value, is_secret in (
+                (self._id_name, Secret(credential.id), False),
+                (self._secret_name, credential.secret, True),
+            ):
+                known = group.get(name) or {"isSecret": is_secret}
+                changed[group.spelled(name) or name] = {**known, "value": value}
+            return changed
+
+        def holds_pair(group: Group) -> bool:
+            is_told = group.is_secret(self._id_name) or group.key(self._id_name) == credential.id
+            return is_told and group.get(self._secret_name) is not None
+
+        self._replace(self._number(), with_pair, holds_pair)
+
+    def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
+        """Take both variables out of the group; a readable ID that is not one of ours forbids it."""
+        number = self._number()
+        names = self._ours(self._get(number), keys)
+
+        def without_pair(group: Group) -> dict[str, Any]:
+            ours = self._ours(group, keys)  # looked at again: somebody may have written since
+            return {name: value for name, value in group.variables.items() if name not in ours}
+
+        if names:
+            self._replace(number, without_pair, lambda group: not self._ours(group, keys))
+        return names
+
+    def _ours(self, group: Group, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
+        """Name the variables of the pair that are there, as they are spelled."""
+        found = [name for wanted in (self._id_name, self._secret_name) if (name := group.spelled(wanted))]
+        is_known = group.is_secret(self._id_name) or group.key(self._id_name) in keys
+        if found and not is_known:
+            raise SAYS.not_ours(self._id_name, self._about())
+        return tuple(found)
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def _about(self) -> str:
+        return f"{self.address}, variables {self._id_name} and {self._secret_name}"
+
+    def _number(self) -> str:
+        if self._is_number:
+            return self._group
+        return self._connection.number(self._project, self._group, self._about())
+
+    def _get(self, number: str) -> Group:
+        return self._connection.get(self._project, number, self._about())
+
+    def _replace(
+        self, number: str, change: Callable[[Group], dict[str, Any]], is_done: Callable[[Group], bool]
+    ) -> None:
+        self._connection.replace(self._project, number, self._about(), change=change, is_done=is_done)
+
+
+def address(settings: Mapping[str, Any]) -> str:
+    """Name a variable group in words."""
+    return named(f"azure_devops {settings['project']}/{settings['group']}", settings)

@@ -1,0 +1,319 @@
+"""
+Buildkite: secrets of a cluster.
+
+Source: Buildkite REST API reference, pages "Secrets" (POST with key, value and policy; `PUT …/value` changes the value
+alone, so that policy and description stay; a value is never returned, `updated_at` is), "Access token" (scopes and end
+of the token itself), "REST API overview" (pages of at most 100 by `Link`; limits of the organization and of the user,
+whose resets count from now). What is not documented is borne, not relied on: with which status a second POST of the
+same key is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
+from keyrota.core.secret import Secret
+from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.fragments import (
+    AT_MOST,
+    NAMES,
+    REFERENCE,
+    Schema,
+    alternative,
+    closed,
+    faults_of_names,
+    named,
+    names_of,
+    span,
+    variables_of,
+)
+from keyrota.ports import Clock, SecretReader
+from keyrota.wire import (
+    Answer,
+    Budget,
+    Http,
+    Limit,
+    Refusals,
+    RunlessPlace,
+    Unsearched,
+    attempted,
+    bearer,
+    instant,
+    together,
+)
+
+API = "https://api.buildkite.com/v2"
+_SCOPES = ("read_secret_details", "write_secrets")
+_SAYS = Refusals(
+    name="Buildkite",
+    key="buildkite",
+    needs="the API access token needs the scopes read_secret_details and write_secrets, "
+    "of a maintainer of the cluster or an administrator",
+)
+_MOST_PAGES = 100
+_MISSING = 404
+_LIMIT = Limit(calls=40, seconds=60.0)
+"""200 a minute for everybody in the organization, and 50 for each user: a part of it is left to the others."""
+_KEY = re.compile(r"(?!buildkite|bk)[a-z]\w{0,254}", re.IGNORECASE | re.ASCII)
+
+PROVIDER_SCHEMA: Schema = closed(
+    {
+        "base_url": {"type": "string", "default": API, "description": "Base URL of the REST API."},
+        "auth": {
+            "description": "An API access token.",
+            "oneOf": [alternative("an API access token", token=REFERENCE)],
+        },
+        "at_most": AT_MOST,
+    },
+    required=["auth"],
+    description="Buildkite.",
+)
+TARGET_SCHEMA: Schema = closed(
+    {
+        "organization": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$", "description": "Slug: acme."},
+        "cluster": {
+            "type": "string",
+            "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+            "description": "ID of the cluster.",
+        },
+        "policy": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": {"pattern": "^[a-z_]+$"},
+                "additionalProperties": {
+                    "anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"type": "string"}}]
+                },
+            },
+            "description": "Access policy of a secret that is not there yet: rules; what is there keeps its own.",
+        },
+        "names": NAMES,
+    },
+    required=["organization", "cluster"],
+    description="Secrets of a cluster.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TokenRecord:
+    """What Buildkite says of the token itself; nothing where it does not tell."""
+
+    expires: datetime | None = None
+    missing: tuple[str, ...] = ()
+    """Scopes that it lacks."""
+
+
+class BuildkiteConnection:
+    """Buildkite with one token."""
+
+    def __init__(self, http: Http) -> None:
+        self.http = http
+        self._record: _TokenRecord | None = None
+        self._lock = threading.Lock()
+
+    def token(self) -> _TokenRecord:
+        """Read the token's own record, once."""
+        with self._lock:
+            if self._record is None:
+                self._record = self._asked()
+            return self._record
+
+    def _asked(self) -> _TokenRecord:
+        try:
+            answer = self.http.call("GET", ("access-token",), where="providers.buildkite.auth")
+        except KeyrotaError:
+            return _TokenRecord()
+        content = answer.object() if answer.is_success else {}
+        scopes = content.get("scopes")
+        expires = instant(str(content.get("expires_at")).replace(" UTC", "+00:00"))
+        if not isinstance(scopes, list):
+            return _TokenRecord(expires=expires)
+        return _TokenRecord(expires=expires, missing=tuple(scope for scope in _SCOPES if scope not in scopes))
+
+
+class BuildkiteTarget(RunlessPlace):
+    """One cluster."""
+
+    def __init__(self, connection: BuildkiteConnection, settings: Mapping[str, Any]) -> None:
+        super().__init__(address(settings))
+        self._connection = connection
+        self._path = ("organizations", settings["organization"], "clusters", settings["cluster"], "secrets")
+        self._policy = "\n".join(_rule(rule) for rule in settings.get("policy", ()))
+        self._id_name, self._secret_name = names_of(settings)
+
+    @property
+    def is_torn_possible(self) -> bool:
+        """Two secrets."""
+        return True
+
+    @property
+    def is_id_readable(self) -> bool:
+        """A value is never returned."""
+        return False
+
+    def preflight(self) -> Readiness:
+        """Look at the scopes of the token and list the secrets. Honest limit: who may maintain is not told."""
+        return replace(self.readiness(self._look), token_expires=self._connection.token().expires)
+
+    def _look(self) -> None:
+        missing = self._connection.token().missing
+        if missing:
+            raise ProviderRefused(
+                f"the token lacks the scope {' and '.join(missing)}", where=self._about(""), remedy=_SAYS.needs
+            )
+        self._listed()
+
+    def read(self) -> TargetState:
+        """Tell whether the secrets are there, and when one of them was changed last."""
+        return self.looked(self._read)
+
+    def _read(self) -> TargetState:
+        found = self._listed()
+        missing = [name for name in (self._id_name, self._secret_name) if name not in found]
+        expires = self._connection.token().expires
+        if missing:
+            return replace(self.lacking(missing, is_empty=not found), token_expires=expires)
+        changed = max((at for secret in found.values() if (at := instant(secret.get("updated_at")))), default=None)
+        return TargetState(
+            address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed, token_expires=expires
+        )
+
+    def write(self, credential: Credential) -> None:
+        """Create both secrets, or change their values, at once; policy and description of what exists stay."""
+        found = self._listed()
+        together(
+            partial(self._put, self._secret_name, credential.secret, found.get(self._secret_name)),
+            partial(self._put, self._id_name, Secret(credential.id), found.get(self._id_name)),
+        )
+
+    def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:  # noqa: ARG002  # no value can be read
+        """Delete both secrets; whose key they hold cannot be read."""
+        found = self._listed()
+        for name, secret in found.items():
+            answer = self._call("DELETE", (*self._path, secret["id"]), name)
+            if answer.status != _MISSING:
+                _SAYS.demand_success(answer, self._about(name))
+        return tuple(found)
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def _call(self, method: str, path: tuple[str, ...], name: str, **more: Any) -> Answer:
+        return self._connection.http.call(method, path, where=self._about(name), **more)
+
+    def _about(self, name: str) -> str:
+        return f"{self.address}, secret {name}" if name else f"{self.address}, its secrets"
+
+    def _listed(self) -> dict[str, dict[str, Any]]:
+        """Find our own secrets on all pages."""
+        found: dict[str, dict[str, Any]] = {}
+        answer = self._call("GET", self._path, "", query={"per_page": "100"})
+        for _ in range(_MOST_PAGES):
+            _SAYS.demand_success(answer, self._about(""))
+            if not isinstance(answer.content, list):
+                raise _SAYS.odd("Buildkite's answer is no list", self._about(""))
+            for secret in answer.content:
+                is_named = isinstance(secret, dict) and secret.get("key") in (self._id_name, self._secret_name)
+                if is_named and isinstance(secret.get("id"), str):
+                    found[secret["key"]] = secret
+            link = answer.next_link()
+            if link is None:
+                return found
+            answer = self._connection.http.follow(link, where=self._about(""))
+        raise ProviderUnavailable(f"Buildkite's list has more than {_MOST_PAGES} pages", where=self._about(""))
+
+    def _put(self, name: str, value: Secret, found: Mapping[str, Any] | None) -> None:
+        """Change the value, or create the secret; a race, or an answer that was lost, is settled by looking again."""
+        if found is None:
+            answer = self._created(name, value)
+            if answer is not None and answer.is_success:
+                self._demand_written(answer, name)
+                return
+            found = _SAYS.settled(answer, self._listed().get(name), "secret", self._about(name))
+        answer = self._call("PUT", (*self._path, found["id"], "value"), name, body={"value": value})
+        self._demand_written(answer, name)
+
+    def _created(self, name: str, value: Secret) -> Answer | None:
+        """Create a secret; None if there was no answer."""
+        body = {"key": name, "value": value} | ({"policy": self._policy} if self._policy else {})
+        return attempted(lambda: self._call("POST", self._path, name, body=body))
+
+    def _demand_written(self, answer: Answer, name: str) -> None:
+        _SAYS.demand_success(answer, self._about(name))
+        if answer.object().get("key") != name:
+            what = "Buildkite's answer to the write is not the secret: whether it was written is not known"
+            raise _SAYS.odd(what, self._about(name))
+
+
+def _rule(claims: Mapping[str, str | Sequence[str]]) -> str:
+    """Write one rule of a policy as Buildkite's page on access policies does; every condition in quotes."""
+    lines: list[str] = []
+    for claim, conditions in claims.items():
+        if isinstance(conditions, str):
+            lines.append(f"{claim}: {json.dumps(conditions)}")
+        else:
+            lines += [f"{claim}:", *(f"  - {json.dumps(condition)}" for condition in conditions)]
+    return "- " + "\n  ".join(lines)
+
+
+class BuildkiteKind:
+    """Buildkite as a plug-in."""
+
+    @property
+    def provider_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of `providers.buildkite`."""
+        return PROVIDER_SCHEMA
+
+    @property
+    def target_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of a target."""
+        return TARGET_SCHEMA
+
+    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Find names that Buildkite would refuse."""
+        refused = [name for name in names_of(settings) if not _KEY.fullmatch(name)]
+        found = [
+            f"{name}: Buildkite wants a letter first, and keeps names with `bk` or `buildkite`" for name in refused
+        ]
+        return (*faults_of_names(names_of(settings)), *found)
+
+    def address(self, settings: Mapping[str, Any]) -> str:
+        """Name the target."""
+        return address(settings)
+
+    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
+        """Tell whether a cluster lies in an organization."""
+        return str(settings["organization"]).casefold() == area.casefold()
+
+    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
+        """Name each secret that this target would write."""
+        return variables_of(f"buildkite {settings['cluster']}".casefold(), settings)
+
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
+        """Connect; makes no request yet."""
+        bound = span(settings, "at_most", AT_MOST["default"])
+        http = Http(
+            settings.get("base_url", API),
+            clock=clock,
+            authorization=bearer(lambda: secrets(settings["auth"]["token"])),
+            name="Buildkite",
+            budget=Budget(clock, [_LIMIT], bound=bound, name="Buildkite's budget of calls"),
+        )
+        return Unsearched(partial(BuildkiteTarget, BuildkiteConnection(http)))
+
+
+def address(settings: Mapping[str, Any]) -> str:
+    """Name a cluster in words."""
+    return named(f"buildkite {settings['organization']} cluster {settings['cluster']}", settings)
+
+
+KIND = BuildkiteKind()

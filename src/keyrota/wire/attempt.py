@@ -1,0 +1,26 @@
+"""One attempt at something that must not be done twice, where looking again tells what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from keyrota.errors import ProviderUnavailable
+from keyrota.wire.http import Answer
+
+
+def attempted(call: Callable[[], Answer]) -> Answer | None:
+    """
+    Make a call that is not repeated by itself.
+
+    Returns:
+        The answer; None if there was none, so that whether it was done is not known.
+
+    Raises:
+        ProviderUnavailable: A limit that lasts; nothing was done.
+    """
+    try:
+        return call()
+    except ProviderUnavailable as error:
+        if error.retry_after_s is not None:
+            raise
+        return None

@@ -1,0 +1,240 @@
+"""What only Forgejo and Gitea have: values in clear inside TLS, names in capitals, and what differs between them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+from small_rigs import ForgejoRig, a_forgejo_rig
+from standin_rig import a_pair
+
+from keyrota.core.model import RunsEvidence, TargetEvidence
+from keyrota.errors import ConfigError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota.targets.forgejo import FORGEJO, GITEA
+
+ID, SECRET, MARKER = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "KEYROTA_AWS_ACCESS_KEY_ID"
+HOME, ORGANIZATION, USER = ("repos", "acme", "shop"), ("orgs", "acme"), ("user",)
+IN_ORGANIZATION = {"organization": "acme"}
+OF_USER = {"token_user": True}
+
+
+@pytest.fixture(params=[False, True], ids=["forgejo", "gitea"])
+def rig(request: pytest.FixtureRequest) -> Iterator[ForgejoRig]:
+    """Forgejo, then Gitea."""
+    with a_forgejo_rig(is_gitea=request.param) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [({"repository": "acme/shop"}, HOME), (IN_ORGANIZATION, ORGANIZATION), (OF_USER, USER)],
+    ids=["repository", "organization", "user"],
+)
+def test_every_place_takes_the_pair_and_its_marker(
+    rig: ForgejoRig, settings: dict[str, Any], place: tuple[str, ...]
+) -> None:
+    plain, marked = rig.target(settings), rig.target({**settings, "marker": True})
+    plain.write(a_pair("OLD"))
+    assert (plain.read().evidence, plain.is_id_readable) == (TargetEvidence.CANNOT_TELL, False)
+    assert (marked.read().evidence, marked.read().detail) == (TargetEvidence.ABSENT, MARKER)
+    marked.write(a_pair())
+    marked.write(a_pair())
+    assert rig.standin.values(place) == {ID: a_pair().id, SECRET: a_pair().secret.reveal()}
+    assert rig.standin.variables(place) == {MARKER: a_pair().id}
+    assert (marked.read().key, marked.is_id_readable) == (a_pair().id, True)
+    assert marked.preflight().is_ready
+
+
+def test_what_a_user_s_secrets_are_cannot_be_told(rig: ForgejoRig) -> None:
+    """Neither service lists them: without a marker, nothing is known but that the token is good."""
+    assert rig.target(OF_USER).read().evidence is TargetEvidence.CANNOT_TELL
+    rig.standin.faults.add(Fault(operation="GET user", status=401, times=-1))
+    assert rig.target(OF_USER).read().evidence is TargetEvidence.FAILED
+    with pytest.raises(ProviderRefused, match="401"):
+        rig.target(OF_USER).write(a_pair())
+    assert rig.standin.values(USER) == {}
+
+
+def test_descriptions_stay(rig: ForgejoRig) -> None:
+    """Gitea clears a description that an update leaves out; Forgejo has none, and is sent none."""
+    for name in (ID, SECRET):
+        rig.standin.set_secret(HOME, name, "old", description="by hand")
+    rig.standin.set_variable(HOME, MARKER, a_pair("OLD").id, description="by hand")
+    rig.target().write(a_pair())
+    is_gitea = "GITEA_TOKEN" in rig.standin.environment
+    sent = [json.loads(request.body) for request in rig.seen if request.method == "PUT"]
+    assert len(sent) == 3
+    assert all(("description" in body) == is_gitea for body in sent)
+    if is_gitea:
+        assert set(rig.standin.descriptions(HOME).values()) == {"by hand"}
+
+
+def test_names_are_upper_case_and_compared_so(rig: ForgejoRig) -> None:
+    names = {"id": "deploy_id", "secret": "Deploy_Secret"}
+    target = rig.target({"repository": "acme/shop", "names": names})
+    target.write(a_pair())
+    assert rig.values() == {"DEPLOY_ID": a_pair().id, "DEPLOY_SECRET": a_pair().secret.reveal()}
+    assert target.read().evidence is TargetEvidence.CANNOT_TELL
+
+
+def test_a_renamed_repository_is_written_where_it_is_now_and_told(rig: ForgejoRig) -> None:
+    rig.standin.rename(HOME, ("repos", "acme", "store"))
+    target = rig.target()
+    assert target.preflight().is_ready
+    target.write(a_pair())
+    assert rig.standin.values(("repos", "acme", "store"))[SECRET] == a_pair().secret.reveal()
+    state = target.read()
+    assert state.key == a_pair().id
+    assert "renamed or moved" in state.notice
+    assert rig.target(IN_ORGANIZATION).read().notice == ""
+
+
+def test_no_secret_travels_without_tls() -> None:
+    """There is no sealed box here: TLS is all there is around a value."""
+    settings = {"base_url": "http://forge.example/api/v1", "auth": {"token": "x"}}
+    with pytest.raises(ConfigError, match="https"):
+        FORGEJO.connect(settings, secrets=lambda _: a_pair().secret, clock=None)  # type: ignore[arg-type]  # unused
+
+
+def test_a_stranger_s_variable_is_not_written_over(rig: ForgejoRig) -> None:
+    rig.standin.set_variable(HOME, MARKER, "somebody's text")
+    assert "somebody else's" in rig.target().preflight().detail
+    with pytest.raises(ProviderRefused, match="somebody else's"):
+        rig.target().write(a_pair())
+    assert rig.values() == {}
+
+
+def test_drift_shows_by_the_marker(rig: ForgejoRig) -> None:
+    rig.target().write(a_pair())
+    rig.standin.set_variable(HOME, MARKER, a_pair("OTHER").id)
+    assert rig.target().read().key == a_pair("OTHER").id
+    rig.standin.set_variable(HOME, MARKER, "no key")
+    state = rig.target().read()
+    assert (state.evidence, state.key) == (TargetEvidence.HOLDS, None)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.LOST_BEFORE, FaultKind.LOST_AFTER, FaultKind.ERROR_AFTER, FaultKind.ERROR])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_a_cut_at_the_marker_is_mended_by_looking_again(rig: ForgejoRig, method: str, kind: FaultKind) -> None:
+    rig.standin.faults.add(Fault(operation=f"{method} variable", kind=kind, status=500))
+    try:
+        rig.target().write(a_pair())
+    except ProviderUnavailable:
+        rig.target().write(a_pair())
+    assert rig.standin.variables(HOME) == {MARKER: a_pair().id}
+
+
+def test_two_who_make_the_marker_at_once_both_succeed(rig: ForgejoRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """409: somebody was first; it is changed instead."""
+    answer = rig.standin._variable
+
+    def first_by_another(request: Any, place: Any, name: str) -> Any:
+        if request.method == "POST":
+            rig.standin.set_variable(place, name, a_pair("OTHER").id)
+        return answer(request, place, name)
+
+    monkeypatch.setattr(rig.standin, "_variable", first_by_another)
+    rig.target().write(a_pair())
+    assert rig.standin.variables(HOME) == {MARKER: a_pair().id}
+
+
+def test_a_version_without_variables_says_so(rig: ForgejoRig) -> None:
+    rig.standin.has_variables = False
+    with pytest.raises(NotThere, match="this version has no such call"):
+        rig.target().write(a_pair())
+    rig.target({"repository": "acme/shop"}).write(a_pair())
+
+
+@pytest.mark.parametrize("has_count", [True, False])
+def test_a_list_is_read_to_its_end_with_and_without_a_count(rig: ForgejoRig, *, has_count: bool) -> None:
+    for number in range(120):
+        rig.set(f"A_{number}", "x")
+    rig.target().write(a_pair())
+    if not has_count:
+        body = json.dumps([{"name": "x"}])
+        rig.standin.faults.add(Fault(operation="GET secrets", kind=FaultKind.BODY, status=200, body=body))
+    assert rig.target().read().key == a_pair().id
+
+
+def test_endless_pages_have_an_end(rig: ForgejoRig) -> None:
+    body = '[{"name": "x"}]'
+    rig.standin.faults.add(Fault(operation="GET secrets", kind=FaultKind.BODY, status=200, body=body, times=-1))
+    assert "pages" in rig.target().read().detail
+
+
+@pytest.mark.parametrize("operation", ["PUT secrets", "POST variable", "PUT variable", "DELETE secrets"])
+@pytest.mark.parametrize("body", ["<html>sign in</html>", "{}"])
+def test_200_is_no_answer_of_these_services(rig: ForgejoRig, operation: str, body: str) -> None:
+    """They answer 201 or 204 without a body: a login page is not believed."""
+    if operation in {"PUT variable", "DELETE secrets"}:
+        rig.target().write(a_pair("OLD"))
+    rig.standin.faults.add(Fault(operation=operation, kind=FaultKind.BODY, status=200, body=body, times=-1))
+    target = rig.target()
+    clear, write = partial(target.clear, frozenset({a_pair("OLD").id})), partial(target.write, a_pair())
+    road = clear if operation.startswith("DELETE") else write
+    with pytest.raises(ProviderUnavailable, match="not known"):
+        road()
+
+
+@pytest.mark.parametrize("body", ["<html>sign in</html>", '{"login": 5}', "[]", ""])
+def test_a_login_page_is_no_user(rig: ForgejoRig, body: str) -> None:
+    rig.standin.faults.add(Fault(operation="GET user", kind=FaultKind.BODY, status=200, body=body))
+    assert "no user" in rig.target(OF_USER).preflight().detail
+
+
+@pytest.mark.parametrize("body", ["<html>sign in</html>", '{"data": 5}', "[]", ""])
+def test_a_login_page_is_no_variable(rig: ForgejoRig, body: str) -> None:
+    rig.standin.faults.add(Fault(operation="GET variable", kind=FaultKind.BODY, status=200, body=body, times=-1))
+    assert "no variable" in rig.target().read().detail
+    with pytest.raises(ProviderUnavailable, match="no variable"):
+        rig.target().write(a_pair())
+    assert rig.values() == {}
+
+
+def test_what_is_ours_is_deleted_and_what_is_not_stays(rig: ForgejoRig) -> None:
+    target = rig.target()
+    target.write(a_pair())
+    rig.set("OTHER", "stays")
+    with pytest.raises(ProviderRefused, match="did not write"):
+        target.clear(frozenset({a_pair("OTHER").id}))
+    assert target.clear(frozenset({a_pair().id})) == (ID, SECRET, MARKER)
+    assert target.clear(frozenset()) == ()
+    assert rig.values() == {"OTHER": "stays"}
+    assert rig.standin.variables(HOME) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "one of"),
+        ({"repository": "a/b", "token_user": True}, "one of"),
+        ({"token_user": True, "names": {"id": "x", "secret": "X"}}, "two names"),
+        ({"token_user": True, "names": {"id": "gitea_x"}}, "refused"),
+        ({"token_user": True, "marker": "github_x"}, "refused"),
+    ],
+)
+def test_what_does_not_fit_together_is_told(settings: dict[str, Any], words: str) -> None:
+    assert words in " ".join(GITEA.faults(settings))
+
+
+def test_it_carries_nothing_and_names_itself(rig: ForgejoRig) -> None:
+    target = rig.target()
+    assert target.carried_runs(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
+    assert (target.is_busy(), target.is_torn_possible) == (False, True)
+    assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
+    settings = {"repository": "Acme/shop", "names": {"id": "a"}, "marker": "told"}
+    assert FORGEJO.address(settings) == f"forgejo Acme/shop (a, {SECRET})"
+    assert GITEA.address(IN_ORGANIZATION) == "gitea organization acme"
+    assert GITEA.address(OF_USER) == "gitea user"
+    assert [GITEA.is_within(each, "acme") for each in (settings, IN_ORGANIZATION, OF_USER)] == [True, True, True]
+    assert not GITEA.is_within(settings, "shop")
+    assert FORGEJO.faults(settings) == ()
+    scope = "forgejo acme/shop"
+    assert FORGEJO.variables(settings) == {f"{scope}: A", f"{scope}: {SECRET}", f"{scope} variables: TOLD"}
+    assert "Gitea" in str(GITEA.provider_schema)
+    assert "marker" in str(GITEA.target_schema)
