@@ -48,8 +48,8 @@ _RESERVED = re.compile(r"(GITEA|GITHUB)_", re.IGNORECASE)
 
 TARGET_SCHEMA: Schema = closed(
     {
-        "repository": {"type": "string", "pattern": "^[^/]+/[^/]+$", "description": "OWNER/NAME."},
-        "organization": {"type": "string", "pattern": "^[^/]+$", "description": "Name of an organization."},
+        "repository": {"type": "string", "pattern": "^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$", "description": "OWNER/NAME."},
+        "organization": {"type": "string", "pattern": "^[A-Za-z0-9._-]+$", "description": "Name of an organization."},
         "token_user": {"const": True, "description": "The user whose token it is."},
         "marker": MARKER,
         "names": NAMES,
@@ -66,7 +66,7 @@ class ForgejoTarget(RunlessPlace):
         self._http, self._says = http, says
         owner, _, repository = str(settings.get("repository", "")).partition("/")
         self._is_listed = "token_user" not in settings
-        if repository:
+        if "repository" in settings:
             self._path: tuple[str, ...] = ("repos", owner, repository, "actions")
         elif self._is_listed:
             self._path = ("orgs", settings["organization"], "actions")
