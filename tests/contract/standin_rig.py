@@ -340,11 +340,15 @@ RIGS: Mapping[str, Callable[[], Any]] = {
 
 
 @contextmanager
-def answering(rig: AnyRig[Any], service: Any) -> Iterator[None]:
+def answering(rig: AnyRig[Any], service: Callable[[Request], Response]) -> Iterator[None]:
     """Let something stand between the stand-in and its callers."""
     kind = type(rig.standin)
     real = kind.__call__
-    kind.__call__ = lambda _, request: service(request)
+
+    def answer(_: StandIn, request: Request) -> Response:
+        return service(request)
+
+    kind.__call__ = answer
     try:
         yield
     finally:

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from standin_rig import CANARY_TOKEN, a_github_rig, a_pair, answering
-from test_github import APP_ID, make_app_keys
+from test_github import make_app_keys
 
+from keyrota.sandbox.github import APP_ID
 from keyrota.sandbox.http import Request, Response
 
 
