@@ -115,6 +115,10 @@ class GitHubConnection:
         self._note(answer, where)
         return answer
 
+    def count_write(self, where: Place, name: str, at: datetime) -> None:
+        """Count a write of an earlier run, which the time of a secret's last change tells: GitHub counts it as well."""
+        self.http(where.owner, where.repository).count_write(f"{'/'.join(where.secrets_path)}/{name}", at)
+
     def notice(self, where: Place) -> str:
         """Tell that GitHub redirects a repository's name."""
         if where.owner_path not in self._moved:
