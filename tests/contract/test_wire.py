@@ -130,3 +130,59 @@ def _self_signed(folder: Path) -> Path:
         + certificate.public_bytes(serialization.Encoding.PEM)
     )
     return file
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "SSL_CERT_FILE names /nowhere/ca.pem"),
+        ({"REQUESTS_CA_BUNDLE": __file__}, "REQUESTS_CA_BUNDLE names"),
+    ],
+)
+def test_a_ca_bundle_that_is_none_is_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, names: dict[str, str], words: str
+) -> None:
+    """It is no outage of the service's, and waiting does not mend it."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    clock = WorldClock()
+    began = clock.now()
+    with pytest.raises(ProviderRefused, match=words):
+        Http("https://broken-bundle.invalid", clock=clock).call("GET", ("named",))
+    assert clock.now() == began
+
+
+def test_a_folder_of_certificates_is_a_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    with pytest.raises(ProviderUnavailable, match="did not answer"):
+        Http("https://folder-of-certificates.invalid", clock=WorldClock()).call("GET", ("named",))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("http://user:canary-word@127.0.0.1:1", r"the proxy 127\.0\.0\.1:1 does not let it through"),
+        ("socks5://127.0.0.1:1", "HTTPS_PROXY"),
+        ("http://", "HTTPS_PROXY"),
+    ],
+)
+def test_a_proxy_that_is_in_the_way_is_named_and_its_password_is_not(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, words: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    host = f"https://behind-{proxy.partition(':')[0]}-{len(proxy)}.invalid"
+    with pytest.raises((ProviderUnavailable, ProviderRefused), match=words) as caught:
+        Http(host, clock=WorldClock()).call("GET", ("named",))
+    assert "canary-word" not in str(caught.value) + caught.value.remedy
+
+
+def test_who_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever forgot `base_url` sees whom keyrota calls."""
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ProviderUnavailable, match=r"no connection to api\.nowhere\.invalid"):
+        Http("https://api.nowhere.invalid", clock=WorldClock()).call("GET", ("named",))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 
 _SERVER_FAILS = 500
 _SHORTEST_PAUSE_S = 0.5
@@ -52,6 +52,21 @@ class Answer:
     def object(self) -> dict[str, Any]:
         """The content as a JSON object; an empty one if it is something else."""
         return self.content if isinstance(self.content, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No answer, and in few words why not; whether something happened is not known. False where it is tested."""
+
+    why: str = ""
+
+    def __bool__(self) -> Literal[False]:
+        """Be no answer."""
+        return False
+
+    def __str__(self) -> str:
+        """Put the words behind others."""
+        return f" ({self.why})" if self.why else ""
 
 
 def asked_pause(answer: Answer, now: datetime) -> float | None:

@@ -21,10 +21,10 @@ from keyrota import __version__
 from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
-from keyrota.wire.answer import Answer, asked_pause, left, parsed
+from keyrota.wire.answer import Answer, Silence, asked_pause, left, parsed
 from keyrota.wire.authorization import Authorization, refuse_odd_headers
 from keyrota.wire.budget import Budget, SharedLimit
-from keyrota.wire.pool import TIMEOUT, is_untrusted, pool
+from keyrota.wire.pool import TIMEOUT, is_untrusted, pool, silence
 from keyrota.wire.urls import built, joined, origin, parts_of, refuse_odd_names, safe_base
 
 _LARGEST = 8 * 1024 * 1024
@@ -193,8 +193,8 @@ class Http:
             if answer and answer.status == _UNAUTHORIZED and not is_renewed and self._renew and self._renew():
                 is_renewed = True
                 continue
-            is_limited = answer is not None and (answer.status == _TOO_MANY or self._limited(answer))
-            if answer is not None and not is_limited and answer.status < _SERVER_FAILS:
+            is_limited = bool(answer and (answer.status == _TOO_MANY or self._limited(answer)))
+            if answer and not is_limited and answer.status < _SERVER_FAILS:
                 self._limit.end(is_write=call.is_write)
                 self._left = left(answer)
                 return answer
@@ -229,9 +229,9 @@ class Http:
             budget.stay()
 
     def _unavailable(
-        self, answer: Answer | None, where: str, why: str, *, retry_after_s: float | None = None
+        self, answer: Answer | Silence, where: str, why: str, *, retry_after_s: float | None = None
     ) -> ProviderUnavailable:
-        said = f"answered {answer.status}" if answer else "did not answer"
+        said = f"answered {answer.status}" if isinstance(answer, Answer) else f"did not answer{answer}"
         remedy = "the next run tries again"
         if retry_after_s is not None:
             again = self._clock.now() + timedelta(seconds=min(retry_after_s, _A_YEAR_S))
@@ -240,7 +240,7 @@ class Http:
             f"{self._name} {said}: {why}", where=where, remedy=remedy, retry_after_s=retry_after_s
         )
 
-    def _pause(self, answer: Answer | None, attempt: int, *, is_limited: bool) -> float:
+    def _pause(self, answer: Answer | Silence, attempt: int, *, is_limited: bool) -> float:
         asked = asked_pause(answer, self._clock.now()) if answer else None
         if asked is not None:
             return asked
@@ -248,13 +248,13 @@ class Http:
             return float(self._patience.limited_s * 2 ** (attempt - 1) * (1 + self._patience.jitter() / 2))
         return float(self._patience.first_s * 2 ** (attempt - 1) * (0.5 + self._patience.jitter()))
 
-    def _attempt(self, call: _Call, url: str) -> Answer | None:
-        """Send once and follow redirects at home, with method and body as they were; None if there was no answer."""
+    def _attempt(self, call: _Call, url: str) -> Answer | Silence:
+        """Send once and follow redirects at home, with method and body as they were."""
         moved_to = ""
         for _ in range(_MOST_REDIRECTS + 1):
             answer = self._exchange(call, url)
-            if answer is None or answer.status not in _REDIRECTS:
-                return replace(answer, moved_to=moved_to) if answer else None
+            if not answer or answer.status not in _REDIRECTS:
+                return replace(answer, moved_to=moved_to) if answer else answer
             url = moved_to = self._redirected(url, answer, call.where)
         raise ProviderRefused(f"{self._name} redirects without end", where=call.where, remedy="check `base_url`")
 
@@ -268,7 +268,7 @@ class Http:
             )
         return there
 
-    def _exchange(self, call: _Call, url: str) -> Answer | None:
+    def _exchange(self, call: _Call, url: str) -> Answer | Silence:
         authorization = self._authorization()
         refuse_odd_headers(authorization, self._name, call.where)
         headers = dict(self._headers)
@@ -287,17 +287,17 @@ class Http:
             )
         except urllib3.exceptions.SSLError as error:
             if not is_untrusted(error):
-                return None  # cut in the middle: whether something happened is not known
+                return Silence()  # cut in the middle: whether something happened is not known
             raise ProviderRefused(
                 f"the certificate of {self._origin[1]} is not trusted",
                 where=call.where,
                 remedy="set SSL_CERT_FILE to your company's CA bundle; verification cannot be switched off",
             ) from None
-        except (urllib3.exceptions.HTTPError, OSError):
-            return None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return silence(error, self._origin[1])
         return self._read(response, call.where)
 
-    def _read(self, response: urllib3.BaseHTTPResponse, where: str) -> Answer | None:
+    def _read(self, response: urllib3.BaseHTTPResponse, where: str) -> Answer | Silence:
         data, until = bytearray(), time.monotonic() + _LONGEST_BODY_S
         try:
             while chunk := response.read1(_CHUNK, decode_content=True):
@@ -307,9 +307,9 @@ class Http:
                     raise ProviderRefused(f"{self._name} sent more than {_LARGEST // 2**20} MiB", where=where)
                 if time.monotonic() > until:
                     response.close()
-                    return None
+                    return Silence()
         except (urllib3.exceptions.HTTPError, OSError):
-            return None
+            return Silence()
         response.release_conn()
         content, is_json = parsed(bytes(data))
         return Answer(
