@@ -281,7 +281,7 @@ class TargetKind(Protocol):
         ...
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a target lies in a workspace, an organization or a group."""
+        """Tell whether a target lies in a workspace, an organization or a group, or is handed down to it."""
         ...
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:

@@ -195,6 +195,15 @@ def test_a_project_by_number_may_lie_in_any_group() -> None:
     assert not KIND.is_within({"project": "other/x"}, "acme")
 
 
+def test_what_is_handed_down_to_a_group_was_served_there() -> None:
+    """A subgroup's pipelines read the variables of its parents and of the instance, and not those of their projects."""
+    assert KIND.is_within({"group": "acme"}, "acme/platform")
+    assert KIND.is_within({"instance": True}, "acme/platform")
+    assert not KIND.is_within({"group": "ac"}, "acme/platform")
+    assert not KIND.is_within({"project": "acme/shop"}, "acme/platform")
+    assert not KIND.is_within({"group": "acme/web"}, "acme/platform")
+
+
 def test_nobody_elses_value_is_ever_asked_for(rig: GitLabRig) -> None:
     """A list hands out every value in clear: there is none."""
     rig.standin.set_variable(PROJECT, "OTHER", "stranger's secret")

@@ -332,9 +332,23 @@ def test_a_breach_in_an_overlap_says_what_only_a_person_may_do(sandbox: Sandbox)
 def test_an_area_that_holds_nothing_replaces_nothing(sandbox: Sandbox) -> None:
     sandbox.run("apply")
     before = sandbox.keys()
-    code, out, _ = sandbox.run("revoke", "--served-by", "gitlab:other", "--yes")
+    code, out, err = sandbox.run("revoke", "--served-by", "gitlab:other", "--yes")
     assert (code, "safe again: 0 of 0" in out) == (0, True)
     assert sandbox.keys() == before
+    assert "no key of this configuration was ever written to gitlab:other" in err, "it may be mistyped"
+    assert "gitlab acme/shop production" in err
+
+
+def test_a_breach_leaves_nobody_out_whose_index_cannot_be_read(sandbox: Sandbox) -> None:
+    """Somebody edited the tag that remembers former targets: it may have been there."""
+    sandbox.run("apply")
+    sandbox.admin("secretsmanager").tag_resource(
+        SecretId="keyrota/ci-deploy", Tags=[{"Key": "keyrota:targets", "Value": "edited by hand"}]
+    )
+    code, out, _ = sandbox.run("revoke", "--served-by", "gitlab:other", "--yes")
+    assert code == 1
+    assert "safe again: 0 of 1" in out
+    assert "keyrota revoke ci-deploy" in out
 
 
 # --- discovery --------------------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def command(  # click passes what the command line has
 
 def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool) -> int:
     """Make new every key that was ever written to a provider."""
-    from keyrota.app.breach import Place, exposed, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.breach import Place, exposed, places, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.cli.carry_out import Progress  # noqa: PLC0415
     from keyrota.app.session import Session  # noqa: PLC0415
 
@@ -104,6 +104,10 @@ def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool)
     session = Session(options.config)
     since = _instant(before) if before else session.clock.now()
     found, errors = exposed(session, place, since)
+    if not found and not errors:
+        known = ", ".join(places(session, place.provider)) or "none"
+        click.echo(f"warning: no key of this configuration was ever written to {text}", err=True)
+        click.echo(f"hint: targets at {place.provider}: {known}", err=True)
     waiting = [it for it in found if it.keys]
     for it in waiting:
         click.echo(f"{it.preview.user}: {', '.join(it.keys)}", err=True)
