@@ -297,7 +297,7 @@ def _use_everything(connection: TargetConnection) -> None:
         target.write(a_pair("NEW"))
         target.read()
     for area in (*connection.areas(None), *connection.areas("acme")):
-        connection.survey(area)
+        tuple(connection.survey(area))
     for settings in (DEPLOYMENT, {"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}):
         connection.target(settings).clear(frozenset({a_pair("NEW").id}))
     with pytest.raises(NotThere):

@@ -580,7 +580,7 @@ def _use_everything(connection: TargetConnection, standin: GitHubStandIn) -> Non
         if "organization" in settings:
             target.write(a_pair("OLD"))
         for area in connection.areas("acme"):
-            connection.survey(area)
+            tuple(connection.survey(area))
         target.clear(frozenset({a_pair("OLD").id, a_pair("NEW").id}))
     with pytest.raises(KeyrotaError):
         connection.target({"repository": "acme/shop", "environment": "no such"}).write(a_pair())

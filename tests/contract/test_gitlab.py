@@ -422,7 +422,7 @@ def _use_everything(connection: TargetConnection, standin: GitLabStandIn) -> Non
         target.write(a_pair("NEW"))
         target.read()
     for area in (*connection.areas("acme"), "instance"):
-        connection.survey(area)
+        tuple(connection.survey(area))
     for settings, _, _ in SCOPES.values():
         connection.target(settings).clear(frozenset({a_pair("NEW").id}))
     with pytest.raises(NotThere):

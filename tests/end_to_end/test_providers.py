@@ -459,12 +459,26 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(sandbox: Sandbo
     assert "ghp_realtoken" not in told
 
 
-def test_a_place_that_may_not_be_looked_into_is_named(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(
+    ("provider", "area", "operation", "kept"),
+    [
+        ("gitlab", ("--group", "acme"), "GET schedules", '{"project": "acme/shop", "environment_scope": "production"}'),
+        ("bitbucket", ("--workspace", "acme"), "GET environments", '{"workspace": "acme", "repository": "shop"}'),
+        ("github", ("--org", "acme"), "GET environments", '{"repository": "acme/shop"}'),
+    ],
+)
+def test_a_place_that_may_not_be_looked_into_is_named(
+    sandbox: Sandbox, provider: str, area: tuple[str, ...], operation: str, kept: str
+) -> None:
+    """What was seen before the refusal is kept."""
     _plant(sandbox)
-    sandbox.cloud.faults.add(Fault(operation="GET schedules", status=403, times=-1))
-    code, file, _ = _discover(sandbox, "gitlab", "--group", "acme")
+    sandbox.cloud.faults.add(Fault(operation=operation, status=403, times=-1))
+    code, file, _ = _discover(sandbox, provider, *area)
+    text = file.read_text("utf-8")
     assert code == 0
-    assert "Not looked into" in file.read_text("utf-8")
+    assert kept in text
+    assert "Not looked into" in text
+    assert "acme/shop, in part: " in text
 
 
 def test_without_aws_credentials_nothing_is_certain_and_nothing_is_lost(

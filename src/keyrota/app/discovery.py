@@ -57,10 +57,13 @@ def walk(connection: TargetConnection, survey: Survey, file: Path, tell: Callabl
             if area in done:
                 continue
             tell(survey, area)
+            seen: list[Sighting] = []
             try:
-                survey.sightings += connection.survey(area)
+                for sighting in connection.survey(area):
+                    seen.append(sighting)  # noqa: PERF402  # one by one: what was seen before a refusal is kept
             except (ProviderRefused, NotThere) as error:
-                survey.closed.append(f"{area}: {error.what}")
+                survey.closed.append(f"{area}, in part: {error}" if seen else f"{area}: {error}")
+            survey.sightings += seen
             survey.done.append(area)
     except (KeyrotaError, KeyboardInterrupt):
         survey.save(file)

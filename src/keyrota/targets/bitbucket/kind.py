@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -94,7 +94,7 @@ class BitbucketService:
         """List workspaces and their repositories."""
         return areas(self._connection, area)
 
-    def survey(self, area: str) -> Sequence[Sighting]:
+    def survey(self, area: str) -> Iterator[Sighting]:
         """Find keys among the variables of a workspace, or of a repository and its environments."""
         return survey(self._connection, area)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keyrota.core.model import Sighting
@@ -83,7 +83,7 @@ class GitLabService:
         """List groups and projects."""
         return areas(self._connection, area)
 
-    def survey(self, area: str) -> Sequence[Sighting]:
+    def survey(self, area: str) -> Iterator[Sighting]:
         """Find keys among the variables of a group, or of a project and its pipeline schedules."""
         return survey(self._connection, area)
 
