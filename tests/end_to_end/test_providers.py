@@ -235,6 +235,22 @@ def test_drift_is_shown_and_held_where_that_is_wished(sandbox: Sandbox) -> None:
     assert sandbox.run("plan", "--exit-code")[0] in {0, 2}
 
 
+def test_each_target_tells_its_own_drift(sandbox: Sandbox) -> None:
+    """Not that of all others as well; and `status` shows what cannot be read back, and was changed."""
+    sandbox.configure("github: {repository: acme/shop, marker: true}", "github: {repository: acme/shop}")
+    sandbox.run("apply")
+    sandbox.travel(hours=1)
+    sandbox.github.set_secret(REPO, SECRET, "of somebody else")
+    sandbox.gitlab.remove_variable(("project", "acme/shop"), ID, "production")
+    _, document = sandbox.json("plan")
+    reasons = {action["target"]: action["reason"] for action in document["credentials"][0]["actions"]}
+    assert reasons["gitlab acme/shop production"] == f"lacks {ID}"
+    assert reasons["github acme/shop"].startswith("was changed at ")
+    assert "@ github acme/shop: was changed at " in sandbox.run("status")[1]
+    assert sandbox.run("sync")[0] == 0
+    assert "was changed" not in sandbox.run("status")[1]
+
+
 # --- a breached provider ----------------------------------------------------------------------------------------------
 
 

@@ -45,9 +45,11 @@ def sync(case: Case, *, mends: bool | None = None) -> Iterator[Finding]:
         if held and not differing:
             return
     if differing:
-        reason = "; ".join(drift(target, key) for target in differing)
+        details = tuple(drift(target, key) for target in differing)
         addresses = tuple(target.address for target in differing)
-        yield act.Sync(key=key.id, targets=addresses, is_mend=True, reason=reason, due=case.now)
+        yield act.Sync(
+            key=key.id, targets=addresses, is_mend=True, reason="; ".join(details), details=details, due=case.now
+        )
     elif wanted := _settles_after(case):
         yield act.Sync(
             key=key.id,
@@ -160,7 +162,7 @@ def _token_ends(case: Case, provider: str, ends: datetime) -> Notice:
 
 def is_drifted(view: View, target: TargetState, key: AccessKey) -> bool:
     """Tell whether a target visibly holds something else than this key, or was changed since we wrote it."""
-    return _holds_another(target, key) or _is_changed_since(view, target)
+    return _holds_another(target, key) or is_changed_since(view, target)
 
 
 def _holds_another(target: TargetState, key: AccessKey) -> bool:
@@ -169,7 +171,7 @@ def _holds_another(target: TargetState, key: AccessKey) -> bool:
     return target.evidence is TargetEvidence.ABSENT
 
 
-def _is_changed_since(view: View, target: TargetState) -> bool:
+def is_changed_since(view: View, target: TargetState) -> bool:
     """Compare the provider's time of the last change with the end of our own last write."""
     record = view.synced
     if target.changed_at is None or record is None or record.ended is None:
