@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -188,6 +189,20 @@ def test_a_target_that_is_taken_out_is_left_behind_until_it_is_forgotten(sandbox
     assert "a pipeline there fails then" in err
     assert sandbox.github.secrets(REPO) == {}
     assert "left behind" not in sandbox.run("status")[1]
+
+
+def test_a_command_to_copy_is_quoted(sandbox: Sandbox) -> None:
+    """Whoever may name an environment must not put words into an operator's shell."""
+    name = "prod'; rm -rf /"
+    sandbox.github.add_repository("acme", "odd", (name,))
+    target = f'      - github: {{repository: acme/odd, environment: "{name}"}}\n'
+    sandbox.configure("      - github: {repository: acme/shop, marker: true}\n", target)
+    sandbox.run("apply")
+    sandbox.configure(target, "")
+    (line,) = [line for line in sandbox.run("status")[1].splitlines() if "keyrota forget" in line]
+    words = shlex.split(line.partition("or: ")[2])
+    assert words == ["keyrota", "forget", f"github acme/odd {name}"]
+    assert sandbox.run(*words[1:], "--yes")[0] == 0
 
 
 def test_forget_refuses_what_is_configured_or_unknown(sandbox: Sandbox) -> None:
@@ -461,6 +476,16 @@ def test_discovery_goes_on_after_a_limit(sandbox: Sandbox) -> None:
     assert len(lists) == 8
     assert len(sandbox.gitlab.journal) > first
     assert not list(file.parent.glob("*.partial"))
+
+
+def test_a_name_that_no_configuration_may_hold_spoils_no_file(sandbox: Sandbox) -> None:
+    """It is told as a comment, and the rest loads."""
+    _plant(sandbox)
+    sandbox.gitlab.set_variable(("project", "acme/shop"), ID, sandbox.old.id, scope="x\n- evil: [")
+    code, file, _ = _discover(sandbox, "gitlab", "--group", "acme")
+    assert code == 0
+    assert len(load(file).credentials[0].targets) == 2
+    assert r"x\x0a- evil" in file.read_text("utf-8")
 
 
 def test_discovery_never_writes_over_a_file(sandbox: Sandbox) -> None:

@@ -99,8 +99,8 @@ def sort(found: tuple[Sighting, ...], owner: Owner) -> Sorted:
             guesses.append(one)
         elif user is None:
             strangers.append(one)
-        elif one.settings is None:
-            elsewhere.append((user, one))
+        elif one.settings is None or not all(str(value).isprintable() for value in one.settings.values()):
+            elsewhere.append((user, one))  # a name that no configuration may hold would spoil the whole file
         else:
             certain.setdefault(user, []).append(one)
     return Sorted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from shlex import quote
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
@@ -118,7 +119,7 @@ def notices(case: Case) -> Iterator[Notice]:
         yield Notice(
             target=target.address,
             reason=f"left behind: the configuration names it no more, and it {_still(target)}",
-            remedy=f"put it back into the configuration, or: keyrota forget '{target.address}'",
+            remedy=f"put it back into the configuration, or: keyrota forget {quote(target.address)}",
         )
     if not case.view.index.is_readable:
         yield Notice(

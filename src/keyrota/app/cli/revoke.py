@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -115,7 +116,7 @@ def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool)
         click.echo("Pipelines that are running with them fail at their next call to AWS.", err=True)
         ask(f"Replace the keys of {len(waiting)} users?", is_yes=is_yes)
     verdicts = replace_all(session, found, Progress(options), lambda _: None)
-    again = f"keyrota revoke --served-by {text} --before {since:%Y-%m-%dT%H:%M:%SZ}"
+    again = f"keyrota revoke --served-by {shlex.quote(text)} --before {since:%Y-%m-%dT%H:%M:%SZ}"
     is_done = all(verdict.is_safe for verdict in verdicts) and not errors
     if options.is_json:
         say_json(_breach_document(text, since, verdicts, errors, again))
