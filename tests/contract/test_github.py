@@ -230,6 +230,18 @@ def test_the_end_of_a_token_is_read_in_both_forms(text: str, hour: int | None) -
     assert (found.hour if found else None) == hour
 
 
+def test_a_token_that_has_ended_and_one_that_may_not_write_are_told_apart(rig: GitHubRig) -> None:
+    """The first opens nothing any more; the second reads all, and is refused at the write."""
+    rig.standin.may_push = False
+    with pytest.raises(ProviderRefused, match="not allowed") as caught:
+        rig.target().write(a_pair())
+    assert "Environments: read and write" in caught.value.remedy
+    rig.standin.token_expires = rig.clock.now()
+    state = rig.target().read()
+    assert (state.evidence, "401" in state.detail) == (TargetEvidence.FAILED, True)
+    assert "make a new token" in state.remedy
+
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 

@@ -276,6 +276,17 @@ def test_the_tokens_end_is_read_once(rig: GitLabRig) -> None:
     assert [operation for operation, _ in rig.standin.journal].count("GET token") == 1
 
 
+@pytest.mark.parametrize("change", [{"is_token_revoked": True}, {"token_expires": date(2026, 1, 1)}], ids=str)
+def test_a_token_that_has_ended_opens_nothing(rig: GitLabRig, change: dict[str, Any]) -> None:
+    """Its own record tells nothing then either: 401 for all."""
+    for name, value in change.items():
+        setattr(rig.standin, name, value)
+    state = rig.target().read()
+    assert (state.evidence, "401" in state.detail) == (TargetEvidence.FAILED, True)
+    assert "make a new token" in state.remedy
+    assert not rig.target().preflight().is_ready
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [({"token_scopes": ["read_api"]}, "scope api"), ({"is_token_revoked": True}, "revoked")],

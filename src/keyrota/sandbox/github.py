@@ -317,7 +317,8 @@ class GitHubStandIn(StandIn):
             (self._is_app(token) if is_app else token == self._token)
             or (not is_app and self._given.get(token, self.clock.now()) > self.clock.now())
         )
-        if not is_known:
+        is_over = token == self._token and self.token_expires is not None and self.token_expires <= self.clock.now()
+        if not is_known or is_over:
             raise self.refuse(401, "Bad credentials")
 
     def _is_app(self, token: str) -> bool:
@@ -400,6 +401,8 @@ class GitHubStandIn(StandIn):
         here = (found.owner, found.name)
         if request.method != "GET" and found.is_archived:
             raise self.refuse(403, "Repository was archived so is read-only.")
+        if request.method != "GET" and not self.may_push:
+            raise self.refuse(403, "Resource not accessible by personal access token")
         match rest:
             case []:
                 return json_response(self._shape(found))
