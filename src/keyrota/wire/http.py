@@ -231,7 +231,10 @@ class Http:
     def _unavailable(
         self, answer: Answer | Silence, where: str, why: str, *, retry_after_s: float | None = None
     ) -> ProviderUnavailable:
-        said = f"answered {answer.status}" if isinstance(answer, Answer) else f"did not answer{answer}"
+        said = f"did not answer{answer}"
+        if isinstance(answer, Answer):
+            is_outage = answer.status >= _SERVER_FAILS
+            said = f"answered {answer.status}" if is_outage else f"limits this token ({answer.status})"
         remedy = "the next run tries again"
         if retry_after_s is not None:
             again = self._clock.now() + timedelta(seconds=min(retry_after_s, _A_YEAR_S))
