@@ -170,6 +170,17 @@ def test_a_new_secret_may_be_for_selected_repositories(rig: GitHubRig) -> None:
     assert rig.standin.seen_by(ORG, ID) == ("selected", (number,))
 
 
+def test_an_organizations_marker_is_seen_by_whom_the_secret_is_and_stays_so(rig: GitHubRig) -> None:
+    """Made like the secret; an update sends the value alone, and people's own choice stays."""
+    web = rig.standin.add_repository("acme", "web")
+    target = rig.target({"organization": "acme", "marker": True, "visibility": "selected", "repositories": ["web"]})
+    target.write(a_pair("OLD"))
+    assert rig.standin.marker_seen_by(ORG, MARKER) == ("selected", (web,))
+    target.write(a_pair())
+    assert rig.standin.variables(ORG) == {MARKER: a_pair().id}
+    assert rig.standin.marker_seen_by(ORG, MARKER) == ("selected", (web,))
+
+
 def test_a_missing_environment_lists_what_there_is_and_is_never_made(rig: GitHubRig) -> None:
     target = rig.target({"repository": "acme/shop", "environment": "prod"})
     for state in (target.read().remedy, target.preflight().remedy):

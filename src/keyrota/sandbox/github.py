@@ -171,6 +171,11 @@ class GitHubStandIn(StandIn):
         item = self._secrets[scope][name]
         return item.visibility, item.selected
 
+    def marker_seen_by(self, scope: Scope, name: str) -> tuple[str, tuple[int, ...]]:
+        """Tell visibility and selected repositories of an organization's variable."""
+        item = self._variables[scope][name]
+        return item.visibility, item.selected
+
     def secrets(self, scope: Scope) -> dict[str, str]:
         """Tell the secrets of one scope."""
         return {name: item.value for name, item in self._secrets.get(scope, {}).items()}
@@ -528,7 +533,11 @@ class GitHubStandIn(StandIn):
                 return self._post_variable(request, scope)
             case "PATCH" if name in items:
                 content = self._content(request, name)
-                self._store(self._variables, scope, name, str(content.get("value", items[name].value)))
+                known = items[name]
+                chosen = tuple(content.get("selected_repository_ids", known.selected))
+                visibility = str(content.get("visibility", known.visibility))
+                value = str(content.get("value", known.value))
+                self._store(self._variables, scope, name, value, visibility=visibility, selected=chosen)
                 return Response(status=204)
             case "DELETE" if name in items:
                 del items[name]
