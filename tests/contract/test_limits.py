@@ -101,6 +101,17 @@ def test_bitbuckets_budget_never_tears_a_pair_apart(calls: int) -> None:
         assert sizes == {0, 2}
 
 
+def test_a_half_that_bitbucket_refuses_for_minutes_is_written_in_the_same_run() -> None:
+    """A 429 of Bitbucket's names no time; half a pair would stand until the next run."""
+    with a_rig() as rig:
+        rig.target().write(a_pair("OLD"))
+        rig.standin.faults.add(Fault(operation="PUT variables", status=429, times=5))
+        began = rig.clock.now()
+        rig.target().write(a_pair())
+        assert rig.values() == {"AWS_ACCESS_KEY_ID": a_pair().id, "AWS_SECRET_ACCESS_KEY": a_pair().secret.reveal()}
+        assert rig.clock.now() - began > timedelta(minutes=2)
+
+
 @pytest.mark.parametrize("name", ["github", "gitlab"])
 def test_no_pair_is_begun_when_the_service_says_that_next_to_nothing_is_left(name: str) -> None:
     """Its own count of the limit runs out between the halves: the pair waits until it is counted anew."""
