@@ -7,7 +7,7 @@ iterators, read all pages, and be usable from several threads. None may log or k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -250,8 +250,12 @@ class TargetConnection(Protocol):
         """
         ...
 
-    def survey(self, area: str) -> Sequence[Sighting]:
-        """Find the variables of one area that hold AWS keys, or are named as if they did; no secret is kept."""
+    def survey(self, area: str) -> Iterable[Sighting]:
+        """
+        Find the variables of one area that hold AWS keys, or are named as if they did; no secret is kept.
+
+        May be lazy: what was found before a refusal is not lost with it.
+        """
         ...
 
 
@@ -281,7 +285,7 @@ class TargetKind(Protocol):
         ...
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a target lies in a workspace, an organization or a group."""
+        """Tell whether a target lies in a workspace, an organization or a group, or is handed down to it."""
         ...
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:

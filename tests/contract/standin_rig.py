@@ -23,6 +23,9 @@ from keyrota.targets import bitbucket, circleci, github, gitlab, kubernetes
 
 S = TypeVar("S", bound=StandIn)
 
+shapes: dict[str, dict[object, Request]] = {}
+"""One request of each shape that any test sent, by provider; described.py holds them against the descriptions."""
+
 CANARY_TOKEN = "canary-token-3f9a"
 CANARY_SECRET = "canary/secret/access/key/9c1e"
 WORKSPACE, REPOSITORY, ENVIRONMENT = "acme", "shop", "Production"
@@ -210,6 +213,7 @@ def serving(prefix: str, standin: StandIn) -> Iterator[tuple[str, list[Request]]
 
     def watched(request: Request) -> Response:
         seen.append(request)
+        shapes.setdefault(prefix.strip("/"), {}).setdefault(_shape(request), request)
         return standin(request)
 
     server = Server({"/": lambda _: Response(status=404), prefix: watched})
@@ -217,6 +221,14 @@ def serving(prefix: str, standin: StandIn) -> Iterator[tuple[str, list[Request]]
         yield server.url, seen
     finally:
         server.close()
+
+
+def _shape(request: Request) -> object:
+    """Tell requests apart by operation, and by the fields of query and body; names with digits in them are all one."""
+    path = tuple(part if part.replace("_", "").replace("-", "").isalpha() else "*" for part in request.segments)
+    content = request.json()
+    body = sorted((name, type(value).__name__) for name, value in content.items()) if isinstance(content, dict) else ()
+    return request.method, path, tuple(sorted(request.query)), tuple(body)
 
 
 @contextmanager
@@ -339,3 +351,19 @@ RIGS: Mapping[str, Callable[[], Any]] = {
     "kubernetes": a_kubernetes_rig,
     "circleci": a_circle_rig,
 }
+
+
+@contextmanager
+def answering(rig: AnyRig[Any], service: Callable[[Request], Response]) -> Iterator[None]:
+    """Let something stand between the stand-in and its callers."""
+    kind = type(rig.standin)
+    real = kind.__call__
+
+    def answer(_: StandIn, request: Request) -> Response:
+        return service(request)
+
+    kind.__call__ = answer
+    try:
+        yield
+    finally:
+        kind.__call__ = real

@@ -125,6 +125,14 @@ def test_two_environments_of_one_name_are_not_guessed_between(rig: Rig) -> None:
     assert caught.value.remedy.count("{") == 2
 
 
+@pytest.mark.parametrize("name", ["{x}", "{", "{deadbeef}"])
+def test_a_name_in_braces_is_a_name(rig: Rig, name: str) -> None:
+    """Only a UUID is one."""
+    rig.standin.add_repository("acme", "braces", (name,))
+    rig.target({"workspace": "acme", "repository": "braces", "environment": name}).write(a_pair())
+    assert rig.standin.values("acme", "braces", name)["AWS_ACCESS_KEY_ID"] == a_pair().id
+
+
 def test_an_api_token_goes_with_the_e_mail(rig: Rig) -> None:
     connection = rig.connect({"email": "ci@example.com", "api_token": "sandbox-api-token"})
     connection.target(DEPLOYMENT).write(a_pair())
@@ -297,7 +305,7 @@ def _use_everything(connection: TargetConnection) -> None:
         target.write(a_pair("NEW"))
         target.read()
     for area in (*connection.areas(None), *connection.areas("acme")):
-        connection.survey(area)
+        tuple(connection.survey(area))
     for settings in (DEPLOYMENT, {"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}):
         connection.target(settings).clear(frozenset({a_pair("NEW").id}))
     with pytest.raises(NotThere):

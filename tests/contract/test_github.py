@@ -170,6 +170,17 @@ def test_a_new_secret_may_be_for_selected_repositories(rig: GitHubRig) -> None:
     assert rig.standin.seen_by(ORG, ID) == ("selected", (number,))
 
 
+def test_an_organizations_marker_is_seen_by_whom_the_secret_is_and_stays_so(rig: GitHubRig) -> None:
+    """Made like the secret; an update sends the value alone, and people's own choice stays."""
+    web = rig.standin.add_repository("acme", "web")
+    target = rig.target({"organization": "acme", "marker": True, "visibility": "selected", "repositories": ["web"]})
+    target.write(a_pair("OLD"))
+    assert rig.standin.marker_seen_by(ORG, MARKER) == ("selected", (web,))
+    target.write(a_pair())
+    assert rig.standin.variables(ORG) == {MARKER: a_pair().id}
+    assert rig.standin.marker_seen_by(ORG, MARKER) == ("selected", (web,))
+
+
 def test_a_missing_environment_lists_what_there_is_and_is_never_made(rig: GitHubRig) -> None:
     target = rig.target({"repository": "acme/shop", "environment": "prod"})
     for state in (target.read().remedy, target.preflight().remedy):
@@ -228,6 +239,18 @@ def test_the_tokens_end_is_read_from_any_answer(rig: GitHubRig) -> None:
 def test_the_end_of_a_token_is_read_in_both_forms(text: str, hour: int | None) -> None:
     found = expiry(text)
     assert (found.hour if found else None) == hour
+
+
+def test_a_token_that_has_ended_and_one_that_may_not_write_are_told_apart(rig: GitHubRig) -> None:
+    """The first opens nothing any more; the second reads all, and is refused at the write."""
+    rig.standin.may_push = False
+    with pytest.raises(ProviderRefused, match="not allowed") as caught:
+        rig.target().write(a_pair())
+    assert "Environments: read and write" in caught.value.remedy
+    rig.standin.token_expires = rig.clock.now()
+    state = rig.target().read()
+    assert (state.evidence, "401" in state.detail) == (TargetEvidence.FAILED, True)
+    assert "make a new token" in state.remedy
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
@@ -580,7 +603,7 @@ def _use_everything(connection: TargetConnection, standin: GitHubStandIn) -> Non
         if "organization" in settings:
             target.write(a_pair("OLD"))
         for area in connection.areas("acme"):
-            connection.survey(area)
+            tuple(connection.survey(area))
         target.clear(frozenset({a_pair("OLD").id, a_pair("NEW").id}))
     with pytest.raises(KeyrotaError):
         connection.target({"repository": "acme/shop", "environment": "no such"}).write(a_pair())

@@ -195,6 +195,15 @@ def test_a_project_by_number_may_lie_in_any_group() -> None:
     assert not KIND.is_within({"project": "other/x"}, "acme")
 
 
+def test_what_is_handed_down_to_a_group_was_served_there() -> None:
+    """A subgroup's pipelines read the variables of its parents and of the instance, and not those of their projects."""
+    assert KIND.is_within({"group": "acme"}, "acme/platform")
+    assert KIND.is_within({"instance": True}, "acme/platform")
+    assert not KIND.is_within({"group": "ac"}, "acme/platform")
+    assert not KIND.is_within({"project": "acme/shop"}, "acme/platform")
+    assert not KIND.is_within({"group": "acme/web"}, "acme/platform")
+
+
 def test_nobody_elses_value_is_ever_asked_for(rig: GitLabRig) -> None:
     """A list hands out every value in clear: there is none."""
     rig.standin.set_variable(PROJECT, "OTHER", "stranger's secret")
@@ -265,6 +274,17 @@ def test_the_tokens_end_is_read_once(rig: GitLabRig) -> None:
     assert rig.target().read().token_expires == datetime(2026, 1, 20, tzinfo=UTC)
     assert rig.target().preflight().token_expires == datetime(2026, 1, 20, tzinfo=UTC)
     assert [operation for operation, _ in rig.standin.journal].count("GET token") == 1
+
+
+@pytest.mark.parametrize("change", [{"is_token_revoked": True}, {"token_expires": date(2026, 1, 1)}], ids=str)
+def test_a_token_that_has_ended_opens_nothing(rig: GitLabRig, change: dict[str, Any]) -> None:
+    """Its own record tells nothing then either: 401 for all."""
+    for name, value in change.items():
+        setattr(rig.standin, name, value)
+    state = rig.target().read()
+    assert (state.evidence, "401" in state.detail) == (TargetEvidence.FAILED, True)
+    assert "make a new token" in state.remedy
+    assert not rig.target().preflight().is_ready
 
 
 @pytest.mark.parametrize(
@@ -413,7 +433,7 @@ def _use_everything(connection: TargetConnection, standin: GitLabStandIn) -> Non
         target.write(a_pair("NEW"))
         target.read()
     for area in (*connection.areas("acme"), "instance"):
-        connection.survey(area)
+        tuple(connection.survey(area))
     for settings, _, _ in SCOPES.values():
         connection.target(settings).clear(frozenset({a_pair("NEW").id}))
     with pytest.raises(NotThere):

@@ -123,4 +123,4 @@ def test_the_clients_take_the_descriptions_examples(prism: tuple[str, str]) -> N
         target.clear(frozenset())
     with contextlib.suppress(KeyrotaError):
         for area in connection.areas("acme"):
-            connection.survey(area)
+            tuple(connection.survey(area))

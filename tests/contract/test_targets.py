@@ -89,6 +89,7 @@ def test_waiting_has_an_end(rig: Rig, step: str) -> None:
     with pytest.raises(ProviderUnavailable) as caught:
         rig.target().write(a_pair())
     assert caught.value.retry_after_s == 3600
+    assert "limits this token (429)" in caught.value.what
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, ProviderRefused), (403, ProviderRefused), (404, NotThere)])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import select
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,11 +17,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from keyrota import __version__
 from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota.sandbox.http import Cut, Request, Response, Server, json_response
 from keyrota.sandbox.world import WorldClock
 from keyrota.wire import Http, bearer
+from keyrota.wire.pool import pool
 
 
 @pytest.fixture
@@ -117,12 +122,96 @@ def test_a_certificate_that_nobody_trusts_is_refused_at_once(tmp_path: Path) -> 
     assert "SSL_CERT_FILE" in caught.value.remedy
 
 
-def _self_signed(folder: Path) -> Path:
+class _Tunnel(BaseHTTPRequestHandler):
+    """A proxy that leads every CONNECT to one TLS server."""
+
+    there: tuple[str, int]
+    heard: list[dict[str, str]]
+
+    def do_CONNECT(self) -> None:
+        """Shovel bytes both ways until one side ends."""
+        self.heard.append({"path": self.path} | {name.lower(): value for name, value in self.headers.items()})
+        with socket.create_connection(self.there) as other:
+            self.send_response(200)
+            self.end_headers()
+            ways = {self.connection: other, other: self.connection}
+            while ready := select.select([*ways], [], [], 5)[0]:
+                for one in ready:
+                    data = one.recv(65536)
+                    if not data:
+                        return
+                    ways[one].sendall(data)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class _Named(BaseHTTPRequestHandler):
+    """A service behind TLS."""
+
+    protocol_version = "HTTP/1.1"
+
+    heard: list[dict[str, str]]
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.heard.append({name.lower(): value for name, value in self.headers.items()})
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_the_usual_variables_lead_through_a_proxy_with_a_companys_own_ca(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The proxy gets its own password and never the token; the service is verified against the bundle."""
+    pem = _self_signed(tmp_path, "api.company.test")
+    _Named.heard, _Tunnel.heard = [], []
+    service = ThreadingHTTPServer(("127.0.0.1", 0), _Named)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    service.socket = context.wrap_socket(service.socket, server_side=True)
+    _Tunnel.there = ("127.0.0.1", service.server_port)
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), _Tunnel)
+    for one in (service, proxy):
+        threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    for name in ("NO_PROXY", "no_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://us%40er:p%3Aw@127.0.0.1:{proxy.server_port}")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    pool.cache_clear()
+    client = Http("https://api.company.test", clock=WorldClock(), authorization=bearer(lambda: Secret("canary-token")))
+    try:
+        assert client.call("GET", ("x",)).status == 200
+        assert client.call("GET", ("x",)).status == 200
+        monkeypatch.setenv("NO_PROXY", "company.test")
+        pool.cache_clear()
+        with pytest.raises(ProviderUnavailable, match="no connection"):
+            client.call("GET", ("x",))
+    finally:
+        pool.cache_clear()
+        for one in (service, proxy):
+            one.shutdown()
+            one.server_close()
+    (asked,) = _Tunnel.heard  # one tunnel for both calls: the connection is kept
+    assert asked["path"] == "api.company.test:443"
+    assert base64.b64decode(asked["proxy-authorization"].removeprefix("Basic ")) == b"us@er:p:w"
+    assert "canary-token" not in str(asked)
+    assert {seen["authorization"] for seen in _Named.heard} == {"Bearer canary-token"}
+    assert all(seen["user-agent"] == f"keyrota/{__version__}" for seen in _Named.heard)
+
+
+def _self_signed(folder: Path, host: str = "127.0.0.1") -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)  # noqa: TID251  # a certificate is of the real time
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
     certificate = builder.sign(key, hashes.SHA256())
     file = folder / "both.pem"
     file.write_bytes(
@@ -130,3 +219,59 @@ def _self_signed(folder: Path) -> Path:
         + certificate.public_bytes(serialization.Encoding.PEM)
     )
     return file
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "SSL_CERT_FILE names /nowhere/ca.pem"),
+        ({"REQUESTS_CA_BUNDLE": __file__}, "REQUESTS_CA_BUNDLE names"),
+    ],
+)
+def test_a_ca_bundle_that_is_none_is_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, names: dict[str, str], words: str
+) -> None:
+    """It is no outage of the service's, and waiting does not mend it."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    clock = WorldClock()
+    began = clock.now()
+    with pytest.raises(ProviderRefused, match=words):
+        Http("https://broken-bundle.invalid", clock=clock).call("GET", ("named",))
+    assert clock.now() == began
+
+
+def test_a_folder_of_certificates_is_a_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    with pytest.raises(ProviderUnavailable, match="did not answer"):
+        Http("https://folder-of-certificates.invalid", clock=WorldClock()).call("GET", ("named",))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("http://user:canary-word@127.0.0.1:1", r"the proxy 127\.0\.0\.1:1 does not let it through"),
+        ("socks5://127.0.0.1:1", "HTTPS_PROXY"),
+        ("http://", "HTTPS_PROXY"),
+    ],
+)
+def test_a_proxy_that_is_in_the_way_is_named_and_its_password_is_not(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, words: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    host = f"https://behind-{proxy.partition(':')[0]}-{len(proxy)}.invalid"
+    with pytest.raises((ProviderUnavailable, ProviderRefused), match=words) as caught:
+        Http(host, clock=WorldClock()).call("GET", ("named",))
+    assert "canary-word" not in str(caught.value) + caught.value.remedy
+
+
+def test_who_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever forgot `base_url` sees whom keyrota calls."""
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ProviderUnavailable, match=r"no connection to api\.nowhere\.invalid"):
+        Http("https://api.nowhere.invalid", clock=WorldClock()).call("GET", ("named",))

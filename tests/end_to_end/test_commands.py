@@ -110,7 +110,7 @@ def test_sync_mends_what_a_person_changed_and_makes_no_key(sandbox: Sandbox) -> 
     new = sandbox.held()
     sandbox.bitbucket.set_variable("acme", "shop", "Production", "AWS_ACCESS_KEY_ID", sandbox.old.id)
     _, plan, _ = sandbox.run("plan")
-    assert f"bitbucket acme/shop Production holds {sandbox.old.id}" in plan
+    assert f"→ sync       bitbucket acme/shop Production: holds {sandbox.old.id}" in plan
     code, document = sandbox.json("sync")
     assert (code, done(document)) == (0, ["sync"])
     assert sandbox.held() == new

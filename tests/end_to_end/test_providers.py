@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -190,6 +191,20 @@ def test_a_target_that_is_taken_out_is_left_behind_until_it_is_forgotten(sandbox
     assert "left behind" not in sandbox.run("status")[1]
 
 
+def test_a_command_to_copy_is_quoted(sandbox: Sandbox) -> None:
+    """Whoever may name an environment must not put words into an operator's shell."""
+    name = "prod'; rm -rf /"
+    sandbox.github.add_repository("acme", "odd", (name,))
+    target = f'      - github: {{repository: acme/odd, environment: "{name}"}}\n'
+    sandbox.configure("      - github: {repository: acme/shop, marker: true}\n", target)
+    sandbox.run("apply")
+    sandbox.configure(target, "")
+    (line,) = [line for line in sandbox.run("status")[1].splitlines() if "keyrota forget" in line]
+    words = shlex.split(line.partition("or: ")[2])
+    assert words == ["keyrota", "forget", f"github acme/odd {name}"]
+    assert sandbox.run(*words[1:], "--yes")[0] == 0
+
+
 def test_forget_refuses_what_is_configured_or_unknown(sandbox: Sandbox) -> None:
     sandbox.run("apply")
     code, _, err = sandbox.run("forget", SHOP, "--yes")
@@ -233,6 +248,22 @@ def test_drift_is_shown_and_held_where_that_is_wished(sandbox: Sandbox) -> None:
     assert sandbox.run("sync")[0] == 0
     assert sandbox.github.secrets(REPO)[SECRET] != "of somebody else"
     assert sandbox.run("plan", "--exit-code")[0] in {0, 2}
+
+
+def test_each_target_tells_its_own_drift(sandbox: Sandbox) -> None:
+    """Not that of all others as well; and `status` shows what cannot be read back, and was changed."""
+    sandbox.configure("github: {repository: acme/shop, marker: true}", "github: {repository: acme/shop}")
+    sandbox.run("apply")
+    sandbox.travel(hours=1)
+    sandbox.github.set_secret(REPO, SECRET, "of somebody else")
+    sandbox.gitlab.remove_variable(("project", "acme/shop"), ID, "production")
+    _, document = sandbox.json("plan")
+    reasons = {action["target"]: action["reason"] for action in document["credentials"][0]["actions"]}
+    assert reasons["gitlab acme/shop production"] == f"lacks {ID}"
+    assert reasons["github acme/shop"].startswith("was changed at ")
+    assert "@ github acme/shop: was changed at " in sandbox.run("status")[1]
+    assert sandbox.run("sync")[0] == 0
+    assert "was changed" not in sandbox.run("status")[1]
 
 
 # --- a breached provider ----------------------------------------------------------------------------------------------
@@ -332,9 +363,23 @@ def test_a_breach_in_an_overlap_says_what_only_a_person_may_do(sandbox: Sandbox)
 def test_an_area_that_holds_nothing_replaces_nothing(sandbox: Sandbox) -> None:
     sandbox.run("apply")
     before = sandbox.keys()
-    code, out, _ = sandbox.run("revoke", "--served-by", "gitlab:other", "--yes")
+    code, out, err = sandbox.run("revoke", "--served-by", "gitlab:other", "--yes")
     assert (code, "safe again: 0 of 0" in out) == (0, True)
     assert sandbox.keys() == before
+    assert "no key of this configuration was ever written to gitlab:other" in err, "it may be mistyped"
+    assert "gitlab acme/shop production" in err
+
+
+def test_a_breach_leaves_nobody_out_whose_index_cannot_be_read(sandbox: Sandbox) -> None:
+    """Somebody edited the tag that remembers former targets: it may have been there."""
+    sandbox.run("apply")
+    sandbox.admin("secretsmanager").tag_resource(
+        SecretId="keyrota/ci-deploy", Tags=[{"Key": "keyrota:targets", "Value": "edited by hand"}]
+    )
+    code, out, _ = sandbox.run("revoke", "--served-by", "gitlab:other", "--yes")
+    assert code == 1
+    assert "safe again: 0 of 1" in out
+    assert "keyrota revoke ci-deploy" in out
 
 
 # --- discovery --------------------------------------------------------------------------------------------------------
@@ -433,6 +478,16 @@ def test_discovery_goes_on_after_a_limit(sandbox: Sandbox) -> None:
     assert not list(file.parent.glob("*.partial"))
 
 
+def test_a_name_that_no_configuration_may_hold_spoils_no_file(sandbox: Sandbox) -> None:
+    """It is told as a comment, and the rest loads."""
+    _plant(sandbox)
+    sandbox.gitlab.set_variable(("project", "acme/shop"), ID, sandbox.old.id, scope="x\n- evil: [")
+    code, file, _ = _discover(sandbox, "gitlab", "--group", "acme")
+    assert code == 0
+    assert len(load(file).credentials[0].targets) == 2
+    assert r"x\x0a- evil" in file.read_text("utf-8")
+
+
 def test_discovery_never_writes_over_a_file(sandbox: Sandbox) -> None:
     code, out, err = sandbox.run("discover", "--provider", "gitlab", "--output", str(sandbox.file))
     assert code == 1
@@ -445,12 +500,26 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(sandbox: Sandbo
     assert "ghp_realtoken" not in told
 
 
-def test_a_place_that_may_not_be_looked_into_is_named(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(
+    ("provider", "area", "operation", "kept"),
+    [
+        ("gitlab", ("--group", "acme"), "GET schedules", '{"project": "acme/shop", "environment_scope": "production"}'),
+        ("bitbucket", ("--workspace", "acme"), "GET environments", '{"workspace": "acme", "repository": "shop"}'),
+        ("github", ("--org", "acme"), "GET environments", '{"repository": "acme/shop"}'),
+    ],
+)
+def test_a_place_that_may_not_be_looked_into_is_named(
+    sandbox: Sandbox, provider: str, area: tuple[str, ...], operation: str, kept: str
+) -> None:
+    """What was seen before the refusal is kept."""
     _plant(sandbox)
-    sandbox.cloud.faults.add(Fault(operation="GET schedules", status=403, times=-1))
-    code, file, _ = _discover(sandbox, "gitlab", "--group", "acme")
+    sandbox.cloud.faults.add(Fault(operation=operation, status=403, times=-1))
+    code, file, _ = _discover(sandbox, provider, *area)
+    text = file.read_text("utf-8")
     assert code == 0
-    assert "Not looked into" in file.read_text("utf-8")
+    assert kept in text
+    assert "Not looked into" in text
+    assert "acme/shop, in part: " in text
 
 
 def test_without_aws_credentials_nothing_is_certain_and_nothing_is_lost(

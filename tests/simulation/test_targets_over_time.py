@@ -557,6 +557,8 @@ def test_a_write_waits_no_longer_than_it_may() -> None:
     _run(rig)
     assert place.changed_at is not None
     assert timedelta(minutes=10) <= place.changed_at - began < timedelta(minutes=11)
+    looks = [call for call in rig.world.journal if call.startswith("target:busy")]
+    assert len(looks) <= 12, "each costs Bitbucket three of 1,000 calls an hour"
 
 
 def test_a_revocation_waits_for_nobody() -> None:

@@ -78,12 +78,35 @@ def exposed(session: Session, place: Place, before: datetime) -> tuple[tuple[Exp
     planned = session.plan()
     errors = [preview.error for preview in planned.previews if preview.error]
     errors += [missing.error for missing in planned.unreachable]
+    errors += [_unsure(preview) for preview in planned.previews if _forgot(preview) and not _was_served(place, preview)]
     found = [
         Exposed(preview=preview, keys=keys_before(preview.observation, before))
         for preview in planned.previews
         if preview.observation is not None and _was_served(place, preview)
     ]
     return tuple(sorted(found, key=_effort)), tuple(errors)
+
+
+def places(session: Session, provider: str) -> tuple[str, ...]:
+    """Name the configured targets at a provider, so that a name that was mistyped shows."""
+    every = [target for credential in session.configuration.credentials for target in credential.targets]
+    return tuple(sorted(kinds()[it.kind].address(it.settings) for it in every if it.kind == provider))
+
+
+def _forgot(preview: Preview) -> bool:
+    """Tell whether a secret no longer knows everywhere it was written to."""
+    if preview.observation is None:
+        return False
+    index = view(preview.observation).index
+    return index.is_full or not index.is_readable
+
+
+def _unsure(preview: Preview) -> KeyrotaError:
+    return KeyrotaError(
+        "where it was written in former times is not known: the tags keyrota:targets do not tell all",
+        where=preview.user,
+        remedy=f"if it may have been there: keyrota revoke {preview.user}",
+    )
 
 
 def _was_served(place: Place, preview: Preview) -> bool:

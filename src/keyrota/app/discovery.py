@@ -57,10 +57,13 @@ def walk(connection: TargetConnection, survey: Survey, file: Path, tell: Callabl
             if area in done:
                 continue
             tell(survey, area)
+            seen: list[Sighting] = []
             try:
-                survey.sightings += connection.survey(area)
+                for sighting in connection.survey(area):
+                    seen.append(sighting)  # noqa: PERF402  # one by one: what was seen before a refusal is kept
             except (ProviderRefused, NotThere) as error:
-                survey.closed.append(f"{area}: {error.what}")
+                survey.closed.append(f"{area}, in part: {error}" if seen else f"{area}: {error}")
+            survey.sightings += seen
             survey.done.append(area)
     except (KeyrotaError, KeyboardInterrupt):
         survey.save(file)
@@ -96,8 +99,8 @@ def sort(found: tuple[Sighting, ...], owner: Owner) -> Sorted:
             guesses.append(one)
         elif user is None:
             strangers.append(one)
-        elif one.settings is None:
-            elsewhere.append((user, one))
+        elif one.settings is None or not all(str(value).isprintable() for value in one.settings.values()):
+            elsewhere.append((user, one))  # a name that no configuration may hold would spoil the whole file
         else:
             certain.setdefault(user, []).append(one)
     return Sorted(

@@ -121,6 +121,13 @@ class Sync(_Base):
     """Waits for no pipeline: a key has leaked."""
     not_before: datetime | None = None
     """Of a rewrite: only a walk that began then or later counts."""
+    details: tuple[str, ...] = ()
+    """Of a mend: what each target holds instead, in the order of `targets`."""
+
+    def reason_for(self, target: str | None) -> str:
+        """Tell why one target is written."""
+        said = dict(zip(self.targets, self.details, strict=False)).get(target or "", self.reason)
+        return said.removeprefix(f"{target} ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

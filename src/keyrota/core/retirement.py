@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from shlex import quote
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding, day, frozen, unknown_use, used
@@ -119,7 +120,7 @@ def _blocked_by_left_behind(case: Case, key: AccessKey) -> Iterator[Hold]:
                 key=key.id,
                 target=target.address,
                 reason=f"{key.id} stays Active: {target.address} was left behind, and {what}",
-                remedy=f"keyrota forget '{target.address}' when nothing there needs the key",
+                remedy=f"keyrota forget {quote(target.address)} when nothing there needs the key",
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from shlex import quote
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
@@ -45,9 +46,11 @@ def sync(case: Case, *, mends: bool | None = None) -> Iterator[Finding]:
         if held and not differing:
             return
     if differing:
-        reason = "; ".join(drift(target, key) for target in differing)
+        details = tuple(drift(target, key) for target in differing)
         addresses = tuple(target.address for target in differing)
-        yield act.Sync(key=key.id, targets=addresses, is_mend=True, reason=reason, due=case.now)
+        yield act.Sync(
+            key=key.id, targets=addresses, is_mend=True, reason="; ".join(details), details=details, due=case.now
+        )
     elif wanted := _settles_after(case):
         yield act.Sync(
             key=key.id,
@@ -116,7 +119,7 @@ def notices(case: Case) -> Iterator[Notice]:
         yield Notice(
             target=target.address,
             reason=f"left behind: the configuration names it no more, and it {_still(target)}",
-            remedy=f"put it back into the configuration, or: keyrota forget '{target.address}'",
+            remedy=f"put it back into the configuration, or: keyrota forget {quote(target.address)}",
         )
     if not case.view.index.is_readable:
         yield Notice(
@@ -160,7 +163,7 @@ def _token_ends(case: Case, provider: str, ends: datetime) -> Notice:
 
 def is_drifted(view: View, target: TargetState, key: AccessKey) -> bool:
     """Tell whether a target visibly holds something else than this key, or was changed since we wrote it."""
-    return _holds_another(target, key) or _is_changed_since(view, target)
+    return _holds_another(target, key) or is_changed_since(view, target)
 
 
 def _holds_another(target: TargetState, key: AccessKey) -> bool:
@@ -169,7 +172,7 @@ def _holds_another(target: TargetState, key: AccessKey) -> bool:
     return target.evidence is TargetEvidence.ABSENT
 
 
-def _is_changed_since(view: View, target: TargetState) -> bool:
+def is_changed_since(view: View, target: TargetState) -> bool:
     """Compare the provider's time of the last change with the end of our own last write."""
     record = view.synced
     if target.changed_at is None or record is None or record.ended is None:

@@ -28,8 +28,9 @@ from keyrota.ports import Target
 
 _ROUNDS = 5
 """AWSCURRENT moves once in 90 days; if it moves five times while one sync runs, something else is wrong."""
-_LOOK_AGAIN_S = 15.0
-"""So often a target is asked whether its pipelines are done."""
+_LOOK_AGAIN_S, _MOST_S = 15.0, 60.0
+"""So often a target is asked whether its pipelines are done: soon at first, then less, or a few targets that wait would
+use up the hour's calls (1,000 at Bitbucket, three for one look)."""
 
 
 def sync(
@@ -228,11 +229,11 @@ def _wait_until_quiet(target: Target, settings: Settings) -> bool:
     Returns:
         Whether it had to wait.
     """
-    until, has_waited = settings.clock.now() + target.quiet_for, False
+    until, has_waited, pause = settings.clock.now() + target.quiet_for, False, _LOOK_AGAIN_S
     while settings.clock.now() < until and target.is_busy() is not False:
         left = (until - settings.clock.now()) / timedelta(seconds=1)
-        settings.clock.sleep(max(0.1, min(_LOOK_AGAIN_S, left)))
-        has_waited = True
+        settings.clock.sleep(max(0.1, min(pause, left)))
+        has_waited, pause = True, min(2 * pause, _MOST_S)
     return has_waited
 
 

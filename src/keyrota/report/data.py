@@ -64,7 +64,9 @@ def lines(actions: Iterable[Action]) -> Iterator[Line]:
                 yield replace(_line(action), action="rollback" if is_rollback else "rotate")
             is_rotation_told = True
         elif isinstance(action, act.Sync):
-            yield from (_line(action, target) for target in action.targets or (None,))
+            yield from (
+                replace(_line(action, target), reason=action.reason_for(target)) for target in action.targets or (None,)
+            )
         else:
             yield _line(action)
 
@@ -91,8 +93,8 @@ def done_lines(done: Iterable[DoneLine]) -> Iterator[tuple[Line, datetime]]:
             yield line, item.at
         elif isinstance(action, act.Sync):
             for target in action.targets or (None,):
-                line = Line(action="sync", key=item.key, target=target, reason=action.reason, due=action.due)
-                yield line, item.at
+                reason = action.reason_for(target)
+                yield Line(action="sync", key=item.key, target=target, reason=reason, due=action.due), item.at
         elif isinstance(action, act.AskRuns):
             continue
         elif action.shown not in {"rotate", act.Tidy.shown} and not _is_part_of_rotation(action):

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import AccessKey, Evidence, Observation, TargetEvidence
 from keyrota.core.plan import Hold, Notice, Upcoming
+from keyrota.core.serving import is_changed_since
 from keyrota.errors import printable
 from keyrota.report.data import CredentialReport, Line, done_lines, flattened, lines
 
@@ -188,6 +189,8 @@ def _served(seen: Observation, known: View, paint: Paint) -> Iterator[str]:
                 what = f"lacks {target.detail}"
             case TargetEvidence.FAILED:
                 what = f"did not answer: {target.detail}"
+        if is_changed_since(known, target):
+            what = f"was changed at {target.changed_at:%Y-%m-%d %H:%M:%S} UTC, and not by keyrota"
         yield f"  {paint('quiet', '@')} {printable(f'{target.address}: {what}')}"
 
 

@@ -171,6 +171,11 @@ class GitHubStandIn(StandIn):
         item = self._secrets[scope][name]
         return item.visibility, item.selected
 
+    def marker_seen_by(self, scope: Scope, name: str) -> tuple[str, tuple[int, ...]]:
+        """Tell visibility and selected repositories of an organization's variable."""
+        item = self._variables[scope][name]
+        return item.visibility, item.selected
+
     def secrets(self, scope: Scope) -> dict[str, str]:
         """Tell the secrets of one scope."""
         return {name: item.value for name, item in self._secrets.get(scope, {}).items()}
@@ -317,7 +322,8 @@ class GitHubStandIn(StandIn):
             (self._is_app(token) if is_app else token == self._token)
             or (not is_app and self._given.get(token, self.clock.now()) > self.clock.now())
         )
-        if not is_known:
+        is_over = token == self._token and self.token_expires is not None and self.token_expires <= self.clock.now()
+        if not is_known or is_over:
             raise self.refuse(401, "Bad credentials")
 
     def _is_app(self, token: str) -> bool:
@@ -400,6 +406,8 @@ class GitHubStandIn(StandIn):
         here = (found.owner, found.name)
         if request.method != "GET" and found.is_archived:
             raise self.refuse(403, "Repository was archived so is read-only.")
+        if request.method != "GET" and not self.may_push:
+            raise self.refuse(403, "Resource not accessible by personal access token")
         match rest:
             case []:
                 return json_response(self._shape(found))
@@ -525,7 +533,11 @@ class GitHubStandIn(StandIn):
                 return self._post_variable(request, scope)
             case "PATCH" if name in items:
                 content = self._content(request, name)
-                self._store(self._variables, scope, name, str(content.get("value", items[name].value)))
+                known = items[name]
+                chosen = tuple(content.get("selected_repository_ids", known.selected))
+                visibility = str(content.get("visibility", known.visibility))
+                value = str(content.get("value", known.value))
+                self._store(self._variables, scope, name, value, visibility=visibility, selected=chosen)
                 return Response(status=204)
             case "DELETE" if name in items:
                 del items[name]

@@ -231,6 +231,10 @@ class GitLabStandIn(StandIn):
         if request.headers.get("job-token") == JOB_TOKEN and request.method == "GET":
             return
         bearer = request.headers.get("authorization", "")
+        is_over = self.token_expires is not None and self.token_expires <= self.clock.now().date()
+        if self.is_token_revoked or is_over:
+            content = {"error": "invalid_token", "error_description": "Token was revoked, or is expired."}
+            raise Refusal(json_response(content, 401))
         if self._token not in {request.headers.get("private-token"), bearer.removeprefix("Bearer ")}:
             raise self.refuse(401, "401 Unauthorized")
         if request.method != "GET" and "api" not in self.token_scopes:

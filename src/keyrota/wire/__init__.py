@@ -1,9 +1,10 @@
 """The one HTTP client for CI providers: time-outs, bounded waiting and answers, budgets, and nothing that leaks."""
 
+from keyrota.wire.answer import Answer
 from keyrota.wire.attempt import attempted
 from keyrota.wire.authorization import Authorization, basic, bearer, header
 from keyrota.wire.budget import Budget, Limit
-from keyrota.wire.http import Answer, Http, Patience
+from keyrota.wire.http import Http, Patience
 from keyrota.wire.listing import each_page, instant
 from keyrota.wire.places import RunlessPlace, Unsearched
 from keyrota.wire.refusals import Refusals

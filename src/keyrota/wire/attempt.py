@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keyrota.errors import ProviderUnavailable
-from keyrota.wire.http import Answer
+from keyrota.wire.answer import Answer
 
 
 def attempted(call: Callable[[], Answer]) -> Answer | None:

@@ -7,8 +7,8 @@ the next run goes on with what is left.
 
 from __future__ import annotations
 
+import bisect
 import threading
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -49,9 +49,12 @@ class Budget:
         self._name = name
         self._gap = timedelta(seconds=gap_s)
         self._lock = threading.Lock()
-        longest = max((limit.calls for limit in self._limits), default=0)
-        self._slots: deque[datetime] = deque(maxlen=max(1, longest))
+        self._most = max((limit.calls for limit in self._limits), default=1)
+        self._slots: list[datetime] = []
+        self._made = clock.now()
         self._began: datetime | None = None
+        self._last = self._made
+        self._seen: dict[str, datetime] = {}
 
     def take(self, where: str, calls: int = 1) -> None:
         """
@@ -62,7 +65,7 @@ class Budget:
         """
         with self._lock:
             now = self._clock.now()
-            if self._began is None or not self._slots or now - self._slots[-1] > _IDLE:
+            if self._began is None or now - self._last > _IDLE:
                 self._began = now
             turn = self._turn(now, calls)
             if turn > max(now, self._began + self._bound):
@@ -73,8 +76,30 @@ class Budget:
                     retry_after_s=(turn - now).total_seconds(),
                 )
             self._slots.extend(turn + number * self._gap for number in range(calls))
+            del self._slots[: -self._most]
+            self._last = self._slots[-1]
         if turn > now:
             self._clock.sleep((turn - now).total_seconds())
+
+    def stay(self) -> None:
+        """Note that somebody waited for the service itself: the burst goes on, and so does its bound."""
+        with self._lock:
+            self._last = max(self._last, self._clock.now())
+
+    def repeat(self) -> None:
+        """Count a call that is made again, without waiting for its turn."""
+        with self._lock:
+            bisect.insort(self._slots, self._clock.now())
+            del self._slots[: -self._most]
+
+    def note(self, what: str, at: datetime) -> None:
+        """Count, once, a call that an earlier run made, as the time of a thing's last change tells it."""
+        with self._lock:
+            if at >= self._made or self._seen.get(what) == at:
+                return
+            self._seen[what] = at
+            bisect.insort(self._slots, at)
+            del self._slots[: -self._most]
 
     def _turn(self, now: datetime, calls: int) -> datetime:
         """Find the first moment at which so many calls fit into all limits."""
@@ -91,7 +116,7 @@ class SharedLimit:
     A limit that the service spoke of once, for every caller that shares its client.
 
     Whoever calls while it lasts waits as well, instead of being refused in turn; and all of them together wait no
-    longer than the patience of one.
+    longer than the patience of one, also where it comes and goes. What only writes met, only a write ends.
     """
 
     def __init__(self, clock: Clock, patience_s: float, name: str) -> None:
@@ -101,33 +126,48 @@ class SharedLimit:
         self._lock = threading.Lock()
         self._since: datetime | None = None
         self._until: datetime | None = None
+        self._ended: datetime | None = None
+        self._is_of_writes = False
 
-    def begin(self, pause_s: float) -> None:
-        """Note a refusal, and how long nobody should call."""
+    def begin(self, pause_s: float, *, is_write: bool) -> None:
+        """Note a refusal, or one to come, and how long nobody should call."""
         with self._lock:
             now = self._clock.now()
-            self._since = self._since or now
-            self._until = max(self._until or now, now + timedelta(seconds=pause_s))
+            is_new = self._since is None or (self._ended is not None and now - self._ended > _IDLE)
+            self._is_of_writes = is_write if is_new or self._until is None else self._is_of_writes and is_write
+            self._since = now if is_new else self._since
+            self._until, self._ended = max(self._until or now, now + timedelta(seconds=pause_s)), None
 
-    def end(self) -> None:
+    def end(self, *, is_write: bool) -> None:
         """Note that a call went through."""
         with self._lock:
-            self._since = self._until = None
+            if self._until is not None and (is_write or not self._is_of_writes):
+                self._until, self._ended = None, self._clock.now()
 
-    def wait(self, where: str) -> None:
+    def wait(self, where: str, *, is_write: bool, is_begun: bool = False) -> bool:
         """
         Wait until somebody may call again.
+
+        Args:
+            where: For errors.
+            is_write: It changes something.
+            is_begun: It is half of a pair whose other half may be there already: it waits, but is not given up here.
+
+        Returns:
+            Whether it had to wait.
 
         Raises:
             ProviderUnavailable: The limit has lasted, or would last, longer than the patience.
         """
         with self._lock:
             since, until, now = self._since, self._until, self._clock.now()
-            if since is not None and until is not None and now - until > self._patience:
-                self._since = self._until = since = until = None  # long over: nobody has asked since
-        if since is None or until is None or until <= now < since + self._patience:
-            return
-        if max(until, now) > since + self._patience:
+            if until is not None and now - until > self._patience:
+                self._since = self._until = self._ended = since = until = None  # long over: nobody has asked since
+            is_free = self._is_of_writes and not is_write
+        if since is None or until is None or (until <= now and (is_free or is_begun or now < since + self._patience)):
+            return False
+        latest = now + self._patience if is_begun else since + self._patience
+        if max(until, now) > latest:
             raise ProviderUnavailable(
                 f"{self._name} limits this token until {max(until, now):%Y-%m-%d %H:%M:%S} UTC",
                 where=where,
@@ -135,3 +175,4 @@ class SharedLimit:
                 retry_after_s=max(1.0, (until - now).total_seconds()),
             )
         self._clock.sleep((until - now).total_seconds())
+        return True

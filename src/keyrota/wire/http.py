@@ -6,16 +6,12 @@ Repeats only what is safe to repeat; follows no redirect to another host; puts n
 
 from __future__ import annotations
 
-import contextlib
 import json
-import math
 import random
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, timedelta
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,9 +21,10 @@ from keyrota import __version__
 from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
+from keyrota.wire.answer import Answer, Silence, asked_pause, left, parsed
 from keyrota.wire.authorization import Authorization, refuse_odd_headers
 from keyrota.wire.budget import Budget, SharedLimit
-from keyrota.wire.pool import TIMEOUT, is_untrusted, pool
+from keyrota.wire.pool import TIMEOUT, is_untrusted, pool, silence
 from keyrota.wire.urls import built, joined, origin, parts_of, refuse_odd_names, safe_base
 
 _LARGEST = 8 * 1024 * 1024
@@ -35,7 +32,6 @@ _LARGEST = 8 * 1024 * 1024
 _REPEATABLE = {"GET", "PUT", "DELETE"}
 _REDIRECTS = {301, 302, 307, 308}
 _MOST_REDIRECTS = 3
-_SHORTEST_PAUSE_S = 0.5
 _TOO_MANY = 429
 _JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 _UNAUTHORIZED = 401
@@ -47,41 +43,6 @@ _A_YEAR_S = 365 * 86400.0
 
 def _is_too_many(answer: Answer) -> bool:
     return answer.status == _TOO_MANY
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a provider answered. Its repr shows no content: lists hold other people's values."""
-
-    status: int
-    content: Any = field(repr=False)
-    """The JSON document; None if the answer was none."""
-    is_json: bool
-    headers: Mapping[str, str] = field(repr=False)
-    """Names in lower case."""
-    moved_to: str = field(default="", repr=False)
-    """The address of the same host to which the service redirected; empty: it did not."""
-
-    @property
-    def is_moved(self) -> bool:
-        """Whether the service redirected."""
-        return bool(self.moved_to)
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the service did what was asked."""
-        return 200 <= self.status < 300  # noqa: PLR2004  # HTTP: success
-
-    def next_link(self) -> str | None:
-        """The next page, as the header `Link` names it (RFC 8288); None on the last one."""
-        for address, parameters in re.findall(r"<([^<>]*)>([^<]*)", self.headers.get("link", "")):
-            if re.search(r'\brel="?next"?', parameters):
-                return str(address)
-        return None
-
-    def object(self) -> dict[str, Any]:
-        """The content as a JSON object; an empty one if it is something else."""
-        return self.content if isinstance(self.content, dict) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +99,9 @@ class Http:
         self._headers = {"User-Agent": f"keyrota/{__version__}", "Accept": "application/json", **(headers or {})}
         self._limited = limited
         self._budget, self._write_budget = budget, write_budget
+        self._budgets = tuple(one for one in (budget, write_budget) if one)
+        self._left: tuple[int, datetime] | None = None
+        """What is left of the limit that the service counts itself, and when it counts anew."""
         self._renew = renew
         self._limit = SharedLimit(clock, self._patience.total_s, name)
 
@@ -188,10 +152,20 @@ class Http:
         Wait for the turn of several writes that belong together, so that none of them has to wait alone.
 
         Raises:
-            ProviderUnavailable: The budget of writes is used up; nothing was sent.
+            ProviderUnavailable: A budget is used up, or the service limits the token; nothing was sent.
         """
+        self._wait(where, is_write=True)
+        for budget in self._budgets:
+            budget.take(where, writes)
+        if self._left is not None and self._left[0] < writes and self._left[1] > self._clock.now():
+            self._limit.begin((self._left[1] - self._clock.now()).total_seconds(), is_write=False)
+            self._left = None
+        self._wait(where, is_write=True)
+
+    def count_write(self, what: str, at: datetime) -> None:
+        """Count a write that another run made lately, as the time of a thing's last change tells it."""
         if self._write_budget:
-            self._write_budget.take(where, writes)
+            self._write_budget.note(what, at)
 
     def follow(self, link: str, *, where: str = "") -> Answer:
         """Get the page that an answer links to, if it is on the same origin and below the same base."""
@@ -214,38 +188,53 @@ class Http:
         waited, attempt, is_renewed = 0.0, 0, False
         while True:
             attempt += 1
-            self._take_turn(call)
+            self._take_turn(call, is_again=attempt > 1)
             answer = self._attempt(call, url)
             if answer and answer.status == _UNAUTHORIZED and not is_renewed and self._renew and self._renew():
                 is_renewed = True
                 continue
-            is_limited = answer is not None and (answer.status == _TOO_MANY or self._limited(answer))
-            if answer is not None and not is_limited and answer.status < _SERVER_FAILS:
-                self._limit.end()
+            is_limited = bool(answer and (answer.status == _TOO_MANY or self._limited(answer)))
+            if answer and not is_limited and answer.status < _SERVER_FAILS:
+                self._limit.end(is_write=call.is_write)
+                self._left = left(answer, self._clock.now())
                 return answer
             if not is_repeatable and not is_limited:
                 raise self._unavailable(answer, call.where, "whether it was done is not known")
             pause = self._pause(answer, attempt, is_limited=is_limited)
             if attempt >= self._patience.attempts or waited + pause > self._patience.total_s:
-                asked = self._asked_pause(answer) if answer else None
+                asked = asked_pause(answer, self._clock.now()) if answer else None
                 why = f"given up after {attempt} attempts"
                 raise self._unavailable(answer, call.where, why, retry_after_s=asked or (pause if is_limited else None))
             waited += pause
             if is_limited:
-                self._limit.begin(pause)
+                self._limit.begin(pause, is_write=call.is_write)
             self._clock.sleep(pause)
+            self._stay()
 
-    def _take_turn(self, call: _Call) -> None:
-        self._limit.wait(call.where)
-        if self._budget:
-            self._budget.take(call.where)
-        if self._write_budget and call.method != "GET" and not call.is_reserved:
-            self._write_budget.take(call.where)
+    def _take_turn(self, call: _Call, *, is_again: bool) -> None:
+        """Wait for the turn; what is reserved has it, and is not given up for want of another."""
+        self._wait(call.where, is_write=call.is_write, is_begun=call.is_reserved)
+        for budget in self._budgets if call.is_write else filter(None, [self._budget]):
+            if not call.is_reserved:
+                budget.take(call.where)
+            elif is_again:
+                budget.repeat()
+
+    def _wait(self, where: str, *, is_write: bool, is_begun: bool = False) -> None:
+        if self._limit.wait(where, is_write=is_write, is_begun=is_begun):
+            self._stay()
+
+    def _stay(self) -> None:
+        for budget in self._budgets:
+            budget.stay()
 
     def _unavailable(
-        self, answer: Answer | None, where: str, why: str, *, retry_after_s: float | None = None
+        self, answer: Answer | Silence, where: str, why: str, *, retry_after_s: float | None = None
     ) -> ProviderUnavailable:
-        said = f"answered {answer.status}" if answer else "did not answer"
+        said = f"did not answer{answer}"
+        if isinstance(answer, Answer):
+            is_outage = answer.status >= _SERVER_FAILS
+            said = f"answered {answer.status}" if is_outage else f"limits this token ({answer.status})"
         remedy = "the next run tries again"
         if retry_after_s is not None:
             again = self._clock.now() + timedelta(seconds=min(retry_after_s, _A_YEAR_S))
@@ -254,55 +243,21 @@ class Http:
             f"{self._name} {said}: {why}", where=where, remedy=remedy, retry_after_s=retry_after_s
         )
 
-    def _pause(self, answer: Answer | None, attempt: int, *, is_limited: bool) -> float:
-        asked = self._asked_pause(answer) if answer else None
+    def _pause(self, answer: Answer | Silence, attempt: int, *, is_limited: bool) -> float:
+        asked = asked_pause(answer, self._clock.now()) if answer else None
         if asked is not None:
             return asked
         if is_limited:  # never shorter than the service asks for
             return float(self._patience.limited_s * 2 ** (attempt - 1) * (1 + self._patience.jitter() / 2))
         return float(self._patience.first_s * 2 ** (attempt - 1) * (0.5 + self._patience.jitter()))
 
-    def _asked_pause(self, answer: Answer) -> float | None:
-        """Read Retry-After (seconds or a date), or, of a limit, when it is reset."""
-        headers = answer.headers
-        text = headers.get("retry-after", "")
-        with contextlib.suppress(ValueError):
-            seconds = float(text)
-            if math.isfinite(seconds):
-                return max(_SHORTEST_PAUSE_S, seconds)
-        with contextlib.suppress(ValueError, TypeError, OverflowError):
-            return max(
-                _SHORTEST_PAUSE_S, (parsedate_to_datetime(text).astimezone(UTC) - self._clock.now()).total_seconds()
-            )
-        return self._until_reset(answer)
-
-    def _until_reset(self, answer: Answer) -> float | None:
-        """
-        Read when a limit is reset, if what is left of it is said to be nothing, or is not said.
-
-        A moment since 1970 (GitHub, GitLab, Azure DevOps), or a span from now (Buildkite, HCP Terraform); no span is
-        longer than a year, and no moment that long ago.
-        """
-        headers = answer.headers
-        if answer.status >= _SERVER_FAILS:
-            return None
-        for prefix in ("x-ratelimit", "ratelimit", "ratelimit-user"):
-            if headers.get(f"{prefix}-remaining", "0") != "0":
-                continue  # another limit than the one that is counted here
-            with contextlib.suppress(ValueError):
-                reset = float(headers.get(f"{prefix}-reset", "nan"))
-                ahead = reset if reset < _A_YEAR_S else reset - self._clock.now().timestamp()
-                if math.isfinite(ahead):
-                    return max(_SHORTEST_PAUSE_S, ahead)
-        return None
-
-    def _attempt(self, call: _Call, url: str) -> Answer | None:
-        """Send once and follow redirects at home, with method and body as they were; None if there was no answer."""
+    def _attempt(self, call: _Call, url: str) -> Answer | Silence:
+        """Send once and follow redirects at home, with method and body as they were."""
         moved_to = ""
         for _ in range(_MOST_REDIRECTS + 1):
             answer = self._exchange(call, url)
-            if answer is None or answer.status not in _REDIRECTS:
-                return replace(answer, moved_to=moved_to) if answer else None
+            if not answer or answer.status not in _REDIRECTS:
+                return replace(answer, moved_to=moved_to) if answer else answer
             url = moved_to = self._redirected(url, answer, call.where)
         raise ProviderRefused(f"{self._name} redirects without end", where=call.where, remedy="check `base_url`")
 
@@ -316,7 +271,7 @@ class Http:
             )
         return there
 
-    def _exchange(self, call: _Call, url: str) -> Answer | None:
+    def _exchange(self, call: _Call, url: str) -> Answer | Silence:
         authorization = self._authorization()
         refuse_odd_headers(authorization, self._name, call.where)
         headers = dict(self._headers)
@@ -335,17 +290,17 @@ class Http:
             )
         except urllib3.exceptions.SSLError as error:
             if not is_untrusted(error):
-                return None  # cut in the middle: whether something happened is not known
+                return Silence()  # cut in the middle: whether something happened is not known
             raise ProviderRefused(
                 f"the certificate of {self._origin[1]} is not trusted",
                 where=call.where,
                 remedy="set SSL_CERT_FILE to your company's CA bundle; verification cannot be switched off",
             ) from None
-        except (urllib3.exceptions.HTTPError, OSError):
-            return None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return silence(error, self._origin[1])
         return self._read(response, call.where)
 
-    def _read(self, response: urllib3.BaseHTTPResponse, where: str) -> Answer | None:
+    def _read(self, response: urllib3.BaseHTTPResponse, where: str) -> Answer | Silence:
         data, until = bytearray(), time.monotonic() + _LONGEST_BODY_S
         try:
             while chunk := response.read1(_CHUNK, decode_content=True):
@@ -355,11 +310,11 @@ class Http:
                     raise ProviderRefused(f"{self._name} sent more than {_LARGEST // 2**20} MiB", where=where)
                 if time.monotonic() > until:
                     response.close()
-                    return None
+                    return Silence()
         except (urllib3.exceptions.HTTPError, OSError):
-            return None
+            return Silence()
         response.release_conn()
-        content, is_json = _parsed(bytes(data))
+        content, is_json = parsed(bytes(data))
         return Answer(
             status=response.status,
             content=content,
@@ -378,6 +333,11 @@ class _Call:
     content_type: str = ""
     is_reserved: bool = False
 
+    @property
+    def is_write(self) -> bool:
+        """Whether it changes something."""
+        return self.method != "GET"
+
 
 def _encoded(body: Any, form: Any) -> Secret | None:
     if form is not None:
@@ -391,10 +351,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return value
     raise TypeError(type(value).__name__)
-
-
-def _parsed(data: bytes) -> tuple[Any, bool]:
-    try:
-        return json.loads(data), True
-    except (ValueError, RecursionError):
-        return None, False

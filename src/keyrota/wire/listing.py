@@ -8,7 +8,8 @@ from typing import Any
 
 from keyrota.core.instants import parsed
 from keyrota.errors import ProviderUnavailable
-from keyrota.wire.http import Answer, Http
+from keyrota.wire.answer import Answer
+from keyrota.wire.http import Http
 
 
 def each_page(

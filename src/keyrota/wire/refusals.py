@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.wire.http import Answer
+from keyrota.wire.answer import Answer
 
 _T = TypeVar("_T")
 

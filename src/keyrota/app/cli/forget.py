@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from keyrota.app import words
@@ -35,7 +37,7 @@ def command(options: Options, target: str, *, deletes: bool, is_yes: bool) -> in
     if not found and failed:
         raise failed[0]
     if not found:
-        listed = ", ".join(f"'{address}'" for address in left) or "none"
+        listed = ", ".join(shlex.quote(address) for address in left) or "none"
         raise UsageError(f"no target {target!r} is left behind", remedy=f"left behind: {listed}")
     if any(one.is_configured for one in found):
         raise UsageError(

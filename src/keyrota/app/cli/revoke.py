@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,7 @@ def command(  # click passes what the command line has
 
 def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool) -> int:
     """Make new every key that was ever written to a provider."""
-    from keyrota.app.breach import Place, exposed, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.breach import Place, exposed, places, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.cli.carry_out import Progress  # noqa: PLC0415
     from keyrota.app.session import Session  # noqa: PLC0415
 
@@ -104,6 +105,10 @@ def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool)
     session = Session(options.config)
     since = _instant(before) if before else session.clock.now()
     found, errors = exposed(session, place, since)
+    if not found and not errors:
+        known = ", ".join(places(session, place.provider)) or "none"
+        click.echo(f"warning: no key of this configuration was ever written to {text}", err=True)
+        click.echo(f"hint: targets at {place.provider}: {known}", err=True)
     waiting = [it for it in found if it.keys]
     for it in waiting:
         click.echo(f"{it.preview.user}: {', '.join(it.keys)}", err=True)
@@ -111,7 +116,7 @@ def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool)
         click.echo("Pipelines that are running with them fail at their next call to AWS.", err=True)
         ask(f"Replace the keys of {len(waiting)} users?", is_yes=is_yes)
     verdicts = replace_all(session, found, Progress(options), lambda _: None)
-    again = f"keyrota revoke --served-by {text} --before {since:%Y-%m-%dT%H:%M:%SZ}"
+    again = f"keyrota revoke --served-by {shlex.quote(text)} --before {since:%Y-%m-%dT%H:%M:%SZ}"
     is_done = all(verdict.is_safe for verdict in verdicts) and not errors
     if options.is_json:
         say_json(_breach_document(text, since, verdicts, errors, again))

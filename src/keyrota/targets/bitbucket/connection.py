@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,6 +12,7 @@ from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.bitbucket.place import Place
 from keyrota.wire import Answer, Http, each_page
 
+_UUID = re.compile(r"\{[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}")
 _PAGE = {"pagelen": "100"}
 _MOST_PAGES = 200
 _UNDER_WAY = ("BUILDING", "PENDING", "PARSING")
@@ -34,7 +36,7 @@ class BitbucketConnection:
     def environment_uuid(self, where: Place) -> str:
         """Find an environment's UUID; a name that several environments share, or none has, is an error."""
         name, repository = where.environment or "", where.repository or ""
-        if name.startswith("{"):
+        if _UUID.fullmatch(name):
             return name
         key = (where.workspace, repository)
         with self._lock:

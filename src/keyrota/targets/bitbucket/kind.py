@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +14,15 @@ from keyrota.targets.bitbucket.oauth import OAuth
 from keyrota.targets.bitbucket.place import place
 from keyrota.targets.bitbucket.survey import areas, survey
 from keyrota.targets.bitbucket.target import BitbucketTarget
-from keyrota.wire import Authorization, Budget, Http, Limit, basic, bearer
+from keyrota.wire import Authorization, Budget, Http, Limit, Patience, basic, bearer
 
 API = "https://api.bitbucket.org/2.0"
 TOKEN_URL = "https://bitbucket.org/site/oauth2/access_token"  # noqa: S105  # an address
 _AN_HOUR_S = 3600.0
 CALLS_AN_HOUR = 1000
 """Bitbucket's limit for a user, an access token or a consumer (support page `API request limits`)."""
+_LIMITED_S = 60.0
+"""A 429 names no time, and the hour rolls: after a minute some calls are free again."""
 
 PROVIDER_SCHEMA: Schema = closed(
     {
@@ -94,7 +96,7 @@ class BitbucketService:
         """List workspaces and their repositories."""
         return areas(self._connection, area)
 
-    def survey(self, area: str) -> Sequence[Sighting]:
+    def survey(self, area: str) -> Iterator[Sighting]:
         """Find keys among the variables of a workspace, or of a repository and its environments."""
         return survey(self._connection, area)
 
@@ -140,6 +142,7 @@ class BitbucketKind:
             clock=clock,
             authorization=bearer(oauth.token) if oauth else _authorization(settings["auth"], secrets),
             name="Bitbucket",
+            patience=Patience(total_s=bound.total_seconds(), limited_s=_LIMITED_S),
             budget=Budget(clock, [limit], bound=bound, name="Bitbucket's budget of calls"),
             renew=oauth.drop if oauth else None,
         )

@@ -32,21 +32,21 @@ def _workspaces(connection: BitbucketConnection) -> Iterator[str]:
             yield slug
 
 
-def survey(connection: BitbucketConnection, area: str) -> tuple[Sighting, ...]:
+def survey(connection: BitbucketConnection, area: str) -> Iterator[Sighting]:
     """Look through one workspace's own variables, or one repository's and those of its environments."""
     workspace, _, repository = area.partition("/")
     if not repository:
         path: tuple[str, ...] = ("workspaces", workspace, "pipelines-config", "variables")
-        return tuple(_sighted(connection, f"bitbucket {workspace}", {"workspace": workspace}, path))
+        yield from _sighted(connection, f"bitbucket {workspace}", {"workspace": workspace}, path)
+        return
     settings = {"workspace": workspace, "repository": repository}
     base = ("repositories", workspace, repository)
-    found = list(_sighted(connection, f"bitbucket {area}", settings, (*base, "pipelines_config", "variables")))
+    yield from _sighted(connection, f"bitbucket {area}", settings, (*base, "pipelines_config", "variables"))
     for value in connection.values((*base, "environments"), f"the deployment environments of {area}"):
         name, uuid = value.get("name"), value.get("uuid")
         if isinstance(name, str) and isinstance(uuid, str):
             path = (*base, "deployments_config", "environments", uuid, "variables")
-            found += _sighted(connection, f"bitbucket {area} {name}", {**settings, "environment": name}, path)
-    return tuple(found)
+            yield from _sighted(connection, f"bitbucket {area} {name}", {**settings, "environment": name}, path)
 
 
 def _sighted(

@@ -107,8 +107,10 @@ class BitbucketTarget:
         """
         found = self._listed()
         if self._place.bundle:
+            self._http.reserve(1, self._place.scope)
             self._put(found, self._place.bundle, credential.as_file(), is_secured=True)
             return
+        self._http.reserve(2, self._place.scope)
         known = found.get(self._place.id_name)
         is_secured = self._place.id_secured or (known is not None and known.is_secured)
         together(
@@ -187,8 +189,8 @@ class BitbucketTarget:
         if name in found:
             self._update(found[name], value, is_secured=is_secured)
             return
-        body = _body(name, value, is_secured)
-        answer = attempted(lambda: self._http.call("POST", self._path(), body=body, where=self._about(name)))
+        body, about = _body(name, value, is_secured), self._about(name)
+        answer = attempted(lambda: self._http.call("POST", self._path(), body=body, where=about, is_reserved=True))
         if answer is None:
             again = self._listed()
             if name not in again:
@@ -210,7 +212,7 @@ class BitbucketTarget:
         about = self._about(variable.name)
         path = (*self._path(), variable.uuid)
         body = _body(variable.name, value, is_secured) | {"uuid": variable.uuid}
-        answer = self._http.call("PUT", path, body=body, where=about)
+        answer = self._http.call("PUT", path, body=body, where=about, is_reserved=True)
         self._connection.demand_written(answer, variable.name, about)
 
     def _about(self, name: str) -> str:

@@ -58,6 +58,7 @@ class App:
         self._clock = clock
         self._http = connect(bearer(self._jwt))
         self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
         self._installations: dict[str, Installation] = {}
         self._failed: dict[str, tuple[ProviderUnavailable, datetime]] = {}
         """Owners for which GitHub did not answer: not asked again for some minutes."""
@@ -66,6 +67,8 @@ class App:
         """Find the installation that reaches an owner, once."""
         name = owner.casefold()
         with self._lock:
+            its_own = self._locks.setdefault(name, threading.Lock())
+        with its_own:  # one owner that does not answer holds up no other
             error, until = self._failed.get(name, (None, self._clock.now()))
             if error is not None and self._clock.now() < until:
                 raise error

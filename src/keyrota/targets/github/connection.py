@@ -87,8 +87,8 @@ class GitHubConnection:
         self._clients: dict[int, Http] = {}
         self._keys: dict[Path, PublicKey] = {}
         self._lock = threading.Lock()
+        self._key_locks: dict[Path, threading.Lock] = {}
         self._moved: set[Path] = set()
-        self._key_lock = threading.Lock()
         self.scopes: frozenset[str] | None = None
         """Of a classic token; None: it is none, or does not tell."""
         self.token_expires: datetime | None = None
@@ -114,6 +114,10 @@ class GitHubConnection:
         answer = self.http(where.owner, where.repository).call(method, path, where=about, **more)
         self._note(answer, where)
         return answer
+
+    def count_write(self, where: Place, name: str, at: datetime) -> None:
+        """Count a write of an earlier run, which the time of a secret's last change tells: GitHub counts it as well."""
+        self.http(where.owner, where.repository).count_write(f"{'/'.join(where.secrets_path)}/{name}", at)
 
     def notice(self, where: Place) -> str:
         """Tell that GitHub redirects a repository's name."""
@@ -191,7 +195,9 @@ class GitHubConnection:
 
     def public_key(self, where: Place, *, refused: PublicKey | None = None) -> PublicKey:
         """Return the public key of a scope; each scope has its own, fetched once, and again when it was refused."""
-        with self._key_lock:
+        with self._lock:
+            its_own = self._key_locks.setdefault(where.secrets_path, threading.Lock())
+        with its_own:  # one repository that does not answer holds up no other
             known = self._keys.get(where.secrets_path)
             if known is None or known == refused:
                 known = self._keys[where.secrets_path] = self._fetched_key(where)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -111,7 +111,7 @@ class GitHubService:
         """List organizations and repositories."""
         return areas(self._connection, area, is_app=self._is_app)
 
-    def survey(self, area: str) -> Sequence[Sighting]:
+    def survey(self, area: str) -> Iterator[Sighting]:
         """Find keys among the secrets and variables of an organization, or of a repository and its environments."""
         return survey(self._connection, area)
 

@@ -44,17 +44,21 @@ def _full_names(connection: GitHubConnection, where: Place, path: Path, field: s
     return tuple(str(value["full_name"]) for value in values if isinstance(value.get("full_name"), str))
 
 
-def survey(connection: GitHubConnection, area: str) -> tuple[Sighting, ...]:
+def survey(connection: GitHubConnection, area: str) -> Iterator[Sighting]:
     """Look through one organization's own secrets and variables, or one repository's and those of its environments."""
     if "/" not in area:
         found: list[dict[str, Any]] = [{"organization": area}, {"organization": area, "dependabot": True}]
-        return tuple(sighting for settings in found for sighting in _sighted(connection, settings, is_optional=True))
-    everywhere: list[dict[str, Any]] = [{"repository": area}, {"repository": area, "dependabot": True}]
+        for settings in found:
+            yield from _sighted(connection, settings, is_optional=True)
+        return
+    for settings in ({"repository": area}, {"repository": area, "dependabot": True}):
+        yield from _sighted(connection, settings, is_optional=False)
     where = place({"repository": area})
     about = f"the environments of {area}"
     values = connection.pages(where, (*where.owner_path, "environments"), "environments", about, per_page=100)
-    everywhere += [{"repository": area, "environment": str(value.get("name"))} for value in values]
-    return tuple(sighting for settings in everywhere for sighting in _sighted(connection, settings, is_optional=False))
+    for value in values:
+        settings = {"repository": area, "environment": str(value.get("name"))}
+        yield from _sighted(connection, settings, is_optional=False)
 
 
 def _sighted(connection: GitHubConnection, settings: Mapping[str, Any], *, is_optional: bool) -> Iterator[Sighting]:

@@ -71,7 +71,10 @@ class GitHubTarget:
 
     def _read(self) -> TargetState:
         found = self._secrets()
-        changed = max((at for secret in found.values() if (at := instant(secret.get("updated_at")))), default=None)
+        times = {name: at for name, secret in found.items() if (at := instant(secret.get("updated_at")))}
+        for name, at in times.items():
+            self._connection.count_write(self._place, name, at)
+        changed = max(times.values(), default=None)
         missing = [name for name in self._place.names if name not in found]
         marker = self._marker()
         if self._place.marker and marker is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keyrota.core.model import Sighting
@@ -83,7 +83,7 @@ class GitLabService:
         """List groups and projects."""
         return areas(self._connection, area)
 
-    def survey(self, area: str) -> Sequence[Sighting]:
+    def survey(self, area: str) -> Iterator[Sighting]:
         """Find keys among the variables of a group, or of a project and its pipeline schedules."""
         return survey(self._connection, area)
 
@@ -123,12 +123,13 @@ class GitLabKind:
         return place(settings).address
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a target lies in a group or one of its subgroups."""
+        """Tell whether a target lies in a group, or is handed down to it: a parent's variables, and the instance's."""
         where = place(settings)
-        path = (where.project or where.group or "").casefold()
-        if path.isdigit():
+        path, below = (where.project or where.group or "").casefold(), area.casefold()
+        if path.isdigit() or where.is_instance:
             return True  # which group a number lies in is not known here: it may be this one
-        return path == area.casefold() or path.startswith(f"{area.casefold()}/")
+        is_handed_down = where.group is not None and below.startswith(f"{path}/")
+        return path == below or path.startswith(f"{below}/") or is_handed_down
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
         """Name each variable that this target would write."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,18 +35,17 @@ def _values(
     )
 
 
-def survey(connection: GitLabConnection, area: str) -> tuple[Sighting, ...]:
+def survey(connection: GitLabConnection, area: str) -> Iterator[Sighting]:
     """Look through the variables of the instance, of one group, or of one project and its schedules."""
     if area == _INSTANCE:
-        try:
-            return tuple(_sighted(connection, "gitlab instance", {"instance": True}, ("admin", "ci", "variables")))
-        except (NotThere, ProviderRefused):
-            return ()  # only administrators see them
-    if area.startswith("group "):
+        with contextlib.suppress(NotThere, ProviderRefused):  # only administrators see them
+            yield from _sighted(connection, "gitlab instance", {"instance": True}, ("admin", "ci", "variables"))
+    elif area.startswith("group "):
         name = area.removeprefix("group ")
-        return tuple(_sighted(connection, f"gitlab {area}", {"group": name}, ("groups", name, "variables")))
-    found = _sighted(connection, f"gitlab {area}", {"project": area}, ("projects", area, "variables"))
-    return (*found, *_schedules(connection, area))
+        yield from _sighted(connection, f"gitlab {area}", {"group": name}, ("groups", name, "variables"))
+    else:
+        yield from _sighted(connection, f"gitlab {area}", {"project": area}, ("projects", area, "variables"))
+        yield from _schedules(connection, area)
 
 
 def _sighted(

@@ -152,6 +152,7 @@ class GitLabTarget:
             self._refuse_unfit(found.get(name), name, value)
         # Half a pair that is made anew is as protected as the other half: people set that by hand.
         is_protected = any(variable.is_protected for variable in found.values()) if found else self._place.protected
+        self._connection.http.reserve(len(values), self._place.scope)
         together(
             *(
                 partial(self._put, name, value, is_there=name in found, is_protected=is_protected)
@@ -286,7 +287,7 @@ class GitLabTarget:
             if answer is not None and not _is_taken(answer):
                 self._demand_written(answer, name)
                 return
-        answer = self._call("PUT", name, body={"value": value})
+        answer = self._call("PUT", name, body={"value": value}, is_reserved=True)
         if is_absent_variable(answer):
             if not is_there:
                 raise ProviderUnavailable(
@@ -313,10 +314,8 @@ class GitLabTarget:
             body |= {"masked_and_hidden": True}
         if not self._place.is_instance:
             body |= {"environment_scope": self._place.environment_scope}
-        about = self._about(name)
-        return attempted(
-            lambda: self._connection.call(self._place, "POST", self._connection.path(self._place), about, body=body)
-        )
+        path, about = self._connection.path(self._place), self._about(name)
+        return attempted(lambda: self._connection.call(self._place, "POST", path, about, body=body, is_reserved=True))
 
     def _demand_written(self, answer: Answer, name: str) -> None:
         self._connection.demand_success(answer, self._about(name), self._place)
