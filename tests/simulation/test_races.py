@@ -8,8 +8,11 @@ import pytest
 from checkers import at_rest
 from rig import SECRET, SHOP, USER, Rig, a_rig
 
+from keyrota.core import plan as act
+from keyrota.core.emergency import Rollback
 from keyrota.core.model import KeyStatus
 from keyrota.core.planner import SyncOnly
+from keyrota.executor import Outcome, Settings, plan_all
 from keyrota.sandbox.world import Crash, World
 
 
@@ -129,3 +132,47 @@ def test_a_key_that_a_person_made_meanwhile_is_left_alone(number: int) -> None:
         assert found is not None
         assert found[1].status is KeyStatus.ACTIVE
     assert rig.watch.broken == []
+
+
+DAYS = 60
+"""By then the first key, which keyrota only adopted, is gone."""
+
+
+def _off_is_due() -> Rig:
+    """A key that keyrota made has a successor, and its overlap is over: the next run switches it off."""
+    rig = a_rig()
+    while not (rig.runs > DAYS and _is_off_due(rig)):
+        rig.day()
+    return rig
+
+
+def _is_off_due(rig: Rig) -> bool:
+    (preview,) = plan_all([rig.subject], Settings(clock=rig.world.clock, run="a look"))
+    return preview.plan is not None and any(isinstance(action, act.Deactivate) for action in preview.plan.actions)
+
+
+def _rolls_back(rig: Rig) -> Outcome:
+    return rig.run(Rollback(to=min(rig.world.users[USER])))
+
+
+def _calls_back() -> int:
+    rig = _off_is_due()
+    before = len(rig.world.journal)
+    _rolls_back(rig)
+    return len(rig.world.journal) - before
+
+
+@pytest.mark.parametrize("number", range(1, _calls_back() + 1))
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_nobody_switches_off_what_a_rollback_is_about_to_serve(number: int, before: bool) -> None:
+    """At any call of the rollback, the daily run finds the older key due to go."""
+    rig = _off_is_due()
+    old = min(rig.world.users[USER])
+    _cut_in(rig, number, rig.run, before=before)
+    outcome = _rolls_back(rig)
+    assert outcome.errors == ()
+    assert rig.watch.broken == []
+    assert rig.world.users[USER][old].status is KeyStatus.ACTIVE
+    held = rig.world.places[SHOP].pair
+    assert held is not None
+    assert held.id == old

@@ -37,6 +37,7 @@ from keyrota.core.lifecycle import view
 from keyrota.core.model import AWSCURRENT, PENDING, KeyStatus, Observation, TargetState
 from keyrota.core.planner import Intent, plan
 from keyrota.core.policy import CLASSIC
+from keyrota.core.records import DeactivationNote
 
 OFF = KeyStatus.INACTIVE
 ROAD = ("TakeClaim", "CreateKey", "Verify", "Promote", "Sync")
@@ -226,9 +227,31 @@ REVOKE = [
 ]
 
 ROLLBACK = [
-    Row("the previous key, still Active", pair(), Rollback(to=OLD), do=("Verify", "Promote", "Sync")),
+    Row(
+        "the previous key, still Active: first of all, nobody shall switch it off",
+        pair(),
+        Rollback(to=OLD),
+        do=("NoteActive", "Verify", "Promote", "Sync"),
+    ),
+    Row(
+        "that is noted",
+        pair(tags=(synced(confirmed=0.5), off_since(0, note=DeactivationNote.SEEN_ACTIVE))),
+        Rollback(to=OLD),
+        do=("Verify", "Promote", "Sync"),
+    ),
+    Row(
+        "an older note of its being switched off is none",
+        pair(tags=(synced(confirmed=0.5), off_since(1))),
+        Rollback(to=OLD),
+        do=("NoteActive", "Verify", "Promote", "Sync"),
+    ),
     Row("the previous key, Inactive", RETIRED, Rollback(to=OLD), do=("Reactivate", "Verify", "Promote", "Sync")),
-    Row("proven in this run", by_run(pair(), verified=frozenset({OLD})), Rollback(to=OLD), do=("Promote", "Sync")),
+    Row(
+        "proven in this run",
+        by_run(pair(), verified=frozenset({OLD})),
+        Rollback(to=OLD),
+        do=("NoteActive", "Promote", "Sync"),
+    ),
     Row(
         "back on its way: the sync is what is left",
         replace(pair(), secret=a_secret(a_version("v0", AWSCURRENT, OLD), previous(NEW, "v1"), tags=[synced()])),
@@ -255,7 +278,7 @@ ROLLBACK = [
         "the label of the rotation that is undone comes off first",
         replace(pair(), secret=a_secret(previous(OLD), a_version("v1", AWSCURRENT, NEW, PENDING), tags=[synced()])),
         Rollback(to=OLD),
-        do=("Tidy", "Verify", "Promote", "Sync"),
+        do=("NoteActive", "Tidy", "Verify", "Promote", "Sync"),
     ),
 ]
 

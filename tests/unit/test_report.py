@@ -232,6 +232,7 @@ def test_other_actions_are_told_by_their_own_word() -> None:
 
 def test_the_plan_of_a_rollback_is_told_in_the_word_of_its_doing() -> None:
     assert [line.action for line in lines(plan(OVERLAP, CLASSIC, NOW, Rollback(to=OLD)).actions)] == [
+        "tidy",
         "rollback",
         "sync",
     ]

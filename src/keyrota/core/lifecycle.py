@@ -161,6 +161,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     _line(_S.SUPERSEDED, act.Promote, _S.CURRENT, "no slot is free: the previous key takes over", Road.REVOKE),
     _line(_S.RETIRED, act.Reactivate, _S.SUPERSEDED, "asked for", Road.ROLLBACK),
     _line(_S.CURRENT_OFF, act.Reactivate, _S.CURRENT, "asked for, and there is no previous key", Road.ROLLBACK),
+    _line(_S.SUPERSEDED, act.NoteActive, _S.SUPERSEDED, "asked for: nobody switches it off meanwhile", Road.ROLLBACK),
     _line(_S.SUPERSEDED, act.Verify, _S.SUPERSEDED, "before it is served again", Road.ROLLBACK),
     _line(_S.SUPERSEDED, act.Promote, _S.CURRENT, "STS accepts it as the right user", Road.ROLLBACK),
 )
