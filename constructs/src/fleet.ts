@@ -78,7 +78,7 @@ export class Fleet extends Construct {
     if (!Number.isInteger(most) || most < 1) {
       throw new Error(`fleet.maxConcurrency is ${most}: a whole number from 1 (0 would mean no bound at all)`);
     }
-    if (percentage < 0 || percentage > 100) {
+    if (!(percentage >= 0 && percentage <= 100)) {
       throw new Error(`fleet.toleratedFailurePercentage is ${percentage}: from 0 to 100`);
     }
     this.bucket = props.bucket ?? fleetBucket(this, props.settings.encryptionKey);
