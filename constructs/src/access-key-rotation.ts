@@ -191,7 +191,7 @@ export class AccessKeyRotation extends Construct {
     const credentials = (props.credentials ?? []).map((credential) => new Credential(this, credential, { policy, encryptionKey }));
     validate(this, props, credentials);
     ages(policy ?? {});
-    this.keptBy = `${props.keeper ?? stack.stackName}@${stack.region}`;
+    this.keptBy = `${props.keeper ?? stack.stackName}@${stack.region}/${stack.account}`;
     refuseTwin(this, this.keptBy);
 
     const configuration = new Configuration(this, 'Configuration', { ...props, credentials });

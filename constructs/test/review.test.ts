@@ -292,7 +292,7 @@ describe('two in one stack', () => {
     const stack = aStack();
     aRotation(stack);
     const second = aRotation(stack, { keeper: 'second', credentials: [aUser(stack, 'other')] }, 'Second');
-    expect(second.metricDaysOverdue()).toMatchObject({ dimensions: { Stack: 'second@eu-central-1' } });
+    expect(second.metricDaysOverdue()).toMatchObject({ dimensions: { Stack: `second@eu-central-1/${HOME}` } });
     expect(() => Template.fromStack(stack)).not.toThrow();
   });
 });

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cfn import Stack
 from cli_rig import SECRET, USER, Sandbox, a_sandbox
 
 from keyrota.app.config import load_text
@@ -72,14 +73,25 @@ def test_a_user_that_is_not_there_is_named(box: Sandbox) -> None:
     assert "s3:" not in {call.operation for call in box.cloud.aws.journal}
 
 
-def test_a_user_of_another_stack_is_refused(box: Sandbox) -> None:
+@pytest.mark.parametrize("other", [f"other@{REGION}/{ACCOUNT}", f"keyrota@{REGION}/999999999999"])
+def test_a_user_of_another_stack_is_refused(box: Sandbox, other: str) -> None:
+    """Of another name; or of the usual name, in the account of those who reach this one by a role."""
     manager = box.admin("secretsmanager")
-    manager.create_secret(
-        Name=SECRET, SecretString="{}", Tags=[{"Key": "keyrota:stack", "Value": "other@eu-central-1"}]
-    )
+    manager.create_secret(Name=SECRET, SecretString="{}", Tags=[{"Key": "keyrota:stack", "Value": other}])
     code, _, err = box.run("deploy", "--yes")
     assert code == 1
-    assert "the stack other@eu-central-1 keeps ci-deploy already" in err
+    assert f"the stack {other} keeps ci-deploy already" in err
+
+
+def test_a_user_of_this_very_stack_is_taken(box: Sandbox) -> None:
+    """The name that `deploy` compares is the one that the template gives to its functions."""
+    template = json.loads(box.run("deploy", "--print")[1])
+    (first, *_) = [one for one in template["Resources"].values() if one["Type"] == "AWS::Lambda::Function"]
+    resolved = Stack(template=template, parameters={}).resolve(first["Properties"]["Environment"]["Variables"])
+    assert resolved["KEYROTA_STACK"] == f"keyrota@{REGION}/{ACCOUNT}"
+    tags = [{"Key": "keyrota:stack", "Value": resolved["KEYROTA_STACK"]}]
+    box.admin("secretsmanager").create_secret(Name=SECRET, SecretString="{}", Tags=tags)
+    assert box.run("deploy", "--print")[0] == 0
 
 
 def test_a_configuration_elsewhere_is_refused(box: Sandbox) -> None:

@@ -21,7 +21,7 @@ from keyrota.sandbox.cloud import REGION
 from keyrota.sandbox.faults import Fault, FaultKind
 
 ACCOUNT = "123456789012"
-STACK = f"keyrota@{REGION}"
+STACK = f"keyrota@{REGION}/{ACCOUNT}"
 ROLE = "keyrota-RotateRole"
 QUARANTINE = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
 
@@ -369,15 +369,16 @@ def test_a_kms_key_that_the_role_may_not_use_is_named(rig: Rig) -> None:
     assert rig.box.deploys()
 
 
-def test_two_stacks_that_claim_one_user(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("other", [f"other@{REGION}/{ACCOUNT}", f"keyrota@{REGION}/999999999999"])
+def test_two_stacks_that_claim_one_user(rig: Rig, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
     """The second one leaves it alone and says who keeps it; nothing is lost."""
     rotate.handler({}, Context())
     rotate.handler({}, Context())
-    monkeypatch.setenv("KEYROTA_STACK", "other@eu-central-1")
+    monkeypatch.setenv("KEYROTA_STACK", other)
     for function in (rotate, sync, deactivate, delete):
         assert function.handler({}, Context())["done"] == []
     assert {detail["reason"] for detail in rig.told("Access Key Held")} == {
-        f"the stack {STACK} keeps this credential; other@eu-central-1 leaves it alone"
+        f"the stack {STACK} keeps this credential; {other} leaves it alone"
     }
     assert rig.box.held()["AWS_ACCESS_KEY_ID"] == rig.box.old.id
 

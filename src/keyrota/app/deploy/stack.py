@@ -89,7 +89,7 @@ class Deployer:
             region=region,
             kms_keys=self._kms_keys(),
         )
-        self._refuse_claimed(wishes, region)
+        self._refuse_claimed(wishes, region, account)
         text = stamped(self._text)
         bucket = wishes.bucket or f"keyrota-{account}-{region}"
         is_large = len(text) > _LARGEST
@@ -118,9 +118,9 @@ class Deployer:
                 found.append(str(self.account.client("kms").describe_key(KeyId=name)["KeyMetadata"]["Arn"]))
         return tuple(found)
 
-    def _refuse_claimed(self, wishes: Wishes, region: str) -> None:
-        """Refuse users that another stack keeps: two would get into each other's way."""
-        ours = f"{wishes.stack}@{region}"
+    def _refuse_claimed(self, wishes: Wishes, region: str, account: str) -> None:
+        """Refuse users that another stack keeps, of the same name in another account too."""
+        ours = f"{wishes.stack}@{region}/{account}"
         for entry in self._configuration.credentials:
             if entry.role:
                 continue
