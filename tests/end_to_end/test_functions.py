@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ def native(name: str = SECRET, label: str = "AWSCURRENT", **more: Any) -> dict[s
     }
 
 
-def cloudtrail(name: str, asked: dict[str, Any], answered: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def cloudtrail(name: str, asked: dict[str, Any], answered: Any = None, **more: Any) -> dict[str, Any]:
     """Make an event by CloudTrail."""
     detail = {
         "eventName": name,
@@ -210,6 +211,9 @@ def test_foreign_broken_and_repeated_messages_do_no_harm(rig: Rig) -> None:
         {"detail-type": "Secret Label Updated", "detail": None},
         cloudtrail("PutSecretValue", {"secretId": SECRET, "versionStages": ["keyrota:claim"]}),
         cloudtrail("DeleteSecret", {"secretId": SECRET}),
+        cloudtrail("PutSecretValue", {"secretId": SECRET}, eventName=["PutSecretValue"]),
+        cloudtrail("PutSecretValue", {"secretId": ["x"], "versionStages": "AWSCURRENT"}, ["x"]),
+        {"detail-type": ["Secret Label Updated"], "detail": {"name": 5, "labelUpdated": {}}, "resources": [None, 5]},
     ]
     assert sync.handler(batch(*events), Context()) == {"batchItemFailures": []}
     assert len(rig.told("Access Key Synced")) == 1
@@ -389,6 +393,18 @@ def test_a_missing_trail_is_said_where_its_events_are_waited_for(rig: Rig, monke
     ((subject, text),) = rig.alarms
     assert "never come" in subject
     assert "trigger native" in text
+
+
+def test_in_a_fleet_one_slice_says_that_the_trail_is_missing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not each of them, every day."""
+    monkeypatch.setenv("KEYROTA_TRIGGER", "cloudtrail")
+    rig.store(
+        rig.box.file.read_text("utf-8") + f"  - {{user: {USER}, account: '210987654321', role: r, targets: []}}\n"
+    )
+    for account in ("", "210987654321"):
+        with contextlib.suppress(RunFailed):
+            sync.handler({"users": [USER], "account": account, "report": True}, Context())
+    assert len(rig.alarms) == 1
 
 
 def test_an_unknown_word_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,10 +38,17 @@ def _all(work: Work, event: Any) -> dict[str, Any]:
     if not users or is_read:  # a slice of a fleet: the alarms take the largest and the smallest of all slices
         policies = {entry.user: entry.policy for entry in work.session.configuration.credentials}
         work.measures += gauges(reports, policies)
-        _look_for_trail(work)
+        if _is_first_slice(work, users, account):
+            _look_for_trail(work)
     if not is_read or (reports and all(report.errors for report in reports)):
         fail_if_any_failed(reports)
     return summary(reports)
+
+
+def _is_first_slice(work: Work, users: tuple[str, ...], account: str | None) -> bool:
+    """Tell whether this is the whole, or that slice of it which says what is to be said once."""
+    first = work.session.configuration.credentials[0]
+    return not users or (first.user in users and account in (None, first.account or ""))
 
 
 def _look_for_trail(work: Work) -> None:
