@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 from cfn import Stack
 from cli_rig import SECRET, USER, Sandbox, a_sandbox
@@ -173,6 +174,35 @@ def test_check_says_what_a_deployed_stack_lacks(box: Sandbox, monkeypatch: pytes
     code, out, _ = box.run("check", "--stack", "keyrota")
     assert code == 1
     assert "keyrota deploy brings it there" in out
+
+
+def test_check_says_from_where_no_event_comes(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets Manager announces a value in the region and the account of the secret; IAM, in a trail of us-east-1."""
+    box.configure(f"user: {USER}\n", f"user: {USER}\n    region: us-east-1\n")
+    file = str(box.file)
+    box.file.write_text(
+        box.file.read_text("utf-8") + "  - {user: b, account: '210987654321', role: r, targets: []}\n", "utf-8"
+    )
+    _stack(monkeypatch, "CREATE_COMPLETE", Emergency="auto")
+    seen, trail = list(inspected(Session(file), "keyrota", file))[1:]
+    assert seen.is_good is None
+    assert "no event of a secret comes from region us-east-1, account 210987654321" in seen.detail
+    assert trail.is_good is False
+    assert "`--emergency auto` never begins" in trail.detail
+    box.admin("s3").create_bucket(Bucket="trail", CreateBucketConfiguration={"LocationConstraint": REGION})
+    there: Any = botocore.session.Session().create_client("cloudtrail", region_name="us-east-1")
+    there.create_trail(Name="all", S3BucketName="trail")
+    there.start_logging(Name="all")
+    assert list(inspected(Session(file), "keyrota", file))[2].is_good
+
+
+def test_a_configuration_is_measured_in_bytes(box: Sandbox) -> None:
+    """As SSM does: a comment in another alphabet is longer than it looks."""
+    text = box.file.read_text("utf-8")
+    box.file.write_text(f"# {'ü' * (8192 - len(text) - 60)}\n{text}", "utf-8")
+    code, out, _ = box.run("deploy", "--print")
+    assert code == 0
+    assert "ConfigParameter" not in json.loads(out)["Parameters"]
 
 
 # --- the package ------------------------------------------------------------------------------------------------------
