@@ -60,6 +60,19 @@ interface FleetProps extends FleetOptions {
 }
 
 const KEEP = Duration.days(90);
+const RESULTS = 'results';
+
+/** Writes below its prefix; CDK's own writer may write anywhere in the bucket, which may be a bucket of yours. */
+class Results extends ResultWriterV2 {
+  public providePolicyStatements(): PolicyStatement[] {
+    return [
+      new PolicyStatement({
+        actions: ['s3:PutObject', 's3:GetObject', 's3:ListMultipartUploadParts', 's3:AbortMultipartUpload'],
+        resources: [this.bucket!.arnForObjects(`${RESULTS}/*`)],
+      }),
+    ];
+  }
+}
 
 /** The state machine of a fleet: cut, map, keep the results; a failed execution can be redriven. */
 export class Fleet extends Construct {
@@ -107,7 +120,7 @@ export class Fleet extends Construct {
         'account.$': '$$.Map.Item.Value.account',
         'report': true,
       },
-      resultWriterV2: new ResultWriterV2({ bucket: this.bucket, prefix: 'results' }),
+      resultWriterV2: new Results({ bucket: this.bucket, prefix: RESULTS }),
       resultPath: '$.results',
     });
     map.itemProcessor(this.work(props.functions), { mode: ProcessorMode.DISTRIBUTED, executionType: ProcessorType.STANDARD });

@@ -75,7 +75,8 @@ export function addSchedules(
       ? new PolicyStatement({ effect: Effect.ALLOW, actions: ['states:StartExecution'], resources: [fleet.stateMachineArn] })
       : new PolicyStatement({ effect: Effect.ALLOW, actions: ['lambda:InvokeFunction'], resources: targets }),
   );
-  deadLetters.grantSendMessages(role);
+  role.addToPolicy(new PolicyStatement({ effect: Effect.ALLOW, actions: ['sqs:SendMessage'], resources: [deadLetters.queueArn] }));
+  deadLetters.encryptionMasterKey?.grant(role, 'kms:Decrypt', 'kms:GenerateDataKey');
   const given: { [duty: string]: string | undefined } = { ...props, delete: props.remove } as any;
   for (const [duty, one] of Object.entries(functions)) {
     const expression = given[duty] ?? USUAL[duty];

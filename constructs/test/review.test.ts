@@ -326,12 +326,27 @@ describe('alarms', () => {
   });
 });
 
+test('the scheduler may start the functions and send dead letters, and no more', () => {
+  const statements = statementsOf(template(), /SchedulesRole/);
+  expect(statements.flatMap((one) => one.Action).sort()).toEqual(['lambda:InvokeFunction', 'sqs:SendMessage']);
+});
+
 describe('the fleet', () => {
   test('may stop and redrive its own executions, by the ARNs that executions have', () => {
     const statements = statementsOf(template(() => ({ fleet: {} })), /FleetStateMachineRole/);
     for (const action of ['states:StopExecution', 'states:DescribeExecution', 'states:RedriveExecution']) {
       expect([action, mayOn(statements, action, ':execution:')]).toEqual([action, true]);
     }
+  });
+
+  test('may write below its prefix, and nowhere else in a bucket of yours', () => {
+    const made = template((stack) => ({ fleet: { bucket: Bucket.fromBucketName(stack, 'Mine', 'mine-and-others') } }));
+    for (const [, policy] of resources(made, 'AWS::IAM::Policy')) {
+      for (const one of policy.PolicyDocument.Statement) {
+        expect(JSON.stringify(one.Resource)).not.toMatch(/mine-and-others\/\*/);
+      }
+    }
+    expect(mayOn(statementsOf(made, /FleetStateMachineRole/), 's3:PutObject', 'mine-and-others/results/*')).toBe(true);
   });
 
   test('without a bound is refused: 0 means 10,000 at once', () => {
