@@ -23,12 +23,12 @@ from urllib.parse import parse_qsl
 
 import botocore.session
 import pytest
+from built import the_package
 from cfn import ACCOUNT, REGION, Stack
 from relay import Queue, Relay, cloudtrail, native
 from runtime import LambdaRuntime, Result, set_clock
 
 from keyrota.app.config import load_text
-from keyrota.app.deploy.package import HERE, build
 from keyrota.app.deploy.template import narrowed, scope_of
 from keyrota.core.model import Credential
 from keyrota.sandbox.bitbucket import BitbucketStandIn
@@ -68,13 +68,8 @@ DUTIES = ("rotate", "sync", "deactivate", "delete", "watch", "rotation", "emerge
 
 @pytest.fixture(scope="session")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the zip as it is deployed, for this machine, and unpack it."""
-    import zipfile  # noqa: PLC0415  # beside its only use
-
-    folder = tmp_path_factory.mktemp("package")
-    build(folder / "keyrota.zip", HERE)
-    zipfile.ZipFile(folder / "keyrota.zip").extractall(folder / "code")  # our own file
-    return folder / "code"
+    """Give what is in the zip as it is deployed, for this machine."""
+    return the_package(tmp_path_factory).with_name("code")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +86,8 @@ class Account:
     queue: Queue = field(init=False)
     failures: list[str] = field(default_factory=list)
     deployments: int = 0
+    session: botocore.session.Session = field(default_factory=botocore.session.Session)
+    """One for all clients: it keeps the models that it has read."""
     alarms: list[str] = field(default_factory=list)
 
     # --- the stack ----------------------------------------------------------------------------------------------------
@@ -147,7 +144,7 @@ class Account:
 
     def admin(self, service: str) -> Any:
         """A client of the administrator."""
-        return botocore.session.Session().create_client(service, region_name=REGION)
+        return self.session.create_client(service, region_name=REGION)
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -283,7 +280,7 @@ class Account:
 
         held = self.held()
         pair = Credential(id=AccessKeyId(held["AWS_ACCESS_KEY_ID"]), secret=Secret(held["AWS_SECRET_ACCESS_KEY"]))
-        client: Any = botocore.session.Session().create_client(
+        client: Any = self.session.create_client(
             "sts", region_name=REGION, aws_access_key_id=pair.id, aws_secret_access_key=pair.secret.reveal()
         )
         client.get_caller_identity()
