@@ -24,6 +24,7 @@ from keyrota.sandbox.faults import Fault, FaultKind
 ACCOUNT = "123456789012"
 STACK = f"keyrota@{REGION}/{ACCOUNT}"
 ROLE = "keyrota-RotateRole"
+ROTATION_TOKEN = "canary-rotation-token-0123456789abcdef"
 QUARANTINE = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
 
 
@@ -518,8 +519,18 @@ def test_secrets_manager_s_own_schedule_rotates(rig: Rig) -> None:
         "createdate": 0,
         "secret_string": None,
     }
+    passed: list[str | None] = []
+
+    def see(operation: str, request: Any, *_: object) -> None:
+        if operation == "secretsmanager:PutSecretValue" and request.json()["ClientRequestToken"] == token:
+            passed.append(request.json().get("RotationToken"))
+
+    rig.box.cloud.aws.on_call = see
+    asked = {"SecretId": arn, "ClientRequestToken": token, "RotationToken": ROTATION_TOKEN}
     for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
-        rotation.handler({"Step": step, "SecretId": arn, "ClientRequestToken": token}, Context())
+        rotation.handler({"Step": step, **asked}, Context())
+    assert passed == [ROTATION_TOKEN], "a rotation of another account's secret proves itself by it"
+    assert ROTATION_TOKEN not in rig.box.capsys.readouterr().out
     new = json.loads(manager.get_secret_value(SecretId=SECRET)["SecretString"])["AWS_ACCESS_KEY_ID"]
     sync.handler(batch(native()), Context())
     assert rig.box.held()["AWS_ACCESS_KEY_ID"] == new
