@@ -252,8 +252,10 @@ def test_each_shape_of_event_is_understood(rig: Rig, event: dict[str, Any]) -> N
         cloudtrail("PutSecretValue", {"secretId": SECRET}, errorCode="AccessDenied"),
     ],
 )
-def test_the_same_name_elsewhere_is_another_secret(rig: Rig, event: dict[str, Any]) -> None:
-    rig.box.configure("  - user: ci-deploy\n", f'  - user: ci-deploy\n    account: "{ACCOUNT}"\n    region: {REGION}\n')
+@pytest.mark.parametrize("more", ["", f'    account: "{ACCOUNT}"\n    region: {REGION}\n'])
+def test_the_same_name_elsewhere_is_another_secret(rig: Rig, event: dict[str, Any], more: str) -> None:
+    """Whether the credential names its account and region, or lives where the function does."""
+    rig.box.configure("  - user: ci-deploy\n", f"  - user: ci-deploy\n{more}")
     rig.store()
     rotate.handler({}, Context())
     rotate.handler({}, Context())
