@@ -26,7 +26,7 @@ demo: .venv/.ready  ## play 400 days in the embedded cloud
 	@$(BIN)/keyrota demo
 
 test: .venv/.ready  ## run all tests
-	@$(BIN)/python -m pytest -n 2 -q
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 soak: .venv/.ready  ## play histories in which everything goes wrong, on all cores: make soak SECONDS=600
 	@$(BIN)/python tests/simulation/soak.py $(SECONDS)
@@ -45,25 +45,25 @@ emulator: .venv/emulator/.ready  ## install the emulator that `make test` deploy
 
 .venv/emulator/.ready: requirements/emulator.txt | .venv/.ready
 	@$(PYTHON) -m venv .venv/emulator
-	@.venv/emulator/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/emulator.txt
+	@.venv/emulator/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/emulator.txt
 	@touch $@
 
 constructs: .venv/.ready  ## test and package the CDK constructs, lint the templates (Node comes along)
 	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
 	@npm ci --prefix constructs --no-audit --no-fund --silent
-	@cd constructs && npm test --silent && npm run --silent package && sh python-example.sh
+	@cd constructs && npm test --silent && npm run --silent assets && sh package.sh && sh python-example.sh
 	@$(MAKE) --no-print-directory templates
 
 templates: .venv/lint/.ready  ## lint the templates
 	@.venv/lint/bin/cfn-lint src/keyrota/app/deploy/template*.json
-	@for one in src/keyrota/app/deploy/template*.json; do .venv/lint/bin/checkov -f $$one --config-file constructs/templates/checkov.yaml --compact --quiet --skip-download || exit 1; done
+	@.venv/lint/bin/checkov --file src/keyrota/app/deploy/template*.json --config-file constructs/templates/checkov.yaml --compact --quiet --skip-download
 	@AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .venv/sam/bin/sam validate --lint -t src/keyrota/app/deploy/template-sam.json
 
 .venv/lint/.ready: requirements/lint.txt requirements/sam.txt | .venv/.ready
 	@$(PYTHON) -m venv .venv/lint
-	@.venv/lint/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lint.txt
+	@.venv/lint/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/lint.txt
 	@$(PYTHON) -m venv .venv/sam
-	@.venv/sam/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/sam.txt
+	@.venv/sam/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/sam.txt
 	@touch $@
 
 check: .venv/.ready  ## lint, format, types, layers, generated pages

@@ -5,8 +5,8 @@ cd "$(dirname "$0")"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 ${PYTHON:-python3} -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r ../requirements/constructs.txt
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps dist/python/*.whl
+"$folder/venv/bin/python" -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r ../requirements/constructs.txt
+"$folder/venv/bin/python" -m pip install --no-compile --quiet --disable-pip-version-check --no-deps dist/python/*.whl
 sed -n '/^```python$/,/^```$/p' README.md | sed '/^```/d' > "$folder/app.py"
 CDK_OUTDIR="$folder/out" "$folder/venv/bin/python" "$folder/app.py"
 "$folder/venv/bin/python" - "$folder/out/keyrota.template.json" <<'CHECK'

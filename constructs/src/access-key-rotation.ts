@@ -1,6 +1,6 @@
 import * as fs from 'fs';
 import * as path from 'path';
-import { Annotations, ArnFormat, Aws, Duration, Stack } from 'aws-cdk-lib';
+import { Annotations, ArnFormat, Aws, Duration, Stack, Token } from 'aws-cdk-lib';
 import { IMetric, Metric, MetricOptions } from 'aws-cdk-lib/aws-cloudwatch';
 import { ISecurityGroup, IVpc, SubnetSelection } from 'aws-cdk-lib/aws-ec2';
 import { EventBus, IEventBus } from 'aws-cdk-lib/aws-events';
@@ -152,6 +152,10 @@ const NAMESPACE = 'keyrota';
 const ONE_CALL = 200;
 /** Seven functions a policy names users in; IAM takes 10,240 characters for all inline policies of a role. */
 const POLICY_CHARACTERS = 9_000;
+/** What Lambda takes. */
+const MEMORY_LEAST = 128;
+const MEMORY_MOST = 10_240;
+const KEEPER = /^[A-Za-z0-9_.:/=+-]{1,128}$/;
 
 /**
  * Rotates IAM access keys, brings them to CI variables, and retires the old ones; breaks no pipeline doing it.
@@ -187,7 +191,7 @@ export class AccessKeyRotation extends Construct {
     const credentials = (props.credentials ?? []).map((credential) => new Credential(this, credential, { policy, encryptionKey }));
     validate(this, props, credentials);
     ages(policy ?? {});
-    this.keptBy = `${props.keeper ?? stack.stackName}@${stack.region}`;
+    this.keptBy = `${props.keeper ?? stack.stackName}@${stack.region}/${stack.account}`;
     refuseTwin(this, this.keptBy);
 
     const configuration = new Configuration(this, 'Configuration', { ...props, credentials });
@@ -360,6 +364,21 @@ function validate(scope: Construct, props: AccessKeyRotationProps, credentials: 
   }
   if (!props.configuration && !credentials.length) {
     throw new Error('give `credentials`, or a `configuration` that is stored already');
+  }
+  for (const [name, value, known] of [
+    ['trigger', props.trigger, SyncTrigger],
+    ['emergency', props.emergency, EmergencyMode],
+  ] as const) {
+    if (value !== undefined && !(Object.values(known) as string[]).includes(value)) {
+      throw new Error(`${name} is "${value}": one of ${Object.values(known).join(', ')}`);
+    }
+  }
+  const memory = props.memoryMb;
+  if (memory !== undefined && !Token.isUnresolved(memory) && !(Number.isInteger(memory) && memory >= MEMORY_LEAST && memory <= MEMORY_MOST)) {
+    throw new Error(`memoryMb is ${memory}: a whole number from ${MEMORY_LEAST} to ${MEMORY_MOST}`);
+  }
+  if (props.keeper !== undefined && !Token.isUnresolved(props.keeper) && !KEEPER.test(props.keeper)) {
+    throw new Error(`keeper is "${props.keeper}": it stands in tags, so up to 128 of A-Z a-z 0-9 _ . : / = + -`);
   }
   const { others, ...typed } = props.providers ?? {};
   const named = Object.entries(typed).filter(([, options]) => options !== undefined).map(([name]) => name);

@@ -1,4 +1,4 @@
-import { ArnFormat, Stack } from 'aws-cdk-lib';
+import { ArnFormat, Stack, Token } from 'aws-cdk-lib';
 import { Effect, IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { IKey } from 'aws-cdk-lib/aws-kms';
 import { IBucket } from 'aws-cdk-lib/aws-s3';
@@ -173,8 +173,27 @@ function refuseEverybody(stored?: StoredConfiguration): void {
     throw new Error('configuration: no user is named in userArns, and no role in memberRoleArns');
   }
   for (const arn of stored?.userArns ?? []) {
-    if (/^\*$|:user\/?\*+$/.test(arn)) {
+    if (!namesSome(arn, ':user/')) {
       throw new Error(`configuration: "${arn}" is every user of the account: give those to be rotated a common IAM path`);
     }
   }
+  const wide: [string, string, string[] | undefined][] = [
+    ['secretArns', ':secret:', stored?.secretArns],
+    ['tokenSecretArns', ':secret:', stored?.tokenSecretArns],
+    ['memberRoleArns', ':role/', stored?.memberRoleArns],
+  ];
+  for (const [field, kind, arns] of wide) {
+    for (const arn of arns ?? []) {
+      if (!namesSome(arn, kind)) {
+        throw new Error(`configuration: ${field} has "${arn}", which is no part of an account: name a prefix at least`);
+      }
+    }
+  }
+}
+
+/** Tells whether an ARN, a pattern too, names some things of a kind and not all of them; a reference is believed. */
+function namesSome(arn: string, kind: string): boolean {
+  const [head, ...rest] = arn.split(kind);
+  const isWhole = rest.length > 0 && head.startsWith('arn:');
+  return isWhole ? /[A-Za-z0-9]/.test(rest.join(kind)) : Token.isUnresolved(arn);
 }

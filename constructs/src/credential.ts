@@ -46,6 +46,8 @@ export interface Shared {
 
 const USER_NAME = /^[A-Za-z0-9_+=,.@-]{1,128}$/;
 const ACCOUNT = /^[0-9]{12}$/;
+const ROLE = /^(arn:[a-z-]+:iam::(?<account>[0-9]{12}):role\/)?([A-Za-z0-9_+=,.@/-]|\{duty\})+$/;
+const EXTERNAL_ID = /^[A-Za-z0-9_+=,.@:/-]{2,1224}$/;
 const SECRET_NAME = /^[A-Za-z0-9/_+=.@-]{1,512}$/;
 
 /** One credential as the construct works with it. */
@@ -78,7 +80,26 @@ export class Credential {
     if (props.account !== undefined && !Token.isUnresolved(props.account) && !ACCOUNT.test(props.account)) {
       throw new Error(`${where}: the account "${props.account}" must have 12 digits`);
     }
+    this.refuseNoRole(where);
     this.refuseStranger(where);
+  }
+
+  /** Refuses a role or an external ID that IAM or keyrota would refuse later. */
+  private refuseNoRole(where: string): void {
+    const { account, role, externalId } = this.props;
+    if (role !== undefined && !Token.isUnresolved(role)) {
+      const match = ROLE.exec(role);
+      if (!match) {
+        throw new Error(`${where}: "${role}" is no role: its name or its ARN, in which {duty} may stand`);
+      }
+      const home = match.groups!.account;
+      if (home !== undefined && !Token.isUnresolved(account) && home !== account) {
+        throw new Error(`${where}: the role belongs to another account than ${account}`);
+      }
+    }
+    if (externalId !== undefined && !Token.isUnresolved(externalId) && !EXTERNAL_ID.test(externalId)) {
+      throw new Error(`${where}: "${externalId}" is no external ID: 2 characters or more of A-Z a-z 0-9 _ + = , . @ : / -`);
+    }
   }
 
   /** Refuses a user that lives in another account than the one where its keys would be looked for. */

@@ -60,6 +60,19 @@ interface FleetProps extends FleetOptions {
 }
 
 const KEEP = Duration.days(90);
+const RESULTS = 'results';
+
+/** Writes below its prefix; CDK's own writer may write anywhere in the bucket, which may be a bucket of yours. */
+class Results extends ResultWriterV2 {
+  public providePolicyStatements(): PolicyStatement[] {
+    return [
+      new PolicyStatement({
+        actions: ['s3:PutObject', 's3:GetObject', 's3:ListMultipartUploadParts', 's3:AbortMultipartUpload'],
+        resources: [this.bucket!.arnForObjects(`${RESULTS}/*`)],
+      }),
+    ];
+  }
+}
 
 /** The state machine of a fleet: cut, map, keep the results; a failed execution can be redriven. */
 export class Fleet extends Construct {
@@ -78,7 +91,7 @@ export class Fleet extends Construct {
     if (!Number.isInteger(most) || most < 1) {
       throw new Error(`fleet.maxConcurrency is ${most}: a whole number from 1 (0 would mean no bound at all)`);
     }
-    if (percentage < 0 || percentage > 100) {
+    if (!(percentage >= 0 && percentage <= 100)) {
       throw new Error(`fleet.toleratedFailurePercentage is ${percentage}: from 0 to 100`);
     }
     this.bucket = props.bucket ?? fleetBucket(this, props.settings.encryptionKey);
@@ -107,7 +120,7 @@ export class Fleet extends Construct {
         'account.$': '$$.Map.Item.Value.account',
         'report': true,
       },
-      resultWriterV2: new ResultWriterV2({ bucket: this.bucket, prefix: 'results' }),
+      resultWriterV2: new Results({ bucket: this.bucket, prefix: RESULTS }),
       resultPath: '$.results',
     });
     map.itemProcessor(this.work(props.functions), { mode: ProcessorMode.DISTRIBUTED, executionType: ProcessorType.STANDARD });

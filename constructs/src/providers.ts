@@ -86,11 +86,16 @@ function reference(options: ProviderOptions): string {
   return `secretsmanager:${options.token.secretArn}${options.tokenField ? `#${options.tokenField}` : ''}`;
 }
 
+const DATE = /^\d{4}-\d\d-\d\d$/;
+
 /** Writes `providers:` of the configuration. */
 export function providerEntries(props: ProvidersProps): { [name: string]: any } {
   const entries: { [name: string]: any } = {};
   const { bitbucket, github, gitlab } = props;
   if (bitbucket) {
+    if (bitbucket.expires !== undefined && !(DATE.test(bitbucket.expires) && Date.parse(bitbucket.expires))) {
+      throw new Error(`providers.bitbucket.expires is "${bitbucket.expires}": write a date, such as 2026-12-20`);
+    }
     const auth = bitbucket.email
       ? { email: bitbucket.email, api_token: reference(bitbucket) }
       : { token: reference(bitbucket) };
@@ -106,6 +111,9 @@ export function providerEntries(props: ProvidersProps): { [name: string]: any } 
     entries.gitlab = { ...address(gitlab), auth: { token: reference(gitlab) } };
   }
   for (const other of props.others ?? []) {
+    if (entries[other.provider] !== undefined) {
+      throw new Error(`providers: ${other.provider} is given twice`);
+    }
     entries[other.provider] = other.settings ?? {};
   }
   return entries;

@@ -1,5 +1,5 @@
 import { Effect, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { Aws } from 'aws-cdk-lib';
+import { Aws, Token } from 'aws-cdk-lib';
 import { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { CfnSchedule } from 'aws-cdk-lib/aws-scheduler';
 import { IQueue } from 'aws-cdk-lib/aws-sqs';
@@ -46,7 +46,7 @@ const USUAL: { readonly [duty: string]: string } = {
   deactivate: 'cron(30 6 * * ? *)',
   delete: 'cron(0 7 * * ? *)',
 };
-const EXPRESSION = /^(cron|rate|at)\(.+\)$/;
+const EXPRESSION = /^(cron\((\S+ ){5}\S+\)|rate\([1-9][0-9]* (minute|hour|day)s?\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\))$/;
 const A_DAY = 1440;
 
 /** Lets EventBridge Scheduler start each duty, by a function's call or by an execution of the fleet's state machine. */
@@ -61,6 +61,9 @@ export function addSchedules(
   if (!Number.isInteger(minutes) || minutes < 1 || minutes > A_DAY) {
     throw new Error(`schedules.flexibleMinutes is ${minutes}: a whole number from 1 to ${A_DAY}`);
   }
+  if (props.timezone !== undefined && !isTimezone(props.timezone)) {
+    throw new Error(`schedules.timezone is "${props.timezone}": write it as Area/City, such as Europe/Berlin`);
+  }
   const place = new Construct(scope, 'Schedules');
   const role = new Role(place, 'Role', {
     description: 'keyrota: starts the functions',
@@ -72,7 +75,8 @@ export function addSchedules(
       ? new PolicyStatement({ effect: Effect.ALLOW, actions: ['states:StartExecution'], resources: [fleet.stateMachineArn] })
       : new PolicyStatement({ effect: Effect.ALLOW, actions: ['lambda:InvokeFunction'], resources: targets }),
   );
-  deadLetters.grantSendMessages(role);
+  role.addToPolicy(new PolicyStatement({ effect: Effect.ALLOW, actions: ['sqs:SendMessage'], resources: [deadLetters.queueArn] }));
+  deadLetters.encryptionMasterKey?.grant(role, 'kms:Decrypt', 'kms:GenerateDataKey');
   const given: { [duty: string]: string | undefined } = { ...props, delete: props.remove } as any;
   for (const [duty, one] of Object.entries(functions)) {
     const expression = given[duty] ?? USUAL[duty];
@@ -92,5 +96,13 @@ export function addSchedules(
         retryPolicy: { maximumRetryAttempts: 3, maximumEventAgeInSeconds: 3600 },
       },
     });
+  }
+}
+
+function isTimezone(name: string): boolean {
+  try {
+    return Token.isUnresolved(name) || Boolean(new Intl.DateTimeFormat('en', { timeZone: name }));
+  } catch {
+    return false;
   }
 }

@@ -47,6 +47,7 @@ export interface BitbucketDeploymentProps extends VariableOptions {
 export class BitbucketDeployment extends Target {
   constructor(private readonly props: BitbucketDeploymentProps) {
     super();
+    filled('BitbucketDeployment', { workspace: props.workspace, repository: props.repository, environment: props.environment });
     common(props);
   }
 
@@ -101,6 +102,7 @@ export class GitHubSecret extends Target {
     if (props.dependabot && props.marker) {
       throw new Error('GitHubSecret: Dependabot has no variables: leave marker out');
     }
+    filled('GitHubSecret', { environment: props.environment, organization: props.organization });
     if (props.quiet !== undefined && props.repository === undefined) {
       throw new Error('GitHubSecret: quiet waits for the runs of a repository');
     }
@@ -158,6 +160,7 @@ export class GitLabVariable extends Target {
     if (named.length !== 1) {
       throw new Error('GitLabVariable: name one of project, group and instance');
     }
+    filled('GitLabVariable', { project: props.project, group: props.group, environmentScope: props.environmentScope });
     if (props.instance && props.environmentScope !== undefined) {
       throw new Error('GitLabVariable: variables of the instance have no environment scope');
     }
@@ -204,6 +207,16 @@ export class OtherTarget extends Target {
 }
 
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/** As keyrota reads a duration: `10m`, `1d12h`, or ISO 8601. */
+const DURATION = /^((?=\d)(\d+d)?(\d+h)?(\d+m)?(\d+s)?|P(?=\d|T\d)(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?)$/;
+
+function filled(target: string, fields: { [name: string]: string | undefined }): void {
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined && !value.trim()) {
+      throw new Error(`${target}: ${name} must not be empty`);
+    }
+  }
+}
 
 function common(props: VariableOptions): { [name: string]: any } {
   const id = props.idVariable ?? 'AWS_ACCESS_KEY_ID';
@@ -215,6 +228,9 @@ function common(props: VariableOptions): { [name: string]: any } {
     if (!Token.isUnresolved(name) && !VARIABLE.test(name)) {
       throw new Error(`"${name}" is no name for a variable`);
     }
+  }
+  if (props.quiet !== undefined && !DURATION.test(props.quiet)) {
+    throw new Error(`quiet is "${props.quiet}": write minutes or hours, such as 10m`);
   }
   const names = defined({ id: props.idVariable, secret: props.secretVariable });
   return defined({ names: Object.keys(names).length ? names : undefined, quiet: props.quiet });

@@ -292,7 +292,7 @@ describe('two in one stack', () => {
     const stack = aStack();
     aRotation(stack);
     const second = aRotation(stack, { keeper: 'second', credentials: [aUser(stack, 'other')] }, 'Second');
-    expect(second.metricDaysOverdue()).toMatchObject({ dimensions: { Stack: 'second@eu-central-1' } });
+    expect(second.metricDaysOverdue()).toMatchObject({ dimensions: { Stack: `second@eu-central-1/${HOME}` } });
     expect(() => Template.fromStack(stack)).not.toThrow();
   });
 });
@@ -326,12 +326,27 @@ describe('alarms', () => {
   });
 });
 
+test('the scheduler may start the functions and send dead letters, and no more', () => {
+  const statements = statementsOf(template(), /SchedulesRole/);
+  expect(statements.flatMap((one) => one.Action).sort()).toEqual(['lambda:InvokeFunction', 'sqs:SendMessage']);
+});
+
 describe('the fleet', () => {
   test('may stop and redrive its own executions, by the ARNs that executions have', () => {
     const statements = statementsOf(template(() => ({ fleet: {} })), /FleetStateMachineRole/);
     for (const action of ['states:StopExecution', 'states:DescribeExecution', 'states:RedriveExecution']) {
       expect([action, mayOn(statements, action, ':execution:')]).toEqual([action, true]);
     }
+  });
+
+  test('may write below its prefix, and nowhere else in a bucket of yours', () => {
+    const made = template((stack) => ({ fleet: { bucket: Bucket.fromBucketName(stack, 'Mine', 'mine-and-others') } }));
+    for (const [, policy] of resources(made, 'AWS::IAM::Policy')) {
+      for (const one of policy.PolicyDocument.Statement) {
+        expect(JSON.stringify(one.Resource)).not.toMatch(/mine-and-others\/\*/);
+      }
+    }
+    expect(mayOn(statementsOf(made, /FleetStateMachineRole/), 's3:PutObject', 'mine-and-others/results/*')).toBe(true);
   });
 
   test('without a bound is refused: 0 means 10,000 at once', () => {
@@ -392,5 +407,65 @@ describe('the templates', () => {
   test.each(rotations)('%s: alarms reach the topic', (_, made) => {
     const [policy] = Object.values<any>(made.Resources).filter((one) => one.Type === 'AWS::SNS::TopicPolicy');
     expect(JSON.stringify(policy)).toContain('cloudwatch.amazonaws.com');
+  });
+});
+
+describe('what AWS or keyrota would refuse later is refused at synthesis', () => {
+  const of = (more: Partial<RotatedCredential>) => (stack: Stack): Partial<AccessKeyRotationProps> => ({ credentials: [aUser(stack, 'ci', { account: AWAY, role: 'keyrota-{duty}', ...more })] });
+  test.each<[string, (stack: Stack) => Partial<AccessKeyRotationProps>, RegExp]>([
+    ['a schedule of words', () => ({ schedules: { rotate: 'cron(every day)' } }), /schedules\.rotate: "cron\(every day\)" is no schedule/],
+    ['a schedule that never comes', () => ({ schedules: { sync: 'rate(0 days)' } }), /schedules\.sync/],
+    ['a time zone that is none', () => ({ schedules: { timezone: 'Mars/Olympus' } }), /Area\/City/],
+    ['memory that Lambda does not give', () => ({ memoryMb: 64 }), /memoryMb is 64/],
+    ['a trigger that is none', () => ({ trigger: 'sometimes' as SyncTrigger }), /trigger is "sometimes": one of native/],
+    ['an emergency that is none', () => ({ emergency: 'maybe' as EmergencyMode }), /emergency is "maybe"/],
+    ['no number', () => ({ fleet: { toleratedFailurePercentage: NaN } }), /from 0 to 100/],
+    ['a keeper that no tag takes', () => ({ keeper: 'a,b<c>' }), /keeper is "a,b<c>"/],
+    ['an external ID of one character', of({ externalId: 'x' }), /no external ID/],
+    ['a role with a duty misspelt', of({ role: 'keyrota-{duti}' }), /is no role/],
+    ['a role of a third account', of({ role: 'arn:aws:iam::333333333333:role/r' }), /another account than 210987654321/],
+    ['a provider given twice', (stack) => ({ providers: { bitbucket: { token: Secret.fromSecretNameV2(stack, 'T', 't') }, others: [{ provider: 'bitbucket' }] } }), /bitbucket is given twice/],
+    ['a date that is none', (stack) => ({ providers: { bitbucket: { token: Secret.fromSecretNameV2(stack, 'T', 't'), expires: 'tomorrow' } } }), /write a date/],
+  ])('%s', (_, props, words) => {
+    const stack = aStack();
+    expect(() => aRotation(stack, props(stack))).toThrow(words);
+  });
+
+  test.each([
+    [() => new BitbucketDeployment({ workspace: '', repository: 'r', environment: 'e' }), /workspace must not be empty/],
+    [() => new GitHubSecret({ repository: 'a/b', environment: ' ' }), /environment must not be empty/],
+    [() => new GitLabVariable({ group: '' }), /group must not be empty/],
+    [() => new BitbucketDeployment({ workspace: 'w', repository: 'r', environment: 'e', quiet: 'soon' }), /such as 10m/],
+    [() => new BitbucketDeployment({ workspace: 'w', repository: 'r', environment: 'e', quiet: 'PT' }), /such as 10m/],
+  ])('a target (%#)', (make, words) => {
+    expect(make).toThrow(words);
+  });
+
+  test.each(['10m', '1d12h', 'PT10M', 'P1DT2H'])('quiet of %s is a duration', (quiet) => {
+    expect(() => new BitbucketDeployment({ workspace: 'w', repository: 'r', environment: 'e', quiet })).not.toThrow();
+  });
+
+  test.each(['cron(0 5 * * ? *)', 'rate(12 hours)', 'at(2026-12-24T18:00:00)'])('%s is a schedule', (rotate) => {
+    expect(() => template(() => ({ schedules: { rotate, timezone: 'Europe/Berlin' } }))).not.toThrow();
+  });
+
+  const some = [`arn:aws:iam::${HOME}:user/ci/*`];
+  test.each([
+    [{ userArns: [...some, `arn:aws:iam::${HOME}:user/?*`] }, /every user/],
+    [{ userArns: [...some, `arn:aws:iam::${HOME}:*`] }, /every user/],
+    [{ userArns: some, secretArns: ['*'] }, /secretArns has "\*"/],
+    [{ userArns: some, secretArns: [`arn:aws:secretsmanager:eu-central-1:${HOME}:secret:*`] }, /secretArns has/],
+    [{ userArns: some, tokenSecretArns: [`arn:aws:secretsmanager:eu-central-1:${HOME}:secret:tokens/*`, '*'] }, /tokenSecretArns has "\*"/],
+    [{ userArns: some, memberRoleArns: ['arn:aws:iam::*:role/*'] }, /memberRoleArns has/],
+  ])('a stored configuration whose second element is everything (%#)', (more, words) => {
+    const stack = aStack();
+    const parameter = StringParameter.fromStringParameterName(stack, 'P', '/keyrota/config');
+    expect(() => new AccessKeyRotation(stack, 'Rotation', { code: code(stack), configuration: { parameter, ...more } })).toThrow(words);
+  });
+
+  test('a configuration that no parameter holds', () => {
+    const stack = aStack();
+    const many = [...Array(40).keys()].map((number) => aUser(stack, `u${number}`, { targets: [1, 2, 3].map((target) => place(`repository-with-a-long-name-${number}-${target}`)) }));
+    expect(() => aRotation(stack, { credentials: many })).toThrow(/a parameter of SSM holds 8192: store it in S3/);
   });
 });

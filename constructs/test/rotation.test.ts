@@ -209,7 +209,7 @@ test('a fleet is a map over a manifest, with bounds, and results in S3', () => {
 test('metrics have the name and the dimensions that the functions write', () => {
   const stack = aStack();
   const rotation = aRotation(stack);
-  expect(rotation.metricDaysOverdue()).toMatchObject({ namespace: 'keyrota', metricName: 'DaysOverdue', dimensions: { Stack: 'keyrota@eu-central-1', Function: 'sync' } });
+  expect(rotation.metricDaysOverdue()).toMatchObject({ namespace: 'keyrota', metricName: 'DaysOverdue', dimensions: { Stack: 'keyrota@eu-central-1/123456789012', Function: 'sync' } });
   expect(rotation.metricTokenDaysLeft()).toMatchObject({ statistic: 'Minimum' });
   expect(rotation.metricSyncLag()).toMatchObject({ metricName: 'SyncLag' });
 });

@@ -113,6 +113,13 @@ CREDENTIALS = [
     ("{user: a, tags: {'keyrota:synced': x}}", "not yours to set"),
     ("{user: a, region: 'evil.com/#'}", "region has characters"),
 ]
+ELSEWHERE = "arn:aws:secretsmanager:us-east-1:999999999999:secret:prod/x-abcdef"
+
+
+def test_an_arn_for_a_secret_s_name_is_told_where_its_parts_go(tmp_path: Path) -> None:
+    """A secret in another region or account has fields of its own for them."""
+    (fault,) = faults(tmp_path, f"{HEAD}credentials: [{{user: a, secret: '{ELSEWHERE}'}}]\n")
+    assert "`region` says in which region" in fault.remedy
 
 
 @pytest.mark.parametrize(("entries", "what"), CREDENTIALS, ids=[row[0] for row in CREDENTIALS])

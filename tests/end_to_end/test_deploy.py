@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
+from cfn import Stack
 from cli_rig import SECRET, USER, Sandbox, a_sandbox
 
 from keyrota.app.config import load_text
@@ -72,14 +74,25 @@ def test_a_user_that_is_not_there_is_named(box: Sandbox) -> None:
     assert "s3:" not in {call.operation for call in box.cloud.aws.journal}
 
 
-def test_a_user_of_another_stack_is_refused(box: Sandbox) -> None:
+@pytest.mark.parametrize("other", [f"other@{REGION}/{ACCOUNT}", f"keyrota@{REGION}/999999999999"])
+def test_a_user_of_another_stack_is_refused(box: Sandbox, other: str) -> None:
+    """Of another name; or of the usual name, in the account of those who reach this one by a role."""
     manager = box.admin("secretsmanager")
-    manager.create_secret(
-        Name=SECRET, SecretString="{}", Tags=[{"Key": "keyrota:stack", "Value": "other@eu-central-1"}]
-    )
+    manager.create_secret(Name=SECRET, SecretString="{}", Tags=[{"Key": "keyrota:stack", "Value": other}])
     code, _, err = box.run("deploy", "--yes")
     assert code == 1
-    assert "the stack other@eu-central-1 keeps ci-deploy already" in err
+    assert f"the stack {other} keeps ci-deploy already" in err
+
+
+def test_a_user_of_this_very_stack_is_taken(box: Sandbox) -> None:
+    """The name that `deploy` compares is the one that the template gives to its functions."""
+    template = json.loads(box.run("deploy", "--print")[1])
+    (first, *_) = [one for one in template["Resources"].values() if one["Type"] == "AWS::Lambda::Function"]
+    resolved = Stack(template=template, parameters={}).resolve(first["Properties"]["Environment"]["Variables"])
+    assert resolved["KEYROTA_STACK"] == f"keyrota@{REGION}/{ACCOUNT}"
+    tags = [{"Key": "keyrota:stack", "Value": resolved["KEYROTA_STACK"]}]
+    box.admin("secretsmanager").create_secret(Name=SECRET, SecretString="{}", Tags=tags)
+    assert box.run("deploy", "--print")[0] == 0
 
 
 def test_a_configuration_elsewhere_is_refused(box: Sandbox) -> None:
@@ -161,6 +174,35 @@ def test_check_says_what_a_deployed_stack_lacks(box: Sandbox, monkeypatch: pytes
     code, out, _ = box.run("check", "--stack", "keyrota")
     assert code == 1
     assert "keyrota deploy brings it there" in out
+
+
+def test_check_says_from_where_no_event_comes(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets Manager announces a value in the region and the account of the secret; IAM, in a trail of us-east-1."""
+    box.configure(f"user: {USER}\n", f"user: {USER}\n    region: us-east-1\n")
+    file = str(box.file)
+    box.file.write_text(
+        box.file.read_text("utf-8") + "  - {user: b, account: '210987654321', role: r, targets: []}\n", "utf-8"
+    )
+    _stack(monkeypatch, "CREATE_COMPLETE", Emergency="auto")
+    seen, trail = list(inspected(Session(file), "keyrota", file))[1:]
+    assert seen.is_good is None
+    assert "no event of a secret comes from region us-east-1, account 210987654321" in seen.detail
+    assert trail.is_good is False
+    assert "`--emergency auto` never begins" in trail.detail
+    box.admin("s3").create_bucket(Bucket="trail", CreateBucketConfiguration={"LocationConstraint": REGION})
+    there: Any = botocore.session.Session().create_client("cloudtrail", region_name="us-east-1")
+    there.create_trail(Name="all", S3BucketName="trail")
+    there.start_logging(Name="all")
+    assert list(inspected(Session(file), "keyrota", file))[2].is_good
+
+
+def test_a_configuration_is_measured_in_bytes(box: Sandbox) -> None:
+    """As SSM does: a comment in another alphabet is longer than it looks."""
+    text = box.file.read_text("utf-8")
+    box.file.write_text(f"# {'ü' * (8192 - len(text) - 60)}\n{text}", "utf-8")
+    code, out, _ = box.run("deploy", "--print")
+    assert code == 0
+    assert "ConfigParameter" not in json.loads(out)["Parameters"]
 
 
 # --- the package ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ from keyrota.sandbox.cloud import REGION
 from keyrota.sandbox.faults import Fault, FaultKind
 
 ACCOUNT = "123456789012"
-STACK = f"keyrota@{REGION}"
+STACK = f"keyrota@{REGION}/{ACCOUNT}"
 ROLE = "keyrota-RotateRole"
+ROTATION_TOKEN = "canary-rotation-token-0123456789abcdef"
 QUARANTINE = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
 
 
@@ -104,7 +106,7 @@ def native(name: str = SECRET, label: str = "AWSCURRENT", **more: Any) -> dict[s
     }
 
 
-def cloudtrail(name: str, asked: dict[str, Any], answered: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def cloudtrail(name: str, asked: dict[str, Any], answered: Any = None, **more: Any) -> dict[str, Any]:
     """Make an event by CloudTrail."""
     detail = {
         "eventName": name,
@@ -210,6 +212,9 @@ def test_foreign_broken_and_repeated_messages_do_no_harm(rig: Rig) -> None:
         {"detail-type": "Secret Label Updated", "detail": None},
         cloudtrail("PutSecretValue", {"secretId": SECRET, "versionStages": ["keyrota:claim"]}),
         cloudtrail("DeleteSecret", {"secretId": SECRET}),
+        cloudtrail("PutSecretValue", {"secretId": SECRET}, eventName=["PutSecretValue"]),
+        cloudtrail("PutSecretValue", {"secretId": ["x"], "versionStages": "AWSCURRENT"}, ["x"]),
+        {"detail-type": ["Secret Label Updated"], "detail": {"name": 5, "labelUpdated": {}}, "resources": [None, 5]},
     ]
     assert sync.handler(batch(*events), Context()) == {"batchItemFailures": []}
     assert len(rig.told("Access Key Synced")) == 1
@@ -247,8 +252,10 @@ def test_each_shape_of_event_is_understood(rig: Rig, event: dict[str, Any]) -> N
         cloudtrail("PutSecretValue", {"secretId": SECRET}, errorCode="AccessDenied"),
     ],
 )
-def test_the_same_name_elsewhere_is_another_secret(rig: Rig, event: dict[str, Any]) -> None:
-    rig.box.configure("  - user: ci-deploy\n", f'  - user: ci-deploy\n    account: "{ACCOUNT}"\n    region: {REGION}\n')
+@pytest.mark.parametrize("more", ["", f'    account: "{ACCOUNT}"\n    region: {REGION}\n'])
+def test_the_same_name_elsewhere_is_another_secret(rig: Rig, event: dict[str, Any], more: str) -> None:
+    """Whether the credential names its account and region, or lives where the function does."""
+    rig.box.configure("  - user: ci-deploy\n", f"  - user: ci-deploy\n{more}")
     rig.store()
     rotate.handler({}, Context())
     rotate.handler({}, Context())
@@ -369,15 +376,16 @@ def test_a_kms_key_that_the_role_may_not_use_is_named(rig: Rig) -> None:
     assert rig.box.deploys()
 
 
-def test_two_stacks_that_claim_one_user(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("other", [f"other@{REGION}/{ACCOUNT}", f"keyrota@{REGION}/999999999999"])
+def test_two_stacks_that_claim_one_user(rig: Rig, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
     """The second one leaves it alone and says who keeps it; nothing is lost."""
     rotate.handler({}, Context())
     rotate.handler({}, Context())
-    monkeypatch.setenv("KEYROTA_STACK", "other@eu-central-1")
+    monkeypatch.setenv("KEYROTA_STACK", other)
     for function in (rotate, sync, deactivate, delete):
         assert function.handler({}, Context())["done"] == []
     assert {detail["reason"] for detail in rig.told("Access Key Held")} == {
-        f"the stack {STACK} keeps this credential; other@eu-central-1 leaves it alone"
+        f"the stack {STACK} keeps this credential; {other} leaves it alone"
     }
     assert rig.box.held()["AWS_ACCESS_KEY_ID"] == rig.box.old.id
 
@@ -388,6 +396,18 @@ def test_a_missing_trail_is_said_where_its_events_are_waited_for(rig: Rig, monke
     ((subject, text),) = rig.alarms
     assert "never come" in subject
     assert "trigger native" in text
+
+
+def test_in_a_fleet_one_slice_says_that_the_trail_is_missing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not each of them, every day."""
+    monkeypatch.setenv("KEYROTA_TRIGGER", "cloudtrail")
+    rig.store(
+        rig.box.file.read_text("utf-8") + f"  - {{user: {USER}, account: '210987654321', role: r, targets: []}}\n"
+    )
+    for account in ("", "210987654321"):
+        with contextlib.suppress(RunFailed):
+            sync.handler({"users": [USER], "account": account, "report": True}, Context())
+    assert len(rig.alarms) == 1
 
 
 def test_an_unknown_word_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -501,8 +521,18 @@ def test_secrets_manager_s_own_schedule_rotates(rig: Rig) -> None:
         "createdate": 0,
         "secret_string": None,
     }
+    passed: list[str | None] = []
+
+    def see(operation: str, request: Any, *_: object) -> None:
+        if operation == "secretsmanager:PutSecretValue" and request.json()["ClientRequestToken"] == token:
+            passed.append(request.json().get("RotationToken"))
+
+    rig.box.cloud.aws.on_call = see
+    asked = {"SecretId": arn, "ClientRequestToken": token, "RotationToken": ROTATION_TOKEN}
     for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
-        rotation.handler({"Step": step, "SecretId": arn, "ClientRequestToken": token}, Context())
+        rotation.handler({"Step": step, **asked}, Context())
+    assert passed == [ROTATION_TOKEN], "a rotation of another account's secret proves itself by it"
+    assert ROTATION_TOKEN not in rig.box.capsys.readouterr().out
     new = json.loads(manager.get_secret_value(SecretId=SECRET)["SecretString"])["AWS_ACCESS_KEY_ID"]
     sync.handler(batch(native()), Context())
     assert rig.box.held()["AWS_ACCESS_KEY_ID"] == new

@@ -48,6 +48,8 @@ class Ministack:
     start: datetime
     process: subprocess.Popen[bytes] = field(init=False)
     port: int = field(init=False)
+    session: botocore.session.Session = field(default_factory=botocore.session.Session)
+    clients: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -113,15 +115,17 @@ class Ministack:
         """Move the clock of the emulator and its functions."""
         set_clock(self.clock, to.timestamp(), time.time())  # noqa: TID251  # the real time, for the file
 
-    def client(self, service: str) -> Any:
-        """A client of the account."""
-        return botocore.session.Session().create_client(
-            service,
-            region_name=REGION,
-            endpoint_url=f"http://127.0.0.1:{self.port}",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+    def client(self, service: str, account: str = "test") -> Any:
+        """A client of the account, or of a member's: the emulator takes the account from the access key."""
+        if (service, account) not in self.clients:
+            self.clients[service, account] = self.session.create_client(
+                service,
+                region_name=REGION,
+                endpoint_url=f"http://127.0.0.1:{self.port}",
+                aws_access_key_id=account,
+                aws_secret_access_key="test",
+            )
+        return self.clients[service, account]
 
     def keyrota(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run the command as a user does, on the same clock."""
@@ -150,10 +154,11 @@ class Ministack:
                 pytest.fail(f"within {timeout_s:.0f} s it did not come true that {what}")
             time.sleep(0.05)  # noqa: TID251  # real time: another process works meanwhile
 
-    def lines(self, group: str) -> list[str]:
+    def lines(self, group: str, since: datetime | None = None) -> list[str]:
         """The lines that a function logged."""
         made: list[str] = []
-        pages = self.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+        which = {"startTime": int(since.timestamp() * 1000)} if since else {}
+        pages = self.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group, **which)
         for page in pages:
             made += [event["message"] for event in page["events"]]
         return made

@@ -13,11 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
-from ministack_rig import ACCOUNT, REGION, Ministack, a_ministack
+from built import the_package
+from ministack_rig import ACCOUNT, Ministack, a_ministack
 
-from keyrota.app.deploy.package import HERE, build
 from keyrota.app.deploy.template import MEMBER_TEMPLATE
 
 MEMBERS = tuple(str(number) * 12 for number in range(2, 7))
@@ -25,27 +24,22 @@ EACH, DUE = 100, 2
 START = datetime(2026, 1, 1, 8, tzinfo=UTC)
 
 
-def _member(stack: Ministack, account: str, service: str) -> Any:
-    """A client of a member account: the emulator takes the account from the access key."""
-    return botocore.session.Session().create_client(
-        service,
-        region_name=REGION,
-        endpoint_url=f"http://127.0.0.1:{stack.port}",
-        aws_access_key_id=account,
-        aws_secret_access_key="test",
-    )
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the zip as it is deployed, for this machine."""
+    return the_package(tmp_path_factory)
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Ministack]:
+def fleet(tmp_path: Path, package: Path) -> Iterator[Ministack]:
     """Five accounts with 100 users each, two of which have a key of 95 days."""
     with a_ministack(tmp_path, START - timedelta(days=95)) as stack:
-        build(tmp_path / "package.zip", HERE)
+        (tmp_path / "package.zip").symlink_to(package)
         lines = ["version: 1", "verify: {times: 1, within: 0s}", "credentials:"]
         for account in MEMBERS:
-            iam = _member(stack, account, "iam")
+            iam = stack.client("iam", account)
             parameters = {"RotationAccount": ACCOUNT, "ExternalId": "acme", "UserPattern": "ci-*"}
-            _member(stack, account, "cloudformation").create_stack(
+            stack.client("cloudformation", account).create_stack(
                 StackName="keyrota-member",
                 TemplateBody=MEMBER_TEMPLATE.read_text("utf-8"),
                 Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
@@ -60,7 +54,7 @@ def fleet(tmp_path: Path) -> Iterator[Ministack]:
                 lines.append(f"  - {{{about}}}")
         stack.travel(START)
         for account in MEMBERS:
-            iam = _member(stack, account, "iam")
+            iam = stack.client("iam", account)
             for number in range(DUE, EACH):
                 iam.create_access_key(UserName=f"ci-{account[:2]}-{number}")
         (tmp_path / "keyrota.yaml").write_text("\n".join(lines), "utf-8")
@@ -91,7 +85,7 @@ def test_a_map_over_500_credentials_in_five_accounts(fleet: Ministack) -> None:
     }
     assert duties == {"rotate", "sync", "deactivate", "delete"}
     for account in MEMBERS:
-        iam = _member(fleet, account, "iam")
+        iam = fleet.client("iam", account)
         counts = [
             len(iam.list_access_keys(UserName=f"ci-{account[:2]}-{number}")["AccessKeyMetadata"])
             for number in (0, 1, 2, EACH - 1)

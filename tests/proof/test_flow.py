@@ -17,9 +17,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from built import the_package
 from ministack_rig import ACCOUNT, Ministack, a_ministack
 
-from keyrota.app.deploy.package import HERE, build
 from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.faults import Faults
 from keyrota.sandbox.http import Server
@@ -78,17 +78,16 @@ class Days:
             self.groups[name] = function["LoggingConfig"]["LogGroup"]
         return done.stderr
 
-    def invocations(self, name: str) -> int:
-        """How often a function has run."""
-        return sum(line.startswith("REPORT") for line in self.stack.lines(self.groups[name]))
+    def has_run(self, name: str) -> bool:
+        """Whether a function has run since the day began."""
+        return any(line.startswith("REPORT") for line in self.stack.lines(self.groups[name], self.clock.instant))
 
     def day(self) -> None:
         """Let a day pass: its schedules fall due, all four at once, and events go their way."""
-        before = {name: self.invocations(name) for name in SCHEDULED}
         self.clock.instant += timedelta(days=1)
         self.stack.travel(self.clock.instant)
         self.stack.wait_until(
-            lambda: all(self.invocations(name) > before[name] for name in SCHEDULED),
+            lambda: all(self.has_run(name) for name in SCHEDULED),
             f"all schedules fire on {self.clock.instant:%Y-%m-%d}",
         )
         self.settle()
@@ -121,12 +120,10 @@ class Days:
         return {key["AccessKeyId"]: key["Status"] for key in found}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the zip as it is deployed, for this machine."""
-    file = tmp_path_factory.mktemp("package") / "package.zip"
-    build(file, HERE)
-    return file
+    """Give the zip as it is deployed, for this machine."""
+    return the_package(tmp_path_factory)
 
 
 @pytest.fixture

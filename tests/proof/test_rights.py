@@ -13,8 +13,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -23,12 +23,12 @@ from urllib.parse import parse_qsl
 
 import botocore.session
 import pytest
+from built import the_package
 from cfn import ACCOUNT, REGION, Stack
 from relay import Queue, Relay, cloudtrail, native
 from runtime import LambdaRuntime, Result, set_clock
 
 from keyrota.app.config import load_text
-from keyrota.app.deploy.package import HERE, build
 from keyrota.app.deploy.template import narrowed, scope_of
 from keyrota.core.model import Credential
 from keyrota.sandbox.bitbucket import BitbucketStandIn
@@ -68,13 +68,8 @@ DUTIES = ("rotate", "sync", "deactivate", "delete", "watch", "rotation", "emerge
 
 @pytest.fixture(scope="session")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the zip as it is deployed, for this machine, and unpack it."""
-    import zipfile  # noqa: PLC0415  # beside its only use
-
-    folder = tmp_path_factory.mktemp("package")
-    build(folder / "keyrota.zip", HERE)
-    zipfile.ZipFile(folder / "keyrota.zip").extractall(folder / "code")  # our own file
-    return folder / "code"
+    """Give what is in the zip as it is deployed, for this machine."""
+    return the_package(tmp_path_factory).with_name("code")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +86,8 @@ class Account:
     queue: Queue = field(init=False)
     failures: list[str] = field(default_factory=list)
     deployments: int = 0
+    session: botocore.session.Session = field(default_factory=botocore.session.Session)
+    """One for all clients: it keeps the models that it has read."""
     alarms: list[str] = field(default_factory=list)
 
     # --- the stack ----------------------------------------------------------------------------------------------------
@@ -147,7 +144,7 @@ class Account:
 
     def admin(self, service: str) -> Any:
         """A client of the administrator."""
-        return botocore.session.Session().create_client(service, region_name=REGION)
+        return self.session.create_client(service, region_name=REGION)
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -283,7 +280,7 @@ class Account:
 
         held = self.held()
         pair = Credential(id=AccessKeyId(held["AWS_ACCESS_KEY_ID"]), secret=Secret(held["AWS_SECRET_ACCESS_KEY"]))
-        client: Any = botocore.session.Session().create_client(
+        client: Any = self.session.create_client(
             "sts", region_name=REGION, aws_access_key_id=pair.id, aws_secret_access_key=pair.secret.reveal()
         )
         client.get_caller_identity()
@@ -303,8 +300,8 @@ def _minutes(schedule: dict[str, Any]) -> int:
     return int(hour) * 60 + int(minute)
 
 
-@pytest.fixture
-def account(code: Path, tmp_path: Path) -> Iterator[Account]:
+@contextmanager
+def an_account(code: Path, folder: Path, *, is_fleet: bool = False) -> Iterator[Account]:
     """Make an account with a user of 60 days' age, its pipeline, the stored token and configuration, and the stack."""
     cloud = Cloud()
     bitbucket = BitbucketStandIn(cloud.clock, cloud.faults, token=TOKEN)
@@ -338,14 +335,26 @@ def account(code: Path, tmp_path: Path) -> Iterator[Account]:
         made = Account(
             cloud=cloud,
             bitbucket=bitbucket,
-            stack=Stack(template=narrowed(scope, is_fleet=False), parameters=PARAMETERS),
-            clock=tmp_path / "clock-now",
+            stack=Stack(template=narrowed(scope, is_fleet=is_fleet), parameters=PARAMETERS),
+            clock=folder / "clock-now",
         )
         made.admin("ssm").put_parameter(Name="/keyrota/config", Value=text, Type="String")
         made.admin("secretsmanager").create_secret(Name="keyrota-tokens/bitbucket", SecretString=TOKEN)
         made.admin("s3").create_bucket(Bucket="trail", CreateBucketConfiguration={"LocationConstraint": REGION})
+        for bucket in made.stack.resources("AWS::S3::Bucket"):
+            made.stack.ids[bucket] = bucket.lower()
+            made.admin("s3").create_bucket(
+                Bucket=bucket.lower(), CreateBucketConfiguration={"LocationConstraint": REGION}
+            )
         made.create(code, stack)
         cloud.aws.on_call = made.see
+        yield made
+
+
+@pytest.fixture
+def account(code: Path, tmp_path: Path) -> Iterator[Account]:
+    """Make an account, as it is below 200 credentials."""
+    with an_account(code, tmp_path) as made:
         yield made
 
 
@@ -379,8 +388,21 @@ def test_120_days_each_with_its_own_rights(account: Account, tmp_path: Path) -> 
     assert account.keys().get(first) is None
     held = account.held()["AWS_ACCESS_KEY_ID"]
     assert account.keys()[held] == "Active"
-    _is_minimal(account)
+    _is_minimal(account, account.roles)
     _leaks_nothing(account, tmp_path)
+
+
+def test_the_function_that_cuts_a_fleet_has_its_own_rights(code: Path, tmp_path: Path) -> None:
+    """It reads the configuration and writes the manifest; what it cannot do lies among the dead letters."""
+    with an_account(code, tmp_path, is_fleet=True) as account:
+        result = account.invoke("slice", {"duty": "rotate", "execution": "daily-1"})
+        assert result.payload["items"] == 1, result.error
+        place = {"Bucket": result.payload["bucket"], "Key": result.payload["key"]}
+        (item,) = json.loads(account.admin("s3").get_object(**place)["Body"].read())
+        assert item == {"account": "", "users": [USER, YOUNG]}
+        assert account.invoke("slice", {"duty": "everything", "execution": "daily-1"}).error
+        assert account.cloud.aws.rights.denied == []
+        _is_minimal(account, ["slice"])
 
 
 def _rotate_natively(account: Account) -> None:
@@ -426,12 +448,12 @@ def _lose_the_configuration(account: Account) -> None:
     account.failures.clear()
 
 
-def _is_minimal(account: Account) -> None:
+def _is_minimal(account: Account, duties: Iterable[str]) -> None:
     """Every action that a role allows was used; so taking one away would have denied a call of this very run."""
     rights = account.cloud.aws.rights
-    unused = {duty: _allowed(account, duty) - _used(account, duty) for duty in account.roles}
-    assert unused == {duty: set() for duty in account.roles}
-    for duty in account.roles:
+    unused = {duty: _allowed(account, duty) - _used(account, duty) for duty in duties}
+    assert unused == {duty: set() for duty in duties}
+    for duty in duties:
         for action in sorted(_allowed(account, duty)):
             without = [
                 {**one, "Action": [kept for kept in _actions(one) if kept != action]} for one in rights.statements[duty]

@@ -68,7 +68,7 @@ def _configuration(configuration: Configuration) -> Finding:
     if odd:
         detail += (
             f"; {', '.join(odd)} ends in a hyphen and six characters, like the end of an ARN: "
-            "AWS advises against such names, give ARNs in full"
+            "AWS advises against such names, for a name could be taken for an ARN that lacks its end"
         )
     return Finding(what=str(configuration.path), is_good=True, detail=detail)
 

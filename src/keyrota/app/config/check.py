@@ -88,7 +88,8 @@ def _told(document: Document, error: _Error) -> Iterator[Fault]:
         case "format":
             yield Fault(where=where, what=f"{name}: {_format_words(error)}")
         case "pattern":
-            yield Fault(where=where, what=f"{name} has characters or a length that are not allowed: {error.instance!r}")
+            what = f"{name} has characters or a length that are not allowed: {error.instance!r}"
+            yield Fault(where=where, what=what, remedy=_name_remedy(path, error.instance))
         case "minItems" | "minLength" | "minProperties":
             yield Fault(where=where, what=f"{name} must not be empty")
         case _:
@@ -113,6 +114,15 @@ def _type_remedy(error: _Error) -> str:
         return "write a unit: 90d, 36h"
     is_text_wanted = error.validator_value == "string" and isinstance(error.instance, (int, float, bool))
     return "put it into quotes" if is_text_wanted else ""
+
+
+def _name_remedy(path: tuple[str | int, ...], value: object) -> str:
+    is_arn = path[-1:] == ("secret",) and str(value).startswith("arn:")
+    return (
+        "write its name alone; `region` says in which region it lies, `account` and `role` in which account"
+        if is_arn
+        else ""
+    )
 
 
 def _alternatives(document: Document, error: _Error, where: str, name: str) -> Iterator[Fault]:

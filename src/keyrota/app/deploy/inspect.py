@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keyrota.app.config.source import read_reference_text, without_stamp
+from keyrota.app.deploy.stack import IAM_EVENTS_REGION
+from keyrota.app.deploy.template import beyond_events
 from keyrota.app.session import Session
+from keyrota.aws.account import Account
 from keyrota.aws.stacks import Stacks
 from keyrota.aws.trails import missing_trail
 from keyrota.errors import KeyrotaError
@@ -43,18 +46,46 @@ def inspected(session: Session, stack: str, config: str) -> Iterator[Seen]:
     parameters = stacks.parameters(stack)
     trigger = parameters.get("Trigger", "native")
     if trigger != "native":
-        yield _trail(session, name)
+        yield _trail(account, name, "events by CloudTrail come")
+    yield from _beyond(session, name)
+    if parameters.get("Emergency") == "auto":
+        account.enter(session.clock)
+        yield from _quarantine(account, name)
     yield from _configuration(parameters, config, name)
 
 
-def _trail(session: Session, name: str) -> Seen:
+def _trail(account: Account, name: str, what: str) -> Seen:
     try:
-        missing = missing_trail(session.wiring.own_account())
+        missing = missing_trail(account)
     except KeyrotaError as error:
         return Seen(what=name, is_good=None, detail=f"whether a trail logs cannot be told: {error}")
     if missing is None:
-        return Seen(what=name, is_good=True, detail="a trail logs: events by CloudTrail come")
+        return Seen(what=name, is_good=True, detail=f"a trail logs: {what}")
     return Seen(what=name, is_good=False, detail=missing.what, remedy=missing.remedy)
+
+
+def _quarantine(account: Account, name: str) -> Iterator[Seen]:
+    """Look for a trail where IAM's events arrive, if they are to begin something: IAM has no events of its own."""
+    if account.caller().split(":")[1] != "aws":
+        return  # where they arrive in other partitions: FACTS-AWS.md, 1.7
+    seen = _trail(Account(region=IAM_EVENTS_REGION), name, "AWS's quarantine of a user is heard of")
+    if seen.is_good is False:
+        yield replace(
+            seen,
+            detail=f"no trail is logging in {IAM_EVENTS_REGION}: AWS's quarantine of a user is never heard of, and "
+            "`--emergency auto` never begins",
+            remedy="switch a multi-region trail on; until then: keyrota revoke USER",
+        )
+    else:
+        yield seen
+
+
+def _beyond(session: Session, name: str) -> Iterator[Seen]:
+    region = session.wiring.own_account().region or ""
+    places = beyond_events(session.configuration, region)
+    if places:
+        detail = f"no event of a secret comes from {', '.join(places)}: the daily runs bring new keys to the targets"
+        yield Seen(what=name, is_good=None, detail=detail)
 
 
 def _configuration(parameters: dict[str, str], config: str, name: str) -> Iterator[Seen]:

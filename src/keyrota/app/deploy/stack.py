@@ -12,7 +12,14 @@ from botocore.exceptions import ClientError
 
 from keyrota.app.config import Configuration, stamped
 from keyrota.app.deploy.package import build
-from keyrota.app.deploy.template import IAM_EVENTS_TEMPLATE, Scope, check_references, narrowed, scope_of
+from keyrota.app.deploy.template import (
+    IAM_EVENTS_TEMPLATE,
+    Scope,
+    beyond_events,
+    check_references,
+    narrowed,
+    scope_of,
+)
 from keyrota.aws._translate import aws_call, code_of
 from keyrota.aws.account import Account
 from keyrota.aws.objects import write_object
@@ -24,7 +31,7 @@ from keyrota.ports import Clock
 IAM_EVENTS_REGION = "us-east-1"
 """Where IAM's events arrive, in the commercial partition (FACTS-AWS.md, 1.7)."""
 _STANDARD, _LARGEST = 4096, 8192
-"""Characters of a parameter, standard and advanced tier (SSM API Reference, PutParameter)."""
+"""Bytes of a parameter, standard and advanced tier: 4 and 8 KB (SSM API Reference, PutParameter)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +96,10 @@ class Deployer:
             region=region,
             kms_keys=self._kms_keys(),
         )
-        self._refuse_claimed(wishes, region)
+        self._refuse_claimed(wishes, region, account)
         text = stamped(self._text)
         bucket = wishes.bucket or f"keyrota-{account}-{region}"
-        is_large = len(text) > _LARGEST
+        is_large = len(text.encode()) > _LARGEST
         config = f"s3://{bucket}/keyrota/{wishes.stack}.yaml" if is_large else None
         template = narrowed(scope, is_fleet=wishes.is_fleet, config=config)
         if "UserPattern" in template["Parameters"] and not wishes.user_pattern:
@@ -118,9 +125,9 @@ class Deployer:
                 found.append(str(self.account.client("kms").describe_key(KeyId=name)["KeyMetadata"]["Arn"]))
         return tuple(found)
 
-    def _refuse_claimed(self, wishes: Wishes, region: str) -> None:
-        """Refuse users that another stack keeps: two would get into each other's way."""
-        ours = f"{wishes.stack}@{region}"
+    def _refuse_claimed(self, wishes: Wishes, region: str, account: str) -> None:
+        """Refuse users that another stack keeps, of the same name in another account too."""
+        ours = f"{wishes.stack}@{region}/{account}"
         for entry in self._configuration.credentials:
             if entry.role:
                 continue
@@ -182,6 +189,8 @@ class Deployer:
                 f"IAM's events arrive in {IAM_EVENTS_REGION} only: with --iam-events a rule there forwards them, and "
                 "a leaked key is heard of at once"
             )
+        if places := beyond_events(self._configuration, self.account.region or ""):
+            tell(f"no event of a secret comes from {', '.join(places)}: the daily runs bring new keys to the targets")
         return self._stacks.outputs(wishes.stack)
 
     def _forward_iam_events(self, stack: str, tell: Tell) -> None:
@@ -243,7 +252,7 @@ class Deployer:
                     Value=text,
                     Type="String",
                     Overwrite=True,
-                    Tier="Advanced" if len(text) > _STANDARD else "Standard",
+                    Tier="Advanced" if len(text.encode()) > _STANDARD else "Standard",
                 )
         tell(f"stored the configuration as {deployment.reference}")
 

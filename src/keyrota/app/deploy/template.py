@@ -78,6 +78,16 @@ def check_references(configuration: Configuration) -> None:
         raise ConfigError(faults)
 
 
+def beyond_events(configuration: Configuration, region: str) -> tuple[str, ...]:
+    """Name the places from which Secrets Manager's events do not come to this stack: other regions, other accounts."""
+    places = (
+        f"account {entry.account or entry.role}" if entry.role else f"region {entry.region}"
+        for entry in configuration.credentials
+        if entry.role or (entry.region or region) != region
+    )
+    return tuple(dict.fromkeys(places))
+
+
 def scope_of(
     configuration: Configuration,
     users: Iterable[str],

@@ -37,7 +37,10 @@ SCHEMA: Mapping[str, Any] = {
     "required": ["version", "stack", "account", "user", "secret", "run", "at"],
     "properties": {
         "version": {"const": 1, "description": "Raised when a field changes its meaning or goes."},
-        "stack": {"type": "string", "description": "Name and region of the stack that sent it."},
+        "stack": {
+            "type": "string",
+            "description": "Name, region and account of the stack that sent it: NAME@REGION/ACCOUNT.",
+        },
         "run": {"type": "string", "description": "The ID of the run, as in its log lines."},
         "account": {"type": "string", "description": "The account of the IAM user."},
         "user": {"type": "string", "description": "The IAM user's name."},

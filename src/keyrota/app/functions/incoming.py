@@ -86,7 +86,7 @@ def value_event(event: Mapping[str, Any]) -> ValueEvent | None:
             return None
         texts = (*_texts(event.get("resources")), detail.get("name"))
     else:
-        if detail.get("errorCode") or detail.get("eventName") not in _VALUE_CALLS or not _may_move(detail):
+        if detail.get("errorCode") or str(detail.get("eventName")) not in _VALUE_CALLS or not _may_move(detail):
             return None
         texts = tuple(_cloudtrail_secrets(detail))
     secrets = tuple(dict.fromkeys(SecretRef(text=text) for text in texts if isinstance(text, str) and text))

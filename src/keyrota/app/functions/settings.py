@@ -32,7 +32,7 @@ class FunctionSettings:
     config: str
     """`ssm:NAME` or `s3://BUCKET/KEY`."""
     stack: str
-    """The stack's name and region: who keeps a credential."""
+    """The stack's name, region and account: who keeps a credential."""
     bus: str
     """The event bus for our own events; empty: none are sent."""
     topic: str

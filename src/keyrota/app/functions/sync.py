@@ -8,7 +8,7 @@ repeated, late or out of order do no harm, and the daily run finds what never ca
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -38,10 +38,17 @@ def _all(work: Work, event: Any) -> dict[str, Any]:
     if not users or is_read:  # a slice of a fleet: the alarms take the largest and the smallest of all slices
         policies = {entry.user: entry.policy for entry in work.session.configuration.credentials}
         work.measures += gauges(reports, policies)
-        _look_for_trail(work)
+        if _is_first_slice(work, users, account):
+            _look_for_trail(work)
     if not is_read or (reports and all(report.errors for report in reports)):
         fail_if_any_failed(reports)
     return summary(reports)
+
+
+def _is_first_slice(work: Work, users: tuple[str, ...], account: str | None) -> bool:
+    """Tell whether this is the whole, or that slice of it which says what is to be said once."""
+    first = work.session.configuration.credentials[0]
+    return not users or (first.user in users and account in (None, first.account or ""))
 
 
 def _look_for_trail(work: Work) -> None:
@@ -83,7 +90,7 @@ def _batch(work: Work, event: Mapping[str, Any]) -> dict[str, Any]:
     batch = _Batch()
     for message in event["Records"]:
         found = _event_of(message)
-        users = _users(work.session.configuration.credentials, found) if found else set()
+        users = _users(work, found) if found else set()
         batch.messages[str(message.get("messageId", ""))] = users
         if users and found:
             batch.moments.append(found.at)
@@ -112,15 +119,22 @@ def _event_of(message: Any) -> ValueEvent | None:
     return value_event(event) if isinstance(event, Mapping) else None
 
 
-def _users(credentials: Iterable[CredentialConfig], event: ValueEvent) -> set[tuple[str, str]]:
-    found = (entry for entry in credentials if any(_is_of(entry, secret) for secret in event.secrets))
+def _users(work: Work, event: ValueEvent) -> set[tuple[str, str]]:
+    credentials = work.session.configuration.credentials
+    found = (entry for entry in credentials if any(_is_of(work, entry, secret) for secret in event.secrets))
     return {(entry.account or "", entry.user) for entry in found}
 
 
-def _is_of(entry: CredentialConfig, secret: SecretRef) -> bool:
+def _is_of(work: Work, entry: CredentialConfig, secret: SecretRef) -> bool:
     """Tell whether a secret is a credential's; the same name in another account or region is another secret."""
     if not secret.means(entry.secret_name):
         return False
-    is_same_account = not (secret.account and entry.account) or secret.account == entry.account
-    is_same_region = not (secret.region and entry.region) or secret.region == entry.region
-    return is_same_account and is_same_region
+    if not secret.account:
+        return True  # an event that names no ARN is about this account and region
+    own = work.session.wiring.own_account()
+    account = entry.account or _account_of(entry.role) or own.entered(work.session.clock)
+    return secret.account == account and secret.region == (entry.region or own.region)
+
+
+def _account_of(role: str | None) -> str:
+    return role.split(":")[4] if role and role.startswith("arn:") else ""
