@@ -117,6 +117,9 @@ def sent(path: Path) -> Iterator[tuple[str, str, set[str], bool]]:
     mine = [service for service in sorted(services()) if f'"{service}"' in path.read_text()]
     known = {method: service for service in mine for method in methods(service)}
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "all_pages":
+            paged = ast.literal_eval(node.args[1])
+            yield known[paged], methods(known[paged])[paged], {keyword.arg or "" for keyword in node.keywords}, False
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
         name = node.func.attr
