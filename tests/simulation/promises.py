@@ -29,6 +29,7 @@ from keyrota.core.model import (
     LastUse,
     UserName,
     VersionId,
+    key_token,
 )
 from keyrota.core.planner import Only
 from keyrota.core.policy import OnStillUsed
@@ -100,6 +101,8 @@ class Promises:
     _described: dict[str, int] = field(default_factory=dict)
     """The call by which a run looked at the secret last."""
     _pair: dict[UserName, AccessKeyId | None] = field(default_factory=dict)
+    _base: dict[UserName, VersionId | None] = field(default_factory=dict)
+    """The version that wore AWSCURRENT before."""
     _before: dict[UserName, AccessKeyId | None] = field(default_factory=dict)
     """The key in AWSCURRENT, and the one before it."""
     _wrote: dict[str, int] = field(default_factory=dict)
@@ -156,10 +159,12 @@ class Promises:
         is_ours = call is not None and call.name.startswith(("secretsmanager:Update", "secretsmanager:Put"))
         for user, keeping in self.history.credentials.items():
             current = _current_version(self.history.world.secrets.get(keeping.secret))
-            if self._current.get(user) != current:
+            before = self._current.get(user)
+            if before != current:
                 self._current[user], self._moved[user] = current, self._looks
                 pair = current_pair(self.history.world.secrets.get(keeping.secret))
                 self._before[user], self._pair[user] = self._pair.get(user), pair
+                self._base[user] = before
                 if not is_ours:
                     self._moved_by_hand[user] = self._looks
 
@@ -238,6 +243,9 @@ class Promises:
             now, before = self._pair.get(user), self._before.get(user)
             if now is not None and before is not None and now < before:  # IDs of the world count up
                 self._break("newest-wins", f"{call.by} goes back from {before} to {now}")
+            base = self._base.get(user)
+            if now is not None and self.history.world.makers.get(now) and self._current[user] != key_token(now, base):
+                self._break("one-winner", f"{call.by} promotes {now} over {base}, for which it was not made")
 
     def _nothing_dropped(self) -> None:
         """The secret of a key that targets hold is in a version, unless a person took it away."""

@@ -14,14 +14,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mistakes import MISTAKES, Mistake  # beside this file, which is a script as well
+from searches import SEARCHES
 
 import keyrota
 
@@ -30,7 +32,7 @@ PACKAGE = Path(keyrota.__file__).parent
 PAGE = HERE.parents[1] / "docs/explanation/proof.md"
 LIMIT = 250
 """No mistake takes more histories than this."""
-_TABLE = re.compile(r"(<!-- begin: sabotage -->\n).*?(\n<!-- end: sabotage -->)", re.DOTALL)
+_BLOCK = r"(<!-- begin: {0} -->\n).*?(<!-- end: {0} -->)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,14 @@ class Found:
     mistake: Mistake
     seed: int | None
     """The first history in which something broke."""
+    search: str | None
+    """The search in which something broke."""
     broken: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        """Say what noticed it first."""
+        return f"history {self.seed}" if self.seed else f"the search: {self.search}" if self.search else "nothing"
 
     @property
     def is_noticed(self) -> bool:
@@ -64,10 +73,10 @@ def a_copy(folder: Path, *mistakes: Mistake) -> Path:
     return copy
 
 
-def play_in(copy: Path, limit: int) -> tuple[int | None, tuple[str, ...]]:
-    """Play histories with a copy of the package until something breaks."""
+def run_in(copy: Path, *script: str) -> dict[str, Any]:
+    """Play histories, or search, with a copy of the package until something breaks."""
     told = subprocess.run(
-        [sys.executable, "sabotaged.py", str(limit)],
+        [sys.executable, *script],
         cwd=HERE,
         env=os.environ | {"PYTHONPATH": str(copy.parent), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
@@ -76,16 +85,17 @@ def play_in(copy: Path, limit: int) -> tuple[int | None, tuple[str, ...]]:
     )
     if told.returncode:
         raise RuntimeError(told.stderr[-2000:])
-    found = json.loads(told.stdout)
+    found: dict[str, Any] = json.loads(told.stdout)
     if found["package"] != str(copy):
         raise RuntimeError(f"{found['package']} was played, not the copy")
-    return found["seed"], tuple(found["broken"])
+    return found
 
 
 def find(mistake: Mistake, folder: Path, limit: int = LIMIT) -> Found:
     """Make one mistake, and look for it."""
-    seed, broken = play_in(a_copy(folder, mistake), limit)
-    return Found(mistake=mistake, seed=seed, broken=broken)
+    script = ("searched.py",) if mistake.is_searched else ("sabotaged.py", str(limit))
+    told = run_in(a_copy(folder, mistake), *script)
+    return Found(mistake=mistake, seed=told["seed"], search=told.get("search"), broken=tuple(told["broken"]))
 
 
 def _find_somewhere(mistake: Mistake) -> Found:
@@ -95,10 +105,25 @@ def _find_somewhere(mistake: Mistake) -> Found:
 
 def table(found: list[Found]) -> Iterator[str]:
     """Draw it for the page."""
-    yield "| deliberate mistake | first seed that notices it | what breaks there |"
+    yield "| deliberate mistake | noticed first by | what breaks there |"
     yield "| --- | --- | --- |"
     for one in found:
-        yield f"| {one.mistake.name} | {one.seed or 'none'} | {one.promises or 'nothing'} |"
+        yield f"| {one.mistake.name} | {one.where} | {one.promises or 'nothing'} |"
+
+
+def searched() -> Iterator[str]:
+    """Search with the package as it is, and draw what was visited."""
+    yield "| two runs, one crash | states | transitions | ends | broken promises |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, search in SEARCHES.items():
+        found = search().run()
+        yield f"| {name} | {found.states:,} | {found.transitions:,} | {found.ends} | {len(found.broken)} |"
+
+
+def _renew(name: str, rows: Iterable[str]) -> None:
+    text, block = PAGE.read_text(encoding="utf-8"), re.compile(_BLOCK.format(name), re.DOTALL)
+    filled = "\n".join(rows)
+    PAGE.write_text(block.sub(lambda match: f"{match[1]}{filled}\n{match[2]}", text), encoding="utf-8")
 
 
 def main() -> int:
@@ -109,12 +134,11 @@ def main() -> int:
         for one in pool.map(_find_somewhere, chosen):
             found.append(one)
             first = one.broken[0] if one.broken else "NOTHING BROKE"
-            sys.stdout.write(f"{one.seed or '-':>4}  {one.mistake.name}: {first}\n")
+            sys.stdout.write(f"{one.where}: {one.mistake.name}: {first}\n")
             sys.stdout.flush()
     if len(chosen) == len(MISTAKES):
-        text = PAGE.read_text(encoding="utf-8")
-        rows = "\n".join(table(found))
-        PAGE.write_text(_TABLE.sub(lambda match: f"{match[1]}{rows}{match[2]}", text), encoding="utf-8")
+        _renew("sabotage", table(found))
+        _renew("exhaustive", searched())
     unnoticed = [one.mistake.name for one in found if not one.is_noticed]
     sys.stdout.write(f"{len(found) - len(unnoticed)} of {len(found)} mistakes noticed\n")
     return 1 if unnoticed else 0

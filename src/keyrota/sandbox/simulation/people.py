@@ -237,10 +237,11 @@ class People:
     # --- the secret -----------------------------------------------------------------------------------------------
 
     def _secret(self, user: UserName) -> StoredSecret | None:
-        return self._world.secrets.get(self._history.credentials[user].secret)
+        return self._world.secret(self._history.credentials[user].secret)
 
     def _stores_a_key_by_hand(self, user: UserName) -> bool:
-        if self._secret(user) is None or len(self._world.users[user]) >= SLOTS:
+        stored = self._secret(user)
+        if stored is None or stored.deleted_at or len(self._world.users[user]) >= SLOTS:
             return False
         self._world.person_puts(self._history.credentials[user].secret, self._world.add_key(user))
         self._history.announce_change()
@@ -251,7 +252,7 @@ class People:
         stored, current = self._secret(user), self._current_key(user)
         keys = self._world.users[user].values()
         others = sorted(key.id for key in keys if key.status is KeyStatus.ACTIVE and key.id != current)
-        if stored is None or not others:
+        if stored is None or stored.deleted_at or not others:
             return False
         key = self._lots.choice(others)
         self._world.person_puts(
@@ -318,10 +319,12 @@ class People:
         stored = self._secret(user)
         if stored is None or stored.deleted_at:
             return False
-        stored.deleted_at = self._world.clock.instant
+        name = self._history.credentials[user].secret
+        self._world.person_deletes_secret(name)
 
         def restore() -> None:
-            stored.deleted_at = None
+            if stored.deleted_at:
+                self._world.person_restores_secret(name)
 
         self._history.timeline.after(self._lots.uniform(60, _SOME_TIME_S), restore)
         return True
@@ -390,7 +393,8 @@ class People:
                 self._world.add_user(user)
             stored = self._secret(user)
             if stored is not None:
-                stored.deleted_at = None
+                if stored.deleted_at:
+                    self._world.person_restores_secret(keeping.secret)
                 self._mends_the_secret(user)
                 if self._is_broken(stored):
                     self._stores_some_key(user)
