@@ -77,8 +77,8 @@ class Jobs:
             self._history.timeline.at(when, lambda: self.start(place.address, place.job_minutes))
 
     def noticed(self, call: Call) -> None:
-        """Let a pipeline start, often, in the middle of a write: that is when it hurts."""
-        if call.name.startswith("target:write") and self._lots.random() < 0.4:  # noqa: PLR2004  # two of five
+        """In a proof, let a pipeline start, often, in the middle of a write: that is when it hurts."""
+        if self._history.setup.is_proof and call.name.startswith("target:write") and self._lots.random() < 0.4:  # noqa: PLR2004  # two of five
             address = call.name.split(" ", 2)[2]
             self._history.timeline.after(self._lots.expovariate(1), lambda: self.start(address, 60))
 
