@@ -213,7 +213,7 @@ MISTAKES = (
     ),
     _mistake(
         "take the label off a key that targets still hold",
-        "secret-never-lost",
+        "converges",
         (
             RULES,
             "if key_id and version is not view.current and _is_gone(case, key_id):",

@@ -30,7 +30,7 @@ import keyrota
 HERE = Path(__file__).parent
 PACKAGE = Path(keyrota.__file__).parent
 PAGE = HERE.parents[1] / "docs/explanation/proof.md"
-LIMIT = 250
+LIMIT = 600
 """No mistake takes more histories than this."""
 _BLOCK = r"(<!-- begin: {0} -->\n).*?(<!-- end: {0} -->)"
 

@@ -41,7 +41,7 @@ _CROWD = 6
 """While so many runs are under way nobody comes in between: each would draw others after it, without an end."""
 _SORE = frozenset({"Promote", "Sync", "Verify"})
 """Here it hurts most that AWSCURRENT is moved meanwhile."""
-_SOON_S = (0.03, 0.1, 0.5, 10.0)
+_SOON_S = (0.05, 0.25, 1.0, 10.0)
 """After so many seconds, on average, somebody comes in between."""
 _RARE, _RAREST = 5.0, 30.0
 """In a proof, things go wrong so many times as often in what keyrota seldom does."""
