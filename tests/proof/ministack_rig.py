@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class Ministack:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.travel(self.start)
+        self._set_clock(self.start)
         watch = self.folder / "clock"
         watch.mkdir()
         (watch / "sitecustomize.py").write_text(CLOCK, "utf-8")
@@ -112,8 +113,16 @@ class Ministack:
         self.process.wait()
 
     def travel(self, to: datetime) -> None:
-        """Move the clock of the emulator and its functions."""
+        """Move the clock of the emulator and its functions, and wait until its answers show it."""
+        self._set_clock(to)
+        self.wait_until(lambda: self._told_time() >= to.replace(microsecond=0), "the emulator's clock has moved")
+
+    def _set_clock(self, to: datetime) -> None:
         set_clock(self.clock, to.timestamp(), time.time())  # noqa: TID251  # the real time, for the file
+
+    def _told_time(self) -> datetime:
+        answer = self.client("sts").get_caller_identity()
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def client(self, service: str, account: str = "test") -> Any:
         """A client of the account, or of a member's: the emulator takes the account from the access key."""
