@@ -34,6 +34,7 @@ from keyrota.core.model import (
     key_token,
     unknown_use,
 )
+from keyrota.core.plan import Plan
 from keyrota.core.records import DeactivationNote, format_deactivated, format_synced
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
@@ -187,6 +188,18 @@ def observed(
         claim=claim,
         run="this-run",
     )
+
+
+def check_told(planned: Plan, seen: Observation) -> None:
+    """Hold a plan to what reports rely on: holds name key, target and end, and the first action can be done now."""
+    for hold in planned.holds:
+        about = [key.id for key in seen.keys if hold.reason.startswith((key.id, f"the last use of {key.id}"))]
+        assert [hold.key] == about or not about, hold
+        assert hold.until is None or hold.until > NOW, hold
+        places = {target.address for target in (*seen.targets, *seen.left_behind) if target.address in hold.reason}
+        assert hold.target in places or "its successor" in hold.reason or not places, hold
+    assert not planned.actions or not planned.actions[0].follows, planned.actions
+    assert all(action.due <= NOW for action in planned.actions), planned.actions
 
 
 def by_run(observation: Observation, **known: object) -> Observation:

@@ -23,6 +23,7 @@ from builders import (
     an_id,
     by_run,
     cannot_tell,
+    check_told,
     claim_version,
     current,
     down,
@@ -464,7 +465,9 @@ LEFT = [
 
 @pytest.mark.parametrize("row", [*ROTATION, *ADOPTION, *STRANGERS, *CLAIMS, *PENDING_KEYS, *SYNC, *LEFT], ids=str)
 def test_the_routine(row: Row) -> None:
-    check(row, plan(row.seen, row.policy, NOW))
+    planned = plan(row.seen, row.policy, NOW)
+    check(row, planned)
+    check_told(planned, row.seen)
 
 
 def test_the_road_to_a_new_key_names_what_it_starts_from() -> None:

@@ -22,6 +22,7 @@ from builders import (
     ago,
     by_run,
     cannot_tell,
+    check_told,
     current,
     down,
     holds,
@@ -276,6 +277,24 @@ def current_gone(changed: float) -> Observation:
     )
 
 
+def with_third(seen: Observation) -> Observation:
+    """One key more than IAM's quota, made by somebody else."""
+    return replace(seen, keys=(*seen.keys, a_key(ODD)))
+
+
+TOO_MANY = [
+    Row(
+        "three keys: nothing is deactivated, whatever is proven",
+        with_third(overlap_over()),
+        hold=(f"{ODD} (Active) was not made by keyrota", "3 access keys"),
+    ),
+    Row(
+        "three keys: nothing is deleted, whatever is over",
+        with_third(grace_over()),
+        hold=(f"{ODD} (Active) was not made by keyrota", "3 access keys"),
+    ),
+]
+
 CURRENT = [
     Row(
         "the key that targets hold was switched off by somebody",
@@ -318,10 +337,11 @@ STOPS = [
 ]
 
 
-@pytest.mark.parametrize("row", [*PROOF, *GONE, *CURRENT, *STOPS], ids=str)
+@pytest.mark.parametrize("row", [*PROOF, *GONE, *TOO_MANY, *CURRENT, *STOPS], ids=str)
 def test_holds(row: Row) -> None:
     planned = plan(row.seen, row.policy, NOW)
     check(row, planned)
+    check_told(planned, row.seen)
     assert all(hold.remedy or hold.target for hold in planned.holds)
 
 
