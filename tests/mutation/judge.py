@@ -72,12 +72,18 @@ class Map:
     """File, line, tests."""
 
     def tests_of(self, mutant: Mutant) -> list[str]:
-        """Find the tests that pass the mutated statement, the quickest first; for a mutant of a table that is all."""
-        if not mutant.function:
+        """Find the tests that pass the mutated statement, the quickest first; all for what runs while modules load."""
+        if self.is_of_loading(mutant):
             return sorted(self.seconds, key=self.seconds.__getitem__)
         known = self.lines.get(mutant.file, {})
         tests = {test for line in range(mutant.first, mutant.last + 1) for test in known.get(line, ())}
         return sorted(tests & self.seconds.keys(), key=self.seconds.__getitem__)
+
+
+    def is_of_loading(self, mutant: Mutant) -> bool:
+        """Tell whether a mutant can only be seen when its module is run anew."""
+        known = self.lines.get(mutant.file, {})
+        return not mutant.function or not any(known.get(line) for line in range(mutant.first, mutant.last + 1))
 
 
 class Judge:
@@ -140,9 +146,6 @@ class Judge:
             while waiting and len(children) < self._jobs:
                 mutant = waiting.pop()
                 tests = self._in_order(mutant)
-                if not tests:
-                    self._note(mutant, None)
-                    continue
                 child = started(lambda end, mutant=mutant, tests=tests: self._killer(mutant, tests, end))
                 children[child.pid] = (child, mutant)
             if children:
@@ -175,7 +178,7 @@ class Judge:
         """Let a child find the first test that fails."""
         limit_memory()
         changed = mutant.applied((SOURCE / mutant.file).read_bytes())
-        if not mutant.function:
+        if self._map.is_of_loading(mutant):
             return _judged_anew(mutant, changed, tests, self._map.seconds, end)
         _exchange(mutant, changed)
         for name in tests:
