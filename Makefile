@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MOCK := tests/contract/prism
 .DEFAULT_GOAL := help
 
-.PHONY: help dev demo test mock emulator constructs templates check fix bench docs lock clean
+.PHONY: help dev demo test mutants mock emulator constructs templates check fix bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ demo: .venv/.ready  ## play 400 days in the embedded cloud
 
 test: .venv/.ready  ## run all tests
 	@$(BIN)/python -m pytest -n 2 -q
+
+mutants: .venv/.ready  ## make small mistakes in core and executor, and count those that no test notices (ONLY=core/plan.py: of a file)
+	@$(BIN)/python tests/mutation/run.py $(ONLY)
 
 mock: $(MOCK)/node_modules/.ready  ## install the mock servers that `make test` uses where they are there (Node comes along)
 

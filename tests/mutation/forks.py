@@ -74,8 +74,8 @@ def _hush() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)  # noqa: PTH123, SIM115  # lives as long as the process
-    sys.stderr = sys.__stderr__ = open(2, "w", closefd=False)  # noqa: PTH123, SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  # lives as long as the process
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def limit_memory() -> None:

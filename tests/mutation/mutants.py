@@ -234,9 +234,9 @@ class _Module:
             case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
                 yield Change(node, "pass", LEFT_OUT)
             case ast.AugAssign():
-                target, value = self._text(node.target), self._text(node.value)
-                yield Change(node, f"{target} = {value}")
-                yield Change(node, f"{target} {_ARITHMETIC[type(node.op)]}= {value}")
+                name, added = self._text(node.target), self._text(node.value)
+                yield Change(node, f"{name} = {added}")
+                yield Change(node, f"{name} {_ARITHMETIC[type(node.op)]}= {added}")
             case ast.Break():
                 yield Change(node, "continue")
             case ast.Continue():
@@ -282,9 +282,9 @@ class _Module:
 
     def _of_elements(self, node: ast.Tuple | ast.Set | ast.List) -> Iterator[Change]:
         """Leave one element out."""
-        if len(node.elts) < 2:  # noqa: PLR2004  # what is left must be of the same kind
+        if len(node.elts) < 2:  # what is left must be of the same kind
             return
-        opening, closing = {ast.Tuple: "()", ast.Set: "{}", ast.List: "[]"}[type(node)]
+        opening, closing = {ast.Tuple: ("(", ")"), ast.Set: ("{", "}"), ast.List: ("[", "]")}[type(node)]
         texts = [self._text(element) for element in node.elts]
         for at, text in enumerate(texts):
             kept = texts[:at] + texts[at + 1 :]
@@ -331,21 +331,25 @@ def _of_literal(node: ast.Constant | ast.JoinedStr, text: str) -> Iterator[str]:
 
 
 def _is_left_alone(node: ast.AST, place: tuple[str, ...]) -> bool:
+    """Tell whether a node, with all that is in it, is never changed."""
     match node:
-        case ast.Import() | ast.ImportFrom():
-            return True
-        case ast.Expr(value=ast.Constant()):
-            return True  # a docstring, or that of a field
+        case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
+            return True  # the constant is a docstring, or that of a field
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="_log")))):
             return True
+        case ast.Assign(targets=[ast.Name(id=name)]) if not place:
+            return name == "__all__" or _is_type(node.value)
+    return _is_for_people(node)
+
+
+def _is_for_people(node: ast.AST) -> bool:
+    match node:
         case ast.keyword(arg=str() as name):
             return name in WORDS
         case ast.Constant(value=str() as text):
             return " " in text
         case ast.JoinedStr():
             return any(isinstance(part, ast.Constant) and " " in str(part.value) for part in node.values)
-        case ast.Assign(targets=[ast.Name(id=name)]) if not place:
-            return name == "__all__" or _is_type(node.value)
     return False
 
 

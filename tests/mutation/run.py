@@ -62,7 +62,7 @@ def main() -> int:
         judge = Judge(all_mutants(chosen.files), known, chosen.jobs, tell)
         pytest.main([*OPTIONS, *(str(TESTS / file) for file in FILES)], plugins=[judge])
         if judge.broken:
-            tell(f"these tests fail without any mutant: {', '.join(judge.broken)}")
+            tell(f"nothing can be judged: {', '.join(judge.broken)}")
             return 1
         killers = {verdict.mutant.full_name: verdict.killer for verdict in judge.verdicts}
         KNOWN.write_text(json.dumps(known | {name: killer for name, killer in killers.items() if killer}, indent=0))

@@ -104,4 +104,3 @@ def test_a_duty_reports_what_it_announces_and_nobody_else_does(duty: Duty, shown
     young = observed(a_key(), secret=a_secret(current(), tags=[synced()]), targets=(holds(OLD),))
     announced = plan(young, CLASSIC, NOW, Only(duty=duty)).upcoming
     assert [later.shown for later in announced] == (["rotate"] if duty is Duty.ROTATE else [])
-

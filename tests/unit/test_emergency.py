@@ -299,7 +299,12 @@ def test_a_plan_that_has_something_to_do_begins_with_something_possible(row: Row
 FOLLOWING = [
     ("a promotion waits for its proof, the sync for the promotion", pair(), Rollback(to=OLD), (False, True, True)),
     ("of a key that is switched on first, all waits for that", RETIRED, Rollback(to=OLD), (False, True, True, True)),
-    ("what this run has proven waits for nothing", by_run(pair(), verified=frozenset({OLD})), Rollback(to=OLD), (False, True)),
+    (
+        "what this run has proven waits for nothing",
+        by_run(pair(), verified=frozenset({OLD})),
+        Rollback(to=OLD),
+        (False, True),
+    ),
     (
         "proven, and Inactive: its promotion waits until it is switched on",
         by_run(RETIRED, verified=frozenset({OLD})),

@@ -37,6 +37,7 @@ from keyrota.core import plan as act
 from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, JUST_NOW
 from keyrota.core.model import (
     CLAIM,
+    AccessKeyId,
     CarriedRuns,
     Evidence,
     KeyStatus,
@@ -166,7 +167,7 @@ def test_no_reason_to_wait_with_a_new_key(case: str, seen: Observation) -> None:
     planned = plan(seen, CLASSIC, NOW)
     assert planned.makes_key, case
     (claim,) = [action for action in planned.actions if isinstance(action, act.TakeClaim)]
-    assert (claim.key, claim.keys_seen) == (OLD, {OLD})
+    assert (claim.key, claim.keys_seen) == (OLD, frozenset({OLD}))
 
 
 OWN = [
@@ -178,7 +179,7 @@ OWN = [
 
 
 @pytest.mark.parametrize(("case", "age", "keys", "run", "claims"), OWN, ids=[row[0] for row in OWN])
-def test_a_run_s_own_claim_counts(*, case: str, age: timedelta, keys: set[str], run: str, claims: bool) -> None:
+def test_a_run_s_own_claim_counts(*, case: str, age: timedelta, keys: set[AccessKeyId], run: str, claims: bool) -> None:
     claim = replace(a_claim(run=run), at=NOW - age, keys_seen=frozenset(keys))
     seen = observed(a_key(age_days=95), secret=a_secret(current(), claim_version(), tags=[synced()]), claim=claim)
     planned = plan(seen, CLASSIC, NOW)
@@ -270,9 +271,7 @@ CARRIED = [
 
 
 @pytest.mark.parametrize(("case", "seen", "held"), CARRIED, ids=[row[0] for row in CARRIED])
-def test_runs_that_carry_the_old_key(
-    case: str, seen: Observation, held: tuple[str, datetime, str] | None
-) -> None:
+def test_runs_that_carry_the_old_key(case: str, seen: Observation, held: tuple[str, datetime, str] | None) -> None:
     planned = plan(seen, CLASSIC, NOW)
     assert any(isinstance(action, act.Deactivate) for action in planned.actions) is (held is None), case
     assert [(hold.key, hold.target, hold.until, hold.remedy) for hold in planned.holds] == (
@@ -402,7 +401,9 @@ def test_targets_are_written_once_more_before_the_old_key_goes_off(
 # --- labels that have done their duty -------------------------------------------------------------------------------
 
 
-def claimed(*keys: object, lease: timedelta = LEASE, run: str = "this-run", seen: tuple[str, ...] = (OLD,)) -> Observation:
+def claimed(
+    *keys: object, lease: timedelta = LEASE, run: str = "this-run", seen: tuple[AccessKeyId, ...] = (OLD,)
+) -> Observation:
     claim = replace(a_claim(run=run), lease_until=NOW + lease, keys_seen=frozenset(seen))
     secret = a_secret(previous(OLD), current(NEW), a_version("c", CLAIM), tags=[synced(confirmed=0.5)])
     return replace(observed(secret=secret, claim=claim), keys=keys)  # type: ignore[arg-type]  # made by builders
@@ -426,9 +427,7 @@ CLAIMS = [
     ),
     (
         "over, and a key of this run is not stored",
-        replace(
-            claimed(*BOTH, a_key(ODD, age_days=0), lease=timedelta(), seen=(OLD, NEW)), made_here=frozenset({ODD})
-        ),
+        replace(claimed(*BOTH, a_key(ODD, age_days=0), lease=timedelta(), seen=(OLD, NEW)), made_here=frozenset({ODD})),
         False,
     ),
 ]

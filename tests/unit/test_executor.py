@@ -180,7 +180,7 @@ class Fixed(Run):
         super().__init__(subject, Settings(clock=Hands(), run="r"))
         self._end = end
 
-    def apply(self, *_: object) -> Outcome:  # type: ignore[override]  # nothing of it is needed
+    def apply(self, *_: object) -> Outcome:
         return self._end()
 
 
@@ -266,9 +266,7 @@ class Iam:
 class Vault:
     """A secret store with one secret."""
 
-    seen: Observation = field(
-        default_factory=lambda: observed(a_key(), secret=a_secret(current(), tags=[synced()]))
-    )
+    seen: Observation = field(default_factory=lambda: observed(a_key(), secret=a_secret(current(), tags=[synced()])))
 
     def describe(self, _: str) -> object:
         return self.seen.secret

@@ -241,7 +241,7 @@ def test_what_is_worth_telling(
     notices = plan(seen, CLASSIC, NOW, intent).notices
     assert [notice.target for notice in notices] == [target for target, _ in told], case
     assert all(words in notice.reason for notice, (_, words) in zip(notices, told, strict=True)), case
-    assert not [notice for notice in plan(seen, CLASSIC, NOW, Only(duty=Duty.ROTATE)).notices]
+    assert plan(seen, CLASSIC, NOW, Only(duty=Duty.ROTATE)).notices == ()
 
 
 def test_a_token_is_named_once_for_all_targets_of_a_provider() -> None:
