@@ -232,7 +232,7 @@ def test_a_run_sees_its_own_doings_though_iam_s_list_lags() -> None:
     memory.verified.add(NEW)
     seen = memory.added_to(observed(a_key(OLD), a_key(ODD)))
     assert seen.keys == (a_key(OLD, status=KeyStatus.INACTIVE), a_key(NEW))
-    assert (seen.made_here, seen.seen_gone, seen.verified) == ({NEW}, {ODD}, {NEW})
+    assert (set(seen.made_here), set(seen.seen_gone), set(seen.verified)) == ({NEW}, {ODD}, {NEW})
     assert seen.are_sessions_denied
     assert (seen.readiness, seen.carried) == (None, None)
     stage.perform(act.Reactivate(key=OLD, reason="", due=NOW), memory)
