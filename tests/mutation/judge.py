@@ -119,6 +119,8 @@ class Judge:
         self._mutants = mutants
         self._known = known
         """The test that killed a mutant the last time: asked first."""
+        # as they were when the mutants were made, whatever somebody writes meanwhile
+        self._sources = {file: (SOURCE / file).read_bytes() for file in {mutant.file for mutant in mutants}}
         self._jobs = jobs
         self._tell = tell
         self._items: dict[str, pytest.Item] = {}
@@ -196,7 +198,7 @@ class Judge:
         """Let a child find the first test that fails."""
         limit_memory()
         try:
-            changed = mutant.applied((SOURCE / mutant.file).read_bytes())
+            changed = mutant.applied(self._sources[mutant.file])
             code = compile(changed, str(SOURCE / mutant.file), "exec", dont_inherit=True)
             if self._map.is_of_loading(mutant):
                 _forget_modules()

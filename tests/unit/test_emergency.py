@@ -150,6 +150,36 @@ REVOKE = [
     Row("done already, in the routine's way", RETIRED, Revoke(key=OLD)),
     Row("a key that IAM does not have", alone(), Revoke(key=ODD)),
     Row("a key that keyrota did not make is left alone", FOREIGN, Revoke(key=ODD), hold=("was not made or adopted",)),
+    Row(
+        "even with --sessions, and where a quarantine could be lifted",
+        by_run(FOREIGN, quarantine=(QUARANTINE,)),
+        Revoke(key=ODD, with_sessions=True, releases_quarantine=True),
+        hold=("was not made or adopted",),
+    ),
+    Row(
+        "no slot, and the leaked key is off: it does not come back",
+        replace(FOREIGN, keys=(a_key(status=OFF), a_key(ODD))),
+        Revoke(key=OLD),
+        hold=("both of IAM's two slots are taken",),
+    ),
+    Row(
+        "the leaked key is gone from IAM, and an older one is there: a new key all the same",
+        replace(pair(), keys=(a_key(OLD, age_days=91),)),
+        Revoke(key=NEW),
+        do=ROAD,
+    ),
+    Row(
+        "superseded, its successor Inactive",
+        pair(new=OFF),
+        Revoke(key=OLD),
+        hold=("its successor is not on every target: sync is not complete",),
+    ),
+    Row(
+        "superseded, its successor Inactive, and no target",
+        pair(new=OFF, targets=()),
+        Revoke(key=OLD),
+        hold=("its successor is not on every target: sync is not complete",),
+    ),
     Row("even with --now", FOREIGN, Revoke(key=ODD, off_first=True), hold=("was not made or adopted",)),
     Row(
         "an orphan of a lost answer is left to the routine",
@@ -251,6 +281,12 @@ ROLLBACK = [
         do=("Sync",),
     ),
     Row("back already", alone(), Rollback(to=OLD)),
+    Row(
+        "nothing is AWSCURRENT any more",
+        replace(pair(), secret=a_secret(previous(OLD), a_version("v1", NEW), tags=[synced()])),
+        Rollback(to=OLD),
+        do=("Verify", "Promote", "Sync"),
+    ),
     Row(
         "no previous key: the current one, switched off, comes back",
         alone(status=OFF),

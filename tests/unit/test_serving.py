@@ -23,6 +23,7 @@ from builders import (
     down,
     holds,
     observed,
+    pending,
     previous,
     synced,
 )
@@ -277,6 +278,29 @@ def test_one_plan_writes_a_target_once() -> None:
     assert [type(action) for action in plan(seen, CLASSIC, NOW).actions] == [act.Sync, act.Deactivate]
     half = replace(seen, targets=(cannot_tell("a"), holds(ODD, "b")))
     assert [type(action) for action in plan(half, CLASSIC, NOW).actions] == [act.Sync]
+
+
+def test_what_two_findings_write_is_written_by_both_unless_one_covers_the_other() -> None:
+    """A rewrite that goes on leaves one target, and the one before the old key goes off begins with all of them."""
+    targets = (cannot_tell("a"), cannot_tell("b"))
+    walk = SyncPass(version=VersionId("v1"), began=ago(19), fingerprint=FINGERPRINT, written=frozenset("a"))
+    tags = [synced(since=20, confirmed=20), (SYNC_PASS_TAG, format_pass(walk, "ab"))]
+    seen = observed(
+        a_key(OLD, age_days=120),
+        a_key(NEW, age_days=30),
+        secret=a_secret(previous(OLD), current(NEW), tags=tags),
+        targets=targets,
+    )
+    syncs = [action for action in plan(seen, CLASSIC, NOW).actions if isinstance(action, act.Sync)]
+    assert [action.targets for action in syncs] == [("b",), ("a", "b")]
+
+
+def test_a_target_is_mended_though_a_new_key_is_on_its_way_to_it() -> None:
+    seen = observed(
+        a_key(), a_key(NEW, age_days=0), secret=a_secret(current(), pending(), tags=[synced()]), targets=(holds(ODD),)
+    )
+    syncs = [action for action in plan(seen, CLASSIC, NOW).actions if isinstance(action, act.Sync)]
+    assert [(action.key, action.follows) for action in syncs] == [(None, True), (OLD, False)]
 
 
 USES = [

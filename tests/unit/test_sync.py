@@ -295,7 +295,8 @@ def test_a_key_that_this_run_has_proven_is_not_proven_again() -> None:
     verified = {NEW}
     sync(scene.subject(), action, scene.seen(), Settings(clock=scene, run="r"), verified)
     assert "whoami" not in scene.calls
-    sync(scene.subject(), action, scene.seen(), Settings(clock=scene, run="r", verify_times=1), proven := set())
+    proven = set[AccessKeyId]()
+    sync(scene.subject(), action, scene.seen(), Settings(clock=scene, run="r", verify_times=1), proven)
     assert proven == {NEW}
 
 

@@ -19,6 +19,7 @@ from builders import (
     a_secret,
     a_version,
     ago,
+    an_id,
     cannot_tell,
     current,
     observed,
@@ -33,7 +34,10 @@ from keyrota.core.lifecycle import (
     JUST_NOW,
     MEANING,
     SIGNED_WITHIN,
+    TRANSITIONS,
     KeyState,
+    Road,
+    key_label,
     named_and_gone,
     view,
 )
@@ -202,5 +206,23 @@ def test_a_view_of_a_placeholder() -> None:
     assert isinstance(known.observation.secret, SecretState)
 
 
-def test_every_state_means_something() -> None:
+def test_every_state_means_something_and_every_road_is_in_the_table() -> None:
     assert set(MEANING) == set(KeyState)
+    assert {line.road for line in TRANSITIONS} == set(Road)
+
+
+def test_the_only_key_beside_a_stored_one_that_is_gone_is_foreign() -> None:
+    key = a_key(ODD)
+    assert view(observed(key, secret=a_secret(current(OLD)))).state_of(key) is KeyState.FOREIGN
+
+
+def test_a_label_that_only_begins_like_a_key_id_names_no_key() -> None:
+    noted = a_version("v0", f"{OLD}-was-here", f"keyrota:revoked:{OLD}-was-here")
+    seen = observed(a_key(NEW), secret=a_secret(noted, current(NEW)))
+    assert key_label(noted) is None
+    assert named_and_gone(seen, NOW) == frozenset()
+
+
+def test_of_several_key_ids_the_first_by_name_counts_whatever_the_order_of_labels() -> None:
+    names = [an_id(f"{letter}{number}") for letter in "BCDEFGH" for number in range(9)]
+    assert key_label(a_version("v0", *names, an_id("A"))) == min([*names, an_id("A")])

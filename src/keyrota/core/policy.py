@@ -62,8 +62,7 @@ class Freeze:
         """Tell the first instant that is not covered any more: a local midnight, whatever the clocks do that night."""
         day = instant.astimezone(self.zone).date()
         while self._covers_day(day):
-            is_dated = self.first is not None and self.last is not None and self.first <= day <= self.last
-            day = (self.last if is_dated and self.last else day) + timedelta(days=1)
+            day += DAY
         return max(instant, datetime.combine(day, time(), tzinfo=self.zone).astimezone(instant.tzinfo))
 
     def fault(self) -> str:
