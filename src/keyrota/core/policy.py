@@ -216,8 +216,8 @@ def calendar(policy: RotationPolicy, created: datetime, now: datetime, *, days: 
     number, made = 1, created
     while made <= end:
         rotated = max(now, made + policy.rotate_after)
-        off = _thawed(policy, max(rotated + policy.overlap, made + policy.deactivate_after))
-        gone = _thawed(policy, max(off + policy.grace, made + policy.delete_after))
+        off = _thawed(policy, rotated + policy.overlap)
+        gone = _thawed(policy, off + policy.grace)
         entries += [
             CalendarEntry(at=rotated, what="rotate", key=number),
             CalendarEntry(at=off, what="deactivate", key=number),

@@ -188,7 +188,7 @@ def _abandoned(known: View) -> SecretVersion | None:
         is_left = key is not None and key.status is KeyStatus.ACTIVE and version is not known.current
         if is_left and key is not None and known.state_of(key) in {KeyState.SUPERSEDED, KeyState.PENDING}:
             is_newer = all(other.created <= key.created for other in known.keys)
-            is_served = known.current_key == key.id or known.previous is version
+            is_served = known.previous is version  # a rollback left it behind
             if is_newer and not is_served and not known.is_revoked(key.id):
                 return version
     return None
