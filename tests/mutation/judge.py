@@ -3,8 +3,8 @@ Let the tests judge mutants, each in a process of its own that is forked from on
 
 A mutant of a function's body is the function's code exchanged, in the modules that the tests already hold: that costs
 little more than the fork. A mutant of a table, a default or a constant is seen only when its module is run anew, so
-that child forgets all of our modules and collects again. Tests that pass the changed line come first, the quickest
-before the others, and before them those that killed a sibling.
+that child forgets all of our modules and collects again. Tests that pass the changed line and little else come
+first, and before them those that killed a sibling.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import importlib.util
 import itertools
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -56,8 +57,8 @@ SLOW = frozenset(
     }
 )
 """Tests of many random worlds each, which judge nothing here: a survivor would wait for them."""
-BUDGET_S = 1.0
-"""So long, as measured, the tests of one mutant may take, the quickest first; what survives that is a survivor."""
+BUDGET_S = 2.0
+"""So long, as measured, the tests of one mutant may take; what survives that is a survivor."""
 NO_MUTANT = "no mutant"
 SIBLINGS = 6
 """So many tests that killed a mutant of the same function are asked first."""
@@ -93,14 +94,20 @@ class Map:
     seconds: dict[str, float] = field(default_factory=dict)
     lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
     """File, line, tests."""
+    passed: Counter[str] = field(default_factory=Counter)
+    """How many lines a test passes in all."""
 
     def tests_of(self, mutant: Mutant) -> list[str]:
-        """Find the tests that pass the mutated statement, the quickest first; all for what runs while modules load."""
+        """
+        Find the tests that pass the mutated statement; all, for what runs while modules load.
+
+        Those that pass the fewest lines come first: they are about this very place.
+        """
         tests: Iterable[str] = self.seconds
         if not self.is_of_loading(mutant):
             known = self.lines.get(mutant.file, {})
             tests = {test for line in range(mutant.first, mutant.last + 1) for test in known.get(line, ())}
-        ordered = sorted(tests, key=lambda test: (self.seconds[test], test))
+        ordered = sorted(tests, key=lambda test: (self.passed[test], self.seconds[test], test))
         spent = itertools.accumulate(self.seconds[test] for test in ordered)
         return [test for test, so_far in zip(ordered, spent, strict=True) if so_far <= BUDGET_S]
 
@@ -155,6 +162,8 @@ class Judge:
                 file: {int(line): tests for line, tests in lines.items()} for file, lines in answer["lines"].items()
             },
         )
+        for tests in (tests for lines in self._map.lines.values() for tests in lines.values()):
+            self._map.passed.update(tests)
         self.broken = answer["broken"]
         self._tell(f"{len(self._items)} tests, {sum(self._map.seconds.values()):.0f} s")
 
