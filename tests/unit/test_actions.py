@@ -129,6 +129,12 @@ CALLS: list[tuple[str, Callable[..., act.Action], Mapping[str, Any], list[Call]]
         [("move_label", OLD, "v1", "v1"), tagged("user", USER)],
     ),
     (
+        "the version that was seen, whatever is current by then",
+        act.Adopt,
+        {"version": "v0", "key": ODD},
+        [("move_label", ODD, "v0", "v0"), tagged("user", USER)],
+    ),
+    (
         "the version that is current by then, where there was none",
         act.Adopt,
         {"version": None, "key": NEW},

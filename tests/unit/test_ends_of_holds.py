@@ -22,6 +22,7 @@ from builders import (
     ago,
     by_run,
     cannot_tell,
+    check_told,
     claim_version,
     current,
     down,
@@ -117,6 +118,20 @@ ENDS: list[tuple[str, Observation, str, datetime | None, str]] = [
         f"{OLD} must leave first: mend what holds it",
     ),
     (
+        "no slot, and the old key is overdue by less than a grace",
+        slots(old_age=103, since=13),
+        "slots are taken",
+        None,
+        f"{OLD} must leave first: mend what holds it",
+    ),
+    (
+        "no slot, and the old key's grace is over",
+        slots(old=OFF, old_age=200, off=12),
+        "slots are taken",
+        None,
+        "mend what holds it",
+    ),
+    (
         "no slot, and it is not known since when the old key is off",
         replace(slots(old=OFF), secret=a_secret(previous(OLD), current(NEW), tags=[synced(since=8, confirmed=0.1)])),
         "slots are taken",
@@ -137,6 +152,26 @@ ENDS: list[tuple[str, Observation, str, datetime | None, str]] = [
 def test_a_hold_tells_its_end(case: str, seen: Observation, reason: str, until: datetime | None, remedy: str) -> None:
     (hold,) = [hold for hold in plan(seen, CLASSIC, NOW).holds if reason in hold.reason]
     assert (hold.until, remedy in hold.remedy) == (until, True), (case, hold)
+    check_told(plan(seen, CLASSIC, NOW), seen)
+
+
+def test_a_stored_key_that_is_listed_is_not_waited_for() -> None:
+    seen = observed(
+        a_key(age_days=95), a_key(NEW, age_days=1, status=OFF), secret=a_secret(current(), pending(), tags=[synced()])
+    )
+    assert not [hold for hold in plan(just_now(seen), CLASSIC, NOW).holds if "does not list" in hold.reason]
+
+
+def test_a_rotation_waits_for_the_deletion_of_a_lost_key() -> None:
+    seen = observed(
+        a_key(age_days=95),
+        a_key(NEW, age_days=0),
+        secret=a_secret(current(), claim_version(), tags=[synced()]),
+        claim=replace(a_claim(), lease_until=NOW),
+    )
+    actions = plan(seen, CLASSIC, NOW).actions
+    assert [type(action).__name__ for action in actions[:2]] == ["DeleteOrphan", "Preflight"]
+    assert [action.follows for action in actions] == [False, *[True] * 6]
 
 
 MAKES = [
@@ -261,6 +296,11 @@ CARRIED = [
         "it cannot be told",
         proven(targets=(CARRIES,), carried=runs(RunsEvidence.UNKNOWN)),
         (SHOP, DONE_BY, "cannot tell its runs: run 7"),
+    ),
+    (
+        "some are at another target",
+        proven(targets=(CARRIES,), carried=(*runs(RunsEvidence.NONE, "a"), *runs(RunsEvidence.SOME))),
+        (SHOP, DONE_BY, "has runs that were queued with it: run 7"),
     ),
     (
         "of a target that is gone since",
@@ -415,6 +455,17 @@ CLAIMS = [
     ("another run's, whose key is AWSCURRENT", claimed(*BOTH, run="another"), False),
     ("another run's, whose lease is over", claimed(*BOTH, run="another", lease=timedelta()), True),
     ("its key is not there yet", claimed(*BOTH, seen=(OLD, NEW)), False),
+    ("its key is not there yet, and somebody made another", claimed(*BOTH, a_key(ODD), seen=(OLD, NEW)), False),
+    (
+        "over, and the key that was made under it is stored and not served",
+        observed(
+            a_key(),
+            a_key(NEW, age_days=0),
+            secret=a_secret(current(), pending(), a_version("c", CLAIM), tags=[synced()]),
+            claim=replace(a_claim(), lease_until=NOW),
+        ),
+        False,
+    ),
     (
         "over, and a key that only it explains may be somebody's",
         claimed(*BOTH, a_key(ODD, age_days=0, use=UNKNOWN), lease=timedelta(), seen=(OLD, NEW)),

@@ -227,8 +227,11 @@ def test_a_bug_on_one_credential_stops_no_other_and_shows_no_value() -> None:
     def fail() -> Outcome:
         raise ValueError("a secret value")
 
-    broken, fine = apply_all([preview(end=fail), preview()], brake=None)
-    (bug,) = broken.errors
+    first, before = preview(end=fail), ProviderUnavailable("what failed before")
+    first.run._errors.append(before)
+    broken, fine = apply_all([first, preview()], brake=None)
+    known, bug = broken.errors
+    assert known is before
     assert isinstance(bug, Bug)
     assert bug.what == "a bug in keyrota: ValueError"
     assert bug.where is not None

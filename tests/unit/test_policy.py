@@ -196,6 +196,7 @@ def test_freezes_that_touch_for_years_are_told_for_one() -> None:
     years = [Freeze(zone=UTC, first=date(year, 1, 1), last=date(year, 12, 31)) for year in range(2026, 2036)]
     until = frozen(*years).frozen_until(utc(2026, 1, 1))
     assert until == utc(2028, 1, 1)
+    assert frozen(*years).frozen_until(utc(2028, 1, 1)) == utc(2030, 1, 1), "exactly 366 days are not yet too many"
 
 
 @given(st.datetimes(datetime(2025, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  # naive by contract
@@ -247,6 +248,11 @@ def test_a_duration_of_very_many_digits_is_refused_in_our_words() -> None:
         duration("9" * 5000 + "d")
 
 
+def test_a_duration_beyond_all_time_is_refused_in_our_words() -> None:
+    with pytest.raises(ValueError, match="longer than any key lives"):
+        duration("999999999d24h")
+
+
 def test_a_bare_number_is_answered_with_a_proposal() -> None:
     with pytest.raises(ValueError, match="for example 90d"):
         duration("90")
@@ -283,6 +289,11 @@ def test_the_calendar_begins_today_ends_with_its_last_day_and_is_of_400_days() -
     assert max(entry.at for entry in year) == NOW + 380 * DAY
     assert [entry.key for entry in year if entry.what == "rotate"] == [1, 2, 3, 4]
     assert {entry.until for entry in year if entry.what != "audit"} == {None}
+
+
+def test_a_key_that_goes_off_when_it_is_ninety_days_old_has_no_red_day() -> None:
+    assert [row[0] for row in told(ages(80, 90, 100), NOW, 120)] == ["rotate", "deactivate", "delete"]
+    assert "audit" in [row[0] for row in told(ages(80, 90.1, 100), NOW, 120)]
 
 
 def test_a_key_older_than_its_ages_is_announced_from_today_on() -> None:

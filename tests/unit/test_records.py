@@ -28,6 +28,7 @@ from keyrota.core.records import (
 )
 
 RECORD = SyncRecord(version=VersionId("v1"), since=ago(2), confirmed=ago(1), fingerprint="f" * 16)
+TWO_ENDS = format_synced(replace(RECORD, ended=NOW)) + "@" + NOW.isoformat()
 PLACES = tuple(f"bitbucket acme/{number:04}" for number in range(1200))
 LARGEST_TAG = 256
 
@@ -39,7 +40,9 @@ def test_a_record_of_a_sync_reads_back_with_and_without_its_end() -> None:
     assert format_synced(RECORD) == f"v1@{ago(2).isoformat()}@{ago(1).isoformat()}@{'f' * 16}"
 
 
-@pytest.mark.parametrize("text", ["", "v1", "v1@begun", "v1@1@2@3", f"{format_synced(RECORD)}@soon", "a@b@c@d@e@f"])
+@pytest.mark.parametrize(
+    "text", ["", "v1", "v1@begun", "v1@1@2@3", f"{format_synced(RECORD)}@soon", "a@b@c@d@e@f", TWO_ENDS]
+)
 def test_an_edited_record_of_a_sync_counts_as_none(text: str) -> None:
     assert parse_synced(text) is None
 
@@ -58,7 +61,7 @@ def walk(*written: str) -> SyncPass:
 def test_a_walk_reads_back(count: int) -> None:
     for written in (PLACES[:count], PLACES[:count:3], PLACES[count - 1 : count]):
         text = format_pass(walk(*written), reversed(PLACES[:count]))
-        assert parse_pass(text, PLACES[:count]) == walk(*written)
+        assert parse_pass(text, PLACES[:count]) == parse_pass(text, reversed(PLACES[:count])) == walk(*written)
         assert len(text) <= LARGEST_TAG
 
 
@@ -88,6 +91,7 @@ def test_a_deactivation_reads_back_with_its_note() -> None:
 def test_a_lost_key_reads_back() -> None:
     assert parse_orphan(format_orphan(OLD, NOW)) == OLD
     assert parse_orphan("") is None
+    assert parse_orphan(f"{OLD}@{OLD}@{NOW.isoformat()}") is None
 
 
 def entry(number: int, settings: str = "{}") -> IndexEntry:
@@ -146,6 +150,7 @@ def packed(text: str) -> str:
         packed("[" * 100_000),
         packed("null"),
         packed(json.dumps([["a", "b", "c" * 2_000_000]])),
+        packed('[["a", "b", "c"]]').replace(":", ":!"),
     ],
 )
 def test_an_index_that_somebody_edited_is_not_readable(first: str) -> None:

@@ -115,6 +115,22 @@ HOLDING = [
         write=None,
         hold=("a",),
     ),
+    Row(
+        "a target was added: one that holds the key already is held for nobody",
+        two(holds(NEW, "a"), cannot_tell("b"), fingerprint="another"),
+        write=("a", "b"),
+    ),
+    Row(
+        "somebody changed one, and another would be written a second time: nothing is",
+        two(holds(ODD, "a"), cannot_tell("b"), tags=(synced("v1", since=1),)),
+        write=None,
+        hold=("a",),
+    ),
+    Row(
+        "nobody changed any: both are written a second time",
+        two(holds(NEW, "a"), cannot_tell("b"), tags=(synced("v1", since=1),)),
+        write=("a", "b"),
+    ),
     Row("all targets were dropped: that is noted", two(fingerprint="another"), write=()),
 ]
 
@@ -160,6 +176,31 @@ def test_a_target_was_changed(case: str, changed: datetime | None, ended: dateti
         [(("a",), True, False)] if is_mended else []
     ), case
     assert all("was changed at" in action.reason for action in syncs)
+
+
+def test_a_pair_that_was_changed_beside_our_own_key_id_is_held_as_well() -> None:
+    seen = two(replace(holds(NEW, "a"), changed_at=NOW), tags=(record(ended=ago(0.5)),))
+    planned = plan(seen, HELD, NOW)
+    assert (planned.actions, [hold.target for hold in planned.holds]) == ((), ["a"])
+
+
+def test_a_sync_says_why() -> None:
+    for seen, why in (
+        (two(holds(OLD, "a"), tags=()), "its secret is new here"),
+        (two(holds(OLD, "a"), tags=ANOTHER_VERSION), "its secret is new here"),
+        (two(holds(OLD, "a"), fingerprint="another"), "the set of targets changed"),
+    ):
+        assert [action.reason for action in plan(seen, CLASSIC, NOW).actions] == [why]
+
+
+def test_a_walk_that_began_before_the_quarter_of_an_hour_was_over_is_no_second_time() -> None:
+    began = ago(1) + JUST_NOW
+    for at, left in ((began - TICK, ("a", "b")), (began, ("b",))):
+        walk = SyncPass(version=VersionId("v1"), began=at, fingerprint=FINGERPRINT, written=frozenset("a"))
+        tags = (synced("v1", since=1), (SYNC_PASS_TAG, format_pass(walk, "ab")))
+        (action,) = plan(two(cannot_tell("a"), cannot_tell("b"), tags=tags), CLASSIC, NOW).actions
+        assert isinstance(action, act.Sync)
+        assert action.targets == left
 
 
 def test_a_target_that_holds_another_key_is_said_to_hold_it_though_it_was_changed() -> None:
@@ -247,7 +288,7 @@ def test_what_is_worth_telling(
 
 def test_a_token_is_named_once_for_all_targets_of_a_provider() -> None:
     ends = NOW + timedelta(days=3)
-    targets = tuple(replace(holds(NEW, f"github acme/{name}"), token_expires=ends) for name in "ab")
+    targets = tuple(replace(holds(NEW, f"github acme/{name} main"), token_expires=ends) for name in "ab")
     (notice,) = plan(two(*targets), CLASSIC, NOW).notices
     assert notice.reason == "the token for github ends in 3 days: 2026-06-04 06:00 UTC"
 

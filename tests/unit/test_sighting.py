@@ -91,5 +91,9 @@ def test_a_place_that_the_configuration_cannot_name_has_no_proposal() -> None:
     assert one.settings is None
 
 
+def test_what_is_no_key_hides_none_behind_it() -> None:
+    assert len(found(seen("AWS_REGION", "eu"), seen("AWS_ACCESS_KEY_ID", KEY), seen("X", KEY))) == 2
+
+
 def test_what_is_readable_and_no_key_is_none_whatever_its_name_says() -> None:
     assert found(seen("AWS_ACCESS_KEY_ID", "to be done"), seen("AWS_REGION", None)) == []
