@@ -60,6 +60,8 @@ SLOW = frozenset(
 BUDGET_S = 2.0
 """So long, as measured, the tests of one mutant may take; what survives that is a survivor."""
 NO_MUTANT = "no mutant"
+LOADING_BUDGET_S = 6.0
+"""The same where it is not known which tests come by a change: at what runs while modules load."""
 SIBLINGS = 6
 """So many tests that killed a mutant of the same function are asked first."""
 
@@ -109,7 +111,8 @@ class Map:
             tests = {test for line in range(mutant.first, mutant.last + 1) for test in known.get(line, ())}
         ordered = sorted(tests, key=lambda test: (self.passed[test], self.seconds[test], test))
         spent = itertools.accumulate(self.seconds[test] for test in ordered)
-        return [test for test, so_far in zip(ordered, spent, strict=True) if so_far <= BUDGET_S]
+        budget = LOADING_BUDGET_S if self.is_of_loading(mutant) else BUDGET_S
+        return [test for test, so_far in zip(ordered, spent, strict=True) if so_far <= budget]
 
     def is_of_loading(self, mutant: Mutant) -> bool:
         """Tell whether a mutant can only be seen when its module is run anew."""

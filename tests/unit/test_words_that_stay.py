@@ -53,8 +53,10 @@ def test_versions_are_found_again() -> None:
 WORDS: list[tuple[type[StrEnum], str]] = [
     (
         lifecycle.KeyState,
-        "no key, adoptable, foreign, unknown status, orphan, loser, pending, current, "
-        + "current; Inactive, superseded, retired, gone",
+        (
+            "no key, adoptable, foreign, unknown status, orphan, loser, pending, current, current; Inactive, "
+            "superseded, retired, gone"
+        ),
     ),
     (lifecycle.Road, "apply, revoke, rollback"),
     (model.KeyStatus, "Active, Inactive, Other"),
