@@ -3,6 +3,7 @@ Make mutants of the core and the executor, let the tests judge them, and print t
 
     python tests/mutation/run.py                    all of them; writes docs/reference/mutants.md
     python tests/mutation/run.py core/schedule.py   those of some files
+    python tests/mutation/run.py --again            only those that no earlier run killed: while tests are written
 
 A survivor that `survivors.txt` does not explain fails the run; so does an explanation of one that is killed by now.
 """
@@ -24,7 +25,7 @@ hypothesis.settings.register_profile("mutants", derandomize=True, database=None,
 hypothesis.settings.load_profile("mutants")
 
 import pytest  # noqa: E402
-from judge import FILES, OPTIONS, ROOT, SOURCE, TESTS, Judge  # noqa: E402
+from judge import FILES, OPTIONS, ROOT, SOURCE, TESTS, Judge, Verdict  # noqa: E402
 from mutants import Mutant, mutants  # noqa: E402
 from page import Score, explained, page  # noqa: E402
 
@@ -49,6 +50,7 @@ def main() -> int:
     """Judge, print, compare."""
     parser = argparse.ArgumentParser(description="mutation testing of the core and the executor")
     parser.add_argument("files", nargs="*", metavar="FILE", help="core/plan.py, executor/run.py, …; all if none")
+    parser.add_argument("--again", action="store_true", help="only what was not killed before; trusts earlier kills")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     chosen = parser.parse_args()
     began = time.monotonic()
@@ -59,13 +61,19 @@ def main() -> int:
             loud.write(f"{time.monotonic() - began:6.0f} s  {text}\n")
 
         known: dict[str, str] = json.loads(KNOWN.read_text()) if KNOWN.exists() else {}
-        judge = Judge(all_mutants(chosen.files), known, chosen.jobs, tell)
-        pytest.main([*OPTIONS, *(str(TESTS / file) for file in FILES)], plugins=[judge])
+        everything = all_mutants(chosen.files)
+        trusted = [mutant for mutant in everything if chosen.again and mutant.full_name in known]
+        judged = sorted(set(everything) - set(trusted), key=lambda mutant: (not mutant.function, mutant.full_name))
+        judge = Judge(judged, known, chosen.jobs, tell)
+        judge.verdicts += [Verdict(mutant=mutant, killer=known[mutant.full_name]) for mutant in trusted]
+        try:
+            pytest.main([*OPTIONS, *(str(TESTS / file) for file in FILES)], plugins=[judge])
+        finally:
+            killers = {verdict.mutant.full_name: verdict.killer for verdict in judge.verdicts}
+            KNOWN.write_text(json.dumps(known | {name: killer for name, killer in killers.items() if killer}, indent=0))
         if judge.broken:
             tell(f"nothing can be judged: {', '.join(judge.broken)}")
             return 1
-        killers = {verdict.mutant.full_name: verdict.killer for verdict in judge.verdicts}
-        KNOWN.write_text(json.dumps(known | {name: killer for name, killer in killers.items() if killer}, indent=0))
         score = Score(judge.verdicts, explained())
         if not chosen.files:
             PAGE.write_text(page(score))
