@@ -171,8 +171,10 @@ class _Module:
             for statement in node.body:
                 yield from self._visit(statement, inner, outermost)
             return
-        if isinstance(node, ast.stmt):
+        if isinstance(node, (ast.stmt, ast.excepthandler)):
             self._statement = _lines(node)
+        elif isinstance(node, ast.match_case):
+            self._statement = (node.pattern.lineno, node.body[0].lineno - 1)
         for change in self._changes(node):
             yield self._mutant(change, place, function)
         for child in _parts(node):
@@ -392,7 +394,7 @@ def _tests(node: ast.AST) -> Iterator[ast.expr]:
             yield guard
 
 
-def _lines(node: ast.stmt) -> tuple[int, int]:
+def _lines(node: ast.stmt | ast.excepthandler) -> tuple[int, int]:
     """Find a statement's lines; of a compound one its head's."""
     body = getattr(node, "body", None) or getattr(node, "cases", None)
     if not body:
