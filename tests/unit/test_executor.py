@@ -164,6 +164,7 @@ def test_a_fingerprint_changes_with_the_set_of_targets_and_with_nothing_else() -
     assert of("a", "b") == of("b", "a")
     assert len({of("a"), of("b"), of("a", "b"), of(), of("a", services=("github https://ghe",)), of("ab")}) == 6
     assert len(of("a")) == 16
+    assert of("a", "b") == "7e18f737311b2dc3"
     assert of("a") == "ca978112ca1bbdca"  # SHA-256 of the address: tags that were written before still count
 
 

@@ -52,7 +52,12 @@ SECRET = a_secret(
 
 
 def known(reach: Any = None, *, entry: IndexEntry = GONE) -> Remembered:
-    ports: dict[str, Any] = {"access_keys": None, "identity": None, "store": Store(SECRET), "targets": (Place("kept"),)}
+    ports: dict[str, Any] = {
+        "access_keys": None,
+        "identity": None,
+        "store": Store(SECRET),
+        "targets": (Place("kept"), Place("third")),
+    }
     subject = Subject(user=USER, account="1", secret_name="s", policy=CLASSIC, reach=reach, **ports)
     seen = observed(a_key(NEW), secret=SECRET)
     return Remembered(

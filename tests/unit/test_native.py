@@ -19,6 +19,7 @@ from builders import (
     a_secret,
     a_version,
     current,
+    pending,
     placeholder,
     previous,
     revoked,
@@ -43,7 +44,7 @@ from keyrota.core.policy import CLASSIC
 from keyrota.core.records import Index, format_index
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, NotVerified, ProviderRefused, ProviderUnavailable
-from keyrota.executor import Settings, Subject
+from keyrota.executor import Run, Settings, Subject
 from keyrota.executor.native import Step, rotate
 from keyrota.executor.observe import observe
 
@@ -221,7 +222,7 @@ def test_a_revoked_key_that_was_left_over_is_not_taken_over() -> None:
 
 LEFT_OVER = [
     ("of an earlier rotation", a_version("x", NEW)),
-    ("of our own road", a_version("x", "keyrota:pending", NEW)),
+    ("of our own road", pending()),
 ]
 
 
@@ -229,7 +230,7 @@ LEFT_OVER = [
 def test_the_newest_key_that_was_left_over_is_taken_over(case: str, version: SecretVersion) -> None:
     aws = an_aws(current(), version, EMPTY, keys=(a_key(OLD, age_days=91), a_key(NEW)))
     assert aws.step(Step.CREATE) == NEW, case
-    assert aws.calls == [("read", "x"), ("other_fields", "x"), STORED]
+    assert aws.calls == [("read", version.id), ("other_fields", version.id), STORED]
     empty = an_aws(current(), version, EMPTY, keys=(a_key(OLD, age_days=91), a_key(NEW)), holds=None)
     with pytest.raises(ProviderRefused, match="holds no key"):
         empty.step(Step.CREATE)
@@ -322,6 +323,30 @@ def test_an_observation_joins_all_that_is_known() -> None:
     assert observe(aws.subject, settings, with_claim=False).claim is None
     assert observe(aws.subject, settings, known_targets=(), known_left=()).targets == ()
     assert observe(aws.subject, settings, known_targets=(), known_left=()).left_behind == ()
+
+
+def test_a_run_reads_targets_once_for_a_plan_and_remembers_what_was_gone() -> None:
+    tags = format_index(Index((IndexEntry(address="x", kind="k", settings="{}"),))).items()
+    aws = Aws((a_key(NEW, age_days=95),), a_secret(a_version("v0", OLD), current(NEW), tags=tags))
+    reads: list[str] = []
+
+    @dataclass
+    class Counted(_Target):
+        def read(self) -> TargetState:
+            reads.append(self.address)
+            return super().read()
+
+    subject = replace(aws.subject, targets=(Counted(aws),), reach=lambda _: Counted(aws, "x"))
+    run = Run(subject, Settings(clock=aws, run="r"))
+    _, planned = run.plan()
+    assert planned.makes_key
+    assert sorted(reads) == ["a", "x"]
+    assert run._memory.seen_gone == {OLD}
+    assert aws.secret is not None
+    aws.secret = replace(aws.secret, changed_at=NOW)
+    run.plan()
+    assert run._memory.seen_gone == {OLD}, "what was gone before this run wrote anything stays gone"
+    assert sorted(reads) == ["a", "a", "x", "x"]
 
 
 def test_a_target_left_behind_that_cannot_be_reached_has_failed() -> None:

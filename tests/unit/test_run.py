@@ -179,6 +179,13 @@ def test_what_follows_waits_and_what_was_not_planned_is_left() -> None:
     assert [one.action for one in outcome.done] == [promote(), promote(ODD)], "of a rotation's steps any is promised"
 
 
+def test_of_what_takes_a_key_away_only_the_promised_key_s_is_done() -> None:
+    for kind in (act.Deactivate, act.Delete, act.DeleteOrphan):
+        other = _as(kind, off(ODD))
+        outcome = Scripted(of(other), NOTHING).end(of(_as(kind, off(OLD, follows=True)), promote()))
+        assert outcome.left == (other,)
+
+
 KINDS: list[tuple[act.Action, bool]] = [
     (tidy(), True),
     (act.NoteActive(key=OLD, reason="", due=NOW), True),

@@ -261,6 +261,29 @@ def test_a_walk_goes_on_with_its_own_beginning() -> None:
     assert (scene.record.since, scene.record.confirmed) == (ago(2), ago(0.5))
 
 
+def test_what_an_earlier_version_was_written_to_does_not_count_for_the_next() -> None:
+    scene = a_scene("a", "b", "c", moves={"write c": moved("v2")})
+    walk = SyncPass(
+        version=VersionId("v1"), began=ago(0.5), fingerprint=scene.subject().fingerprint, written=frozenset({"a"})
+    )
+    scene.secret = replace(scene.secret, tags=((SYNC_PASS_TAG, format_pass(walk, ["a", "b", "c"])),))
+    scene.places[0].fails = ProviderUnavailable("503")
+    with pytest.raises(ProviderUnavailable):
+        scene.sync("c")
+    assert scene.record is None
+    assert scene.walk is not None
+    assert (scene.walk.version, scene.walk.written) == ("v2", frozenset({"b", "c"}))
+
+
+def test_a_mend_of_all_targets_confirms_nothing() -> None:
+    """Only a walk tells when all were written; a mend writes what differs."""
+    scene = a_scene("a")
+    synced_since(scene)
+    scene.sync("a", seen=scene.seen(holds(ODD, "a")), is_mend=True)
+    assert scene.record is not None
+    assert (scene.record.since, scene.record.confirmed) == (ago(2), ago(1))
+
+
 def test_a_walk_of_another_version_ends_at_the_first_write() -> None:
     scene = a_scene("a", "b")
     walk = SyncPass(
