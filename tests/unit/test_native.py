@@ -336,7 +336,8 @@ def test_a_run_reads_targets_once_for_a_plan_and_remembers_what_was_gone() -> No
             reads.append(self.address)
             return super().read()
 
-    subject = replace(aws.subject, targets=(Counted(aws),), reach=lambda _: Counted(aws, "x"))
+    counted: dict[str, Any] = {"targets": (Counted(aws),), "reach": lambda _: Counted(aws, "x")}
+    subject = replace(aws.subject, **counted)
     run = Run(subject, Settings(clock=aws, run="r"))
     _, planned = run.plan()
     assert planned.makes_key
