@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -209,6 +210,16 @@ def test_a_view_of_a_placeholder() -> None:
 def test_every_state_means_something_and_every_road_is_in_the_table() -> None:
     assert set(MEANING) == set(KeyState)
     assert {line.road for line in TRANSITIONS} == set(Road)
+
+
+def test_the_page_shows_the_table_line_by_line() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "protocol.md").read_text()
+    table = page.partition("| from | action | to | when | command |\n")[2].partition("\n\n")[0]
+    shown = [tuple(cell.strip() for cell in row.strip("|").split("|")) for row in table.splitlines()[1:]]
+    assert [(row[0], row[1].replace(" ", ""), *row[2:]) for row in shown] == [
+        (line.source.value, line.action.__name__.lower(), line.target.value, line.when, line.road.value)
+        for line in TRANSITIONS
+    ]
 
 
 def test_the_only_key_beside_a_stored_one_that_is_gone_is_foreign() -> None:
