@@ -130,3 +130,7 @@ def test_it_knows_its_length_and_whether_it_is_empty() -> None:
 def test_a_secret_is_equal_to_nothing_but_a_secret() -> None:
     assert (Secret("a") == "a") is False
     assert (Secret("a") == Secret("a")) is True
+
+
+def test_a_secret_shows_these_words() -> None:
+    assert repr(Secret("a")) == "Secret(…)"
