@@ -194,7 +194,7 @@ class Judge:
             self._tell(f"survived: {mutant.full_name}")
         if len(self.verdicts) % 100 == 0:
             killed = sum(1 for verdict in self.verdicts if verdict.killer is not None)
-            self._tell(f"{len(self.verdicts)} of {len(self._mutants)} mutants judged, {killed} killed")
+            self._tell(f"{len(self.verdicts)} mutants judged, {killed} killed")
 
     def _in_order(self, mutant: Mutant) -> list[str]:
         tests = self._map.tests_of(mutant)

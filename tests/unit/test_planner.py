@@ -483,9 +483,8 @@ def test_the_road_to_a_new_key_names_what_it_starts_from() -> None:
 
 
 def test_a_rotation_that_goes_on_is_no_rollback() -> None:
-    assert [
-        action.is_rollback for action in plan(begun(), CLASSIC, NOW).actions if isinstance(action, act.Promote)
-    ] == [False]
+    promotions = [action for action in plan(begun(), CLASSIC, NOW).actions if isinstance(action, act.Promote)]
+    assert [action.is_rollback for action in promotions] == [False]
 
 
 def test_a_drifted_target_is_written_and_its_neighbour_is_not() -> None:
