@@ -301,3 +301,9 @@ def test_why_is_logged_for_whoever_asks(caplog: pytest.LogCaptureFixture) -> Non
         f"{USER}: held: held so",
         f"{USER}: rotate due {NOW.isoformat()}: its age",
     ]
+
+
+def test_targets_are_asked_for_runs_as_well_before_a_plan_is_made() -> None:
+    run = Scripted(of(act.AskRuns(key=OLD, before=NOW, reason="", due=NOW), off()), of(off()))
+    assert run.plan()[1] == of(off())
+    assert (run.looks, run._memory.carried) == ([True, False], ())
