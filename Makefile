@@ -7,7 +7,7 @@ MOCK := tests/contract/prism
 SECONDS ?= 60
 .DEFAULT_GOAL := help
 
-.PHONY: help dev demo test soak sabotage mock emulator constructs templates check fix bench docs lock clean
+.PHONY: help dev demo test soak sabotage mutants mock emulator constructs templates check fix bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ soak: .venv/.ready  ## play histories in which everything goes wrong, on all cor
 
 sabotage: .venv/.ready  ## make each deliberate mistake, and let the simulation find it; renew the table in the docs
 	@$(BIN)/python tests/simulation/sabotage.py
+
+mutants: .venv/.ready  ## make small mistakes in core and executor, and count those that no test notices (ONLY=core/plan.py: of a file)
+	@$(BIN)/python tests/mutation/run.py $(ONLY)
 
 mock: $(MOCK)/node_modules/.ready  ## install the mock servers that `make test` uses where they are there (Node comes along)
 

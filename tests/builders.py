@@ -35,6 +35,7 @@ from keyrota.core.model import (
     placeholder_token,
     unknown_use,
 )
+from keyrota.core.plan import Plan
 from keyrota.core.records import DeactivationNote, format_deactivated, format_synced
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
@@ -193,6 +194,19 @@ def observed(
         claim=claim,
         run="this-run",
     )
+
+
+def check_told(planned: Plan, seen: Observation) -> None:
+    """Hold a plan to what reports rely on: holds name key, target and end, and the first action can be done now."""
+    for hold in planned.holds:
+        first = hold.reason.removeprefix("the last use of ").partition(" ")[0]
+        assert hold.key == first or not first.startswith("AKIA"), hold
+        assert hold.until is None or hold.until > NOW, hold
+        places = {target.address for target in (*seen.targets, *seen.left_behind) if target.address in hold.reason}
+        assert hold.target in places or "its successor" in hold.reason or not places, hold
+    assert not planned.actions or not planned.actions[0].follows, planned.actions
+    assert all(later.key for later in planned.upcoming if later.shown != "rotate" or seen.keys), planned.upcoming
+    assert all(action.due <= NOW for action in planned.actions), planned.actions
 
 
 def by_run(observation: Observation, **known: object) -> Observation:

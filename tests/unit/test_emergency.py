@@ -18,6 +18,7 @@ from builders import (
     a_version,
     by_run,
     cannot_tell,
+    check_told,
     claim_version,
     current,
     down,
@@ -34,9 +35,9 @@ from builders import (
 from keyrota.core import plan as act
 from keyrota.core.emergency import Revoke, Rollback, current_key, previous_key
 from keyrota.core.lifecycle import view
-from keyrota.core.model import AWSCURRENT, PENDING, KeyStatus, Observation, TargetState
+from keyrota.core.model import AWSCURRENT, PENDING, KeyStatus, Observation, TargetState, VersionId, key_token
 from keyrota.core.planner import Intent, plan
-from keyrota.core.policy import CLASSIC
+from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.records import DeactivationNote
 
 OFF = KeyStatus.INACTIVE
@@ -92,6 +93,9 @@ BEGUN = observed(
     a_key(), a_key(NEW, age_days=0), secret=a_secret(current(), pending(), tags=[synced()]), targets=(holds(OLD),)
 )
 
+UNDONE = replace(pair(), secret=a_secret(previous(OLD), a_version("v1", AWSCURRENT, NEW, PENDING), tags=[synced()]))
+"""A rotation whose label was not taken off."""
+
 REVOKE = [
     Row(
         "the key that targets hold: a new one first, without asking targets whether they are ready",
@@ -110,6 +114,18 @@ REVOKE = [
         do=("Deactivate", "Verify", "Promote", "Sync"),
     ),
     Row("the key that is being made is the leaked one: it goes off", BEGUN, Revoke(key=NEW), do=("Deactivate",)),
+    Row(
+        "even where its base was never sent to every target",
+        replace(BEGUN, secret=a_secret(current(), pending()), targets=(down(),)),
+        Revoke(key=NEW),
+        do=("Sync", "Deactivate"),
+    ),
+    Row(
+        "the key that is being made is the leaked one, and --now",
+        BEGUN,
+        Revoke(key=NEW, off_first=True),
+        do=("Deactivate",),
+    ),
     Row("superseded, its successor on every target: off at once", pair(), Revoke(key=OLD), do=("Deactivate",)),
     Row(
         "superseded, its successor not yet sent: sync, and wait",
@@ -136,6 +152,36 @@ REVOKE = [
     Row("done already, in the routine's way", RETIRED, Revoke(key=OLD)),
     Row("a key that IAM does not have", alone(), Revoke(key=ODD)),
     Row("a key that keyrota did not make is left alone", FOREIGN, Revoke(key=ODD), hold=("was not made or adopted",)),
+    Row(
+        "even with --sessions, and where a quarantine could be lifted",
+        by_run(FOREIGN, quarantine=(QUARANTINE,)),
+        Revoke(key=ODD, with_sessions=True, releases_quarantine=True),
+        hold=("was not made or adopted",),
+    ),
+    Row(
+        "no slot, and the leaked key is off: it does not come back",
+        replace(FOREIGN, keys=(a_key(status=OFF), a_key(ODD))),
+        Revoke(key=OLD),
+        hold=("both of IAM's two slots are taken",),
+    ),
+    Row(
+        "the leaked key is gone from IAM, and an older one is there: a new key all the same",
+        replace(pair(), keys=(a_key(OLD, age_days=91),)),
+        Revoke(key=NEW),
+        do=ROAD,
+    ),
+    Row(
+        "superseded, its successor Inactive",
+        pair(new=OFF),
+        Revoke(key=OLD),
+        hold=("its successor is not on every target: sync is not complete",),
+    ),
+    Row(
+        "superseded, its successor Inactive, and no target",
+        pair(new=OFF, targets=()),
+        Revoke(key=OLD),
+        hold=("its successor is not on every target: sync is not complete",),
+    ),
     Row("even with --now", FOREIGN, Revoke(key=ODD, off_first=True), hold=("was not made or adopted",)),
     Row(
         "an orphan of a lost answer is left to the routine",
@@ -260,10 +306,22 @@ ROLLBACK = [
     ),
     Row("back already", alone(), Rollback(to=OLD)),
     Row(
+        "nothing is AWSCURRENT any more",
+        replace(pair(), secret=a_secret(previous(OLD), a_version("v1", NEW), tags=[synced()])),
+        Rollback(to=OLD),
+        do=("NoteActive", "Verify", "Promote", "Sync"),
+    ),
+    Row(
         "no previous key: the current one, switched off, comes back",
         alone(status=OFF),
         Rollback(to=OLD),
         do=("Reactivate",),
+    ),
+    Row(
+        "back already: what a crash left is tidied",
+        replace(alone(), secret=a_secret(a_version("v1", AWSCURRENT, OLD, PENDING), tags=[synced()])),
+        Rollback(to=OLD),
+        do=("Tidy",),
     ),
     Row("deleted in the meantime", alone(), Rollback(to=ODD), hold=("it is gone",)),
     Row("not keyrota's", FOREIGN, Rollback(to=ODD), hold=("it is foreign",)),
@@ -276,7 +334,7 @@ ROLLBACK = [
     ),
     Row(
         "the label of the rotation that is undone comes off first",
-        replace(pair(), secret=a_secret(previous(OLD), a_version("v1", AWSCURRENT, NEW, PENDING), tags=[synced()])),
+        UNDONE,
         Rollback(to=OLD),
         do=("NoteActive", "Tidy", "Verify", "Promote", "Sync"),
     ),
@@ -295,8 +353,54 @@ def test_the_road(row: Row) -> None:
 
 @pytest.mark.parametrize("row", [*REVOKE, *ROLLBACK], ids=str)
 def test_a_plan_that_has_something_to_do_begins_with_something_possible(row: Row) -> None:
-    planned = plan(row.seen, CLASSIC, NOW, row.wish)
-    assert not planned.actions or not planned.actions[0].follows
+    check_told(plan(row.seen, CLASSIC, NOW, row.wish), row.seen)
+
+
+FOLLOWING = [
+    (
+        "a promotion waits for its proof, the sync for the promotion",
+        pair(),
+        Rollback(to=OLD),
+        (False, False, True, True),
+    ),
+    ("of a key that is switched on first, all waits for that", RETIRED, Rollback(to=OLD), (False, True, True, True)),
+    (
+        "what this run has proven waits for nothing",
+        by_run(pair(), verified=frozenset({OLD})),
+        Rollback(to=OLD),
+        (False, False, True),
+    ),
+    (
+        "proven, and Inactive: its promotion waits until it is switched on",
+        by_run(RETIRED, verified=frozenset({OLD})),
+        Rollback(to=OLD),
+        (False, True, True),
+    ),
+    ("a label that comes off keeps nothing waiting", UNDONE, Rollback(to=OLD), (False, False, False, True, True)),
+    ("a new key waits for its claim", revoked(alone(), OLD), Revoke(key=OLD), (False, True, True, True, True)),
+]
+
+
+@pytest.mark.parametrize(("case", "seen", "wish", "follows"), FOLLOWING, ids=[row[0] for row in FOLLOWING])
+def test_what_waits_for_what(case: str, seen: Observation, wish: Intent, follows: tuple[bool, ...]) -> None:
+    actions = plan(seen, CLASSIC, NOW, wish).actions
+    assert tuple(action.follows for action in actions) == follows, case
+
+
+def test_a_strange_status_stops_both_roads() -> None:
+    seen = replace(pair(), keys=(replace(a_key(OLD), status=KeyStatus.OTHER, status_word="Asleep"), a_key(NEW)))
+    for wish in (Revoke(key=OLD), Revoke(key=NEW, off_first=True), Rollback(to=OLD)):
+        planned = plan(seen, CLASSIC, NOW, wish)
+        assert (planned.actions, [hold.key for hold in planned.holds]) == ((), [OLD])
+
+
+def test_a_person_who_revokes_or_goes_back_writes_over_what_somebody_changed() -> None:
+    """`drift: hold` is about the routine."""
+    held = replace(CLASSIC, drift=Drift.HOLD)
+    seen = pair(targets=(holds(ODD),))
+    for wish in (Revoke(key=OLD), Rollback(to=NEW)):
+        syncs = [action for action in plan(seen, held, NOW, wish).actions if isinstance(action, act.Sync)]
+        assert [action.is_mend for action in syncs] == [True], wish
 
 
 def test_only_the_key_that_was_named_goes_off() -> None:
@@ -333,6 +437,7 @@ def test_a_rollback_says_so_in_the_promotion() -> None:
         ("none of two that nobody stored", observed(a_key(), a_key(ODD)), None),
         ("AWSCURRENT's key, though IAM lost it", observed(secret=a_secret(current())), OLD),
         ("none without keys", observed(), None),
+        ("not one whose revocation came to its end", SUCCEEDED, NEW),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -349,6 +454,32 @@ def test_revoke_without_a_key_means(case: str, seen: Observation, found: str | N
         ("none while a new key is pending", BEGUN, None),
         ("the current key, if it is off", alone(status=OFF), OLD),
         ("nothing, if all is well", alone(), None),
+        (
+            "nothing, where the version before holds no secret",
+            replace(pair(), secret=a_secret(a_version("v0", "keyrota:placeholder", OLD), current(NEW))),
+            None,
+        ),
+        ("no key that was revoked", revoked(pair(), OLD), None),
+        (
+            "the current key, while what replaced it still is where a rollback left it",
+            observed(
+                a_key(OLD, age_days=91),
+                a_key(NEW, age_days=1),
+                secret=a_secret(a_version("v1", AWSCURRENT, OLD), a_version(key_token(NEW, VersionId("v1")), NEW)),
+            ),
+            OLD,
+        ),
+        (
+            "nothing, once that rollback is on every target",
+            observed(
+                a_key(OLD, age_days=91),
+                a_key(NEW, age_days=1),
+                secret=a_secret(
+                    a_version("v1", AWSCURRENT, OLD), a_version(key_token(NEW, VersionId("v1")), NEW), tags=[synced()]
+                ),
+            ),
+            None,
+        ),
         (
             "AWSPREVIOUS rather than a key that was never served",
             observed(

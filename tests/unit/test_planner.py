@@ -23,6 +23,7 @@ from builders import (
     an_id,
     by_run,
     cannot_tell,
+    check_told,
     claim_version,
     current,
     down,
@@ -470,7 +471,9 @@ LEFT = [
 
 @pytest.mark.parametrize("row", [*ROTATION, *ADOPTION, *STRANGERS, *CLAIMS, *PENDING_KEYS, *SYNC, *LEFT], ids=str)
 def test_the_routine(row: Row) -> None:
-    check(row, plan(row.seen, row.policy, NOW))
+    planned = plan(row.seen, row.policy, NOW)
+    check(row, planned)
+    check_told(planned, row.seen)
 
 
 def test_the_road_to_a_new_key_names_what_it_starts_from() -> None:
@@ -483,6 +486,11 @@ def test_the_road_to_a_new_key_names_what_it_starts_from() -> None:
     assert [action.remove_from for action in planned.actions if isinstance(action, act.Promote)] == ["v1"]
     assert [action.targets for action in planned.actions if isinstance(action, act.Sync)] == [(SHOP,)]
     assert planned.makes_key
+
+
+def test_a_rotation_that_goes_on_is_no_rollback() -> None:
+    promotions = [action for action in plan(begun(), CLASSIC, NOW).actions if isinstance(action, act.Promote)]
+    assert [action.is_rollback for action in promotions] == [False]
 
 
 def test_a_drifted_target_is_written_and_its_neighbour_is_not() -> None:

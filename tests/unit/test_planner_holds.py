@@ -22,6 +22,7 @@ from builders import (
     ago,
     by_run,
     cannot_tell,
+    check_told,
     current,
     down,
     holds,
@@ -97,6 +98,15 @@ def without_record() -> Observation:
 
 PROOF = [
     Row("with every proof the old key goes off", overlap_over(), do=("Deactivate",)),
+    Row("at the very end of its overlap", overlap_over(since=10, age=100), do=("Sync", "Deactivate")),
+    Row(
+        "at its age, and its successor is nowhere yet",
+        replace(overlap_over(age=100), secret=a_secret(previous(OLD), current(NEW))),
+        do=("Sync",),
+        hold=(f"its successor {NEW} is not proven on every target",),
+    ),
+    Row("another key was switched off", overlap_over(tags=(off_since(3, ODD),)), do=("Deactivate",)),
+    Row("used since, to the very end of its quiet time", overlap_over(use=used(10)), do=("Deactivate",)),
     Row("used long ago, before its successor was served", overlap_over(use=used(20)), do=("Deactivate",)),
     Row(
         "a target that cannot be read back was written after the overlap",
@@ -239,6 +249,26 @@ def grace_over(
 
 GONE = [
     Row("after its grace the old key is deleted", grace_over(), do=("Delete",)),
+    Row("at the very end of its grace", grace_over(off=(off_since(10),)), do=("Delete",)),
+    Row(
+        "a target that was left behind still shows it",
+        replace(grace_over(), left_behind=(holds(OLD, "x"),)),
+        hold=("x still holds it",),
+    ),
+    Row(
+        "a key that was never served goes, though the current one is Inactive",
+        revoked(
+            observed(
+                a_key(OLD, age_days=20, status=OFF),
+                a_key(NEW, age_days=15, status=OFF),
+                secret=a_secret(current(), pending(), tags=[synced(), off_since(10.1, NEW)]),
+            ),
+            NEW,
+        ),
+        do=("Delete",),
+        hold=("somebody switched it off",),
+        later=(),
+    ),
     Row("not before", grace_over(off=(off_since(9),)), later=("delete 2026-06-02", NEXT)),
     Row("used since it went off: the grace starts anew", grace_over(use=used(3)), later=("delete 2026-06-08", NEXT)),
     Row("used before it went off does not matter", grace_over(use=used(10.5)), do=("Delete",)),
@@ -275,6 +305,24 @@ def current_gone(changed: float) -> Observation:
         a_key(OLD, age_days=91), secret=a_secret(previous(OLD), current(NEW), tags=[synced()], changed=changed)
     )
 
+
+def with_third(seen: Observation) -> Observation:
+    """One key more than IAM's quota, made by somebody else."""
+    return replace(seen, keys=(*seen.keys, a_key(ODD)))
+
+
+TOO_MANY = [
+    Row(
+        "three keys: nothing is deactivated, whatever is proven",
+        with_third(overlap_over()),
+        hold=(f"{ODD} (Active) was not made by keyrota", "3 access keys"),
+    ),
+    Row(
+        "three keys: nothing is deleted, whatever is over",
+        with_third(grace_over()),
+        hold=(f"{ODD} (Active) was not made by keyrota", "3 access keys"),
+    ),
+]
 
 CURRENT = [
     Row(
@@ -318,10 +366,11 @@ STOPS = [
 ]
 
 
-@pytest.mark.parametrize("row", [*PROOF, *GONE, *CURRENT, *STOPS], ids=str)
+@pytest.mark.parametrize("row", [*PROOF, *GONE, *TOO_MANY, *CURRENT, *STOPS], ids=str)
 def test_holds(row: Row) -> None:
     planned = plan(row.seen, row.policy, NOW)
     check(row, planned)
+    check_told(planned, row.seen)
     assert all(hold.remedy or hold.target for hold in planned.holds)
 
 
@@ -365,6 +414,18 @@ def test_an_old_key_that_is_held_is_not_announced_for_a_day_that_is_past() -> No
     slot = next(hold for hold in plan(seen, CLASSIC, NOW).holds if "slots" in hold.reason)
     assert slot.until is None or slot.until > NOW
     assert "nothing to do" not in slot.remedy
+
+
+def test_a_deletion_says_since_when_the_key_is_off() -> None:
+    (action,) = plan(grace_over(off=(off_since(10),)), CLASSIC, NOW).actions
+    assert action.reason == "Inactive since 2026-05-22 06:00 UTC"
+
+
+def test_of_too_many_keys_the_current_one_is_named() -> None:
+    known = plan(with_third(overlap_over()), CLASSIC, NOW).holds[-1]
+    assert f"AWSCURRENT holds {NEW}" in known.remedy
+    bare = plan(observed(a_key(OLD), a_key(NEW), a_key(ODD)), CLASSIC, NOW).holds
+    assert ["look which one" in hold.remedy for hold in bare if "3 access keys" in hold.reason] == [True]
 
 
 def test_a_pending_key_does_not_hurry_the_old_one() -> None:

@@ -53,6 +53,8 @@ def test_strict_keeps_the_auditors_content_and_classic_does_not() -> None:
     assert not CLASSIC.is_audit_clean()
     assert ages(70, 88, 98).is_audit_clean()
     assert not ages(70, 89, 98).is_audit_clean()
+    assert ages(70, 88, 98).is_audit_clean()
+    assert not ages(70, 88.1, 98).is_audit_clean()
 
 
 FAULTS = [
@@ -103,6 +105,25 @@ FAULTS = [
         ages(90, 100, 110, freezes=(Freeze(zone=UTC, first=date(2026, 1, 1), last=date(2027, 12, 31)),)),
         ("no window but a stop",),
     ),
+    (
+        "a freeze of a year and a day",
+        ages(90, 100, 110, freezes=(Freeze(zone=UTC, first=date(2026, 1, 1), last=date(2027, 1, 2)),)),
+        (),
+    ),
+    (
+        "a freeze without its end",
+        ages(90, 100, 110, freezes=(Freeze(zone=UTC, first=date(2026, 1, 1)),)),
+        ("needs `weekdays`, or `from` and `to`",),
+    ),
+    (
+        "a freeze of weekdays with half of its dates",
+        ages(90, 100, 110, freezes=(Freeze(zone=UTC, weekdays=WEEKEND, last=date(2026, 1, 1)),)),
+        (),
+    ),
+    ("a life of ten years and a bit", ages(3000, 3400, 3660), ()),
+    ("a quiet_for as long as the overlap", ages(90, 100, 110, quiet_for=10 * DAY), ()),
+    ("a quiet_for of a day, longer than the overlap", ages(90, 90.5, 110), ()),
+    ("no free slot, by a second", ages(30, 45, 60 - 1 / 86400), ()),
 ]
 
 
@@ -143,6 +164,20 @@ WINDOWS = [
     ("windows that touch are one", (WEEKENDS, CHRISTMAS), berlin(2026, 12, 19, 12), berlin(2027, 1, 7)),
     ("a UTC instant that is Saturday only over there", (WEEKENDS,), utc(2026, 6, 5, 22, 30), berlin(2026, 6, 8)),
     ("no window", (), NOW, None),
+    ("a window without its end covers nothing", (Freeze(zone=UTC, first=date(2026, 1, 1)),), NOW, None),
+    ("nor one without its beginning", (Freeze(zone=UTC, last=date(2027, 1, 1)),), NOW, None),
+    (
+        "weekdays beside half of the dates",
+        (Freeze(zone=BERLIN, weekdays=WEEKEND, first=date(2026, 1, 1)),),
+        berlin(2026, 6, 6),
+        berlin(2026, 6, 8),
+    ),
+    (
+        "a window of dates in the midst of which it is",
+        (Freeze(zone=UTC, first=date(2026, 1, 1), last=date(2026, 12, 31)),),
+        NOW,
+        utc(2027, 1, 1),
+    ),
     (
         "a zone whose midnight does not exist that night",
         (Freeze(zone=ZoneInfo("America/Santiago"), weekdays=frozenset({5})),),
@@ -161,6 +196,7 @@ def test_freezes_that_touch_for_years_are_told_for_one() -> None:
     years = [Freeze(zone=UTC, first=date(year, 1, 1), last=date(year, 12, 31)) for year in range(2026, 2036)]
     until = frozen(*years).frozen_until(utc(2026, 1, 1))
     assert until == utc(2028, 1, 1)
+    assert frozen(*years).frozen_until(utc(2028, 1, 1)) == utc(2030, 1, 1), "exactly 366 days are not yet too many"
 
 
 @given(st.datetimes(datetime(2025, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  # naive by contract
@@ -212,6 +248,11 @@ def test_a_duration_of_very_many_digits_is_refused_in_our_words() -> None:
         duration("9" * 5000 + "d")
 
 
+def test_a_duration_beyond_all_time_is_refused_in_our_words() -> None:
+    with pytest.raises(ValueError, match="longer than any key lives"):
+        duration("999999999d24h")
+
+
 def test_a_bare_number_is_answered_with_a_proposal() -> None:
     with pytest.raises(ValueError, match="for example 90d"):
         duration("90")
@@ -238,6 +279,31 @@ def test_the_calendar_of_strict_has_no_red_day() -> None:
 
 def test_a_key_that_is_long_overdue_gets_its_whole_overlap_in_the_calendar() -> None:
     assert told(CLASSIC, ago(500), 30) == [("rotate", 1, 0), ("audit", 1, 0), ("deactivate", 1, 10), ("delete", 1, 20)]
+
+
+def test_the_calendar_begins_today_ends_with_its_last_day_and_is_of_400_days() -> None:
+    assert told(CLASSIC, ago(90), 20) == [("rotate", 1, 0), ("audit", 1, 0), ("deactivate", 1, 10), ("delete", 1, 20)]
+    assert told(CLASSIC, NOW, 89) == []
+    year = calendar(CLASSIC, NOW, NOW)
+    assert year == calendar(CLASSIC, NOW, NOW, days=400)
+    assert max(entry.at for entry in year) == NOW + 380 * DAY
+    assert [entry.key for entry in year if entry.what == "rotate"] == [1, 2, 3, 4]
+    assert {entry.until for entry in year if entry.what != "audit"} == {None}
+
+
+def test_a_key_that_goes_off_when_it_is_ninety_days_old_has_no_red_day() -> None:
+    assert [row[0] for row in told(ages(80, 90, 100), NOW, 120)] == ["rotate", "deactivate", "delete"]
+    assert "audit" in [row[0] for row in told(ages(80, 90.1, 100), NOW, 120)]
+
+
+def test_a_key_older_than_its_ages_is_announced_from_today_on() -> None:
+    """Late already: a whole overlap from today, and a whole grace after that."""
+    assert [row for row in told(CLASSIC, ago(95), 120) if row[1] == 1] == [
+        ("rotate", 1, 0),
+        ("audit", 1, 0),
+        ("deactivate", 1, 10),
+        ("delete", 1, 20),
+    ]
 
 
 def test_the_calendar_keeps_out_of_freezes() -> None:

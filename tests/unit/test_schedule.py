@@ -18,6 +18,7 @@ from builders import (
     a_key,
     a_secret,
     ago,
+    an_id,
     current,
     observed,
     off_since,
@@ -53,6 +54,12 @@ def replaced(
     record = () if since is None else (synced(since=since),)
     secret = a_secret(previous(OLD), current(NEW), tags=(*record, *tags))
     return old, view(observed(old, a_key(NEW, age_days=new_age), secret=secret))
+
+
+def test_only_the_note_that_this_very_key_is_on_again_gives_it_a_new_overlap() -> None:
+    on = DeactivationNote.SEEN_ACTIVE
+    for tag in (off_since(2), off_since(2, key=an_id("odd"), note=on), ("keyrota:deactivated", f"{OLD}@soon@on")):
+        assert off_due(*replaced(130, 30, since=30, tags=(tag,)), CLASSIC) == in_days(-20)
 
 
 @PRESETS

@@ -125,3 +125,12 @@ def test_it_compares_by_value_and_only_with_its_own_kind() -> None:
 
 def test_it_knows_its_length_and_whether_it_is_empty() -> None:
     assert (len(Secret("four")), bool(Secret("four")), bool(Secret(""))) == (4, True, False)
+
+
+def test_a_secret_is_equal_to_nothing_but_a_secret() -> None:
+    assert (Secret("a") == "a") is False
+    assert (Secret("a") == Secret("a")) is True
+
+
+def test_a_secret_shows_these_words() -> None:
+    assert repr(Secret("a")) == "Secret(…)"

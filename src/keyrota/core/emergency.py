@@ -175,8 +175,8 @@ def _back_to(case: Case, key: AccessKey, *, reason: str) -> Iterator[Finding]:
     is_off = case.view.state_of(key) is KeyState.RETIRED
     if is_off:
         yield act.Reactivate(key=key.id, reason=reason, due=case.now)
-    for number, action in enumerate(finish_rotation(case, key, version, is_rollback=True)):
-        yield _follow(action) if is_off or number else action
+    for action in finish_rotation(case, key, version, is_rollback=True):
+        yield _follow(action) if is_off else action
 
 
 def _follow(action: act.Action) -> act.Action:

@@ -62,8 +62,7 @@ class Freeze:
         """Tell the first instant that is not covered any more: a local midnight, whatever the clocks do that night."""
         day = instant.astimezone(self.zone).date()
         while self._covers_day(day):
-            is_dated = self.first is not None and self.last is not None and self.first <= day <= self.last
-            day = (self.last if is_dated and self.last else day) + timedelta(days=1)
+            day += DAY
         return max(instant, datetime.combine(day, time(), tzinfo=self.zone).astimezone(instant.tzinfo))
 
     def fault(self) -> str:
@@ -217,8 +216,8 @@ def calendar(policy: RotationPolicy, created: datetime, now: datetime, *, days: 
     number, made = 1, created
     while made <= end:
         rotated = max(now, made + policy.rotate_after)
-        off = _thawed(policy, max(rotated + policy.overlap, made + policy.deactivate_after))
-        gone = _thawed(policy, max(off + policy.grace, made + policy.delete_after))
+        off = _thawed(policy, rotated + policy.overlap)
+        gone = _thawed(policy, off + policy.grace)
         entries += [
             CalendarEntry(at=rotated, what="rotate", key=number),
             CalendarEntry(at=off, what="deactivate", key=number),

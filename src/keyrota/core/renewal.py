@@ -52,14 +52,13 @@ def rotation(case: Case) -> Iterator[Finding]:
         return
     if view.current_key is not None and case.served is None:
         return  # the key behind AWSCURRENT is missing: a person decides (current_key_trouble)
-    adoptable = next(iter(view.in_state(KeyState.ADOPTABLE)), None)
-    old = case.served or adoptable
-    due = rotation_due(old, case.policy, is_adoptable=_is_adopted_by_hand(case, old)) if old else case.now
+    old = case.served or next(iter(view.in_state(KeyState.ADOPTABLE)), None)
+    due = rotation_due(old, case.policy, is_adoptable=not view.is_stored) if old else case.now
     if case.now < due:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
         return
     blocks = tuple(_blocks_rotation(case))
-    yield from blocks or after_orphans(case, new_key(case, old, due=due, reason=_why_rotate(case, old, adoptable)))
+    yield from blocks or after_orphans(case, new_key(case, old, due=due, reason=_why_rotate(case, old)))
 
 
 def after_orphans(case: Case, actions: Iterator[Action]) -> Iterator[Action]:
@@ -68,16 +67,11 @@ def after_orphans(case: Case, actions: Iterator[Action]) -> Iterator[Action]:
     yield from (replace(action, follows=True) if has_orphans else action for action in actions)
 
 
-def _is_adopted_by_hand(case: Case, old: AccessKey | None) -> bool:
-    """Tell whether a key was there before keyrota, so that `adopt: now` is about it."""
-    return old is not None and not case.view.is_stored
-
-
-def _why_rotate(case: Case, old: AccessKey | None, adoptable: AccessKey | None) -> str:
+def _why_rotate(case: Case, old: AccessKey | None) -> str:
     if old is None:
         return "the user has no access key in use: its first one is made"
     age = (case.now - old.created).days
-    if adoptable is not None or not case.view.is_stored:
+    if not case.view.is_stored:  # it was there before keyrota, and `adopt: now` is about it
         how = "at once (`adopt: now`)" if case.policy.adopt is Adopt.NOW else f"{age} days old"
         return f"{old.id} was there before keyrota: it is replaced, {how}"
     return f"{old.id} is {age} days old"
@@ -191,7 +185,7 @@ def new_key(
     steps.append(act.CreateKey(key=old_id, base=view.current_id, reason=reason, due=due))
     steps.append(act.Verify(key=None, version=None, reason="ask STS before anyone is given the key", due=due))
     steps.append(act.Promote(key=None, version=None, remove_from=view.current_id, reason=reason, due=due))
-    steps.append(sync_all(case, reason="the new key goes to every target", follows=True))
+    steps.append(sync_all(case, reason="the new key goes to every target"))
     yield steps[0]
     yield from (_following(step) for step in steps[1:])
 

@@ -165,13 +165,13 @@ def finish_rotation(
         due=case.now,
         follows=not is_proven,
     )
-    yield sync_all(case, reason="the new key goes to every target", follows=True)
+    yield sync_all(case, reason="the new key goes to every target")
 
 
-def sync_all(case: Case, *, reason: str, follows: bool) -> act.Sync:
-    """Sync to every target of the configuration."""
+def sync_all(case: Case, *, reason: str) -> act.Sync:
+    """Sync to every target of the configuration, once the new key is AWSCURRENT."""
     addresses = tuple(target.address for target in case.view.observation.targets)
-    return act.Sync(key=None, targets=addresses, reason=reason, due=case.now, follows=follows)
+    return act.Sync(key=None, targets=addresses, reason=reason, due=case.now, follows=True)
 
 
 def leftovers(case: Case) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from enum import StrEnum
 from keyrota.core import plan as act
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import KeyState, View, key_label, view
-from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, Credential, KeyStatus, SecretVersion, VersionId
+from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, Credential, SecretVersion, VersionId
 from keyrota.core.plan import Hold
 from keyrota.core.renewal import no_slot, under_way
 from keyrota.core.rules import obstacles, strangers
@@ -185,10 +185,9 @@ def _abandoned(known: View) -> SecretVersion | None:
     """Find what an earlier rotation made and did not finish: its key is good, and there is no slot for another."""
     for version in known.versions:
         key = known.key(key_label(version))
-        is_left = key is not None and key.status is KeyStatus.ACTIVE and version is not known.current
-        if is_left and key is not None and known.state_of(key) in {KeyState.SUPERSEDED, KeyState.PENDING}:
+        if key is not None and known.state_of(key) in {KeyState.SUPERSEDED, KeyState.PENDING}:
             is_newer = all(other.created <= key.created for other in known.keys)
-            is_served = known.current_key == key.id or known.previous is version
+            is_served = known.previous is version  # a rollback left it behind
             if is_newer and not is_served and not known.is_revoked(key.id):
                 return version
     return None

@@ -1,0 +1,456 @@
+"""What each action asks of the ports, in which order, and what the run remembers of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from builders import (
+    NEVER,
+    NEW,
+    NOW,
+    ODD,
+    OLD,
+    SHOP,
+    USER,
+    a_claim,
+    a_key,
+    a_secret,
+    a_version,
+    claim_version,
+    current,
+    observed,
+    pending,
+    previous,
+)
+from keyrota.core import plan as act
+from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN
+from keyrota.core.model import (
+    CarriedRuns,
+    Claim,
+    CreatedKey,
+    Credential,
+    KeyStatus,
+    Readiness,
+    RunsEvidence,
+    SecretState,
+    VersionId,
+    claim_token,
+    key_token,
+)
+from keyrota.core.policy import CLASSIC
+from keyrota.core.secret import Secret
+from keyrota.errors import LostRace, ProviderRefused
+from keyrota.executor import Settings, Subject
+from keyrota.executor.actions import Memory, create_under_claim, perform
+
+ARN = f"arn:aws:iam::123456789012:user/{USER}"
+STAMP = NOW.isoformat()
+PAIR = Credential(id=NEW, secret=Secret("made up"))
+BESIDE = Secret("{}")
+Call = tuple[object, ...]
+
+
+@dataclass
+class Stage:
+    """Ports that write down what is asked of them, and answer as they are told."""
+
+    secret: SecretState | None = field(default_factory=lambda: a_secret(previous(ODD), current()))
+    answers: dict[str, Any] = field(default_factory=dict)
+    """What a call returns, or raises, by its name."""
+    calls: list[Call] = field(default_factory=list)
+    instant: datetime = NOW
+    slow: dict[str, timedelta] = field(default_factory=dict)
+    """How long a call takes."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def ask(*given: object, **named: object) -> Any:
+            if name == "describe":
+                return self.secret
+            self.calls.append(
+                (name, *(one for one in given if one not in (USER, "keyrota/ci-deploy")), *named.values())
+            )
+            self.instant += self.slow.get(name, timedelta())
+            answer = self.answers.get(name)
+            answer = answer.pop(0) if isinstance(answer, list) else answer
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return ask
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def sleep(self, seconds: float) -> None:
+        self.instant += timedelta(seconds=seconds)
+
+    def whoami(self, _: Credential) -> tuple[str, ...]:
+        self.calls.append(("whoami",))
+        return (ARN,)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(clock=self, run="this-run", verify_times=1)
+
+    def subject(self, *targets: Any, **known: Any) -> Subject:
+        ports: dict[str, Any] = {"access_keys": self, "identity": self, "store": self, "targets": targets}
+        known = {"stack": "the stack", "tags": {"team": "ci"}} | known
+        return Subject(
+            user=USER, account="123456789012", secret_name="keyrota/ci-deploy", policy=CLASSIC, **ports, **known
+        )
+
+    def perform(
+        self, action: act.Action, memory: Memory | None = None, *keys: Any, targets: tuple[Any, ...] = ()
+    ) -> Any:
+        seen = observed(*(keys or (a_key(OLD),)), secret=self.secret)
+        return perform(self.subject(*targets), action, seen, self.settings, memory or Memory())
+
+
+def tagged(tag: str, value: str) -> Call:
+    return ("tag", {f"keyrota:{tag}": value})
+
+
+CALLS: list[tuple[str, Callable[..., act.Action], Mapping[str, Any], list[Call]]] = [
+    (
+        "a secret is created with the user's tags and its owner",
+        act.CreateSecret,
+        {},
+        [("create", {"team": "ci", "keyrota:user": USER})],
+    ),
+    (
+        "the current version is adopted with its key",
+        act.Adopt,
+        {"version": "v1", "key": OLD},
+        [("move_label", OLD, "v1", "v1"), tagged("user", USER)],
+    ),
+    (
+        "the version that was seen, whatever is current by then",
+        act.Adopt,
+        {"version": "v0", "key": ODD},
+        [("move_label", ODD, "v0", "v0"), tagged("user", USER)],
+    ),
+    (
+        "the version that is current by then, where there was none",
+        act.Adopt,
+        {"version": None, "key": NEW},
+        [("move_label", NEW, "v1", None), tagged("user", USER)],
+    ),
+    (
+        "promotion: away from the version that was observed",
+        act.Promote,
+        {"key": NEW, "version": "v2", "remove_from": "v1"},
+        [("move_label", "AWSCURRENT", "v2", "v1")],
+    ),
+    (
+        "a label comes off",
+        act.Tidy,
+        {"label": "keyrota:pending", "version": "v1"},
+        [("move_label", "keyrota:pending", None, "v1")],
+    ),
+    ("off, and noted", act.Deactivate, {"key": OLD}, [("deactivate", OLD), tagged("deactivated", f"{OLD}@{STAMP}")]),
+    ("seen on again", act.NoteActive, {"key": OLD}, [tagged("deactivated", f"{OLD}@{STAMP}@on")]),
+    ("the stack", act.NoteStack, {}, [tagged("stack", "the stack")]),
+    ("a lost key", act.NoteOrphan, {"key": NEW}, [tagged("orphan", f"{NEW}@{STAMP}")]),
+    (
+        "revoked: its version is marked",
+        act.MarkRevoked,
+        {"key": OLD},
+        [("move_label", f"keyrota:revoked:{OLD}", "v1", None)],
+    ),
+    ("revoked, and in no version", act.MarkRevoked, {"key": NEW}, []),
+    (
+        "on again, and noted",
+        act.Reactivate,
+        {"key": OLD},
+        [("reactivate", OLD), tagged("deactivated", f"{OLD}@{STAMP}@on")],
+    ),
+    (
+        "deleted, and its label off",
+        act.Delete,
+        {"key": ODD, "version": "v0"},
+        [("delete", ODD), ("move_label", ODD, None, "v0")],
+    ),
+    ("deleted by who moves no labels", act.Delete, {"key": ODD, "version": None}, [("delete", ODD)]),
+    ("a lost key is deleted", act.DeleteOrphan, {"key": NEW}, [("delete", NEW)]),
+    ("sessions are denied from now on", act.DenySessions, {}, [("deny_sessions_before", NOW)]),
+    ("a quarantine is lifted", act.ReleaseQuarantine, {"policy_arn": "arn"}, [("release_quarantine", "arn")]),
+]
+
+
+@pytest.mark.parametrize(("case", "kind", "known", "calls"), CALLS, ids=[row[0] for row in CALLS])
+def test_an_action_asks(
+    case: str, kind: Callable[..., act.Action], known: Mapping[str, Any], calls: list[Call]
+) -> None:
+    stage = Stage()
+    action = kind(reason="", due=NOW, **known)
+    assert (stage.perform(action), stage.calls) == (action.key, calls), case
+
+
+def test_a_revoked_key_is_marked_once_and_trusted_again_when_a_person_asks_for_it() -> None:
+    marked = a_version("v1", "AWSCURRENT", OLD, f"keyrota:revoked:{OLD}")
+    stage = Stage(a_secret(marked))
+    stage.perform(act.MarkRevoked(key=OLD, reason="", due=NOW))
+    assert stage.calls == []
+    stage.perform(act.Reactivate(key=OLD, reason="", due=NOW))
+    assert stage.calls[:2] == [("move_label", f"keyrota:revoked:{OLD}", None, "v1"), ("reactivate", OLD)]
+
+
+def test_a_label_that_somebody_else_took_off_is_off() -> None:
+    stage = Stage(answers={"move_label": LostRace("it is gone")})
+    stage.perform(act.Tidy(label="x", version=VersionId("v1"), reason="", due=NOW))
+    with pytest.raises(LostRace):
+        stage.perform(act.Promote(key=NEW, version=VersionId("v2"), remove_from=VersionId("v1"), reason="", due=NOW))
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        act.Promote(key=None, version=None, remove_from=None, reason="", due=NOW),
+        act.Verify(key=None, version=None, reason="", due=NOW),
+        act.CreateKey(reason="", due=NOW),
+    ],
+)
+def test_what_is_only_projected_is_not_carried_out(action: act.Action) -> None:
+    stage = Stage()
+    with pytest.raises(RuntimeError, match="projected"):
+        stage.perform(action)
+    assert stage.calls == []
+
+
+# --- what a run remembers -------------------------------------------------------------------------------------------
+
+
+def test_a_run_sees_its_own_doings_though_iam_s_list_lags() -> None:
+    stage, memory = Stage(), Memory()
+    memory.made = {key: a_key(key) for key in (NEW, ODD)}
+    for action in (
+        act.Deactivate(key=OLD, reason="", due=NOW),
+        act.DeleteOrphan(key=ODD, reason="", due=NOW),
+        act.DenySessions(reason="", due=NOW),
+    ):
+        stage.perform(action, memory)
+    memory.seen_gone.add(ODD)
+    memory.verified.add(NEW)
+    seen = memory.added_to(observed(a_key(OLD), a_key(ODD)))
+    assert seen.keys == (a_key(OLD, status=KeyStatus.INACTIVE), a_key(NEW))
+    assert (set(seen.made_here), set(seen.seen_gone), set(seen.verified)) == ({NEW}, {ODD}, {NEW})
+    assert seen.are_sessions_denied
+    assert (seen.readiness, seen.carried) == (None, None)
+    stage.perform(act.Reactivate(key=OLD, reason="", due=NOW), memory)
+    again = memory.added_to(observed(a_key(OLD, status=KeyStatus.INACTIVE), a_key(NEW, age_days=3)))
+    assert again.keys == (a_key(OLD), a_key(NEW, age_days=3)), "what IAM lists itself is taken from there"
+    stage.perform(act.Delete(key=OLD, version=None, reason="", due=NOW), memory)
+    assert memory.added_to(observed(a_key(OLD))).keys == (a_key(NEW),)
+
+
+def test_a_run_that_did_nothing_adds_nothing() -> None:
+    strange = replace(a_key(OLD), status=KeyStatus.OTHER, status_word="Asleep")
+    for seen in (observed(a_key(OLD)), observed(strange)):
+        assert Memory().added_to(seen) == seen
+
+
+@dataclass
+class Asked:
+    """A target that answers questions."""
+
+    address: str = SHOP
+    before: list[datetime] = field(default_factory=list)
+
+    def preflight(self) -> Readiness:
+        return Readiness(address=self.address, is_ready=True)
+
+    def carried_runs(self, before: datetime) -> CarriedRuns:
+        self.before.append(before)
+        return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
+
+
+def test_answers_of_targets_are_remembered() -> None:
+    stage, memory, target = Stage(), Memory(), Asked()
+    stage.perform(act.Preflight(reason="", due=NOW), memory, targets=(target,))
+    assert stage.perform(act.AskRuns(key=OLD, before=NOW, reason="", due=NOW), memory, targets=(target,)) == OLD
+    seen = memory.added_to(observed())
+    assert seen.readiness == (Readiness(address=SHOP, is_ready=True),)
+    assert (seen.carried, target.before) == ((CarriedRuns(address=SHOP, evidence=RunsEvidence.NONE),), [NOW])
+
+
+# --- adopting what somebody else wrote ------------------------------------------------------------------------------
+
+UNKNOWN_PAIR = act.Adopt(version=VersionId("v1"), key=None, reason="", due=NOW)
+
+
+def test_a_foreign_version_is_read_proven_and_labelled() -> None:
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT"))), Memory()
+    stage.answers["read"] = PAIR
+    assert stage.perform(UNKNOWN_PAIR, memory, a_key(OLD), a_key(NEW)) == NEW
+    assert stage.calls == [("read", "v1"), ("whoami",), ("move_label", NEW, "v1", None), tagged("user", USER)]
+    assert memory.verified == {NEW}
+
+
+def test_a_foreign_version_without_a_pair_counts_as_a_placeholder() -> None:
+    stage, memory = Stage(a_secret(a_version("v0", "keyrota:placeholder"), a_version("v1", "AWSCURRENT"))), Memory()
+    assert stage.perform(UNKNOWN_PAIR, memory) is None
+    assert stage.calls == [("read", "v1"), ("move_label", "keyrota:placeholder", "v1", "v0"), tagged("user", USER)]
+    assert memory.verified == set()
+
+
+def test_a_pair_of_somebody_else_is_not_adopted() -> None:
+    stage = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR})
+    with pytest.raises(ProviderRefused, match=f"AWSCURRENT holds the key {NEW}, which the user {USER} does not have"):
+        stage.perform(UNKNOWN_PAIR)
+    assert stage.calls == [("read", "v1")]
+
+
+def test_what_is_not_current_any_more_cannot_be_adopted() -> None:
+    for secret in (None, a_secret(previous())):
+        stage = Stage(secret)
+        with pytest.raises(LostRace):
+            stage.perform(act.Adopt(version=None, key=OLD, reason="", due=NOW))
+        assert stage.calls == []
+
+
+# --- a claim, and a key under it ------------------------------------------------------------------------------------
+
+TAKE = act.TakeClaim(key=OLD, keys_seen=frozenset({OLD}), reason="", due=NOW)
+ARN_OF_SECRET = a_secret().arn
+
+
+def token(generation: int) -> VersionId:
+    return claim_token(ARN_OF_SECRET, VersionId("v1"), generation)
+
+
+def taken(generation: int, at: datetime = NOW) -> Claim:
+    return Claim(
+        version=token(generation),
+        run="this-run",
+        at=at,
+        lease_until=at + timedelta(minutes=10),
+        keys_seen=frozenset({OLD}),
+    )
+
+
+def test_the_first_claim_that_nobody_has_used_is_taken() -> None:
+    for used_up in range(3):
+        stage, memory = Stage(a_secret(current(), *(a_version(token(number)) for number in range(used_up)))), Memory()
+        stage.perform(TAKE, memory)
+        assert stage.calls == [("put_claim", taken(used_up))]
+        assert memory.claim == taken(used_up)
+
+
+def test_a_claim_that_is_refused_and_that_nobody_wears_was_used_up() -> None:
+    stage, memory = Stage(a_secret(current()), answers={"put_claim": [LostRace("used up"), None]}), Memory()
+    stage.perform(TAKE, memory)
+    assert memory.claim == taken(1)
+
+
+def test_a_claim_that_is_refused_because_another_run_holds_it_is_lost() -> None:
+    class Race(Stage):
+        def put_claim(self, *_: object) -> None:
+            self.secret = a_secret(current(), a_version(token(0), "keyrota:claim"))
+            raise LostRace("another was first")
+
+    memory = Memory()
+    with pytest.raises(LostRace, match="another was first"):
+        Race(a_secret(current())).perform(TAKE, memory)
+    assert memory.claim is None
+
+
+def test_a_claim_that_came_since_the_plan_was_made_is_somebody_s() -> None:
+    stage = Stage(a_secret(current(), claim_version()))
+    with pytest.raises(LostRace, match="meanwhile"):
+        perform(stage.subject(), TAKE, observed(a_key(), secret=a_secret(current())), stage.settings, Memory())
+    assert stage.calls == []
+    stage.perform(TAKE)  # the plan saw it, and found it to be over
+    assert stage.calls == [("put_claim", taken(0))]
+
+
+def test_a_secret_that_is_gone_is_not_claimed() -> None:
+    with pytest.raises(LostRace, match="is gone"):
+        Stage(None).perform(TAKE)
+
+
+def test_a_thousand_claims_are_enough() -> None:
+    used_up = tuple(a_version(token(number)) for number in range(1024))
+    with pytest.raises(ProviderRefused, match="1024 claims on one version"):
+        Stage(a_secret(current(), *used_up)).perform(TAKE)
+    stage, memory = Stage(a_secret(current(), *used_up[:-1])), Memory()
+    stage.perform(TAKE, memory)
+    assert memory.claim == taken(1023)
+
+
+MADE = CreatedKey(credential=PAIR, created=NOW)
+CREATE = act.CreateKey(key=OLD, base=VersionId("v1"), reason="", due=NOW)
+
+
+def test_a_key_is_stored_with_the_very_next_call() -> None:
+    stage = Stage(answers={"create": MADE, "other_fields": BESIDE})
+    memory = Memory(claim=taken(0))
+    assert stage.perform(CREATE, memory) == NEW
+    assert stage.calls == [
+        ("other_fields", "v1"),
+        ("create",),
+        ("put_pending", key_token(NEW, VersionId("v1")), PAIR, BESIDE),
+    ]
+    assert memory.made == {NEW: a_key(NEW, age_days=0, use=NEVER)}
+
+
+LATEST = timedelta(minutes=10) - SIGNED_WITHIN - 2 * CLOCKS_DIFFER
+TIMES: list[tuple[str, timedelta, timedelta, bool, bool]] = [
+    ("at once", timedelta(), timedelta(), True, True),
+    ("a moment before the claim is too old", CREATED_WITHIN - timedelta(seconds=1), timedelta(), True, True),
+    ("the claim is too old", CREATED_WITHIN, timedelta(), False, False),
+    ("made in time, answered in time", timedelta(), LATEST - timedelta(seconds=1), True, True),
+    ("made in time, answered too late to store it", timedelta(), LATEST, True, False),
+]
+
+
+@pytest.mark.parametrize(("case", "waits", "takes", "is_made", "is_stored"), TIMES, ids=[row[0] for row in TIMES])
+def test_a_key_is_made_while_its_claim_lasts(
+    *, case: str, waits: timedelta, takes: timedelta, is_made: bool, is_stored: bool
+) -> None:
+    stage = Stage(answers={"create": MADE}, slow={"create": takes})
+    memory = Memory(claim=taken(0))
+    stage.instant += waits
+    try:
+        create_under_claim(stage.subject(), stage.settings, memory)
+        was_stored = True
+    except LostRace:
+        was_stored = False
+    assert (("create",) in stage.calls, set(memory.made) == {NEW}, was_stored) == (is_made, is_made, is_stored), case
+
+
+def test_without_a_claim_no_key_is_made() -> None:
+    stage = Stage(answers={"create": MADE})
+    with pytest.raises(LostRace):
+        create_under_claim(stage.subject(), stage.settings, Memory())
+    assert stage.calls == []
+
+
+def test_a_claim_comes_off_when_iam_refuses_the_key_for_good() -> None:
+    stage = Stage(answers={"create": ProviderRefused("no"), "other_fields": BESIDE})
+    memory = Memory(claim=a_claim(run="this-run"))
+    with pytest.raises(ProviderRefused):
+        stage.perform(CREATE, memory)
+    assert stage.calls[2:] == [("move_label", "keyrota:claim", None, "claim")]
+    assert memory.made == {}
+
+
+VERIFY = act.Verify(key=NEW, version=VersionId("v2"), reason="", due=NOW)
+
+
+def test_a_stored_key_is_proven_and_remembered() -> None:
+    stage, memory = Stage(a_secret(current(), pending()), answers={"read": PAIR}), Memory()
+    assert stage.perform(VERIFY, memory) == NEW
+    assert (stage.calls, memory.verified) == ([("read", "v2"), ("whoami",)], {NEW})
+
+
+@pytest.mark.parametrize("held", [None, Credential(id=ODD, secret=Secret("x"))])
+def test_a_version_that_does_not_hold_its_key_is_refused(held: Credential | None) -> None:
+    stage, memory = Stage(answers={"read": held}), Memory()
+    with pytest.raises(ProviderRefused, match=f"the version labelled {NEW} does not hold that key"):
+        stage.perform(VERIFY, memory)
+    assert (stage.calls, memory.verified) == ([("read", "v2")], set())
