@@ -91,8 +91,8 @@ class Promises:
     _noted_off: dict[AccessKeyId, datetime] = field(default_factory=dict)
     """When keyrota noted that a key is off."""
     _made_at: dict[AccessKeyId, datetime] = field(default_factory=dict)
-    _claims: dict[VersionId, Claim] = field(default_factory=dict)
-    """All claims that were ever made."""
+    _claims: dict[VersionId, tuple[str, Claim]] = field(default_factory=dict)
+    """All claims that were ever made, with the name of their secret."""
     _looks: int = 0
     _current: dict[UserName, VersionId | None] = field(default_factory=dict)
     _moved: dict[UserName, int] = field(default_factory=dict)
@@ -148,10 +148,10 @@ class Promises:
         self._note_places()
 
     def _note_claims(self) -> None:
-        for stored in self.history.world.secrets.values():
+        for secret, stored in self.history.world.secrets.items():
             for name, version in stored.versions.items():
                 if version.claim is not None:
-                    self._claims[name] = version.claim
+                    self._claims[name] = (secret, version.claim)
 
     def _note_current(self, call: Call | None = None) -> None:
         """Count calls, and note before which of them AWSCURRENT was moved last, by whomever, or by people."""
@@ -358,7 +358,7 @@ class Promises:
             claim.at - CLOCKS_DIFFER - TOLERANCE
             <= made
             <= claim.at + CREATED_WITHIN + SIGNED_WITHIN + CLOCKS_DIFFER + TOLERANCE
-            for claim in self._claims.values()
+            for _, claim in self._claims.values()
         )
         if is_unused and is_of_a_claim and not self.history.world.makers.get(key):
             self.statistics["a person's key taken for an orphan"] += 1
@@ -370,9 +370,14 @@ class Promises:
 
     def _lease_is_over(self, key: AccessKeyId, run: RunInfo, now: datetime) -> None:
         """Nobody but its maker deletes a key that its maker may still be about to store."""
-        maker = self.history.world.makers[key]
-        for claim in self._claims.values():
-            if claim.run == maker.split(maxsplit=1)[0] and maker != run.name and now < claim.lease_until - TOLERANCE:
+        maker, secret = self.history.world.makers[key], self.history.credentials[run.users[0]].secret
+        for name, claim in self._claims.values():
+            if (
+                name == secret
+                and claim.run == maker.split(maxsplit=1)[0]
+                and maker != run.name
+                and now < claim.lease_until - TOLERANCE
+            ):
                 self._break(
                     "off-before-gone", f"{run.name} deletes {key}, which {maker} claims until {claim.lease_until}"
                 )

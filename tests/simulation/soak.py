@@ -2,7 +2,7 @@
 Many histories on all cores: `python tests/simulation/soak.py SECONDS` (that is `make soak`).
 
 Prints histories, steps and key lifetimes a second, how long pairs were torn, and which fault met which step of the
-protocol. Ends with 1 if a promise broke, or if a soak of a thousand histories left a pair of fault and step unmet.
+protocol. Ends with 1 if a promise broke, or if a soak of four thousand histories left a pair of fault and step unmet.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from play import Verdict, play
 
 BLOCK = 10
-ENOUGH = 1000
+ENOUGH = 4000
 """So many histories meet every pair of fault and step."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -44,7 +45,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
-from keyrota.errors import LostRace, ProviderRefused
+from keyrota.errors import KeyrotaError, LostRace, ProviderRefused, ProviderUnavailable
 from keyrota.executor import Settings, Subject
 from keyrota.executor.actions import Memory, create_under_claim, perform
 
@@ -205,6 +206,28 @@ def test_a_label_that_somebody_else_took_off_is_off() -> None:
     stage.perform(act.Tidy(label="x", version=VersionId("v1"), reason="", due=NOW))
     with pytest.raises(LostRace):
         stage.perform(act.Promote(key=NEW, version=VersionId("v2"), remove_from=VersionId("v1"), reason="", due=NOW))
+
+
+@pytest.mark.parametrize(
+    ("answers", "dropped"),
+    [
+        ({}, set()),
+        ({"move_label": ProviderUnavailable("the answer is lost")}, set()),
+        ({"move_label": LostRace("another run was first")}, {NEW}),
+    ],
+    ids=["promoted", "perhaps promoted", "another run was first"],
+)
+def test_a_run_drops_of_its_own_keys_what_was_never_aws_current(
+    answers: dict[str, KeyrotaError], dropped: set[str]
+) -> None:
+    """Whoever synced since then gave the key to targets, and AWSCURRENT may have moved on by now."""
+    stage, memory = Stage(answers=answers), Memory()
+    memory.made = {NEW: a_key(NEW)}
+    with contextlib.suppress(KeyrotaError):
+        stage.perform(
+            act.Promote(key=NEW, version=VersionId("v2"), remove_from=VersionId("v1"), reason="", due=NOW), memory
+        )
+    assert memory.added_to(observed(a_key(OLD))).made_here == dropped
 
 
 @pytest.mark.parametrize(

@@ -388,9 +388,17 @@ STATES: list[tuple[str, Observation, AccessKeyId, KeyState]] = [
     ),
     (
         "that claim came to its end with another key",
-        replace(stored(current()), claim=a_claim(seen=())),
+        replace(
+            stored(current(name=key_token(OLD, VersionId("v0"))), a_version("v0", AWSPREVIOUS)), claim=a_claim(seen=())
+        ),
         NEW,
         KeyState.FOREIGN,
+    ),
+    (
+        "a key that somebody stored meanwhile is not what was claimed",
+        replace(stored(current()), claim=a_claim(seen=())),
+        NEW,
+        KeyState.ORPHAN,
     ),
     ("the only one, no secret", observed(a_key()), OLD, KeyState.ADOPTABLE),
     ("the only one, no secret, Inactive", observed(a_key(status=OFF)), OLD, KeyState.FOREIGN),

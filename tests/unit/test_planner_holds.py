@@ -249,6 +249,16 @@ def grace_over(
 
 GONE = [
     Row("after its grace the old key is deleted", grace_over(), do=("Delete",)),
+    Row(
+        "a list that lags shows as Inactive what was switched on just now",
+        grace_over(off=(off_since(0.01, note=DeactivationNote.SEEN_ACTIVE),)),
+        later=("delete 2026-06-01", NEXT),
+    ),
+    Row(
+        "and a quarter of an hour later it is Inactive again: its grace begins",
+        grace_over(off=(off_since(0.011, note=DeactivationNote.SEEN_ACTIVE),)),
+        do=("Deactivate",),
+    ),
     Row("at the very end of its grace", grace_over(off=(off_since(10),)), do=("Delete",)),
     Row(
         "a target that was left behind still shows it",

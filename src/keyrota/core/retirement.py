@@ -222,7 +222,12 @@ def deletion(case: Case) -> Iterator[Finding]:
 def _delete(case: Case, key: AccessKey) -> Iterator[Finding]:
     version = case.view.version_of(key.id)
     due = gone_due(key, case.view, case.policy)
-    if due is None or version is None:
+    record = case.view.deactivated
+    is_wanted = record is not None and record.key == key.id and case.view.note is DeactivationNote.SEEN_ACTIVE
+    if record is not None and is_wanted and case.now < record.at + JUST_NOW:
+        reason = "it was switched on just now, and IAM lists it as Inactive: a list that lags, or somebody's doing"
+        yield Upcoming(shown="delete", key=key.id, due=record.at + JUST_NOW, reason=reason)
+    elif due is None or version is None:
         yield act.Deactivate(
             key=key.id, reason="it is Inactive already: note since when, so that its grace begins", due=case.now
         )

@@ -52,6 +52,8 @@ class Memory:
     """The claim that this run took."""
     made: dict[AccessKeyId, AccessKey] = field(default_factory=dict)
     """Keys that this run made, and did not delete again."""
+    promoted: set[AccessKeyId] = field(default_factory=set)
+    """Keys that this run made AWSCURRENT, or may have: whoever asked since then was given them."""
     switched: dict[AccessKeyId, KeyStatus] = field(default_factory=dict)
     """What this run switched off or on."""
     deleted: set[AccessKeyId] = field(default_factory=set)
@@ -69,7 +71,7 @@ class Memory:
         return replace(
             observation,
             keys=tuple(self._as_left(key) for key in keys if key.id not in self.deleted),
-            made_here=frozenset(self.made),
+            made_here=frozenset(self.made.keys() - self.promoted),
             seen_gone=frozenset(self.seen_gone),
             verified=frozenset(self.verified),
             readiness=self.readiness,
@@ -109,9 +111,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.Verify():
             _verify(subject, action, settings, memory)
         case act.Promote():
-            if action.version is None:
-                raise RuntimeError("a projected promotion cannot be carried out")
-            subject.store.move_label(name, AWSCURRENT, to=action.version, remove_from=action.remove_from)
+            _promote(subject, action, memory)
         case act.Tidy():
             _take_off(subject, action.label, action.version)
         case act.Sync():
@@ -305,6 +305,17 @@ def _verify(subject: Subject, action: act.Verify, settings: Settings, memory: Me
         )
     verify(subject, credential, settings)
     memory.verified.add(credential.id)
+
+
+def _promote(subject: Subject, action: act.Promote, memory: Memory) -> None:
+    if action.version is None or action.key is None:
+        raise RuntimeError("a projected promotion cannot be carried out")
+    memory.promoted.add(action.key)  # first, since the answer may be lost
+    try:
+        subject.store.move_label(subject.secret_name, AWSCURRENT, to=action.version, remove_from=action.remove_from)
+    except LostRace:
+        memory.promoted.discard(action.key)
+        raise
 
 
 def _take_off(subject: Subject, label: str, version: VersionId) -> None:

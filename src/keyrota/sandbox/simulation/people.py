@@ -174,7 +174,7 @@ class People:
         self._history.switched_on[key] = self._world.clock.instant
 
     def _misses_a_key(self, call: Call, answer: object) -> None:
-        """Somebody's forgotten job fails, hours or days after its key went off."""
+        """Somebody's forgotten job fails, hours or days after its key went off: by the console, or by `rollback`."""
         is_off = call.name == "iam:UpdateAccessKey" and call.about.endswith("Inactive")
         is_calm = not self._history.weather.climate.people
         if not is_off or isinstance(answer, Exception) or is_calm or self._lots.random() > _MISSED:
@@ -183,7 +183,8 @@ class People:
         found = self._world.find(key)
         if found is not None:
             later = self._lots.uniform(3600, _SOME_TIME_S)
-            self._history.timeline.after(later, lambda: self._do(self._switches_a_key_on, found[0]))
+            deed = self._lots.choice((self._switches_a_key_on, self._rolls_back))
+            self._history.timeline.after(later, lambda: self._do(deed, found[0]))
 
     def _deletes_a_key(self, user: UserName) -> bool:
         keys = sorted(self._world.users[user])
