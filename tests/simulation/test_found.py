@@ -262,3 +262,23 @@ def test_a_person_s_key_in_the_time_of_a_claim_does_not_block_a_new_user() -> No
         rig.run()
         rig.world.clock.travel(timedelta(days=1))
     assert rig.world.deploy(SHOP)
+
+
+def test_no_key_is_made_that_could_not_be_stored() -> None:
+    """Secrets Manager takes twenty labels; people may wear most of them."""
+    rig = stored(a_rig())
+    current = rig.world.secrets[SECRET].wearing("AWSCURRENT")
+    for number in range(15):
+        rig.world.person_moves_label(SECRET, f"theirs-{number}", current)
+    rig.world.clock.travel(timedelta(days=120))
+    keys = set(rig.world.users[USER])
+    for _ in range(3):
+        outcome = rig.run()
+        rig.world.clock.travel(timedelta(days=11))
+    assert outcome.plan is not None
+    assert any("could not be stored" in hold.reason for hold in outcome.plan.holds)
+    assert set(rig.world.users[USER]) <= keys
+    for number in range(15):
+        rig.world.person_moves_label(SECRET, f"theirs-{number}", None)
+    assert rig.run().errors == ()
+    assert len(set(rig.world.users[USER]) - keys) == 1

@@ -87,6 +87,14 @@ def by_hand(*, is_named: bool, is_tagged: bool) -> Observation:
     return by_run(seen, is_secret_named=is_named)
 
 
+def with_labels_of_others(seen: Observation, number: int) -> Observation:
+    """Let somebody put labels of their own on the current version."""
+    assert seen.secret is not None
+    (version,) = seen.secret.versions
+    labels = version.labels | {f"theirs-{count}" for count in range(number)}
+    return replace(seen, secret=replace(seen.secret, versions=(replace(version, labels=labels),)))
+
+
 ROTATION = [
     Row("a key one day short of its age waits", at_rest(89), later=("rotate 2026-06-02",)),
     Row("a key of exactly its age is rotated", at_rest(90), do=WHOLE_ROAD),
@@ -112,6 +120,11 @@ ROTATION = [
         "a target that would refuse the write stops the rotation before it begins",
         by_run(at_rest(90), readiness=(Readiness(address=SHOP, is_ready=False, detail="token expired", remedy="x"),)),
         hold=(f"{SHOP} would not take the new key: token expired",),
+    ),
+    Row(
+        "a secret without room for three more labels could not store the key",
+        with_labels_of_others(at_rest(90), 16),
+        hold=("the secret wears 18 staging labels, 3 more are needed, and Secrets Manager takes 20",),
     ),
     Row(
         "both slots taken by our own keys: the new key waits for the old one to leave",
@@ -511,3 +524,8 @@ def test_sync_alone_makes_and_changes_no_key() -> None:
 def test_the_view_finds_the_current_key() -> None:
     assert read(at_rest(1)).current_key == OLD
     assert a_key().last_use == NEVER
+
+
+def test_the_last_room_is_enough() -> None:
+    """Twenty labels in the end; a claim that is there already needs none."""
+    assert not plan(with_labels_of_others(at_rest(90), 15), CLASSIC, NOW).holds

@@ -9,11 +9,16 @@ from datetime import datetime
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import CREATED_WITHIN, KeyState, key_label
-from keyrota.core.model import PENDING, AccessKey, key_token
+from keyrota.core.model import CLAIM, PENDING, AccessKey, key_token
 from keyrota.core.plan import Action, Hold, Upcoming
 from keyrota.core.policy import Adopt
 from keyrota.core.rules import is_deletable_orphan, sync_all
 from keyrota.core.schedule import gone_due, off_due, rotation_due
+
+_MOST_LABELS = 20
+"""Secrets Manager User Guide, quotas: labels attached across all versions of a secret."""
+_OUR_LABELS = 3
+"""A rotation adds so many at most: of the claim, of what is pending, and of the new key."""
 
 
 def current_key_trouble(case: Case) -> Iterator[Hold]:
@@ -131,9 +136,27 @@ def _leaves(case: Case, key: AccessKey) -> datetime | None:
 
 
 def under_way(case: Case) -> Iterator[Hold]:
-    """Say that another run is making a key right now, or has made one that IAM's list does not show yet."""
+    """
+    Say why no key can be made right now.
+
+    Another run is making one, or has made one that IAM's list does not show yet; or the secret has no room for it.
+    """
     yield from _claimed(case)
     yield from _unlisted(case)
+    yield from _no_room(case)
+
+
+def _no_room(case: Case) -> Iterator[Hold]:
+    """Say that the secret takes no more labels: a key would be made, and could not be stored."""
+    worn = [label for version in case.view.versions for label in version.labels]
+    needed = _OUR_LABELS - worn.count(CLAIM)
+    if len(worn) + needed > _MOST_LABELS:
+        yield Hold(
+            reason=f"a new key is due, and could not be stored: the secret wears {len(worn)} staging labels, "
+            f"{needed} more are needed, and Secrets Manager takes {_MOST_LABELS}",
+            remedy="take off labels of your own: aws secretsmanager update-secret-version-stage "
+            "--remove-from-version-id",
+        )
 
 
 def _unlisted(case: Case) -> Iterator[Hold]:
