@@ -106,7 +106,7 @@ def _age(text: str) -> timedelta:
 def _check_calendar(first: datetime, age: timedelta) -> None:
     """Refuse what leads out of the calendar: a history needs room before its first day, and after its last."""
     if not _FIRST_YEAR <= first.year <= _LAST_YEAR:
-        raise UsageError(f"--start {first:%Y-%m-%d} is too far away", remedy=f"{_FIRST_YEAR} to {_LAST_YEAR}")
+        raise UsageError(f"--start {first.date()} is too far away", remedy=f"{_FIRST_YEAR} to {_LAST_YEAR}")
     if age > _OLDEST:
         raise UsageError(f"--key-age {format_duration(age)} is too old", remedy=f"{_OLDEST.days}d at most")
 
