@@ -240,32 +240,12 @@ MISTAKES = (
         (RUN, "or _sort(action) in promised or", "or True or"),
     ),
     _mistake(
-        "read AWSCURRENT before the note",
-        "newest-wins",
+        "write over what somebody put there, `drift: hold` or not",
+        "hands-off",
         (
-            SYNC,
-            _THE_NOTE + _THE_SECRET,
-            _THE_SECRET + _THE_NOTE,
-        ),
-        is_searched=True,
-    ),
-    _mistake(
-        "believe IAM's list against one's own memory",
-        "converges",
-        (
-            ACTIONS,
-            "        keys = (*observation.keys, *(key for key in self.made.values() if key.id not in listed))",
-            "        keys = observation.keys",
-        ),
-        (RENEWAL, "    yield from _claimed(case)\n    yield from _unlisted(case)", "    yield from _claimed(case)"),
-    ),
-    _mistake(
-        "make a key under a claim however old",
-        "converges",
-        (
-            ACTIONS,
-            "    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:",
-            "    if claim is None:",
+            SERVING,
+            "    return case.policy.drift is Drift.MEND if mends is None else mends",
+            "    return mends is None or mends",
         ),
     ),
     _mistake(
@@ -323,5 +303,46 @@ MISTAKES = (
             '    clock = settings.clock\n    logging.getLogger(__name__).debug("%s", credential.secret.reveal())\n',
         ),
         (VERIFY, "from collections.abc import Sequence\n", "import logging\nfrom collections.abc import Sequence\n"),
+    ),
+    _mistake(
+        "a target that does not answer stops the sync of the others",
+        "one-fails-alone",
+        (
+            SERVING,
+            "    if key is None or not view.is_stored:\n        return\n",
+            (
+                "    is_any_down = any(one.evidence is TargetEvidence.FAILED for one in view.observation.targets)\n"
+                "    if key is None or not view.is_stored or is_any_down:\n        return\n"
+            ),
+        ),
+    ),
+    _mistake(
+        "read AWSCURRENT before the note",
+        "newest-wins",
+        (
+            SYNC,
+            _THE_NOTE + _THE_SECRET,
+            _THE_SECRET + _THE_NOTE,
+        ),
+        is_searched=True,
+    ),
+    _mistake(
+        "believe IAM's list against one's own memory",
+        "converges",
+        (
+            ACTIONS,
+            "        keys = (*observation.keys, *(key for key in self.made.values() if key.id not in listed))",
+            "        keys = observation.keys",
+        ),
+        (RENEWAL, "    yield from _claimed(case)\n    yield from _unlisted(case)", "    yield from _claimed(case)"),
+    ),
+    _mistake(
+        "make a key under a claim however old",
+        "converges",
+        (
+            ACTIONS,
+            "    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:",
+            "    if claim is None:",
+        ),
     ),
 )

@@ -169,8 +169,8 @@ class RunPromises:
 
     @staticmethod
     def _waits(place: Variables, current: AccessKeyId, info: RunInfo) -> bool:
-        """Tell whether a place holds what keyrota wrote before AWSCURRENT, and has for as long as the run lasted."""
-        is_ours = place.ours is not None and not place.by_hand and place.ours != current
+        """Tell whether keyrota has yet to bring AWSCURRENT to a place, and had when the run began."""
+        is_ours = not place.by_hand and place.ours != current
         return is_ours and (place.changed_at is None or place.changed_at < info.began)
 
 
