@@ -126,7 +126,7 @@ class RunPromises:
 
     def _failed_alone(self, by: str, preview: Preview, outcome: Outcome) -> None:
         """What was planned, and is possible still, was left undone for a reason of this credential's own."""
-        if outcome.errors:
+        if outcome.errors or outcome.done:  # it was not kept back: what it leaves half-done is another promise's matter
             return
         if outcome.plan is None:
             self.record.breaks("one-fails-alone", f"{by} did nothing for {outcome.user}, and does not say why")
