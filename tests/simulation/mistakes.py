@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ACTIONS, SYNC, VERIFY, OBSERVE = "executor/actions.py", "executor/sync.py", "executor/verify.py", "executor/observe.py"
-SUBJECT = "executor/subject.py"
+SUBJECT, FLEET, DUTY = "executor/subject.py", "executor/fleet.py", "core/duty.py"
 LIFECYCLE, RENEWAL, RETIREMENT = "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
 RULES, SCHEDULE, SERVING, PLANNER, RUN = (
     "core/rules.py",
@@ -238,6 +238,83 @@ MISTAKES = (
         "do more than was planned",
         "plan-is-honest",
         (RUN, "or _sort(action) in promised or", "or True or"),
+    ),
+    _mistake(
+        "write over what somebody put there, `drift: hold` or not",
+        "hands-off",
+        (
+            SERVING,
+            "    return case.policy.drift is Drift.MEND if mends is None else mends",
+            "    return mends is None or mends",
+        ),
+    ),
+    _mistake(
+        "rotate at half the age",
+        "plan-is-honest",
+        (SCHEDULE, "    return key.created + policy.rotate_after", "    return key.created + policy.rotate_after / 2"),
+    ),
+    _mistake(
+        "sync although nobody planned it",
+        "plan-is-honest",
+        (RUN, "_sort(action) in promised or", "_sort(action) in promised or isinstance(action, act.Sync) or"),
+    ),
+    _mistake(
+        "one credential that cannot be read stops the others",
+        "one-fails-alone",
+        (
+            FLEET,
+            "        if preview.plan is None or preview.observation is None:\n",
+            (
+                "        is_any_unread = any(other.error for other in previews)\n"
+                "        if is_any_unread or preview.plan is None or preview.observation is None:\n"
+            ),
+        ),
+    ),
+    _mistake(
+        "deactivate takes labels off as well",
+        "least-privilege",
+        (DUTY, "act.Deactivate, act.NoteActive)", "act.Deactivate, act.NoteActive, act.Tidy)"),
+    ),
+    _mistake(
+        "delete takes labels off as well",
+        "least-privilege",
+        (DUTY, "(act.Delete, act.DeleteOrphan)", "(act.Delete, act.DeleteOrphan, act.Tidy)"),
+    ),
+    _mistake(
+        "name a version by its secret",
+        "nothing-leaks",
+        (
+            ACTIONS,
+            "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n\n\ndef _take_off",
+            (
+                "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n"
+                "    label = credential.secret.reveal()\n    wearing = _wearing(subject, label)\n"
+                "    subject.store.move_label(subject.secret_name, label, to=action.version, remove_from=wearing)\n\n\n"
+                "def _take_off"
+            ),
+        ),
+    ),
+    _mistake(
+        "log the secret for --debug",
+        "nothing-leaks",
+        (
+            VERIFY,
+            "    clock = settings.clock\n",
+            '    clock = settings.clock\n    logging.getLogger(__name__).debug("%s", credential.secret.reveal())\n',
+        ),
+        (VERIFY, "from collections.abc import Sequence\n", "import logging\nfrom collections.abc import Sequence\n"),
+    ),
+    _mistake(
+        "a target that does not answer stops the sync of the others",
+        "one-fails-alone",
+        (
+            SERVING,
+            "    if key is None or not view.is_stored:\n        return\n",
+            (
+                "    is_any_down = any(one.evidence is TargetEvidence.FAILED for one in view.observation.targets)\n"
+                "    if key is None or not view.is_stored or is_any_down:\n        return\n"
+            ),
+        ),
     ),
     _mistake(
         "read AWSCURRENT before the note",

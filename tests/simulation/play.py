@@ -133,15 +133,8 @@ def play(seed: int, *, tell: Teller | None = None) -> Verdict:
     setup = drawn(seed)
     history = History(setup, lanes=Greenlets, tell=tell)
     promises, people = Promises(history), People(history)
-    policy = setup.credentials[0].policy
-    stormy = setup.start + policy.delete_after - policy.rotate_after + 6 * DAY
-    history.schedule(stormy)
-    history.jobs.schedule(stormy)
-    people.schedule(stormy)
-    people.schedule_outages(stormy)
-    history.play(stormy)
-    if not promises.broken:
-        _calm_down(history, people, promises, policy)
+    with promises.listening():
+        _play(history, people, promises)
     broken = (*promises.broken, *promises.failures())
     torn = sum(1 for failure in history.jobs.failures if failure.cause == "torn pair")
     return Verdict(
@@ -156,6 +149,19 @@ def play(seed: int, *, tell: Teller | None = None) -> Verdict:
         statistics=promises.statistics,
         end=f"{history.world.clock.instant} {history.steps} {sorted(history.world.values)} {sorted(promises.served)}",
     )
+
+
+def _play(history: History, people: People, promises: Promises) -> None:
+    setup = history.setup
+    policy = setup.credentials[0].policy
+    stormy = setup.start + policy.delete_after - policy.rotate_after + 6 * DAY
+    history.schedule(stormy)
+    history.jobs.schedule(stormy)
+    people.schedule(stormy)
+    people.schedule_outages(stormy)
+    history.play(stormy)
+    if not promises.broken:
+        _calm_down(history, people, promises, policy)
 
 
 def _calm_down(history: History, people: People, promises: Promises, policy: RotationPolicy) -> None:

@@ -204,6 +204,8 @@ class _Scribe:
 
     def _on_event(self, event: Event) -> None:
         told, now = _TOLD.get(type(event.action)), self._history.world.clock.instant
+        if event.kind is EventKind.DOING:
+            self.look()  # a key that is about to go off is as old as it gets
         if event.kind is EventKind.FAILED:
             detail = str(event.error)
             self._add(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +21,9 @@ from keyrota.report.text import Paint
 if TYPE_CHECKING:
     from keyrota.app.what_if import Future, HoldSpan, Moment
 
+_FIRST_YEAR, _LAST_YEAR = 1970, 2999
+_OLDEST = timedelta(days=36500)
+_NARROWEST = 14
 _FAULTS = ("none", "usual", "brutal")
 _EXAMPLES = """\b
 Examples:
@@ -53,6 +58,7 @@ def command(  # one argument an option
 
     age, now = _age(key_age), clock()
     first = start.replace(tzinfo=UTC) if start else datetime.combine(now.now().date(), time(), tzinfo=UTC)
+    _check_calendar(first, age)
     is_terminal = not (options.is_json or options.is_quiet) and sys.stderr.isatty()
 
     def pass_day(day: int) -> None:
@@ -82,10 +88,11 @@ def command(  # one argument an option
         }
         say_json(document(future, asked))
     elif not options.is_quiet:
-        click.echo(f"{days} days from {first:%Y-%m-%d}, faults: {faults}, seed {seed}\n")
-        say(_text(future, first, paint()))
+        click.echo(f"{_days(days)} from {first:%Y-%m-%d}, faults: {faults}, seed {seed}\n")
+        page = _Page(future, first, paint())
+        say([*page.calendar(), "", *page.sum()])
     else:
-        say(line for _, line in _holds(future, first, paint()))
+        say(_Page(future, first, paint()).holds())
     return words.EXIT_DONE
 
 
@@ -96,46 +103,65 @@ def _age(text: str) -> timedelta:
         raise UsageError(str(error), remedy="write it as 45d or 12h") from None
 
 
-def _text(future: Future, first: datetime, colour: Paint) -> Iterator[str]:
-    told = [(moment.at, _moment(moment, first, colour)) for moment in future.moments]
-    told += _holds(future, first, colour)
-    yield from (line for _, line in sorted(told, key=lambda entry: entry[0]))
-    yield ""
-    yield from _sum(future, colour)
+def _check_calendar(first: datetime, age: timedelta) -> None:
+    """Refuse what leads out of the calendar: a history needs room before its first day, and after its last."""
+    if not _FIRST_YEAR <= first.year <= _LAST_YEAR:
+        raise UsageError(f"--start {first.date()} is too far away", remedy=f"{_FIRST_YEAR} to {_LAST_YEAR}")
+    if age > _OLDEST:
+        raise UsageError(f"--key-age {format_duration(age)} is too old", remedy=f"{_OLDEST.days}d at most")
 
 
-def _moment(moment: Moment, first: datetime, colour: Paint) -> str:
-    role = "bad" if moment.is_failure else "due" if moment.what == "rotated" else "good"
-    what = f"{moment.what} failed" if moment.is_failure else moment.what
-    key = f" {moment.key}" if moment.key else ""
-    return f"{_head(moment.at, moment.user, first, colour)}  {colour(role, what)}{key}: {moment.detail}"
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a person reads."""
+
+    future: Future
+    first: datetime
+    colour: Paint
+
+    def calendar(self) -> Iterator[str]:
+        told = [(moment.at, self._moment(moment)) for moment in self.future.moments]
+        told += [(span.first, self._hold(span)) for span in self.future.holds]
+        yield from (line for _, line in sorted(told, key=itemgetter(0)))
+
+    def holds(self) -> Iterator[str]:
+        yield from (self._hold(span) for span in sorted(self.future.holds, key=attrgetter("first")))
+
+    def _moment(self, moment: Moment) -> str:
+        role = "bad" if moment.is_failure else "due" if moment.what == "rotated" else "good"
+        what = f"{moment.what} failed" if moment.is_failure else moment.what
+        key = f" {moment.key}" if moment.key else ""
+        return f"{self._head(moment.at, moment.user)}  {self.colour(role, what)}{key}: {moment.detail}"
+
+    def _hold(self, span: HoldSpan) -> str:
+        days = (span.last.date() - span.first.date()).days
+        lasts = f" (until day {(span.last - self.first).days})" if days else ""
+        remedy = f"; {span.hold.remedy}" if span.hold.remedy else ""
+        target = span.hold.target
+        where = f"{target}: " if target and str(target) not in span.hold.reason else ""
+        head = self._head(span.first, span.user)
+        return f"{head}  {self.colour('held', 'held')}{lasts}: {where}{span.hold.reason}{remedy}"
+
+    def _head(self, at: datetime, user: str) -> str:
+        when = f"day {(at - self.first).days:>3}  {at:%Y-%m-%d %H:%M}"
+        return f"{self.colour('quiet', when)}  {self.colour('title', user.ljust(self._width))}"
+
+    @property
+    def _width(self) -> int:
+        """A column that every name fits into."""
+        return max([_NARROWEST, *map(len, self.future.oldest)])
+
+    def sum(self) -> Iterator[str]:
+        future = self.future
+        done = ", ".join(f"{count} {what}" for what, count in sorted(future.done.items()))
+        yield f"{done or 'nothing was due'}; {len(future.holds)} held"
+        for user, age in sorted(future.oldest.items()):
+            yield f"{user}: its oldest Active key reached {_days(age.days)}"
+        failed = Counter(failure.cause.value for failure in future.failures)
+        why = ", ".join(f"{count} by {cause}" for cause, count in sorted(failed.items()))
+        line = f"{future.pipelines} pipeline runs, {sum(failed.values())} failed" + (f": {why}" if why else "")
+        yield self.colour("bad" if failed else "good", line)
 
 
-def _holds(future: Future, first: datetime, colour: Paint) -> list[tuple[datetime, str]]:
-    return [(span.first, _hold(span, first, colour)) for span in future.holds]
-
-
-def _hold(span: HoldSpan, first: datetime, colour: Paint) -> str:
-    days = (span.last.date() - span.first.date()).days
-    lasts = f" (until day {(span.last - first).days})" if days else ""
-    remedy = f"; {span.hold.remedy}" if span.hold.remedy else ""
-    target = span.hold.target
-    where = f"{target}: " if target and str(target) not in span.hold.reason else ""
-    head = _head(span.first, span.user, first, colour)
-    return f"{head}  {colour('held', 'held')}{lasts}: {where}{span.hold.reason}{remedy}"
-
-
-def _head(at: datetime, user: str, first: datetime, colour: Paint) -> str:
-    when = f"day {(at - first).days:>3}  {at:%Y-%m-%d %H:%M}"
-    return f"{colour('quiet', when)}  {colour('title', f'{user:<14}')}"
-
-
-def _sum(future: Future, colour: Paint) -> Iterator[str]:
-    done = ", ".join(f"{count} {what}" for what, count in sorted(future.done.items()))
-    yield f"{done or 'nothing was due'}; {len(future.holds)} held"
-    for user, age in sorted(future.oldest.items()):
-        yield f"{user}: no Active key was older than {age.days} days"
-    failed = Counter(failure.cause.value for failure in future.failures)
-    why = ", ".join(f"{count} by {cause}" for cause, count in sorted(failed.items()))
-    line = f"{future.pipelines} pipeline runs, {sum(failed.values())} failed" + (f": {why}" if why else "")
-    yield colour("bad" if failed else "good", line)
+def _days(count: int) -> str:
+    return f"{count} day" + ("s" if count != 1 else "")

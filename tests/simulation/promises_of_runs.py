@@ -1,0 +1,191 @@
+"""What a run may do, and what it may say: its own verbs, what was planned, no secret, and nothing kept from others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from record import Record, current_pair
+
+from keyrota.aws.permissions import FUNCTIONS
+from keyrota.core import plan as act
+from keyrota.core.duty import Duty
+from keyrota.core.emergency import Revoke, Rollback
+from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyStatus, UserName
+from keyrota.core.planner import Only
+from keyrota.executor import Event, Outcome, Preview
+from keyrota.sandbox.simulation import RunInfo
+from keyrota.sandbox.world import Call, Variables
+
+CANARY = "secret-of-"
+READS = ("iam:Get", "iam:List", "secretsmanager:Describe", "secretsmanager:GetSecretValue", "sts:")
+TARGET_READS = ("target:preflight", "target:read", "target:busy", "target:runs")
+TARGET_VERBS = {
+    Duty.ROTATE: ("target:preflight", "target:read"),
+    Duty.SYNC: ("target:read", "target:busy", "target:write"),
+    Duty.DEACTIVATE: ("target:read", "target:runs"),
+    Duty.DELETE: ("target:read",),
+}
+"""What each function asks of targets; what it asks of AWS is in the policy of its role."""
+_BOOKS = (act.Tidy, act.NoteActive, act.NoteOrphan, act.NoteStack, act.MarkRevoked)
+"""Actions that keep the books: no key and no target changes."""
+_NAMED = (act.Deactivate, act.Delete, act.DeleteOrphan)
+"""Actions that are promised for one key only."""
+
+
+@dataclass(slots=True)
+class RunPromises:
+    """Judges runs."""
+
+    record: Record
+    tried: dict[str, set[str]] = field(default_factory=dict)
+    """Which targets each run has tried to write."""
+
+    def look(self, call: Call, run: RunInfo) -> None:
+        """Judge who makes a call."""
+        if run.is_plan_only and not call.name.startswith((*READS, *TARGET_READS)):
+            self.record.breaks("plan-is-honest", f"a plan called {call.name}")
+        if isinstance(run.intent, Only) and not _is_allowed(run.intent.duty, call):
+            self.record.breaks("least-privilege", f"{run.intent.duty.value} called {call.name}")
+
+    def attempted(self, call: Call) -> None:
+        """Look at a call before anything can befall it: what it names is in the logs of whoever is asked."""
+        self._no_canary(f"{call.name} {call.about}", call.name.partition(" ")[0])
+        if call.name.startswith("target:write"):
+            self.tried.setdefault(call.by, set()).add(call.name.split(" ", 2)[2])
+
+    def hear_event(self, event: Event) -> None:
+        """Look at what a run tells while it is at work."""
+        self._no_canary(repr(event), "an event")
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Read every line that is logged meanwhile, down to those of --debug."""
+        logger, ear = logging.getLogger("keyrota"), _Ear(self)
+        level = logger.level
+        logger.addHandler(ear)
+        logger.setLevel(logging.DEBUG)
+        try:
+            yield
+        finally:
+            logger.removeHandler(ear)
+            logger.setLevel(level)
+
+    def hear_log(self, line: str) -> None:
+        """Look at one line."""
+        self._no_canary(line, "a line of the log")
+
+    def _no_canary(self, text: str, where: str) -> None:
+        if CANARY in text:
+            self.record.breaks("nothing-leaks", where)
+
+    # --- after every run ------------------------------------------------------------------------------------------
+
+    def look_at_run(self, info: RunInfo) -> None:
+        """Judge what a run reported: nothing leaks, what was done had been planned, and each one fails alone."""
+        self.record.statistics["runs"] += 1
+        for preview, outcome in zip(info.previews, info.outcomes, strict=False):
+            for error in outcome.errors:
+                self._no_canary(f"{error} {error.where} {error.remedy}", "an error")
+                if type(error).__name__ == "Bug":
+                    self.record.breaks("no bug", str(error) + str(error.where))
+            self._no_canary(repr(outcome.done) + repr(outcome.plan), "an outcome")
+            if isinstance(info.intent, (Revoke, Rollback)) or preview.plan is None:
+                continue
+            by = info.name if len(info.users) == 1 else f"{info.name} {outcome.user}"
+            self._ended_with_the_newest(by, outcome)
+            self._was_planned(by, preview, outcome)
+            self._failed_alone(by, preview, outcome)
+            self._targets_fail_alone(by, info, outcome)
+
+    def _ended_with_the_newest(self, by: str, outcome: Outcome) -> None:
+        """A sync that is content has written what was AWSCURRENT after its last write."""
+        wrote = self.record.wrote.get(by)
+        synced = [done.key for done in outcome.done if isinstance(done.action, act.Sync)]
+        self.record.note_current()
+        if wrote is None or not synced or outcome.errors or self.record.moved.get(outcome.user, 0) > wrote:
+            return
+        current = current_pair(self.record.stored(outcome.user))
+        if current is not None and synced[-1] != current:
+            self.record.breaks("newest-wins", f"{by} wrote {synced[-1]} last, and AWSCURRENT was {current} by then")
+
+    def _was_planned(self, by: str, preview: Preview, outcome: Outcome) -> None:
+        """What was done is of a kind that was planned, and about the key that was planned; but for the books."""
+        planned = preview.plan.actions if preview.plan else ()
+        kinds, promised = {action.shown for action in planned}, {(action.shown, action.key) for action in planned}
+        for done in outcome.done:
+            action = done.action
+            is_own = isinstance(action, act.DeleteOrphan) and self.record.history.world.makers.get(action.key) == by
+            if is_own or isinstance(action, _BOOKS):
+                continue
+            is_planned = (action.shown, action.key) in promised if isinstance(action, _NAMED) else action.shown in kinds
+            if not is_planned:
+                self.record.breaks("plan-is-honest", f"{by} did what was not planned: {action}")
+
+    def _failed_alone(self, by: str, preview: Preview, outcome: Outcome) -> None:
+        """What was planned, and is possible still, was left undone for a reason of this credential's own."""
+        if outcome.errors or outcome.done:  # it was not kept back: what it leaves half-done is another promise's matter
+            return
+        if outcome.plan is None:
+            self.record.breaks("one-fails-alone", f"{by} did nothing for {outcome.user}, and does not say why")
+            return
+        planned = {(action.shown, action.key) for action in preview.plan.actions} if preview.plan else set()
+        for action in outcome.plan.actions:
+            if not action.follows and (action.shown, action.key) in planned:
+                self.record.breaks("one-fails-alone", f"{by} left undone, and does not say why: {action}")
+
+    def _targets_fail_alone(self, by: str, info: RunInfo, outcome: Outcome) -> None:
+        """A target that waits for the new key is written, whatever ails another."""
+        user, record = outcome.user, self.record
+        is_writing = info.intent is None or (isinstance(info.intent, Only) and info.intent.duty is Duty.SYNC)
+        if not is_writing or any(not error.target for error in outcome.errors):
+            return
+        current = self._kept(user)
+        is_left = any(isinstance(action, act.Sync) for action in outcome.left)  # due only since the run began
+        if current is None or is_left or record.is_moved_since(user, by):
+            return
+        places = record.history.world.places
+        addresses = record.history.runs[by].addresses
+        ailing = [address for address in addresses if places[address].is_down]
+        for address in addresses if ailing else ():
+            is_waiting = address not in ailing and self._waits(places[address], current, info)
+            if is_waiting and address not in self.tried.get(by, set()):
+                record.breaks("one-fails-alone", f"{by} left {address} alone while {ailing[0]} was down")
+
+    def _kept(self, user: UserName) -> AccessKeyId | None:
+        """Find the key in AWSCURRENT, where it is Active and keyrota's to send."""
+        stored = self.record.stored(user)
+        if stored is None or stored.deleted_at:
+            return None
+        current = current_pair(stored)
+        is_labelled = any({AWSCURRENT, current} <= version.labels for version in stored.versions.values())
+        return current if current and is_labelled and self._is_active(current) else None
+
+    def _is_active(self, key: AccessKeyId) -> bool:
+        found = self.record.history.world.find(key)
+        return found is not None and found[1].status is KeyStatus.ACTIVE
+
+    @staticmethod
+    def _waits(place: Variables, current: AccessKeyId, info: RunInfo) -> bool:
+        """Tell whether keyrota has yet to bring AWSCURRENT to a place, and had when the run began."""
+        is_ours = not place.by_hand and place.ours != current
+        return is_ours and (place.changed_at is None or place.changed_at < info.began)
+
+
+def _is_allowed(duty: Duty, call: Call) -> bool:
+    name = call.name.partition(" ")[0]
+    return name.startswith("sts:") or name in (*FUNCTIONS[duty.value], *TARGET_VERBS[duty])
+
+
+class _Ear(logging.Handler):
+    """Hears what is logged."""
+
+    def __init__(self, promises: RunPromises) -> None:
+        super().__init__(logging.DEBUG)
+        self._promises = promises
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hear one line."""
+        self._promises.hear_log(record.getMessage())

@@ -1,0 +1,168 @@
+"""
+What is known of a history so far: what runs were told, what places held when, who moved AWSCURRENT; and what broke.
+
+Nothing here asks keyrota what it believes: who did what is taken from the calls themselves, and what is true from the
+world.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from keyrota.core.model import (
+    AWSCURRENT,
+    SYNCED_TAG,
+    AccessKeyId,
+    Claim,
+    Evidence,
+    KeyStatus,
+    LastUse,
+    UserName,
+    VersionId,
+)
+from keyrota.sandbox.simulation import History, RunInfo
+from keyrota.sandbox.world import Call, StoredSecret, Version
+
+TOLERANCE = timedelta(seconds=100)
+"""Times are compared with twice the clock skew that keyrota accepts."""
+LOOKING = "look"
+_UNREAD = LastUse(evidence=Evidence.UNKNOWN, why="the read failed")
+
+
+@dataclass(slots=True)
+class Record:
+    """The record of one history."""
+
+    history: History
+    broken: list[str] = field(default_factory=list)
+    statistics: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[tuple[str, AccessKeyId]] = field(default_factory=Counter)
+    """How often in a row STS has accepted a key, by run."""
+    read_use: dict[tuple[str, AccessKeyId], LastUse] = field(default_factory=dict)
+    """What a run was last told of a key's use."""
+    last_held: dict[tuple[str, AccessKeyId], datetime] = field(default_factory=dict)
+    """When a place last held a key, before another one came."""
+    served: set[AccessKeyId] = field(default_factory=set)
+    has_held: set[tuple[str, AccessKeyId]] = field(default_factory=set)
+    """Which places have held the whole pair of which key at some time."""
+    torn_for: list[float] = field(default_factory=list)
+    """Seconds during which a place held half a pair."""
+    keys: dict[AccessKeyId, KeyStatus] = field(default_factory=dict)
+    noted_off: dict[AccessKeyId, datetime] = field(default_factory=dict)
+    """When keyrota noted that a key is off."""
+    made_at: dict[AccessKeyId, datetime] = field(default_factory=dict)
+    claims: dict[VersionId, tuple[str, Claim]] = field(default_factory=dict)
+    """All claims that were ever made, with the name of their secret."""
+    looks: int = 0
+    """Calls so far."""
+    current: dict[UserName, VersionId | None] = field(default_factory=dict)
+    moved: dict[UserName, int] = field(default_factory=dict)
+    """Before which call AWSCURRENT was moved last."""
+    moved_by_hand: dict[UserName, int] = field(default_factory=dict)
+    described: dict[str, int] = field(default_factory=dict)
+    """The call by which a run looked at the secret last."""
+    pair: dict[UserName, AccessKeyId | None] = field(default_factory=dict)
+    base: dict[UserName, VersionId | None] = field(default_factory=dict)
+    """The version that wore AWSCURRENT before."""
+    before: dict[UserName, AccessKeyId | None] = field(default_factory=dict)
+    """The key in AWSCURRENT, and the one before it."""
+    believed: dict[str, str] = field(default_factory=dict)
+    """What a run read in the tag keyrota:synced, while it looked for what is due."""
+    wrote: dict[str, int] = field(default_factory=dict)
+    """The call by which a run wrote to a target last."""
+    _held: dict[str, tuple[AccessKeyId | None, datetime | None, bool]] = field(default_factory=dict)
+    """What each place held after the last call, since when torn, and whether nobody but a person could know."""
+
+    def breaks(self, promise: str, what: str) -> None:
+        """Note that a promise broke."""
+        self.broken.append(f"{promise}: {what} at {self.history.world.clock.instant:%Y-%m-%d %H:%M:%S}")
+        self.history.say("PROMISE BROKEN", f"{promise}: {what}")
+
+    def is_moved_since(self, user: UserName, run: str) -> bool:
+        """Tell whether AWSCURRENT was moved, by whomever, since a run looked at the secret last."""
+        return self.moved.get(user, 0) > self.described.get(run, 0)
+
+    def stored(self, user: UserName) -> StoredSecret | None:
+        """Find the secret of a user."""
+        return self.history.world.secrets.get(self.history.credentials[user].secret)
+
+    def note_claims(self) -> None:
+        """Remember claims beyond their end."""
+        for secret, stored in self.history.world.secrets.items():
+            for name, version in stored.versions.items():
+                if version.claim is not None:
+                    self.claims[name] = (secret, version.claim)
+
+    def note_current(self, call: Call | None = None) -> None:
+        """Count calls, and note before which of them AWSCURRENT was moved last, by whomever, or by people."""
+        self.looks += 1
+        is_ours = call is not None and call.name.startswith(("secretsmanager:Update", "secretsmanager:Put"))
+        for user, keeping in self.history.credentials.items():
+            current = current_version(self.history.world.secrets.get(keeping.secret))
+            before = self.current.get(user)
+            if before != current:
+                self.current[user], self.moved[user] = current, self.looks
+                pair = current_pair(self.history.world.secrets.get(keeping.secret))
+                self.before[user], self.pair[user] = self.pair.get(user), pair
+                self.base[user] = before
+                if not is_ours:
+                    self.moved_by_hand[user] = self.looks
+
+    def note_described(self, call: Call, run: RunInfo) -> None:
+        """Note that a run has looked at the secret."""
+        self.described[call.by] = self.looks
+        stored = self.stored(run.users[0])
+        if run.step == LOOKING and stored is not None:
+            self.believed[call.by] = stored.tags.get(SYNCED_TAG, "")
+
+    def hear(self, call: Call, answer: object) -> None:
+        """Note what a run was told: nothing else is a proof."""
+        match call.name:
+            case "sts:GetCallerIdentity":
+                self._count_accepted(call, answer)
+            case "iam:GetAccessKeyLastUsed":
+                self.read_use[call.by, AccessKeyId(call.about)] = answer if isinstance(answer, LastUse) else _UNREAD
+
+    def _count_accepted(self, call: Call, answer: object) -> None:
+        key = AccessKeyId(call.about)
+        is_accepted = isinstance(answer, tuple) and bool(answer) and all(answer)
+        self.accepted[call.by, key] = self.accepted[call.by, key] + 1 if is_accepted else 0
+
+    def note_places(self) -> None:
+        """Remember until when each place held which key, and how long half a pair was there."""
+        world, now = self.history.world, self.history.world.clock.instant
+        for address, place in world.places.items():
+            key = place.pair.id if place.pair else None
+            if key is not None and place.torn_since is None:
+                self.has_held.add((address, key))
+            before, torn, was_hidden = self._held.get(address, (None, None, False))
+            if before is not None and before != key and not was_hidden:
+                self.last_held[address, before] = now
+            if torn is not None and place.torn_since is None and not place.by_hand:
+                self.torn_for.append((now - torn).total_seconds())
+            is_hidden = place.by_hand and not place.is_id_readable
+            self._held[address] = (key, place.torn_since, is_hidden or (was_hidden and before == key))
+        self.keys = {key.id: key.status for keys in world.users.values() for key in keys.values()}
+        self.made_at |= {key.id: key.created for keys in world.users.values() for key in keys.values()}
+
+
+def current_pair(stored: StoredSecret | None) -> AccessKeyId | None:
+    """Find the key in AWSCURRENT."""
+    for version in labelled(stored):
+        if AWSCURRENT in version.labels and version.pair is not None:
+            return version.pair.id
+    return None
+
+
+def current_version(stored: StoredSecret | None) -> VersionId | None:
+    """Find the version that wears AWSCURRENT."""
+    versions = stored.versions if stored else {}
+    return next((name for name, version in versions.items() if AWSCURRENT in version.labels), None)
+
+
+def labelled(stored: StoredSecret | None) -> Iterator[Version]:
+    """Go through the versions that are not about to vanish."""
+    yield from (version for version in stored.versions.values() if version.labels) if stored else ()
