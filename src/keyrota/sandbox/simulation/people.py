@@ -146,6 +146,9 @@ class People:
             return False
         self._world.change(key, status=KeyStatus.INACTIVE, status_word="Inactive")
         self._history.jobs.spoiled.add(key)
+        if key == self._current_key(user):  # pipelines fail, and the report names the command that helps
+            later = self._lots.uniform(60, _SOME_TIME_S)
+            self._history.timeline.after(later, lambda: self._history.run(Rollback(to=key), users=(user,)))
         return True
 
     def _switches_a_key_off_and_on(self, user: UserName) -> bool:
