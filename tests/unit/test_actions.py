@@ -234,6 +234,8 @@ def test_a_run_drops_of_its_own_keys_what_was_never_aws_current(
     "action",
     [
         act.Promote(key=None, version=None, remove_from=None, reason="", due=NOW),
+        act.Promote(key=NEW, version=None, remove_from=None, reason="", due=NOW),
+        act.Promote(key=None, version=VersionId("v2"), remove_from=None, reason="", due=NOW),
         act.Verify(key=None, version=None, reason="", due=NOW),
         act.CreateKey(reason="", due=NOW),
     ],

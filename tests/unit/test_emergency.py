@@ -286,6 +286,12 @@ ROLLBACK = [
         do=("Verify", "Promote", "Sync"),
     ),
     Row(
+        "a note about the other key is none",
+        pair(tags=(synced(confirmed=0.5), off_since(0, NEW, note=DeactivationNote.SEEN_ACTIVE))),
+        Rollback(to=OLD),
+        do=("NoteActive", "Verify", "Promote", "Sync"),
+    ),
+    Row(
         "an older note of its being switched off is none",
         pair(tags=(synced(confirmed=0.5), off_since(1))),
         Rollback(to=OLD),

@@ -395,6 +395,12 @@ STATES: list[tuple[str, Observation, AccessKeyId, KeyState]] = [
         KeyState.FOREIGN,
     ),
     (
+        "a key that was there before the claim does not fulfil it, though keyrota made it",
+        replace(stored(current(name=key_token(OLD, VersionId("v0"))), a_version("v0", AWSPREVIOUS)), claim=a_claim()),
+        NEW,
+        KeyState.ORPHAN,
+    ),
+    (
         "a key that somebody stored meanwhile is not what was claimed",
         replace(stored(current()), claim=a_claim(seen=())),
         NEW,

@@ -529,3 +529,11 @@ def test_the_view_finds_the_current_key() -> None:
 def test_the_last_room_is_enough() -> None:
     """Twenty labels in the end; a claim that is there already needs none."""
     assert not plan(with_labels_of_others(at_rest(90), 15), CLASSIC, NOW).holds
+
+
+def test_a_claim_that_is_there_needs_no_more_room() -> None:
+    """Its label is one of the three."""
+    seen = with_labels_of_others(at_rest(90), 15)
+    assert seen.secret is not None
+    claimed = replace(seen, secret=replace(seen.secret, versions=(*seen.secret.versions, a_version("claim", CLAIM))))
+    assert not plan(claimed, CLASSIC, NOW).holds

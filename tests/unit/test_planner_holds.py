@@ -259,6 +259,21 @@ GONE = [
         grace_over(off=(off_since(0.011, note=DeactivationNote.SEEN_ACTIVE),)),
         do=("Deactivate",),
     ),
+    Row(
+        "the quarter of an hour is just over",
+        grace_over(off=(off_since(900 / 86400, note=DeactivationNote.SEEN_ACTIVE),)),
+        do=("Deactivate",),
+    ),
+    Row(
+        "what was switched off just now has its whole grace",
+        grace_over(off=(off_since(0.001),)),
+        later=("delete 2026-06-11", NEXT),
+    ),
+    Row(
+        "what was switched on just now is another key",
+        grace_over(off=(off_since(0.001, NEW, note=DeactivationNote.SEEN_ACTIVE),)),
+        do=("Deactivate",),
+    ),
     Row("at the very end of its grace", grace_over(off=(off_since(10),)), do=("Delete",)),
     Row(
         "a target that was left behind still shows it",
@@ -447,3 +462,9 @@ def test_a_pending_key_does_not_hurry_the_old_one() -> None:
     )
     planned = plan(by_run(seen, made_here=frozenset({ODD})), CLASSIC, NOW)
     assert not any(isinstance(action, act.Deactivate) for action in planned.actions)
+
+
+def test_a_list_that_lags_is_looked_at_again_a_quarter_of_an_hour_later() -> None:
+    seen = grace_over(off=(off_since(0.01, note=DeactivationNote.SEEN_ACTIVE),))
+    soonest = plan(seen, CLASSIC, NOW).upcoming[0]
+    assert (soonest.key, soonest.due) == (OLD, ago(0.01) + timedelta(minutes=15))

@@ -47,7 +47,7 @@ from keyrota.core.model import (
 from keyrota.core.planner import Intent, Only, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.records import format_pass, format_synced
-from keyrota.core.serving import TOKEN_ENDS_SOON, left_to_write
+from keyrota.core.serving import TOKEN_ENDS_SOON, is_changed_since, left_to_write
 
 HELD = replace(CLASSIC, drift=Drift.HOLD)
 TICK = timedelta(seconds=1)
@@ -355,3 +355,18 @@ USES = [
 @pytest.mark.parametrize(("use", "words"), USES)
 def test_a_use_in_words(use: LastUse, words: str) -> None:
     assert used(a_key(use=use)) == words
+
+
+def test_each_target_of_a_mend_has_its_own_reason() -> None:
+    seen = observed(a_key(), secret=a_secret(current(OLD), tags=[synced()]), targets=(holds(NEW, "a"), absent("b")))
+    (mend,) = (action for action in plan(seen, CLASSIC, NOW, SyncOnly()).actions if isinstance(action, act.Sync))
+    assert mend.targets == ("a", "b")
+    assert mend.reason_for("a") == f"holds {NEW}"
+    assert mend.reason_for("b").startswith("lacks ")
+    assert mend.reason_for(None) == mend.reason_for("c") == mend.reason
+
+
+def test_a_target_that_was_never_written_has_not_changed_since() -> None:
+    seen = observed(a_key(), secret=a_secret(current(OLD)), targets=(holds(OLD, "a"),))
+    changed = replace(seen.targets[0], changed_at=NOW)
+    assert not is_changed_since(view(seen), changed)
