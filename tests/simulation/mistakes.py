@@ -285,12 +285,12 @@ MISTAKES = (
         "nothing-leaks",
         (
             ACTIONS,
-            "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n\n\ndef _take_off",
+            "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n\n\ndef _promote",
             (
                 "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n"
                 "    label = credential.secret.reveal()\n    wearing = _wearing(subject, label)\n"
                 "    subject.store.move_label(subject.secret_name, label, to=action.version, remove_from=wearing)\n\n\n"
-                "def _take_off"
+                "def _promote"
             ),
         ),
     ),
