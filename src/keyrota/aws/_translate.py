@@ -118,6 +118,11 @@ def all_pages(client: Any, operation: str, field: str, **arguments: Any) -> list
     return found
 
 
+def is_about_deletion(words: str) -> bool:
+    """Tell by AWS's words that a secret is to be deleted; its code (InvalidRequestException) has other causes too."""
+    return "delet" in words and ("marked" in words or "scheduled" in words)
+
+
 def _refusal(  # noqa: PLR0911  # a table in the form of code
     error: bc.ClientError, action: str, where: str, *, has_secret: bool
 ) -> KeyrotaError:
@@ -125,7 +130,7 @@ def _refusal(  # noqa: PLR0911  # a table in the form of code
     is_about_key = "KMS" in message or "kms:" in message
     if has_secret:
         code = code if _CODE.fullmatch(code) else ""
-        message = _MARKED if "delet" in message and ("marked" in message or "scheduled" in message) else ""
+        message = _MARKED if is_about_deletion(message) else ""
     if code in _SKEW_CODES or any(words in message for words in _SKEW_WORDS):
         return ClockIsOff("AWS refuses the request's time: this machine's clock is off", remedy=_CLOCK_REMEDY)
     if code in _BAD_CREDENTIALS:

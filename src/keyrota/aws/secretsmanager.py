@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from keyrota.aws._translate import aws_call, code_of, lost_race
+from keyrota.aws._translate import aws_call, code_of, is_about_deletion, lost_race
 from keyrota.aws.account import Account
 from keyrota.core.instants import parsed, within_reach
 from keyrota.core.lifecycle import KEY_ID
@@ -312,18 +312,13 @@ def _call(action: str, name: str, *, has_secret: bool = False) -> Iterator[None]
         with aws_call(action, _where(name), has_secret=has_secret):
             yield
     except ProviderRefused as error:
-        if not isinstance(error, NotThere) and _is_about_deletion(error.what):
+        if not isinstance(error, NotThere) and is_about_deletion(error.what):
             raise ProviderRefused(
                 "the secret is scheduled for deletion",
                 where=_where(name),
                 remedy=f"aws secretsmanager restore-secret --secret-id {name}",
             ) from None
         raise
-
-
-def _is_about_deletion(words: str) -> bool:
-    """Tell by AWS's words; its code (InvalidRequestException) has other causes too."""
-    return "delet" in words and ("marked" in words or "scheduled" in words)
 
 
 def _check_room(name: str, size: int) -> None:

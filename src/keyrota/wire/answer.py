@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 _SERVER_FAILS = 500
 _SHORTEST_PAUSE_S = 0.5
-_A_YEAR_S = 365 * 86400.0
+A_YEAR_S = 365 * 86400.0
 _LIMITS = ("x-ratelimit", "ratelimit", "ratelimit-user")
 _COUNTED = ("remaining", "limit", "reset")
 _ROOM = 20
@@ -104,7 +104,7 @@ def _ahead_s(reset: float, now: datetime) -> float:
     It is told as a moment since 1970 (GitHub, GitLab, Azure DevOps), or as a span from now (Buildkite, HCP Terraform);
     no span is longer than a year, and no moment that long ago.
     """
-    return reset if reset < _A_YEAR_S else reset - now.timestamp()
+    return reset if reset < A_YEAR_S else reset - now.timestamp()
 
 
 def left(answer: Answer, now: datetime) -> tuple[int, datetime] | None:

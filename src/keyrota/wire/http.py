@@ -21,7 +21,7 @@ from keyrota import __version__
 from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
-from keyrota.wire.answer import Answer, Silence, asked_pause, left, parsed
+from keyrota.wire.answer import A_YEAR_S, Answer, Silence, asked_pause, left, parsed
 from keyrota.wire.authorization import Authorization, refuse_odd_headers
 from keyrota.wire.budget import Budget, SharedLimit
 from keyrota.wire.pool import TIMEOUT, is_untrusted, pool, silence
@@ -38,7 +38,6 @@ _UNAUTHORIZED = 401
 _SERVER_FAILS = 500
 _CHUNK = 64 * 1024
 _LONGEST_BODY_S = 60.0
-_A_YEAR_S = 365 * 86400.0
 
 
 def _is_too_many(answer: Answer) -> bool:
@@ -237,7 +236,7 @@ class Http:
             said = f"answered {answer.status}" if is_outage else f"limits this token ({answer.status})"
         remedy = "the next run tries again"
         if retry_after_s is not None:
-            again = self._clock.now() + timedelta(seconds=min(retry_after_s, _A_YEAR_S))
+            again = self._clock.now() + timedelta(seconds=min(retry_after_s, A_YEAR_S))
             remedy = f"a run after {again:%Y-%m-%d %H:%M:%S} UTC tries again"
         return ProviderUnavailable(
             f"{self._name} {said}: {why}", where=where, remedy=remedy, retry_after_s=retry_after_s
