@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
@@ -22,7 +23,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota.sandbox.http import Cut, Request, Response, Server, json_response
 from keyrota.sandbox.world import WorldClock
-from keyrota.wire import Http, bearer
+from keyrota.wire import Http, Patience, bearer
 from keyrota.wire.pool import pool
 
 
@@ -74,6 +75,18 @@ def test_only_what_is_safe_is_repeated(
         http(server).call(method, (path,), body={} if method != "GET" else None, where="here")
     assert len(heard) == times
     assert caught.value.where == "here"
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
+def test_the_last_wait_for_a_limit_ends_with_the_patience(chance: float) -> None:
+    """A half that is refused again and again is asked for until the end, whatever chance made of the waits before."""
+    statuses, clock = iter([429] * 5 + [200]), WorldClock()
+    began = clock.now()
+    limited = Server({"/": lambda _: json_response({}, next(statuses))})
+    patience = Patience(total_s=1800, limited_s=60, jitter=lambda: chance)
+    with closing(limited):
+        assert Http(limited.url, clock=clock, patience=patience).call("PUT", ("half",), body={}).status == 200
+    assert clock.now() - began <= timedelta(seconds=1800)
 
 
 def test_a_post_that_says_so_is_repeated(server: Server, heard: list[Request]) -> None:

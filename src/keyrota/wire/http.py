@@ -199,8 +199,9 @@ class Http:
                 return answer
             if not is_repeatable and not is_limited:
                 raise self._unavailable(answer, call.where, "whether it was done is not known")
-            pause = self._pause(answer, attempt, is_limited=is_limited)
-            if attempt >= self._patience.attempts or waited + pause > self._patience.total_s:
+            left_s = self._patience.total_s - waited
+            pause = self._pause(answer, attempt, left_s, is_limited=is_limited)
+            if attempt >= self._patience.attempts or pause > left_s:
                 asked = asked_pause(answer, self._clock.now()) if answer else None
                 why = f"given up after {attempt} attempts"
                 raise self._unavailable(answer, call.where, why, retry_after_s=asked or (pause if is_limited else None))
@@ -242,12 +243,13 @@ class Http:
             f"{self._name} {said}: {why}", where=where, remedy=remedy, retry_after_s=retry_after_s
         )
 
-    def _pause(self, answer: Answer | Silence, attempt: int, *, is_limited: bool) -> float:
+    def _pause(self, answer: Answer | Silence, attempt: int, left_s: float, *, is_limited: bool) -> float:
         asked = asked_pause(answer, self._clock.now()) if answer else None
         if asked is not None:
             return asked
-        if is_limited:  # never shorter than the service asks for
-            return float(self._patience.limited_s * 2 ** (attempt - 1) * (1 + self._patience.jitter() / 2))
+        if is_limited:  # never shorter than the service asks for, and the last one ends with the patience
+            chosen = self._patience.limited_s * 2 ** (attempt - 1) * (1 + self._patience.jitter() / 2)
+            return float(min(chosen, max(left_s, self._patience.limited_s)))
         return float(self._patience.first_s * 2 ** (attempt - 1) * (0.5 + self._patience.jitter()))
 
     def _attempt(self, call: _Call, url: str) -> Answer | Silence:
