@@ -34,6 +34,13 @@ import sys
 import ministack.services.scheduler as scheduler
 import ministack.services.eventbridge as eventbridge
 scheduler._SCHEDULE_TICK_INTERVAL = 0.3  # seconds between two looks at the clock, 10 otherwise
+tick = scheduler._tick_schedules
+def tick_from_creation():  # it counts a cron schedule from its own first look, which may come after the clock moved
+    for key, schedule in list(scheduler._schedules._data.items()):
+        if schedule["ScheduleExpression"].startswith("cron("):
+            scheduler._schedule_last_fired.setdefault(key, schedule["CreationDate"])
+    tick()
+scheduler._tick_schedules = tick_from_creation
 eventbridge._put_events.__defaults__ = (True,)  # it has no CloudTrail: the test sends what CloudTrail would
 from ministack.app import main
 sys.argv = ["ministack"]
