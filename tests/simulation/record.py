@@ -20,6 +20,8 @@ from keyrota.core.model import (
     Evidence,
     KeyStatus,
     LastUse,
+    TargetEvidence,
+    TargetState,
     UserName,
     VersionId,
 )
@@ -73,8 +75,10 @@ class Record:
     """What a run read in the tag keyrota:synced, while it looked for what is due."""
     wrote: dict[str, int] = field(default_factory=dict)
     """The call by which a run wrote to a target last."""
+    told: dict[str, AccessKeyId | None] = field(default_factory=dict)
+    """Which key a run was last told that a place holds."""
     _held: dict[str, tuple[AccessKeyId | None, datetime | None, bool]] = field(default_factory=dict)
-    """What each place held after the last call, since when torn, and whether nobody but a person could know."""
+    """What each place held after the last call, since when torn, and whether any run could know."""
 
     def breaks(self, promise: str, what: str) -> None:
         """Note that a promise broke."""
@@ -125,6 +129,8 @@ class Record:
                 self._count_accepted(call, answer)
             case "iam:GetAccessKeyLastUsed":
                 self.read_use[call.by, AccessKeyId(call.about)] = answer if isinstance(answer, LastUse) else _UNREAD
+            case _ if isinstance(answer, TargetState) and answer.evidence is TargetEvidence.HOLDS:
+                self.told[answer.address] = answer.key
 
     def _count_accepted(self, call: Call, answer: object) -> None:
         key = AccessKeyId(call.about)
@@ -138,13 +144,17 @@ class Record:
             key = place.pair.id if place.pair else None
             if key is not None and place.torn_since is None:
                 self.has_held.add((address, key))
-            before, torn, was_hidden = self._held.get(address, (None, None, False))
-            if before is not None and before != key and not was_hidden:
-                self.last_held[address, before] = now
+            before, torn, was_known = self._held.get(address, (None, None, False))
+            was_known = was_known or (before is not None and self.told.get(address) == before)
+            if before != key:
+                self.told.pop(address, None)
+                if before is not None and was_known:
+                    self.last_held[address, before] = now
             if torn is not None and place.torn_since is None and not place.by_hand:
                 self.torn_for.append((now - torn).total_seconds())
-            is_hidden = place.by_hand and not place.is_id_readable
-            self._held[address] = (key, place.torn_since, is_hidden or (was_hidden and before == key))
+            is_ours = not place.by_hand and place.torn_since is None
+            is_known = is_ours or (was_known and before == key)
+            self._held[address] = (key, place.torn_since, is_known)
         self.keys = {key.id: key.status for keys in world.users.values() for key in keys.values()}
         self.made_at |= {key.id: key.created for keys in world.users.values() for key in keys.values()}
 
