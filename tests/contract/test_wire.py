@@ -148,8 +148,8 @@ class _Tunnel(BaseHTTPRequestHandler):
             self.send_response(200)
             self.end_headers()
             ways = {self.connection: other, other: self.connection}
-            while ready := select.select([*ways], [], [], 5)[0]:
-                for one in ready:
+            while True:
+                for one in select.select([*ways], [], [])[0]:
                     data = one.recv(65536)
                     if not data:
                         return
