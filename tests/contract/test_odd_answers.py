@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_rigs import RIGS
-from standin_rig import CANARY_TOKEN, AnyRig, a_pair
+from standin_rig import CANARY_TOKEN, AnyRig, a_pair, unjudged
 
 from keyrota.errors import KeyrotaError
 from keyrota.sandbox.faults import Fault, FaultKind
@@ -45,7 +45,7 @@ ANSWERS = st.recursive(
 @pytest.fixture(scope="module", params=RIGS)
 def rig(request: pytest.FixtureRequest) -> Iterator[AnyRig[Any]]:
     """A stand-in for each provider in turn, one for all examples."""
-    with RIGS[request.param]() as made:
+    with unjudged(), RIGS[request.param]() as made:
         yield made
 
 

@@ -307,7 +307,12 @@ def _in_turns() -> Iterator[None]:
 @pytest.mark.parametrize("kind", ["machine", "remote", "world"])
 def test_the_waiting_of_threads_adds_up(cloud: Cloud, kind: str) -> None:
     """No wait is lost, and nobody sees the clock go back."""
-    clock: Clock = {"machine": cloud.clock, "remote": RemoteClock(cloud.control_url), "world": WorldClock()}[kind]
+    clocks: dict[str, Clock] = {
+        "machine": cloud.clock,
+        "remote": RemoteClock(cloud.control_url),
+        "world": WorldClock(),
+    }
+    clock = clocks[kind]
     number = 40 if kind == "remote" else 2000
 
     def wait(_: int) -> list[datetime]:
