@@ -232,7 +232,7 @@ MISTAKES = (
     _mistake(
         "a key that came back keeps its old dates",
         "proof-before-off",
-        (SCHEDULE, "        due = max(due, view.deactivated.at + policy.overlap)", "        pass"),
+        (SCHEDULE, "    return max(due, back_on + policy.overlap) if back_on else due", "    return due"),
     ),
     _mistake(
         "do more than was planned",

@@ -14,7 +14,6 @@ from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import KeyState, View
 from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, key_token
 from keyrota.core.plan import Hold
-from keyrota.core.records import DeactivationNote
 from keyrota.core.renewal import after_orphans, new_key, no_slot, under_way
 from keyrota.core.rules import finish_rotation, is_deletable_orphan, leftovers, losers, orphans, pending
 from keyrota.core.serving import is_drifted, sync
@@ -78,12 +77,6 @@ def _is_successor(view: View, key: AccessKey) -> bool:
     """Tell whether a key was made to replace the current one (its version's ID names its base)."""
     version = view.version_of(key.id)
     return version is not None and version.id == key_token(key.id, view.current_id)
-
-
-def _is_wanted(view: View, key: AccessKey) -> bool:
-    """Tell whether the record says that the key goes on."""
-    record = view.deactivated
-    return record is not None and record.key == key.id and view.note is DeactivationNote.SEEN_ACTIVE
 
 
 def _is_stored(view: View, key: AccessKey) -> bool:
@@ -230,7 +223,7 @@ def rollback(case: Case, wish: Rollback) -> Iterator[Finding]:
     if key is not None and state is KeyState.CURRENT_OFF:
         yield act.Reactivate(key=key.id, reason="asked for", due=case.now)
     elif key is not None and state in {KeyState.SUPERSEDED, KeyState.RETIRED} and _is_stored(view, key):
-        if state is KeyState.SUPERSEDED and not _is_wanted(view, key):
+        if state is KeyState.SUPERSEDED and view.noted_on(key.id) is None:
             yield act.NoteActive(
                 key=key.id, reason="wanted again: nobody switches it off while it is proven", due=case.now
             )

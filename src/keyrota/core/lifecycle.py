@@ -233,6 +233,18 @@ class View:
         """Tell whether a key leaked, or may have: it goes after its grace, and never takes over again by itself."""
         return any(REVOKED + key_id in version.labels for version in self.versions)
 
+    def noted_off(self, key_id: AccessKeyId) -> datetime | None:
+        """Since when the record says that the key is Inactive; None: it says no such thing."""
+        return None if self.note is DeactivationNote.SEEN_ACTIVE else self._noted(key_id)
+
+    def noted_on(self, key_id: AccessKeyId) -> datetime | None:
+        """Since when the record says that the key, once off, is wanted again; None: it says no such thing."""
+        return self._noted(key_id) if self.note is DeactivationNote.SEEN_ACTIVE else None
+
+    def _noted(self, key_id: AccessKeyId) -> datetime | None:
+        record = self.deactivated
+        return record.at if record is not None and record.key == key_id else None
+
     def awaited_until(self, key_id: AccessKeyId, now: datetime) -> datetime | None:
         """
         Tell how long to wait for a key that the secret names and IAM does not list; None: it is gone.

@@ -12,7 +12,6 @@ from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState
 from keyrota.core.model import PENDING, AccessKey, Evidence, RunsEvidence, SecretVersion, TargetEvidence, TargetState
 from keyrota.core.plan import Hold, Upcoming
 from keyrota.core.policy import OnStillUsed
-from keyrota.core.records import DeactivationNote
 from keyrota.core.schedule import gone_due, off_due, quiet_since
 from keyrota.core.serving import is_drifted, left_to_write
 
@@ -26,11 +25,11 @@ def deactivation(case: Case) -> Iterator[Finding]:
 
 
 def _deactivate(case: Case, key: AccessKey) -> Iterator[Finding]:
-    record = case.view.deactivated
-    if record and record.key == key.id and case.view.note is not DeactivationNote.SEEN_ACTIVE:
-        if case.now < record.at + JUST_NOW:
+    off = case.view.noted_off(key.id)
+    if off is not None:
+        if case.now < off + JUST_NOW:
             reason = "it was switched off just now, and IAM lists it as Active: somebody's doing, or a list that lags"
-            yield Upcoming(shown="deactivate", key=key.id, due=record.at + JUST_NOW, reason=reason)
+            yield Upcoming(shown="deactivate", key=key.id, due=off + JUST_NOW, reason=reason)
             return
         yield act.NoteActive(key=key.id, reason="somebody switched it on again: its overlap starts anew", due=case.now)
         return
@@ -222,11 +221,10 @@ def deletion(case: Case) -> Iterator[Finding]:
 def _delete(case: Case, key: AccessKey) -> Iterator[Finding]:
     version = case.view.version_of(key.id)
     due = gone_due(key, case.view, case.policy)
-    record = case.view.deactivated
-    is_wanted = record is not None and record.key == key.id and case.view.note is DeactivationNote.SEEN_ACTIVE
-    if record is not None and is_wanted and case.now < record.at + JUST_NOW:
+    back_on = case.view.noted_on(key.id)
+    if back_on is not None and case.now < back_on + JUST_NOW:
         reason = "it was switched on just now, and IAM lists it as Inactive: a list that lags, or somebody's doing"
-        yield Upcoming(shown="delete", key=key.id, due=record.at + JUST_NOW, reason=reason)
+        yield Upcoming(shown="delete", key=key.id, due=back_on + JUST_NOW, reason=reason)
     elif due is None or version is None:
         yield act.Deactivate(
             key=key.id, reason="it is Inactive already: note since when, so that its grace begins", due=case.now
@@ -236,8 +234,8 @@ def _delete(case: Case, key: AccessKey) -> Iterator[Finding]:
     elif blocks := tuple(_blocks_deletion(case, key, version)):
         yield from blocks
     else:
-        since = case.view.deactivated.at if case.view.deactivated else None
-        yield act.Delete(key=key.id, version=version.id, reason=f"Inactive since {day(since)}", due=due)
+        since = day(case.view.noted_off(key.id))
+        yield act.Delete(key=key.id, version=version.id, reason=f"Inactive since {since}", due=due)
 
 
 def _blocks_deletion(case: Case, key: AccessKey, version: SecretVersion) -> Iterator[Hold]:

@@ -16,7 +16,6 @@ from datetime import datetime
 from keyrota.core.lifecycle import View
 from keyrota.core.model import AccessKey, Evidence
 from keyrota.core.policy import Adopt, RotationPolicy
-from keyrota.core.records import DeactivationNote
 
 
 def rotation_due(key: AccessKey, policy: RotationPolicy, *, is_adoptable: bool = False) -> datetime:
@@ -34,9 +33,8 @@ def off_due(key: AccessKey, view: View, policy: RotationPolicy) -> datetime | No
     by_age = key.created + policy.deactivate_after
     for_the_slot = rotation_due(successor, policy) - policy.grace
     due = max(view.synced.since + policy.overlap, min(by_age, for_the_slot))
-    if view.note is DeactivationNote.SEEN_ACTIVE and view.deactivated and view.deactivated.key == key.id:
-        due = max(due, view.deactivated.at + policy.overlap)
-    return due
+    back_on = view.noted_on(key.id)
+    return max(due, back_on + policy.overlap) if back_on else due
 
 
 def quiet_since(key: AccessKey, view: View) -> datetime | None:
@@ -49,14 +47,14 @@ def quiet_since(key: AccessKey, view: View) -> datetime | None:
 
 def gone_due(key: AccessKey, view: View, policy: RotationPolicy) -> datetime | None:
     """Tell from when a retired key may be deleted; None while it is not known since when it is Inactive."""
-    record = view.deactivated
-    if record is None or record.key != key.id or view.note is DeactivationNote.SEEN_ACTIVE:
+    off = view.noted_off(key.id)
+    if off is None:
         return None
     by_age = key.created + policy.delete_after
     successor = view.key(view.current_key)
     if successor is not None:
         by_age = min(by_age, rotation_due(successor, policy))
     if view.is_revoked(key.id):
-        by_age = record.at
-    seen_used = key.last_use.at if key.last_use.at and key.last_use.at > record.at else record.at
+        by_age = off
+    seen_used = key.last_use.at if key.last_use.at and key.last_use.at > off else off
     return max(seen_used + policy.grace, by_age)

@@ -43,6 +43,8 @@ _SORE = frozenset({"Promote", "Sync", "Verify"})
 """Here it hurts most that AWSCURRENT is moved meanwhile."""
 _SOON_S = (0.05, 0.25, 1.0, 10.0)
 """After so many seconds, on average, somebody comes in between."""
+_AT_ONCE = 2
+"""So many of these lie within a single call."""
 _RARE, _RAREST = 5.0, 30.0
 """In a proof, things go wrong so many times as often in what keyrota seldom does."""
 
@@ -320,7 +322,8 @@ class History:
         if self.meanwhile and not is_crowded and self.weather.is_drawn(climate.meanwhile * times):
             is_moved = is_sore and self.moves and self.lots.random() < 0.5  # noqa: PLR2004  # where it hurts
             happens = self.lots.choice(self.moves if is_moved else self.meanwhile)
-            soon_s = self.lots.choice(_SOON_S)
+            is_short = self.setup.is_proof and info.step in _SELDOM  # one call, and over
+            soon_s = self.lots.choice(_SOON_S[:_AT_ONCE] if is_short else _SOON_S)
             self.timeline.after(self.lots.expovariate(1 / soon_s), partial(happens, event.user))
 
     def _often(self, step: str) -> float:
