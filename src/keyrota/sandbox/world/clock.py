@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-
 _TURN = threading.Lock()
 """One for all clocks: worlds are copied, and a lock is not."""
 
