@@ -103,6 +103,8 @@ class Promises:
                 self._of_keys.made(self.unstored[call.by], run)
             case "iam:UpdateAccessKey" if call.about.endswith("Inactive"):
                 self._of_keys.switched_off(call, run)
+            case "iam:UpdateAccessKey":
+                self.record.off_seen.pop(AccessKeyId(call.about.split()[0]), None)
             case "iam:DeleteAccessKey":
                 self._of_keys.deleted(call, run)
             case "secretsmanager:UpdateSecretVersionStage" | "secretsmanager:PutSecretValue":
@@ -192,6 +194,7 @@ class Promises:
     def _written(self, call: Call, run: RunInfo) -> None:
         key, address = AccessKeyId(call.about), call.name.split(" ", 2)[2]
         self._held_by_somebody(address, call, run)
+        self.record.note_half(address, call)
         self.record.served.add(key)
         self.record.wrote[call.by] = self.record.looks
         times = self.record.accepted[call.by, key]

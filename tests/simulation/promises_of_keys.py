@@ -62,6 +62,7 @@ class KeyPromises:
         was = self.record.keys.get(key, KeyStatus.ACTIVE)
         if was is not KeyStatus.ACTIVE:
             return  # somebody switched it off before: only noted
+        self.record.off_seen.pop(key, None)
         self.record.statistics["keys switched off"] += 1
         if key not in self.record.history.jobs.spoiled:
             for address, place in world.places.items():
@@ -126,6 +127,10 @@ class KeyPromises:
         if since is None and came_back is not None and now - came_back < SIGNED_WITHIN:
             self.record.statistics["switched on by somebody on the way from the proof to the call"] += 1
             return
+        is_moved = self.record.moved_by_hand.get(keeping.user, 0) > self.record.described.get(call.by, 0)
+        if since is None and is_moved and world.makers.get(key):
+            self.record.statistics["AWSCURRENT moved by somebody on the way from the proof to the call"] += 1
+            return
         if since is None or is_just_now:  # a person's hand on the way changes nothing
             is_lost = key not in self.record.served and (not is_stored or world.makers.get(key) == run.name)
             if not (is_lost and world.makers.get(key)):
@@ -135,6 +140,9 @@ class KeyPromises:
             return
         self._hands_off(key, keeping, call)
         if now - since < keeping.policy.grace - TOLERANCE:
+            if now - self.record.off_seen.get(key, since) >= keeping.policy.grace - TOLERANCE:
+                self.record.statistics["on and off again by hand, while no run could note it"] += 1
+                return
             self.record.breaks("off-before-gone", f"{run.name} deletes {key}, Inactive for {now - since}")
 
     def _orphan_of_a_person(self, key: AccessKeyId, run: RunInfo) -> None:

@@ -86,6 +86,10 @@ class RunPromises:
     def look_at_run(self, info: RunInfo) -> None:
         """Judge what a run reported: nothing leaks, what was done had been planned, and each one fails alone."""
         self.record.statistics["runs"] += 1
+        does_all = info.intent is None or (isinstance(info.intent, Only) and info.intent.duty is Duty.DEACTIVATE)
+        if does_all and not info.is_plan_only and info.stopped is None:
+            content = [one.user for one in info.outcomes if not one.errors and one.plan and not one.plan.holds]
+            self.record.note_seen_on(tuple(content), info.began)
         for preview, outcome in zip(info.previews, info.outcomes, strict=False):
             for error in outcome.errors:
                 self._no_canary(f"{error} {error.where} {error.remedy}", "an error")

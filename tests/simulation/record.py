@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from keyrota.core.lifecycle import JUST_NOW
 from keyrota.core.model import (
     AWSCURRENT,
     SYNCED_TAG,
@@ -49,7 +50,11 @@ class Record:
     """When a place last held a key, before another one came."""
     served: set[AccessKeyId] = field(default_factory=set)
     has_held: set[tuple[str, AccessKeyId]] = field(default_factory=set)
-    """Which places have held the whole pair of which key at some time."""
+    """Which places have held the whole pair of which key at some time, or were given both halves by one run."""
+    halves: dict[tuple[str, str, AccessKeyId], set[str]] = field(default_factory=dict)
+    """What of a key's pair a run has written to a place; another run may write between two halves."""
+    off_seen: dict[AccessKeyId, datetime] = field(default_factory=dict)
+    """Since when a key is off for keyrota: what nobody could note between two switchings by hand is not known."""
     torn_for: list[float] = field(default_factory=list)
     """Seconds during which a place held half a pair."""
     keys: dict[AccessKeyId, KeyStatus] = field(default_factory=dict)
@@ -137,6 +142,24 @@ class Record:
         is_accepted = isinstance(answer, tuple) and bool(answer) and all(answer)
         self.accepted[call.by, key] = self.accepted[call.by, key] + 1 if is_accepted else 0
 
+    def note_half(self, address: str, call: Call) -> None:
+        """Note what a run has written of a pair; the second half makes it whole."""
+        key = AccessKeyId(call.about)
+        written = self.halves.setdefault((call.by, address, key), set())
+        written.add(call.name.split(" ", 2)[1])
+        if len(written) > 1:
+            self.has_held.add((address, key))
+
+    def note_seen_on(self, users: tuple[UserName, ...], began: datetime) -> None:
+        """Note which keys a run that did its work must have seen Active, and noted so, if they had been off."""
+        for user in users:
+            for key_id, key in self.history.world.users.get(user, {}).items():
+                off = self.off_seen.get(key_id)
+                back = self.history.switched_on.get(key_id)
+                is_old = off is not None and back is not None and max(off, back) + JUST_NOW + TOLERANCE < began
+                if key.status is KeyStatus.ACTIVE and is_old:
+                    del self.off_seen[key_id]
+
     def note_places(self) -> None:
         """Remember until when each place held which key, and how long half a pair was there."""
         world, now = self.history.world, self.history.world.clock.instant
@@ -155,6 +178,8 @@ class Record:
             is_ours = not place.by_hand and place.torn_since is None
             is_known = is_ours or (was_known and before == key)
             self._held[address] = (key, place.torn_since, is_known)
+        for key_id, since in world.off_since.items():
+            self.off_seen.setdefault(key_id, since)
         self.keys = {key.id: key.status for keys in world.users.values() for key in keys.values()}
         self.made_at |= {key.id: key.created for keys in world.users.values() for key in keys.values()}
 

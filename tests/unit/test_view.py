@@ -42,7 +42,16 @@ from keyrota.core.lifecycle import (
     named_and_gone,
     view,
 )
-from keyrota.core.model import SYNC_PASS_TAG, KeyStatus, Observation, SecretState, SyncPass, VersionId, key_token
+from keyrota.core.model import (
+    AWSCURRENT,
+    SYNC_PASS_TAG,
+    KeyStatus,
+    Observation,
+    SecretState,
+    SyncPass,
+    VersionId,
+    key_token,
+)
 from keyrota.core.records import format_pass
 
 TICK = timedelta(seconds=1)
@@ -176,6 +185,18 @@ def test_a_note_proves_a_lost_key_only_while_it_is_active_and_no_claim_is_known(
         (a_key(NEW, age_days=50), a_claim(), KeyState.FOREIGN),
     ):
         assert view(observed(a_key(), key, secret=secret, claim=claim)).state_of(key) is state
+
+
+@pytest.mark.parametrize("by", ["claim", "note"])
+def test_no_key_is_lost_that_an_unread_awscurrent_may_hold(by: str) -> None:
+    """Somebody made a key within the time of a claim, and stored it by hand."""
+    key, unread = a_key(NEW), a_version("by-hand", AWSCURRENT)
+    note = [("keyrota:orphan", f"{NEW}@{NOW.isoformat()}")] if by == "note" else []
+    claim = replace(a_claim(days_ago=1), at=key.created) if by == "claim" else None
+    seen = observed(a_key(), key, secret=a_secret(previous(OLD), unread, tags=note), claim=claim)
+    assert view(seen).state_of(key) is KeyState.FOREIGN
+    known = replace(seen, secret=a_secret(previous(OLD), a_version("by-hand", AWSCURRENT, ODD), tags=note))
+    assert view(known).state_of(key) is KeyState.ORPHAN
 
 
 STATES = [

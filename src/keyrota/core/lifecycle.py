@@ -294,7 +294,7 @@ class View:
     def _state_without_version(self, key: AccessKey) -> KeyState:
         if key.id in self.observation.made_here:
             return KeyState.LOSER
-        if self._is_orphan(key):
+        if self._is_orphan(key) and not self.is_foreign_version:  # which may hold the very key
             return KeyState.ORPHAN
         is_only = len(self.keys) == 1 and key.status is KeyStatus.ACTIVE
         if is_only and self.current_key is None and not self.is_foreign_version:
