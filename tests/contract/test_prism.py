@@ -69,21 +69,21 @@ def prism(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(url)
+        _wait_for(server, url)
         yield name, url
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=60)
 
 
-def _wait_for(url: str) -> None:
-    until = time.monotonic() + 90
-    while time.monotonic() < until:
+def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
+    until = time.monotonic() + 300
+    while server.poll() is None and time.monotonic() < until:
         with contextlib.suppress(urllib3.exceptions.HTTPError):
-            urllib3.request("GET", url, retries=False, timeout=1)
+            urllib3.request("GET", url, retries=False, timeout=60)
             return
-        time.monotonic()
-    pytest.fail("Prism did not start")
+        time.sleep(0.1)  # noqa: TID251  # another process needs real time to start, and the processor
+    pytest.fail(f"Prism did not start: {server.poll()}")
 
 
 def test_every_request_is_one_that_the_description_allows(prism: tuple[str, str]) -> None:

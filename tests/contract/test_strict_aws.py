@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,9 +18,11 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from keyrota.core.model import Credential
 from keyrota.core.secret import Secret
 from keyrota.errors import UsageError
+from keyrota.ports import Clock
 from keyrota.sandbox.cloud import Cloud
 from keyrota.sandbox.faults import Fault, FaultKind
 from keyrota.sandbox.timemachine import RemoteClock
+from keyrota.sandbox.world import WorldClock
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +292,64 @@ def test_another_process_sees_and_moves_the_same_clock(cloud: Cloud) -> None:
     done = subprocess.run([sys.executable, "-c", code, cloud.control_url], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"{before + timedelta(days=1):%Y-%m-%dT%H}")
     assert cloud.clock.now() - before >= timedelta(days=1)
+
+
+@pytest.fixture
+def _in_turns() -> Iterator[None]:
+    """Let threads take turns as often as they can: what is not done in one piece is torn apart."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("_in_turns")
+@pytest.mark.parametrize("kind", ["machine", "remote", "world"])
+def test_the_waiting_of_threads_adds_up(cloud: Cloud, kind: str) -> None:
+    """No wait is lost, and nobody sees the clock go back."""
+    clocks: dict[str, Clock] = {
+        "machine": cloud.clock,
+        "remote": RemoteClock(cloud.control_url),
+        "world": WorldClock(),
+    }
+    clock = clocks[kind]
+    number = 40 if kind == "remote" else 2000
+
+    def wait(_: int) -> list[datetime]:
+        seen = []
+        for _ in range(number):
+            clock.sleep(60)
+            seen.append(clock.now())
+        return seen
+
+    before = clock.now()
+    with ThreadPoolExecutor(8) as pool:
+        seen = list(pool.map(wait, range(8)))
+    assert clock.now() - before >= timedelta(minutes=8 * number)
+    assert all(one == sorted(one) for one in seen)
+
+
+@pytest.mark.usefixtures("_in_turns")
+def test_a_clock_that_is_moved_shows_no_other_time(cloud: Cloud) -> None:
+    """Whoever reads just then sees the old time or the new one, not the new one and what had passed before."""
+    moves, step = 400, timedelta(hours=1)
+    seen: list[datetime] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.append(cloud.clock.now())
+
+    began, real = cloud.clock.now(), cloud.clock.real_now()
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(read)
+        for number in range(1, moves + 1):
+            cloud.clock.move_to(began + number * step)
+        done.set()
+    passed = cloud.clock.real_now() - real
+    assert cloud.clock.now() <= began + moves * step + passed
+    assert max(seen) <= began + moves * step + passed
 
 
 @pytest.mark.parametrize("url", ["http://example.com/_sandbox", "https://127.0.0.1:1/x", "http://127.0.0.1.evil:1/"])

@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,14 +29,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m keyrota "$@"\n', "utf-8")
     command.chmod(0o755)
-    sandbox = subprocess.Popen([command, "sandbox", "--write", "."], cwd=place, stdout=subprocess.DEVNULL)
-    for _ in range(200):
-        if (place / "keyrota.yaml").exists():
-            break
-        time.sleep(0.05)  # noqa: TID251  # another process needs real time to start
-    yield place
-    sandbox.send_signal(signal.SIGTERM)
-    assert sandbox.wait(timeout=10) == 0
+    begin = [str(command), "sandbox", "--write", "."]
+    with subprocess.Popen(begin, cwd=place, stdout=subprocess.PIPE, text=True) as sandbox:
+        try:
+            assert sandbox.stdout
+            assert sandbox.stdout.readline().startswith("# keyrota sandbox on "), "told when its files are written"
+            yield place
+            sandbox.send_signal(signal.SIGTERM)
+            assert sandbox.wait(timeout=60) == 0
+        finally:
+            sandbox.kill()
 
 
 def _shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:

@@ -24,7 +24,7 @@ from keyrota.errors import ConfigError
 from keyrota.targets import kinds
 
 SECONDS = 20.0
-"""One file takes a fraction of a second; the rest is for a machine that does other things as well."""
+"""Of the processor, so that a busy machine counts for nothing: one file takes about one, the rest is for a slow one."""
 VALID = conforming(schema())
 
 
@@ -55,13 +55,13 @@ def _no_network() -> Iterator[None]:
 def read(file: Path, data: bytes) -> Configuration | ConfigError:
     """Load a file; its refusal is a value."""
     file.write_bytes(data)
-    began = time.monotonic()
+    began = time.process_time()
     found: Configuration | ConfigError
     try:
         found = load(file)
     except ConfigError as error:
         found = error
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     if isinstance(found, ConfigError):
         assert found.faults
         assert all(fault.where.startswith(str(file)) and fault.what for fault in found.faults)

@@ -18,16 +18,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import hypothesis
-
-# Before the tests are imported: the same examples for every mutant, and no time limit of its own in any test.
-hypothesis.settings.register_profile("mutants", derandomize=True, database=None, deadline=None)
-hypothesis.settings.load_profile("mutants")
-
-import pytest  # noqa: E402
-from judge import FILES, OPTIONS, ROOT, SOURCE, TESTS, Judge, Verdict  # noqa: E402
-from mutants import Mutant, mutants  # noqa: E402
-from page import Score, explained, page  # noqa: E402
+import pytest
+from judge import FILES, OPTIONS, ROOT, SOURCE, TESTS, Judge, Verdict
+from mutants import Mutant, mutants
+from page import Score, explained, page
 
 PACKAGES = ("core", "executor")
 LEAST = 0.95

@@ -18,7 +18,7 @@ from typing import Any, Self
 _TIMEOUT_S = 900
 _API = "/2018-06-01/runtime"
 CLOCK = """
-import os, threading, time, time_machine
+import os, sys, threading, time, time_machine
 FILE = os.environ["TEST_CLOCK"]
 real = time_machine.escape_hatch.time.time
 now = open(FILE).read()
@@ -26,18 +26,29 @@ def wanted_time(text, clock):
     at, when = text.split()
     return float(at) + clock() - float(when)
 traveller = time_machine.travel(wanted_time(now, time.time), tick=True).start()
+time.time()  # the first reading is where all others count from
+turn = threading.Lock()
 def look():
     global now
-    wanted = open(FILE).read()
-    if wanted != now:
-        traveller.move_to(wanted_time(wanted, real), tick=True)
-        now = wanted
+    with turn:  # whoever read an older time must not be the last to move the clock
+        wanted = open(FILE).read()
+        if wanted != now:
+            traveller.shift(wanted_time(wanted, real) - time.time())  # in one step: other threads read meanwhile
+            now = wanted
 def watch():
     while True:
         time.sleep(0.01)
         try: look()
         except (OSError, ValueError): pass
 threading.Thread(target=watch, daemon=True).start()
+class Stdin:  # the emulator's functions read an invocation a line: its clock is the one that was set before it
+    def __init__(self, real): self.real = real
+    def __getattr__(self, name): return getattr(self.real, name)
+    def readline(self, *size):
+        line = self.real.readline(*size)
+        look()
+        return line
+sys.stdin = Stdin(sys.stdin)
 """
 
 
@@ -82,7 +93,7 @@ class LambdaRuntime:
         self._server.shutdown()
         self._server.server_close()
 
-    def invoke(self, event: Any, timeout_s: float = 60.0) -> Result:
+    def invoke(self, event: Any, timeout_s: float = 300.0) -> Result:
         """Invoke the function; a process that dies or hangs is a result, not a hang."""
         if self._process is None or self._process.poll() is not None:
             self._start()
@@ -181,6 +192,14 @@ class Ric:
             return importlib.machinery.PathFinder.find_spec(name, path or [ric], target)
 sys.meta_path.append(Ric())
 from awslambdaric.__main__ import main
+from awslambdaric.lambda_runtime_client import LambdaRuntimeClient
+from sitecustomize import look
+wait = LambdaRuntimeClient.wait_next_invocation
+def wait_and_look(self):  # the clock that was set before an invocation is the clock that it sees
+    event = wait(self)
+    look()
+    return event
+LambdaRuntimeClient.wait_next_invocation = wait_and_look
 main(['awslambdaric', handler])
 """
 """Nothing of this machine's packages but the runtime client itself: what the zip lacks must not be found."""

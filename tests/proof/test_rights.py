@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -200,9 +199,8 @@ class Account:
         return result.payload
 
     def set_clock(self) -> None:
-        """Let the functions live in the sandbox's time."""
+        """Let the functions live in the sandbox's time: each looks as an invocation begins."""
         set_clock(self.clock, self.cloud.clock.now().timestamp(), self.cloud.clock.real_now().timestamp())
-        time.sleep(0.03)  # noqa: TID251  # real time: the child looks every 10 ms
 
     def see(self, operation: str, request: Request, response: Response, key: str) -> None:
         """Turn a call into the events that AWS makes of it."""

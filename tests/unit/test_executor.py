@@ -120,7 +120,7 @@ def test_an_arn_is_the_user_s(arn: str, is_it: bool) -> None:
 
 
 def test_things_are_done_side_by_side_and_answered_in_order() -> None:
-    meeting = threading.Barrier(3, timeout=20)
+    meeting = threading.Barrier(3, timeout=120)
 
     def meet(number: int) -> int:
         meeting.wait()  # comes to its end only if all three are under way

@@ -291,19 +291,19 @@ def check_all(seen: Observation, policy: RotationPolicy, intent: Intent) -> Plan
     return planned
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=700)
 @given(observations(), POLICIES, INTENTS)
 def test_the_promises_hold_in_any_world(seen: Observation, policy: RotationPolicy, intent: Intent) -> None:
     check_all(seen, policy, intent)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(successions(), POLICIES)
 def test_the_promises_hold_where_an_old_key_goes(seen: Observation, policy: RotationPolicy) -> None:
     check_all(seen, policy, Routine())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(observations(), POLICIES, INTENTS)
 def test_planning_changes_nothing_and_says_the_same_twice(
     seen: Observation, policy: RotationPolicy, intent: Intent
@@ -319,7 +319,7 @@ def test_random_worlds_really_deactivate_and_delete() -> None:
     """The oracles above would hold of a planner that never does anything."""
     seen: set[str] = set()
 
-    @settings(max_examples=300, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=300, derandomize=True)
     @given(successions())
     def collect(world: Observation) -> None:
         seen.update(type(action).__name__ for action in plan(world, CLASSIC, NOW).actions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,7 +31,9 @@ class TimeMachine:
     """
     Moves the clock of this process: `datetime.now` and `time.time` everywhere in it, moto's included.
 
-    `monotonic` and `sleep` stay real. Implements the port Clock; sleeping moves the machine forward.
+    `monotonic` and `sleep` stay real. Implements the port Clock; sleeping moves the machine forward. Threads may wait
+    at once: their waits add up. It is only ever shifted, because time-machine's own `move_to` begins anew, and whoever
+    reads the time meanwhile is told another one.
     """
 
     def __init__(self, start: datetime) -> None:
@@ -41,10 +44,12 @@ class TimeMachine:
         self._escape = time_machine.escape_hatch
         self._travel = time_machine.travel(start, tick=True)
         self._machine: Any = None
+        self._turn = threading.Lock()
 
     def __enter__(self) -> Self:
         """Begin to travel."""
         self._machine = self._travel.start()
+        self.now()  # the first reading is where all others count from
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,11 +70,13 @@ class TimeMachine:
 
     def travel(self, span: timedelta) -> None:
         """Move forward (or back)."""
-        self._machine.shift(span)
+        with self._turn:
+            self._machine.shift(span)
 
     def move_to(self, instant: datetime) -> None:
         """Go to an instant."""
-        self._machine.move_to(instant)
+        with self._turn:
+            self._machine.shift(instant - self.now())
 
 
 class RemoteClock:
@@ -96,7 +103,7 @@ class RemoteClock:
         url = f"{self._url}/{what}"
         body = json.dumps(change).encode() if change is not None else None
         try:
-            with _DIRECT.open(urllib.request.Request(url, data=body), timeout=10) as answer:  # noqa: S310  # loopback, checked above
+            with _DIRECT.open(urllib.request.Request(url, data=body), timeout=60) as answer:  # noqa: S310  # loopback, checked above
                 content: dict[str, str] = json.load(answer)
         except urllib.error.HTTPError as refusal:
             with refusal:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+_TURN = threading.Lock()
+"""One for all clocks: worlds are copied, and a lock is not."""
 
 
 class Crash(BaseException):
@@ -21,9 +25,10 @@ class WorldClock:
         return self.instant
 
     def sleep(self, seconds: float) -> None:
-        """Move on."""
-        self.instant += timedelta(seconds=seconds)
+        """Move on; the waits of several threads add up."""
+        self.travel(timedelta(seconds=seconds))
 
     def travel(self, span: timedelta) -> None:
         """Move on."""
-        self.instant += span
+        with _TURN:
+            self.instant += span

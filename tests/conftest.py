@@ -1,0 +1,5 @@
+"""What every test has."""
+
+from drawn import draw_the_same
+
+draw_the_same()
