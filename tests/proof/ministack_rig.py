@@ -105,7 +105,7 @@ class Ministack:
             self.process = subprocess.Popen(
                 [PYTHON, "-c", _LAUNCH], env=environment, stdout=log, stderr=log, start_new_session=True
             )
-        self.wait_until(self._answers, "ministack answers", timeout_s=60)
+        self.wait_until(self._answers, "ministack answers")
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
@@ -162,7 +162,7 @@ class Ministack:
             timeout=300,
         )
 
-    def wait_until(self, holds: Callable[[], bool], what: str, *, timeout_s: float = 60.0) -> None:
+    def wait_until(self, holds: Callable[[], bool], what: str, *, timeout_s: float = 300.0) -> None:
         """Wait; fails with what was waited for."""
         until = time.monotonic() + timeout_s
         while not holds():

@@ -74,9 +74,9 @@ def test_a_map_over_500_credentials_in_five_accounts(fleet: Ministack) -> None:
     def executions() -> list[Any]:
         return list(machines.list_executions(stateMachineArn=arn)["executions"])
 
-    fleet.wait_until(lambda: len(executions()) >= 4, "four schedules start an execution each", timeout_s=180)
+    fleet.wait_until(lambda: len(executions()) >= 4, "four schedules start an execution each")
     fleet.wait_until(
-        lambda: all(one["status"] != "RUNNING" for one in executions()), "the executions end", timeout_s=300
+        lambda: all(one["status"] != "RUNNING" for one in executions()), "the executions end", timeout_s=600
     )
     assert {one["status"] for one in executions()} == {"SUCCEEDED"}
     duties = {
