@@ -15,7 +15,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.github.access import App, Installation
 from keyrota.targets.github.place import Path, Place
-from keyrota.wire import Answer, Http, each_page
+from keyrota.wire import Answer, Http, ManyRepositories, each_page
 
 _MOST_PAGES = 200
 _UNPROCESSABLE = 422
@@ -76,14 +76,21 @@ class GitHubConnection:
         http: The client for a token; None for an app.
         app: The app; None for a token.
         connect: Makes the client of an installation.
+        many: Looks at the repositories of an organization.
     """
 
     def __init__(
-        self, http: Http | None, app: App | None, connect: Callable[[App, Installation], Http] | None = None
+        self,
+        http: Http | None,
+        app: App | None,
+        connect: Callable[[App, Installation], Http] | None = None,
+        *,
+        many: ManyRepositories,
     ) -> None:
         self._http = http
         self._app = app
         self._connect = connect
+        self.many = many
         self._clients: dict[int, Http] = {}
         self._keys: dict[Path, PublicKey] = {}
         self._lock = threading.Lock()
@@ -120,7 +127,9 @@ class GitHubConnection:
         self.http(where.owner, where.repository).count_write(f"{'/'.join(where.secrets_path)}/{name}", at)
 
     def notice(self, where: Place) -> str:
-        """Tell that GitHub redirects a repository's name."""
+        """Tell that GitHub redirects a repository's name, or that an organization has too many to look at."""
+        if where.repository is None:
+            return self.many.notice(where.address)
         if where.owner_path not in self._moved:
             return ""
         return f"GitHub redirects {'/'.join(where.owner_path[1:])}: it was renamed or moved; correct the configuration"

@@ -11,7 +11,7 @@ from typing import Any
 
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.gitlab.place import Path, Place
-from keyrota.wire import Answer, Http, each_page
+from keyrota.wire import Answer, Http, ManyRepositories, each_page
 
 _MOST_PAGES = 400
 _PROJECT = re.compile(r"/projects/([0-9]+)/")
@@ -34,11 +34,13 @@ class GitLabConnection:
 
     Args:
         http: The client.
+        many: Looks at the projects of a group, or of the instance.
         is_job: The token is a CI job's, which has no record of its own.
     """
 
-    def __init__(self, http: Http, *, is_job: bool = False) -> None:
+    def __init__(self, http: Http, many: ManyRepositories, *, is_job: bool = False) -> None:
         self.http = http
+        self.many = many
         self._is_job = is_job
         self._record: TokenRecord | None = None
         self._moved: dict[str, str] = {}
@@ -79,7 +81,9 @@ class GitLabConnection:
         return ("projects", number, "variables") if number else where.variables_path
 
     def notice(self, where: Place) -> str:
-        """Tell that GitLab redirects a project's path."""
+        """Tell that GitLab redirects a project's path, or that a group has too many projects to look at."""
+        if where.project is None:
+            return self.many.notice(where.owner)
         if where.owner not in self._moved:
             return ""
         return f"GitLab redirects {where.owner}: it was renamed or moved; correct the configuration"
