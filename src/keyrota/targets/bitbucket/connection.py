@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
@@ -122,7 +123,8 @@ class BitbucketConnection:
     ) -> Iterator[dict[str, Any]]:
         """Go through all pages of a list. `next` is opaque: followed, not built, and only on the same host."""
         first = self.http.call("GET", path, query={**_PAGE, **(query or {})}, where=what)
-        for answer in each_page(self.http, first, _next, most=_MOST_PAGES, name="Bitbucket", where=what):
+        follow = partial(self.http.follow, where=what)
+        for answer in each_page(first, _next, follow, most=_MOST_PAGES, name="Bitbucket", where=what):
             self.demand_success(answer, what)
             values = answer.object().get("values")
             if not isinstance(values, list):

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from keyrota.core.secret import Secret
@@ -179,7 +180,8 @@ class GitHubConnection:
         """
         client = self.http(where.owner, where.repository)
         first = client.call("GET", path, query={"per_page": str(per_page), **(query or {})}, where=about)
-        for answer in each_page(client, first, Answer.next_link, most=_MOST_PAGES, name="GitHub", where=about):
+        follow = partial(client.follow, where=about)
+        for answer in each_page(first, Answer.next_link, follow, most=_MOST_PAGES, name="GitHub", where=about):
             self._note(answer, where)
             self.demand_success(answer, where, about)
             values = answer.object().get(field) if field else answer.content

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
@@ -91,7 +92,8 @@ class GitLabConnection:
     def pages(self, path: Path, about: str, *, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """Go through all pages of a list."""
         first = self.http.call("GET", path, query={"per_page": "100", **(query or {})}, where=about)
-        for answer in each_page(self.http, first, Answer.next_link, most=_MOST_PAGES, name="GitLab", where=about):
+        follow = partial(self.http.follow, where=about)
+        for answer in each_page(first, Answer.next_link, follow, most=_MOST_PAGES, name="GitLab", where=about):
             self.demand_success(answer, about)
             if not isinstance(answer.content, list):
                 raise ProviderUnavailable("GitLab's answer is no list", where=about, remedy=_NO_PAGE)
