@@ -235,6 +235,11 @@ def again(error: KeyrotaError) -> datetime | None:
     return error.again if isinstance(error, ProviderUnavailable) else None
 
 
+def is_stop(error: KeyrotaError) -> bool:
+    """Tell whether a limit left all that it is about to a later run, so that nothing of it failed."""
+    return all(again(single) is not None for single in flattened(error))
+
+
 def error_fields(error: KeyrotaError) -> dict[str, Any]:
     """Put one error into JSON's words."""
     told = {"message": error.what, "where": error.where or None, "remedy": error.remedy or None}

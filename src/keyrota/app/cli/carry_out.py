@@ -12,7 +12,7 @@ from keyrota.app.cli.frame import Options, paint, say, say_json
 from keyrota.app.session import Planned, Session
 from keyrota.core import plan as act
 from keyrota.executor import Event, EventKind
-from keyrota.report.data import CredentialReport, again, document, flattened
+from keyrota.report.data import CredentialReport, document, flattened, is_stop
 from keyrota.report.text import apply_text, left_text
 
 _QUIET_STEPS = (
@@ -60,10 +60,9 @@ class Progress:
     def _line(self, event: Event) -> str:
         at = f"{event.at:%H:%M:%S}"
         if event.kind is EventKind.FAILED and event.error:
-            singles = flattened(event.error)
-            stops = [single for single in singles if again(single) is not None]
-            if len(stops) == len(singles):
-                return f"{at} {event.user}: {event.action.shown} stopped at a limit: {left_text(stops)}"
+            if is_stop(event.error):
+                left = left_text(flattened(event.error))
+                return f"{at} {event.user}: {event.action.shown} stopped at a limit: {left}"
             return f"{at} {event.user}: {event.action.shown} failed: {event.error}"
         key = f" {event.key}" if event.key else ""
         return f"{at} {event.user}:{key} {_STEPS[type(event.action)]}"
