@@ -22,7 +22,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota.sandbox.http import Cut, Request, Response, Server, json_response
 from keyrota.sandbox.world import WorldClock
-from keyrota.wire import Answer, Http, bearer, each_page
+from keyrota.wire import Http, bearer
 from keyrota.wire.pool import pool
 
 
@@ -275,17 +275,3 @@ def test_who_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ProviderUnavailable, match=r"no connection to api\.nowhere\.invalid"):
         Http("https://api.nowhere.invalid", clock=WorldClock()).call("GET", ("named",))
-
-
-def test_a_list_that_has_no_end_is_left_after_its_bound() -> None:
-    """Each page leads to one that was not seen yet."""
-    asked: list[str] = []
-
-    def follow(number: str) -> Answer:
-        asked.append(number)
-        return Answer(status=200, content=[], is_json=True, headers={})
-
-    pages = each_page(follow("0"), lambda _: str(len(asked)), follow, most=5, name="It", where="the list of it")
-    with pytest.raises(ProviderUnavailable, match="more than 5 pages"):
-        tuple(pages)
-    assert asked == ["0", "1", "2", "3", "4", "5"]
