@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 _LONGEST = 600
+GOES_ON = "nothing is lost: a run after that time goes on where this one stopped"
+"""The remedy of a limit that outlasts a run's bound, seen before anything was sent."""
 
 
 def printable(text: str) -> str:
@@ -159,6 +162,13 @@ class ProviderUnavailable(KeyrotaError):
         super().__init__(what, where=where, remedy=remedy)
         self.retry_after_s = retry_after_s
         """Seconds that the service asked us to wait, if it said."""
+        self.again: datetime | None = None
+        """When a run goes on, where this one stopped at a limit and nothing was sent; None: it is a failure."""
+
+    @property
+    def is_stop(self) -> bool:
+        """Whether a limit outlasts the run's bound, and nothing was sent: no failure, but work that is left."""
+        return self.retry_after_s is not None and self.remedy == GOES_ON
 
 
 class PartialFailure(KeyrotaError):

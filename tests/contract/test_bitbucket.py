@@ -299,7 +299,7 @@ def test_requests_and_answers_are_as_the_description_says() -> None:
 
 def _use_everything(connection: TargetConnection) -> None:
     for settings in (DEPLOYMENT, {"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}):
-        target = connection.target(settings | ({"quiet": "1m"} if "repository" in settings else {}))
+        target = connection.target(settings | {"quiet": "1m"})
         target.preflight()
         target.write(a_pair("OLD"))
         target.write(a_pair("NEW"))

@@ -592,7 +592,7 @@ def test_requests_and_answers_are_as_the_description_says() -> None:
 def _use_everything(connection: TargetConnection, standin: GitHubStandIn) -> None:
     for settings, _ in SCOPES.values():
         marked = settings if settings.get("dependabot") else settings | {"marker": True}
-        target = connection.target(marked | ({"quiet": "1m"} if "repository" in settings else {}))
+        target = connection.target(marked | {"quiet": "1m"})
         target.preflight()
         target.read()
         target.write(a_pair("OLD"))

@@ -427,7 +427,7 @@ def _held(api: description.Description, request: Request, response: Response) ->
 def _use_everything(connection: TargetConnection, standin: GitLabStandIn) -> None:
     standin.add_schedule("acme/shop", "nightly", {ID: a_pair().id})
     for settings, _, _ in SCOPES.values():
-        target = connection.target(settings | ({"quiet": "1m"} if "project" in settings else {}))
+        target = connection.target(settings | {"quiet": "1m"})
         target.preflight()
         target.write(a_pair("OLD"))
         target.write(a_pair("NEW"))

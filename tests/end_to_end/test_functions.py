@@ -290,6 +290,34 @@ def test_a_failed_credential_fails_the_invocation_after_all_others_went_on(rig: 
     assert rig.told("Target Failed")[0]["target"] == "bitbucket acme/shop Production"
 
 
+def test_what_a_limit_left_fails_no_invocation_and_comes_back_to_the_queue(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody has to mend it: no alarm counts it, each target is still an event, and the queue brings it again."""
+    more = ""
+    for number in range(20):
+        rig.box.github.add_repository("acme", f"r{number}")
+        more += f"      - github: {{repository: acme/r{number}}}\n"
+    provider = (
+        f"  github: {{base_url: '{rig.box.cloud.url('github')}', at_most: 15s, auth: {{token: 'env:GITHUB_TOKEN'}}}}\n"
+    )
+    rig.box.configure("credentials:\n", provider + "credentials:\n")
+    rig.box.configure("    targets:\n", "    targets:\n" + more)
+    rig.store()
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    rig.lines()
+    answer = sync.handler({}, Context())
+    assert (answer["left"], answer["failed"]) == ([USER], [])
+    told = rig.told("Target Failed")
+    assert 0 < len(told) < 20
+    assert all("used up until" in detail["reason"] for detail in told)
+    assert sum(record.message == "left to a later run by a limit" for record in caplog.records) == len(told)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert next(line for line in rig.lines() if "_aws" in line)["Failed"] == [0.0]
+    assert sync.handler(batch(native()), Context()) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+
 def test_by_hand_for_one_user_or_for_a_fleet() -> None:
     """`{"users": [...]}` names users; `{"report": true}` wants the answer instead of a failure."""
     assert rotate.handler({"users": [USER], "report": True}, Context())["credentials"] == 1

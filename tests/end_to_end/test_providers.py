@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cli_rig import CANARY_TOKEN, USER, Sandbox, a_sandbox
+from cli_rig import SECRET as SECRET_NAME
 
 from keyrota.app.config import load
 from keyrota.core.model import Credential
@@ -456,6 +457,50 @@ def test_every_planted_key_is_found(sandbox: Sandbox, provider: str, area: tuple
     else:
         assert yaml.safe_load(text)["credentials"] == []
         assert USER in text
+
+
+def test_what_keyrota_wrote_at_github_is_found_again_with_its_marker(sandbox: Sandbox) -> None:
+    """The marker tells the key, and is no key of its own; whether a name is an ID's or a bundle's may be a guess."""
+    targets = (
+        "{repository: acme/shop, marker: true}\n"
+        "      - github: {repository: acme/shop, environment: production, bundle: AWS_KEYS, marker: true}\n"
+        "      - github: {organization: acme, visibility: all, marker: true,\n"
+        "          names: {id: OPS_KEY_ID, secret: OPS_SECRET_KEY}}"
+    )
+    sandbox.configure("{repository: acme/shop, marker: true}", targets)
+    assert sandbox.run("apply")[0] == 0
+    sandbox.github.set_variable(REPO, "DEPLOY_KEY", sandbox.old.id)
+    sandbox.github.set_variable(REPO, f"KEYROTA_{ID}_OF_OLD", sandbox.old.id)
+    sandbox.github.set_variable(REPO, ID, sandbox.old.id)
+    code, file, told = _discover(sandbox, "github", "--org", "acme")
+    assert code == 0, told
+    (credential,) = load(file).credentials
+    assert credential.user == USER
+    assert [dict(target.settings) for target in credential.targets] == [
+        {"organization": "acme", "names": {"id": "OPS_KEY_ID", "secret": "OPS_SECRET_KEY"}, "marker": True},
+        {"repository": "acme/shop", "marker": True},
+    ]
+    text = file.read_text("utf-8")
+    assert "github acme/shop production: AWS_KEYS holds" in text
+    assert "or a bundle?" in text
+    assert f"KEYROTA_{ID} holds" not in text
+    assert "DEPLOY_KEY holds" in text
+    assert f"KEYROTA_{ID}_OF_OLD holds" in text
+    assert f"variables: {ID} holds {sandbox.old.id}" in text
+    assert "Guesses" not in text
+    sandbox.file.write_text(text.replace("targets:", f"secret: {SECRET_NAME}\n    targets:"), "utf-8")
+    evidence = {it["target"]: it["evidence"] for it in sandbox.json("status")[1]["credentials"][0]["targets"]}
+    assert set(evidence.values()) == {"holds"}
+
+
+def test_a_marker_whose_secret_is_gone_is_told_as_a_variable(sandbox: Sandbox) -> None:
+    assert sandbox.run("apply")[0] == 0
+    sandbox.github.remove_secret(REPO, ID)
+    sandbox.github.remove_secret(REPO, SECRET)
+    code, file, _ = _discover(sandbox, "github", "--org", "acme")
+    assert code == 0
+    assert f"KEYROTA_{ID} holds" in file.read_text("utf-8")
+    assert yaml.safe_load(file.read_text("utf-8"))["credentials"] == []
 
 
 def test_discovery_goes_on_after_a_limit(sandbox: Sandbox) -> None:

@@ -36,7 +36,15 @@ from keyrota.core.model import KeyStatus, Observation
 from keyrota.core.plan import Hold, Plan
 from keyrota.core.planner import Intent, plan
 from keyrota.core.policy import CLASSIC
-from keyrota.errors import ConfigError, Fault, KeyrotaError, PartialFailure, ProviderRefused
+from keyrota.errors import (
+    GOES_ON,
+    ConfigError,
+    Fault,
+    KeyrotaError,
+    PartialFailure,
+    ProviderRefused,
+    ProviderUnavailable,
+)
 from keyrota.report.data import (
     CredentialReport,
     DoneLine,
@@ -164,15 +172,30 @@ def test_errors_are_told_one_by_one_with_their_credential() -> None:
         "2 failed", [ProviderRefused("no", where="a", remedy="b"), ConfigError([Fault(where="c", what="d")])]
     )
     assert document([a_report(None, errors=(bundle,))])["errors"] == [
-        {"user": "ci-deploy", "account": "123456789012", "message": "no", "where": "a", "remedy": "b"},
-        {"user": "ci-deploy", "account": "123456789012", "message": "d", "where": "c", "remedy": None},
+        {"user": "ci-deploy", "account": "123456789012", "message": "no", "where": "a", "remedy": "b", "again": None},
+        {"user": "ci-deploy", "account": "123456789012", "message": "d", "where": "c", "remedy": None, "again": None},
     ]
 
 
 def test_bundles_are_taken_apart_however_deep() -> None:
     inner = KeyrotaError("x")
     assert flattened(PartialFailure("a", [PartialFailure("b", [inner]), inner])) == (inner, inner)
-    assert error_fields(inner) == {"message": "x", "where": None, "remedy": None}
+    assert error_fields(inner) == {"message": "x", "where": None, "remedy": None, "again": None}
+
+
+def test_what_a_limit_left_is_no_failure_and_says_when_a_run_goes_on() -> None:
+    left = ProviderUnavailable("used up", remedy=GOES_ON, retry_after_s=90)
+    refused = ProviderUnavailable("limits this token", remedy="a run after 1 tries again", retry_after_s=90)
+    assert (left.is_stop, refused.is_stop) == (True, False)
+    left.again = NOW
+    report = a_report(None, errors=(PartialFailure("2", [left, refused]),))
+    assert (report.stops, report.failures) == ((left,), (refused,))
+    assert error_fields(left)["again"] == "2026-06-01T06:00:00Z"
+    told = list(apply_text([report]))
+    assert told[-2:] == [
+        "1 credential: 0 done, 0 held, 1 failed",
+        "1 target is left: a run after 2026-06-01 06:00 UTC goes on",
+    ]
 
 
 def test_a_rotation_is_one_line_and_a_sync_one_for_each_target() -> None:

@@ -14,7 +14,7 @@ from keyrota.core.lifecycle import KeyState, view
 from keyrota.core.model import AccessKeyId, KeyStatus, Observation, TargetEvidence
 from keyrota.errors import KeyrotaError, UsageError
 from keyrota.executor import Listener, Outcome, Preview, apply_all, plan_all
-from keyrota.report.data import flattened
+from keyrota.report.data import again, flattened
 from keyrota.targets import kinds
 
 _OURS = {KeyState.CURRENT, KeyState.SUPERSEDED, KeyState.PENDING, KeyState.ADOPTABLE, KeyState.CURRENT_OFF}
@@ -64,6 +64,8 @@ class Verdict:
     new_key: AccessKeyId | None
     reasons: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
+    stops: tuple[KeyrotaError, ...] = ()
+    """Targets that a limit left to a later run."""
 
 
 def exposed(session: Session, place: Place, before: datetime) -> tuple[tuple[Exposed, ...], tuple[KeyrotaError, ...]]:
@@ -167,6 +169,7 @@ def _replaced(session: Session, it: Exposed, tell: Listener) -> Verdict:
         new_key=view(last).current_key if last else None,
         reasons=() if is_safe else tuple(dict.fromkeys(reason for reason, _ in told)),
         remedies=() if is_safe else tuple(dict.fromkeys(remedy for _, remedy in told if remedy)),
+        stops=() if is_safe else tuple(single for single in _singles(outcomes) if again(single) is not None),
     )
 
 
@@ -178,11 +181,14 @@ def _still_open(seen: Observation, keys: Iterable[AccessKeyId]) -> list[AccessKe
     return still + [key for key in keys if key == current and key not in still]
 
 
+def _singles(outcomes: list[Outcome]) -> Iterator[KeyrotaError]:
+    """Go through all errors of a credential's runs, one target at a time."""
+    yield from (single for outcome in outcomes for error in outcome.errors for single in flattened(error))
+
+
 def _reasons(outcomes: list[Outcome], it: Exposed, last: Observation | None) -> Iterator[tuple[str, str]]:
+    yield from ((str(single), single.remedy) for single in _singles(outcomes) if again(single) is None)
     for outcome in outcomes:
-        for error in outcome.errors:
-            for single in flattened(error):
-                yield str(single), single.remedy
         for hold in outcome.plan.holds if outcome.plan else ():
             yield hold.reason, hold.remedy
     for key in _still_open(last, it.keys) if last else it.keys:

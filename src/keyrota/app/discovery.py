@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from keyrota.core.model import AccessKeyId, Sighting
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, UsageError, printable
+from keyrota.errors import NotThere, ProviderRefused, UsageError, printable
 from keyrota.ports import TargetConnection
+
+_SAVED_EVERY = 20
+"""Areas: so many are looked at again at most where a job is killed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,6 +22,8 @@ class Survey:
 
     provider: str
     area: str | None
+    base_url: str = ""
+    """Where the provider is: two instances of GitLab are two walks."""
     areas: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
@@ -30,24 +35,27 @@ class Survey:
         file.write_text(json.dumps(asdict(self), ensure_ascii=False), "utf-8")
 
     @staticmethod
-    def resumed(file: Path, provider: str, area: str | None) -> Survey:
+    def resumed(file: Path, provider: str, area: str | None, base_url: str = "") -> Survey:
         """Go on with what an earlier run wrote down for the same walk, or begin anew."""
-        fresh = Survey(provider=provider, area=area)
+        fresh = Survey(provider=provider, area=area, base_url=base_url)
         try:
             content = json.loads(file.read_text("utf-8"))
             seen = [Sighting(**entry) for entry in content.pop("sightings")]
             known = Survey(**content, sightings=seen)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return fresh
-        return known if (known.provider, known.area) == (provider, area) else fresh
+        is_same = (known.provider, known.area, known.base_url) == (provider, area, base_url)
+        return known if is_same else fresh
 
 
 def walk(connection: TargetConnection, survey: Survey, file: Path, tell: Callable[[Survey, str], None]) -> None:
     """
     Look through all areas that were not looked through yet.
 
+    How far it came is in the file, also when nobody lets it end; who has used the findings deletes it.
+
     Raises:
-        ProviderUnavailable: A limit, or an outage; how far it came is in the file, and the next run goes on.
+        ProviderUnavailable: A limit, or an outage; the next run goes on.
     """
     try:
         if not survey.areas:
@@ -65,10 +73,10 @@ def walk(connection: TargetConnection, survey: Survey, file: Path, tell: Callabl
                 survey.closed.append(f"{area}, in part: {error}" if seen else f"{area}: {error}")
             survey.sightings += seen
             survey.done.append(area)
-    except (KeyrotaError, KeyboardInterrupt):
+            if len(survey.done) % _SAVED_EVERY == 0:
+                survey.save(file)
+    finally:
         survey.save(file)
-        raise
-    file.unlink(missing_ok=True)
 
 
 Owner = Callable[[AccessKeyId], str | None]

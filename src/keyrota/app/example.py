@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from keyrota.app.places import SMALL, providers
 from keyrota.core.model import Credential
 from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.cloud import REGION, Cloud
@@ -28,7 +29,8 @@ providers:
   gitlab:
     base_url: {gitlab}/api/v4
     auth: {{token: "env:GITLAB_TOKEN"}}
-credentials:
+  # Smaller places, which nothing is written to yet: copy the targets of their how-to pages.
+{small}credentials:
   - user: ci-deploy
     secret: keyrota/ci-deploy
     targets:
@@ -47,6 +49,12 @@ credentials:
 """
 
 
+def configuration(cloud: Cloud) -> str:
+    """Write the example's `keyrota.yaml`."""
+    urls = {name: cloud.url(name) for name in cloud.standins}
+    return CONFIGURATION.format(**urls, small=providers(urls, cloud.standins))
+
+
 @contextmanager
 def example(*, port: int = 0) -> Iterator[Cloud]:
     """Start a sandbox with four users: a key that is due, one that is due and stored by hand, and two young ones."""
@@ -55,6 +63,7 @@ def example(*, port: int = 0) -> Iterator[Cloud]:
     bitbucket = BitbucketStandIn(cloud.clock, faults)
     github, gitlab = GitHubStandIn(cloud.clock, faults), GitLabStandIn(cloud.clock, faults)
     cloud.standins |= {"bitbucket": bitbucket, "github": github, "gitlab": gitlab}
+    cloud.standins |= {name: make(cloud.clock, faults) for name, make in SMALL.items()}
     with cloud:
         bitbucket.add_repository("acme", "shop", ("Test", "Staging", "Production"))
         bitbucket.add_repository("acme", "web")
@@ -63,6 +72,7 @@ def example(*, port: int = 0) -> Iterator[Cloud]:
         stored = _seed(cloud, bitbucket, "ci-web", 92, ("web", "Production"))
         _seed(cloud, bitbucket, "ci-docs", 20, ("docs", None))
         _seed_elsewhere(cloud, github, gitlab)
+        cloud.admin.add_user("ci-runner")  # of the page on Kubernetes
         cloud.admin.store("team/web-pipeline", stored, {"DEPLOY_BUCKET": "acme-web"})
         caller = AwsCaller(cloud.aws_url, REGION)
         pipeline = Pipeline(

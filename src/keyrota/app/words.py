@@ -13,14 +13,14 @@ EXIT_FAILED = 1
 EXIT_DUE = 2
 """Changes are due (`plan --exit-code` only)."""
 EXIT_HELD = 3
-"""Something is held."""
+"""Something is held, or a limit left it to a later run: nobody has to mend it, and it is not done."""
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = {
     EXIT_DONE: "done, or nothing was due",
     EXIT_FAILED: "something failed or was refused; configuration and usage too",
     EXIT_DUE: "changes are due (only with `plan --exit-code`)",
-    EXIT_HELD: "something is held (`apply`; `plan --exit-code`)",
+    EXIT_HELD: "something is held, or left to a later run by a limit (`apply`; `plan --exit-code`)",
     EXIT_INTERRUPTED: "interrupted",
 }
 

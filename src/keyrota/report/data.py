@@ -11,7 +11,7 @@ from keyrota.core import plan as act
 from keyrota.core.lifecycle import view
 from keyrota.core.model import AccessKey, AccessKeyId, LastUse, Observation, TargetState
 from keyrota.core.plan import Action, Hold, Notice, Plan, Upcoming
-from keyrota.errors import ConfigError, KeyrotaError, PartialFailure
+from keyrota.errors import ConfigError, KeyrotaError, PartialFailure, ProviderUnavailable
 
 VERSION = 1
 """Of the JSON documents: raised when a field changes its meaning or goes; new fields do not raise it."""
@@ -39,6 +39,16 @@ class CredentialReport:
     done: tuple[DoneLine, ...] = ()
     errors: tuple[KeyrotaError, ...] = ()
     left: tuple[Action, ...] = ()
+
+    @property
+    def failures(self) -> tuple[KeyrotaError, ...]:
+        """What failed: not what stopped at a limit, which a later run goes on with."""
+        return tuple(single for error in self.errors for single in flattened(error) if again(single) is None)
+
+    @property
+    def stops(self) -> tuple[KeyrotaError, ...]:
+        """The targets that a limit left to a later run."""
+        return tuple(single for error in self.errors for single in flattened(error) if again(single) is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,9 +230,20 @@ def flattened(error: KeyrotaError) -> tuple[KeyrotaError, ...]:
     return (error,)
 
 
+def again(error: KeyrotaError) -> datetime | None:
+    """Tell when a run goes on with what a limit left; None: it is a failure."""
+    return error.again if isinstance(error, ProviderUnavailable) else None
+
+
+def is_stop(error: KeyrotaError) -> bool:
+    """Tell whether a limit left all that it is about to a later run, so that nothing of it failed."""
+    return all(again(single) is not None for single in flattened(error))
+
+
 def error_fields(error: KeyrotaError) -> dict[str, Any]:
     """Put one error into JSON's words."""
-    return {"message": error.what, "where": error.where or None, "remedy": error.remedy or None}
+    told = {"message": error.what, "where": error.where or None, "remedy": error.remedy or None}
+    return told | {"again": stamp(again(error))}
 
 
 def stamp(instant: datetime | None) -> str | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import AccessKey, Evidence, Observation, TargetEvidence
 from keyrota.core.plan import Hold, Notice, Upcoming
 from keyrota.core.serving import is_changed_since
-from keyrota.errors import printable
-from keyrota.report.data import CredentialReport, Line, done_lines, flattened, lines
+from keyrota.errors import GOES_ON, KeyrotaError, printable
+from keyrota.report.data import CredentialReport, Line, again, done_lines, lines
 
 Paint = Callable[[str, str], str]
 """Colours a text by its role: `title`, `good`, `due`, `held`, `bad`, `quiet`."""
@@ -73,15 +74,43 @@ def _line(line: Line, paint: Paint) -> str:
 
 
 def _holds_and_errors(report: CredentialReport, paint: Paint) -> Iterator[str]:
-    for hold in report.plan.holds if report.plan else ():
+    for hold in _bundled(report.plan.holds) if report.plan else ():
         yield from hold_text(hold, paint)
     for notice in report.plan.notices if report.plan else ():
         yield from notice_text(notice, paint)
-    for error in report.errors:
-        for single in flattened(error):
-            yield f"  {paint('bad', '✗ failed    ')} {single}"
-            if single.remedy:
-                yield paint("quiet", f"               {single.remedy}")
+    for error in report.failures:
+        yield f"  {paint('bad', '✗ failed    ')} {error}"
+        if error.remedy:
+            yield paint("quiet", f"               {error.remedy}")
+    if report.stops:
+        yield f"  {paint('held', '‖ left      ')} {left_text(report.stops)}"
+        yield paint("quiet", f"               {report.stops[0].what}")
+
+
+def _bundled(holds: Iterable[Hold]) -> Iterator[Hold]:
+    """Put holds of many targets into one where a limit is the whole reason: only their number matters then."""
+    groups: dict[object, list[Hold]] = {}
+    for number, hold in enumerate(holds):
+        is_limit = hold.target is not None and hold.remedy == GOES_ON
+        same = (hold.reason.replace(hold.target or "", ""), hold.until, hold.key)
+        groups.setdefault(same if is_limit else number, []).append(hold)
+    for group in groups.values():
+        first, many = group[0], counted(len(group), "target")
+        is_one = len(group) == 1 or first.target is None
+        yield first if is_one else replace(first, target=many, reason=first.reason.replace(first.target or "", many))
+
+
+def left_text(stops: Iterable[KeyrotaError]) -> str:
+    """Tell how many targets a limit left, and when a run goes on with all of them."""
+    stops = tuple(stops)
+    latest = max(at for stop in stops if (at := again(stop)) is not None)
+    is_one = len(stops) == 1
+    return f"{counted(len(stops), 'target')} {'is' if is_one else 'are'} left: a run after {minute(latest)} goes on"
+
+
+def minute(instant: datetime) -> str:
+    """Write an instant for people, rounded up: what is not before it is not too early."""
+    return day(instant + timedelta(seconds=59))
 
 
 def notice_text(notice: Notice, paint: Paint = plain) -> Iterator[str]:
@@ -147,8 +176,11 @@ def apply_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Ite
             yield paint("quiet", f"  · due since this run began, left to the next: {what}")
         yield ""
     held = sum(len(report.plan.holds) for report in reports if report.plan)
-    failed = sum(len(report.errors) for report in reports)
+    failed = sum(len(report.failures) for report in reports)
     yield f"{counted(len(reports), 'credential')}: {done} done, {held} held, {failed} failed"
+    stops = tuple(stop for report in reports for stop in report.stops)
+    if stops:
+        yield left_text(stops)
 
 
 def _done(line: Line, paint: Paint) -> str:

@@ -48,6 +48,7 @@ class _Repository:
     """UUID to name."""
     pipelines: dict[str, str] = field(default_factory=dict)
     """UUID to state: PENDING, IN_PROGRESS, COMPLETED."""
+    updated: datetime
 
 
 Scope = tuple[str, ...]
@@ -95,7 +96,7 @@ class BitbucketStandIn(StandIn):
         """Make a repository with deployment environments."""
         with self._lock:
             self._workspaces.add(workspace)
-            made = _Repository(environments={self._new_uuid(): name for name in environments})
+            made = _Repository(environments={self._new_uuid(): name for name in environments}, updated=self.clock.now())
             self._repositories[workspace, repository] = made
             for scope in ((workspace,), (workspace, repository)):
                 self._variables.setdefault(scope, [])
@@ -144,6 +145,10 @@ class BitbucketStandIn(StandIn):
                 scopes.append(self.scope(workspace, repository, environment))
             return {variable.key: variable.value for scope in scopes for variable in self._variables[scope]}
 
+    def push(self, workspace: str, repository: str) -> None:
+        """Push to a repository."""
+        self._repositories[workspace, repository].updated = self.clock.now()
+
     def add_pipeline(self, workspace: str, repository: str, state: str = "IN_PROGRESS") -> str:
         """Start a pipeline; returns its UUID."""
         key = self._new_uuid()
@@ -185,9 +190,7 @@ class BitbucketStandIn(StandIn):
                 ]
                 return self._page(request, shown)
             case ["2.0", "repositories", workspace]:
-                slugs = [slug for owner, slug in self._repositories if owner == workspace]
-                shown = [{"type": "repository", "slug": slug, "full_name": f"{workspace}/{slug}"} for slug in slugs]
-                return self._page(request, shown)
+                return self._page(request, self._repositories_of(workspace, request.query.get("sort", "")))
             case ["2.0", "repositories", workspace, repository, "pipelines"]:
                 wanted = {"BUILDING": "IN_PROGRESS"}.get(request.query.get("status", ""), request.query.get("status"))
                 runs = self._pipelines(self._repository(workspace, repository))
@@ -209,6 +212,22 @@ class BitbucketStandIn(StandIn):
                 return self._variables_call(request, (workspace,), rest)
             case _:
                 raise self.refuse(404, "Resource not found.")
+
+    def _repositories_of(self, workspace: str, sort: str) -> list[dict[str, Any]]:
+        """Show the repositories of a workspace; `sort` names a field, with a minus the greatest first."""
+        shown = [
+            {
+                "type": "repository",
+                "slug": slug,
+                "full_name": f"{workspace}/{slug}",
+                "updated_on": found.updated.isoformat(timespec="microseconds"),
+            }
+            for (owner, slug), found in self._repositories.items()
+            if owner == workspace
+        ]
+        if sort.removeprefix("-") in {"slug", "full_name", "updated_on"}:
+            shown.sort(key=lambda it: it[sort.removeprefix("-")], reverse=sort.startswith("-"))
+        return shown
 
     def _pipelines(self, found: _Repository) -> list[tuple[dict[str, Any], str]]:
         """Show pipelines with their states, the newest first."""
@@ -315,7 +334,8 @@ class BitbucketStandIn(StandIn):
         shown = self.page_of(values, page, length)
         content: dict[str, Any] = {"page": page, "pagelen": length, "size": len(values), "values": shown}
         if page * length < len(values):
-            content["next"] = f"{request.base}{request.path}?pagelen={length}&page={page + 1}"
+            others = "".join(f"&{name}={value}" for name, value in query.items() if name not in {"page", "pagelen"})
+            content["next"] = f"{request.base}{request.path}?pagelen={length}&page={page + 1}{others}"
         return json_response(content)
 
     def every_value(self) -> Iterator[str]:

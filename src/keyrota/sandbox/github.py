@@ -57,6 +57,7 @@ class _Repository:
     name: str
     is_private: bool
     is_archived: bool = False
+    pushed: datetime
     environments: list[str] = field(default_factory=list)
 
 
@@ -96,6 +97,8 @@ class GitHubStandIn(StandIn):
         """Of a classic token, as `x-oauth-scopes` tells them."""
         self.may_push = True
         self.is_suspended = False
+        self.selection = "all"
+        """Of the app's installation: `all` repositories, or `selected` ones."""
         self.permissions = {
             "actions": "read",
             "actions_variables": "write",
@@ -126,10 +129,19 @@ class GitHubStandIn(StandIn):
     ) -> int:
         """Make a repository with environments; returns its ID."""
         made = _Repository(
-            id=next(self._numbers), owner=owner, name=name, is_private=is_private, environments=list(environments)
+            id=next(self._numbers),
+            owner=owner,
+            name=name,
+            is_private=is_private,
+            pushed=self.clock.now(),
+            environments=list(environments),
         )
         self._repositories[owner, name] = made
         return made.id
+
+    def push(self, owner: str, name: str) -> None:
+        """Push to a repository."""
+        self._repositories[owner, name].pushed = self.clock.now()
 
     def archive(self, owner: str, name: str) -> None:
         """Archive a repository."""
@@ -293,10 +305,10 @@ class GitHubStandIn(StandIn):
                 return self._give_token(number)
             case ["repos", owner, name, "installation"]:
                 self._repository(request, owner, name)
-                return json_response(installation_shape(self.permissions, is_suspended=self.is_suspended))
+                return json_response(self._installation())
             case ["orgs", organization, "installation"]:
                 self._demand_organization(organization)
-                return json_response(installation_shape(self.permissions, is_suspended=self.is_suspended))
+                return json_response(self._installation())
             case ["repositories", number, *rest]:
                 found = next((it for it in self._repositories.values() if str(it.id) == number), None)
                 if found is None:
@@ -315,6 +327,9 @@ class GitHubStandIn(StandIn):
                 self._demand_organization(organization)
                 return self._items(request, _org_scope(product, organization), what, rest)
         raise self.refuse(404, "Not Found")
+
+    def _installation(self) -> dict[str, Any]:
+        return installation_shape(self.permissions, is_suspended=self.is_suspended, selection=self.selection)
 
     def _authenticate(self, request: Request, *, is_app: bool) -> None:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
@@ -390,6 +405,8 @@ class GitHubStandIn(StandIn):
     def _repositories_page(self, request: Request, owner: str | None, under: str | None) -> Response:
         """List repositories. `/orgs/{org}/repos` and `/user/repos` are not in the description's cut."""
         found = [self._shape(it) for it in self._repositories.values() if owner in (None, it.owner)]
+        if request.query.get("sort") == "pushed":
+            found.sort(key=lambda it: str(it["pushed_at"]), reverse=request.query.get("direction", "desc") == "desc")
         return self._page(request, found, under, (30, 100))
 
     def _shape(self, found: _Repository) -> dict[str, Any]:
@@ -400,6 +417,7 @@ class GitHubStandIn(StandIn):
             is_private=found.is_private,
             is_archived=found.is_archived,
             may_push=self.may_push,
+            pushed=found.pushed,
         )
 
     def _repository_call(self, request: Request, found: _Repository, rest: list[str]) -> Response:

@@ -41,7 +41,7 @@ def owner_shape(login: str) -> dict[str, Any]:
 
 
 def repository_shape(
-    number: int, owner: str, name: str, *, is_private: bool, is_archived: bool, may_push: bool
+    number: int, owner: str, name: str, *, is_private: bool, is_archived: bool, may_push: bool, pushed: datetime
 ) -> dict[str, Any]:
     """Show a repository."""
     base = f"{_HOST}/{owner}/{name}"
@@ -61,7 +61,7 @@ def repository_shape(
         "url": base,
         "created_at": _LONG_AGO,
         "updated_at": _LONG_AGO,
-        "pushed_at": _LONG_AGO,
+        "pushed_at": stamp(pushed),
         **{f"{word}_url": f"{base}/{word}" for word in _REPOSITORY_URLS},
         **dict.fromkeys(_COUNTS, 0),
         **{f"has_{word}": False for word in _HAS},
@@ -111,7 +111,7 @@ def run_shape(number: int, status: str, created: datetime, shown: Mapping[str, A
     }
 
 
-def installation_shape(permissions: Mapping[str, str], *, is_suspended: bool) -> dict[str, Any]:
+def installation_shape(permissions: Mapping[str, str], *, is_suspended: bool, selection: str) -> dict[str, Any]:
     """Show the installation of an app."""
     base = f"{_HOST}/installation"
     return {
@@ -121,7 +121,7 @@ def installation_shape(permissions: Mapping[str, str], *, is_suspended: bool) ->
         "target_id": 1,
         "target_type": "Organization",
         "account": owner_shape("acme"),
-        "repository_selection": "all",
+        "repository_selection": selection,
         "permissions": dict(permissions),
         "events": [],
         "single_file_name": None,

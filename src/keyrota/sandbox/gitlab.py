@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from keyrota.ports import Clock
@@ -64,6 +64,10 @@ class Variable:
 class _Project:
     id: int
     path: str
+    active: datetime
+    is_archived: bool = False
+    has_builds: bool = True
+    """CI/CD is on."""
     pipelines: dict[int, str] = field(default_factory=dict)
     schedules: dict[int, tuple[str, dict[str, str]]] = field(default_factory=dict)
 
@@ -95,13 +99,25 @@ class GitLabStandIn(StandIn):
 
     def add_project(self, path: str) -> int:
         """Make a project, and the groups that it lies in; returns its number."""
-        made = _Project(id=next(self._numbers), path=path)
+        made = _Project(id=next(self._numbers), path=path, active=self.clock.now())
         self._projects[path] = made
         self._variables.setdefault(("project", path), [])
         parts = path.split("/")[:-1]
         for length in range(1, len(parts) + 1):
             self.add_group("/".join(parts[:length]))
         return made.id
+
+    def push(self, path: str) -> None:
+        """Push to a project."""
+        self._projects[path].active = self.clock.now()
+
+    def archive(self, path: str) -> None:
+        """Archive a project."""
+        self._projects[path].is_archived = True
+
+    def switch_builds_off(self, path: str) -> None:
+        """Switch CI/CD off for a project."""
+        self._projects[path].has_builds = False
 
     def add_group(self, path: str) -> None:
         """Make a group."""
@@ -361,6 +377,8 @@ class GitLabStandIn(StandIn):
     # --- the rest ---------------------------------------------------------------------------------------------------
 
     def _pipelines(self, request: Request, project: _Project) -> Response:
+        if not project.has_builds:
+            raise self.refuse(403, "403 Forbidden")
         wanted = request.query.get("status")
         shown = [
             {
@@ -414,8 +432,30 @@ class GitLabStandIn(StandIn):
         if what == "groups":
             found = [path for path in sorted(self._groups) if path.startswith(below)]
             return self._page(request, [{"id": 1, "full_path": path} for path in found])
-        projects = [it for it in self._projects.values() if it.path.startswith(below)]
-        return self._page(request, [{"id": it.id, "path_with_namespace": it.path} for it in projects])
+        return self._page(request, self._projects_below(below, request.query))
+
+    def _projects_below(self, below: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Show projects; those of a group's subgroups only where they are asked for."""
+        is_deep = not below or query.get("include_subgroups") == "true"
+        found = [
+            it
+            for it in self._projects.values()
+            if it.path.startswith(below)
+            and (is_deep or "/" not in it.path.removeprefix(below))
+            and query.get("archived") in (None, str(it.is_archived).lower())
+        ]
+        if query.get("order_by") == "last_activity_at":
+            found.sort(key=lambda it: it.active, reverse=query.get("sort", "desc") == "desc")
+        return [
+            {
+                "id": it.id,
+                "path_with_namespace": it.path,
+                "archived": it.is_archived,
+                "last_activity_at": f"{it.active:%Y-%m-%dT%H:%M:%S.000Z}",
+                "builds_access_level": "enabled" if it.has_builds else "disabled",
+            }
+            for it in found
+        ]
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
         query = request.query

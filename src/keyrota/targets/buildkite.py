@@ -21,7 +21,7 @@ from typing import Any
 
 from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
-from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.fragments import (
     AT_MOST,
     NAMES,
@@ -46,6 +46,7 @@ from keyrota.wire import (
     Unsearched,
     attempted,
     bearer,
+    each_page,
     instant,
     together,
 )
@@ -216,20 +217,14 @@ class BuildkiteTarget(RunlessPlace):
     def _listed(self) -> dict[str, dict[str, Any]]:
         """Find our own secrets on all pages."""
         found: dict[str, dict[str, Any]] = {}
-        answer = self._call("GET", self._path, "", query={"per_page": "100"})
-        for _ in range(_MOST_PAGES):
-            _SAYS.demand_success(answer, self._about(""))
-            if not isinstance(answer.content, list):
-                raise _SAYS.odd("Buildkite's answer is no list", self._about(""))
-            for secret in answer.content:
-                is_named = isinstance(secret, dict) and secret.get("key") in (self._id_name, self._secret_name)
-                if is_named and isinstance(secret.get("id"), str):
+        about = self._about("")
+        first = self._call("GET", self._path, "", query={"per_page": "100"})
+        follow = partial(self._connection.http.follow, where=about)
+        for answer in each_page(first, Answer.next_link, follow, most=_MOST_PAGES, name=_SAYS.name, where=about):
+            for secret in _SAYS.entries(answer, about):
+                if secret.get("key") in (self._id_name, self._secret_name) and isinstance(secret.get("id"), str):
                     found[secret["key"]] = secret
-            link = answer.next_link()
-            if link is None:
-                return found
-            answer = self._connection.http.follow(link, where=self._about(""))
-        raise ProviderUnavailable(f"Buildkite's list has more than {_MOST_PAGES} pages", where=self._about(""))
+        return found
 
     def _put(self, name: str, value: Secret, found: Mapping[str, Any] | None) -> None:
         """Change the value, or create the secret; a race, or an answer that was lost, is settled by looking again."""

@@ -14,7 +14,6 @@ from typing import Any
 
 from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
-from keyrota.errors import ProviderUnavailable
 from keyrota.fragments import (
     NAMES,
     REFERENCE,
@@ -27,7 +26,7 @@ from keyrota.fragments import (
     variables_of,
 )
 from keyrota.ports import Clock, SecretReader
-from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, header, instant, together
+from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, each_page, header, instant, together
 
 API = "https://circleci.com/api/v2"
 _SAYS = Refusals(
@@ -135,26 +134,17 @@ class CircleTarget(RunlessPlace):
     def _listed(self) -> dict[str, datetime | None]:
         """Find our own variables on all pages, with the time of the last change where it is told."""
         found: dict[str, datetime | None] = {}
-        token, seen = None, set[str]()
-        for _ in range(_MOST_PAGES):
-            answer = self._call("GET", self._path(), "", query={"page-token": token} if token else None)
-            _SAYS.demand_success(answer, self._about(""))
-            items = answer.object().get("items")
-            if not isinstance(items, list):
-                raise _SAYS.odd("CircleCI's answer is no list", self._about(""))
-            for item in items:
-                name = item.get("name", item.get("variable")) if isinstance(item, dict) else None
+        about = self._about("")
+
+        def page(token: str | None) -> Answer:
+            return self._call("GET", self._path(), "", query={"page-token": token} if token else None)
+
+        for answer in each_page(page(None), _next_token, page, most=_MOST_PAGES, name=_SAYS.name, where=about):
+            for item in _SAYS.entries(answer, about, under="items"):
+                name = item.get("name", item.get("variable"))
                 if name in (self._id_name, self._secret_name):
                     found[str(name)] = instant(item.get("updated_at"))
-            token = answer.object().get("next_page_token")
-            if not isinstance(token, str) or not token:
-                return found
-            if token in seen:
-                raise ProviderUnavailable(
-                    "CircleCI's list leads back to a page that was read already", where=self._about("")
-                )
-            seen.add(token)
-        raise ProviderUnavailable(f"CircleCI's list has more than {_MOST_PAGES} pages", where=self._about(""))
+        return found
 
     def _put(self, name: str, value: Secret) -> None:
         """Overwrite a variable: doing it twice does no harm, so that a lost answer is simply asked for again."""
@@ -167,6 +157,11 @@ class CircleTarget(RunlessPlace):
         if answer.object().get("name", answer.object().get("variable")) != name:
             what = "CircleCI's answer to the write is not the variable: whether it was written is not known"
             raise _SAYS.odd(what, self._about(name))
+
+
+def _next_token(answer: Answer) -> str | None:
+    token = answer.object().get("next_page_token")
+    return token if isinstance(token, str) and token else None
 
 
 class CircleKind:

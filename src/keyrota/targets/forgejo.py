@@ -162,15 +162,13 @@ class ForgejoTarget(RunlessPlace):
         for number in range(1, _MOST_PAGES + 1):
             query = {"page": str(number), "limit": _A_PAGE}
             answer = self._call("GET", (*self._path, "secrets"), "", query=query)
-            self._says.demand_success(answer, self._about(""))
-            if not isinstance(answer.content, list):
-                raise self._says.odd(f"{self._says.name}'s answer is no list", self._about(""))
-            for secret in answer.content:
-                name = str(secret.get("name")).upper() if isinstance(secret, dict) else ""
+            secrets = self._says.entries(answer, self._about(""))
+            for secret in secrets:
+                name = str(secret.get("name")).upper()
                 if name in {self._id_name, self._secret_name}:
                     found[name] = _text(secret.get("description"))
-            seen += len(answer.content)
-            if not answer.content or answer.headers.get("x-total-count") == str(seen):
+            seen += len(secrets)
+            if not secrets or answer.headers.get("x-total-count") == str(seen):
                 return found
         raise ProviderUnavailable(f"{self._says.name}'s list has more than {_MOST_PAGES} pages", where=self._about(""))
 

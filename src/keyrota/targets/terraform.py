@@ -20,7 +20,6 @@ from typing import Any
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
-from keyrota.errors import ProviderUnavailable
 from keyrota.fragments import (
     AT_MOST,
     NAMES,
@@ -35,7 +34,19 @@ from keyrota.fragments import (
     variables_of,
 )
 from keyrota.ports import Clock, SecretReader
-from keyrota.wire import Answer, Budget, Http, Limit, Refusals, RunlessPlace, Unsearched, attempted, bearer, together
+from keyrota.wire import (
+    Answer,
+    Budget,
+    Http,
+    Limit,
+    Refusals,
+    RunlessPlace,
+    Unsearched,
+    attempted,
+    bearer,
+    each_page,
+    together,
+)
 
 API = "https://app.terraform.io/api/v2"
 _MEDIA = "application/vnd.api+json"
@@ -195,19 +206,13 @@ class TerraformTarget(RunlessPlace):
         return found
 
     def _pages(self, path: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-        number = 1
-        for _ in range(_MOST_PAGES):
-            answer = self._call("GET", path, "", query={"page[number]": str(number), "page[size]": "100"})
-            _SAYS.demand_success(answer, self._about(""))
-            items = answer.object().get("data")
-            if not isinstance(items, list):
-                raise _SAYS.odd("HCP Terraform's answer is no list", self._about(""))
-            yield from (item for item in items if isinstance(item, dict))
-            following = _next_page(answer)
-            if following is None:
-                return
-            number = following
-        raise ProviderUnavailable(f"HCP Terraform's list has more than {_MOST_PAGES} pages", where=self._about(""))
+        about = self._about("")
+
+        def page(number: str) -> Answer:
+            return self._call("GET", path, "", query={"page[number]": number, "page[size]": "100"})
+
+        for answer in each_page(page("1"), _next_page, page, most=_MOST_PAGES, name=_SAYS.name, where=about):
+            yield from _SAYS.entries(answer, about, under="data")
 
     def _put(self, path: tuple[str, ...], found: _Variable | None, name: str, value: Secret) -> None:
         """Update the variable, or create it; a race, or an answer that was lost, is settled by looking again."""
@@ -236,12 +241,12 @@ class TerraformTarget(RunlessPlace):
             raise _SAYS.odd(what, self._about(name))
 
 
-def _next_page(answer: Answer) -> int | None:
+def _next_page(answer: Answer) -> str | None:
     """Read `meta.pagination.next-page`; None on the last page, and where a list has no pages."""
     part: Any = answer.object()
     for name in ("meta", "pagination", "next-page"):
         part = part.get(name) if isinstance(part, dict) else None
-    return part if isinstance(part, int) and not isinstance(part, bool) and part > 0 else None
+    return str(part) if isinstance(part, int) and not isinstance(part, bool) and part > 0 else None
 
 
 class TerraformKind:

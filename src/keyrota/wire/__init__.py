@@ -6,6 +6,7 @@ from keyrota.wire.authorization import Authorization, basic, bearer, header
 from keyrota.wire.budget import Budget, Limit
 from keyrota.wire.http import Http, Patience
 from keyrota.wire.listing import each_page, instant
+from keyrota.wire.many import Bounds, ManyRepositories
 from keyrota.wire.places import RunlessPlace, Unsearched
 from keyrota.wire.refusals import Refusals
 from keyrota.wire.together import together
@@ -13,9 +14,11 @@ from keyrota.wire.together import together
 __all__ = [
     "Answer",
     "Authorization",
+    "Bounds",
     "Budget",
     "Http",
     "Limit",
+    "ManyRepositories",
     "Patience",
     "Refusals",
     "RunlessPlace",

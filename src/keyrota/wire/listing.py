@@ -9,19 +9,24 @@ from typing import Any
 from keyrota.core.instants import parsed
 from keyrota.errors import ProviderUnavailable
 from keyrota.wire.answer import Answer
-from keyrota.wire.http import Http
 
 
 def each_page(
-    http: Http, first: Answer, link_of: Callable[[Answer], str | None], *, most: int, name: str, where: str
+    first: Answer,
+    next_of: Callable[[Answer], str | None],
+    follow: Callable[[str], Answer],
+    *,
+    most: int,
+    name: str,
+    where: str,
 ) -> Iterator[Answer]:
     """
     Go through the pages of a list.
 
     Args:
-        http: Follows the links.
         first: The first page.
-        link_of: Finds the link to the next page; None on the last one.
+        next_of: Finds what leads to the next page, a link, a token or a number; None on the last one.
+        follow: Gets the page that it leads to.
         most: So many pages are the longest list that is believed.
         name: Of the provider.
         where: What the list is about, for errors.
@@ -32,13 +37,13 @@ def each_page(
     answer, seen = first, set[str]()
     for _ in range(most):
         yield answer
-        link = link_of(answer)
-        if link is None:
+        following = next_of(answer)
+        if following is None:
             return
-        if link in seen:
+        if following in seen:
             raise ProviderUnavailable(f"{name}'s list leads back to a page that was read already", where=where)
-        seen.add(link)
-        answer = http.follow(link, where=where)
+        seen.add(following)
+        answer = follow(following)
     raise ProviderUnavailable(f"{name}'s list has more than {most} pages", where=where)
 
 

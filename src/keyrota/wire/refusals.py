@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.wire.answer import Answer
@@ -55,6 +55,25 @@ class Refusals:
                     where=where,
                     remedy=f"look at it in {self.name}; {self.needs}",
                 )
+
+    def entries(self, answer: Answer, where: str, *, under: str | None = None) -> list[dict[str, Any]]:
+        """
+        Take the entries of a list, or of one page of it.
+
+        Args:
+            answer: Of the provider.
+            where: What the list is about, for errors.
+            under: The field that holds it; None where the answer is the list.
+
+        Raises:
+            ProviderRefused: The provider said no.
+            ProviderUnavailable: It is no list.
+        """
+        self.demand_success(answer, where)
+        values = answer.object().get(under) if under else answer.content
+        if not isinstance(values, list):
+            raise self.odd(f"{self.name}'s answer is no list", where)
+        return [value for value in values if isinstance(value, dict)]
 
     def odd(self, what: str, where: str) -> ProviderUnavailable:
         """Make the error for a success that is none of the provider's: a login page answers 200 as well."""

@@ -12,8 +12,8 @@ from keyrota.app.cli.frame import Options, paint, say, say_json
 from keyrota.app.session import Planned, Session
 from keyrota.core import plan as act
 from keyrota.executor import Event, EventKind
-from keyrota.report.data import CredentialReport, document
-from keyrota.report.text import apply_text
+from keyrota.report.data import CredentialReport, document, flattened, is_stop
+from keyrota.report.text import apply_text, left_text
 
 _QUIET_STEPS = (
     act.AskRuns,
@@ -59,7 +59,10 @@ class Progress:
 
     def _line(self, event: Event) -> str:
         at = f"{event.at:%H:%M:%S}"
-        if event.kind is EventKind.FAILED:
+        if event.kind is EventKind.FAILED and event.error:
+            if is_stop(event.error):
+                left = left_text(flattened(event.error))
+                return f"{at} {event.user}: {event.action.shown} stopped at a limit: {left}"
             return f"{at} {event.user}: {event.action.shown} failed: {event.error}"
         key = f" {event.key}" if event.key else ""
         return f"{at} {event.user}:{key} {_STEPS[type(event.action)]}"
@@ -82,10 +85,10 @@ def tell(reports: tuple[CredentialReport, ...], options: Options) -> None:
 
 
 def exit_code(reports: Iterable[CredentialReport]) -> int:
-    """Tell failed before held before done."""
+    """Tell failed before held before done; what a limit left to a later run counts as held."""
     reports = tuple(reports)
-    if any(report.errors for report in reports):
+    if any(report.failures for report in reports):
         return words.EXIT_FAILED
-    if any(report.left or (report.plan and report.plan.holds) for report in reports):
+    if any(report.stops or report.left or (report.plan and report.plan.holds) for report in reports):
         return words.EXIT_HELD
     return words.EXIT_DONE

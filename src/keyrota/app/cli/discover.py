@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,10 +62,18 @@ def command(  # click passes what the command line has
     area = _area(provider, {"workspace": workspace, "org": org, "group": group})
     if output.exists():
         raise UsageError(f"{output} exists", remedy="choose another file with --output")
+    if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
+        raise UsageError(f"nothing can be written into {output.parent}", remedy="choose another file with --output")
     settings = _settings(options, provider, token, base_url)
     connection = kinds()[provider].connect(settings, secrets=references(None), clock=clock())
     file = output.with_name(output.name + ".partial")
-    survey = Survey.resumed(file, provider, area)
+    survey = Survey.resumed(file, provider, area, str(settings.get("base_url", "")))
+    if survey.done:
+        click.echo(
+            f"going on from {printable(str(file))}: {len(survey.done)} of {len(survey.areas)} places were looked at by "
+            "an earlier run; delete it to begin anew",
+            err=True,
+        )
     try:
         walk(connection, survey, file, _Teller(options))
     except KeyrotaError as error:
@@ -79,6 +88,7 @@ def command(  # click passes what the command line has
     seen = {one.key for one in survey.sightings}
     candidates = {user: keys for user, keys in users.items() if not seen.issuperset(keys)} if known.guesses else {}
     write(output, configuration(provider, settings, known, survey, candidates))
+    file.unlink(missing_ok=True)
     numbers = {
         "certain": sum(len(found) for found in known.certain.values()),
         "guesses": len(known.guesses),

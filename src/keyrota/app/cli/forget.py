@@ -29,8 +29,10 @@ def command(options: Options, target: str, *, deletes: bool, is_yes: bool) -> in
     from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.executor.forget import forget, remembered  # noqa: PLC0415
 
-    previews = Session(options.config).plan().previews
+    planned = Session(options.config).plan()
+    previews = planned.previews
     failed = [preview.error for preview in previews if preview.error is not None]
+    failed += [missing.error for missing in planned.unreachable]
     known = [one for it in previews if it.observation for one in remembered(it.subject, it.observation)]
     found = [one for one in known if one.entry.address == target]
     left = sorted({one.entry.address for one in known if not one.is_configured})
@@ -39,10 +41,19 @@ def command(options: Options, target: str, *, deletes: bool, is_yes: bool) -> in
     if not found:
         listed = ", ".join(shlex.quote(address) for address in left) or "none"
         raise UsageError(f"no target {target!r} is left behind", remedy=f"left behind: {listed}")
-    if any(one.is_configured for one in found):
+    owners = [it.user for it in previews if any(one.address == target for one in it.subject.targets)]
+    found = [one for one in found if not one.is_configured]
+    if not found:
         raise UsageError(
             f"{target} is in the configuration", remedy="take it out there first: the next run would write it again"
         )
+    if owners and deletes:
+        raise UsageError(
+            f"{target} is {', '.join(owners)}'s now: its variables hold that key",
+            remedy="leave --delete-variables out: then it is forgotten where it is left behind, and stays there",
+        )
+    for error in failed:
+        click.echo(f"warning: {error}: whether it remembers {target} as well is not known", err=True)
     for one in found:
         held = one.state.key if one.state and one.state.key else "it cannot be told which key"
         what = "Its variables are deleted: a pipeline there fails then." if deletes else "Its variables stay."

@@ -116,7 +116,8 @@ def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool)
         click.echo("Pipelines that are running with them fail at their next call to AWS.", err=True)
         ask(f"Replace the keys of {len(waiting)} users?", is_yes=is_yes)
     verdicts = replace_all(session, found, Progress(options), lambda _: None)
-    again = f"keyrota revoke --served-by {shlex.quote(text)} --before {since:%Y-%m-%dT%H:%M:%SZ}"
+    config = "" if options.config == Options().config else f" --config {shlex.quote(options.config)}"
+    again = f"keyrota{config} revoke --served-by {shlex.quote(text)} --before {since:%Y-%m-%dT%H:%M:%SZ}"
     is_done = all(verdict.is_safe for verdict in verdicts) and not errors
     if options.is_json:
         say_json(_breach_document(text, since, verdicts, errors, again))
@@ -137,6 +138,8 @@ def _instant(text: str) -> datetime:
 
 
 def _breach_text(verdicts: Sequence[Verdict], errors: Sequence[KeyrotaError], again: str | None) -> Iterator[str]:
+    from keyrota.report.text import left_text  # noqa: PLC0415  # heavy, and not needed for --help
+
     safe = [verdict for verdict in verdicts if verdict.is_safe]
     yield f"safe again: {len(safe)} of {len(verdicts) + len(errors)}"
     for verdict in safe:
@@ -146,7 +149,8 @@ def _breach_text(verdicts: Sequence[Verdict], errors: Sequence[KeyrotaError], ag
     if missing or errors:
         yield "not yet:"
     for verdict in missing:
-        yield f"  ✗ {verdict.user}: {'; '.join(verdict.reasons)}"
+        left = [left_text(verdict.stops)] if verdict.stops else []
+        yield f"  ✗ {verdict.user}: {'; '.join([*left, *verdict.reasons])}"
         yield from (f"      {remedy}" for remedy in verdict.remedies)
     for error in errors:
         yield f"  ✗ {error}"
@@ -171,7 +175,7 @@ def _breach_document(
                 "safe": verdict.is_safe,
                 "keys": list(verdict.keys),
                 "new_key": verdict.new_key,
-                "reasons": list(verdict.reasons),
+                "reasons": [*map(str, verdict.stops), *verdict.reasons],
                 "remedies": list(verdict.remedies),
             }
             for verdict in verdicts

@@ -32,22 +32,22 @@ Examples:
 @global_options
 @pass_options
 def command(options: Options, *, port: int, folder: Path | None, advance: str | None, deploy: bool) -> int:
-    """Start the embedded cloud: strict AWS and three CI providers' stand-ins on loopback, with an example in it."""
+    """Start the embedded cloud: strict AWS and stand-ins for all CI providers on loopback, with an example in it."""
     if advance or deploy:
         return _command_running(advance, deploy=deploy)
-    from keyrota.app.example import CONFIGURATION, example  # noqa: PLC0415  # heavy, and an extra
+    from keyrota.app.example import configuration, example  # noqa: PLC0415  # heavy, and an extra
 
     with example(port=port) as cloud:
         environment = cloud.environment()
-        configuration = CONFIGURATION.format(**{name: cloud.url(name) for name in cloud.standins})
+        text = configuration(cloud)
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
         if folder is not None:
             _write(folder / "sandbox.env", exports)
-            _write(folder / "keyrota.yaml", configuration)
+            _write(folder / "keyrota.yaml", text)
         if not options.is_quiet:
             click.echo(f"# keyrota sandbox on {cloud.aws_url}; Ctrl-C ends it and everything in it")
             click.echo(exports)
-            click.echo("# keyrota.yaml\n" + configuration)
+            click.echo("# keyrota.yaml\n" + text)
         _wait()
     return 0
 

@@ -50,7 +50,7 @@ def counts(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
         holds = report.plan.holds if report.plan else ()
         found["Held"] += bool(holds)
         found["HeldWithoutEnd"] += any(hold.until is None for hold in holds)
-        found["Failed"] += bool(report.errors)
+        found["Failed"] += bool(report.failures)
     return tuple(Measure(name=name, unit="Count", value=found[name]) for name in COUNTS)
 
 

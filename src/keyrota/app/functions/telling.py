@@ -10,6 +10,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from keyrota.app.functions.measures import Measure
 from keyrota.executor import Event, EventKind, Listener
+from keyrota.report.data import is_stop
 
 NAMESPACE = "keyrota"
 log = Logger(service="keyrota", level="INFO", use_rfc3339=True, log_record_order=["level", "message", "timestamp"])
@@ -39,6 +40,8 @@ def tell_log(run: str) -> Listener:
         }
         if event.error is None:
             log.info("done", extra=fields)
+        elif is_stop(event.error):
+            log.warning("stopped at a limit", extra={**fields, "error": str(event.error)})
         else:
             log.error("failed", extra={**fields, "error": str(event.error), "remedy": event.error.remedy})
 

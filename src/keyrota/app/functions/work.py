@@ -15,7 +15,7 @@ from keyrota.app.functions.telling import log, record, tell_log
 from keyrota.app.session import Session
 from keyrota.core.planner import Intent
 from keyrota.errors import KeyrotaError, printable
-from keyrota.report.data import CredentialReport, done_lines, flattened, stamp
+from keyrota.report.data import CredentialReport, again, done_lines, flattened, stamp
 
 _SPARE_S = 90.0
 """So long before the function's end no credential is begun: proving a key takes 20 s, and targets have time-outs."""
@@ -156,8 +156,8 @@ def summary(reports: Iterable[CredentialReport]) -> dict[str, Any]:
             for report in reports
             for hold in (report.plan.holds if report.plan else ())
         ],
-        "left": [report.user for report in reports if report.left],
-        "failed": [{"user": report.user, "reason": _texts(report)} for report in reports if report.errors],
+        "left": [report.user for report in reports if report.left or report.stops],
+        "failed": [{"user": report.user, "reason": _texts(report)} for report in reports if report.failures],
     }
 
 
@@ -168,14 +168,13 @@ def fail_if_any_failed(reports: Iterable[CredentialReport]) -> None:
     Raises:
         RunFailed: With each user and reason.
     """
-    failed = [f"{report.user}: {_texts(report)}" for report in reports if report.errors]
+    failed = [f"{report.user}: {_texts(report)}" for report in reports if report.failures]
     if failed:
         raise RunFailed("; ".join(failed)[:2000])
 
 
 def _texts(report: CredentialReport) -> str:
-    singles = [single for error in report.errors for single in flattened(error)]
-    return printable("; ".join(str(single) for single in singles))
+    return printable("; ".join(str(failure) for failure in report.failures))
 
 
 def _log_report(run: str, report: CredentialReport) -> None:
@@ -187,7 +186,11 @@ def _log_report(run: str, report: CredentialReport) -> None:
         log.warning("notice", extra={**about, "target": notice.target, "reason": notice.reason})
     if report.left:
         log.warning("left to the next run", extra={**about, "actions": [action.shown for action in report.left]})
-    for error in report.errors:
-        for single in flattened(error):
-            told = {"error": single.what, "where": single.where or None, "remedy": single.remedy or None}
-            log.error("credential failed", extra={**about, **told})
+    for error in report.failures:
+        log.error("credential failed", extra={**about, **_told(error)})
+    for stop in report.stops:
+        log.warning("left to a later run by a limit", extra={**about, **_told(stop), "until": stamp(again(stop))})
+
+
+def _told(error: KeyrotaError) -> dict[str, Any]:
+    return {"error": error.what, "where": error.where or None, "remedy": error.remedy or None}

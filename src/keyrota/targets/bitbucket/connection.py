@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.bitbucket.place import Place
-from keyrota.wire import Answer, Http, each_page
+from keyrota.wire import Answer, Http, ManyRepositories, each_page
 
 _UUID = re.compile(r"\{[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}")
 _PAGE = {"pagelen": "100"}
@@ -26,8 +27,9 @@ SCOPES = (
 class BitbucketConnection:
     """Bitbucket with one set of credentials; names of environments are looked up once."""
 
-    def __init__(self, http: Http, *, token_expires: datetime | None = None) -> None:
+    def __init__(self, http: Http, many: ManyRepositories, *, token_expires: datetime | None = None) -> None:
         self.http = http
+        self._many = many
         self.token_expires = token_expires
         self._environments: dict[tuple[str, str], dict[str, list[str]]] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = {}
@@ -71,17 +73,44 @@ class BitbucketConnection:
                 found.setdefault(value["name"], []).append(value["uuid"])
         return found
 
-    def is_busy(self, where: Place) -> bool:
+    def is_busy(self, where: Place) -> bool | None:
         """
-        Look for a pipeline of a repository that is in progress; a paused one reads its variables when it goes on.
+        Look for a pipeline that is in progress, in the repository or in any of the workspace; None: they are too many.
 
-        Asked by `status`, and judged by `state.name` besides: a filter that is ignored must not pass for an answer.
+        A paused one reads its variables when it goes on. Asked by `status`, and judged by `state.name` besides: a
+        filter that is ignored must not pass for an answer.
         """
-        return any(self._has(where, status) for status in _UNDER_WAY)
+        if where.repository:
+            return self._has_any(where, where.repository)
+        return self._many.is_busy(where.workspace, lambda: self._latest(where), lambda name: self._has_any(where, name))
 
-    def _has(self, where: Place, status: str) -> bool:
-        path = ("repositories", where.workspace, where.repository or "", "pipelines")
-        about = f"the pipelines of {where.scope}"
+    def may_look(self, where: Place) -> None:
+        """Ask for pipelines, once: whether the token may."""
+        if where.repository:
+            self._has_any(where, where.repository)
+        else:
+            self._many.may_ask(lambda: self._latest(where), lambda name: self._has_any(where, name))
+
+    def notice(self, where: Place) -> str:
+        """Tell what a person should know of a place."""
+        return "" if where.repository else self._many.notice(where.workspace)
+
+    def repositories(self, workspace: str, *, query: Mapping[str, str] | None = None) -> Iterator[str]:
+        """List the slugs of a workspace's repositories."""
+        for value in self.values(("repositories", workspace), f"the repositories of {workspace}", query=query):
+            slug = value.get("slug") or str(value.get("full_name", "")).partition("/")[2]
+            if isinstance(slug, str) and slug:
+                yield slug
+
+    def _latest(self, where: Place) -> Iterator[str]:
+        return self.repositories(where.workspace, query={"sort": "-updated_on"})
+
+    def _has_any(self, where: Place, repository: str) -> bool:
+        return any(self._has(where, repository, status) for status in _UNDER_WAY)
+
+    def _has(self, where: Place, repository: str, status: str) -> bool:
+        path = ("repositories", where.workspace, repository, "pipelines")
+        about = f"the pipelines of {where.workspace}/{repository}"
         answer = self.http.call("GET", path, query={**_PAGE, "status": status}, where=about)
         self.demand_success(answer, about)
         runs = answer.object().get("values")
@@ -89,10 +118,13 @@ class BitbucketConnection:
             raise ProviderUnavailable("Bitbucket's answer is no list of pipelines", where=about)
         return any(_is_in_progress(run) for run in runs)
 
-    def values(self, path: tuple[str, ...], what: str) -> Iterator[dict[str, Any]]:
+    def values(
+        self, path: tuple[str, ...], what: str, *, query: Mapping[str, str] | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Go through all pages of a list. `next` is opaque: followed, not built, and only on the same host."""
-        first = self.http.call("GET", path, query=_PAGE, where=what)
-        for answer in each_page(self.http, first, _next, most=_MOST_PAGES, name="Bitbucket", where=what):
+        first = self.http.call("GET", path, query={**_PAGE, **(query or {})}, where=what)
+        follow = partial(self.http.follow, where=what)
+        for answer in each_page(first, _next, follow, most=_MOST_PAGES, name="Bitbucket", where=what):
             self.demand_success(answer, what)
             values = answer.object().get("values")
             if not isinstance(values, list):

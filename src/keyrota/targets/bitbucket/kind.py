@@ -14,13 +14,16 @@ from keyrota.targets.bitbucket.oauth import OAuth
 from keyrota.targets.bitbucket.place import place
 from keyrota.targets.bitbucket.survey import areas, survey
 from keyrota.targets.bitbucket.target import BitbucketTarget
-from keyrota.wire import Authorization, Budget, Http, Limit, Patience, basic, bearer
+from keyrota.wire import Authorization, Bounds, Budget, Http, Limit, ManyRepositories, Patience, basic, bearer
 
 API = "https://api.bitbucket.org/2.0"
 TOKEN_URL = "https://bitbucket.org/site/oauth2/access_token"  # noqa: S105  # an address
 _AN_HOUR_S = 3600.0
 CALLS_AN_HOUR = 1000
 """Bitbucket's limit for a user, an access token or a consumer (support page `API request limits`)."""
+_LOOKED_AT, _SHARE = 50, 10
+"""Three calls for each repository of a workspace that is looked at: 150 for one look, three tenths of the hour's calls
+for all of them."""
 _LIMITED_S = 60.0
 """A 429 names no time, and the hour rolls: after a minute some calls are free again."""
 
@@ -76,7 +79,7 @@ TARGET_SCHEMA: Schema = closed(
         "quiet": QUIET,
     },
     required=["workspace"],
-    dependentRequired={"environment": ["repository"], "quiet": ["repository"]},
+    dependentRequired={"environment": ["repository"]},
     description="Variables of a deployment environment; without `environment` the repository's, "
     "without `repository` the workspace's.",
 )
@@ -135,7 +138,9 @@ class BitbucketKind:
     def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> BitbucketService:
         """Connect; makes no request yet."""
         oauth = _oauth(settings, secrets, clock)
-        limit = Limit(calls=settings.get("calls_per_hour", CALLS_AN_HOUR), seconds=_AN_HOUR_S)
+        calls = settings.get("calls_per_hour", CALLS_AN_HOUR)
+        limit = Limit(calls=calls, seconds=_AN_HOUR_S)
+        bounds = Bounds(most=_LOOKED_AT, an_hour=max(1, calls // _SHARE))
         bound = span(settings, "at_most", AT_MOST["default"])
         http = Http(
             settings.get("base_url", API),
@@ -146,7 +151,8 @@ class BitbucketKind:
             budget=Budget(clock, [limit], bound=bound, name="Bitbucket's budget of calls"),
             renew=oauth.drop if oauth else None,
         )
-        return BitbucketService(BitbucketConnection(http, token_expires=_expires(settings)))
+        many = ManyRepositories(clock, bounds, "repositories of the workspace")
+        return BitbucketService(BitbucketConnection(http, many, token_expires=_expires(settings)))
 
 
 def _expires(settings: Mapping[str, Any]) -> datetime | None:

@@ -16,11 +16,7 @@ def areas(connection: BitbucketConnection, area: str | None) -> tuple[str, ...]:
     found: list[str] = []
     for workspace in workspaces:
         found.append(workspace)
-        what = f"the repositories of {workspace}"
-        for value in connection.values(("repositories", workspace), what):
-            slug = value.get("slug") or str(value.get("full_name", "")).partition("/")[2]
-            if isinstance(slug, str) and slug:
-                found.append(f"{workspace}/{slug}")
+        found += [f"{workspace}/{slug}" for slug in connection.repositories(workspace)]
     return tuple(found)
 
 

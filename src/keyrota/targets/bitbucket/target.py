@@ -68,7 +68,7 @@ class BitbucketTarget:
         try:
             self._listed()
             if self.quiet_for:
-                self._connection.is_busy(self._place)
+                self._connection.may_look(self._place)
         except KeyrotaError as error:
             return Readiness(address=self.address, is_ready=False, detail=error.what, remedy=error.remedy)
         return Readiness(address=self.address, is_ready=True, token_expires=self._connection.token_expires)
@@ -96,6 +96,7 @@ class BitbucketTarget:
             key=key,
             detail=detail,
             remedy=remedy,
+            notice=self._connection.notice(self._place),
             token_expires=self._connection.token_expires,
         )
 
@@ -124,7 +125,7 @@ class BitbucketTarget:
         return self._place.quiet_for
 
     def is_busy(self) -> bool | None:
-        """Look whether a pipeline of the repository is in progress; Bitbucket cannot be asked for one environment."""
+        """Look whether a pipeline is in progress; Bitbucket cannot be asked for one environment."""
         try:
             return self._connection.is_busy(self._place)
         except KeyrotaError:

@@ -39,6 +39,8 @@ class Installation:
     id: int
     permissions: dict[str, str]
     is_suspended: bool
+    sees_all: bool = True
+    """All repositories of the owner; not where it was installed on selected ones."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     given: _Given | None = None
 
@@ -100,6 +102,7 @@ class App:
             if isinstance(permissions, dict)
             else {},
             is_suspended=content.get("suspended_at") is not None,
+            sees_all=content.get("repository_selection") != "selected",
         )
 
     def token(self, installation: Installation) -> Secret:

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.github.access import App, Installation
 from keyrota.targets.github.place import Path, Place
-from keyrota.wire import Answer, Http, each_page
+from keyrota.wire import Answer, Http, ManyRepositories, each_page
 
 _MOST_PAGES = 200
 _UNPROCESSABLE = 422
@@ -76,14 +77,21 @@ class GitHubConnection:
         http: The client for a token; None for an app.
         app: The app; None for a token.
         connect: Makes the client of an installation.
+        many: Looks at the repositories of an organization.
     """
 
     def __init__(
-        self, http: Http | None, app: App | None, connect: Callable[[App, Installation], Http] | None = None
+        self,
+        http: Http | None,
+        app: App | None,
+        connect: Callable[[App, Installation], Http] | None = None,
+        *,
+        many: ManyRepositories,
     ) -> None:
         self._http = http
         self._app = app
         self._connect = connect
+        self.many = many
         self._clients: dict[int, Http] = {}
         self._keys: dict[Path, PublicKey] = {}
         self._lock = threading.Lock()
@@ -120,7 +128,9 @@ class GitHubConnection:
         self.http(where.owner, where.repository).count_write(f"{'/'.join(where.secrets_path)}/{name}", at)
 
     def notice(self, where: Place) -> str:
-        """Tell that GitHub redirects a repository's name."""
+        """Tell that GitHub redirects a repository's name, or that an organization has too many to look at."""
+        if where.repository is None:
+            return self.many.notice(where.address)
         if where.owner_path not in self._moved:
             return ""
         return f"GitHub redirects {'/'.join(where.owner_path[1:])}: it was renamed or moved; correct the configuration"
@@ -170,7 +180,8 @@ class GitHubConnection:
         """
         client = self.http(where.owner, where.repository)
         first = client.call("GET", path, query={"per_page": str(per_page), **(query or {})}, where=about)
-        for answer in each_page(client, first, Answer.next_link, most=_MOST_PAGES, name="GitHub", where=about):
+        follow = partial(client.follow, where=about)
+        for answer in each_page(first, Answer.next_link, follow, most=_MOST_PAGES, name="GitHub", where=about):
             self._note(answer, where)
             self.demand_success(answer, where, about)
             values = answer.object().get(field) if field else answer.content

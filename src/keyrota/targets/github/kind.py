@@ -25,7 +25,7 @@ from keyrota.targets.github.connection import GitHubConnection, is_limit
 from keyrota.targets.github.place import place
 from keyrota.targets.github.survey import areas, survey
 from keyrota.targets.github.target import GitHubTarget
-from keyrota.wire import Authorization, Budget, Http, Limit, Patience, bearer
+from keyrota.wire import Authorization, Bounds, Budget, Http, Limit, ManyRepositories, Patience, bearer
 
 API = "https://api.github.com"
 VERSION = {"X-GitHub-Api-Version": "2022-11-28", "Accept": "application/vnd.github+json, application/json"}
@@ -35,6 +35,8 @@ _A_SECOND = 1.0
 """Between writes, on average (same page); the halves of a pair go together."""
 CALLS = (Limit(calls=450, seconds=60.0),)
 """900 points a minute: 1 for a read, 5 for a write, of which there are 80 at most (same page)."""
+LOOKED_AT = Bounds(most=100, an_hour=1000)
+"""One call for each repository of an organization that is looked at, of 5,000 an hour (same page)."""
 _LIMITED_S = 60.0
 """Wait a minute at least after a secondary limit that names no time (same page)."""
 
@@ -91,7 +93,7 @@ TARGET_SCHEMA: Schema = closed(
         },
         "quiet": QUIET,
     },
-    dependentRequired={"environment": ["repository"], "quiet": ["repository"], "repositories": ["visibility"]},
+    dependentRequired={"environment": ["repository"], "repositories": ["visibility"]},
     description="Secrets of a repository, of an environment, or of an organization.",
 )
 
@@ -167,14 +169,16 @@ class GitHubKind:
         """Connect; makes no request yet."""
         auth = settings["auth"]
         make = partial(_client, settings, clock)
+        many = ManyRepositories(clock, LOOKED_AT, "repositories of the organization")
         if "token" in auth:
-            return GitHubService(GitHubConnection(make(bearer(lambda: secrets(auth["token"]))), None), is_app=False)
+            client = make(bearer(lambda: secrets(auth["token"])))
+            return GitHubService(GitHubConnection(client, None, many=many), is_app=False)
         app = App(str(auth["app_id"]), lambda: secrets(auth["private_key"]), clock, make)
 
         def connected(app: App, installation: Installation) -> Http:
             return make(bearer(lambda: app.token(installation)), renew=lambda: app.drop(installation))
 
-        return GitHubService(GitHubConnection(None, app, connected), is_app=True)
+        return GitHubService(GitHubConnection(None, app, connected, many=many), is_app=True)
 
 
 def _client(settings: Mapping[str, Any], clock: Clock, authorization: Authorization, **more: Any) -> Http:

@@ -8,12 +8,15 @@ A run gets a repository's and an organization's secrets when it is *queued*, an 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from keyrota.core.model import CarriedRuns, RunsEvidence
-from keyrota.errors import KeyrotaError
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Place
 from keyrota.targets.github.visibility import selected_repositories
@@ -32,9 +35,30 @@ def may_carry(where: Place) -> bool:
     return where.environment is None
 
 
-def in_progress(connection: GitHubConnection, where: Place) -> bool:
-    """Tell whether a run of the repository is in progress."""
-    return any(True for _ in _runs(connection, where, "in_progress", None))
+def in_progress(connection: GitHubConnection, where: Place) -> bool | None:
+    """Tell whether a run is in progress, in the repository or in any that sees the organization's secret."""
+    if where.repository:
+        return _is_busy(connection, where, where.repository)
+    ask = partial(_is_busy, connection, where)
+    return connection.many.is_busy(where.address, partial(_at_work, connection, where), ask)
+
+
+def may_look(connection: GitHubConnection, where: Place) -> None:
+    """Ask for runs, once: whether the token may."""
+    if where.repository:
+        _is_busy(connection, where, where.repository)
+    else:
+        connection.many.may_ask(partial(_at_work, connection, where), partial(_is_busy, connection, where))
+
+
+def _is_busy(connection: GitHubConnection, where: Place, repository: str) -> bool:
+    return any(True for _ in _runs(connection, replace(where, repository=repository), "in_progress", None))
+
+
+def _at_work(connection: GitHubConnection, where: Place) -> Iterator[str]:
+    """List the repositories that run something and see an organization's secret; none does while it is not there."""
+    with suppress(NotThere):
+        yield from _seeing(connection, where, now=True)
 
 
 def carried(connection: GitHubConnection, where: Place, before: datetime) -> CarriedRuns:
@@ -48,7 +72,8 @@ def carried(connection: GitHubConnection, where: Place, before: datetime) -> Car
 
 
 def _asked(connection: GitHubConnection, where: Place, before: datetime) -> CarriedRuns:
-    places = (where,) if where.repository else _repositories(connection, where)
+    names = [where.repository] if where.repository else list(islice(_seeing(connection, where), _MOST_REPOSITORIES + 1))
+    places = [replace(where, repository=name) for name in names]
     if len(places) > _MOST_REPOSITORIES:
         return CarriedRuns(
             address=where.address,
@@ -87,22 +112,35 @@ def _runs(connection: GitHubConnection, where: Place, status: str, before: datet
             yield run
 
 
-def _repositories(connection: GitHubConnection, where: Place) -> tuple[Place, ...]:
-    """Find the repositories that see an organization's secret."""
+def _seeing(connection: GitHubConnection, where: Place, *, now: bool = False) -> Iterator[str]:
+    """
+    List the repositories that see an organization's secret; where all do, by their last push, the latest in front.
+
+    Args:
+        connection: GitHub.
+        where: The organization.
+        now: Leave out what can start no run today that reads it: archived, or public where private ones see it.
+            A run from before may carry it all the same.
+
+    Raises:
+        ProviderRefused: An app that was installed on selected repositories does not see the others.
+    """
     about = f"{where.scope}, its repositories"
     answer = connection.call(where, "GET", (*where.secrets_path, where.names[-1]), about)
     connection.demand_success(answer, where, about)
-    if answer.object().get("visibility") == "selected":
-        names = [name for _, name in selected_repositories(connection, where, where.names[-1])]
-    else:
-        names = _every_repository(connection, where, about)
-    return tuple(replace(where, repository=name) for name in names)
-
-
-def _every_repository(connection: GitHubConnection, where: Place, about: str) -> list[str]:
-    names: list[str] = []
-    for value in connection.pages(where, ("orgs", where.owner, "repos"), None, about, per_page=100):
-        names.append(str(value.get("name", "")))
-        if len(names) > _MOST_REPOSITORIES:
-            break
-    return names
+    visibility = answer.object().get("visibility")
+    if visibility == "selected":
+        yield from (name for _, name in selected_repositories(connection, where, where.names[-1]))
+        return
+    installation = connection.installation(where)
+    if installation is not None and not installation.sees_all:
+        raise ProviderRefused(
+            "the GitHub App is installed on selected repositories: the others see the secret, and it does not see them",
+            where=about,
+            remedy="install it on all repositories of the organization",
+        )
+    query = {"sort": "pushed", "direction": "desc"}
+    for value in connection.pages(where, ("orgs", where.owner, "repos"), None, about, per_page=100, query=query):
+        is_blind = value.get("archived") is True or (visibility == "private" and value.get("private") is False)
+        if not (now and is_blind):
+            yield str(value.get("name", ""))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
 from keyrota.core.model import Sighting
-from keyrota.core.sighting import Seen, seen, sightings
+from keyrota.core.sighting import Seen, looks_like_id, seen, sightings
 from keyrota.errors import NotThere, ProviderRefused
 from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Path, Place, place
@@ -63,20 +63,39 @@ def survey(connection: GitHubConnection, area: str) -> Iterator[Sighting]:
 
 def _sighted(connection: GitHubConnection, settings: Mapping[str, Any], *, is_optional: bool) -> Iterator[Sighting]:
     """Look at secrets and variables, each for itself: one that may not be seen hides not the other."""
-    where = place(settings)
+    where, names, variables = place(settings), list[Seen](), list[Seen]()
     may_lack = is_optional or where.is_dependabot  # a person's account has none, or the token may not see them
-    with contextlib.suppress(NotThere, ProviderRefused) if may_lack else contextlib.nullcontext():
+    with suppress(NotThere, ProviderRefused) if may_lack else nullcontext():
         names = [_name(value) for value in _list(connection, where, where.secrets_path, "secrets", 100)]
-        yield from sightings(where.scope, settings, names)
-    if where.is_dependabot:
-        return
-    with contextlib.suppress(NotThere, ProviderRefused):
-        variables = [
-            seen(str(value.get("name", "")), value.get("value") or "")
-            for value in _list(connection, where, where.variables_path, "variables", 30)
-        ]
-        for open_key in sightings(f"{where.scope} variables", None, variables):
-            yield replace(open_key, remark="a readable variable, not a secret: keyrota does not write it")
+    if not where.is_dependabot:
+        with suppress(NotThere, ProviderRefused):
+            found = _list(connection, where, where.variables_path, "variables", 30)
+            variables = [seen(str(value.get("name", "")), value.get("value") or "") for value in found]
+    yield from _joined(where, settings, names, variables)
+
+
+def _joined(
+    where: Place, settings: Mapping[str, Any], names: Sequence[Seen], variables: Sequence[Seen]
+) -> Iterator[Sighting]:
+    """Join secrets with the markers that keyrota wrote beside them: they tell whose keys nobody can read."""
+    known = {secret.name: f"KEYROTA_{secret.name}" for secret in names}
+    keys = {variable.name: variable.key for variable in variables if variable.key is not None}
+    marked = {name: keys[marker] for name, marker in known.items() if marker in keys}
+    told = [replace(secret, key=marked.get(secret.name)) for secret in names]
+    for sighting in sightings(where.scope, settings, told):
+        yield _marked(sighting) if sighting.key else sighting
+    others = [variable for variable in variables if variable.name not in {known[name] for name in marked}]
+    for open_key in sightings(f"{where.scope} variables", None, others):
+        yield replace(open_key, remark="a readable variable, not a secret: keyrota does not write it")
+
+
+def _marked(sighting: Sighting) -> Sighting:
+    """Conclude `marker: true`; but a secret that is not named like an ID may hold the whole pair: that is a guess."""
+    is_id = looks_like_id(sighting.variable) or "KEY_ID" in sighting.variable
+    remark = "; ".join(filter(None, [sighting.remark if is_id else "", "as the marker beside it says"]))
+    if not is_id or sighting.settings is None:
+        return replace(sighting, settings=None, remark=f"{remark}; is it the ID, or a bundle? Name it yourself")
+    return replace(sighting, settings={**sighting.settings, "marker": True}, remark=remark)
 
 
 def _name(value: Mapping[str, Any]) -> Seen:

@@ -55,7 +55,7 @@ class GitHubTarget:
         """
         try:
             if self.quiet_for:
-                runs.in_progress(self._connection, self._place)
+                runs.may_look(self._connection, self._place)
             self._marker_is_ours(self._marker())
             answer = preflight(self._connection, self._place)
         except KeyrotaError as error:
@@ -135,7 +135,7 @@ class GitHubTarget:
         return self._place.quiet_for
 
     def is_busy(self) -> bool | None:
-        """Look whether a workflow run of the repository is in progress."""
+        """Look whether a workflow run that reads the secrets is in progress."""
         try:
             return runs.in_progress(self._connection, self._place)
         except KeyrotaError:

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.gitlab.place import Path, Place
-from keyrota.wire import Answer, Http, each_page
+from keyrota.wire import Answer, Http, ManyRepositories, each_page
 
 _MOST_PAGES = 400
 _PROJECT = re.compile(r"/projects/([0-9]+)/")
@@ -34,11 +35,13 @@ class GitLabConnection:
 
     Args:
         http: The client.
+        many: Looks at the projects of a group, or of the instance.
         is_job: The token is a CI job's, which has no record of its own.
     """
 
-    def __init__(self, http: Http, *, is_job: bool = False) -> None:
+    def __init__(self, http: Http, many: ManyRepositories, *, is_job: bool = False) -> None:
         self.http = http
+        self.many = many
         self._is_job = is_job
         self._record: TokenRecord | None = None
         self._moved: dict[str, str] = {}
@@ -79,7 +82,9 @@ class GitLabConnection:
         return ("projects", number, "variables") if number else where.variables_path
 
     def notice(self, where: Place) -> str:
-        """Tell that GitLab redirects a project's path."""
+        """Tell that GitLab redirects a project's path, or that a group has too many projects to look at."""
+        if where.project is None:
+            return self.many.notice(where.owner)
         if where.owner not in self._moved:
             return ""
         return f"GitLab redirects {where.owner}: it was renamed or moved; correct the configuration"
@@ -87,7 +92,8 @@ class GitLabConnection:
     def pages(self, path: Path, about: str, *, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """Go through all pages of a list."""
         first = self.http.call("GET", path, query={"per_page": "100", **(query or {})}, where=about)
-        for answer in each_page(self.http, first, Answer.next_link, most=_MOST_PAGES, name="GitLab", where=about):
+        follow = partial(self.http.follow, where=about)
+        for answer in each_page(first, Answer.next_link, follow, most=_MOST_PAGES, name="GitLab", where=about):
             self.demand_success(answer, about)
             if not isinstance(answer.content, list):
                 raise ProviderUnavailable("GitLab's answer is no list", where=about, remedy=_NO_PAGE)

@@ -12,9 +12,11 @@ from keyrota.targets.gitlab.connection import GitLabConnection
 from keyrota.targets.gitlab.place import place
 from keyrota.targets.gitlab.survey import areas, survey
 from keyrota.targets.gitlab.target import GitLabTarget
-from keyrota.wire import Http, Patience, header
+from keyrota.wire import Bounds, Http, ManyRepositories, Patience, header
 
 API = "https://gitlab.com/api/v4"
+_LOOKED_AT = Bounds(most=100, an_hour=1000)
+"""One call for each project that is looked at; a GitLab of one's own has 7,200 an hour, where limits are on at all."""
 
 PROVIDER_SCHEMA: Schema = closed(
     {
@@ -64,7 +66,6 @@ TARGET_SCHEMA: Schema = closed(
         "raw": {**_ATTRIBUTE, "default": True, "description": "In a new variable, `$` is not expanded."},
         "quiet": QUIET,
     },
-    dependentRequired={"quiet": ["project"]},
     description="CI/CD variables of a project, a group, or the instance.",
 )
 
@@ -149,7 +150,7 @@ class GitLabKind:
             name="GitLab",
             patience=Patience(total_s=span(settings, "at_most", AT_MOST["default"]).total_seconds()),
         )
-        return GitLabService(GitLabConnection(http, is_job=is_job))
+        return GitLabService(GitLabConnection(http, ManyRepositories(clock, _LOOKED_AT, "projects"), is_job=is_job))
 
 
 KIND = GitLabKind()

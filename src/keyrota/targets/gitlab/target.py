@@ -21,6 +21,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.targets.gitlab import pipelines
 from keyrota.targets.gitlab.connection import GitLabConnection, is_absent_variable, refused_fields
 from keyrota.targets.gitlab.place import Place
 from keyrota.wire import Answer, attempted, together
@@ -107,7 +108,7 @@ class GitLabTarget:
             if not variable.masks(sample.as_file() if self._place.bundle else sample.secret):
                 yield f"{variable.name} is masked, and GitLab would refuse to mask the new value", "unmask it in GitLab"
         if self.quiet_for:
-            self._is_busy()
+            pipelines.may_look(self._connection, self._place)
 
     def read(self) -> TargetState:
         """Tell what is there; a refusal is the value FAILED."""
@@ -166,16 +167,11 @@ class GitLabTarget:
         return self._place.quiet_for
 
     def is_busy(self) -> bool | None:
-        """Look whether a pipeline of the project is running; GitLab cannot be asked for one environment."""
+        """Look whether a pipeline that reads the variables runs; GitLab cannot be asked for one environment."""
         try:
-            return self._is_busy()
+            return pipelines.in_progress(self._connection, self._place)
         except KeyrotaError:
             return None
-
-    def _is_busy(self) -> bool:
-        about = f"the pipelines of {self._place.scope}"
-        path = ("projects", self._place.project or "", "pipelines")
-        return any(True for _ in self._connection.pages(path, about, query={"status": "running"}))
 
     def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
         """No run carries anything: a job gets its variables when a runner takes it."""
