@@ -162,13 +162,26 @@ class ProviderUnavailable(KeyrotaError):
         super().__init__(what, where=where, remedy=remedy)
         self.retry_after_s = retry_after_s
         """Seconds that the service asked us to wait, if it said."""
-        self.again: datetime | None = None
-        """When a run goes on, where this one stopped at a limit and nothing was sent; None: it is a failure."""
 
-    @property
-    def is_stop(self) -> bool:
-        """Whether a limit outlasts the run's bound, and nothing was sent: no failure, but work that is left."""
-        return self.retry_after_s is not None and self.remedy == GOES_ON
+
+class LeftByLimit(ProviderUnavailable):
+    """
+    A limit outlasts the time that a run may wait, which was seen before anything was sent.
+
+    What still holds: everything. It is no failure, but work that is left to a run after `again` (UTC).
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        remedy: str = GOES_ON,
+        retry_after_s: float | None = None,
+        again: datetime | None = None,
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy, retry_after_s=retry_after_s)
+        self.again = again
 
 
 class PartialFailure(KeyrotaError):

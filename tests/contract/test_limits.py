@@ -10,9 +10,11 @@ from datetime import timedelta
 import pytest
 from standin_rig import CANARY_TOKEN, DEPLOYMENT, RIGS, GitHubRig, a_github_rig, a_pair, a_rig, answering
 
-from keyrota.errors import ProviderUnavailable
+from keyrota.errors import LeftByLimit, ProviderUnavailable
 from keyrota.sandbox.faults import Fault
 from keyrota.sandbox.http import Request, Response
+from keyrota.sandbox.world import WorldClock
+from keyrota.wire.budget import SharedLimit
 
 
 @pytest.fixture
@@ -110,6 +112,16 @@ def test_a_half_that_bitbucket_refuses_for_minutes_is_written_in_the_same_run() 
         rig.target().write(a_pair())
         assert rig.values() == {"AWS_ACCESS_KEY_ID": a_pair().id, "AWS_SECRET_ACCESS_KEY": a_pair().secret.reveal()}
         assert rig.clock.now() - began > timedelta(minutes=2)
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_limit_leaves_what_was_not_begun_and_fails_what_was(is_begun: bool) -> None:  # a case
+    """Nobody calls it work that is left when half a pair is there."""
+    limit = SharedLimit(WorldClock(), 60, "the service")
+    limit.begin(3600, is_write=True)
+    with pytest.raises(ProviderUnavailable, match="limits this token until") as caught:
+        limit.wait("here", is_write=True, is_begun=is_begun)
+    assert isinstance(caught.value, LeftByLimit) is not is_begun
 
 
 @pytest.mark.parametrize("name", ["github", "gitlab"])

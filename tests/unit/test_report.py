@@ -41,6 +41,7 @@ from keyrota.errors import (
     ConfigError,
     Fault,
     KeyrotaError,
+    LeftByLimit,
     PartialFailure,
     ProviderRefused,
     ProviderUnavailable,
@@ -52,6 +53,7 @@ from keyrota.report.data import (
     done_lines,
     error_fields,
     flattened,
+    is_stop,
     lines,
     stamp,
 )
@@ -184,10 +186,9 @@ def test_bundles_are_taken_apart_however_deep() -> None:
 
 
 def test_what_a_limit_left_is_no_failure_and_says_when_a_run_goes_on() -> None:
-    left = ProviderUnavailable("used up", remedy=GOES_ON, retry_after_s=90)
+    left = LeftByLimit("used up", where="here", retry_after_s=90, again=NOW)
     refused = ProviderUnavailable("limits this token", remedy="a run after 1 tries again", retry_after_s=90)
-    assert (left.is_stop, refused.is_stop) == (True, False)
-    left.again = NOW
+    assert (is_stop(left), is_stop(refused), left.remedy) == (True, False, GOES_ON)
     report = a_report(None, errors=(PartialFailure("2", [left, refused]),))
     assert (report.stops, report.failures) == ((left,), (refused,))
     assert error_fields(left)["again"] == "2026-06-01T06:00:00Z"

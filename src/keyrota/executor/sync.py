@@ -216,8 +216,6 @@ def _write(
             target.write(credential)
         except KeyrotaError as error:
             error.target = target.address
-            if isinstance(error, ProviderUnavailable) and error.is_stop:
-                error.again = settings.clock.now() + timedelta(seconds=error.retry_after_s or 0.0)
             return target.address, error
         return None
 

@@ -11,7 +11,7 @@ from keyrota.core import plan as act
 from keyrota.core.lifecycle import view
 from keyrota.core.model import AccessKey, AccessKeyId, LastUse, Observation, TargetState
 from keyrota.core.plan import Action, Hold, Notice, Plan, Upcoming
-from keyrota.errors import ConfigError, KeyrotaError, PartialFailure, ProviderUnavailable
+from keyrota.errors import ConfigError, KeyrotaError, LeftByLimit, PartialFailure
 
 VERSION = 1
 """Of the JSON documents: raised when a field changes its meaning or goes; new fields do not raise it."""
@@ -232,7 +232,7 @@ def flattened(error: KeyrotaError) -> tuple[KeyrotaError, ...]:
 
 def again(error: KeyrotaError) -> datetime | None:
     """Tell when a run goes on with what a limit left; None: it is a failure."""
-    return error.again if isinstance(error, ProviderUnavailable) else None
+    return error.again if isinstance(error, LeftByLimit) else None
 
 
 def is_stop(error: KeyrotaError) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from keyrota.errors import ProviderUnavailable
+from keyrota.errors import LeftByLimit, ProviderUnavailable
 from keyrota.ports import Clock
 
 _IDLE = timedelta(minutes=10)
@@ -61,7 +61,7 @@ class Budget:
         Wait for the turn of so many calls, which may then be made at the same moment.
 
         Raises:
-            ProviderUnavailable: It would come after the bound; nothing was sent.
+            LeftByLimit: It would come after the bound; nothing was sent.
         """
         with self._lock:
             now = self._clock.now()
@@ -69,11 +69,11 @@ class Budget:
                 self._began = now
             turn = self._turn(now, calls)
             if turn > max(now, self._began + self._bound):
-                raise ProviderUnavailable(
+                raise LeftByLimit(
                     f"{self._name} is used up until {turn:%Y-%m-%d %H:%M:%S} UTC",
                     where=where,
-                    remedy="nothing is lost: a run after that time goes on where this one stopped",
                     retry_after_s=(turn - now).total_seconds(),
+                    again=turn,
                 )
             self._slots.extend(turn + number * self._gap for number in range(calls))
             del self._slots[: -self._most]
@@ -157,7 +157,8 @@ class SharedLimit:
             Whether it had to wait.
 
         Raises:
-            ProviderUnavailable: The limit has lasted, or would last, longer than the patience.
+            LeftByLimit: The limit has lasted, or would last, longer than the patience; nothing was sent.
+            ProviderUnavailable: The same in the middle of a pair.
         """
         with self._lock:
             since, until, now = self._since, self._until, self._clock.now()
@@ -168,11 +169,11 @@ class SharedLimit:
             return False
         latest = now + self._patience if is_begun else since + self._patience
         if max(until, now) > latest:
-            raise ProviderUnavailable(
-                f"{self._name} limits this token until {max(until, now):%Y-%m-%d %H:%M:%S} UTC",
-                where=where,
-                remedy="nothing is lost: a run after that time goes on where this one stopped",
-                retry_after_s=max(1.0, (until - now).total_seconds()),
-            )
+            again = max(until, now)
+            what = f"{self._name} limits this token until {again:%Y-%m-%d %H:%M:%S} UTC"
+            after_s = max(1.0, (again - now).total_seconds())
+            if is_begun:
+                raise ProviderUnavailable(what, where=where, remedy="the next run tries again", retry_after_s=after_s)
+            raise LeftByLimit(what, where=where, retry_after_s=after_s, again=again)
         self._clock.sleep((until - now).total_seconds())
         return True
