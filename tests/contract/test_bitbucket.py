@@ -236,6 +236,27 @@ def test_quiet_looks_for_pipelines_in_progress(rig: Rig) -> None:
     assert not target.preflight().is_ready
 
 
+def test_each_of_a_thousand_calls_an_hour_counts(rig: Rig) -> None:
+    """The page says how many a target costs: its users plan by that."""
+    connection = rig.connect({"token": CANARY_TOKEN})
+    first, second = (connection.target({**DEPLOYMENT, "environment": name}) for name in ("Staging", "Test"))
+
+    def asked() -> list[str]:
+        made = [operation for operation, _ in rig.standin.journal]
+        rig.standin.journal.clear()
+        return made
+
+    assert (first.read().evidence, second.read().evidence) == (TargetEvidence.ABSENT, TargetEvidence.ABSENT)
+    assert asked() == ["GET environments", "GET variables", "GET variables"]
+    assert first.preflight().is_ready
+    assert asked() == []
+    rig.clock.sleep(301)
+    assert first.preflight().is_ready
+    assert asked() == ["GET variables"]
+    first.write(a_pair())
+    assert sorted(asked()) == ["GET variables", "POST variables", "POST variables"]
+
+
 def test_what_is_ours_is_deleted_and_what_is_not_stays(rig: Rig) -> None:
     target = rig.target()
     target.write(a_pair())

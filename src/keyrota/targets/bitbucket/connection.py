@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.ports import Clock
 from keyrota.targets.bitbucket.place import Place
 from keyrota.wire import Answer, Http, ManyRepositories, each_page
 
@@ -27,8 +28,11 @@ SCOPES = (
 class BitbucketConnection:
     """Bitbucket with one set of credentials; names of environments are looked up once."""
 
-    def __init__(self, http: Http, many: ManyRepositories, *, token_expires: datetime | None = None) -> None:
+    def __init__(
+        self, http: Http, many: ManyRepositories, clock: Clock, *, token_expires: datetime | None = None
+    ) -> None:
         self.http = http
+        self.clock = clock
         self._many = many
         self.token_expires = token_expires
         self._environments: dict[tuple[str, str], dict[str, list[str]]] = {}

@@ -152,7 +152,7 @@ class BitbucketKind:
             renew=oauth.drop if oauth else None,
         )
         many = ManyRepositories(clock, bounds, "repositories of the workspace")
-        return BitbucketService(BitbucketConnection(http, many, token_expires=_expires(settings)))
+        return BitbucketService(BitbucketConnection(http, many, clock, token_expires=_expires(settings)))
 
 
 def _expires(settings: Mapping[str, Any]) -> datetime | None:

@@ -23,6 +23,9 @@ from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.place import Place
 from keyrota.wire import attempted, together
 
+_JUST_NOW = timedelta(minutes=5)
+"""A list that is no older proves as much as another one; of 1,000 calls an hour each one counts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
@@ -42,6 +45,7 @@ class BitbucketTarget:
         self._connection = connection
         self._http = connection.http
         self._place = where
+        self._listed_at: datetime | None = None
 
     @property
     def address(self) -> str:
@@ -60,13 +64,15 @@ class BitbucketTarget:
 
     def preflight(self) -> Readiness:
         """
-        List the very variables that would be written.
+        List the very variables that would be written, unless they were listed just now.
 
         Honest limit: a token that may list may still not write; Bitbucket has no way to ask without
         writing.
         """
+        at, now = self._listed_at, self._connection.clock.now()
         try:
-            self._listed()
+            if at is None or now - at > _JUST_NOW:
+                self._listed()
             if self.quiet_for:
                 self._connection.may_look(self._place)
         except KeyrotaError as error:
@@ -171,9 +177,11 @@ class BitbucketTarget:
 
     def _listed(self) -> dict[str, Variable]:
         """Find our own variables on all pages."""
-        what = f"the variables of {self._place.scope}"
+        what, self._listed_at = f"the variables of {self._place.scope}", None
         values = self._connection.values(self._path(), what)
-        return {variable.name: variable for value in values if (variable := self._ours(value))}
+        found = {variable.name: variable for value in values if (variable := self._ours(value))}
+        self._listed_at = self._connection.clock.now()
+        return found
 
     def _ours(self, value: dict[str, Any]) -> Variable | None:
         name, uuid = value.get("key"), value.get("uuid")
