@@ -34,7 +34,7 @@ function template({ fleet }) {
     constraintDescription: 'a user name or a pattern of one; not every user of the account',
   });
   const prefix = parameter(stack, 'SecretPrefix', "What the names of the users' secrets begin with", {
-    default: 'keyrota/', allowedPattern: '[A-Za-z0-9/_+=.@-]+',
+    default: 'keyrota/', allowedPattern: '[A-Za-z0-9/_+=.@-]+', maxLength: 256, // four times in one pattern of 2,048 characters
   });
   const tokens = parameter(stack, 'TokenSecretPrefix', "What the names of the secrets with the providers' tokens begin with", {
     default: 'keyrota-tokens/', allowedPattern: '[A-Za-z0-9/_+=.@-]+',
