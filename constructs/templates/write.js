@@ -105,7 +105,7 @@ function oneTemplate({ fleet, isKeyed }) {
     if (where.startsWith('Rotation/Events/NewValueByCloudTrail/')) child.cfnOptions.condition = conditions.cloudtrail;
     if (where.startsWith('Rotation/Events/RotatedByCloudTrail/')) child.cfnOptions.condition = conditions.cloudtrail;
   }
-  const made = app.synth().getStackByName(stack.stackName).template;
+  const made = templateOf(app, stack);
   settle(made);
   return made;
 }
@@ -194,8 +194,17 @@ function aStack(name, description) {
   return [app, new Stack(app, name, { description, analyticsReporting: false, synthesizer: new DefaultStackSynthesizer({ generateBootstrapVersionRule: false }) })];
 }
 
+/** Synthesizes, and leaves no folder behind. */
+function templateOf(app, stack) {
+  try {
+    return app.synth().getStackByName(stack.stackName).template;
+  } finally {
+    fs.rmSync(app.outdir, { recursive: true });
+  }
+}
+
 function synthesized(app, stack) {
-  const made = app.synth().getStackByName(stack.stackName).template;
+  const made = templateOf(app, stack);
   for (const one of Object.values(made.Resources)) delete one.Metadata;
   return made;
 }
