@@ -12,6 +12,7 @@ from hostile_aws import Reply, as_xml, aws_that_says
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keyrota.app.deploy.stack import line_of
 from keyrota.app.functions import scheduled, sync
 from keyrota.app.functions.incoming import KeyEvent, SecretRef, ValueEvent, key_event, value_event
 from keyrota.app.words import told
@@ -201,10 +202,21 @@ def test_an_answer_is_read_or_a_clear_error(name: str, data: st.DataObject) -> N
         patch.setattr(stacks, "_AT_MOST_S", 20.0)
         patch.setattr(Account, "caller", lambda _: "arn:aws:iam::123456789012:user/me")
         found = tried(lambda: road(account))
+    if name in {"events", "change", "delete"} and not isinstance(found, KeyrotaError):
+        assert all(is_clean(line_of(event)) for event in found)
     if name in {"outputs", "parameters"} and not isinstance(found, KeyrotaError):
         assert all(isinstance(text, str) for pair in found.items() for text in pair)
     if name == "simulate" and not isinstance(found, KeyrotaError):
         assert found["iam:ListUsers"] in (True, False, None)
+
+
+def test_a_reason_that_moves_the_cursor_is_written_out() -> None:
+    """What CloudFormation quotes comes from whoever made the resource."""
+    event = stacks.StackEvent(
+        at=WorldClock().now(), resource="Queue", kind="x", status="y", reason="\x1b[31mred\x1b[0m"
+    )
+    assert is_clean(line_of(event))
+    assert "red" in line_of(event)
 
 
 @examples(60)

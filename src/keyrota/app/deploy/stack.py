@@ -26,7 +26,7 @@ from keyrota.aws.account import Account
 from keyrota.aws.objects import write_object
 from keyrota.aws.stacks import StackEvent, Stacks
 from keyrota.core.model import STACK_TAG
-from keyrota.errors import ProviderRefused, UsageError
+from keyrota.errors import ProviderRefused, UsageError, printable
 from keyrota.ports import Clock
 
 IAM_EVENTS_REGION = "us-east-1"
@@ -301,4 +301,4 @@ class Deployer:
 def line_of(event: StackEvent) -> str:
     """Write a line of progress."""
     reason = f": {event.reason}" if event.reason else ""
-    return f"{event.at:%H:%M:%S} {event.status:<22} {event.kind} {event.resource}{reason}"
+    return printable(f"{event.at:%H:%M:%S} {event.status:<22} {event.kind} {event.resource}{reason}")
