@@ -8,7 +8,7 @@ import { Grant, IGrantable, IManagedPolicy, PermissionsBoundary, PolicyStatement
 import { IKey } from 'aws-cdk-lib/aws-kms';
 import { Code, IFunction } from 'aws-cdk-lib/aws-lambda';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
-import { ITopic } from 'aws-cdk-lib/aws-sns';
+import { ITopic, Topic } from 'aws-cdk-lib/aws-sns';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { ACTIONS } from './actions';
@@ -90,14 +90,14 @@ export interface AccessKeyRotationProps {
    */
   readonly secretsManagerRotation?: boolean;
   /**
-   * Where alarms are sent.
+   * Where alarms are sent; with `encryptionKey`, give the topic that key too (`masterKey`).
    * @default - alarms are made, and tell nobody
    */
   readonly alarmsTopic?: ITopic;
   /**
    * A key for the secrets that keyrota makes in this account, for queues, logs and environments.
    *
-   * An imported key's policy must let EventBridge, CloudWatch Logs and Secrets Manager in; one that is made here is changed so.
+   * An imported key's policy must let EventBridge, CloudWatch Logs and, for a topic, CloudWatch in; one that is made here is changed so.
    * @default - AWS's own keys
    */
   readonly encryptionKey?: IKey;
@@ -198,6 +198,9 @@ export class AccessKeyRotation extends Construct {
     const bus = props.eventBus ?? EventBus.fromEventBusName(this, 'Bus', 'default');
     if (encryptionKey) {
       letServicesIn(this, encryptionKey);
+      if (props.alarmsTopic instanceof Topic && !props.alarmsTopic.masterKey) {
+        Annotations.of(this).addWarningV2('keyrota:plain-topic', 'encryptionKey is given, and alarmsTopic is not encrypted: give the topic `masterKey`');
+      }
     }
     this.deadLetterQueue = encryptedQueue(this, 'DeadLetters', props.encryptionKey, Duration.days(14));
 
@@ -347,8 +350,10 @@ export class AccessKeyRotation extends Construct {
     const members = (props.configuration?.memberRoleArns ?? []).map((arn) => arn.split('{duty}').join(duty));
     made.allow(['sts:AssumeRole'], [...new Set([...elsewhere, ...members])]);
     const tellsPeople = ['watch', 'emergency', ...((props.trigger ?? SyncTrigger.NATIVE) === SyncTrigger.NATIVE ? [] : ['sync'])];
-    if (tellsPeople.includes(duty)) {
-      props.alarmsTopic?.grantPublish(made.role);
+    if (tellsPeople.includes(duty) && props.alarmsTopic) {
+      const topic = props.alarmsTopic;
+      Grant.addToPrincipalOrResource({ grantee: made.role, actions: ['sns:Publish'], resourceArns: [topic.topicArn], resource: topic });
+      topic.masterKey?.grant(made.role, 'kms:Decrypt', 'kms:GenerateDataKey');
     }
     if (props.encryptionKey && actions.includes('secretsmanager:GetSecretValue')) {
       const service = `secretsmanager.${Stack.of(this).region}.${Stack.of(this).urlSuffix}`;

@@ -1,4 +1,4 @@
-import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
+import { Annotations, ArnFormat, Duration, Stack } from 'aws-cdk-lib';
 import { Alarm, ComparisonOperator, IMetric, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
@@ -116,5 +116,16 @@ function letAlarmsIn(scope: Construct, topic: ITopic): void {
       conditions: { StringEquals: { 'aws:SourceAccount': stack.account }, ArnLike: { 'aws:SourceArn': alarms } },
     }),
   );
-  topic.masterKey?.grant(service, 'kms:Decrypt', 'kms:GenerateDataKey');
+  letAlarmsUse(scope, topic, service);
+}
+
+/** Lets alarms publish to a topic that is encrypted: they use its key themselves. */
+function letAlarmsUse(scope: Construct, topic: ITopic, service: ServicePrincipal): void {
+  const use = new PolicyStatement({ principals: [service], actions: ['kms:Decrypt', 'kms:GenerateDataKey*'], resources: ['*'] });
+  if (topic.masterKey?.addToResourcePolicy(use, true).statementAdded === false) {
+    Annotations.of(scope).addWarningV2(
+      'keyrota:imported-topic-key',
+      "the key of alarmsTopic is imported: its policy must let cloudwatch.amazonaws.com decrypt and generate data keys, or no alarm reaches anybody",
+    );
+  }
 }

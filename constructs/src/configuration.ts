@@ -7,6 +7,7 @@ import { Construct } from 'constructs';
 import { Credential } from './credential';
 import { policyEntry, RotationPolicyProps } from './policy';
 import { providerEntries, ProvidersProps } from './providers';
+import { LARGEST_LIST, SecretPatterns } from './secret-patterns';
 import { charactersOf } from './sizes';
 
 /** A keyrota.yaml that is stored already, and what it names: the roles are made from that. */
@@ -60,8 +61,6 @@ interface ConfigurationProps {
 const LARGEST_STANDARD = 4096;
 const LARGEST = 8192;
 const PREFIX = 'keyrota/';
-/** EventBridge takes 2,048 characters for a pattern (quotas of EventBridge); the rest is for its other fields. */
-const LARGEST_LIST = 1_600;
 
 /** Where the functions find their keyrota.yaml, and what it is about. */
 export class Configuration extends Construct {
@@ -69,8 +68,8 @@ export class Configuration extends Construct {
   public readonly reference: string;
   public readonly userArns: string[];
   public readonly secretArns: string[];
-  /** What the names of events are matched with; undefined: any secret. */
-  public readonly secretPatterns?: any[];
+  /** What events are matched with. */
+  public readonly secretPatterns: SecretPatterns;
   /** User names for the patterns of IAM's events; undefined: any user. */
   public readonly userPatterns?: string[];
   private readonly statement: PolicyStatement;
@@ -103,9 +102,10 @@ export class Configuration extends Construct {
     const here = props.credentials.filter((credential) => !credential.isElsewhere);
     this.userArns = stored?.userArns ?? here.map((credential) => credential.userArn);
     this.secretArns = stored ? stored.secretArns ?? [this.everySecret()] : here.map((credential) => credential.secretArn);
-    this.secretPatterns = stored
-      ? (stored.secretNamePrefixes ?? [PREFIX]).map((prefix) => ({ prefix }))
-      : this.fitting(props.credentials.map((credential) => credential.secretName)) ?? prefixOf(props.credentials);
+    const secrets = stored
+      ? (stored.secretNamePrefixes ?? [PREFIX]).map((name) => ({ name, isPrefix: true }))
+      : props.credentials.map(({ secretName, account }) => ({ name: secretName, account, isPrefix: false }));
+    this.secretPatterns = new SecretPatterns(this, secrets);
     this.userPatterns = stored ? undefined : this.fitting(props.credentials.map((credential) => credential.userName));
   }
 
@@ -155,16 +155,6 @@ export class Configuration extends Construct {
       tier: length > LARGEST_STANDARD * 0.9 ? ParameterTier.ADVANCED : ParameterTier.STANDARD,
     });
   }
-}
-
-/** Finds what all names of secrets begin with, for a pattern that has no room for the names. */
-function prefixOf(credentials: Credential[]): any[] | undefined {
-  const [first, ...others] = credentials.map((credential) => credential.secretName.split('${Token[')[0]);
-  let prefix = first ?? '';
-  while (prefix && !others.every((name) => name.startsWith(prefix))) {
-    prefix = prefix.slice(0, -1);
-  }
-  return prefix ? [{ prefix }] : undefined;
 }
 
 /** Refuses a configuration whose roles would work on nobody, or on every user of the account. */

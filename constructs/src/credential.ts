@@ -131,6 +131,11 @@ export class Credential {
     return this.props.account !== undefined;
   }
 
+  /** The account of the user, if it is another one. */
+  public get account(): string | undefined {
+    return this.props.account;
+  }
+
   /** The ARN pattern of the secret: Secrets Manager appends a hyphen and six characters. */
   public get secretArn(): string {
     const stack = Stack.of(this.scope);

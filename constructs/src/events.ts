@@ -8,6 +8,7 @@ import { IQueue, Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { EVENTS_TARGET_QUEUE_SAME_ACCOUNT } from 'aws-cdk-lib/cx-api';
 import { Construct } from 'constructs';
 import { TIMEOUT } from './functions';
+import { LARGEST_LIST, SecretPatterns } from './secret-patterns';
 
 interface EventsProps {
   readonly trigger: string;
@@ -16,7 +17,7 @@ interface EventsProps {
   readonly emergency?: IFunction;
   readonly deadLetters: IQueue;
   readonly encryptionKey?: IKey;
-  readonly secrets?: any[];
+  readonly secrets: SecretPatterns;
   readonly users?: string[];
 }
 
@@ -43,13 +44,13 @@ export class Events extends Construct {
       }),
     );
     if (props.trigger !== 'cloudtrail') {
-      this.rule('NewValue', 'A secret has another AWSCURRENT', nativePattern(props.secrets), [new SqsQueue(queue, { deadLetterQueue: props.deadLetters })]);
+      this.rule('NewValue', 'A secret has another AWSCURRENT', nativePattern(props.secrets.byName()), [new SqsQueue(queue, { deadLetterQueue: props.deadLetters })]);
     }
     if (props.trigger !== 'native') {
-      this.rule('NewValueByCloudTrail', 'A secret may have another AWSCURRENT', cloudtrailPattern(), [
+      this.rule('NewValueByCloudTrail', 'A secret may have another AWSCURRENT', cloudtrailPattern(props.secrets.asCalled()), [
         new SqsQueue(queue, { deadLetterQueue: props.deadLetters }),
       ]);
-      this.rule('RotatedByCloudTrail', "Secrets Manager's own rotation succeeded", rotatedPattern(), [
+      this.rule('RotatedByCloudTrail', "Secrets Manager's own rotation succeeded", rotatedPattern(props.secrets.asCalled(LARGEST_LIST / 2)), [
         new SqsQueue(queue, { deadLetterQueue: props.deadLetters }),
       ]);
     }
@@ -76,8 +77,8 @@ function nativePattern(secrets?: any[]): EventPattern {
   };
 }
 
-/** Calls name a secret by name, ARN, or a piece of one: which secret it is, the function finds out. */
-function cloudtrailPattern(): EventPattern {
+/** The calls that can move AWSCURRENT; each names its secret in `secretId`, in the way of its caller. */
+function cloudtrailPattern(secrets?: any[]): EventPattern {
   return {
     source: ['aws.secretsmanager'],
     detailType: ['AWS API Call via CloudTrail'],
@@ -85,15 +86,21 @@ function cloudtrailPattern(): EventPattern {
       eventSource: ['secretsmanager.amazonaws.com'],
       eventName: ['PutSecretValue', 'UpdateSecretVersionStage', 'UpdateSecret'],
       errorCode: [{ exists: false }],
+      ...(secrets ? { requestParameters: { secretId: secrets } } : {}),
     },
   };
 }
 
-function rotatedPattern(): EventPattern {
+/** Secrets Manager's own rotation names its secret in one of two places. */
+function rotatedPattern(secrets?: any[]): EventPattern {
   return {
     source: ['aws.secretsmanager'],
     detailType: ['AWS Service Event via CloudTrail'],
-    detail: { eventSource: ['secretsmanager.amazonaws.com'], eventName: ['RotationSucceeded'] },
+    detail: {
+      eventSource: ['secretsmanager.amazonaws.com'],
+      eventName: ['RotationSucceeded'],
+      ...(secrets ? { $or: [{ additionalEventData: { SecretId: secrets } }, { serviceEventDetails: { secretId: secrets } }] } : {}),
+    },
   };
 }
 

@@ -61,6 +61,8 @@ interface FleetProps extends FleetOptions {
 
 const KEEP = Duration.days(90);
 const RESULTS = 'results';
+/** What S3 does with a key for who writes and reads objects. */
+const BUCKET_KEY = ['kms:Decrypt', 'kms:GenerateDataKey'];
 
 /** Writes below its prefix; CDK's own writer may write anywhere in the bucket, which may be a bucket of yours. */
 class Results extends ResultWriterV2 {
@@ -100,7 +102,7 @@ export class Fleet extends Construct {
     slice.function.addEnvironment('KEYROTA_SLICE_SIZE', String(size));
     props.configuration.grantRead(slice.role);
     slice.allow(['s3:PutObject'], [this.bucket.arnForObjects('manifests/*')]);
-    this.bucket.encryptionKey?.grantEncryptDecrypt(slice.role);
+    this.bucket.encryptionKey?.grant(slice.role, ...BUCKET_KEY);
 
     const cut = new LambdaInvoke(this, 'Cut', {
       lambdaFunction: slice.function,
@@ -139,7 +141,7 @@ export class Fleet extends Construct {
     const allow = (actions: string[], resources: string[]): PolicyStatement =>
       new PolicyStatement({ effect: Effect.ALLOW, actions, resources });
     this.stateMachine.addToRolePolicy(allow(['s3:GetObject'], [this.bucket.arnForObjects('manifests/*')]));
-    this.bucket.encryptionKey?.grantEncryptDecrypt(this.stateMachine);
+    this.bucket.encryptionKey?.grant(this.stateMachine, ...BUCKET_KEY);
     // CDK allows stopping by the state machine's ARN, and executions have ARNs of their own (aws/aws-cdk#35390).
     const executions = ['/*', ':*'].map((tail) =>
       Stack.of(this).formatArn({

@@ -3,21 +3,27 @@
 const fs = require('fs');
 const path = require('path');
 const {
-  App, Aws, CfnCondition, CfnParameter, CfnResource, DefaultStackSynthesizer, Fn, Stack,
+  App, Aws, CfnCondition, CfnParameter, CfnResource, DefaultStackSynthesizer, Fn, RemovalPolicy, Stack,
 } = require('aws-cdk-lib');
+const { Key } = require('aws-cdk-lib/aws-kms');
 const { Code } = require('aws-cdk-lib/aws-lambda');
 const { RetentionDays } = require('aws-cdk-lib/aws-logs');
 const { Topic } = require('aws-cdk-lib/aws-sns');
 const { AccessKeyRotation, EmergencyMode, IamEventsForwarder, MemberRoles, SyncTrigger } = require('../lib');
 
+const [KEY, WITH_KEY, MAKES_KEY] = ['EncryptionKeyMade', 'WithKey', 'MakesKey'];
 const TARGET = path.join(__dirname, '..', '..', 'src', 'keyrota', 'app', 'deploy');
 
 function parameter(stack, name, description, more = {}) {
   return new CfnParameter(stack, name, { type: 'String', description, ...more });
 }
 
-/** Makes the stack that everybody without CDK deploys. */
+/** Makes the stack that everybody without CDK deploys: with a KMS key and without one, as the parameter says. */
 function template({ fleet }) {
+  return joined(oneTemplate({ fleet, isKeyed: true }), oneTemplate({ fleet, isKeyed: false }));
+}
+
+function oneTemplate({ fleet, isKeyed }) {
   const app = new App({ analyticsReporting: false, context: { 'aws:cdk:disable-asset-staging': true } });
   const stack = new Stack(app, fleet ? 'keyrota-fleet' : 'keyrota', {
     description: 'keyrota: AWS access keys in CI/CD that rotate themselves and never break a pipeline',
@@ -34,7 +40,7 @@ function template({ fleet }) {
     constraintDescription: 'a user name or a pattern of one; not every user of the account',
   });
   const prefix = parameter(stack, 'SecretPrefix', "What the names of the users' secrets begin with", {
-    default: 'keyrota/', allowedPattern: '[A-Za-z0-9/_+=.@-]+',
+    default: 'keyrota/', allowedPattern: '[A-Za-z0-9/_+=.@-]+', maxLength: 256, // four times in one pattern of 2,048 characters
   });
   const tokens = parameter(stack, 'TokenSecretPrefix', "What the names of the secrets with the providers' tokens begin with", {
     default: 'keyrota-tokens/', allowedPattern: '[A-Za-z0-9/_+=.@-]+',
@@ -49,7 +55,17 @@ function template({ fleet }) {
   const member = parameter(stack, 'MemberRoleName', 'Name of the roles in other accounts, {duty} is written as *; empty: there are none', {
     default: '', allowedPattern: '[A-Za-z0-9_+=,.@*-]*',
   });
-  const topic = new Topic(stack, 'Alarms', { masterKey: undefined, enforceSSL: true });
+  const encryption = parameter(stack, 'EncryptionKey', 'KMS key for alarms, queues, logs and environments, as ARN; create: a new one; empty: what AWS encrypts with, and nothing for alarms', {
+    default: '', allowedPattern: '(create|arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?',
+    constraintDescription: 'the ARN of a key (not of an alias), or create, or nothing',
+  });
+  const isGiven = (value) => Fn.conditionEquals(encryption.valueAsString, value);
+  new CfnCondition(stack, WITH_KEY, { expression: Fn.conditionNot(isGiven('')) });
+  new CfnCondition(stack, MAKES_KEY, { expression: isGiven('create') });
+  const encryptionKey = isKeyed
+    ? new Key(stack, KEY, { description: 'keyrota: alarms, queues, logs and environments', enableKeyRotation: true, removalPolicy: RemovalPolicy.RETAIN })
+    : undefined;
+  const topic = new Topic(stack, 'Alarms', { masterKey: encryptionKey, enforceSSL: true });
   const hasEmail = new CfnCondition(stack, 'HasEmail', { expression: Fn.conditionNot(Fn.conditionEquals(email.valueAsString, '')) });
   const subscription = new CfnResource(stack, 'AlarmSubscription', {
     type: 'AWS::SNS::Subscription',
@@ -71,6 +87,7 @@ function template({ fleet }) {
     emergency: EmergencyMode.AUTO,
     secretsManagerRotation: true,
     alarmsTopic: topic,
+    encryptionKey,
     logRetention: RetentionDays.SIX_MONTHS,
     ...(fleet ? { fleet: {} } : {}),
   });
@@ -88,9 +105,50 @@ function template({ fleet }) {
     if (where.startsWith('Rotation/Events/NewValueByCloudTrail/')) child.cfnOptions.condition = conditions.cloudtrail;
     if (where.startsWith('Rotation/Events/RotatedByCloudTrail/')) child.cfnOptions.condition = conditions.cloudtrail;
   }
-  const made = app.synth().getStackByName(stack.stackName).template;
+  const made = templateOf(app, stack);
   settle(made);
   return made;
+}
+
+/** Joins the template with a key and the one without it: where they differ, the condition decides. */
+function joined(keyed, plain) {
+  const [made] = Object.keys(keyed.Resources).filter((name) => name.startsWith(KEY));
+  const { [made]: key, ...resources } = keyed.Resources;
+  const both = either(resources, plain.Resources);
+  const arn = { 'Fn::GetAtt': [made, 'Arn'] };
+  const chosen = replaced(both, JSON.stringify(arn), { 'Fn::If': [MAKES_KEY, arn, { Ref: 'EncryptionKey' }] });
+  return { ...plain, Resources: { [made]: { ...key, Condition: MAKES_KEY }, ...chosen } };
+}
+
+const NOTHING = { Ref: 'AWS::NoValue' };
+const isMap = (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !Object.keys(value).some((key) => /^(Ref|Fn::.*)$/.test(key));
+const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+const decided = (one, other) => ({ 'Fn::If': [WITH_KEY, one ?? NOTHING, other ?? NOTHING] });
+
+/** Takes a value of the one template if there is a key, of the other one if there is none. */
+function either(one, other) {
+  if (isSame(one, other)) return one;
+  if (isMap(one) && isMap(other)) {
+    const names = [...new Set([...Object.keys(one), ...Object.keys(other)])];
+    // CloudFormation takes no function in the place of all properties.
+    const bare = (name) => (name === 'Properties' ? {} : undefined);
+    return Object.fromEntries(names.map((name) => [name, either(one[name] ?? bare(name), other[name] ?? bare(name))]));
+  }
+  if (Array.isArray(one) && Array.isArray(other)) {
+    const isIn = (list, wanted) => list.some((found) => isSame(found, wanted));
+    return [
+      ...one.map((found) => (isIn(other, found) ? found : decided(found))),
+      ...other.filter((found) => !isIn(one, found)).map((found) => decided(undefined, found)),
+    ];
+  }
+  return decided(one, other);
+}
+
+function replaced(value, text, by) {
+  if (JSON.stringify(value) === text) return by;
+  if (Array.isArray(value)) return value.map((one) => replaced(one, text, by));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, replaced(one, text, by)]));
 }
 
 /** Writes what depends on a parameter into places where the construct has a fixed value. */
@@ -136,8 +194,17 @@ function aStack(name, description) {
   return [app, new Stack(app, name, { description, analyticsReporting: false, synthesizer: new DefaultStackSynthesizer({ generateBootstrapVersionRule: false }) })];
 }
 
+/** Synthesizes, and leaves no folder behind. */
+function templateOf(app, stack) {
+  try {
+    return app.synth().getStackByName(stack.stackName).template;
+  } finally {
+    fs.rmSync(app.outdir, { recursive: true });
+  }
+}
+
 function synthesized(app, stack) {
-  const made = app.synth().getStackByName(stack.stackName).template;
+  const made = templateOf(app, stack);
   for (const one of Object.values(made.Resources)) delete one.Metadata;
   return made;
 }

@@ -1,11 +1,19 @@
 import { App, Aspects, Stack } from 'aws-cdk-lib';
 import { Annotations, Match } from 'aws-cdk-lib/assertions';
 import { User } from 'aws-cdk-lib/aws-iam';
+import { Key } from 'aws-cdk-lib/aws-kms';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Topic } from 'aws-cdk-lib/aws-sns';
 import { AwsSolutionsChecks, NagSuppressions } from 'cdk-nag';
-import { AccessKeyRotation, BitbucketDeployment, EmergencyMode, SyncTrigger } from '../lib';
+import { AccessKeyRotation, AccessKeyRotationProps, BitbucketDeployment, EmergencyMode, SyncTrigger } from '../lib';
+
+/** A key of your own, and alarms. */
+function keyed(stack: Stack): Partial<AccessKeyRotationProps> {
+  const encryptionKey = new Key(stack, 'Key', { enableKeyRotation: true });
+  return { encryptionKey, alarmsTopic: new Topic(stack, 'Alarms', { masterKey: encryptionKey, enforceSSL: true }) };
+}
 
 /** What the AWS Solutions pack finds and is left so, each with its reason. */
 const REASONS = [
@@ -19,7 +27,7 @@ const REASONS = [
   { id: 'AwsSolutions-L1', reason: 'python3.13 is the longest-proven runtime that all dependencies are built for' },
 ];
 
-test('the AWS Solutions pack finds nothing that is not explained', () => {
+test.each([false, true])('the AWS Solutions pack finds nothing that is not explained (with a key: %s)', (isKeyed) => {
   const app = new App();
   const stack = new Stack(app, 'keyrota', { env: { account: '123456789012', region: 'eu-central-1' } });
   new AccessKeyRotation(stack, 'Rotation', {
@@ -30,6 +38,7 @@ test('the AWS Solutions pack finds nothing that is not explained', () => {
     trigger: SyncTrigger.BOTH,
     secretsManagerRotation: true,
     fleet: {},
+    ...(isKeyed ? keyed(stack) : {}),
   });
   Aspects.of(stack).add(new AwsSolutionsChecks({ verbose: true }));
   NagSuppressions.addStackSuppressions(stack, REASONS);

@@ -121,7 +121,7 @@ describe('a key of your own', () => {
   test('lets the state machine read the manifest and write results', () => {
     const statements = statementsOf(made, /FleetStateMachineRole/);
     expect(mayOn(statements, 'kms:Decrypt', 'Key')).toBe(true);
-    expect(mayOn(statements, 'kms:GenerateDataKey*', 'Key')).toBe(true);
+    expect(mayOn(statements, 'kms:GenerateDataKey', 'Key')).toBe(true);
   });
 
   test('lets EventBridge and the log service in, for this account only', () => {
@@ -135,6 +135,16 @@ describe('a key of your own', () => {
     const stack = aStack();
     aRotation(stack, { encryptionKey: Key.fromKeyArn(stack, 'Key', `arn:aws:kms:eu-central-1:${HOME}:key/11111111-2222-3333-4444-555555555555`) });
     Annotations.fromStack(stack).hasWarning('*', Match.stringLikeRegexp('events\\.amazonaws\\.com'));
+  });
+
+  test('and a topic without one: said at synthesis', () => {
+    const warnings = (masterKey: boolean): any[] => {
+      const stack = aStack();
+      const key = new Key(stack, 'Key');
+      aRotation(stack, { encryptionKey: key, alarmsTopic: new Topic(stack, 'Topic', masterKey ? { masterKey: key } : {}) });
+      return Annotations.fromStack(stack).findWarning('*', Match.stringLikeRegexp('alarmsTopic is not encrypted'));
+    };
+    expect([warnings(false).length, warnings(true).length]).toEqual([1, 0]);
   });
 
   test('may be in another stack', () => {
@@ -313,6 +323,13 @@ describe('alarms', () => {
     expect(key.KeyPolicy.Statement.map((one: any) => one.Principal.Service)).toContain('cloudwatch.amazonaws.com');
   });
 
+  test('reach a topic whose key is imported only if that key lets them: said at synthesis', () => {
+    const stack = aStack();
+    const masterKey = Key.fromKeyArn(stack, 'TopicKey', `arn:aws:kms:eu-central-1:${HOME}:key/11111111-2222-3333-4444-555555555555`);
+    aRotation(stack, { alarmsTopic: new Topic(stack, 'Topic', { masterKey }) });
+    Annotations.fromStack(stack).hasWarning('*', Match.stringLikeRegexp('cloudwatch\\.amazonaws\\.com'));
+  });
+
   test('ring for a function that is not repeated, and fails once a day', () => {
     const [[, alarm]] = resources(template(), 'AWS::CloudWatch::Alarm').filter(([name]) => name.includes('RotateFails'));
     expect(alarm).toMatchObject({ Threshold: 0, EvaluationPeriods: 2, DatapointsToAlarm: 2 });
@@ -407,6 +424,47 @@ describe('the templates', () => {
   test.each(rotations)('%s: alarms reach the topic', (_, made) => {
     const [policy] = Object.values<any>(made.Resources).filter((one) => one.Type === 'AWS::SNS::TopicPolicy');
     expect(JSON.stringify(policy)).toContain('cloudwatch.amazonaws.com');
+  });
+
+  const chosen = { 'Fn::If': ['MakesKey', { 'Fn::GetAtt': [expect.stringMatching(/^EncryptionKeyMade/), 'Arn'] }, { Ref: 'EncryptionKey' }] };
+  const ofKind = (made: any, type: string): any[] => Object.values<any>(made.Resources).filter((one) => one.Type === type);
+  const places: [string, (properties: any) => any][] = [
+    ['AWS::SNS::Topic', (one) => one.KmsMasterKeyId],
+    ['AWS::SQS::Queue', (one) => one.KmsMasterKeyId],
+    ['AWS::Logs::LogGroup', (one) => one.KmsKeyId],
+    ['AWS::Lambda::Function', (one) => one.KmsKeyArn],
+    ['AWS::S3::Bucket', (one) => {
+      const [keyed] = one.BucketEncryption.ServerSideEncryptionConfiguration;
+      return { 'Fn::If': ['WithKey', keyed['Fn::If'][1].ServerSideEncryptionByDefault.KMSMasterKeyID, keyed['Fn::If'][2]] };
+    }],
+  ];
+  test.each(rotations)('%s: a key that is given or made encrypts everything, and without one nothing of it is there', (_, made) => {
+    for (const [type, keyOf] of places) {
+      for (const one of ofKind(made, type)) {
+        expect([type, keyOf(one.Properties)]).toEqual([type, { 'Fn::If': ['WithKey', chosen, { Ref: 'AWS::NoValue' }] }]);
+      }
+    }
+    for (const { Properties } of ofKind(made, 'AWS::SQS::Queue')) {
+      expect(Properties.SqsManagedSseEnabled).toEqual({ 'Fn::If': ['WithKey', { Ref: 'AWS::NoValue' }, true] });
+    }
+    for (const statement of ofKind(made, 'AWS::IAM::Policy').flatMap((one) => one.Properties.PolicyDocument.Statement)) {
+      expect([JSON.stringify(statement).includes('kms:'), statement['Fn::If']?.[0] === 'WithKey']).toEqual([JSON.stringify(statement).includes('kms:'), JSON.stringify(statement).includes('kms:')]);
+    }
+  });
+
+  test.each(rotations)('%s: the key that is made lets in who has to use it, and outlives the stack', (_, made) => {
+    const [key] = ofKind(made, 'AWS::KMS::Key');
+    const services = key.Properties.KeyPolicy.Statement.map((one: any) => JSON.stringify(one.Principal.Service ?? ''));
+    for (const service of ['cloudwatch.amazonaws.com', 'events.amazonaws.com', 'logs.']) {
+      expect(services.filter((one: string) => one.includes(service)).length).toBe(1);
+    }
+    expect(key).toMatchObject({ Condition: 'MakesKey', DeletionPolicy: 'Retain', Properties: { EnableKeyRotation: true } });
+  });
+
+  test.each(all)('%s: no function stands where CloudFormation takes none', (_, made) => {
+    for (const one of Object.values<any>(made.Resources)) {
+      expect(Object.keys(one.Properties ?? {}).filter((name) => name.startsWith('Fn::'))).toEqual([]);
+    }
   });
 });
 

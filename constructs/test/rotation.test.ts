@@ -147,6 +147,54 @@ test.each([
   template({ trigger }).resourceCountIs('AWS::Events::Rule', rules);
 });
 
+describe('events by CloudTrail', () => {
+  const patternsOf = (made: Template): any[] =>
+    (Object.values(made.findResources('AWS::Events::Rule')) as any[]).map((one) => one.Properties.EventPattern).filter((one) => one['detail-type'].some((type: string) => type.includes('CloudTrail')) && one.source[0] === 'aws.secretsmanager');
+  const arn = (name: string, account = '123456789012'): any => ({ prefix: { 'Fn::Join': ['', ['arn:', { Ref: 'AWS::Partition' }, `:secretsmanager:eu-central-1:${account}:secret:${name}`]] } });
+  const users = (stack: Stack, count: number): any[] => [...Array(count).keys()].map((number) => ({ user: User.fromUserName(stack, `Many${number}`, `ci-${number}`), targets: [] }));
+
+  test('are of our secrets alone, by name, by ARN and by a part of it', () => {
+    const called = ['keyrota/ci-deploy/access-key', arn('keyrota/ci-deploy/access-key')];
+    const [calls, rotated] = patternsOf(template({ trigger: SyncTrigger.CLOUDTRAIL })).map((one) => one.detail);
+    expect(calls.requestParameters).toEqual({ secretId: called });
+    expect(rotated.$or).toEqual([{ additionalEventData: { SecretId: called } }, { serviceEventDetails: { secretId: called } }]);
+  });
+
+  test('are of the common beginning of the names where there is no room for all', () => {
+    const stack = aStack();
+    aRotation(stack, { trigger: SyncTrigger.CLOUDTRAIL, credentials: users(stack, 40) });
+    const [calls, rotated] = patternsOf(Template.fromStack(stack)).map((one) => one.detail);
+    expect(calls.requestParameters.secretId).toEqual([{ prefix: 'keyrota/ci-' }, arn('keyrota/ci-')]);
+    expect(rotated.$or[0].additionalEventData.SecretId).toEqual([{ prefix: 'keyrota/ci-' }, arn('keyrota/ci-')]);
+  });
+
+  test('are of any secret only where the names have nothing in common', () => {
+    const stack = aStack();
+    const credentials = users(stack, 40).map((one, number) => ({ ...one, secretName: `${number % 10}-${number}-access-key` }));
+    aRotation(stack, { trigger: SyncTrigger.CLOUDTRAIL, credentials });
+    for (const { detail } of patternsOf(Template.fromStack(stack))) {
+      expect(Object.keys(detail).sort()).toEqual(detail.errorCode ? ['errorCode', 'eventName', 'eventSource'] : ['eventName', 'eventSource']);
+    }
+  });
+
+  test("name a member's secret by the ARN of its account", () => {
+    const stack = aStack();
+    const user = User.fromUserArn(stack, 'Member', 'arn:aws:iam::210987654321:user/ci-member');
+    aRotation(stack, { trigger: SyncTrigger.CLOUDTRAIL, credentials: [{ user, targets: [SHOP], account: '210987654321', role: 'keyrota-{duty}' }] });
+    const [calls] = patternsOf(Template.fromStack(stack));
+    expect(calls.detail.requestParameters.secretId).toContainEqual(arn('keyrota/ci-member/access-key', '210987654321'));
+  });
+
+  test.each([1, 5, 6, 10, 11, 40])('end before EventBridge does: %d users', (count) => {
+    const stack = aStack();
+    aRotation(stack, { trigger: SyncTrigger.BOTH, credentials: users(stack, count) });
+    for (const rule of Object.values(Template.fromStack(stack).findResources('AWS::Events::Rule')) as any[]) {
+      const text = JSON.stringify(rule.Properties.EventPattern, (_, value) => (value?.['Fn::Join'] ? value['Fn::Join'][1].map((part: any) => (typeof part === 'string' ? part : 'aws-us-gov')).join('') : value));
+      expect(text.length).toBeLessThanOrEqual(2048);
+    }
+  });
+});
+
 test('failed events and messages end in the dead-letter queue, and an alarm rings', () => {
   const made = template();
   made.hasResourceProperties('AWS::SQS::Queue', { RedrivePolicy: Match.objectLike({ maxReceiveCount: 5 }), VisibilityTimeout: 5400 });

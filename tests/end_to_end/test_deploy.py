@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import botocore.session
@@ -14,9 +15,10 @@ from cfn import Stack
 from cli_rig import SECRET, USER, Sandbox, a_sandbox
 
 from keyrota.app.config import load_text
+from keyrota.app.deploy.encryption import kept_out
 from keyrota.app.deploy.inspect import inspected
 from keyrota.app.deploy.package import LAMBDA, SERVICES, build
-from keyrota.app.deploy.template import narrowed, scope_of
+from keyrota.app.deploy.template import TEMPLATE, narrowed, scope_of
 from keyrota.app.session import Session
 from keyrota.aws.stacks import Stacks
 from keyrota.sandbox.cloud import REGION
@@ -33,12 +35,13 @@ def box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sandbox]
 
 
 def _statements(template: dict[str, Any], duty: str) -> list[dict[str, Any]]:
+    """The statements of a duty's role, in a stack without a key."""
     (found,) = [
         one["Properties"]["PolicyDocument"]["Statement"]
         for name, one in template["Resources"].items()
         if one["Type"] == "AWS::IAM::Policy" and name.startswith(f"Rotation{duty}RoleDefaultPolicy")
     ]
-    return list(found)
+    return [one for one in found if "WithKey" not in one.get("Fn::If", ())]
 
 
 def test_print_names_the_very_users_secrets_and_tokens(box: Sandbox) -> None:
@@ -147,6 +150,103 @@ def test_keys_and_parameters_of_a_configuration_are_allowed_to_those_who_use_the
     assert use == {"Rotate": both, "Sync": {"kms:Decrypt"}, "Deactivate": set(), "Delete": set(), "Watch": set()}
     writers = [duty for duty in use if "ssm:PutParameter" in json.dumps(_statements(template, duty))]
     assert writers == ["Sync"]
+
+
+# --- a key of one's own -----------------------------------------------------------------------------------------------
+
+SERVICES_IN = ("cloudwatch.amazonaws.com", "events.amazonaws.com", f"logs.{REGION}.amazonaws.com")
+
+
+def _key(box: Sandbox, *services: str) -> str:
+    """Make a key whose policy names services; returns its ARN."""
+    root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": "*"},
+            {"Effect": "Allow", "Principal": {"Service": list(services)}, "Action": "kms:Decrypt", "Resource": "*"},
+        ],
+    }
+    kms = box.admin("kms")
+    made: str = kms.create_key(Policy=json.dumps(policy))["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName="alias/keyrota", TargetKeyId=made)
+    return made
+
+
+def _deploy(box: Sandbox, monkeypatch: pytest.MonkeyPatch, *more: str) -> tuple[dict[str, str], str]:
+    """Deploy with a CloudFormation that only listens; returns the parameters that it heard, and what was told."""
+    heard: dict[str, str] = {}
+    monkeypatch.setattr(Stacks, "change", lambda *given: heard.update(given[3]) or ())
+    monkeypatch.setattr(Stacks, "outputs", lambda *_: {})
+    (box.file.parent / "package.zip").write_bytes(b"PK")
+    code, _, err = box.run("deploy", "--yes", "--package", str(box.file.parent / "package.zip"), *more)
+    assert code == 0, err
+    return heard, err
+
+
+@pytest.mark.parametrize("name", ["alias/keyrota", "ARN"])
+def test_a_key_is_found_by_whatever_names_it(box: Sandbox, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The template takes an ARN, because its roles are allowed that key alone."""
+    arn = _key(box, *SERVICES_IN)
+    heard, told = _deploy(box, monkeypatch, "--encryption-key", arn if name == "ARN" else name)
+    assert heard["EncryptionKey"] == arn
+    assert "policy of" not in told
+
+
+@pytest.mark.parametrize("wish", ["", "create"])
+def test_no_key_and_one_that_is_made_are_the_template_s_business(
+    box: Sandbox, monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    heard, _ = _deploy(box, monkeypatch, "--encryption-key", wish)
+    assert heard["EncryptionKey"] == wish
+    assert not [call for call in box.cloud.aws.journal if call.operation.startswith("kms:")]
+
+
+@pytest.mark.parametrize("missing", SERVICES_IN)
+def test_who_is_kept_out_by_a_key_is_said(box: Sandbox, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """An alarm that may not use its topic's key fails in silence."""
+    arn = _key(box, *(service for service in SERVICES_IN if service != missing))
+    _, told = _deploy(box, monkeypatch, "--encryption-key", arn)
+    assert f"the policy of {arn} does not name {missing}: " in told
+
+
+def test_a_key_that_is_not_there_is_named_before_anything_changes(box: Sandbox) -> None:
+    code, _, err = box.run("deploy", "--yes", "--encryption-key", "alias/none")
+    assert code == 1
+    assert "KMS key alias/none" in err
+    assert not [call for call in box.cloud.aws.journal if call.operation.startswith(("s3:", "ssm:Put"))]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    ["{", "[]", "7", '{"Statement": [7]}', '{"Statement": {"Effect": "Allow", "Principal": {"Service": [1]}}}'],
+)
+def test_a_key_policy_that_cannot_be_read_is_no_reason_to_stop(policy: str) -> None:
+    account: Any = SimpleNamespace(
+        region=REGION, client=lambda _: SimpleNamespace(get_key_policy=lambda **_: {"Policy": policy})
+    )
+    assert kept_out(account, "arn") in (None, SERVICES_IN)
+
+
+def test_a_key_made_by_the_stack_encrypts_all_of_it() -> None:
+    """And without one, nothing of it is there."""
+    template = json.loads(TEMPLATE.read_text("utf-8"))
+    made, given, none = (
+        Stack(template=template, parameters={"EncryptionKey": wish}) for wish in ("create", "arn:aws:kms:x:1:key/1", "")
+    )
+    ((name, _),) = made.resources("AWS::KMS::Key").items()
+    assert not given.resources("AWS::KMS::Key")
+    arns = (made.resolve({"Fn::GetAtt": [name, "Arn"]}), "arn:aws:kms:x:1:key/1", None)
+    for stack, arn in zip((made, given, none), arns, strict=True):
+        for kind, field in (
+            ("AWS::SNS::Topic", "KmsMasterKeyId"),
+            ("AWS::SQS::Queue", "KmsMasterKeyId"),
+            ("AWS::Logs::LogGroup", "KmsKeyId"),
+            ("AWS::Lambda::Function", "KmsKeyArn"),
+        ):
+            assert {one.get(field) for one in stack.resources(kind).values()} == {arn}, kind
+        policies = json.dumps([one["PolicyDocument"] for one in stack.resources("AWS::IAM::Policy").values()])
+        assert ("kms:" in policies) is (arn is not None)
 
 
 # --- check --stack ----------------------------------------------------------------------------------------------------

@@ -114,4 +114,5 @@ class Stack:
             "AWS::S3::Bucket": f"arn:aws:s3:::{str(made).lower()}",
             "AWS::StepFunctions::StateMachine": f"arn:aws:states:{place}:stateMachine:{made}",
             "AWS::SNS::Topic": f"arn:aws:sns:{place}:{made}",
+            "AWS::KMS::Key": f"arn:aws:kms:{place}:key/{made}",
         }[kind]

@@ -6,9 +6,9 @@ Shapes: FACTS-AWS.md, 3.3. Delivery is what AWS promises and no better: each eve
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import random
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -71,6 +71,14 @@ def cloudtrail(
     }
 
 
+def rotated(at: datetime, where: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the event of Secrets Manager's own rotation, which names its secret in one of two places."""
+    made = cloudtrail(at, service="secretsmanager", call="RotationSucceeded", asked={}, answered=None, by="")
+    made["detail-type"] = "AWS Service Event via CloudTrail"
+    made["detail"] |= {"eventType": "AwsServiceEvent", "requestParameters": None, **where}
+    return made
+
+
 # --- patterns ---------------------------------------------------------------------------------------------------------
 
 
@@ -108,10 +116,16 @@ def _one(rule: Any, value: Any, *, is_there: bool) -> bool:
         case "suffix":
             return isinstance(value, str) and value.endswith(argument)
         case "wildcard":
-            return isinstance(value, str) and fnmatch.fnmatchcase(value, argument)
+            return isinstance(value, str) and _wild(argument).fullmatch(value) is not None
         case "anything-but":
             return is_there and value not in (argument if isinstance(argument, list) else [argument])
     raise NotImplementedError(kind)
+
+
+def _wild(text: str) -> re.Pattern[str]:
+    r"""Only `*` stands for anything, and `\` takes its meaning away."""
+    parts = re.findall(r"\\.|\*|[^\\*]+", text)
+    return re.compile("".join(".*" if part == "*" else re.escape(part.removeprefix("\\")) for part in parts), re.DOTALL)
 
 
 # --- delivery ---------------------------------------------------------------------------------------------------------

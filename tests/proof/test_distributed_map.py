@@ -63,7 +63,9 @@ def fleet(tmp_path: Path, package: Path) -> Iterator[Ministack]:
 
 def test_a_map_over_500_credentials_in_five_accounts(fleet: Ministack) -> None:
     """One item an account; each enters its account by the role of its duty; results lie in S3."""
-    done = fleet.keyrota("deploy", "--yes", "--package", "package.zip", "--fleet", cwd=fleet.folder)
+    done = fleet.keyrota(
+        "deploy", "--yes", "--package", "package.zip", "--fleet", "--encryption-key", "create", cwd=fleet.folder
+    )
     assert done.returncode == 0, done.stderr
     assert "stored the configuration as s3://" in done.stderr
     machines = fleet.client("stepfunctions")

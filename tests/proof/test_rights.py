@@ -24,7 +24,7 @@ import botocore.session
 import pytest
 from built import the_package
 from cfn import ACCOUNT, REGION, Stack
-from relay import Queue, Relay, cloudtrail, native
+from relay import Queue, Relay, cloudtrail, native, rotated
 from runtime import LambdaRuntime, Result, set_clock
 
 from keyrota.app.config import load_text
@@ -299,7 +299,7 @@ def _minutes(schedule: dict[str, Any]) -> int:
 
 
 @contextmanager
-def an_account(code: Path, folder: Path, *, is_fleet: bool = False) -> Iterator[Account]:
+def an_account(code: Path, folder: Path, *, is_fleet: bool = False, trigger: str = "both") -> Iterator[Account]:
     """Make an account with a user of 60 days' age, its pipeline, the stored token and configuration, and the stack."""
     cloud = Cloud()
     bitbucket = BitbucketStandIn(cloud.clock, cloud.faults, token=TOKEN)
@@ -333,7 +333,7 @@ def an_account(code: Path, folder: Path, *, is_fleet: bool = False) -> Iterator[
         made = Account(
             cloud=cloud,
             bitbucket=bitbucket,
-            stack=Stack(template=narrowed(scope, is_fleet=is_fleet), parameters=PARAMETERS),
+            stack=Stack(template=narrowed(scope, is_fleet=is_fleet), parameters={**PARAMETERS, "Trigger": trigger}),
             clock=folder / "clock-now",
         )
         made.admin("ssm").put_parameter(Name="/keyrota/config", Value=text, Type="String")
@@ -403,6 +403,28 @@ def test_the_function_that_cuts_a_fleet_has_its_own_rights(code: Path, tmp_path:
         _is_minimal(account, ["slice"])
 
 
+def test_a_call_starts_sync_if_it_names_our_secret_in_whatever_way(code: Path, tmp_path: Path) -> None:
+    """By CloudTrail alone: by name, by ARN, by an ARN without its suffix; what others store starts nothing."""
+    with an_account(code, tmp_path, trigger="cloudtrail") as account:
+        manager = account.admin("secretsmanager")
+        arns = {
+            name: manager.create_secret(Name=name, SecretString="{}")["ARN"]
+            for name in (SECRET, "prod/database", "keyrota-tokens/other")
+        }
+        for name, arn in arns.items():
+            for way in (name, arn, arn.rpartition("-")[0]):
+                before = account.relay.matched
+                version = manager.put_secret_value(SecretId=way, SecretString="{}", VersionStages=["x"])["VersionId"]
+                current = manager.get_secret_value(SecretId=way)["VersionId"]
+                manager.update_secret_version_stage(
+                    SecretId=way, VersionStage="AWSCURRENT", MoveToVersionId=version, RemoveFromVersionId=current
+                )
+                manager.update_secret(SecretId=way, SecretString="{}")
+                assert account.relay.matched - before == (3 if name == SECRET else 0), way
+        account.relay.drain(all_of_it=True)
+        assert len(account.queue.messages) == 2 * 3 * 3
+
+
 def _rotate_natively(account: Account) -> None:
     """Let Secrets Manager call the rotation function, as RotateSecret makes it do."""
     from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415  # Secrets Manager's own doing
@@ -415,6 +437,7 @@ def _rotate_natively(account: Account) -> None:
         result = account.invoke("rotation", {"Step": step, "SecretId": record.arn, "ClientRequestToken": token})
         assert result.error is None
     record.rotation_requested = record.rotation_enabled = False
+    account.relay.put(rotated(account.cloud.clock.now(), {"additionalEventData": {"SecretId": record.arn}}))
 
 
 def _quarantine(account: Account, user: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account
+from keyrota.errors import KeyrotaError
 
 LOOK = ("iam:ListAccessKeys", "iam:GetAccessKeyLastUsed", "secretsmanager:DescribeSecret")
 """What every duty needs to observe; no secret value is read."""
@@ -77,18 +77,20 @@ def simulate(account: Account, actions: Iterable[str]) -> dict[str, bool | None]
     Ask IAM which actions the caller is allowed, on any resource.
 
     Returns:
-        For each action True or False; None where it cannot be told (iam:SimulatePrincipalPolicy is not allowed).
+        For each action True or False; None where it cannot be told (iam:SimulatePrincipalPolicy is not allowed, or
+        its answer cannot be read).
     """
     names = list(actions)
     unknown: dict[str, bool | None] = dict.fromkeys(names)
     try:
-        answer = account.client("iam").simulate_principal_policy(
-            PolicySourceArn=_principal(account.caller()), ActionNames=names
-        )
-    except (ClientError, BotoCoreError):
+        with aws_call("iam:SimulatePrincipalPolicy", "the caller"):
+            answer = account.client("iam").simulate_principal_policy(
+                PolicySourceArn=_principal(account.caller()), ActionNames=names
+            )
+            results = [(result["EvalActionName"], result["EvalDecision"]) for result in answer["EvaluationResults"]]
+    except KeyrotaError:
         return unknown
-    found = {result["EvalActionName"]: result["EvalDecision"] == "allowed" for result in answer["EvaluationResults"]}
-    return unknown | found
+    return unknown | {name: decision == "allowed" for name, decision in results if name in unknown}
 
 
 def _principal(arn: str) -> str:

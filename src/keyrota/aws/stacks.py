@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,21 +45,24 @@ class Stacks:
 
     def status(self, name: str) -> str | None:
         """Tell a stack's status; None if there is none."""
-        found = self._described(name)
-        return str(found["StackStatus"]) if found else None
+        with _asked(name):
+            found = self._described(name)
+            return str(found["StackStatus"]) if found else None
 
     def outputs(self, name: str) -> dict[str, str]:
         """Tell a stack's outputs."""
-        found = self._described(name) or {}
-        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs") or ()}
+        with _asked(name):
+            found = self._described(name) or {}
+            return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs") or ()}
 
     def parameters(self, name: str) -> dict[str, str]:
         """Tell a stack's parameters."""
-        found = self._described(name) or {}
-        return {given["ParameterKey"]: given["ParameterValue"] for given in found.get("Parameters") or ()}
+        with _asked(name):
+            found = self._described(name) or {}
+            return {given["ParameterKey"]: given["ParameterValue"] for given in found.get("Parameters") or ()}
 
     def _described(self, name: str) -> dict[str, Any] | None:
-        with aws_call("cloudformation:DescribeStacks", f"stack {name}"):
+        with _asked(name):
             try:
                 stacks = self._client().describe_stacks(StackName=name)["Stacks"]
             except ClientError as error:
@@ -123,7 +127,8 @@ class Stacks:
         for _ in range(round(_AT_MOST_S / _LOOK_AGAIN_S)):
             with aws_call("cloudformation:DescribeChangeSet", f"stack {name}"):
                 found: dict[str, Any] = self._client().describe_change_set(StackName=name, ChangeSetName=change_set)
-            if found["Status"] in {"CREATE_COMPLETE", "FAILED"}:
+                is_over = found["Status"] in {"CREATE_COMPLETE", "FAILED"}
+            if is_over:
                 return found
             self._clock.sleep(_LOOK_AGAIN_S)
         raise ProviderUnavailable("CloudFormation did not finish the change set", where=f"stack {name}")
@@ -138,10 +143,12 @@ class Stacks:
         found = self._described(name)
         if found is None:
             return
+        with _asked(name):
+            stack = str(found["StackId"])
         since = self._clock.now()
         with aws_call("cloudformation:DeleteStack", f"stack {name}"):
             self._client().delete_stack(StackName=name)
-        ended = yield from self._follow(str(found["StackId"]), since)
+        ended = yield from self._follow(stack, since)
         if ended not in {"DELETE_COMPLETE", None}:
             raise ProviderRefused(
                 f"the stack is {ended}", where=f"stack {name}", remedy="the events above say which resource failed"
@@ -151,16 +158,17 @@ class Stacks:
         seen: set[str] = set()
         for _ in range(round(_AT_MOST_S / _LOOK_AGAIN_S)):
             status = self.status(name)
-            for event in self._events(name):
-                if event["EventId"] not in seen and event["Timestamp"] >= since:
-                    seen.add(event["EventId"])
-                    yield _event(event)
+            for number, event in self._events(name):
+                if number not in seen and event.at >= since:
+                    seen.add(number)
+                    yield event
             if status is None or not status.endswith("_IN_PROGRESS"):
                 return status  # the generator's value: how it ended
             self._clock.sleep(_LOOK_AGAIN_S)
         raise ProviderUnavailable("the stack did not come to an end within an hour", where=f"stack {name}")
 
-    def _events(self, name: str) -> list[dict[str, Any]]:
+    def _events(self, name: str) -> list[tuple[str, StackEvent]]:
+        """List what happened, the oldest first, each with its ID."""
         with aws_call("cloudformation:DescribeStackEvents", f"stack {name}"):
             try:
                 events = self._client().describe_stack_events(StackName=name)["StackEvents"]
@@ -168,7 +176,12 @@ class Stacks:
                 if "does not exist" in fields(error)[1]:
                     return []
                 raise
-        return list(reversed(events))
+            return [(str(event["EventId"]), _event(event)) for event in reversed(events)]
+
+
+def _asked(name: str) -> AbstractContextManager[None]:
+    """Ask for a stack, and read the answer."""
+    return aws_call("cloudformation:DescribeStacks", f"stack {name}")
 
 
 def _event(event: Mapping[str, Any]) -> StackEvent:

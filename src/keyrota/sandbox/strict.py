@@ -31,7 +31,7 @@ from keyrota.sandbox.timemachine import TimeMachine, missing
 ADMIN_ID = "AKIASANDBOXADMIN0000"
 ADMIN_SECRET = "sandbox/only/secret/of/the/administrator"  # noqa: S105  # opens nothing but the sandbox
 _TOLERANCE = timedelta(minutes=5)
-_JSON_SERVICES = {"secretsmanager", "ssm", "events", "cloudtrail"}
+_JSON_SERVICES = {"secretsmanager", "ssm", "events", "cloudtrail", "kms"}
 _KEY_CALLS = {"CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey", "ListAccessKeys"}
 
 
@@ -57,6 +57,7 @@ class StrictAws:
             from moto.events.responses import EventsHandler  # noqa: PLC0415
             from moto.iam.models import iam_backends  # noqa: PLC0415
             from moto.iam.responses import IamResponse  # noqa: PLC0415
+            from moto.kms.responses import KmsResponse  # noqa: PLC0415
             from moto.moto_api._internal import moto_api_backend  # noqa: PLC0415
             from moto.s3.responses import S3Response  # noqa: PLC0415
             from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415
@@ -91,6 +92,7 @@ class StrictAws:
             "ssm": SimpleSystemManagerResponse.dispatch,
             "events": EventsHandler.dispatch,
             "sns": SNSResponse.dispatch,
+            "kms": KmsResponse.dispatch,
             "cloudtrail": CloudTrailResponse.dispatch,
             "s3": _s3(S3Response),
         }

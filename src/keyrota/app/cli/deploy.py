@@ -39,6 +39,11 @@ Examples:
     help="What happens when AWS finds a key in public: an alarm, or new keys at once.",
 )
 @click.option("--email", default="", help="Where alarms are sent.")
+@click.option(
+    "--encryption-key",
+    default="",
+    help="KMS key for alarms, queues, logs and environments (ID, alias or ARN); `create` makes one.",
+)
 @click.option("--user-pattern", default="", help="Users by path or prefix, where there are too many to be named.")
 @click.option("--fleet", "is_fleet", is_flag=True, help="With a Step Functions map, for more than 200 credentials.")
 @click.option(

@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from keyrota.app.config import Configuration, stamped
+from keyrota.app.deploy.encryption import CREATE, kept_out, key_arn
 from keyrota.app.deploy.package import build
 from keyrota.app.deploy.template import (
     IAM_EVENTS_TEMPLATE,
@@ -25,7 +26,7 @@ from keyrota.aws.account import Account
 from keyrota.aws.objects import write_object
 from keyrota.aws.stacks import StackEvent, Stacks
 from keyrota.core.model import STACK_TAG
-from keyrota.errors import ProviderRefused, UsageError
+from keyrota.errors import ProviderRefused, UsageError, printable
 from keyrota.ports import Clock
 
 IAM_EVENTS_REGION = "us-east-1"
@@ -46,6 +47,8 @@ class Wishes:
     user_pattern: str
     is_fleet: bool
     with_iam_events: bool = False
+    encryption_key: str = ""
+    """A key by ID, alias or ARN, or `create`."""
     bucket: str | None = None
     package: Path | None = None
 
@@ -60,6 +63,8 @@ class Deployment:
     config_text: str
     bucket: str
     reference: str
+    encryption_key: str = ""
+    """As the template takes it: an ARN, `create`, or nothing."""
 
 
 Tell = Callable[[str], None]
@@ -97,6 +102,8 @@ class Deployer:
             kms_keys=self._kms_keys(),
         )
         self._refuse_claimed(wishes, region, account)
+        is_found = wishes.encryption_key in {"", CREATE}
+        encryption_key = wishes.encryption_key if is_found else key_arn(self.account, wishes.encryption_key)
         text = stamped(self._text)
         bucket = wishes.bucket or f"keyrota-{account}-{region}"
         is_large = len(text.encode()) > _LARGEST
@@ -109,7 +116,13 @@ class Deployer:
             )
         reference = config or f"ssm:{wishes.parameter}"
         return Deployment(
-            wishes=wishes, scope=scope, template=template, config_text=text, bucket=bucket, reference=reference
+            wishes=wishes,
+            scope=scope,
+            template=template,
+            config_text=text,
+            bucket=bucket,
+            reference=reference,
+            encryption_key=encryption_key,
         )
 
     def _user_arn(self, name: str) -> str:
@@ -119,11 +132,7 @@ class Deployer:
     def _kms_keys(self) -> tuple[str, ...]:
         """Find the ARNs of the keys that secrets are encrypted with; the configuration may name an alias."""
         named = {entry.kms_key for entry in self._configuration.credentials if entry.kms_key and not entry.role}
-        found = []
-        for name in sorted(named):
-            with aws_call("kms:DescribeKey", f"KMS key {name}"):
-                found.append(str(self.account.client("kms").describe_key(KeyId=name)["KeyMetadata"]["Arn"]))
-        return tuple(found)
+        return tuple(key_arn(self.account, name) for name in sorted(named))
 
     def _refuse_claimed(self, wishes: Wishes, region: str, account: str) -> None:
         """Refuse users that another stack keeps, of the same name in another account too."""
@@ -165,6 +174,7 @@ class Deployer:
         template_key = f"keyrota/{wishes.stack}-template.json"
         write_object(self.account, deployment.bucket, template_key, json.dumps(deployment.template).encode())
         self._store_configuration(deployment, tell)
+        self._look_at_key(deployment.encryption_key, tell)
         parameters = {
             "CodeBucket": deployment.bucket,
             "CodeKey": key,
@@ -173,6 +183,7 @@ class Deployer:
             "Trigger": wishes.trigger,
             "Emergency": wishes.emergency,
             "AlarmEmail": wishes.email,
+            "EncryptionKey": deployment.encryption_key,
         }
         known = deployment.template["Parameters"]
         given = {name: value for name, value in parameters.items() if name in known}
@@ -192,6 +203,19 @@ class Deployer:
         if places := beyond_events(self._configuration, self.account.region or ""):
             tell(f"no event of a secret comes from {', '.join(places)}: the daily runs bring new keys to the targets")
         return self._stacks.outputs(wishes.stack)
+
+    def _look_at_key(self, arn: str, tell: Tell) -> None:
+        """Say whom a key of the user's own keeps out: what it encrypts for them fails, or never arrives."""
+        if arn in {"", CREATE}:
+            return
+        services = kept_out(self.account, arn)
+        if services is None:
+            tell(f"whether the policy of {arn} lets CloudWatch, EventBridge and its logs in cannot be told")
+        elif services:
+            tell(
+                f"the policy of {arn} does not name {', '.join(services)}: log groups are refused, alarms and events "
+                "do not arrive; docs/how-to/lambda.md has the statements"
+            )
 
     def _forward_iam_events(self, stack: str, tell: Tell) -> None:
         """Place the rules for IAM's events where these arrive."""
@@ -277,4 +301,4 @@ class Deployer:
 def line_of(event: StackEvent) -> str:
     """Write a line of progress."""
     reason = f": {event.reason}" if event.reason else ""
-    return f"{event.at:%H:%M:%S} {event.status:<22} {event.kind} {event.resource}{reason}"
+    return printable(f"{event.at:%H:%M:%S} {event.status:<22} {event.kind} {event.resource}{reason}")

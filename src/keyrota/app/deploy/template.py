@@ -8,6 +8,7 @@ to CloudFormation knows them, so its roles are allowed these users and secrets b
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Scope:
     secrets: tuple[str, ...]
     """ARN patterns of their secrets."""
     secret_names: tuple[str, ...]
-    """For the pattern of Secrets Manager's own event."""
+    """For the patterns of events."""
     token_secrets: tuple[str, ...]
     token_parameters: tuple[str, ...]
     member_roles: tuple[str, ...]
@@ -110,7 +111,7 @@ def scope_of(
     """
     here = [entry for entry in configuration.credentials if not entry.role]
     tokens = list(references(configuration.providers))
-    secrets = tuple(f"arn:{partition}:secretsmanager:{entry.region or region}:{account}:secret:" for entry in here)
+    heads = tuple(f"arn:{partition}:secretsmanager:{entry.region or region}:{account}:secret:" for entry in here)
     return Scope(
         users=tuple(users),
         kms_keys=tuple(kms_keys),
@@ -121,11 +122,8 @@ def scope_of(
             for target in entry.targets
             if target.kind == "ssm"
         ),
-        secrets=tuple(
-            entry.secret_name if entry.secret_name.startswith("arn:") else f"{head}{entry.secret_name}-??????"
-            for entry, head in zip(here, secrets, strict=True)
-        ),
-        secret_names=tuple(_name(entry.secret_name) for entry in here),
+        secrets=tuple(f"{head}{entry.secret_name}-??????" for entry, head in zip(here, heads, strict=True)),
+        secret_names=tuple(entry.secret_name for entry in here),
         token_secrets=tuple(
             _token_arn(reference.removeprefix("secretsmanager:"), partition, account, region)
             for reference in tokens
@@ -144,11 +142,6 @@ def scope_of(
             )
         ),
     )
-
-
-def _name(secret: str) -> str:
-    """Take the name out of an ARN: `…:secret:NAME-abcdef`."""
-    return secret.rpartition(":secret:")[2].rpartition("-")[0] if secret.startswith("arn:") else secret
 
 
 def _token_arn(reference: str, partition: str, account: str, region: str) -> str:
@@ -244,12 +237,44 @@ def _token_statements(statement: dict[str, Any], scope: Scope) -> Iterator[dict[
 
 
 def _narrow_rule(properties: dict[str, Any], scope: Scope, *, fits: bool) -> None:
-    detail = properties["EventPattern"].get("detail", {})
-    if fits and "labelUpdated" in detail:
-        detail["name"] = list(scope.secret_names) or ["none"]
-        if len(json.dumps(detail["name"])) > _LONGEST_NAMES:
-            del detail["name"]  # the function knows its secrets
-    if fits and properties["EventPattern"].get("source") == ["aws.iam"]:
+    if not fits:
+        return
+    detail = properties["EventPattern"]["detail"]
+    if "labelUpdated" in detail:
+        _match(detail, "name", _called(scope, _LONGEST_NAMES, with_arns=False))
+    if "secretId" in detail.get("requestParameters", {}):
+        called = _called(scope, _LONGEST_NAMES)
+        _match(detail, "requestParameters", called and {"secretId": called})
+    if "$or" in detail:
+        called = _called(scope, _LONGEST_NAMES // 2)
+        places = [{name: dict.fromkeys(inner, called)} for one in detail["$or"] for name, inner in one.items()]
+        _match(detail, "$or", called and places)
+    if properties["EventPattern"]["source"] == ["aws.iam"]:
         names = [arn.rpartition("/")[2] for arn in scope.users]
         if len(json.dumps(names)) <= _LONGEST_NAMES:
             detail.setdefault("requestParameters", {})["userName"] = names or ["none"]
+
+
+def _match(detail: dict[str, Any], name: str, wanted: Any) -> None:
+    """Let a field match what is wanted; whatever it has if that is nothing."""
+    detail[name] = wanted
+    if not wanted:
+        del detail[name]
+
+
+def _called(scope: Scope, room: int, *, with_arns: bool = True) -> list[Any] | None:
+    """
+    List what the secrets are called in events: by name, by ARN, or by an ARN without its last six characters.
+
+    Returns:
+        The secrets themselves if there is room, otherwise what all their names begin with; None if there is nothing
+        such: the function knows its secrets.
+    """
+    arns = [arn.removesuffix("-??????") for arn in scope.secrets] if with_arns else []
+    exact = [*scope.secret_names, *({"prefix": arn} for arn in arns)] or ["none"]
+    if len(json.dumps(exact)) <= room:
+        return exact
+    begin = os.path.commonprefix(scope.secret_names)  # noqa: RUF071  # names, not paths: character by character
+    heads = dict.fromkeys(arn.rpartition(":")[0] for arn in arns)
+    alike = [{"prefix": begin}, *({"prefix": f"{head}:{begin}"} for head in heads)]
+    return alike if begin and len(json.dumps(alike)) <= room else None

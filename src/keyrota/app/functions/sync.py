@@ -114,7 +114,7 @@ def _event_of(message: Any) -> ValueEvent | None:
     """Read the event in a message; what is no event of ours is dropped, or it would come back for ever."""
     try:
         event = json.loads(message["body"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
     return value_event(event) if isinstance(event, Mapping) else None
 
