@@ -107,12 +107,13 @@ def test_where_bitbucket_ends_its_hour_the_rest_is_left_as_well(sandbox: Sandbox
 def test_many_targets_that_a_limit_keeps_from_being_looked_at_are_one_line(sandbox: Sandbox) -> None:
     """Nothing was begun: no key is made that could not be served."""
     _at_bitbucket(sandbox, 10)
+    unseen = {TARGETS + 1 - 10, TARGETS + 1 - 9}  # one of the ten calls asks for names of environments, if it is made
     code, out, _ = sandbox.run("plan", "--exit-code")
     assert code == 3
     assert out.count("used up until") == 2
-    assert f"not rotated, because {TARGETS + 1} targets would not take the new key" in out
+    assert any(f"not rotated, because {count} targets would not take the new key" in out for count in unseen)
     code, document = sandbox.json("plan", "--exit-code")
     assert code == 3
-    assert len({hold["target"] for hold in document["credentials"][0]["holds"]}) == TARGETS + 1
+    assert len({hold["target"] for hold in document["credentials"][0]["holds"]}) in unseen
     assert sandbox.run("apply")[0] == 3
     assert sandbox.keys() == {sandbox.old.id: "Active"}
