@@ -23,6 +23,7 @@ from keyrota.aws.secretsmanager import (
     read_reference,
 )
 from keyrota.aws.sts import StsIdentity
+from keyrota.core.lifecycle import CLOCKS_DIFFER
 from keyrota.core.model import (
     AWSCURRENT,
     CLAIM,
@@ -549,6 +550,14 @@ def test_a_clock_that_is_hours_off_is_told_before_anything_is_planned(cloud: Clo
     clock = WorldClock(cloud.clock.now() + timedelta(hours=hours))
     with pytest.raises(ClockIsOff, match=f"off by {abs(hours)} h"):
         Account().enter(clock)
+
+
+@pytest.mark.parametrize("seconds", [-58, 58])
+def test_clocks_differ_less_than_keys_of_a_claim_may(cloud: Cloud, seconds: int) -> None:
+    """A lost key is told by when it was made, on AWS's clock, and its claim's time is a machine's."""
+    assert timedelta(seconds=abs(seconds)) < CLOCKS_DIFFER
+    with pytest.raises(ClockIsOff, match="off by 1 min"):
+        Account().enter(WorldClock(cloud.clock.now() + timedelta(seconds=seconds)))
 
 
 def test_a_role_is_assumed_with_its_external_id(cloud: Cloud) -> None:
