@@ -290,6 +290,18 @@ def test_a_failed_credential_fails_the_invocation_after_all_others_went_on(rig: 
     assert rig.told("Target Failed")[0]["target"] == "bitbucket acme/shop Production"
 
 
+def test_one_of_several_that_fails_is_told_once_to_whoever_asks(rig: Rig) -> None:
+    """A schedule's invocation fails, for its alarm; a map gets the answer, with what went on beside what failed."""
+    rig.store(rig.box.file.read_text("utf-8") + "  - {user: nobody, targets: []}\n")
+    with pytest.raises(RunFailed, match="nobody") as caught:
+        rotate.handler({}, Context())
+    assert USER not in str(caught.value)
+    answer = rotate.handler({"users": [USER, "nobody"], "report": True}, Context())
+    assert (answer["credentials"], [one["user"] for one in answer["failed"]]) == (2, ["nobody"])
+    with pytest.raises(RunFailed, match="nobody"):
+        rotate.handler({"users": ["nobody"], "report": True}, Context())
+
+
 def test_by_hand_for_one_user_or_for_a_fleet() -> None:
     """`{"users": [...]}` names users; `{"report": true}` wants the answer instead of a failure."""
     assert rotate.handler({"users": [USER], "report": True}, Context())["credentials"] == 1
