@@ -290,6 +290,16 @@ def test_the_first_version_is_promoted_from_nowhere() -> None:
     assert aws.calls[-1] == ("move_label", "AWSCURRENT", TOKEN, None)
 
 
+def test_what_became_current_since_the_look_is_not_overtaken() -> None:
+    """Somebody went back while the key was proven: the call names the version that was seen, and is refused."""
+    after = rotating(a_version("v0", "AWSCURRENT", ODD), a_version("v1", "AWSPREVIOUS", OLD), MADE)
+    aws = Moving(TWO, rotating(current(), MADE), then=[(timedelta(), TWO, rotating(current(), MADE))])
+    aws.then.append((timedelta(), TWO, after))
+    aws.step(Step.FINISH)
+    assert aws.secret == after
+    assert aws.calls[-1] == ("move_label", "AWSCURRENT", TOKEN, "v1")
+
+
 @pytest.mark.parametrize("step", [Step.TEST, Step.FINISH])
 def test_what_is_current_already_needs_nothing(step: Step) -> None:
     aws = an_aws(previous(), a_version(TOKEN, "AWSCURRENT", NEW), keys=TWO)
