@@ -6,7 +6,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from urllib.parse import parse_qsl
 
 import pytest
@@ -23,6 +23,7 @@ from keyrota.aws.secretsmanager import (
     read_reference,
 )
 from keyrota.aws.sts import StsIdentity
+from keyrota.core.lifecycle import CLOCKS_DIFFER
 from keyrota.core.model import (
     AWSCURRENT,
     CLAIM,
@@ -133,7 +134,7 @@ def test_a_missing_user_is_named_with_a_remedy(keys: IamAccessKeys) -> None:
 
 
 def test_every_page_of_keys_is_read() -> None:
-    """IAM pages by a hundred; 120 keys (parallel calls passed the quota) are two pages."""
+    """IAM pages by a hundred; 120 keys (parallel calls passed the quota) are two pages, here youngest first."""
     asked: list[dict[str, str]] = []
 
     def iam(request: Request) -> Response:
@@ -142,7 +143,7 @@ def test_every_page_of_keys_is_read() -> None:
         first = int(form.get("Marker", "0"))
         members = "".join(
             f"<member><UserName>u</UserName><AccessKeyId>AKIA{number:016}</AccessKeyId><Status>Active</Status>"
-            f"<CreateDate>2026-01-01T00:00:00Z</CreateDate></member>"
+            f"<CreateDate>{date(2026, 1, 1) - timedelta(days=number)}T00:00:00Z</CreateDate></member>"
             for number in range(first, min(first + 100, 120))
         )
         more = (
@@ -161,7 +162,7 @@ def test_every_page_of_keys_is_read() -> None:
             found = IamAccessKeys(Account(region="eu-central-1")).list(UserName("u"))
     finally:
         server.close()
-    assert len({key.id for key in found}) == 120
+    assert [key.id for key in found] == [f"AKIA{number:016}" for number in reversed(range(120))], "by age, not by ID"
     assert all(form["UserName"] == "u" for form in asked)
 
 
@@ -353,6 +354,21 @@ def test_a_claim_that_nobody_understands_is_none(
     assert store.claim(name) is None
 
 
+@pytest.mark.parametrize(("status", "code"), [(400, "AccessDeniedException"), (503, "ServiceUnavailable")])
+def test_what_cannot_be_read_is_not_taken_for_missing(
+    cloud: Cloud, store: SecretsManagerStore, name: str, status: int, code: str
+) -> None:
+    """A claim that is taken for none lets a second run make a key; a secret that is, a key of ours be adopted anew."""
+    store.create(name, {})
+    store.put_claim(name, _claim("first"))
+    for operation, read in (("DescribeSecret", store.describe), ("GetSecretValue", store.claim)):
+        cloud.faults.add(Fault(operation=f"secretsmanager:{operation}", status=status, code=code, times=-1))
+        with pytest.raises((ProviderRefused, ProviderUnavailable), match=operation) as caught:
+            read(name)
+        assert not isinstance(caught.value, NotThere)
+        cloud.faults.clear()
+
+
 def test_a_pair_is_stored_beside_the_user_s_own_fields(cloud: Cloud, store: SecretsManagerStore, name: str) -> None:
     """Theirs are kept as they are, in their order; storing again is success; another content is not."""
     sm = client(cloud, "secretsmanager")
@@ -395,6 +411,18 @@ def test_awscurrent_moves_once(store: SecretsManagerStore, name: str) -> None:
     with pytest.raises(LostRace):
         store.move_label(name, AWSCURRENT, to=versions[1], remove_from=base)
     assert store.current(name) == (versions[0], a_pair("ONE"))
+
+
+def test_awscurrent_and_its_pair_are_of_one_answer(cloud: Cloud, store: SecretsManagerStore, name: str) -> None:
+    """Asked for one after the other they could be of two versions, and a sync would note what it did not send."""
+    store.create(name, {})
+    base = VersionId(next(iter(labels(store, name))))
+    version = key_token(a_pair().id, base)
+    store.put_pending(name, version, a_pair(), beside=Secret("{}"))
+    store.move_label(name, AWSCURRENT, to=version, remove_from=base)
+    before = len(cloud.aws.journal)
+    assert store.current(name) == (version, a_pair())
+    assert [call.operation for call in cloud.aws.journal[before:]] == ["secretsmanager:GetSecretValue"]
 
 
 def test_a_label_comes_off_once(store: SecretsManagerStore, name: str) -> None:
@@ -522,6 +550,14 @@ def test_a_clock_that_is_hours_off_is_told_before_anything_is_planned(cloud: Clo
     clock = WorldClock(cloud.clock.now() + timedelta(hours=hours))
     with pytest.raises(ClockIsOff, match=f"off by {abs(hours)} h"):
         Account().enter(clock)
+
+
+@pytest.mark.parametrize("seconds", [-58, 58])
+def test_clocks_differ_less_than_keys_of_a_claim_may(cloud: Cloud, seconds: int) -> None:
+    """A lost key is told by when it was made, on AWS's clock, and its claim's time is a machine's."""
+    assert timedelta(seconds=abs(seconds)) < CLOCKS_DIFFER
+    with pytest.raises(ClockIsOff, match="off by 1 min"):
+        Account().enter(WorldClock(cloud.clock.now() + timedelta(seconds=seconds)))
 
 
 def test_a_role_is_assumed_with_its_external_id(cloud: Cloud) -> None:

@@ -318,6 +318,18 @@ def test_what_a_limit_left_fails_no_invocation_and_comes_back_to_the_queue(
     assert sync.handler(batch(native()), Context()) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
 
 
+def test_one_of_several_that_fails_is_told_once_to_whoever_asks(rig: Rig) -> None:
+    """A schedule's invocation fails, for its alarm; a map gets the answer, with what went on beside what failed."""
+    rig.store(rig.box.file.read_text("utf-8") + "  - {user: nobody, targets: []}\n")
+    with pytest.raises(RunFailed, match="nobody") as caught:
+        rotate.handler({}, Context())
+    assert USER not in str(caught.value)
+    answer = rotate.handler({"users": [USER, "nobody"], "report": True}, Context())
+    assert (answer["credentials"], [one["user"] for one in answer["failed"]]) == (2, ["nobody"])
+    with pytest.raises(RunFailed, match="nobody"):
+        rotate.handler({"users": ["nobody"], "report": True}, Context())
+
+
 def test_by_hand_for_one_user_or_for_a_fleet() -> None:
     """`{"users": [...]}` names users; `{"report": true}` wants the answer instead of a failure."""
     assert rotate.handler({"users": [USER], "report": True}, Context())["credentials"] == 1
@@ -345,6 +357,18 @@ def test_little_time_begins_no_credential(rig: Rig, monkeypatch: pytest.MonkeyPa
     answer = rotate.handler({}, Context())
     assert answer["left"] == [USER]
     assert list(rig.box.keys()) == [rig.box.old.id]
+
+
+def test_a_message_whose_credential_was_left_comes_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What there was no time for is not done: without its message only the daily run would come to it."""
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    monkeypatch.setattr(Context, "left_ms", 80_000)
+    assert sync.handler(batch(native()), Context()) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert rig.box.held()["AWS_ACCESS_KEY_ID"] == rig.box.old.id
+    monkeypatch.setattr(Context, "left_ms", 900_000)
+    assert sync.handler(batch(native()), Context()) == {"batchItemFailures": []}
+    assert rig.box.held()["AWS_ACCESS_KEY_ID"] != rig.box.old.id
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------
@@ -512,6 +536,22 @@ def test_emergency_auto_revokes_once_however_often_the_event_comes(rig: Rig, mon
     assert emergency.handler(event, Context())["safe"] == [USER]
     assert rig.box.held()["AWS_ACCESS_KEY_ID"] == new
     assert "revoked the keys" in rig.alarms[0][0]
+    assert rig.box.deploys()
+
+
+def test_emergency_fails_while_a_key_is_not_replaced(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leaked key that still works is a failed invocation: it comes again, and an alarm counts it."""
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    sync.handler({}, Context())
+    monkeypatch.setenv("KEYROTA_EMERGENCY", "auto")
+    token, rig.box.bitbucket._token = rig.box.bitbucket._token, "revoked"
+    event = iam_event("AttachUserPolicy", policyArn=QUARANTINE)
+    event["detail"]["eventTime"] = f"{rig.box.cloud.clock.now():%Y-%m-%dT%H:%M:%SZ}"
+    with pytest.raises(RunFailed):
+        emergency.handler(event, Context())
+    assert "could not revoke" in rig.alarms[0][0]
+    rig.box.bitbucket._token = token
     assert rig.box.deploys()
 
 

@@ -208,6 +208,13 @@ def test_a_label_that_somebody_else_took_off_is_off() -> None:
         stage.perform(act.Promote(key=NEW, version=VersionId("v2"), remove_from=VersionId("v1"), reason="", due=NOW))
 
 
+def test_a_label_that_could_not_be_taken_off_is_an_error() -> None:
+    """Or the run would say that it is off, plan it again, and come to no end."""
+    stage = Stage(answers={"move_label": ProviderUnavailable("no answer")})
+    with pytest.raises(ProviderUnavailable):
+        stage.perform(act.Tidy(label="x", version=VersionId("v1"), reason="", due=NOW))
+
+
 @pytest.mark.parametrize(
     ("answers", "dropped"),
     [
@@ -423,6 +430,14 @@ def test_a_key_is_stored_with_the_very_next_call() -> None:
     assert memory.made == {NEW: a_key(NEW, age_days=0, use=NEVER)}
 
 
+def test_a_key_is_stored_for_the_version_that_was_planned_for() -> None:
+    """AWSCURRENT may have moved since: a key that counted as made for the new one would be promoted over it."""
+    stage = Stage(a_secret(previous(OLD, "v1"), current(ODD, "v9")), answers={"create": MADE, "other_fields": BESIDE})
+    stage.perform(CREATE, Memory(claim=taken(0)))
+    assert stage.calls[0] == ("other_fields", "v1")
+    assert stage.calls[-1] == ("put_pending", key_token(NEW, VersionId("v1")), PAIR, BESIDE)
+
+
 LATEST = timedelta(minutes=10) - SIGNED_WITHIN - 2 * CLOCKS_DIFFER
 TIMES: list[tuple[str, timedelta, timedelta, bool, bool]] = [
     ("at once", timedelta(), timedelta(), True, True),
@@ -462,6 +477,14 @@ def test_a_claim_comes_off_when_iam_refuses_the_key_for_good() -> None:
         stage.perform(CREATE, memory)
     assert stage.calls[2:] == [("move_label", "keyrota:claim", None, "claim")]
     assert memory.made == {}
+
+
+def test_a_claim_stays_when_the_answer_is_lost() -> None:
+    """A key may have been made: by the claim alone a later run tells it from a stranger's."""
+    stage = Stage(answers={"create": ProviderUnavailable("no answer"), "other_fields": BESIDE})
+    with pytest.raises(ProviderUnavailable):
+        stage.perform(CREATE, Memory(claim=a_claim(run="this-run")))
+    assert [call[0] for call in stage.calls] == ["other_fields", "create"]
 
 
 VERIFY = act.Verify(key=NEW, version=VersionId("v2"), reason="", due=NOW)

@@ -84,6 +84,17 @@ def test_a_target_is_taken_out_of_the_index() -> None:
     assert entries(one) == (KEPT,)
 
 
+def test_a_target_that_another_run_came_to_meanwhile_stays() -> None:
+    """The index is read afresh: what it names holds a key, and nobody else remembers that."""
+    one, newer = known(), IndexEntry(address="newer", kind="k", settings="{}")
+    state = one.subject.store.describe("s")
+    assert state is not None
+    index = parse_index(dict(state.tags)).joined((newer,))
+    one.subject.store.tag("s", format_index(index))
+    forget(one, deletes_variables=False)
+    assert entries(one) == (KEPT, newer)
+
+
 def test_its_variables_are_deleted_if_they_hold_a_key_of_ours() -> None:
     place = Place("gone")
     one = known(lambda entry: place if entry == GONE else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from builders import (
     revoked,
 )
 from builders import observed as seen_as
+from keyrota.core.lifecycle import KeyState, view
 from keyrota.core.model import (
     AccessKey,
     AccessKeyId,
@@ -289,6 +290,16 @@ def test_the_first_version_is_promoted_from_nowhere() -> None:
     assert aws.calls[-1] == ("move_label", "AWSCURRENT", TOKEN, None)
 
 
+def test_what_became_current_since_the_look_is_not_overtaken() -> None:
+    """Somebody went back while the key was proven: the call names the version that was seen, and is refused."""
+    after = rotating(a_version("v0", "AWSCURRENT", ODD), a_version("v1", "AWSPREVIOUS", OLD), MADE)
+    aws = Moving(TWO, rotating(current(), MADE), then=[(timedelta(), TWO, rotating(current(), MADE))])
+    aws.then.append((timedelta(), TWO, after))
+    aws.step(Step.FINISH)
+    assert aws.secret == after
+    assert aws.calls[-1] == ("move_label", "AWSCURRENT", TOKEN, "v1")
+
+
 @pytest.mark.parametrize("step", [Step.TEST, Step.FINISH])
 def test_what_is_current_already_needs_nothing(step: Step) -> None:
     aws = an_aws(previous(), a_version(TOKEN, "AWSCURRENT", NEW), keys=TWO)
@@ -363,3 +374,49 @@ def test_a_target_left_behind_that_cannot_be_reached_has_failed() -> None:
     assert left(None) == lost
     assert left(lambda _: ProviderUnavailable("no token")) == replace(lost, detail="no token")
     assert left(lambda _: _Target(aws)) == replace(aws.read_target(), address="x")
+
+
+@dataclass
+class Moving(Aws):
+    """Another run is at work: each read shows what was there, and then a bit more comes."""
+
+    then: list[tuple[timedelta, tuple[AccessKey, ...], SecretState]] = field(default_factory=list)
+    instant: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def _go_on(self) -> None:
+        if self.then:
+            took, self.keys, self.secret = self.then.pop(0)
+            self.instant += took
+
+    def list(self, user: str) -> tuple[AccessKey, ...]:
+        seen = super().list(user)
+        self._go_on()
+        return seen
+
+    def describe(self, name: str) -> SecretState | None:
+        seen = super().describe(name)
+        self._go_on()
+        return seen
+
+
+def test_a_first_key_that_comes_while_a_run_looks_is_not_taken_for_one_that_was_there() -> None:
+    """Whatever the list shows was stored, or claimed, before the secret is read: so IAM is asked first."""
+    before = a_secret(placeholder())
+    after = a_secret(placeholder(), a_version("claim", "keyrota:claim"), pending())
+    aws = Moving((), before, then=[(timedelta(), (a_key(NEW, age_days=0),), after)])
+    seen = observe(aws.subject, Settings(clock=aws, run="r"))
+    assert not view(seen).in_state(KeyState.ADOPTABLE, KeyState.FOREIGN)
+
+
+def test_what_is_over_was_over_when_a_run_began_to_look() -> None:
+    """A run that stands still in the midst of its look takes no claim for over whose key it could not see stored."""
+    claimed = a_secret(current(), a_version("claim", "keyrota:claim"))
+    keys = (a_key(OLD), a_key(NEW, age_days=0))
+    aws = Moving(keys, claimed, taken=a_claim(), then=[(timedelta(minutes=20), keys, claimed)])
+    seen, planned = Run(aws.subject, Settings(clock=aws, run="r")).plan()
+    assert [key.id for key in view(seen).in_state(KeyState.ORPHAN)] == [NEW]
+    assert not [action for action in planned.actions if action.key == NEW]
+    assert any(hold.key == NEW for hold in planned.holds)

@@ -134,6 +134,20 @@ def test_a_failed_action_is_told_and_not_tried_again_and_others_go_on() -> None:
     assert run.ports.calls.count(("reactivate", OLD)) == 1
 
 
+def test_targets_are_read_again_after_a_sync_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of them were written: what the report shows of them is what they hold."""
+
+    def fail(*_: object) -> None:
+        raise ProviderUnavailable("one of two")
+
+    monkeypatch.setattr("keyrota.executor.run.perform", fail)
+    run = Scripted(NOTHING)
+    run._targets = ()
+    outcome = run.end(of(act.Sync(key=OLD, targets=("a", "b"), reason="", due=NOW)))
+    assert [error.what for error in outcome.errors] == ["one of two"]
+    assert run._targets is None
+
+
 def test_after_a_key_that_may_exist_no_new_claim_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answer was lost: claiming again would take it for one that was there before."""
     done: list[str] = []

@@ -370,6 +370,18 @@ def test_who_finds_another_version_begins_with_all_targets() -> None:
     scene.secret = moved("v2")
     assert scene.sync("a", seen=seen) == ODD
     assert [place.got for place in scene.places] == [[ODD], [ODD]]
+    record = scene.record
+    assert record is not None
+    assert record.version == "v2", "what was written is what is noted: v1 would count as sent when it comes back"
+
+
+def test_who_finds_another_version_notes_it_before_it_writes() -> None:
+    scene = a_scene("a")
+    synced_since(scene)
+    seen = scene.seen()
+    scene.secret = replace(moved("v2"), tags=scene.secret.tags)
+    assert scene.sync("a", seen=seen) == ODD
+    assert scene.calls == ["tag sync-pass synced", "whoami", "write a", "tag synced"]
 
 
 def test_what_moves_meanwhile_is_sent_to_every_target() -> None:
