@@ -204,7 +204,7 @@ MISTAKES = (
     _mistake(
         "delete as soon as it is off",
         "off-before-gone",
-        (SCHEDULE, "    return max(seen_used + policy.grace, by_age)", "    return record.at"),
+        (SCHEDULE, "    return max(seen_used + policy.grace, by_age)", "    return off"),
     ),
     _mistake(
         "leave orphans where they are",
@@ -368,7 +368,7 @@ MISTAKES = (
     ),
     _mistake(
         "make the key for whatever is AWSCURRENT by then",
-        "off-before-gone",
+        "plan-is-honest",
         (
             ACTIONS,
             "    beside = subject.store.other_fields(subject.secret_name, action.base)\n",
