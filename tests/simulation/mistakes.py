@@ -24,6 +24,12 @@ RULES, SCHEDULE, SERVING, PLANNER, RUN = (
 _REWRITE = "    wanted = record.since + case.policy.overlap\n"
 _THE_NOTE = "        if wanted is not None:\n            walk.begin(wanted)\n"
 _THE_SECRET = "        version, credential = subject.store.current(subject.secret_name)\n"
+_DELETE = """            subject.access_keys.delete(subject.user, action.key)
+            memory.deleted.add(action.key)
+"""
+_ITS_LABEL = """            if action.version is not None:
+                _take_off(subject, action.key, action.version)
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,6 +349,66 @@ MISTAKES = (
             ACTIONS,
             "    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:",
             "    if claim is None:",
+        ),
+    ),
+    _mistake(
+        "take a key that the list does not show yet for gone",
+        "converges",
+        (
+            LIFECYCLE,
+            "        return until if now < until else None\n\n    def is_synced",
+            "        return None\n\n    def is_synced",
+        ),
+    ),
+    _mistake(
+        "take the claim off when no answer came: nothing was made",
+        "converges",
+        (ACTIONS, "    except ProviderRefused:\n        # Refused", "    except KeyrotaError:\n        # Refused"),
+        (ACTIONS, "from keyrota.errors import ", "from keyrota.errors import KeyrotaError, "),
+    ),
+    _mistake(
+        "make the key for whatever is AWSCURRENT by then",
+        "off-before-gone",
+        (
+            ACTIONS,
+            "    beside = subject.store.other_fields(subject.secret_name, action.base)\n",
+            ("    base = _current(subject)\n    beside = subject.store.other_fields(subject.secret_name, base)\n"),
+        ),
+        (
+            ACTIONS,
+            "        key_token(created.credential.id, action.base),",
+            "        key_token(created.credential.id, base),",
+        ),
+    ),
+    _mistake(
+        "take the label off before the key is deleted",
+        "hands-off",
+        (
+            ACTIONS,
+            _DELETE + _ITS_LABEL,
+            _ITS_LABEL + _DELETE,
+        ),
+    ),
+    _mistake(
+        "write another version than the note says",
+        "proof-before-off",
+        (
+            SYNC,
+            "            wanted, chosen = version, subject.targets\n            continue\n",
+            "            wanted, chosen = version, subject.targets\n",
+        ),
+    ),
+    _mistake(
+        "remember a last use beyond the run, as a function that stays warm might",
+        "proof-before-off",
+        (
+            OBSERVE,
+            "    return replace(key, last_use=subject.access_keys.last_use(key.id))",
+            (
+                "    if key.id not in _USES:\n"
+                "        _USES[key.id] = subject.access_keys.last_use(key.id)\n"
+                "    return replace(key, last_use=_USES[key.id])\n\n\n_USES = {}"
+            ),
         ),
     ),
 )
