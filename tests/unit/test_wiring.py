@@ -30,7 +30,7 @@ def accounts(**other: Any) -> tuple[Any, Any]:
     configuration: Configuration = load_text("keyrota.yaml", TEXT)
     (one,) = configuration.credentials
     two: CredentialConfig = replace(one, user="two", **other)
-    wiring = Wiring(configuration, SimpleNamespace())  # type: ignore[arg-type]  # no time passes
+    wiring = Wiring(configuration, SimpleNamespace())
     return wiring.account(one), wiring.account(two)
 
 
