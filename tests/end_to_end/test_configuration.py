@@ -134,6 +134,20 @@ def test_a_provider_that_is_used_must_be_configured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "settings"),
+    [
+        ("bitbucket: {workspace: a, repository: b}", "{bitbucket: {auth: …}}"),
+        ("forgejo: {repository: a/b}", "{forgejo: {base_url: …, auth: …}}"),
+        ("ssm: {parameter: /a/b}", "{ssm: {}}"),
+    ],
+)
+def test_what_a_provider_needs_is_told(tmp_path: Path, target: str, settings: str) -> None:
+    """Each its own: Parameter Store has no token."""
+    (fault,) = faults(tmp_path, f"version: 1\ncredentials: [{{user: ci, targets: [{{{target}}}]}}]\n")
+    assert fault.remedy == f"add it: providers: {settings}"
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "a: &a [*a]",

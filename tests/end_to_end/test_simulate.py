@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,7 @@ def test_one_user_of_several(capsys: pytest.CaptureFixture[str], readme: Path) -
         (("--faults", "some"), "some"),
         (("--start", "0001-01-01"), "--start 0001-01-01"),
         (("--start", "9999-12-30"), "--start 9999-12-30"),
+        (("--seed", "-5"), "-5 is not in the range"),  # it would be the history of seed 5
         (("--key-age", "900000d"), "--key-age 900000d"),
     ],
 )
@@ -158,6 +161,29 @@ def test_bad_input_is_named(
     assert lines == []
     assert words in errors[0]
     assert not any("Traceback" in line for line in errors)
+
+
+def test_ctrl_c_says_no_more_than_that(
+    capsys: pytest.CaptureFixture[str], readme: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was done anywhere, and no next run goes on with it."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keyrota.app.what_if.play_ahead", interrupted)
+    assert told(capsys, readme, expected=130) == ([], ["interrupted"])
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_nobody_has_to_read_on(readme: Path, more: tuple[str, ...]) -> None:
+    """`| head -1` closes the pipe: no failure, and no word about it."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = (sys.executable, "-m", "keyrota", "simulate", "--config", str(readme), *START, "--days", "120", *more)
+    ended = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, check=False)
+    os.close(writes)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_a_long_name_keeps_its_column(capsys: pytest.CaptureFixture[str], readme: Path) -> None:

@@ -103,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     except (KeyboardInterrupt, click.Abort):
         click.echo(words.INTERRUPTED, err=True)
         return words.EXIT_INTERRUPTED
+    except SystemExit:  # so click ends where nobody reads on what is printed (EPIPE)
+        return words.EXIT_DONE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return words.EXIT_DONE

@@ -36,7 +36,13 @@ Examples:
 @click.command("simulate", epilog=_EXAMPLES)
 @click.option("--days", default=400, type=click.IntRange(1, 4000), show_default=True, help="Days to play.")
 @click.option("--faults", default="none", type=click.Choice(_FAULTS), show_default=True, help="How much goes wrong.")
-@click.option("--seed", default=1, show_default=True, help="Another seed, another history; the same one, the same.")
+@click.option(
+    "--seed",
+    default=1,
+    type=click.IntRange(min=0),
+    show_default=True,
+    help="Another seed, another history; the same one, the same.",
+)
 @click.option("--key-age", default="0d", show_default=True, help="Age of the keys that are there (45d).")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC (default: today).")
 @click.option("--user", "users", multiple=True, help="Only this IAM user; may be given several times.")
@@ -65,17 +71,21 @@ def command(  # one argument an option
         if is_terminal:
             click.echo(f"\r\033[Kday {day:>3} of {days}", nl=False, err=True)
 
-    future = play_ahead(
-        load_from(options.config),
-        now,
-        users=users,
-        days=days,
-        faults=faults,
-        seed=seed,
-        key_age=age,
-        start=first,
-        pass_day=pass_day,
-    )
+    try:
+        future = play_ahead(
+            load_from(options.config),
+            now,
+            users=users,
+            days=days,
+            faults=faults,
+            seed=seed,
+            key_age=age,
+            start=first,
+            pass_day=pass_day,
+        )
+    except KeyboardInterrupt:
+        click.echo("\r\033[Kinterrupted" if is_terminal else "interrupted", err=True)
+        return words.EXIT_INTERRUPTED
     if is_terminal:
         click.echo("\r\033[K", nl=False, err=True)
     if options.is_json:

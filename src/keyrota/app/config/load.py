@@ -229,10 +229,12 @@ class _Reading:
         for credential in credentials:
             for target in credential.targets:
                 if target.kind not in providers:
+                    needed = self._kinds[target.kind].provider_schema.get("required", ())
+                    settings = ", ".join(f"{name}: …" for name in needed)
                     yield Fault(
                         where=target.where,
                         what=f"{target.kind} is not configured",
-                        remedy=f"add its token: providers: {{{target.kind}: {{auth: …}}}}",
+                        remedy=f"add it: providers: {{{target.kind}: {{{settings}}}}}",
                     )
 
 

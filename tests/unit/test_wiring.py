@@ -1,0 +1,53 @@
+"""Which credentials share an account's clients: those that are entered alike, and are of one region."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from keyrota.app.config import Configuration, CredentialConfig, load_text
+from keyrota.app.wiring import Wiring
+from keyrota.aws.account import Account
+
+TEXT = """
+version: 1
+credentials:
+  - {user: ci, account: "111111111111", role: deploy, region: eu-central-1}
+"""
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entering is another test's matter."""
+    monkeypatch.setattr(Account, "enter", lambda self, clock: "111111111111")  # noqa: ARG005
+
+
+def accounts(**other: Any) -> tuple[Any, Any]:
+    """The accounts of the configured credential and of one that differs from it."""
+    configuration: Configuration = load_text("keyrota.yaml", TEXT)
+    (one,) = configuration.credentials
+    two: CredentialConfig = replace(one, user="two", **other)
+    wiring = Wiring(configuration, SimpleNamespace())
+    return wiring.account(one), wiring.account(two)
+
+
+def test_an_account_is_entered_once() -> None:
+    one, two = accounts()
+    assert one is two
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"region": "us-east-1"}, {"role": "other"}, {"external_id": "customer-2"}, {"account": "222222222222"}],
+    ids=lambda other: next(iter(other)),
+)
+def test_another_way_in_is_another_account(other: dict[str, str]) -> None:
+    """Of another region are other secrets: the first one's clients would write to a wrong place."""
+    one, two = accounts(**other)
+    assert isinstance(one, Account)
+    assert isinstance(two, Account)
+    assert one is not two
+    assert (one.region, two.region) == ("eu-central-1", other.get("region", "eu-central-1"))
