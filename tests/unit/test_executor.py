@@ -131,9 +131,17 @@ def test_things_are_done_side_by_side_and_answered_in_order() -> None:
 
 
 def test_no_more_at_once_than_was_said_and_one_thing_needs_no_thread() -> None:
-    threads: set[int] = set()
-    in_parallel(lambda _: threads.add(threading.get_ident()), [1, 2, 3], 1)
-    assert len(threads) == 1
+    meeting, threads = threading.Barrier(2, timeout=0.3), set[int]()
+
+    def meet(_: int) -> bool:
+        threads.add(threading.get_ident())
+        try:
+            meeting.wait()
+        except threading.BrokenBarrierError:
+            return False
+        return True
+
+    assert in_parallel(meet, [1, 2, 3], 1) == [False, False, False]
     assert threading.get_ident() not in threads
     assert in_parallel(lambda _: threading.get_ident(), [1], 8) == [threading.get_ident()]
 
