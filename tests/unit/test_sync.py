@@ -213,6 +213,15 @@ def test_a_mend_that_takes_an_older_key_of_ours_away_starts_the_overlap_anew() -
     assert other.record.since == ago(2), "what is not written takes nothing away"
 
 
+def test_a_mend_of_what_cannot_be_read_starts_the_overlap_anew() -> None:
+    """A run that stood still may have written the older key there, long after its successor was served."""
+    scene = a_scene("a", "b")
+    synced_since(scene)
+    scene.sync("a", seen=scene.seen(cannot_tell("a"), holds(NEW, "b")), is_mend=True)
+    assert scene.record is not None
+    assert scene.record.since == NOW + A_SECOND
+
+
 # --- what fails -----------------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,8 @@ from keyrota.core.model import (
     SecretState,
     SyncPass,
     SyncRecord,
+    TargetEvidence,
+    TargetState,
     VersionId,
 )
 from keyrota.core.plan import Sync
@@ -169,11 +171,11 @@ class _Walk:
             self.subject.store.tag(self.subject.secret_name, tags)
 
     def _replaced_ours(self, before: View) -> bool:
-        """Tell whether a mend took an older key of ours from a target: its overlap starts anew."""
+        """Tell whether a mend took an older key of ours from a target, or may have: its overlap starts anew."""
         if not self.action.is_mend:
             return False
         mended = [target for target in self.observation.targets if target.address in self.action.targets]
-        return any(target.key is not None and before.version_of(target.key) is not None for target in mended)
+        return any(_may_be_ours(target, before) for target in mended)
 
     def _pass(self) -> str:
         addresses = [target.address for target in self.subject.targets]
@@ -184,6 +186,12 @@ class _Walk:
             written=self.written,
         )
         return format_pass(record, addresses)
+
+
+def _may_be_ours(target: TargetState, before: View) -> bool:
+    if target.evidence is TargetEvidence.CANNOT_TELL:
+        return True
+    return target.key is not None and before.version_of(target.key) is not None
 
 
 def _record(state: SecretState | None) -> str | None:
