@@ -248,6 +248,16 @@ CLAIMS = [
         do=("Tidy", *WHOLE_ROAD),
     ),
     Row(
+        "a claim stays while nobody has read AWSCURRENT: it alone explains a key that is not in there",
+        observed(
+            a_key(NEW, age_days=1),
+            a_key(ODD, age_days=0.1),
+            secret=a_secret(a_version("by-hand", AWSCURRENT), claim_version(), tags=[synced()]),
+            claim=a_claim(days_ago=1),
+        ),
+        do=("Adopt",),
+    ),
+    Row(
         "this run's own claim lets it make the key",
         claimed(0, "this-run"),
         do=("Preflight", "CreateKey", "Verify", "Promote", "Sync"),

@@ -186,7 +186,7 @@ def leftovers(case: Case) -> Iterator[Finding]:
 def _used_claim(case: Case) -> Iterator[Finding]:
     view, claim = case.view, case.view.observation.claim
     version = next((version for version in view.versions if CLAIM in version.labels), None)
-    if version is None:
+    if version is None or view.is_foreign_version:  # who is lost is known when AWSCURRENT has been read
         return
     if claim is not None:
         is_over = case.now >= claim.lease_until
