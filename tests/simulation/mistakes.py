@@ -368,7 +368,7 @@ MISTAKES = (
     ),
     _mistake(
         "make the key for whatever is AWSCURRENT by then",
-        "plan-is-honest",
+        "off-before-gone",
         (
             ACTIONS,
             "    beside = subject.store.other_fields(subject.secret_name, action.base)\n",
