@@ -52,7 +52,7 @@ def _verb(name: str) -> str:
 
 def commands() -> str:
     """Print the help of every command."""
-    context = click.Context(group, info_name="keyrota", terminal_width=90, max_content_width=90)
+    context = group.make_context("keyrota", [], terminal_width=90, max_content_width=90, **group.context_settings)
     parts = ["## keyrota\n", _fenced(group.get_help(context))]
     for name in group.list_commands(context):
         command = group.get_command(context, name)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -273,3 +276,61 @@ def test_a_literal_token_is_refused_and_not_repeated(sandbox: Sandbox) -> None:
     assert "providers.bitbucket.auth.token must not be written into this file" in err
     assert "ATCTT3" not in err
     assert json.loads(sandbox.run("plan", "--json")[1])["errors"]
+
+
+class Deaf(io.StringIO):
+    """A stream whose other end is gone, or whose disk is full."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def write(self, text: str) -> int:
+        """Take nothing."""
+        raise OSError(self._number, f"{len(text)} characters are lost")
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC, errno.EIO])
+def test_progress_that_nobody_can_read_stops_no_run(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """`apply 2>&1 | head -1` once ended between claim and key, and called it a bug in keyrota."""
+    monkeypatch.setattr(sys, "stderr", Deaf(number))
+    code, out, _ = sandbox.run("apply")
+    assert code == 0
+    assert "1 credential: 2 done, 0 held, 0 failed" in out
+    assert sandbox.held()["AWS_ACCESS_KEY_ID"] != sandbox.old.id
+    assert sandbox.deploys()
+
+
+def test_an_emergency_goes_on_without_a_reader(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.run("apply")
+    served = sandbox.held()["AWS_ACCESS_KEY_ID"]
+    sandbox.travel(days=25)
+    sandbox.run("apply")
+    sandbox.travel(days=25)
+    sandbox.run("apply")
+    monkeypatch.setattr(sys, "stderr", Deaf(errno.EPIPE))
+    code, _, _ = sandbox.run("revoke", USER, "--yes")
+    assert (code, sandbox.keys()[served]) == (0, "Inactive")
+    assert sandbox.deploys()
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_who_reads_only_the_beginning_changes_no_exit_code(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    """`plan --exit-code | head -3`, with pipefail."""
+    monkeypatch.setattr(sys, "stdout", Deaf(errno.EPIPE))
+    code, _, err = sandbox.run("plan", "--exit-code", *more)
+    assert (code, err) == (2, "")
+
+
+def test_an_option_without_its_value_points_to_the_help_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["deploy", "--encryption-key"]) == 1
+    assert "hint: keyrota deploy --help" in capsys.readouterr().err
+
+
+def test_one_credential_is_counted_as_one(sandbox: Sandbox) -> None:
+    _, out, _ = sandbox.run("check")
+    assert "keyrota.yaml: 1 credential;" in out or "keyrota.yaml: 1 credential\n" in out

@@ -116,6 +116,17 @@ CREDENTIALS = [
 ELSEWHERE = "arn:aws:secretsmanager:us-east-1:999999999999:secret:prod/x-abcdef"
 
 
+def test_a_bracket_that_is_not_closed_is_told_with_its_place(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, f"{HEAD}policy: {{preset: strict\n{USER}")
+    assert "',' or '}'" in fault.what
+    assert "begins at 3:9" in fault.what
+
+
+@pytest.mark.parametrize("line", ["x: *canary-token", "x: 'a'canary-token'", "x: @canary-token", "x: !canary-token&"])
+def test_what_yaml_quotes_is_not_repeated(tmp_path: Path, line: str) -> None:
+    assert "canary" not in str(faults(tmp_path, f"{HEAD}{line}\n{USER}"))
+
+
 def test_an_arn_for_a_secret_s_name_is_told_where_its_parts_go(tmp_path: Path) -> None:
     """A secret in another region or account has fields of its own for them."""
     (fault,) = faults(tmp_path, f"{HEAD}credentials: [{{user: a, secret: '{ELSEWHERE}'}}]\n")

@@ -243,6 +243,12 @@ def test_what_is_no_duration(text: str) -> None:
         duration(text)
 
 
+def test_what_is_no_duration_is_shown_each_unit_that_counts() -> None:
+    """`quiet: ten` wants minutes."""
+    with pytest.raises(ValueError, match=r"minutes .*10m"):
+        duration("ten")
+
+
 def test_a_duration_of_very_many_digits_is_refused_in_our_words() -> None:
     with pytest.raises(ValueError, match="is no duration"):
         duration("9" * 5000 + "d")

@@ -255,7 +255,7 @@ def duration(text: str) -> timedelta:
     if not parts or cleaned.endswith("T"):
         hint = f", for example {cleaned}d" if cleaned.isdigit() else ""
         raise ValueError(
-            f"{text[:40]!r} is no duration: write days or hours (90d, 36h, 1d12h) or ISO 8601 (P90D){hint}"
+            f"{text[:40]!r} is no duration: write days, hours, minutes (90d, 36h, 10m, 1d12h) or ISO 8601 (P90D){hint}"
         )
     try:
         return timedelta(**{_NAMES[name]: value for name, value in parts.items()})

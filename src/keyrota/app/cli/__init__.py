@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,7 +11,15 @@ import click
 
 from keyrota import __version__
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, global_options, log_to_stderr, report_error, report_unexpected
+from keyrota.app.cli.frame import (
+    Options,
+    aside,
+    global_options,
+    log_to_stderr,
+    report_error,
+    report_unexpected,
+    silence,
+)
 from keyrota.errors import KeyrotaError, UsageError
 
 _COMMANDS = {
@@ -76,6 +83,13 @@ def group(context: click.Context, /) -> None:
         click.echo(context.get_help())
 
 
+def _help_for(error: click.ClickException, given: Sequence[str]) -> str:
+    """Name the help that tells more; click leaves the command out where an option lacks its value."""
+    if isinstance(error, click.UsageError) and error.ctx:
+        return f"{error.ctx.command_path} --help"
+    return " ".join(["keyrota", *[word for word in given if word in _COMMANDS][:1], "--help"])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one return for each way to end
     """
     Run the command line.
@@ -93,24 +107,19 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
         report_error(error, options)
         return words.EXIT_FAILED
     except click.ClickException as error:
-        hint = (
-            f"{error.ctx.command_path} --help"
-            if isinstance(error, click.UsageError) and error.ctx
-            else "keyrota --help"
-        )
-        report_error(UsageError(error.format_message(), remedy=hint), options)
+        report_error(UsageError(error.format_message(), remedy=_help_for(error, given)), options)
         return words.EXIT_FAILED
     except (KeyboardInterrupt, click.Abort):
-        click.echo(words.INTERRUPTED, err=True)
+        aside(words.INTERRUPTED)
         return words.EXIT_INTERRUPTED
     except SystemExit:  # so click ends where nobody reads on what is printed (EPIPE)
         return words.EXIT_DONE
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return words.EXIT_DONE
     except OSError as error:
-        click.echo(f"error: the output cannot be written: {error.strerror}", err=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        aside(f"error: the output cannot be written: {error.strerror}")
+        silence(sys.stdout)
         return words.EXIT_FAILED
     except Exception as error:  # noqa: BLE001  # the last resort: no traceback for people
         report_unexpected(error, options)

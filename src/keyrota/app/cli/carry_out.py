@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-import click
-
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, paint, say, say_json
+from keyrota.app.cli.frame import Options, aside, paint, say, say_json
 from keyrota.app.session import Planned, Session
 from keyrota.core import plan as act
 from keyrota.executor import Event, EventKind
@@ -55,7 +53,7 @@ class Progress:
         if isinstance(event.action, _QUIET_STEPS) and event.kind is EventKind.DONE:
             return
         with self._lock:
-            click.echo(self._line(event), err=True)
+            aside(self._line(event))
 
     def _line(self, event: Event) -> str:
         at = f"{event.at:%H:%M:%S}"

@@ -20,7 +20,7 @@ from keyrota.errors import KeyrotaError, NoCredentials, printable
 from keyrota.executor import Preview
 from keyrota.executor.parallel import in_parallel
 from keyrota.report.data import error_fields, stamp
-from keyrota.report.text import Paint
+from keyrota.report.text import Paint, counted
 
 DAYS = 400
 
@@ -64,7 +64,7 @@ def _deployed(session: Session, stack: str, config: str) -> Iterator[Finding]:
 
 def _configuration(configuration: Configuration) -> Finding:
     odd = [entry.secret_name for entry in configuration.credentials if ARN_LIKE_END.search(entry.secret_name)]
-    detail = f"{len(configuration.credentials)} credentials"
+    detail = counted(len(configuration.credentials), "credential")
     if odd:
         detail += (
             f"; {', '.join(odd)} ends in a hyphen and six characters, like the end of an ARN: "

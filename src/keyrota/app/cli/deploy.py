@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, ask, global_options, pass_options, say_json
+from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say_json
 from keyrota.errors import UsageError
+from keyrota.report.text import counted
 
 _EXAMPLES = """\b
 Examples:
@@ -75,11 +76,10 @@ def command(options: Options, /, *, is_print: bool, is_yes: bool, **given: Any) 
     if is_print:
         say_json(deployment.template)
         return words.EXIT_DONE
-    click.echo(
-        f"{len(configuration.credentials)} credentials, the stack {wishes.stack}, {deployer.account.region}", err=True
-    )
+    number = counted(len(configuration.credentials), "credential")
+    aside(f"{number}, the stack {wishes.stack}, {deployer.account.region}")
     ask("Deploy?", is_yes=is_yes)
-    outputs = deployer.carry_out(deployment, lambda line: click.echo(line, err=True))
+    outputs = deployer.carry_out(deployment, aside)
     if options.is_json:
         say_json(
             {"version": 1, "stack": wishes.stack, "config": deployment.reference, "outputs": outputs, "errors": []}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, global_options, pass_options, say_json
+from keyrota.app.cli.frame import Options, aside, global_options, pass_options, say_json
 from keyrota.errors import KeyrotaError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ def command(  # click passes what the command line has
     file = output.with_name(output.name + ".partial")
     survey = Survey.resumed(file, provider, area, str(settings.get("base_url", "")))
     if survey.done:
-        click.echo(
+        aside(
             f"going on from {printable(str(file))}: {len(survey.done)} of {len(survey.areas)} places were looked at by "
-            "an earlier run; delete it to begin anew",
-            err=True,
+            "an earlier run; delete it to begin anew"
         )
     try:
         walk(connection, survey, file, _Teller(options))
@@ -142,7 +141,7 @@ def _directory() -> tuple[Any, dict[str, Any]]:
         account.enter(clock())
         return directory.owner, directory.users_with_keys()
     except KeyrotaError as error:
-        click.echo(f"warning: {error}: whose keys they are is not known", err=True)
+        aside(f"warning: {error}: whose keys they are is not known")
         return (lambda _: None), {}
 
 
@@ -159,4 +158,4 @@ class _Teller:
         if self._is_silent or not (self._is_terminal or number % 25 == 0):
             return
         line = f"{number + 1}/{len(survey.areas)} {printable(area)}: {len(survey.sightings)} found so far"
-        click.echo(f"\r\033[K{line}" if self._is_terminal else line, err=True, nl=not self._is_terminal)
+        aside(f"\r\033[K{line}" if self._is_terminal else line, nl=not self._is_terminal)

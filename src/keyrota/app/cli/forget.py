@@ -7,7 +7,7 @@ import shlex
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, ask, global_options, pass_options, say_json
+from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
 from keyrota.errors import UsageError
 
 _EXAMPLES = """\b
@@ -53,15 +53,15 @@ def command(options: Options, target: str, *, deletes: bool, is_yes: bool) -> in
             remedy="leave --delete-variables out: then it is forgotten where it is left behind, and stays there",
         )
     for error in failed:
-        click.echo(f"warning: {error}: whether it remembers {target} as well is not known", err=True)
+        aside(f"warning: {error}: whether it remembers {target} as well is not known")
     for one in found:
         held = one.state.key if one.state and one.state.key else "it cannot be told which key"
         what = "Its variables are deleted: a pipeline there fails then." if deletes else "Its variables stay."
-        click.echo(f"{target} holds {held}. {what}", err=True)
+        aside(f"{target} holds {held}. {what}")
     ask(f"Forget {target}?", is_yes=is_yes)
     gone = [name for one in found for name in forget(one, deletes_variables=deletes)]
     if options.is_json:
         say_json({"version": 1, "target": target, "users": [one.subject.user for one in found], "deleted": gone})
     elif not options.is_quiet:
-        click.echo(f"forgotten: {target}" + (f"; deleted {', '.join(gone)}" if gone else ""))
+        say([f"forgotten: {target}" + (f"; deleted {', '.join(gone)}" if gone else "")])
     return words.EXIT_DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -9,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -105,9 +106,26 @@ def paint() -> Paint:
 
 
 def say(lines: Iterable[str]) -> None:
-    """Print for people."""
-    for line in lines:
-        click.echo(line)
+    """Print for people; a reader who has seen enough, like `head`, changes neither the work nor its exit code."""
+    try:
+        for line in lines:
+            click.echo(line)
+    except BrokenPipeError:
+        silence(sys.stdout)
+
+
+def aside(line: str, *, nl: bool = True) -> None:
+    """Tell on stderr what happens meanwhile; where it cannot be written, the work goes on all the same."""
+    try:
+        click.echo(line, err=True, nl=nl)
+    except OSError:
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Lead a stream that takes nothing more into the void: what it still holds would fail once more at the end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def say_json(document: Any) -> None:
@@ -117,7 +135,7 @@ def say_json(document: Any) -> None:
     JSON lets C1 controls, bidirectional marks and half surrogate pairs stand as they are: the first two steer a
     terminal, and the last cannot be printed at all.
     """
-    click.echo("".join(map(_escaped, json.dumps(document, indent=2, ensure_ascii=False))))
+    say(["".join(map(_escaped, json.dumps(document, indent=2, ensure_ascii=False)))])
 
 
 def _escaped(char: str) -> str:
@@ -127,7 +145,7 @@ def _escaped(char: str) -> str:
 def report_error(error: KeyrotaError, options: Options) -> None:
     """Tell an error: lines on stderr, and with --json a document on stdout as well."""
     for line in words.told(error):
-        click.echo(line, err=True)
+        aside(line)
     _report_json(error, options)
     if options.is_debug:
         _trace(error)
@@ -144,7 +162,7 @@ def _report_json(error: KeyrotaError, options: Options) -> None:
 def report_unexpected(error: Exception, options: Options) -> None:
     """Tell a bug; its message is left out, because it may hold anything."""
     for line in words.UNEXPECTED:
-        click.echo(line.format(name=type(error).__name__), err=True)
+        aside(line.format(name=type(error).__name__))
     _report_json(KeyrotaError(f"a bug in keyrota: {type(error).__name__}"), options)
     if options.is_debug:
         _trace(error)
@@ -153,8 +171,8 @@ def report_unexpected(error: Exception, options: Options) -> None:
 def _trace(error: BaseException) -> None:
     """Tell where it happened: files and lines, no values."""
     for frame in traceback.extract_tb(error.__traceback__):
-        click.echo(f"  {frame.filename}:{frame.lineno} in {frame.name}", err=True)
-    click.echo(f"  {type(error).__name__}", err=True)
+        aside(f"  {frame.filename}:{frame.lineno} in {frame.name}")
+    aside(f"  {type(error).__name__}")
 
 
 def ask(question: str, *, is_yes: bool) -> None:

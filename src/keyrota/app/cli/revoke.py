@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, ask, global_options, pass_options, say_json
+from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
 from keyrota.core.model import Observation
 from keyrota.core.plan import CreateKey, Plan, Promote
 from keyrota.errors import KeyrotaError, UsageError
@@ -89,7 +89,7 @@ def command(  # click passes what the command line has
     wish = Revoke(key=leaked, off_first=is_now, with_sessions=with_sessions, releases_quarantine=is_release)
     planned = session.plan([user], wish)
     for line in _consequences(leaked, planned.previews[0].plan or Plan(), seen, is_now=is_now):
-        click.echo(line, err=True)
+        aside(line)
     ask(f"Revoke {leaked}?", is_yes=is_yes)
     code = carry_out(session, planned, options)
     return words.EXIT_FAILED if code else words.EXIT_DONE
@@ -107,13 +107,13 @@ def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool)
     found, errors = exposed(session, place, since)
     if not found and not errors:
         known = ", ".join(places(session, place.provider)) or "none"
-        click.echo(f"warning: no key of this configuration was ever written to {text}", err=True)
-        click.echo(f"hint: targets at {place.provider}: {known}", err=True)
+        aside(f"warning: no key of this configuration was ever written to {text}")
+        aside(f"hint: targets at {place.provider}: {known}")
     waiting = [it for it in found if it.keys]
     for it in waiting:
-        click.echo(f"{it.preview.user}: {', '.join(it.keys)}", err=True)
+        aside(f"{it.preview.user}: {', '.join(it.keys)}")
     if waiting:
-        click.echo("Pipelines that are running with them fail at their next call to AWS.", err=True)
+        aside("Pipelines that are running with them fail at their next call to AWS.")
         ask(f"Replace the keys of {len(waiting)} users?", is_yes=is_yes)
     verdicts = replace_all(session, found, Progress(options), lambda _: None)
     config = "" if options.config == Options().config else f" --config {shlex.quote(options.config)}"
@@ -122,8 +122,7 @@ def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool)
     if options.is_json:
         say_json(_breach_document(text, since, verdicts, errors, again))
     else:
-        for line in _breach_text(verdicts, errors, None if is_done else again):
-            click.echo(line)
+        say(_breach_text(verdicts, errors, None if is_done else again))
     return words.EXIT_DONE if is_done else words.EXIT_FAILED
 
 

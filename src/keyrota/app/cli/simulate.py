@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
+from keyrota.app.cli.frame import Options, aside, global_options, paint, pass_options, say, say_json
 from keyrota.core.policy import duration, format_duration
 from keyrota.errors import UsageError
 from keyrota.report.text import Paint
@@ -69,7 +69,7 @@ def command(  # one argument an option
 
     def pass_day(day: int) -> None:
         if is_terminal:
-            click.echo(f"\r\033[Kday {day:>3} of {days}", nl=False, err=True)
+            aside(f"\r\033[Kday {day:>3} of {days}", nl=False)
 
     try:
         future = play_ahead(
@@ -87,7 +87,7 @@ def command(  # one argument an option
         click.echo("\r\033[Kinterrupted" if is_terminal else "interrupted", err=True)
         return words.EXIT_INTERRUPTED
     if is_terminal:
-        click.echo("\r\033[K", nl=False, err=True)
+        aside("\r\033[K", nl=False)
     if options.is_json:
         asked = {
             "days": days,
@@ -98,9 +98,9 @@ def command(  # one argument an option
         }
         say_json(document(future, asked))
     elif not options.is_quiet:
-        click.echo(f"{_days(days)} from {first:%Y-%m-%d}, faults: {faults}, seed {seed}\n")
         page = _Page(future, first, paint())
-        say([*page.calendar(), "", *page.sum()])
+        title = f"{_days(days)} from {first:%Y-%m-%d}, faults: {faults}, seed {seed}"
+        say([title, "", *page.calendar(), "", *page.sum()])
     else:
         say(_Page(future, first, paint()).holds())
     return words.EXIT_DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, ask, global_options, pass_options, say_json
+from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say_json
 
 
 @click.command("undeploy")
@@ -21,9 +21,9 @@ def command(options: Options, stack: str, *, is_yes: bool) -> int:
 
     deployer = Deployer(load_from(options.config), "", clock())
     ask(f"Delete the stack {stack}? No key will be rotated any more.", is_yes=is_yes)
-    is_gone = deployer.remove(stack, lambda line: click.echo(line, err=True))
+    is_gone = deployer.remove(stack, aside)
     told = f"the stack {stack} is deleted" if is_gone else f"there is no stack {stack}"
-    click.echo(told, err=True)
+    aside(told)
     if options.is_json:
         say_json({"version": 1, "stack": stack, "deleted": is_gone, "errors": []})
     return words.EXIT_DONE

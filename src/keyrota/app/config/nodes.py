@@ -151,9 +151,20 @@ class Document:
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
-    """Tell YAML's problem without the text that it quotes: that may be a token."""
-    return re.sub(r"'[^']*'|\"[^\"]*\"", "…", error.problem or "it cannot be read")
+    """Tell YAML's problem without the text that it quotes, which may be a token; its own signs are none."""
+    told = re.sub(
+        r"'[^']*'|\"[^\"]*\"",
+        lambda quoted: quoted[0] if quoted[0][1:-1] in _SIGNS else "…",
+        error.problem or "it cannot be read",
+    )
+    begun = error.context_mark
+    if begun and error.problem_mark and begun.line != error.problem_mark.line:
+        told += f" (for what begins at {begun.line + 1}:{begun.column + 1})"
+    return told
 
+
+_SIGNS = frozenset(",]}-:?")
+"""What YAML may miss: `did not find expected ',' or '}'`."""
 
 _TOO_DEEP = "the file is nested too deeply, holds too much, or refers to itself"
 _TAB_HINT = "indent with spaces, not with tabs; quote texts that hold `: ` or `#`"
