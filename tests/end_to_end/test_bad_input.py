@@ -334,3 +334,11 @@ def test_an_option_without_its_value_points_to_the_help_of_its_command(capsys: p
 def test_one_credential_is_counted_as_one(sandbox: Sandbox) -> None:
     _, out, _ = sandbox.run("check")
     assert "keyrota.yaml: 1 credential;" in out or "keyrota.yaml: 1 credential\n" in out
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"), [("aply", "did you mean `keyrota apply`?"), ("frobnicate", "keyrota --help")]
+)
+def test_a_command_that_does_not_exist(capsys: pytest.CaptureFixture[str], typed: str, hint: str) -> None:
+    assert main([typed]) == 1
+    assert f"hint: {hint}\n" in capsys.readouterr().err

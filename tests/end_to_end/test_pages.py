@@ -83,6 +83,12 @@ def test_the_readme_s_commands_run(folder: Path) -> None:
             assert line.startswith("pip install keyrota")
 
 
+def test_the_sandbox_s_example_takes_our_own_advice(folder: Path) -> None:
+    """The first line of the tutorial's first command once warned of the name that it came with."""
+    told = _shell(folder, "keyrota check").stdout
+    assert "keyrota.yaml: 4 credentials\n" in told
+
+
 def test_the_readme_s_configuration_is_valid(tmp_path: Path) -> None:
     """The example is what the schema and all further checks accept."""
     (example,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)

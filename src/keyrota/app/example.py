@@ -32,7 +32,7 @@ providers:
   # Smaller places, which nothing is written to yet: copy the targets of their how-to pages.
 {small}credentials:
   - user: ci-deploy
-    secret: keyrota/ci-deploy
+    secret: team/shop-pipeline                      # a name of your own
     targets:
       - bitbucket: {{workspace: acme, repository: shop, environment: Production}}
   - user: ci-web

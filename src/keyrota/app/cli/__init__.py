@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import sys
 from collections.abc import Sequence
@@ -54,6 +55,15 @@ class _Lazy(click.Group):
             return None
         command: click.Command = import_module(f"keyrota.app.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest a command that is written alike: click knows only those that are imported."""
+        close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+        if close and args[0] not in _COMMANDS and not ctx.resilient_parsing:
+            raise UsageError(f"there is no command {args[0]!r}", remedy=f"did you mean `keyrota {close[0]}`?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
