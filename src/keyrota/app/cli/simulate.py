@@ -84,7 +84,7 @@ def command(  # one argument an option
             pass_day=pass_day,
         )
     except KeyboardInterrupt:
-        click.echo("\r\033[Kinterrupted" if is_terminal else "interrupted", err=True)
+        aside("\r\033[Kinterrupted" if is_terminal else "interrupted")
         return words.EXIT_INTERRUPTED
     if is_terminal:
         aside("\r\033[K", nl=False)
