@@ -15,6 +15,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from keyrota.app.words import told
+from keyrota.errors import KeyrotaError
+
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 _TIMES = int(os.environ.get("KEYROTA_FUZZ_TIMES", "40")) if IS_LONG else 1
 _UNHEEDED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -99,6 +102,17 @@ ANYTHING: SearchStrategy[Any] = st.recursive(
 def is_clean(text: str) -> bool:
     """Tell whether a text can be shown: no escape, no bidirectional mark, nothing that moves the cursor."""
     return all(char.isprintable() or char == "\n" for char in text)
+
+
+def tried(road: Callable[[], Any]) -> Any:
+    """Go down a road; a clear error is as good as a value, if it can be shown."""
+    try:
+        return road()
+    except KeyrotaError as error:
+        words = "\n".join(told(error))
+        assert is_clean(words)
+        assert CANARY not in words
+        return error
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

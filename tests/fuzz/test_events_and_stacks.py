@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fuzz_rig import ANYTHING, CANARY, TEXTS, bent, examples, is_clean
+from fuzz_rig import ANYTHING, CANARY, TEXTS, bent, examples, is_clean, tried
 from hostile_aws import Reply, as_xml, aws_that_says
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from keyrota.app.deploy.stack import line_of
 from keyrota.app.functions import scheduled, sync
 from keyrota.app.functions.incoming import KeyEvent, SecretRef, ValueEvent, key_event, value_event
-from keyrota.app.words import told
 from keyrota.aws import stacks
 from keyrota.aws.account import Account
 from keyrota.aws.objects import read_object, write_object
@@ -178,17 +177,6 @@ BEFORE = {
     "events": (as_xml("DescribeStacks", STACK),),
 }
 """What is answered as it should be, so that the road leads to what is bent."""
-
-
-def tried(road: Callable[[], Any]) -> Any:
-    """Go down a road; a clear error is as good as a value, if it can be shown."""
-    try:
-        return road()
-    except KeyrotaError as error:
-        words = "\n".join(told(error))
-        assert is_clean(words)
-        assert CANARY not in words
-        return error
 
 
 @pytest.mark.parametrize("name", ROADS)
