@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyrota.app.clock import SystemClock
-from keyrota.core.model import AccessKeyId, Credential
+from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.ports import Target
 from keyrota.sandbox.bitbucket import TOKEN as BITBUCKET_TOKEN
@@ -44,8 +44,8 @@ class _Place:
     token: str
 
 
-def _pair(number: int) -> Credential:
-    return Credential(id=AccessKeyId(f"AKIA{number:016}"), secret=Secret(f"secret-of-{number:016}"))
+def _pair(number: int) -> KeyPair:
+    return KeyPair(id=AccessKeyId(f"AKIA{number:016}"), secret=Secret(f"secret-of-{number:016}"))
 
 
 def _torn_s(read: Callable[[], Mapping[str, str]], write: Callable[[], None]) -> float:
@@ -79,7 +79,7 @@ def _measure(place: _Place, target: Target) -> tuple[list[float], list[float]]:
         ours.append(_torn_s(place.read, lambda pair=pair: target.write(pair)))  # type: ignore[misc]  # a default argument
         other = _pair(2 * number + 1)
 
-        def by_script(other: Credential = other) -> None:
+        def by_script(other: KeyPair = other) -> None:
             for name, value in ((ID, other.id), (SECRET, other.secret.reveal())):
                 time.sleep(LATENCY_S)  # noqa: TID251  # the answer of one PUT, before the next is sent
                 place.put(name, value)

@@ -17,11 +17,12 @@ from keyrota.core.model import (
     CarriedRuns,
     Claim,
     CreatedKey,
-    Credential,
+    KeyPair,
     LastUse,
     Readiness,
     SecretState,
     Sighting,
+    Surroundings,
     TargetState,
     UserName,
     VersionId,
@@ -88,7 +89,7 @@ class AccessKeys(Protocol):
 class Identity(Protocol):
     """STS."""
 
-    def whoami(self, credential: Credential) -> Sequence[str | None]:
+    def whoami(self, credential: KeyPair) -> Sequence[str | None]:
         """
         Ask each regional endpoint once who the credential is.
 
@@ -113,7 +114,7 @@ class SecretStore(Protocol):
         """
         ...
 
-    def read(self, name: str, version: VersionId) -> Credential | None:
+    def read(self, name: str, version: VersionId) -> KeyPair | None:
         """
         Return the pair that a version holds; None if it is a JSON object without a pair (a placeholder).
 
@@ -121,7 +122,7 @@ class SecretStore(Protocol):
         """
         ...
 
-    def current(self, name: str) -> tuple[VersionId, Credential]:
+    def current(self, name: str) -> tuple[VersionId, KeyPair]:
         """Return AWSCURRENT, its ID and its pair, read as one."""
         ...
 
@@ -141,7 +142,7 @@ class SecretStore(Protocol):
         """
         ...
 
-    def put_pending(self, name: str, version: VersionId, credential: Credential, *, beside: Secret) -> None:
+    def put_pending(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
         """
         Store a new pair under the stages `keyrota:pending` and its key ID, beside the user's own fields.
 
@@ -150,7 +151,7 @@ class SecretStore(Protocol):
         ...
 
     def put_rotating(
-        self, name: str, version: VersionId, credential: Credential, *, beside: Secret, rotation_token: str | None
+        self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret, rotation_token: str | None
     ) -> None:
         """
         Store a new pair for Secrets Manager's own rotation: under AWSPENDING and its key ID, in the version it named.
@@ -203,7 +204,7 @@ class Target(Protocol):
         """Tell what is there; a failed read is the value FAILED, not an exception."""
         ...
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """Create or update the pair; safe to repeat."""
         ...
 
@@ -221,6 +222,15 @@ class Target(Protocol):
         Tell whether runs are under way that were queued before an instant and carry the values of that time.
 
         Asked only while `TargetState.carried_for` lasts; a refusal is the value UNKNOWN, not an exception.
+        """
+        ...
+
+    def surroundings(self) -> Surroundings:
+        """
+        Read which key IDs other scopes and levels of the same project show, where the token can read them.
+
+        Asked before the first write to a place, and before a key is deactivated or deleted. A scope that cannot be
+        read is named in `unread`; never raises.
         """
         ...
 

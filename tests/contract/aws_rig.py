@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from keyrota.core.model import Credential
+from keyrota.core.model import KeyPair
 from keyrota.sandbox.cloud import REGION, Cloud
 from keyrota.sandbox.strict import ADMIN_ID, ADMIN_SECRET
 
@@ -32,7 +32,7 @@ def a_cloud() -> Iterator[Cloud]:
         yield cloud
 
 
-def client(cloud: Cloud, service: str, pair: Credential | None = None) -> Any:
+def client(cloud: Cloud, service: str, pair: KeyPair | None = None) -> Any:
     """Make a client that asks once, as the administrator or with a pair."""
     return botocore.session.Session().create_client(
         service,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from keyrota.core.model import AccessKeyId, Credential
+from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.ports import Target, TargetConnection, TargetKind
 from keyrota.sandbox.bitbucket import BitbucketStandIn
@@ -33,9 +33,9 @@ CONTEXT = "0d5cd3ca-6c0d-4f0c-9d5c-0a3c5a1f0001"
 DEPLOYMENT = {"workspace": WORKSPACE, "repository": REPOSITORY, "environment": ENVIRONMENT}
 
 
-def a_pair(name: str = "NEW") -> Credential:
+def a_pair(name: str = "NEW") -> KeyPair:
     """Make a pair whose secret is a canary."""
-    return Credential(id=AccessKeyId(f"AKIA{name:0>16}"), secret=Secret(f"{CANARY_SECRET}/{name}"))
+    return KeyPair(id=AccessKeyId(f"AKIA{name:0>16}"), secret=Secret(f"{CANARY_SECRET}/{name}"))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -31,8 +31,8 @@ from keyrota.core.model import (
     PLACEHOLDER,
     AccessKeyId,
     Claim,
-    Credential,
     Evidence,
+    KeyPair,
     KeyStatus,
     UserName,
     VersionId,
@@ -103,9 +103,9 @@ def name() -> str:
     return f"keyrota/{uuid.uuid4().hex[:8]}/access-key"
 
 
-def a_pair(label: str = "ONE") -> Credential:
+def a_pair(label: str = "ONE") -> KeyPair:
     """Make a pair with a canary."""
-    return Credential(id=AccessKeyId(f"AKIA{label:0>16}"), secret=Secret(f"{CANARY}/{label}"))
+    return KeyPair(id=AccessKeyId(f"AKIA{label:0>16}"), secret=Secret(f"{CANARY}/{label}"))
 
 
 # --- IAM ------------------------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_who_a_key_is(cloud: Cloud, account: Account, user: UserName) -> None:
     assert sts.whoami(pair) == (None,)
     cloud.clock.sleep(9)
     assert sts.whoami(pair) == (f"arn:aws:iam::{cloud.admin.account_id}:user/{user}",)
-    assert sts.whoami(Credential(id=pair.id, secret=Secret("wrong"))) == (None,)
+    assert sts.whoami(KeyPair(id=pair.id, secret=Secret("wrong"))) == (None,)
     cloud.admin.record(pair.id).status = "Inactive"
     assert sts.whoami(pair) == (None,)
 

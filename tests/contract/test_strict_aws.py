@@ -15,7 +15,7 @@ import pytest
 from aws_rig import a_cloud, client, code_of
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from keyrota.core.model import Credential
+from keyrota.core.model import KeyPair
 from keyrota.core.secret import Secret
 from keyrota.errors import UsageError
 from keyrota.ports import Clock
@@ -33,7 +33,7 @@ def cloud() -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def pair(cloud: Cloud) -> Credential:
+def pair(cloud: Cloud) -> KeyPair:
     """A user of its own with a key of a day."""
     user = f"user-{uuid.uuid4().hex[:8]}"
     cloud.admin.add_user(user)
@@ -62,7 +62,7 @@ def stages(cloud: Cloud, name: str) -> dict[str, set[str]]:
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_good_key_is_its_user(cloud: Cloud, pair: Credential) -> None:
+def test_a_good_key_is_its_user(cloud: Cloud, pair: KeyPair) -> None:
     arn = client(cloud, "sts", pair).get_caller_identity()["Arn"]
     assert arn.endswith(cloud.admin.record(pair.id).user_name)
 
@@ -71,16 +71,14 @@ def test_a_good_key_is_its_user(cloud: Cloud, pair: Credential) -> None:
     ("service", "code"), [("sts", "InvalidClientTokenId"), ("secretsmanager", "UnrecognizedClientException")]
 )
 @pytest.mark.parametrize("what", ["Inactive", "deleted", "unknown"])
-def test_a_key_that_does_not_work_is_refused(
-    cloud: Cloud, pair: Credential, what: str, service: str, code: str
-) -> None:
+def test_a_key_that_does_not_work_is_refused(cloud: Cloud, pair: KeyPair, what: str, service: str, code: str) -> None:
     user = cloud.admin.record(pair.id).user_name
     if what == "Inactive":
         client(cloud, "iam").update_access_key(UserName=user, AccessKeyId=pair.id, Status="Inactive")
     elif what == "deleted":
         client(cloud, "iam").delete_access_key(UserName=user, AccessKeyId=pair.id)
     else:
-        pair = Credential(id=type(pair.id)("AKIAUNKNOWN000000000"), secret=pair.secret)
+        pair = KeyPair(id=type(pair.id)("AKIAUNKNOWN000000000"), secret=pair.secret)
     made = client(cloud, service, pair)
     assert code_of(made.get_caller_identity if service == "sts" else made.list_secrets) == code
 
@@ -88,13 +86,13 @@ def test_a_key_that_does_not_work_is_refused(
 @pytest.mark.parametrize(
     ("service", "code"), [("sts", "SignatureDoesNotMatch"), ("secretsmanager", "InvalidSignatureException")]
 )
-def test_half_a_pair_is_refused(cloud: Cloud, pair: Credential, service: str, code: str) -> None:
+def test_half_a_pair_is_refused(cloud: Cloud, pair: KeyPair, service: str, code: str) -> None:
     """The right ID with another secret: what a torn pair looks like to AWS."""
-    made = client(cloud, service, Credential(id=pair.id, secret=Secret("another")))
+    made = client(cloud, service, KeyPair(id=pair.id, secret=Secret("another")))
     assert code_of(made.get_caller_identity if service == "sts" else made.list_secrets) == code
 
 
-def test_a_new_key_needs_time(cloud: Cloud, pair: Credential) -> None:
+def test_a_new_key_needs_time(cloud: Cloud, pair: KeyPair) -> None:
     """Eight seconds, by default."""
     young = cloud.admin.add_key(cloud.admin.record(pair.id).user_name)
     assert code_of(client(cloud, "sts", young).get_caller_identity) == "InvalidClientTokenId"
@@ -102,7 +100,7 @@ def test_a_new_key_needs_time(cloud: Cloud, pair: Credential) -> None:
     assert client(cloud, "sts", young).get_caller_identity()["Account"] == cloud.admin.account_id
 
 
-def test_an_unsigned_call_and_an_old_signature_are_refused(cloud: Cloud, pair: Credential) -> None:
+def test_an_unsigned_call_and_an_old_signature_are_refused(cloud: Cloud, pair: KeyPair) -> None:
     made = client(cloud, "sts", pair)
     made.meta.events.register("before-send", lambda request, **_: _without(request, "Authorization"))
     assert code_of(made.get_caller_identity) == "MissingAuthenticationToken"
@@ -121,13 +119,13 @@ def test_calls_about_keys_must_name_their_user(cloud: Cloud) -> None:
         assert code_of(getattr(client(cloud, "iam"), call)) == "ValidationError"
 
 
-def test_a_user_has_two_keys_at_most(cloud: Cloud, pair: Credential) -> None:
+def test_a_user_has_two_keys_at_most(cloud: Cloud, pair: KeyPair) -> None:
     user = cloud.admin.record(pair.id).user_name
     client(cloud, "iam").create_access_key(UserName=user)
     assert code_of(client(cloud, "iam").create_access_key, UserName=user) == "LimitExceeded"
 
 
-def test_last_use_follows_real_use(cloud: Cloud, pair: Credential) -> None:
+def test_last_use_follows_real_use(cloud: Cloud, pair: KeyPair) -> None:
     iam = client(cloud, "iam")
     assert "LastUsedDate" not in iam.get_access_key_last_used(AccessKeyId=pair.id)["AccessKeyLastUsed"]
     client(cloud, "sts", pair).get_caller_identity()
@@ -358,7 +356,7 @@ def test_the_remote_clock_stays_on_loopback(url: str) -> None:
         RemoteClock(url)
 
 
-def test_trouble_comes_on_demand(cloud: Cloud, pair: Credential) -> None:
+def test_trouble_comes_on_demand(cloud: Cloud, pair: KeyPair) -> None:
     """Refused, failed after the effect, cut before and after it."""
     iam, user = client(cloud, "iam"), cloud.admin.record(pair.id).user_name
     for kind, status in ((FaultKind.ERROR, 503), (FaultKind.ERROR_AFTER, 500)):

@@ -15,7 +15,7 @@ import botocore.session
 import pytest
 
 from keyrota.app.cli import main
-from keyrota.core.model import Credential
+from keyrota.core.model import KeyPair
 from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.cloud import REGION, Cloud, StandIn
 from keyrota.sandbox.github import GitHubStandIn
@@ -49,7 +49,7 @@ class Sandbox:
     gitlab: GitLabStandIn
     file: Path
     capsys: pytest.CaptureFixture[str]
-    old: Credential
+    old: KeyPair
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """Run keyrota; returns exit code, stdout and stderr."""
@@ -90,7 +90,7 @@ class Sandbox:
         from keyrota.core.model import AccessKeyId  # noqa: PLC0415  # beside its only use
         from keyrota.core.secret import Secret  # noqa: PLC0415
 
-        pair = Credential(id=AccessKeyId(values["AWS_ACCESS_KEY_ID"]), secret=Secret(values["AWS_SECRET_ACCESS_KEY"]))
+        pair = KeyPair(id=AccessKeyId(values["AWS_ACCESS_KEY_ID"]), secret=Secret(values["AWS_SECRET_ACCESS_KEY"]))
         try:
             return caller.is_accepted(pair)
         finally:

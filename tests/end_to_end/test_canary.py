@@ -17,7 +17,7 @@ from cli_rig import CANARY_TOKEN, SECRET, USER, Sandbox, a_sandbox
 
 import keyrota.core.model as words
 import keyrota.core.plan as actions
-from keyrota.core.model import AccessKeyId, CreatedKey, Credential
+from keyrota.core.model import AccessKeyId, CreatedKey, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError
 from keyrota.sandbox.faults import Fault, FaultKind
@@ -117,7 +117,7 @@ def test_the_demo_says_no_secret() -> None:
 
 
 def _values() -> dict[str, Any]:
-    pair = Credential(id=AccessKeyId("AKIA0000000000000001"), secret=Secret(CANARY))
+    pair = KeyPair(id=AccessKeyId("AKIA0000000000000001"), secret=Secret(CANARY))
     return {"credential": pair, "secret": Secret(CANARY)}
 
 
@@ -127,9 +127,9 @@ def test_no_core_type_shows_a_secret() -> None:
         name
         for module in (words, actions)
         for name, kind in inspect.getmembers(module, dataclasses.is_dataclass)
-        if any(str(field.type) in {"Secret", "Credential"} for field in dataclasses.fields(kind))
+        if any(str(field.type) in {"Secret", "KeyPair"} for field in dataclasses.fields(kind))
     }
-    assert holders == {"Credential", "CreatedKey"}
+    assert holders == {"KeyPair", "CreatedKey"}
     pair = _values()["credential"]
     created = CreatedKey(credential=pair, created=words.datetime.now())  # type: ignore[attr-defined]
     for thing in (pair, created, [pair], {"pair": pair}):
@@ -140,7 +140,7 @@ def test_no_core_type_shows_a_secret() -> None:
 def test_a_traceback_with_locals_shows_none() -> None:
     """As rich, Sentry or pytest's --showlocals print it."""
 
-    def fails(pair: Credential) -> None:
+    def fails(pair: KeyPair) -> None:
         raise KeyrotaError(f"no use for {pair}", where=str(pair.secret))
 
     try:

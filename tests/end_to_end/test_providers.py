@@ -14,7 +14,7 @@ from cli_rig import CANARY_TOKEN, USER, Sandbox, a_sandbox
 from cli_rig import SECRET as SECRET_NAME
 
 from keyrota.app.config import load
-from keyrota.core.model import Credential
+from keyrota.core.model import KeyPair
 from keyrota.sandbox.faults import Fault, FaultKind
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
@@ -270,7 +270,7 @@ def test_each_target_tells_its_own_drift(sandbox: Sandbox) -> None:
 # --- a breached provider ----------------------------------------------------------------------------------------------
 
 
-def _another_user(sandbox: Sandbox, user: str, repository: str) -> Credential:
+def _another_user(sandbox: Sandbox, user: str, repository: str) -> KeyPair:
     """A second user, whose key lies at GitHub only."""
     sandbox.cloud.admin.add_user(user)
     pair = sandbox.cloud.admin.add_key(user, age=timedelta(days=5))

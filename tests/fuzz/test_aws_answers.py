@@ -21,12 +21,12 @@ from keyrota.aws.parameter_store import ParameterTarget
 from keyrota.aws.secretsmanager import SecretsManagerStore, read_parameter, read_reference
 from keyrota.aws.sts import StsIdentity
 from keyrota.core.lifecycle import KEY_ID
-from keyrota.core.model import Credential, Evidence, KeyStatus, VersionId
+from keyrota.core.model import Evidence, KeyPair, KeyStatus, VersionId
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderUnavailable
 from keyrota.sandbox.world import WorldClock
 
-PAIR = Credential(id=NEW, secret=Secret(CANARY))
+PAIR = KeyPair(id=NEW, secret=Secret(CANARY))
 NAME, V1 = "keyrota/ci-deploy", VersionId("11111111-2222-3333-4444-555555555555")
 ARN = f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:{NAME}-AbCdEf"
 
@@ -143,7 +143,7 @@ def check_secret(found: Any) -> None:
     """A pair is a pair, and what is read is of the type that the port names."""
     if isinstance(found, tuple):
         found = found[1]
-    if isinstance(found, Credential):
+    if isinstance(found, KeyPair):
         assert KEY_ID.fullmatch(found.id)
         assert found.secret
         assert isinstance(found.secret.reveal(), str)

@@ -29,7 +29,7 @@ from runtime import LambdaRuntime, Result, set_clock
 
 from keyrota.app.config import load_text
 from keyrota.app.deploy.template import narrowed, scope_of
-from keyrota.core.model import Credential
+from keyrota.core.model import KeyPair
 from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.cloud import Cloud
 from keyrota.sandbox.http import Request, Response
@@ -277,7 +277,7 @@ class Account:
         from keyrota.core.secret import Secret  # noqa: PLC0415
 
         held = self.held()
-        pair = Credential(id=AccessKeyId(held["AWS_ACCESS_KEY_ID"]), secret=Secret(held["AWS_SECRET_ACCESS_KEY"]))
+        pair = KeyPair(id=AccessKeyId(held["AWS_ACCESS_KEY_ID"]), secret=Secret(held["AWS_SECRET_ACCESS_KEY"]))
         client: Any = self.session.create_client(
             "sts", region_name=REGION, aws_access_key_id=pair.id, aws_secret_access_key=pair.secret.reveal()
         )

@@ -21,7 +21,7 @@ from typing import Any
 from promises import VERIFIED
 
 from keyrota.core.lifecycle import SIGNED_WITHIN
-from keyrota.core.model import AccessKey, AccessKeyId, Credential, KeyStatus, UserName
+from keyrota.core.model import AccessKey, AccessKeyId, KeyPair, KeyStatus, UserName
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC, RotationPolicy
 from keyrota.core.secret import Secret
@@ -484,13 +484,13 @@ def _frozen_secret(stored: StoredSecret) -> tuple[Any, ...]:
     return (versions, tuple(sorted(stored.tags.items())), stored.changed_at)
 
 
-def plain(pair: Credential | None) -> tuple[AccessKeyId, str] | None:
+def plain(pair: KeyPair | None) -> tuple[AccessKeyId, str] | None:
     """Show a made-up pair."""
     return (pair.id, pair.secret.reveal()) if pair else None
 
 
-def _pair(plain: tuple[AccessKeyId, str] | None) -> Credential | None:
-    return Credential(id=plain[0], secret=Secret(plain[1])) if plain else None
+def _pair(plain: tuple[AccessKeyId, str] | None) -> KeyPair | None:
+    return KeyPair(id=plain[0], secret=Secret(plain[1])) if plain else None
 
 
 def _thaw(world: World, frozen: tuple[Any, ...]) -> None:
@@ -525,7 +525,7 @@ def _thawed_secret(frozen: tuple[Any, ...]) -> StoredSecret:
     )
 
 
-def a_world(age_days: float, places: Sequence[str]) -> tuple[World, Credential]:
+def a_world(age_days: float, places: Sequence[str]) -> tuple[World, KeyPair]:
     """Make a user with one key of that age, which every place holds."""
     world = World()
     world.add_user(USER)

@@ -26,7 +26,7 @@ from keyrota.core.model import (
     AccessKeyId,
     Claim,
     CreatedKey,
-    Credential,
+    KeyPair,
     KeyStatus,
     LastUse,
     SecretState,
@@ -63,7 +63,7 @@ class Hands(Protocol):
 
     def make_user(self, user: UserName) -> None: ...
     def delete_user(self, user: UserName) -> None: ...
-    def make_key(self, user: UserName) -> Credential: ...
+    def make_key(self, user: UserName) -> KeyPair: ...
     def set_status(self, user: UserName, key: AccessKeyId, status: KeyStatus) -> None: ...
     def delete_key(self, user: UserName, key: AccessKeyId) -> None: ...
     def quarantine(self, user: UserName, arn: str) -> None: ...
@@ -82,7 +82,7 @@ class Hands(Protocol):
 class Value:
     """What a person stores: a pair beside fields, or what is no JSON object."""
 
-    pair: Credential | None = None
+    pair: KeyPair | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     is_broken: bool = False
 
@@ -121,11 +121,11 @@ class Side:
         """Find a version."""
         return VersionId(self.ids.get(name, name))
 
-    def pair(self, name: str) -> Credential:
+    def pair(self, name: str) -> KeyPair:
         """Find a key with its secret."""
-        return Credential(id=self.key(name), secret=self.secrets[name])
+        return KeyPair(id=self.key(name), secret=self.secrets[name])
 
-    def learn_pair(self, name: str, pair: Credential) -> str:
+    def learn_pair(self, name: str, pair: KeyPair) -> str:
         """Name a key and remember its secret."""
         self.know(name, pair.id)
         self.secrets[name] = pair.secret
@@ -140,7 +140,7 @@ class Side:
                 return Moment(answer)
             case Secret():
                 return self._told_fields(json.loads(answer.reveal()))
-            case Credential(id=key, secret=secret):
+            case KeyPair(id=key, secret=secret):
                 return ("pair", self.told(key), self.secrets.get(self.told(key)) == secret)
             case CreatedKey(credential=pair, created=created):
                 return ("created", self.told(pair), Moment(created))
@@ -211,7 +211,7 @@ class WorldHands:
     def delete_user(self, user: UserName) -> None:
         self._world.delete_user(user)
 
-    def make_key(self, user: UserName) -> Credential:
+    def make_key(self, user: UserName) -> KeyPair:
         return self._world.add_key(user)
 
     def set_status(self, user: UserName, key: AccessKeyId, status: KeyStatus) -> None:
@@ -287,9 +287,9 @@ class CloudHands:
             self._iam.delete_user_policy(UserName=user, PolicyName=policy)
         self._iam.delete_user(UserName=user)
 
-    def make_key(self, user: UserName) -> Credential:
+    def make_key(self, user: UserName) -> KeyPair:
         made = self._iam.create_access_key(UserName=user)["AccessKey"]
-        return Credential(id=AccessKeyId(made["AccessKeyId"]), secret=Secret(made["SecretAccessKey"]))
+        return KeyPair(id=AccessKeyId(made["AccessKeyId"]), secret=Secret(made["SecretAccessKey"]))
 
     def set_status(self, user: UserName, key: AccessKeyId, status: KeyStatus) -> None:
         self._iam.update_access_key(UserName=user, AccessKeyId=key, Status=status.value)

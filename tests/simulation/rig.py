@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from checkers import A_DAY, Watch
 
-from keyrota.core.model import Credential, UserName
+from keyrota.core.model import KeyPair, UserName
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC, RotationPolicy
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
@@ -84,7 +84,7 @@ def a_rig(age_days: float = 90, *, policy: RotationPolicy = CLASSIC, places: Seq
     """Make a user with one key of that age, which its pipelines hold and nobody stored."""
     world = World()
     world.add_user(USER)
-    made: Credential = world.add_key(USER, age_days=age_days)
+    made: KeyPair = world.add_key(USER, age_days=age_days)
     for place in places:
         world.target(place)
         world.places[place].pair = made

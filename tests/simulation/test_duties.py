@@ -10,7 +10,7 @@ from keyrota.aws.permissions import DUTIES
 from keyrota.core import plan as act
 from keyrota.core.duty import ACTIONS, Duty
 from keyrota.core.lifecycle import view
-from keyrota.core.model import CLAIM, ORPHAN_TAG, Credential
+from keyrota.core.model import CLAIM, ORPHAN_TAG, KeyPair
 from keyrota.core.planner import Only
 from keyrota.executor import Settings, observe
 from keyrota.sandbox.world import Crash, World
@@ -176,7 +176,7 @@ def test_a_noted_key_that_somebody_uses_is_left_alone() -> None:
     lost = max(rig.world.users[USER].values(), key=lambda key: key.created).id
     rig.world.clock.sleep(3600)
     _run(rig, Duty.ROTATE, [])
-    rig.world.use(Credential(id=lost, secret=rig.world.values[lost]))
+    rig.world.use(KeyPair(id=lost, secret=rig.world.values[lost]))
     outcome = rig.run(Only(duty=Duty.DELETE))
     assert lost in rig.world.users[USER]
     assert outcome.plan is not None

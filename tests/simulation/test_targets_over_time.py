@@ -13,7 +13,7 @@ from rig import SECRET, SHOP, USER, Rig, a_rig
 
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import view
-from keyrota.core.model import AccessKeyId, Credential, IndexEntry, Observation, TargetEvidence, TargetState
+from keyrota.core.model import AccessKeyId, IndexEntry, KeyPair, Observation, TargetEvidence, TargetState
 from keyrota.core.planner import SyncOnly
 from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.records import INDEX_PIECES, Index, format_index, parse_index
@@ -148,7 +148,7 @@ def test_a_target_that_lost_the_key_meanwhile_is_written_again_in_the_same_walk(
     _limit(rig, 30)
     _run(rig)
     changed = _writes(rig)[0]
-    rig.world.places[changed].pair = Credential(id=AccessKeyId("AKIAOFSOMEBODYELSE"), secret=Secret("x"))
+    rig.world.places[changed].pair = KeyPair(id=AccessKeyId("AKIAOFSOMEBODYELSE"), secret=Secret("x"))
     rig.world.journal.clear()
     rig.world.before = None
     _run(rig)
@@ -262,7 +262,7 @@ def test_what_somebody_else_wrote_there_is_not_deleted() -> None:
     rig = a_rig()
     _moved(rig)
     _run(rig)
-    rig.world.places[SHOP].pair = Credential(id=AccessKeyId("AKIAOFSOMEBODYELSE"), secret=Secret("x"))
+    rig.world.places[SHOP].pair = KeyPair(id=AccessKeyId("AKIAOFSOMEBODYELSE"), secret=Secret("x"))
     (known,) = [one for one in remembered(_subject(rig), _seen(rig)) if not one.is_configured]
     with pytest.raises(KeyrotaError, match="somebody else"):
         forget(known, deletes_variables=True)
@@ -372,7 +372,7 @@ def _changed(rig: Rig) -> None:
     _days(rig, 1)
     _run(rig)
     _days(rig, 1)
-    rig.world.places[SHOP].pair = Credential(id=AccessKeyId("AKIAOFSOMEBODYELSE"), secret=Secret("x"))
+    rig.world.places[SHOP].pair = KeyPair(id=AccessKeyId("AKIAOFSOMEBODYELSE"), secret=Secret("x"))
     rig.world.places[SHOP].changed_at = rig.world.clock.now()
     _days(rig, 0.1)
 
@@ -439,7 +439,7 @@ def test_an_older_key_of_ours_is_written_over_even_where_changes_are_held() -> N
     _days(rig, 1)
     _run(rig)
     rig.world.places[SHOP].pair = old
-    rig.world.places[places[1]].pair = Credential(id=AccessKeyId("AKIAOFSOMEBODYELSE"), secret=Secret("x"))
+    rig.world.places[places[1]].pair = KeyPair(id=AccessKeyId("AKIAOFSOMEBODYELSE"), secret=Secret("x"))
     outcome = _run(rig)
     assert _held(rig) == view(_seen(rig)).current_key
     assert "somebody changed it" in _holds(outcome)

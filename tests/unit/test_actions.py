@@ -34,7 +34,7 @@ from keyrota.core.model import (
     CarriedRuns,
     Claim,
     CreatedKey,
-    Credential,
+    KeyPair,
     KeyStatus,
     Readiness,
     RunsEvidence,
@@ -51,7 +51,7 @@ from keyrota.executor.actions import Memory, create_under_claim, perform
 
 ARN = f"arn:aws:iam::123456789012:user/{USER}"
 STAMP = NOW.isoformat()
-PAIR = Credential(id=NEW, secret=Secret("made up"))
+PAIR = KeyPair(id=NEW, secret=Secret("made up"))
 BESIDE = Secret("{}")
 Call = tuple[object, ...]
 
@@ -90,7 +90,7 @@ class Stage:
     def sleep(self, seconds: float) -> None:
         self.instant += timedelta(seconds=seconds)
 
-    def whoami(self, _: Credential) -> tuple[str, ...]:
+    def whoami(self, _: KeyPair) -> tuple[str, ...]:
         self.calls.append(("whoami",))
         return (ARN,)
 
@@ -496,8 +496,8 @@ def test_a_stored_key_is_proven_and_remembered() -> None:
     assert (stage.calls, memory.verified) == ([("read", "v2"), ("whoami",)], {NEW})
 
 
-@pytest.mark.parametrize("held", [None, Credential(id=ODD, secret=Secret("x"))])
-def test_a_version_that_does_not_hold_its_key_is_refused(held: Credential | None) -> None:
+@pytest.mark.parametrize("held", [None, KeyPair(id=ODD, secret=Secret("x"))])
+def test_a_version_that_does_not_hold_its_key_is_refused(held: KeyPair | None) -> None:
     stage, memory = Stage(answers={"read": held}), Memory()
     with pytest.raises(ProviderRefused, match=f"the version labelled {NEW} does not hold that key"):
         stage.perform(VERIFY, memory)

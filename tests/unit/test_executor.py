@@ -12,7 +12,7 @@ import pytest
 
 from builders import NOW, OLD, USER, a_key, a_secret, an_id, current, observed, synced
 from keyrota.core import plan as act
-from keyrota.core.model import Credential, Observation, unknown_use
+from keyrota.core.model import KeyPair, Observation, unknown_use
 from keyrota.core.plan import Plan
 from keyrota.core.policy import CLASSIC, Brake
 from keyrota.core.secret import Secret
@@ -23,7 +23,7 @@ from keyrota.executor.verify import is_user, verify
 
 ACCOUNT = "123456789012"
 ARN = f"arn:aws:iam::{ACCOUNT}:user/{USER}"
-PAIR = Credential(id=OLD, secret=Secret("made up"))
+PAIR = KeyPair(id=OLD, secret=Secret("made up"))
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Says:
     answers: Sequence[Sequence[str | None]]
     asked: int = 0
 
-    def whoami(self, credential: Credential) -> Sequence[str | None]:
+    def whoami(self, credential: KeyPair) -> Sequence[str | None]:
         assert credential is PAIR
         self.asked += 1
         return self.answers[min(self.asked, len(self.answers)) - 1]
@@ -302,7 +302,7 @@ def test_a_credential_that_cannot_be_read_is_planned_alone() -> None:
 
 
 def test_a_pair_as_a_file() -> None:
-    text = Credential(id=an_id("A"), secret=Secret("made up")).as_file().reveal()
+    text = KeyPair(id=an_id("A"), secret=Secret("made up")).as_file().reveal()
     assert text == f"[default]\naws_access_key_id = {an_id('A')}\naws_secret_access_key = made up\n"
 
 

@@ -31,8 +31,8 @@ from keyrota.core.model import (
     AccessKeyId,
     Claim,
     CreatedKey,
-    Credential,
     IndexEntry,
+    KeyPair,
     KeyStatus,
     Readiness,
     SecretState,
@@ -52,7 +52,7 @@ from keyrota.executor.observe import observe
 TOKEN = VersionId("token")
 OFF = KeyStatus.INACTIVE
 ARN = f"arn:aws:iam::123456789012:user/{USER}"
-PAIR = Credential(id=NEW, secret=Secret("made up"))
+PAIR = KeyPair(id=NEW, secret=Secret("made up"))
 BESIDE = Secret("{}")
 Call = tuple[object, ...]
 EMPTY = a_version(TOKEN, "AWSPENDING")
@@ -66,7 +66,7 @@ class Aws:
 
     keys: tuple[AccessKey, ...]
     secret: SecretState | None
-    holds: Credential | None = PAIR
+    holds: KeyPair | None = PAIR
     accepts: bool = True
     taken: Claim | None = None
     is_ready: bool = True
@@ -89,7 +89,7 @@ class Aws:
         self.calls.append(("create",))
         return CreatedKey(credential=PAIR, created=NOW)
 
-    def whoami(self, _: Credential) -> tuple[str | None]:
+    def whoami(self, _: KeyPair) -> tuple[str | None]:
         self.calls.append(("whoami",))
         if not self.accepts:
             raise NotVerified("no")
@@ -101,7 +101,7 @@ class Aws:
     def claim(self, _: str) -> Claim | None:
         return self.taken
 
-    def read(self, _: str, version: VersionId) -> Credential | None:
+    def read(self, _: str, version: VersionId) -> KeyPair | None:
         self.calls.append(("read", version))
         return self.holds
 
@@ -311,7 +311,7 @@ def test_what_is_not_proven_is_not_promoted(step: Step) -> None:
     unproven = an_aws(current(), MADE, keys=TWO, accepts=False)
     with pytest.raises(NotVerified):
         unproven.step(step)
-    for holds in (None, Credential(id=ODD, secret=Secret("x"))):
+    for holds in (None, KeyPair(id=ODD, secret=Secret("x"))):
         other = an_aws(current(), MADE, keys=TWO, holds=holds)
         with pytest.raises(ProviderRefused, match=f"does not hold {NEW}"):
             other.step(step)

@@ -13,12 +13,12 @@ from dataclasses import asdict, astuple, replace
 import pytest
 
 from builders import NOW, OLD
-from keyrota.core.model import CreatedKey, Credential
+from keyrota.core.model import CreatedKey, KeyPair
 from keyrota.core.secret import Secret
 
 CANARY = "canary/wJalrXUtnFEMI+K7MDENG"
 SECRET = Secret(CANARY)
-PAIR = Credential(id=OLD, secret=SECRET)
+PAIR = KeyPair(id=OLD, secret=SECRET)
 CREATED = CreatedKey(credential=PAIR, created=NOW)
 
 SHOWN: list[tuple[str, Callable[[], str]]] = [
@@ -78,7 +78,7 @@ def test_no_protocol_pickles_it(protocol: int) -> None:
         pickle.dumps(SECRET, protocol=protocol)
 
 
-def _fails_with(pair: Credential, secret: Secret) -> None:
+def _fails_with(pair: KeyPair, secret: Secret) -> None:
     kept = [secret, pair]
     raise RuntimeError(f"cannot go on with {kept}")
 

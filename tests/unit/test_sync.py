@@ -14,8 +14,8 @@ from keyrota.core.model import (
     SYNC_PASS_TAG,
     SYNCED_TAG,
     AccessKeyId,
-    Credential,
     IndexEntry,
+    KeyPair,
     Observation,
     SecretState,
     SyncPass,
@@ -47,7 +47,7 @@ class Place:
     busy: list[bool | None] = field(default_factory=list)
     got: list[AccessKeyId] = field(default_factory=list)
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         self.scene.calls.append(f"write {self.address}")
         self.scene.instant += A_SECOND
         if self.fails:
@@ -90,17 +90,17 @@ class Scene:
         self._moved()
         return self.secret
 
-    def current(self, _: str) -> tuple[VersionId, Credential]:
+    def current(self, _: str) -> tuple[VersionId, KeyPair]:
         self._moved()
         version = next(one for one in self.secret.versions if "AWSCURRENT" in one.labels)
         key = next(AccessKeyId(label) for label in version.labels if label.startswith("AKIA"))
-        return version.id, Credential(id=key, secret=Secret("made up"))
+        return version.id, KeyPair(id=key, secret=Secret("made up"))
 
     def tag(self, _: str, tags: dict[str, str]) -> None:
         self._called("tag " + " ".join(sorted(name.removeprefix("keyrota:") for name in tags)))
         self.secret = replace(self.secret, tags=tuple((dict(self.secret.tags) | tags).items()))
 
-    def whoami(self, _: Credential) -> tuple[str | None, ...]:
+    def whoami(self, _: KeyPair) -> tuple[str | None, ...]:
         self._called("whoami")
         return (ARN if self.accepts else None,)
 

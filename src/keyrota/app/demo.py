@@ -22,7 +22,7 @@ from typing import Any
 from keyrota.app.config import load
 from keyrota.app.wiring import Wiring
 from keyrota.core import plan as act
-from keyrota.core.model import AccessKeyId, Credential, UserName
+from keyrota.core.model import AccessKeyId, KeyPair, UserName
 from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
 from keyrota.executor import Event, EventKind, Outcome, apply_all, plan_all
@@ -124,8 +124,8 @@ class Demo:
         self._cloud.standins |= {"bitbucket": self._bitbucket, "github": self._github, "gitlab": self._gitlab}
         self._day = 0
         self._rotated: dict[str, int] = dict.fromkeys(AGES, 0)
-        self._script: tuple[Credential, int] | None = None
-        self._queued: tuple[int, Credential, int] | tuple[int, None, int] | None = None
+        self._script: tuple[KeyPair, int] | None = None
+        self._queued: tuple[int, KeyPair, int] | tuple[int, None, int] | None = None
         self._is_crash_due = True
         self._last_holds: set[str] = set()
         self.numbers = Numbers(days=days)
@@ -362,9 +362,9 @@ class Demo:
         self._tell_moment(Moment(at=self._cloud.clock.now(), day=self._day, role=role, user=user, text=text))
 
 
-def _pair_of(values: Mapping[str, str]) -> Credential:
+def _pair_of(values: Mapping[str, str]) -> KeyPair:
     """Take the pair that Bitbucket still holds while the new key is only AWSCURRENT."""
-    return Credential(id=AccessKeyId(values["AWS_ACCESS_KEY_ID"]), secret=Secret(values["AWS_SECRET_ACCESS_KEY"]))
+    return KeyPair(id=AccessKeyId(values["AWS_ACCESS_KEY_ID"]), secret=Secret(values["AWS_SECRET_ACCESS_KEY"]))
 
 
 def _providers(sync: act.Sync) -> str:
@@ -380,7 +380,7 @@ class _Place:
     read: Callable[[], Mapping[str, str]]
     put_one: Callable[[str, str], None]
 
-    def put(self, pair: Credential) -> None:
+    def put(self, pair: KeyPair) -> None:
         """Write a pair by hand."""
         self.put_one("AWS_ACCESS_KEY_ID", pair.id)
         self.put_one("AWS_SECRET_ACCESS_KEY", pair.secret.reveal())

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from keyrota.app.places import SMALL, providers
-from keyrota.core.model import Credential
+from keyrota.core.model import KeyPair
 from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.cloud import REGION, Cloud
 from keyrota.sandbox.faults import Faults
@@ -87,7 +87,7 @@ def example(*, port: int = 0) -> Iterator[Cloud]:
 
 def _seed(
     cloud: Cloud, bitbucket: BitbucketStandIn, user: str, age_days: int, where: tuple[str, str | None]
-) -> Credential:
+) -> KeyPair:
     """Make a user with a key that somebody wrote into Bitbucket by hand."""
     cloud.admin.add_user(user)
     pair = cloud.admin.add_key(user, age=timedelta(days=age_days))

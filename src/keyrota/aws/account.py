@@ -17,7 +17,7 @@ from botocore.exceptions import NoCredentialsError
 
 from keyrota import __version__
 from keyrota.aws._translate import aws_call
-from keyrota.core.model import Credential
+from keyrota.core.model import KeyPair
 from keyrota.errors import ClockIsOff, ProviderRefused
 from keyrota.ports import Clock
 
@@ -110,7 +110,7 @@ class Account:
                     )
             return self._clients[name]
 
-    def client_as(self, service: str, credential: Credential, *, region: str | None = None) -> Any:
+    def client_as(self, service: str, credential: KeyPair, *, region: str | None = None) -> Any:
         """Return a client that signs with the given pair, once and without repeating; the caller closes it."""
         with self._lock, aws_call(f"{service}:*", self._where()):
             return self._open().create_client(

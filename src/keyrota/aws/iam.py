@@ -14,8 +14,8 @@ from keyrota.core.model import (
     AccessKey,
     AccessKeyId,
     CreatedKey,
-    Credential,
     Evidence,
+    KeyPair,
     KeyStatus,
     LastUse,
     UserName,
@@ -70,7 +70,7 @@ class IamAccessKeys:
             with aws_call("iam:CreateAccessKey", f"IAM user {user}"):
                 record = client.create_access_key(UserName=user)["AccessKey"]
                 return CreatedKey(
-                    credential=Credential(
+                    credential=KeyPair(
                         id=AccessKeyId(record["AccessKeyId"]), secret=Secret(record.pop("SecretAccessKey"))
                     ),
                     created=within_reach(record["CreateDate"]),

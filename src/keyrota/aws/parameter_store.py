@@ -20,10 +20,11 @@ from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
     CarriedRuns,
-    Credential,
+    KeyPair,
     Readiness,
     RunsEvidence,
     Sighting,
+    Surroundings,
     TargetEvidence,
     TargetState,
 )
@@ -132,7 +133,7 @@ class ParameterTarget:
             address=self.address, evidence=evidence, key=key, changed_at=changed_at, detail=detail, remedy=remedy
         )
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """Write the document, and then the tag: until it names the new key, the parameter counts as not written."""
         self._changed_at()  # refuses a parameter of another type
         more = {"KeyId": self._kms_key} if self._kms_key else {}
@@ -149,6 +150,10 @@ class ParameterTarget:
             self._ssm().add_tags_to_resource(
                 ResourceType="Parameter", ResourceId=self._name, Tags=[{"Key": KEY_TAG, "Value": credential.id}]
             )
+
+    def surroundings(self) -> Surroundings:
+        """Return nothing beyond what `read` shows."""
+        return Surroundings(address=self.address)
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the parameter, if its tag names one of our keys."""

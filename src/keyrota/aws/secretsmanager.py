@@ -23,7 +23,7 @@ from keyrota.core.model import (
     PLACEHOLDER,
     AccessKeyId,
     Claim,
-    Credential,
+    KeyPair,
     SecretState,
     SecretVersion,
     VersionId,
@@ -113,12 +113,12 @@ class SecretsManagerStore:
         if not any(PLACEHOLDER in version.labels for version in versions):
             self.move_label(name, PLACEHOLDER, to=token, remove_from=None)
 
-    def read(self, name: str, version: VersionId) -> Credential | None:
+    def read(self, name: str, version: VersionId) -> KeyPair | None:
         """Return the pair that a version holds; None if it holds none at all."""
         with _call("secretsmanager:GetSecretValue", name):
             return self._pair(name, self._sm().get_secret_value(SecretId=name, VersionId=version))
 
-    def current(self, name: str) -> tuple[VersionId, Credential]:
+    def current(self, name: str) -> tuple[VersionId, KeyPair]:
         """Return AWSCURRENT, its ID and its pair, from one answer."""
         with _call("secretsmanager:GetSecretValue", name):
             answer = self._sm().get_secret_value(SecretId=name, VersionStage=AWSCURRENT)
@@ -129,7 +129,7 @@ class SecretsManagerStore:
             )
         return version, pair
 
-    def _pair(self, name: str, answer: Mapping[str, Any]) -> Credential | None:
+    def _pair(self, name: str, answer: Mapping[str, Any]) -> KeyPair | None:
         content = _json(name, answer)
         names = self._options.fields
         found = [content.get(names.id), content.get(names.secret)]
@@ -147,7 +147,7 @@ class SecretsManagerStore:
                 where=_where(name),
                 remedy="mend the JSON, or name other fields with `names:` in the configuration",
             )
-        return Credential(id=AccessKeyId(content[names.id]), secret=Secret(content[names.secret]))
+        return KeyPair(id=AccessKeyId(content[names.id]), secret=Secret(content[names.secret]))
 
     def claim(self, name: str) -> Claim | None:
         """Return the content of the claim; None if there is none that we understand."""
@@ -185,18 +185,18 @@ class SecretsManagerStore:
         _check_room(name, len(fields.reveal()) + len(json.dumps({names.id: _LONGEST, names.secret: _LONGEST})))
         return fields
 
-    def put_pending(self, name: str, version: VersionId, credential: Credential, *, beside: Secret) -> None:
+    def put_pending(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
         """Store a new pair beside the user's own fields."""
         self._put(name, version, self._joined(beside, credential), [PENDING, credential.id])
 
     def put_rotating(
-        self, name: str, version: VersionId, credential: Credential, *, beside: Secret, rotation_token: str | None
+        self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret, rotation_token: str | None
     ) -> None:
         """Store a new pair in the version that Secrets Manager's own rotation named."""
         more = {"RotationToken": rotation_token} if rotation_token else {}
         self._put(name, version, self._joined(beside, credential), [AWSPENDING, credential.id], more)
 
-    def _joined(self, beside: Secret, credential: Credential) -> Secret:
+    def _joined(self, beside: Secret, credential: KeyPair) -> Secret:
         names = self._options.fields
         return Secret(
             json.dumps(

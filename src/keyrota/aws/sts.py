@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account
-from keyrota.core.model import Credential
+from keyrota.core.model import KeyPair
 from keyrota.errors import NoCredentials
 
 
@@ -21,11 +21,11 @@ class StsIdentity:
         self._account = account
         self._regions = tuple(regions)
 
-    def whoami(self, credential: Credential) -> Sequence[str | None]:
+    def whoami(self, credential: KeyPair) -> Sequence[str | None]:
         """Return one ARN per region; None where the key is not accepted (yet)."""
         return tuple(self._ask(credential, region) for region in self._regions or (None,))
 
-    def _ask(self, credential: Credential, region: str | None) -> str | None:
+    def _ask(self, credential: KeyPair, region: str | None) -> str | None:
         client = self._account.client_as("sts", credential, region=region)
         try:
             with aws_call("sts:GetCallerIdentity", f"access key {credential.id}"):

@@ -84,6 +84,23 @@ def unknown_use(why: str) -> LastUse:
     return LastUse(evidence=Evidence.UNKNOWN, why=why)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class CredentialId:
+    """
+    The one identity of a managed credential: an IAM user of one account.
+
+    Two accounts may have users of the same name (promise right-credential), so nothing is keyed by a user name alone.
+    """
+
+    account: str
+    """The account ID, 12 digits."""
+    user: UserName
+
+    def __str__(self) -> str:
+        """Write it as the command line takes it: `ACCOUNT:USER`."""
+        return f"{self.account}:{self.user}" if self.account else self.user
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKey:
     """IAM's record of an access key: never its secret."""
@@ -97,8 +114,8 @@ class AccessKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
-    """The pair that a pipeline needs."""
+class KeyPair:
+    """The access key ID and the secret access key that a pipeline needs."""
 
     id: AccessKeyId
     secret: Secret
@@ -112,7 +129,7 @@ class Credential:
 class CreatedKey:
     """The answer of CreateAccessKey, the only moment at which IAM tells the secret access key."""
 
-    credential: Credential
+    credential: KeyPair
     created: datetime
 
 
@@ -216,6 +233,74 @@ class TargetEvidence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceId:
+    """
+    What a place is, whatever it is called (promise a-place-is-an-id).
+
+    A name can be given to something else: a repository is renamed and a new one takes its name, `base_url` points to
+    another host. The origin and the provider's own ID cannot.
+    """
+
+    kind: str
+    """Name of the provider, as in `keyrota.targets`: `github`."""
+    origin: str
+    """Scheme, host, port and base path; for `ssm` account and region; for Kubernetes the cluster."""
+    id: str
+    """The provider's own IDs of the scope that holds the variables, outermost first: `repository 12 environment 7`."""
+
+    def __str__(self) -> str:
+        """Write it for reports, and as the index stores it."""
+        return f"{self.kind} {self.origin} {self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariableState:
+    """One variable of a target, as it was read: what a write would replace."""
+
+    name: str
+    is_present: bool
+    key: AccessKeyId | None = None
+    """The key ID that it shows; None where it is absent, unreadable, or not a key ID."""
+    is_readable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownKey:
+    """
+    A key ID that a place shows, under whatever name (promise seen-key-lives).
+
+    Found in readable variables beside the pair, in other scopes and at other levels of the same project.
+    """
+
+    key: AccessKeyId
+    where: str
+    """In words: `variable DEPLOY_KEY_ID of bitbucket acme/shop Production`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Something at a place that would make a write harmful, or useless: half a pair, a pair under other names."""
+
+    what: str
+    remedy: str
+    is_lasting: bool = False
+    """Harmful also after the first write: a plain pair that shadows the bundle. Otherwise only the first one asks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What other scopes and levels of a target's project show; read before a first write, and before a key goes."""
+
+    address: str
+    """Of the target that was asked."""
+    shown: tuple[ShownKey, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    """What makes a first write harmful: the other half of the pair at another level."""
+    unread: tuple[str, ...] = ()
+    """Scopes that the token could not read, each with the reason, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetState:
     """One target, as it was read in this observation."""
 
@@ -233,6 +318,18 @@ class TargetState:
     """Something that a person should know, though nothing failed: it was renamed, it is archived."""
     token_expires: datetime | None = None
     """When the provider's own token ends, where the provider tells it."""
+    place: PlaceId | None = None
+    """What the place is, whatever its name; None where the read failed, or the provider tells no ID."""
+    variables: tuple[VariableState, ...] = ()
+    """The variables that a write would create or replace, present or not; empty where the read failed."""
+    shown: tuple[ShownKey, ...] = ()
+    """Key IDs that the read showed beside the pair's own."""
+    conflicts: tuple[Conflict, ...] = ()
+    """What makes a write harmful, as far as this one read shows."""
+    is_gone: bool = False
+    """The place itself is deleted, not only its variables (with FAILED)."""
+    is_archived: bool = False
+    """The place exists and runs nothing; it refuses writes."""
     carried_for: timedelta = timedelta()
     """So long after a write, runs that were queued before it may still carry the old value; zero: they do not."""
 

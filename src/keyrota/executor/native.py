@@ -18,7 +18,7 @@ from enum import StrEnum
 from keyrota.core import plan as act
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import KeyState, View, key_label, view
-from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, Credential, SecretVersion, VersionId
+from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, KeyPair, SecretVersion, VersionId
 from keyrota.core.plan import Hold
 from keyrota.core.renewal import no_slot, under_way
 from keyrota.core.rules import obstacles, strangers
@@ -150,7 +150,7 @@ class _Rotation:
         self._store(credential, self.subject.store.other_fields(self.subject.secret_name, version.id))
         return credential.id
 
-    def _store(self, credential: Credential, beside: Secret) -> None:
+    def _store(self, credential: KeyPair, beside: Secret) -> None:
         self.subject.store.put_rotating(
             self.subject.secret_name, self.token, credential, beside=beside, rotation_token=self.rotation_token
         )

@@ -12,7 +12,7 @@ from keyrota.core.model import (
     SYNC_PASS_TAG,
     SYNCED_TAG,
     AccessKeyId,
-    Credential,
+    KeyPair,
     Observation,
     SecretState,
     SyncPass,
@@ -205,7 +205,7 @@ def _current(state: SecretState | None) -> VersionId | None:
 
 def _write(
     targets: Iterable[Target],
-    credential: Credential,
+    credential: KeyPair,
     settings: Settings,
     *,
     is_patient: bool,

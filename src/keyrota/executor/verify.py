@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keyrota.core.model import Credential
+from keyrota.core.model import KeyPair
 from keyrota.errors import NotVerified, ProviderRefused
 from keyrota.executor.subject import Settings, Subject
 
 
-def verify(subject: Subject, credential: Credential, settings: Settings) -> None:
+def verify(subject: Subject, credential: KeyPair, settings: Settings) -> None:
     """
     Ask STS until it accepted the key several times in a row, spread over some seconds.
 
@@ -36,7 +36,7 @@ def verify(subject: Subject, credential: Credential, settings: Settings) -> None
         clock.sleep(pause)
 
 
-def _is_accepted(subject: Subject, credential: Credential, answers: Sequence[str | None]) -> bool:
+def _is_accepted(subject: Subject, credential: KeyPair, answers: Sequence[str | None]) -> bool:
     for arn in answers:
         if arn is not None and not is_user(arn, subject.account, subject.user):
             raise ProviderRefused(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Protocol, Self
 
-from keyrota.core.model import AccessKeyId, Credential
+from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.policy import duration
 from keyrota.core.secret import Secret
 from keyrota.errors import UsageError
@@ -185,14 +185,14 @@ class Admin:
         """Make an IAM user."""
         self._aws.iam.create_user("us-east-1", name)
 
-    def add_key(self, user: str, *, age: timedelta = timedelta(), status: str = "Active") -> Credential:
+    def add_key(self, user: str, *, age: timedelta = timedelta(), status: str = "Active") -> KeyPair:
         """Make a key of an age."""
         record = self._aws.iam.create_access_key(user)
         record.status = status
         record.create_date -= age
-        return Credential(id=AccessKeyId(record.access_key_id), secret=Secret(record.secret_access_key))
+        return KeyPair(id=AccessKeyId(record.access_key_id), secret=Secret(record.secret_access_key))
 
-    def store(self, name: str, pair: Credential, fields: Mapping[str, str] | None = None) -> None:
+    def store(self, name: str, pair: KeyPair, fields: Mapping[str, str] | None = None) -> None:
         """Store a pair in Secrets Manager by hand, beside other fields."""
         from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415  # an extra
 

@@ -10,7 +10,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from keyrota.core.model import AccessKeyId, Credential
+from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
 
 _BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
@@ -24,7 +24,7 @@ class AwsCaller:
         self._url, self._region = aws_url + "/", region
         self._pool = urllib3.PoolManager()
 
-    def is_accepted(self, pair: Credential, region: str | None = None) -> bool:
+    def is_accepted(self, pair: KeyPair, region: str | None = None) -> bool:
         """Call GetCallerIdentity; tell whether AWS accepts the pair."""
         request = AWSRequest(method="POST", url=self._url, data=_BODY, headers=dict(_FORM))
         credentials = Credentials(pair.id, pair.secret.reveal())
@@ -48,15 +48,15 @@ class Pipeline:
     runs: int = 0
     failures: list[str] = field(default_factory=list)
 
-    def variables(self) -> Credential:
+    def variables(self) -> KeyPair:
         """Start a step: read the pair, as it is at this moment."""
         values = self.read()
-        return Credential(
+        return KeyPair(
             id=AccessKeyId(values.get("AWS_ACCESS_KEY_ID", "")),
             secret=Secret(values.get("AWS_SECRET_ACCESS_KEY", "")),
         )
 
-    def use(self, pair: Credential, when: str) -> bool:
+    def use(self, pair: KeyPair, when: str) -> bool:
         """Deploy with a pair; a refusal fails the run."""
         is_accepted = self.aws.is_accepted(pair)
         if not is_accepted:

@@ -19,7 +19,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
+from keyrota.core.model import AccessKeyId, KeyPair, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.fragments import (
@@ -189,7 +189,7 @@ class BuildkiteTarget(RunlessPlace):
             address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed, token_expires=expires
         )
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """Create both secrets, or change their values, at once; policy and description of what exists stay."""
         found = self._listed()
         together(

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
+from keyrota.core.model import AccessKeyId, KeyPair, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.fragments import (
     NAMES,
@@ -102,7 +102,7 @@ class CircleTarget(RunlessPlace):
         changed = max((at for at in found.values() if at is not None), default=None)
         return TargetState(address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed)
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """Make or overwrite both variables at once."""
         together(
             partial(self._put, self._secret_name, credential.secret),

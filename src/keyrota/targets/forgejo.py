@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from keyrota.core.lifecycle import KEY_ID
-from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
+from keyrota.core.model import AccessKeyId, KeyPair, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.core.sighting import LONG_LIVED
 from keyrota.errors import ProviderRefused, ProviderUnavailable
@@ -115,7 +115,7 @@ class ForgejoTarget(RunlessPlace):
         key = AccessKeyId(marker["data"]) if KEY_ID.fullmatch(marker["data"]) else None
         return TargetState(address=self.address, evidence=TargetEvidence.HOLDS, key=key)
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """Make or change both secrets at once, and the marker when both are there; descriptions stay."""
         marker = self._marker()
         self._refuse_strangers(marker)

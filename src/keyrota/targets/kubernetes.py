@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from keyrota.core.lifecycle import KEY_ID
-from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
+from keyrota.core.model import AccessKeyId, KeyPair, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused
 from keyrota.fragments import (
@@ -100,7 +100,7 @@ class KubernetesTarget(RunlessPlace):
             return self.lacking(missing, is_empty=len(missing) == 2)  # noqa: PLR2004  # a pair
         return TargetState(address=self.address, evidence=TargetEvidence.HOLDS, key=_key(data[self._id_name]))
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """Change both entries with one PATCH; a Secret that is not there is made."""
         values: dict[str, str | Secret] = {
             self._id_name: _encoded(Secret(credential.id)),

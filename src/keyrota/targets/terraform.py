@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from keyrota.core.lifecycle import KEY_ID
-from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
+from keyrota.core.model import AccessKeyId, KeyPair, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.fragments import (
     AT_MOST,
@@ -145,7 +145,7 @@ class TerraformTarget(RunlessPlace):
             return state
         return replace(state, notice=f"{self._secret_name} is not sensitive: whoever may read variables reads it")
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """Create or update both variables at once; an update sends the value alone, so that every flag stays."""
         path = self._path()
         found = self._listed(path)

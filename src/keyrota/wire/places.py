@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from keyrota.core.model import CarriedRuns, Readiness, RunsEvidence, Sighting, TargetEvidence, TargetState
+from keyrota.core.model import CarriedRuns, Readiness, RunsEvidence, Sighting, Surroundings, TargetEvidence, TargetState
 from keyrota.errors import KeyrotaError
 from keyrota.ports import Target
 
@@ -34,6 +34,10 @@ class RunlessPlace:
     def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
         """Tell none: the overlap covers what runs, and the key's last use tells the rest."""
         return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
+
+    def surroundings(self) -> Surroundings:
+        """Return nothing beyond what `read` shows."""
+        return Surroundings(address=self.address)
 
     def readiness(self, look: Callable[[], object]) -> Readiness:
         """Answer preflight by looking; a refusal is a value."""

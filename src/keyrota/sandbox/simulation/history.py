@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol, TypeVar
 
 from keyrota.core.duty import Duty
 from keyrota.core.lifecycle import SIGNED_WITHIN
-from keyrota.core.model import AWSCURRENT, AccessKeyId, Credential, IndexEntry, UserName
+from keyrota.core.model import AWSCURRENT, AccessKeyId, IndexEntry, KeyPair, UserName
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
@@ -164,7 +164,7 @@ class History:
         for place in keeping.places:
             self.add_place(place, pair)
 
-    def add_place(self, place: Place, pair: Credential | None) -> None:
+    def add_place(self, place: Place, pair: KeyPair | None) -> None:
         """Make a place at a provider, with what it holds."""
         self.world.target(place.address)
         made = self.world.places[place.address]

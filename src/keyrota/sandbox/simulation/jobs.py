@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from keyrota.core.model import AWSCURRENT, AccessKeyId, Credential, UserName
+from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyPair, UserName
 from keyrota.core.secret import Secret
 from keyrota.sandbox.simulation.setup import Keeping, Place
 from keyrota.sandbox.world import Call
@@ -89,7 +89,7 @@ class Jobs:
         while pair is not None and every and (when := when + every) <= until:
             self._history.timeline.at(when, lambda: self._use_forgotten(pair))
 
-    def _use_forgotten(self, pair: Credential) -> None:
+    def _use_forgotten(self, pair: KeyPair) -> None:
         if not self._history.world.use(pair, service="ec2"):
             self._fail("somewhere", pair, Cause.FORGOTTEN)
 
@@ -110,12 +110,12 @@ class Jobs:
                 self._fail(address, first, Cause.BY_HAND)
                 return
             one, other = (first, second) if is_id_first else (second, first)
-            pair = first if place.is_bundle else Credential(id=one.id, secret=other.secret)
+            pair = first if place.is_bundle else KeyPair(id=one.id, secret=other.secret)
             self._plan_uses(address, pair, minutes, by_hand=by_hand or place.by_hand)
 
         self._history.timeline.after(self._lots.expovariate(5), read_the_other)
 
-    def _plan_uses(self, address: str, pair: Credential, minutes: float, *, by_hand: bool) -> None:
+    def _plan_uses(self, address: str, pair: KeyPair, minutes: float, *, by_hand: bool) -> None:
         count = self._lots.randint(1, self._USES)
         waits = sorted(self._lots.uniform(0, minutes * 60) for _ in range(count - 1))
         job = _Job(address, pair, [0.5, *waits], by_hand)
@@ -149,7 +149,7 @@ class Jobs:
         keepings = self._history.credentials.values()
         return set(self._history.world.places) - {place.address for keeping in keepings for place in keeping.places}
 
-    def _fail(self, address: str, pair: Credential, cause: Cause) -> None:
+    def _fail(self, address: str, pair: KeyPair, cause: Cause) -> None:
         place = self._history.world.places.get(address)
         failure = Failure(
             self._history.world.clock.instant, address, pair.id, cause, is_bundle=bool(place and place.is_bundle)
@@ -163,7 +163,7 @@ class _Job:
     """One run of a pipeline."""
 
     address: str
-    pair: Credential
+    pair: KeyPair
     waits: list[float]
     """Seconds from its start to each use."""
     by_hand: bool

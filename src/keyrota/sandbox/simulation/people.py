@@ -14,7 +14,7 @@ from keyrota.core.model import (
     AWSPREVIOUS,
     SYNCED_TAG,
     AccessKeyId,
-    Credential,
+    KeyPair,
     KeyStatus,
     UserName,
     VersionId,
@@ -220,7 +220,7 @@ class People:
         place = self._any_place(user)
         if place is None:
             return False
-        self._world.person_sets(place.address, Credential(id=AccessKeyId("AKIASOMEBODYELSES01"), secret=NOBODYS))
+        self._world.person_sets(place.address, KeyPair(id=AccessKeyId("AKIASOMEBODYELSES01"), secret=NOBODYS))
         return True
 
     def _empties_the_variables(self, user: UserName) -> bool:
@@ -259,9 +259,7 @@ class People:
         if stored is None or stored.deleted_at or not others:
             return False
         key = self._lots.choice(others)
-        self._world.person_puts(
-            self._history.credentials[user].secret, Credential(id=key, secret=self._world.values[key])
-        )
+        self._world.person_puts(self._history.credentials[user].secret, KeyPair(id=key, secret=self._world.values[key]))
         self._history.announce_change()
         return True
 
@@ -297,7 +295,7 @@ class People:
     def _stores_some_key(self, user: UserName) -> None:
         """Put a key that works into the secret: one that the user has, or a new one."""
         active = self._any_key(user, KeyStatus.ACTIVE)
-        pair = Credential(id=active, secret=self._world.values[active]) if active else self._world.add_key(user)
+        pair = KeyPair(id=active, secret=self._world.values[active]) if active else self._world.add_key(user)
         self._world.person_puts(self._history.credentials[user].secret, pair)
 
     @staticmethod
@@ -369,7 +367,7 @@ class People:
         self._places += 1
         place = Place(address=f"gitlab acme/added-{self._places}", deployments_a_day=2, is_id_readable=True)
         key = self._current_key(user)
-        pair = Credential(id=key, secret=self._world.values[key]) if key else None
+        pair = KeyPair(id=key, secret=self._world.values[key]) if key else None
         self._history.add_place(place, pair)
         self._world.places[place.address].by_hand = True
         self._history.jobs.schedule_at(place, self._world.clock.instant + timedelta(days=20))
@@ -444,7 +442,7 @@ class People:
             return
         is_hidden = held.pair.id != current and not held.is_id_readable
         if is_hidden or self._world.refusal(held.pair):
-            self._world.person_sets(place.address, Credential(id=current, secret=self._world.values[current]))
+            self._world.person_sets(place.address, KeyPair(id=current, secret=self._world.values[current]))
 
 
 def _named(stored: StoredSecret | None) -> set[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from keyrota.core.model import AccessKeyId, Credential
+from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.sandbox.world.stored import LONG_AGO, StoredSecret, Version
 
@@ -41,7 +41,7 @@ class Outage(StrEnum):
 class Variables:
     """What a target holds."""
 
-    pair: Credential | None = None
+    pair: KeyPair | None = None
     is_id_readable: bool = True
     is_down: bool = False
     outage: Outage = Outage.DOWN

@@ -13,7 +13,7 @@ from keyrota.core.model import (
     PENDING,
     PLACEHOLDER,
     Claim,
-    Credential,
+    KeyPair,
     SecretState,
     SecretVersion,
     VersionId,
@@ -111,19 +111,19 @@ class WorldSecrets(View):
         if born is None or not born.is_same_value(Version(labels=set())):
             raise ProviderRefused(f"the secret {name} exists")
 
-    def read(self, name: str, version: VersionId) -> Credential | None:
+    def read(self, name: str, version: VersionId) -> KeyPair | None:
         """Return the pair of a version."""
         _check_id(version)
 
-        def effect() -> Credential | None:
+        def effect() -> KeyPair | None:
             return self._version(name, version).pair
 
         return self._call("secretsmanager:GetSecretValue", effect, name)
 
-    def current(self, name: str) -> tuple[VersionId, Credential]:
+    def current(self, name: str) -> tuple[VersionId, KeyPair]:
         """Return AWSCURRENT."""
 
-        def effect() -> tuple[VersionId, Credential]:
+        def effect() -> tuple[VersionId, KeyPair]:
             current = self._get(name).wearing(AWSCURRENT)
             if current is None:
                 raise NotThere(f"no version of {name} is {AWSCURRENT}")
@@ -174,7 +174,7 @@ class WorldSecrets(View):
 
         return self._call("secretsmanager:GetSecretValue", effect, name)
 
-    def put_pending(self, name: str, version: VersionId, credential: Credential, *, beside: Secret) -> None:
+    def put_pending(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
         """Store a new pair."""
         _check_id(version)
 
@@ -188,7 +188,7 @@ class WorldSecrets(View):
         self,
         name: str,
         version: VersionId,
-        credential: Credential,
+        credential: KeyPair,
         *,
         beside: Secret,
         rotation_token: str | None,  # noqa: ARG002  # the port's signature

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keyrota.core.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Claim, Credential, VersionId
+from keyrota.core.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Claim, KeyPair, VersionId
 from keyrota.errors import LostRace, ProviderRefused
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ class Version:
     """A version of the secret with its value."""
 
     labels: set[str]
-    pair: Credential | None = None
+    pair: KeyPair | None = None
     claim: Claim | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     made_at: datetime = LONG_AGO
@@ -170,5 +170,5 @@ def check_tags(tags: Mapping[str, str]) -> None:
             raise ProviderRefused("a tag has characters or a length that are not allowed")
 
 
-def _named(pair: Credential | None) -> dict[str, str]:
+def _named(pair: KeyPair | None) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": pair.id, "AWS_SECRET_ACCESS_KEY": pair.secret.reveal()} if pair else {}

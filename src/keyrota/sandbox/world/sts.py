@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keyrota.core.model import Credential
+from keyrota.core.model import KeyPair
 from keyrota.sandbox.world.view import View
 
 ACCOUNT = "123456789012"
@@ -13,7 +13,7 @@ ACCOUNT = "123456789012"
 class WorldIdentity(View):
     """STS, behind the port Identity."""
 
-    def whoami(self, credential: Credential) -> Sequence[str | None]:
+    def whoami(self, credential: KeyPair) -> Sequence[str | None]:
         """Answer from one endpoint."""
 
         def effect() -> Sequence[str | None]:

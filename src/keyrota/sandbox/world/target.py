@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keyrota.core.model import CarriedRuns, Credential, Readiness, RunsEvidence, TargetEvidence, TargetState
+from keyrota.core.model import CarriedRuns, KeyPair, Readiness, RunsEvidence, Surroundings, TargetEvidence, TargetState
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.sandbox.world.view import View
 
@@ -89,7 +89,7 @@ class WorldTarget(View):
         except KeyrotaError as error:
             return TargetState(address=self._address, evidence=TargetEvidence.FAILED, detail=error.what)
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """Write both halves, whatever becomes of the first; the secret comes first, or the ID."""
         if self._place.is_bundle:
             self._part("pair", credential)
@@ -103,15 +103,15 @@ class WorldTarget(View):
         if refused is not None:
             raise refused
 
-    def _part(self, part: str, credential: Credential) -> None:
+    def _part(self, part: str, credential: KeyPair) -> None:
         def effect() -> None:
             place, now = self._answer(), self._world.clock.now()
             old = place.pair or credential
             match part:
                 case "id":
-                    place.pair = Credential(id=credential.id, secret=old.secret)
+                    place.pair = KeyPair(id=credential.id, secret=old.secret)
                 case "secret":
-                    place.pair = Credential(id=old.id, secret=credential.secret)
+                    place.pair = KeyPair(id=old.id, secret=credential.secret)
                 case _:
                     place.pair = credential
             place.ours, place.by_hand = credential.id, False
@@ -148,6 +148,10 @@ class WorldTarget(View):
             return self._call(f"target:runs {self._address}", effect)
         except KeyrotaError as error:
             return CarriedRuns(address=self._address, evidence=RunsEvidence.UNKNOWN, detail=error.what)
+
+    def surroundings(self) -> Surroundings:
+        """Return nothing beyond what `read` shows."""
+        return Surroundings(address=self.address)
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the pair, if it is one of these."""

@@ -12,8 +12,8 @@ from keyrota.core.model import (
     AWSPENDING,
     AccessKey,
     AccessKeyId,
-    Credential,
     Evidence,
+    KeyPair,
     KeyStatus,
     LastUse,
     UserName,
@@ -119,7 +119,7 @@ class World:
 
     def add_key(
         self, user: UserName, *, age_days: float = 0, status: KeyStatus = KeyStatus.ACTIVE, by: str = ""
-    ) -> Credential:
+    ) -> KeyPair:
         """Make a key, as somebody with a console would; no quota holds them back."""
         self.numbered += 1
         number = self.numbered
@@ -134,7 +134,7 @@ class World:
         self.values[key.id] = Secret(f"secret-of-{key.id}")
         self.makers[key.id] = by
         self.remember(user)
-        return Credential(id=key.id, secret=self.values[key.id])
+        return KeyPair(id=key.id, secret=self.values[key.id])
 
     def find(self, key: AccessKeyId) -> tuple[UserName, AccessKey] | None:
         """Find a key and its user."""
@@ -181,7 +181,7 @@ class World:
             keys = next((keys for then, keys in reversed(past) if then <= at), past[0][1] if past else ())
         return tuple(replace(key, last_use=_NOT_IN_LISTS) for key in keys)
 
-    def refusal(self, pair: Credential | None) -> str:
+    def refusal(self, pair: KeyPair | None) -> str:
         """Say why AWS does not accept a pair at this moment; empty if it does."""
         if pair is None:
             return "no pair"
@@ -199,7 +199,7 @@ class World:
         is_still = since is not None and self.lags is not None and self.clock.now() - since < self.lags.off()
         return "" if is_still else "dead key"
 
-    def use(self, pair: Credential | None, *, service: str = "s3", region: str = "eu-central-1") -> bool:
+    def use(self, pair: KeyPair | None, *, service: str = "s3", region: str = "eu-central-1") -> bool:
         """Use a pair as a pipeline does; tell whether AWS accepts it."""
         if pair is None or self.refusal(pair):
             return False
@@ -250,7 +250,7 @@ class World:
     def person_puts(
         self,
         name: str,
-        pair: Credential | None,
+        pair: KeyPair | None,
         fields: Mapping[str, str] | None = None,
         *,
         is_broken: bool = False,
@@ -296,7 +296,7 @@ class World:
             raise NotThere(f"the secret {name} does not exist")
         stored.deleted_at = stored.gone_at = None
 
-    def person_sets(self, address: str, pair: Credential | None) -> None:
+    def person_sets(self, address: str, pair: KeyPair | None) -> None:
         """Change the variables of a place as somebody with a browser would."""
         place = self.places[address]
         place.pair, place.by_hand, place.torn_since = pair, True, None

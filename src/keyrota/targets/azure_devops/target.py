@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from keyrota.core.model import AccessKeyId, Credential, Readiness, TargetEvidence, TargetState
+from keyrota.core.model import AccessKeyId, KeyPair, Readiness, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.fragments import named, names_of
 from keyrota.targets.azure_devops.connection import SAYS, AzureConnection, whole
@@ -54,7 +54,7 @@ class AzureTarget(RunlessPlace):
             return state
         return replace(state, notice=f"{self._secret_name} is no secret variable: whoever may see the group reads it")
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """Put the pair into the group with one PUT; flags of variables that exist stay."""
 
         def with_pair(group: Group) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
     CarriedRuns,
-    Credential,
+    KeyPair,
     Readiness,
     RunsEvidence,
+    Surroundings,
     TargetEvidence,
     TargetState,
 )
@@ -106,7 +107,7 @@ class BitbucketTarget:
             token_expires=self._connection.token_expires,
         )
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """
         Create or update the pair, both halves at once.
 
@@ -140,6 +141,10 @@ class BitbucketTarget:
     def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
         """No run carries anything: each step reads its variables when it starts."""
         return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
+
+    def surroundings(self) -> Surroundings:
+        """Return nothing beyond what `read` shows."""
+        return Surroundings(address=self.address)
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the variables; a readable key ID that is not one of ours forbids it."""

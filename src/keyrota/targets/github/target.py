@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from keyrota.core.lifecycle import KEY_ID
-from keyrota.core.model import AccessKeyId, CarriedRuns, Credential, Readiness, TargetEvidence, TargetState
+from keyrota.core.model import AccessKeyId, CarriedRuns, KeyPair, Readiness, Surroundings, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.core.sighting import LONG_LIVED
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
@@ -109,7 +109,7 @@ class GitHubTarget:
             carried_for=runs.LONGEST if runs.may_carry(self._place) else timedelta(),
         )
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """
         Create or update the pair, both halves at once, and the marker when both are there.
 
@@ -144,6 +144,10 @@ class GitHubTarget:
     def carried_runs(self, before: datetime) -> CarriedRuns:
         """Look for runs that were queued before an instant: they carry the secrets of that time."""
         return runs.carried(self._connection, self._place, before)
+
+    def surroundings(self) -> Surroundings:
+        """Return nothing beyond what `read` shows."""
+        return Surroundings(address=self.address)
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the secrets and the marker; a marker that names another key than ours forbids it."""

@@ -13,9 +13,10 @@ from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
     CarriedRuns,
-    Credential,
+    KeyPair,
     Readiness,
     RunsEvidence,
+    Surroundings,
     TargetEvidence,
     TargetState,
 )
@@ -104,7 +105,7 @@ class GitLabTarget:
             trouble = self._misfit(variable)
             if trouble is not None:
                 yield trouble.what, trouble.remedy
-            sample = Credential(id=AccessKeyId("A" * 20), secret=Secret("s" * 40))
+            sample = KeyPair(id=AccessKeyId("A" * 20), secret=Secret("s" * 40))
             if not variable.masks(sample.as_file() if self._place.bundle else sample.secret):
                 yield f"{variable.name} is masked, and GitLab would refuse to mask the new value", "unmask it in GitLab"
         if self.quiet_for:
@@ -138,7 +139,7 @@ class GitLabTarget:
             token_expires=self._connection.token().expires if evidence is not TargetEvidence.FAILED else None,
         )
 
-    def write(self, credential: Credential) -> None:
+    def write(self, credential: KeyPair) -> None:
         """
         Create or update the pair, both halves at once.
 
@@ -176,6 +177,10 @@ class GitLabTarget:
     def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
         """No run carries anything: a job gets its variables when a runner takes it."""
         return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
+
+    def surroundings(self) -> Surroundings:
+        """Return nothing beyond what `read` shows."""
+        return Surroundings(address=self.address)
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the variables; a readable key ID that is not one of ours forbids it."""
