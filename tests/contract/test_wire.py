@@ -288,3 +288,21 @@ def test_who_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ProviderUnavailable, match=r"no connection to api\.nowhere\.invalid"):
         Http("https://api.nowhere.invalid", clock=WorldClock()).call("GET", ("named",))
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        ("https://api.github.com", "https://api.github.com"),
+        ("https://API.GitHub.com:443/", "https://api.github.com"),
+        ("https://api.github.com./", "https://api.github.com"),
+        ("https://ghe.example.com/api/v3/", "https://ghe.example.com/api/v3"),
+        ("https://ghe.example.com/api/%7Ev3/../v3", "https://ghe.example.com/api/v3"),
+        ("https://ghe.example.com:8443/api/v3", "https://ghe.example.com:8443/api/v3"),
+        ("http://[::1]:8080/api", "http://[::1]:8080/api"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+    ],
+)
+def test_one_service_has_one_origin(base: str, expected: str) -> None:
+    """Case, a default port, a trailing slash or dot do not make another place of it; another path does."""
+    assert Http(base, clock=WorldClock()).origin == expected

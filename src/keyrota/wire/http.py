@@ -25,7 +25,7 @@ from keyrota.wire.answer import A_YEAR_S, Answer, Silence, asked_pause, left, pa
 from keyrota.wire.authorization import Authorization, refuse_odd_headers
 from keyrota.wire.budget import Budget, SharedLimit
 from keyrota.wire.pool import TIMEOUT, is_untrusted, pool, silence
-from keyrota.wire.urls import built, joined, origin, parts_of, refuse_odd_names, safe_base
+from keyrota.wire.urls import built, joined, origin, parts_of, place_origin, refuse_odd_names, safe_base
 
 _LARGEST = 8 * 1024 * 1024
 """Bytes of an answer: a page of 100 variables of 32 KiB is the largest that is known."""
@@ -91,6 +91,8 @@ class Http:
         self._base = base_url.rstrip("/")
         parts = safe_base(self._base, name)
         self._origin, self._path = origin(parts), parts.path or ""
+        self.origin = place_origin(parts)
+        """Scheme, host, port where it is not the default, and base path: what `PlaceId.origin` holds."""
         self._clock = clock
         self._authorization = authorization
         self._patience = patience or Patience()

@@ -48,6 +48,18 @@ def origin(parts: Url) -> tuple[str, str, int | None]:
     return parts.scheme or "", (parts.host or "").strip("[]").lower(), parts.port or default
 
 
+def place_origin(parts: Url) -> str:
+    """
+    Write where a service is, equal for equal services: scheme, host, port where it is not the default, base path.
+
+    What `PlaceId.origin` holds. The client that took the URL apart has already resolved dots and percent signs in it.
+    """
+    scheme, host, port = origin(parts)
+    host = f"[{host}]" if ":" in host else host.rstrip(".")
+    is_default = port == {"https": 443, "http": 80}.get(scheme)
+    return f"{scheme}://{host}{'' if is_default else f':{port}'}{(parts.path or '').rstrip('/')}"
+
+
 def safe_base(base: str, name: str) -> Url:
     """Refuse a base URL that is none, that holds a password, or that would send a token in clear."""
     where = f"{name} base_url"
