@@ -60,24 +60,35 @@ def _named(settings: Mapping[str, object] | None, id_name: str, secret: str | No
     return {**settings, "names": {"id": id_name, "secret": secret}}
 
 
+def plain(name: str) -> str:
+    """Write a name as an environment variable is written: `accessKeyId` and `access-key-id` are ACCESS_KEY_ID."""
+    return re.sub(r"[-. ]", "_", _HUMP.sub("_", name)).upper()
+
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
 def looks_like_id(name: str) -> bool:
     """Tell whether a variable's name says that it holds an access key ID."""
-    upper = name.upper()
-    return "ACCESS_KEY_ID" in upper or upper.endswith(("AWS_ACCESS_KEY", "AWS_KEY_ID", "AWS_KEY"))
+    packed = plain(name).replace("_", "")
+    return "ACCESSKEYID" in packed or packed == "ACCESSKEY" or packed.endswith(("AWSACCESSKEY", "AWSKEYID", "AWSKEY"))
 
 
 def looks_like_secret(name: str) -> bool:
     """Tell whether a variable's name says that it holds a secret access key."""
-    upper = name.upper()
-    return "SECRET_ACCESS_KEY" in upper or upper.endswith(("AWS_SECRET_KEY", "AWS_SECRET"))
+    packed = plain(name).replace("_", "")
+    return "SECRETACCESSKEY" in packed or packed.endswith(("AWSSECRETKEY", "AWSSECRET"))
+
+
+_TWINS = (("ACCESSKEYID", "SECRETACCESSKEY"), ("KEYID", "SECRETKEY"), ("ACCESSKEY", "SECRETKEY"))
 
 
 def secret_beside(id_name: str, names: frozenset[str]) -> str | None:
     """Find the variable that holds the secret to an ID, by its name; None if there is none, or more than one."""
-    upper = id_name.upper()
-    for old, new in (("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"), ("KEY_ID", "SECRET_KEY"), ("ACCESS_KEY", "SECRET_KEY")):
-        twin = upper.replace(old, new)
-        matches = [name for name in names if name.upper() == twin and twin != upper]
+    packed = plain(id_name).replace("_", "")
+    for old, new in _TWINS:
+        twin = packed.replace(old, new)
+        matches = [name for name in sorted(names) if plain(name).replace("_", "") == twin and twin != packed]
         if matches:
             return matches[0]
     secrets = [name for name in names if looks_like_secret(name)]
