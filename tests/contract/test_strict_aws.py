@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,6 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from keyrota.core.model import KeyPair
 from keyrota.core.secret import Secret
 from keyrota.errors import UsageError
-from keyrota.ports import Clock
 from keyrota.sandbox.cloud import Cloud
 from keyrota.sandbox.faults import Fault, FaultKind
 from keyrota.sandbox.timemachine import RemoteClock
@@ -302,16 +302,9 @@ def _in_turns() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_in_turns")
-@pytest.mark.parametrize("kind", ["machine", "remote", "world"])
-def test_the_waiting_of_threads_adds_up(cloud: Cloud, kind: str) -> None:
+def test_the_waiting_of_threads_adds_up_in_the_world() -> None:
     """No wait is lost, and nobody sees the clock go back."""
-    clocks: dict[str, Clock] = {
-        "machine": cloud.clock,
-        "remote": RemoteClock(cloud.control_url),
-        "world": WorldClock(),
-    }
-    clock = clocks[kind]
-    number = 40 if kind == "remote" else 2000
+    clock, number = WorldClock(), 2000
 
     def wait(_: int) -> list[datetime]:
         seen = []
@@ -325,6 +318,41 @@ def test_the_waiting_of_threads_adds_up(cloud: Cloud, kind: str) -> None:
         seen = list(pool.map(wait, range(8)))
     assert clock.now() - before >= timedelta(minutes=8 * number)
     assert all(one == sorted(one) for one in seen)
+
+
+@pytest.mark.parametrize("kind", ["machine", "remote"])
+def test_waits_of_parallel_workers_pass_together(cloud: Cloud, kind: str) -> None:
+    """Five workers call a service that takes 0.15 s and wait 30 s, three times: 90 s pass, not 450."""
+    clock = cloud.clock if kind == "machine" else RemoteClock(cloud.control_url)
+    service = cloud.clock.activity.counted(lambda _: time.sleep(0.15))  # noqa: TID251  # real time, as a provider's
+
+    def work(number: int) -> list[timedelta]:
+        waits = []
+        for _ in range(3):
+            service(number)
+            began = clock.now()
+            clock.sleep(30)
+            waits.append(clock.now() - began)
+        return waits
+
+    before = cloud.clock.now()
+    with ThreadPoolExecutor(5) as pool:
+        waits = [wait for one in pool.map(work, range(5)) for wait in one]
+    assert min(waits) >= timedelta(seconds=30)  # no wait is cut short
+    assert cloud.clock.now() - before < timedelta(seconds=150)
+
+
+def test_a_long_wait_lets_short_ones_pass_first(cloud: Cloud) -> None:
+    ends: list[str] = []
+
+    def wait(seconds: float, name: str) -> None:
+        cloud.clock.sleep(seconds)
+        ends.append(name)
+
+    with ThreadPoolExecutor(3) as pool:
+        for seconds, name in ((600, "long"), (60, "short"), (300, "middle")):
+            pool.submit(wait, seconds, name)
+    assert ends == ["short", "middle", "long"]
 
 
 @pytest.mark.usefixtures("_in_turns")

@@ -83,8 +83,9 @@ class Cloud:
         """
         if Cloud._running:
             raise RuntimeError("one sandbox at a time in a process: it moves the process's clock")
-        services: dict[str, Service] = {"/": self.aws, CONTROL: self._control}
-        services |= {f"/{name}": standin for name, standin in self.standins.items()}
+        counted = self.clock.activity.counted
+        services: dict[str, Service] = {"/": counted(self.aws), CONTROL: self._control}
+        services |= {f"/{name}": counted(standin) for name, standin in self.standins.items()}
         try:
             self._server = Server(services, self._port)
         except OSError as error:
@@ -156,7 +157,9 @@ class Cloud:
 
     def _control_clock(self, content: Mapping[str, str]) -> Response:
         if "seconds" in content:
-            self._travel(timedelta(seconds=float(content["seconds"])))
+            span = timedelta(seconds=float(content["seconds"]))
+            self._demand_range(span)
+            self.clock.sleep(span.total_seconds())
         if "advance" in content:
             self._travel(duration(str(content["advance"])))
         if "set" in content:
@@ -165,9 +168,12 @@ class Cloud:
 
     def _travel(self, span: timedelta) -> None:
         """Move by a span, not to an instant: processes may wait at once."""
+        self._demand_range(span)
+        self.clock.travel(span)
+
+    def _demand_range(self, span: timedelta) -> None:
         if not FIRST_YEAR <= (self.clock.now() + span).year <= LAST_YEAR:
             raise ValueError(f"the sandbox's clock goes from {FIRST_YEAR} to {LAST_YEAR}")
-        self.clock.travel(span)
 
 
 class Admin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import re
 import threading
@@ -13,8 +14,11 @@ from typing import Any, Self
 
 from keyrota.errors import SandboxMissing, UsageError
 from keyrota.sandbox.http import LOOPBACK
+from keyrota.sandbox.stillness import Activity
 
 _LOCAL = re.compile(rf"http://{re.escape(LOOPBACK)}:[0-9]{{1,5}}/[\w/]*", re.ASCII)
+_MAX_WAIT_S = 600
+"""Real seconds that one wait may take where many workers wait for each other."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Goes through no proxy: the sandbox is on this machine."""
 
@@ -31,9 +35,10 @@ class TimeMachine:
     """
     Moves the clock of this process: `datetime.now` and `time.time` everywhere in it, moto's included.
 
-    `monotonic` and `sleep` stay real. Implements the port Clock; sleeping moves the machine forward. Threads may wait
-    at once: their waits add up. It is only ever shifted, because time-machine's own `move_to` begins anew, and whoever
-    reads the time meanwhile is told another one.
+    `monotonic` and `sleep` stay real. Implements the port Clock; sleeping moves the machine forward, to the end of the
+    shortest wait, and only when whoever works has come to wait as well (`stillness`): so waits of parallel workers
+    pass together, as in real time. It is only ever shifted, because time-machine's own `move_to` begins anew, and
+    whoever reads the time meanwhile would see another one.
     """
 
     def __init__(self, start: datetime) -> None:
@@ -45,6 +50,8 @@ class TimeMachine:
         self._travel = time_machine.travel(start, tick=True)
         self._machine: Any = None
         self._turn = threading.Lock()
+        self._waits: list[datetime] = []
+        self.activity = Activity()
 
     def __enter__(self) -> Self:
         """Begin to travel."""
@@ -65,8 +72,24 @@ class TimeMachine:
         return datetime.fromtimestamp(self._escape.time.time(), UTC)
 
     def sleep(self, seconds: float) -> None:
-        """Move forward instead of waiting."""
-        self.travel(timedelta(seconds=seconds))
+        """Let that much time pass; the clock moves by it unless another wait ends sooner."""
+        until = self.now() + timedelta(seconds=seconds)
+        with self._turn:
+            heapq.heappush(self._waits, until)
+        while self.now() < until:
+            self.activity.wait_until_still()
+            self._move_to_first_end()
+        with self._turn:
+            self._waits.remove(until)
+            heapq.heapify(self._waits)
+        self.activity.note()
+
+    def _move_to_first_end(self) -> None:
+        with self._turn:
+            left = self._waits[0] - self.now()
+            if left > timedelta():
+                self._machine.shift(left)
+        self.activity.note()  # whoever waited for this instant works from now on
 
     def travel(self, span: timedelta) -> None:
         """Move forward (or back)."""
@@ -103,7 +126,7 @@ class RemoteClock:
         url = f"{self._url}/{what}"
         body = json.dumps(change).encode() if change is not None else None
         try:
-            with _DIRECT.open(urllib.request.Request(url, data=body), timeout=60) as answer:  # noqa: S310  # loopback, checked above
+            with _DIRECT.open(urllib.request.Request(url, data=body), timeout=_MAX_WAIT_S) as answer:  # noqa: S310  # loopback, checked above
                 content: dict[str, str] = json.load(answer)
         except urllib.error.HTTPError as refusal:
             with refusal:
