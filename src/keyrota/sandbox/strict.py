@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from keyrota.sandbox import signature
+from keyrota.sandbox import signature, strict_iam
 from keyrota.sandbox.faults import Fault, FaultKind, Faults
 from keyrota.sandbox.http import Cut, Request, Response
 from keyrota.sandbox.rights import Resources, Rights, action_of, denial
@@ -84,6 +84,7 @@ class StrictAws:
         self._lock = threading.RLock()
         self._iam_backends = iam_backends
         self._rules = SecretRules()
+        self._sessions: dict[str, strict_iam.Session] = {}
         self._secrets_backends = secretsmanager_backends
         self._services: Mapping[str, Callable[..., Any]] = {
             "iam": IamResponse.dispatch,
@@ -176,6 +177,9 @@ class StrictAws:
     def _secret_of(self, key: str) -> str | None:
         if key == ADMIN_ID:
             return ADMIN_SECRET
+        if (session := self._sessions.get(key)) is not None:
+            is_good = self.clock.now() < session.until and self._secret_of(session.owner) is not None
+            return session.secret if is_good else None
         record = self._record_of(key)[1]
         return str(record.secret_access_key) if record is not None and self._is_accepted(record) else None
 
@@ -214,7 +218,11 @@ class StrictAws:
         if signed is None or service not in self._services:
             raise Refused("InvalidAction", f"sandbox: the service {service} is not embedded", status=400)
         content = request.json() if service == "secretsmanager" else None
-        action = _action(request)
+        action, form = _action(request), _form(request)
+        if service == "iam":
+            strict_iam.check(action, form, self._iam_backends[self._account_of(signed.key)]["aws"])
+        if (service, action) == ("ssm", "PutParameter"):
+            strict_iam.check_parameter(request.json() or {})
         secret, before = None, labels_of(None)
         if isinstance(content, dict):
             secret = self._rules.secret(content, self._account_of(signed.key), signed.region)
@@ -227,7 +235,29 @@ class StrictAws:
         status, headers, body = self._services[service](moto_request, url, moto_request.headers)
         if status < 300:  # noqa: PLR2004  # HTTP: success
             self._rules.settle(action, secret, before)
-        return Response(status=status, headers=headers, body=body.encode() if isinstance(body, str) else body)
+        answer = Response(status=status, headers=headers, body=body.encode() if isinstance(body, str) else body)
+        return self._as_aws(service, action, form, signed.key, answer)
+
+    def _as_aws(self, service: str, action: str, form: Mapping[str, str], key: str, answer: Response) -> Response:
+        """Correct what moto answers otherwise than AWS."""
+        if service not in {"iam", "sts"}:
+            return answer
+        answer = strict_iam.whole_seconds(strict_iam.paged(action, form, answer) if service == "iam" else answer)
+        owner = self._sessions[key].owner if key in self._sessions else key
+        if (service, action) == ("sts", "GetSessionToken"):
+            return strict_iam.give_session(answer, owner, self._sessions)
+        if (service, action) == ("sts", "GetCallerIdentity"):
+            if owner == ADMIN_ID:
+                return strict_iam.administrator(answer, self.account_id)
+            return strict_iam.identity_of(owner, self._arn_of, answer) if owner != key else answer
+        return answer
+
+    def _arn_of(self, key: str) -> str | None:
+        """Find the ARN of the user whose key it is."""
+        account, record = self._record_of(key)
+        if record is None or record.user_name is None:
+            return None
+        return str(self._iam_backends[account]["aws"].users[record.user_name].arn)
 
     def _refusal(self, service: str, status: int, code: str, message: str) -> Response:
         date = {"Date": f"{self.clock.now():%a, %d %b %Y %H:%M:%S GMT}"}

@@ -1,0 +1,162 @@
+"""What IAM and STS refuse or answer otherwise than moto (IAM and STS API References)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from keyrota.sandbox.http import Response
+from keyrota.sandbox.strict_secrets import Refused
+
+_STATUSES = ("Active", "Inactive")
+_MAX_ITEMS, _DEFAULT_ITEMS = 1000, 100
+_FRACTION = re.compile(rb"(<(?:\w*Date|Expiration)>[^<.]*)\.\d+(Z?</)")
+_NAMESPACE = re.compile(r"\{[^}]*\}")
+_STANDARD_BYTES, _ADVANCED_BYTES = 4096, 8192
+"""Sizes of a parameter's value by tier (Systems Manager User Guide, Managing parameter tiers)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Temporary credentials that GetSessionToken gave out: they are the user's own, for some hours."""
+
+    secret: str
+    owner: str
+    """Access key ID of whoever asked."""
+    until: datetime
+
+
+def check(action: str, form: Mapping[str, str], iam: Any) -> None:
+    """
+    Refuse a call to IAM that AWS refuses and moto lets through.
+
+    Raises:
+        Refused: With IAM's code.
+    """
+    if action == "UpdateAccessKey" and form.get("Status") not in _STATUSES:
+        raise Refused(
+            "ValidationError",
+            f"1 validation error detected: Value '{form.get('Status', '')}' at 'status' failed to satisfy constraint: "
+            "Member must satisfy enum value set: [Active, Inactive]",
+        )
+    if "MaxItems" in form and not (form["MaxItems"].isascii() and form["MaxItems"].isdigit() and _is_page(form)):
+        raise Refused("ValidationError", f"Value '{form['MaxItems']}' at 'maxItems' must be between 1 and 1000")
+    if action == "DeleteUser":
+        _demand_bare_user(iam.users.get(form.get("UserName", "")))
+
+
+def _is_page(form: Mapping[str, str]) -> bool:
+    return 1 <= int(form["MaxItems"]) <= _MAX_ITEMS
+
+
+def _demand_bare_user(user: Any) -> None:
+    """Refuse to delete a user that still has something (API Reference, DeleteUser: DeleteConflict)."""
+    if user is None:
+        return
+    for what, has in (
+        ("must delete access keys first", user.access_keys),
+        ("must detach all policies first", user.managed_policies),
+        ("must delete policies first", user.policies),
+    ):
+        if has:
+            raise Refused("DeleteConflict", f"Cannot delete entity, {what}.", status=409)
+
+
+def check_parameter(content: Mapping[str, Any]) -> None:
+    """Refuse a parameter that is larger than its tier takes (API Reference, PutParameter)."""
+    tier = content.get("Tier", "Standard")
+    size = len(str(content.get("Value", "")).encode())
+    limit = _STANDARD_BYTES if tier == "Standard" else _ADVANCED_BYTES
+    if size > limit:
+        raise Refused(
+            "ValidationException",
+            f"{'Standard' if tier == 'Standard' else 'Advanced'} tier parameters support a maximum parameter value of "
+            f"{limit} characters.",
+        )
+
+
+def whole_seconds(response: Response) -> Response:
+    """Cut the fractions of a second: IAM and STS answer with whole seconds."""
+    return _with_body(response, _FRACTION.sub(rb"\1\2", response.body))
+
+
+def paged(action: str, form: Mapping[str, str], response: Response) -> Response:
+    """Cut one page out of a list of IAM's: moto lists all at once, or takes no notice of MaxItems."""
+    if not action.startswith("List") or response.status >= 300 or b"<member" not in response.body:  # noqa: PLR2004
+        return response
+    root = ET.fromstring(response.body)  # noqa: S314  # moto's own answer
+    result = next((child for child in root if child.tag.endswith("Result")), None)
+    members = _members(result)
+    if result is None or members is None:
+        return response
+    begin, size = int(form.get("Marker") or 0), int(form.get("MaxItems") or _DEFAULT_ITEMS)
+    everything = list(members)
+    for member in [*everything[:begin], *everything[begin + size :]]:
+        members.remove(member)
+    is_truncated = begin + size < len(everything)
+    for child in [child for child in result if _name(child) in {"IsTruncated", "Marker"}]:
+        result.remove(child)
+    ET.SubElement(result, "IsTruncated").text = str(is_truncated).lower()
+    if is_truncated:
+        ET.SubElement(result, "Marker").text = str(begin + size)
+    return _with_body(response, _written(root))
+
+
+def _members(result: ET.Element | None) -> ET.Element | None:
+    """Find the list itself: the first child of the result that has members."""
+    children = result if result is not None else ()
+    return next((child for child in children if any(_name(one) == "member" for one in child)), None)
+
+
+def _name(element: ET.Element) -> str:
+    return _NAMESPACE.sub("", element.tag)
+
+
+def _written(root: ET.Element) -> bytes:
+    """Write the document with one default namespace, as AWS does."""
+    namespace = (_NAMESPACE.match(root.tag) or [""])[0].strip("{}")
+    for element in root.iter():
+        element.tag = _name(element)
+    root.set("xmlns", namespace)
+    return ET.tostring(root)
+
+
+def administrator(response: Response, account: str) -> Response:
+    """Answer GetCallerIdentity of the sandbox's administrator: an IAM user of the account."""
+    arn = f"arn:aws:iam::{account}:user/administrator".encode()
+    body = re.sub(rb"<Arn>[^<]*</Arn>", b"<Arn>" + arn + b"</Arn>", response.body)
+    body = re.sub(rb"<UserId>[^<]*</UserId>", b"<UserId>AIDASANDBOXADMIN00000</UserId>", body)
+    return _with_body(response, body)
+
+
+def give_session(response: Response, owner: str, sessions: dict[str, Session]) -> Response:
+    """Give out temporary credentials that work; moto gives the ones of AWS's documentation to everyone."""
+    key, secret = f"ASIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30)
+    body = re.sub(rb"<AccessKeyId>[^<]*<", b"<AccessKeyId>" + key.encode() + b"<", response.body)
+    body = re.sub(rb"<SecretAccessKey>[^<]*<", b"<SecretAccessKey>" + secret.encode() + b"<", body)
+    until = re.search(rb"<Expiration>([^<]*)<", body)
+    sessions[key] = Session(
+        secret=secret,
+        owner=owner,
+        until=datetime.fromisoformat(until[1].decode()).astimezone(UTC) if until else datetime.max.replace(tzinfo=UTC),
+    )
+    return _with_body(response, body)
+
+
+def identity_of(owner: str, arn_of: Callable[[str], str | None], response: Response) -> Response:
+    """Answer GetCallerIdentity of a session with the user that asked for it."""
+    arn = arn_of(owner)
+    if arn is None:
+        return response
+    account = arn.split(":")[4].encode()
+    body = re.sub(rb"<Arn>[^<]*</Arn>", b"<Arn>" + arn.encode() + b"</Arn>", response.body)
+    return _with_body(response, re.sub(rb"<Account>[^<]*<", b"<Account>" + account + b"<", body))
+
+
+def _with_body(response: Response, body: bytes) -> Response:
+    return Response(status=response.status, body=body, headers=response.headers)
