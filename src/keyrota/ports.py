@@ -69,8 +69,8 @@ class AccessKeys(Protocol):
         """Set the key Active."""
         ...
 
-    def delete(self, user: UserName, key: AccessKeyId) -> None:
-        """Delete the key; a key that is gone already is success."""
+    def delete(self, user: UserName, key: AccessKeyId) -> bool:
+        """Delete the key; a key that is gone already is success. Returns whether this call deleted it."""
         ...
 
     def quarantine_policies(self, user: UserName) -> tuple[str, ...]:

@@ -181,7 +181,7 @@ def test_a_createaccesskey_that_worked_although_it_failed(sandbox: Sandbox, kind
     (orphan,) = sandbox.keys().keys() - {sandbox.old.id}
     assert is_whole(sandbox)
     code, document = sandbox.json("apply")
-    assert code == 3
+    assert code == 0  # it ends by itself
     assert any(hold["until"] for hold in document["credentials"][0]["holds"])
     sandbox.travel(minutes=11)
     code, document = sandbox.json("apply")

@@ -61,7 +61,7 @@ class Stage:
     """Ports that write down what is asked of them, and answer as they are told."""
 
     secret: SecretState | None = field(default_factory=lambda: a_secret(previous(ODD), current()))
-    answers: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=lambda: {"delete": True})
     """What a call returns, or raises, by its name."""
     calls: list[Call] = field(default_factory=list)
     instant: datetime = NOW
@@ -502,3 +502,12 @@ def test_a_version_that_does_not_hold_its_key_is_refused(held: KeyPair | None) -
     with pytest.raises(ProviderRefused, match=f"the version labelled {NEW} does not hold that key"):
         stage.perform(VERIFY, memory)
     assert (stage.calls, memory.verified) == ([("read", "v2")], set())
+
+
+def test_a_key_that_another_run_deleted_is_that_run_s_to_report() -> None:
+    """Two runs delete the same key: each deed is reported once, and neither run failed."""
+    stage, memory = Stage(answers={"delete": False}), Memory()
+    with pytest.raises(LostRace, match="another run has deleted"):
+        stage.perform(act.Delete(key=ODD, version=VersionId("v0"), reason="", due=NOW), memory)
+    assert stage.calls == [("delete", ODD), ("move_label", ODD, None, "v0")]
+    assert memory.deleted == {ODD}

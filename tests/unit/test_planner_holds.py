@@ -147,7 +147,7 @@ PROOF = [
         "a target lost its variables",
         overlap_over(targets=(absent(),)),
         do=("Sync",),
-        hold=("is not confirmed to hold",),
+        hold=("pipelines fail at bitbucket acme/shop Production now: it lacks", "is not confirmed to hold"),
     ),
     Row("the overlap is not over", overlap_over(since=9), later=("deactivate 2026-06-02", NEXT)),
     Row(
@@ -299,7 +299,12 @@ GONE = [
     Row("used before it went off does not matter", grace_over(use=used(10.5)), do=("Delete",)),
     Row("its use is unknown", grace_over(use=UNKNOWN), hold=("could not be read",)),
     Row("a freeze window", grace_over(), hold=("is not deleted in a freeze window",), policy=MONDAYS),
-    Row("a target still shows it", grace_over(targets=(holds(OLD),)), do=("Sync",), hold=("still holds it",)),
+    Row(
+        "a target still shows it",
+        grace_over(targets=(holds(OLD),)),
+        do=("Sync",),
+        hold=("pipelines fail at bitbucket acme/shop Production now: it holds", "still holds it"),
+    ),
     Row("a person switched it off: its grace starts when that is seen", grace_over(off=()), do=("Deactivate",)),
     Row("the record is of another key", grace_over(off=(off_since(50, ODD),)), do=("Deactivate",)),
     Row(

@@ -7,20 +7,24 @@ from collections.abc import Iterator
 from keyrota.errors import ConfigError, KeyrotaError, PartialFailure
 
 EXIT_DONE = 0
-"""Done, or nothing was due."""
+"""Every place that was asked holds a key that works, as far as it can be read (promise says-broken)."""
 EXIT_FAILED = 1
-"""Something failed or was refused; configuration and usage too."""
+"""Something does not work, failed or was refused; configuration and usage too."""
 EXIT_DUE = 2
 """Changes are due (`plan --exit-code` only)."""
 EXIT_HELD = 3
-"""Something is held, or a limit left it to a later run: nobody has to mend it, and it is not done."""
+"""Something waits for a person, or is left to another run."""
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = {
-    EXIT_DONE: "done, or nothing was due",
-    EXIT_FAILED: "something failed or was refused; configuration and usage too",
+    EXIT_DONE: "done, or nothing was due: every place that was asked holds a key that works, as far as it can be read. "
+    "A hold that ends by itself (a slot that is free later, a freeze window, another run's lease) is information",
+    EXIT_FAILED: "something failed or was refused (configuration and usage too), or something does not work now: a "
+    "place holds half a pair, a dead key or none, or the current key is Inactive or gone (`plan`, `apply`, `sync` and "
+    "`status`). `revoke` and `rollback`: what was asked for is not complete. `check`: something is not as it must be",
     EXIT_DUE: "changes are due (only with `plan --exit-code`)",
-    EXIT_HELD: "something is held, or left to a later run by a limit (`apply`; `plan --exit-code`)",
+    EXIT_HELD: "something is held until a person has acted, or a limit left work to another run (`apply`, `sync`; "
+    "`plan --exit-code`, also where changes are due as well)",
     EXIT_INTERRUPTED: "interrupted",
 }
 

@@ -169,6 +169,17 @@ def code_of(error: bc.ClientError) -> str:
     return fields(error)[0]
 
 
+def is_not_there(error: bc.ClientError) -> bool:
+    """Tell whether what was named does not exist."""
+    return code_of(error) in _NOT_THERE
+
+
+def was_repeated(error: bc.ClientError) -> bool:
+    """Tell whether botocore had sent the request before, so that an earlier one may have had its effect."""
+    answer: dict[str, Any] = dict(error.response)
+    return bool(answer.get("ResponseMetadata", {}).get("RetryAttempts", 0))
+
+
 def lost_race(what: str, where: str) -> LostRace:
     """Say that another run was first."""
     return LostRace(what, where=where)

@@ -6,7 +6,9 @@ import json
 from datetime import datetime
 from typing import Any
 
-from keyrota.aws._translate import all_pages, aws_call
+from botocore.exceptions import ClientError
+
+from keyrota.aws._translate import all_pages, aws_call, is_not_there, was_repeated
 from keyrota.aws.account import Account
 from keyrota.core.instants import within_reach
 from keyrota.core.model import (
@@ -94,13 +96,21 @@ class IamAccessKeys:
         with aws_call("iam:UpdateAccessKey", f"access key {key} of {user}"):
             self._iam().update_access_key(UserName=user, AccessKeyId=key, Status=status)
 
-    def delete(self, user: UserName, key: AccessKeyId) -> None:
-        """Delete the key; a key that is gone already is success."""
-        try:
-            with aws_call("iam:DeleteAccessKey", f"access key {key} of {user}"):
+    def delete(self, user: UserName, key: AccessKeyId) -> bool:
+        """
+        Delete the key; a key that is gone already is success.
+
+        Returns:
+            Whether this call deleted it. A repeated request that finds no key may have deleted it the first time.
+        """
+        with aws_call("iam:DeleteAccessKey", f"access key {key} of {user}"):
+            try:
                 self._iam().delete_access_key(UserName=user, AccessKeyId=key)
-        except NotThere:
-            return
+            except ClientError as error:
+                if not is_not_there(error):
+                    raise
+                return was_repeated(error)
+            return True
 
     def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
         """Return the ARNs of the quarantine policies that are attached to the user."""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from keyrota.core.lifecycle import KeyState, View
 from keyrota.core.model import AccessKey
-from keyrota.core.plan import Action, Hold, Notice, Upcoming
+from keyrota.core.plan import Action, Hold, Needs, Notice, Upcoming
 from keyrota.core.policy import RotationPolicy
 
 Finding = Action | Hold | Notice | Upcoming
@@ -40,6 +40,7 @@ def frozen(case: Case, key: AccessKey, what: str) -> Iterator[Hold]:
         yield Hold(
             key=key.id,
             until=until,
+            needs=Needs.NOBODY,
             reason=f"{key.id} is not {what} in a freeze window",
             remedy=f"the window ends {until:%Y-%m-%d %H:%M} UTC",
         )

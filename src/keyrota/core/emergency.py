@@ -13,7 +13,7 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import KeyState, View
 from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, key_token
-from keyrota.core.plan import Hold
+from keyrota.core.plan import Hold, Needs
 from keyrota.core.renewal import after_orphans, new_key, no_slot, under_way
 from keyrota.core.rules import finish_rotation, is_deletable_orphan, leftovers, losers, orphans, pending
 from keyrota.core.serving import is_drifted, sync
@@ -209,6 +209,7 @@ def _quarantine(case: Case, wish: Revoke) -> Iterator[Finding]:
             yield act.ReleaseQuarantine(policy_arn=policy, reason=f"{name} would keep pipelines failing", due=case.now)
         else:
             yield Hold(
+                needs=Needs.REPAIR,
                 reason=f"AWS attached {name} to the user: pipelines fail with any key until it is detached",
                 remedy="when the leak is dealt with: "
                 f"keyrota revoke {case.view.observation.user} --key {wish.key} --release",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import ClassVar
 
 from keyrota.core.model import AccessKeyId, VersionId
@@ -249,6 +250,17 @@ Action = (
 )
 
 
+class Needs(StrEnum):
+    """Who has to act on a hold; the exit code follows from it (promise says-broken)."""
+
+    NOBODY = "nobody"
+    """It ends by itself, and nothing is wrong meanwhile: a slot that is free later, a freeze window, another run."""
+    PERSON = "person"
+    """It waits until a person has decided or changed something; every place goes on working meanwhile."""
+    REPAIR = "repair"
+    """Something does not work now: a place that holds a dead key, half a pair, or a key that was switched off."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """Something that would be done, or that ought to be looked at, and is not done: why, and what a person can do."""
@@ -259,6 +271,7 @@ class Hold:
     target: str | None = None
     until: datetime | None = None
     """When it ends by itself; None: not by time alone."""
+    needs: Needs = Needs.PERSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +303,12 @@ class Plan:
     upcoming: tuple[Upcoming, ...] = field(default=())
     """Soonest first."""
     notices: tuple[Notice, ...] = ()
+
+    @property
+    def needs(self) -> Needs:
+        """The most that any of its holds needs."""
+        worst = {hold.needs for hold in self.holds}
+        return next((needs for needs in (Needs.REPAIR, Needs.PERSON) if needs in worst), Needs.NOBODY)
 
     @property
     def makes_key(self) -> bool:

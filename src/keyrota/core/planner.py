@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from keyrota.core import health, renewal, retirement, rules, serving
 from keyrota.core import plan as act
-from keyrota.core import renewal, retirement, rules, serving
 from keyrota.core.case import Case, Finding
 from keyrota.core.duty import Duty, part_of
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
@@ -56,6 +56,8 @@ def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent
 
 
 def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
+    if not isinstance(intent, Only) or intent.duty is Duty.SYNC:
+        yield from health.broken(case)
     stops = tuple(rules.obstacles(case))
     if stops:
         yield from stops

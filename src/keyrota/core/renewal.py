@@ -10,7 +10,7 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import CREATED_WITHIN, KeyState, key_label
 from keyrota.core.model import CLAIM, PENDING, AccessKey, key_token
-from keyrota.core.plan import Action, Hold, Upcoming
+from keyrota.core.plan import Action, Hold, Needs, Upcoming
 from keyrota.core.policy import Adopt
 from keyrota.core.rules import is_deletable_orphan, sync_all
 from keyrota.core.schedule import gone_due, off_due, rotation_due
@@ -27,6 +27,7 @@ def current_key_trouble(case: Case) -> Iterator[Hold]:
     for key in view.in_state(KeyState.CURRENT_OFF):
         yield Hold(
             key=key.id,
+            needs=Needs.REPAIR,
             reason=f"{key.id} is the key that targets hold, and it is Inactive: somebody switched it off",
             remedy=f"keyrota rollback {user} switches it on again; keyrota revoke {user} makes a new one",
         )
@@ -37,12 +38,14 @@ def current_key_trouble(case: Case) -> Iterator[Hold]:
         yield Hold(
             key=view.current_key,
             until=until,
+            needs=Needs.NOBODY,
             reason=f"{view.current_key} is new and IAM does not list it yet",
             remedy="the next run looks again",
         )
     else:
         yield Hold(
             key=view.current_key,
+            needs=Needs.REPAIR,
             reason=f"{view.current_key} is the key that targets hold, and IAM does not have it any more",
             remedy=f"keyrota revoke {user} makes a new key and brings it to every target",
         )
@@ -112,6 +115,7 @@ def no_slot(case: Case) -> Iterator[Hold]:
     until = _leaves(case, leaving) if leaving else None
     yield Hold(
         until=until,
+        needs=Needs.NOBODY if until else Needs.PERSON,
         reason="a new key is due, and both of IAM's two slots are taken: " + ", ".join(key.id for key in view.keys),
         remedy=_slot_remedy(leaving, until),
     )
@@ -170,6 +174,7 @@ def _unlisted(case: Case) -> Iterator[Hold]:
         yield Hold(
             key=key,
             until=until,
+            needs=Needs.NOBODY,
             reason=f"{key} is made and stored, and IAM does not list it yet",
             remedy="the next run looks again",
         )
@@ -182,6 +187,7 @@ def _claimed(case: Case) -> Iterator[Hold]:
         return
     yield Hold(
         until=claim.lease_until,
+        needs=Needs.NOBODY,
         reason=f"run {claim.run} holds the claim on this credential until {claim.lease_until:%Y-%m-%d %H:%M:%S} UTC",
         remedy="wait: if that run is gone, the next one after that time goes on",
     )

@@ -10,7 +10,7 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding, day, frozen, unknown_use, used
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState
 from keyrota.core.model import PENDING, AccessKey, Evidence, RunsEvidence, SecretVersion, TargetEvidence, TargetState
-from keyrota.core.plan import Hold, Upcoming
+from keyrota.core.plan import Hold, Needs, Upcoming
 from keyrota.core.policy import OnStillUsed
 from keyrota.core.schedule import gone_due, off_due, quiet_since
 from keyrota.core.serving import is_drifted, left_to_write
@@ -86,6 +86,7 @@ def _blocked_by_runs(case: Case, key: AccessKey) -> Iterator[Hold]:
             key=key.id,
             target=answer.address,
             until=until,
+            needs=Needs.NOBODY if until else Needs.PERSON,
             reason=f"{key.id} stays Active: {answer.address} {what}: {answer.detail}",
             remedy=answer.remedy,
         )
@@ -148,6 +149,7 @@ def _blocks_deactivation(case: Case, key: AccessKey) -> Iterator[Hold]:
             yield Hold(
                 key=key.id,
                 target=target.address,
+                needs=Needs.REPAIR if target.evidence is TargetEvidence.FAILED else Needs.PERSON,
                 reason=f"{key.id} stays Active: {target.address} is not confirmed to hold {successor.id}",
                 remedy="keyrota sync",
             )

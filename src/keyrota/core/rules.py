@@ -14,7 +14,7 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding, unknown_use, used
 from keyrota.core.lifecycle import KeyState, key_label
 from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, Evidence, SecretVersion
-from keyrota.core.plan import Action, Hold
+from keyrota.core.plan import Action, Hold, Needs
 
 
 def obstacles(case: Case) -> Iterator[Hold]:
@@ -113,6 +113,7 @@ def orphans(case: Case) -> Iterator[Finding]:
             yield Hold(
                 key=key.id,
                 until=claim.lease_until,
+                needs=Needs.NOBODY,
                 reason=f"{key.id} is being made by run {claim.run}, or its answer was lost",
                 remedy=f"wait until {claim.lease_until:%Y-%m-%d %H:%M:%S} UTC; the next run goes on",
             )

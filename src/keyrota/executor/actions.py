@@ -136,14 +136,16 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             memory.switched[action.key] = KeyStatus.ACTIVE
             _tag_deactivated(subject, action.key, settings, DeactivationNote.SEEN_ACTIVE)
         case act.Delete():
-            subject.access_keys.delete(subject.user, action.key)
+            is_ours = subject.access_keys.delete(subject.user, action.key)
             memory.deleted.add(action.key)
             if action.version is not None:
                 _take_off(subject, action.key, action.version)
+            _demand_ours(action, is_ours=is_ours)
         case act.DeleteOrphan():
-            subject.access_keys.delete(subject.user, action.key)
+            is_ours = subject.access_keys.delete(subject.user, action.key)
             memory.deleted.add(action.key)
             memory.made.pop(action.key, None)
+            _demand_ours(action, is_ours=is_ours)
         case act.DenySessions():
             subject.access_keys.deny_sessions_before(subject.user, settings.clock.now())
             memory.are_sessions_denied = True
@@ -152,6 +154,12 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case _:
             assert_never(action)
     return action.key
+
+
+def _demand_ours(action: act.Delete | act.DeleteOrphan, *, is_ours: bool) -> None:
+    """Leave what another run has deleted meanwhile to that run's report: each deed is reported once."""
+    if not is_ours:
+        raise LostRace(f"another run has deleted {action.key} meanwhile")
 
 
 def _asked_for_runs(subject: Subject, action: act.AskRuns, settings: Settings) -> tuple[CarriedRuns, ...]:

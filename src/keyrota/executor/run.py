@@ -9,7 +9,7 @@ from keyrota.core import plan as act
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import named_and_gone
-from keyrota.core.model import AccessKeyId, Observation, TargetState
+from keyrota.core.model import AccessKeyId, KeyStatus, Observation, TargetState
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged
@@ -152,7 +152,7 @@ class Run:
 
     def _is_proven_afresh(self, action: act.Action) -> bool:
         try:
-            _, planned = self._look_through()
+            seen, planned = self._look_through()
         except KeyrotaError as error:
             self._failed.add(_identity(action))
             self._errors.append(error)
@@ -161,12 +161,14 @@ class Run:
         if again is not None and not again.follows:
             return True
         self._failed.add(_identity(action))
-        self._errors.append(
-            PlanChanged(
-                f"{self._subject.user}: {action.shown} {action.key} was planned, and what it needs has changed since",
-                remedy="nothing was done about it; keyrota plan shows what is due now",
+        if not _is_explained(action, seen, planned):
+            self._errors.append(
+                PlanChanged(
+                    f"{self._subject.user}: {action.shown} {action.key} was planned, and what it needs has changed "
+                    "since",
+                    remedy="nothing was done about it; keyrota plan shows what is due now",
+                )
             )
-        )
         return False
 
     def _do(self, action: act.Action, observation: Observation, tell: Listener) -> None:
@@ -228,6 +230,14 @@ def _sort(action: act.Action) -> tuple[str, str]:
     """Tell what a person was promised: the kind of change, and for changes to a key, which one."""
     is_named = isinstance(action, (act.Deactivate, act.Delete, act.DeleteOrphan))
     return action.shown, str(action.key) if is_named else ""
+
+
+def _is_explained(action: act.Action, seen: Observation, planned: Plan) -> bool:
+    """Tell whether another run has done it meanwhile, or the plan that was made afresh says why it is not done."""
+    key = next((key for key in seen.keys if key.id == action.key), None)
+    is_done = key is None or (isinstance(action, act.Deactivate) and key.status is KeyStatus.INACTIVE)
+    told = {hold.key for hold in planned.holds} | {later.key for later in planned.upcoming}
+    return is_done or action.key in told
 
 
 def _identity(action: act.Action) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from keyrota.core import plan as act
 from keyrota.core.lifecycle import view
 from keyrota.core.model import AccessKey, AccessKeyId, LastUse, Observation, TargetState
-from keyrota.core.plan import Action, Hold, Notice, Plan, Upcoming
+from keyrota.core.plan import Action, Hold, Needs, Notice, Plan, Upcoming
 from keyrota.errors import ConfigError, KeyrotaError, LeftByLimit, PartialFailure
 
 VERSION = 1
@@ -44,6 +44,16 @@ class CredentialReport:
     def failures(self) -> tuple[KeyrotaError, ...]:
         """What failed: not what stopped at a limit, which a later run goes on with."""
         return tuple(single for error in self.errors for single in flattened(error) if again(single) is None)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether something failed, or something does not work now."""
+        return bool(self.failures) or self.needs is Needs.REPAIR
+
+    @property
+    def needs(self) -> Needs:
+        """The most that any of its holds needs; what a limit left, or what fell due meanwhile, is no hold."""
+        return self.plan.needs if self.plan else Needs.NOBODY
 
     @property
     def stops(self) -> tuple[KeyrotaError, ...]:
@@ -204,6 +214,7 @@ def _hold(hold: Hold) -> dict[str, Any]:
         "reason": hold.reason,
         "remedy": hold.remedy,
         "until": stamp(hold.until),
+        "needs": hold.needs.value,
     }
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import AccessKey, Evidence, Observation, TargetEvidence
-from keyrota.core.plan import Hold, Notice, Upcoming
+from keyrota.core.plan import Hold, Needs, Notice, Upcoming
 from keyrota.core.serving import is_changed_since
 from keyrota.errors import GOES_ON, KeyrotaError, printable
 from keyrota.report.data import CredentialReport, Line, again, done_lines, lines
@@ -27,6 +27,7 @@ def plan_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iter
     reports = tuple(reports)
     for report in reports:
         yield from _head(report, paint)
+        yield from _broken(report, paint)
         yield from _keys(report, paint)
         planned = tuple(lines(report.plan.actions)) if report.plan else ()
         yield from (_line(line, paint) for line in planned)
@@ -36,6 +37,15 @@ def plan_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iter
         yield from _next(report, paint)
         yield ""
     yield _plan_sum(reports)
+
+
+def _broken(report: CredentialReport, paint: Paint) -> Iterator[str]:
+    """Report first what does not work now."""
+    for hold in report.plan.holds if report.plan else ():
+        if hold.needs is Needs.REPAIR:
+            yield f"  {paint('bad', '✗ broken    ')} {printable(hold.reason)}"
+            if hold.remedy:
+                yield paint("quiet", f"               {printable(hold.remedy)}")
 
 
 def _head(report: CredentialReport, paint: Paint) -> Iterator[str]:
@@ -74,7 +84,8 @@ def _line(line: Line, paint: Paint) -> str:
 
 
 def _holds_and_errors(report: CredentialReport, paint: Paint) -> Iterator[str]:
-    for hold in _bundled(report.plan.holds) if report.plan else ():
+    holds = report.plan.holds if report.plan else ()
+    for hold in _bundled(hold for hold in holds if hold.needs is not Needs.REPAIR):
         yield from hold_text(hold, paint)
     for notice in report.plan.notices if report.plan else ():
         yield from notice_text(notice, paint)
@@ -169,6 +180,7 @@ def apply_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Ite
         if not (finished or report.errors or report.left or told):
             continue
         yield from _head(report, paint)
+        yield from _broken(report, paint)
         yield from (_done(line, paint) for line, _ in finished)
         yield from _holds_and_errors(report, paint)
         for line in lines(report.left):
@@ -194,6 +206,7 @@ def status_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> It
     """Tell each credential: its keys, where it is served and since when, what comes next."""
     for report in reports:
         yield from _head(report, paint)
+        yield from _broken(report, paint)
         yield from _keys(report, paint)
         if report.observation:
             yield from _served(report.observation, view(report.observation), paint)

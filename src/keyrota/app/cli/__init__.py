@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import logging
 import sys
 from collections.abc import Sequence
@@ -100,6 +101,14 @@ def _help_for(error: click.ClickException, given: Sequence[str]) -> str:
     return " ".join(["keyrota", *[word for word in given if word in _COMMANDS][:1], "--help"])
 
 
+def _exit_of(error: SystemExit) -> int:
+    """Choose the exit code: only where nobody reads on what is printed (click ends so on EPIPE) is that no failure."""
+    cause = error.__context__
+    if isinstance(cause, OSError) and cause.errno == errno.EPIPE:
+        return words.EXIT_DONE
+    return error.code if isinstance(error.code, int) and error.code else words.EXIT_FAILED
+
+
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one return for each way to end
     """
     Run the command line.
@@ -122,8 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     except (KeyboardInterrupt, click.Abort):
         aside(words.INTERRUPTED)
         return words.EXIT_INTERRUPTED
-    except SystemExit:  # so click ends where nobody reads on what is printed (EPIPE)
-        return words.EXIT_DONE
+    except SystemExit as error:
+        return _exit_of(error)
     except BrokenPipeError:
         silence(sys.stdout)
         return words.EXIT_DONE

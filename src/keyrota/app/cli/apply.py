@@ -26,7 +26,7 @@ Examples:
 @global_options
 @pass_options
 def command(options: Options, users: tuple[str, ...], only: str | None, *, is_forced: bool) -> int:
-    """Do what `keyrota plan` shows. Exit 0: done; 1: something failed; 3: something is held."""
+    """Do what `keyrota plan` shows. Exit 0: done; 1: failed, or broken; 3: a person is needed."""
     from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.core.duty import Duty  # noqa: PLC0415

@@ -9,6 +9,7 @@ from keyrota.app import words
 from keyrota.app.cli.frame import Options, aside, paint, say, say_json
 from keyrota.app.session import Planned, Session
 from keyrota.core import plan as act
+from keyrota.core.plan import Needs
 from keyrota.executor import Event, EventKind
 from keyrota.report.data import CredentialReport, document, flattened, is_stop
 from keyrota.report.text import apply_text, left_text
@@ -66,12 +67,14 @@ class Progress:
         return f"{at} {event.user}:{key} {_STEPS[type(event.action)]}"
 
 
-def carry_out(session: Session, planned: Planned, options: Options, *, is_forced: bool = True) -> int:
-    """Do what was planned, tell it, and return the exit code."""
+def carry_out(
+    session: Session, planned: Planned, options: Options, *, is_forced: bool = True, is_deed: bool = False
+) -> int:
+    """Do what was planned, report it, and return the exit code; a deed is one thing that a person asked for."""
     outcomes = session.apply(planned, is_forced=is_forced, tell=Progress(options))
     reports = session.outcome_reports(planned, outcomes)
     tell(reports, options)
-    return exit_code(reports)
+    return exit_code_of_deed(reports) if is_deed else exit_code(reports)
 
 
 def tell(reports: tuple[CredentialReport, ...], options: Options) -> None:
@@ -83,10 +86,19 @@ def tell(reports: tuple[CredentialReport, ...], options: Options) -> None:
 
 
 def exit_code(reports: Iterable[CredentialReport]) -> int:
-    """Tell failed before held before done; what a limit left to a later run counts as held."""
+    """Choose what is worst: broken or failed, then what waits for a person or another run, then done."""
     reports = tuple(reports)
-    if any(report.failures for report in reports):
+    if any(report.is_broken for report in reports):
         return words.EXIT_FAILED
-    if any(report.stops or report.left or (report.plan and report.plan.holds) for report in reports):
+    if any(report.stops or report.left or report.needs is Needs.PERSON for report in reports):
         return words.EXIT_HELD
     return words.EXIT_DONE
+
+
+def exit_code_of_deed(reports: Iterable[CredentialReport]) -> int:
+    """Choose the exit code of a command that a person asked for one thing: whatever holds it, it is not complete."""
+    reports = tuple(reports)
+    is_complete = exit_code(reports) == words.EXIT_DONE and not any(
+        report.plan and report.plan.holds for report in reports
+    )
+    return words.EXIT_DONE if is_complete else words.EXIT_FAILED

@@ -6,19 +6,25 @@ import click
 
 from keyrota.app import words
 from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
+from keyrota.core.plan import Needs
 from keyrota.report.data import CredentialReport
 
 _EXAMPLES = """\b
 Examples:
   keyrota plan
   keyrota plan --user ci-deploy --json
-  keyrota plan --exit-code        2 if there is something to do, 3 if something is held
+  keyrota plan --exit-code        3 if something waits for a person, else 2 if something is due
 """
 
 
 @click.command("plan", epilog=_EXAMPLES)
 @click.option("--user", "users", multiple=True, help="Only this IAM user; may be given several times.")
-@click.option("--exit-code", "with_exit_code", is_flag=True, help="Exit 2 if something is due, 3 if something is held.")
+@click.option(
+    "--exit-code",
+    "with_exit_code",
+    is_flag=True,
+    help="Exit 3 if something waits for a person, else 2 if something is due.",
+)
 @global_options
 @pass_options
 def command(options: Options, users: tuple[str, ...], *, with_exit_code: bool) -> int:
@@ -41,10 +47,15 @@ def _is_notable(report: CredentialReport) -> bool:
 
 
 def _exit_code(reports: tuple[CredentialReport, ...], *, with_exit_code: bool) -> int:
-    if any(report.errors for report in reports):
+    """
+    Choose the exit code; what waits for a person comes before what is due.
+
+    In a large fleet something is due nearly always: a hold that counted less would never be seen.
+    """
+    if any(report.is_broken for report in reports):
         return words.EXIT_FAILED
     if not with_exit_code:
         return words.EXIT_DONE
-    if any(report.plan and report.plan.actions for report in reports):
-        return words.EXIT_DUE
-    return words.EXIT_HELD if any(report.plan and report.plan.holds for report in reports) else words.EXIT_DONE
+    if any(report.needs is Needs.PERSON for report in reports):
+        return words.EXIT_HELD
+    return words.EXIT_DUE if any(report.plan and report.plan.actions for report in reports) else words.EXIT_DONE

@@ -91,8 +91,7 @@ def command(  # click passes what the command line has
     for line in _consequences(leaked, planned.previews[0].plan or Plan(), seen, is_now=is_now):
         aside(line)
     ask(f"Revoke {leaked}?", is_yes=is_yes)
-    code = carry_out(session, planned, options)
-    return words.EXIT_FAILED if code else words.EXIT_DONE
+    return carry_out(session, planned, options, is_deed=True)
 
 
 def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from keyrota.app import words
 from keyrota.app.cli.frame import Options, ask, global_options, pass_options
 from keyrota.errors import UsageError
 
@@ -32,5 +31,4 @@ def command(options: Options, user: str, *, is_yes: bool) -> int:
             remedy="it was deleted or revoked, or its secret was never stored; keyrota revoke makes a new key instead",
         )
     ask(f"Make {previous} current again?", is_yes=is_yes)
-    code = carry_out(session, session.plan([user], Rollback(to=previous)), options)
-    return words.EXIT_FAILED if code else words.EXIT_DONE
+    return carry_out(session, session.plan([user], Rollback(to=previous)), options, is_deed=True)

@@ -24,4 +24,4 @@ def command(options: Options, users: tuple[str, ...]) -> int:
         say_json(document(reports))
     else:
         say(status_text(reports, paint()))
-    return words.EXIT_FAILED if all(report.errors for report in reports) else words.EXIT_DONE
+    return words.EXIT_FAILED if any(report.is_broken for report in reports) else words.EXIT_DONE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from keyrota.app import words
 from keyrota.app.cli.frame import Options, global_options, pass_options
 
 
@@ -19,5 +18,4 @@ def command(options: Options, users: tuple[str, ...]) -> int:
     from keyrota.core.planner import SyncOnly  # noqa: PLC0415
 
     session = Session(options.config)
-    code = carry_out(session, session.plan(users, SyncOnly()), options)
-    return words.EXIT_FAILED if code else words.EXIT_DONE
+    return carry_out(session, session.plan(users, SyncOnly()), options)

@@ -52,6 +52,7 @@ SCHEMA: Mapping[str, Any] = {
         "reason": {**_TEXT, "description": "Why, in words."},
         "remedy": {**_TEXT, "description": "Held and failed: what a person can do."},
         "until": {**_TEXT, "description": "Held: when it ends by itself; null: not by time alone."},
+        "needs": {**_TEXT, "description": "Held: who has to act: nobody, person, or repair (it does not work now)."},
         "by": {**_TEXT, "description": "Changed By Others: the ARN of who did it."},
         "call": {**_TEXT, "description": "Changed By Others: the call of IAM."},
     },
@@ -132,4 +133,5 @@ def _of_hold(hold: Hold) -> dict[str, Any]:
         "reason": hold.reason,
         "remedy": hold.remedy or None,
         "until": stamp(hold.until),
+        "needs": hold.needs.value,
     }

@@ -13,6 +13,7 @@ from keyrota.app.functions.measures import Measure, counts
 from keyrota.app.functions.settings import FunctionSettings, settings
 from keyrota.app.functions.telling import log, record, tell_log
 from keyrota.app.session import Session
+from keyrota.core.plan import Needs
 from keyrota.core.planner import Intent
 from keyrota.errors import KeyrotaError, printable
 from keyrota.report.data import CredentialReport, again, done_lines, flattened, stamp
@@ -181,7 +182,8 @@ def _log_report(run: str, report: CredentialReport) -> None:
     about = {"run": run, "user": report.user, "account": report.account}
     for hold in report.plan.holds if report.plan else ():
         held = {"key": hold.key, "target": hold.target, "reason": hold.reason, "remedy": hold.remedy}
-        log.warning("held", extra={**about, **held, "until": stamp(hold.until)})
+        report_line = log.error if hold.needs is Needs.REPAIR else log.warning
+        report_line("held", extra={**about, **held, "until": stamp(hold.until), "needs": hold.needs.value})
     for notice in report.plan.notices if report.plan else ():
         log.warning("notice", extra={**about, "target": notice.target, "reason": notice.reason})
     if report.left:

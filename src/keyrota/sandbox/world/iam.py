@@ -65,14 +65,17 @@ class WorldAccessKeys(View):
         """Set the key Active."""
         self._set(user, key, KeyStatus.ACTIVE)
 
-    def delete(self, user: UserName, key: AccessKeyId) -> None:
-        """Delete the key; a key that is gone is gone, and so are those of a user that is."""
+    def delete(self, user: UserName, key: AccessKeyId) -> bool:
+        """Delete the key, and return whether it was there; those of a user that is gone are gone."""
 
-        def effect() -> None:
-            if user in self._world.users:
-                self._world.remove_key(user, key)
+        def effect() -> bool:
+            if user not in self._world.users:
+                return False
+            was_there = key in self._world.users[user]
+            self._world.remove_key(user, key)
+            return was_there
 
-        self._call("iam:DeleteAccessKey", effect, key)
+        return self._call("iam:DeleteAccessKey", effect, key)
 
     def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
         """Return the quarantine policies."""

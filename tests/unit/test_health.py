@@ -1,0 +1,98 @@
+"""What does not work now is found whatever was asked for, and decides the exit code (promise says-broken)."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import (
+    NEW,
+    NOW,
+    ODD,
+    OLD,
+    a_key,
+    a_secret,
+    absent,
+    cannot_tell,
+    current,
+    down,
+    holds,
+    observed,
+    previous,
+    synced,
+)
+from keyrota.app import words
+from keyrota.app.cli.carry_out import exit_code, exit_code_of_deed
+from keyrota.core.emergency import Revoke, Rollback
+from keyrota.core.model import KeyStatus, Observation, TargetState
+from keyrota.core.plan import Hold, Needs, Plan
+from keyrota.core.planner import Intent, Routine, SyncOnly, plan
+from keyrota.core.policy import CLASSIC
+from keyrota.report.data import CredentialReport
+
+OFF = KeyStatus.INACTIVE
+
+
+def seen(target: TargetState, *, old: KeyStatus = OFF) -> Observation:
+    return observed(
+        a_key(OLD, age_days=101, status=old),
+        a_key(NEW, age_days=11),
+        secret=a_secret(previous(OLD), current(NEW), tags=[synced()]),
+        targets=(target,),
+    )
+
+
+def broken(observation: Observation, intent: Intent | None = None) -> list[str]:
+    planned = plan(observation, CLASSIC, NOW, intent)
+    return [hold.reason for hold in planned.holds if hold.needs is Needs.REPAIR]
+
+
+@pytest.mark.parametrize("intent", [Routine(), SyncOnly(), Revoke(key=OLD), Rollback(to=OLD)], ids=str)
+def test_a_place_with_an_inactive_key_is_broken_whatever_was_asked(intent: Intent) -> None:
+    assert f"it holds {OLD}, which is Inactive" in broken(seen(holds(OLD)), intent)[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "old", "is_broken"),
+    [
+        (holds(NEW), OFF, False),
+        (holds(OLD), KeyStatus.ACTIVE, False),
+        (holds(ODD), OFF, False),  # nobody can tell whose key that is
+        (cannot_tell(), OFF, False),
+        (down(), OFF, False),
+        (absent(), OFF, True),
+    ],
+)
+def test_what_cannot_be_read_is_not_called_broken(target: TargetState, old: KeyStatus, *, is_broken: bool) -> None:
+    assert bool(broken(seen(target, old=old))) is is_broken
+
+
+def test_a_place_with_a_deleted_key_of_ours_is_broken() -> None:
+    observation = observed(
+        a_key(NEW, age_days=11),
+        secret=a_secret(previous(OLD), current(NEW), tags=[synced()], changed=1),
+        targets=(holds(OLD),),
+    )
+    assert f"it holds {OLD}, which is deleted" in broken(observation)[0]
+
+
+def report(*holds_: Hold) -> CredentialReport:
+    return CredentialReport(user="u", account="1", secret_name="s", now=NOW, plan=Plan(holds=holds_))
+
+
+@pytest.mark.parametrize(
+    ("needs", "routine", "deed"),
+    [
+        (Needs.NOBODY, words.EXIT_DONE, words.EXIT_FAILED),
+        (Needs.PERSON, words.EXIT_HELD, words.EXIT_FAILED),
+        (Needs.REPAIR, words.EXIT_FAILED, words.EXIT_FAILED),
+    ],
+)
+def test_the_exit_code_follows_from_who_has_to_act(needs: Needs, routine: int, deed: int) -> None:
+    """A hold that ends by itself is information; a command for one thing is not done while anything holds it."""
+    held = [report(Hold(reason="r", needs=needs))]
+    assert (exit_code(held), exit_code_of_deed(held)) == (routine, deed)
+
+
+def test_the_worst_hold_counts() -> None:
+    both = report(Hold(reason="a", needs=Needs.NOBODY), Hold(reason="b", needs=Needs.REPAIR), Hold(reason="c"))
+    assert (both.needs, Hold(reason="d").needs) == (Needs.REPAIR, Needs.PERSON)
