@@ -47,7 +47,7 @@ class Listed:
     name: str
     is_readable: bool
     key: AccessKeyId | None = None
-    """The value itself, where it is a key ID."""
+    """The value itself, where it is exactly a key ID: with a line break behind it, no AWS tool takes it."""
     keys: tuple[AccessKeyId, ...] = ()
     """The key IDs that the value contains, `key` too."""
 
@@ -62,11 +62,10 @@ def listed(name: str, value: object, *, is_readable: bool | None = None) -> List
         is_readable: Where the service says so itself; otherwise a value that is there is readable.
     """
     text = value if isinstance(value, str) else ""
-    word = text.strip()
     return Listed(
         name=name,
         is_readable=value is not None if is_readable is None else is_readable,
-        key=AccessKeyId(word) if KEY_ID.fullmatch(word) else None,
+        key=AccessKeyId(text) if KEY_ID.fullmatch(text) else None,
         keys=key_ids(text),
     )
 

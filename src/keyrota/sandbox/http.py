@@ -179,7 +179,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(response.body)
         self.wfile.flush()
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve  # noqa: N815  # http.server's names
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815  # http.server's names
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

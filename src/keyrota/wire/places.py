@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from keyrota.core.model import CarriedRuns, Readiness, RunsEvidence, Sighting, Surroundings, TargetEvidence, TargetState
-from keyrota.errors import KeyrotaError
+from keyrota.errors import KeyrotaError, NotThere
 from keyrota.ports import Target
 
 
@@ -53,7 +53,11 @@ class RunlessPlace:
             return look()
         except KeyrotaError as error:
             return TargetState(
-                address=self.address, evidence=TargetEvidence.FAILED, detail=error.what, remedy=error.remedy
+                address=self.address,
+                evidence=TargetEvidence.FAILED,
+                detail=error.what,
+                remedy=error.remedy,
+                is_gone=isinstance(error, NotThere),
             )
 
     def lacking(self, names: Sequence[str], *, is_empty: bool) -> TargetState:

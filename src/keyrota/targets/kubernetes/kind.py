@@ -1,0 +1,92 @@
+"""Kubernetes as a plug-in: its schema, its names, its credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from keyrota.fragments import (
+    ID_NAME,
+    NAMES,
+    REFERENCE,
+    SECRET_NAME,
+    Schema,
+    alternative,
+    closed,
+    faults_of_names,
+    names_of,
+    variables_of,
+)
+from keyrota.ports import Clock, SecretReader
+from keyrota.targets.kubernetes.connection import KubernetesConnection
+from keyrota.targets.kubernetes.target import KubernetesTarget, address
+from keyrota.wire import Http, Unsearched, bearer
+
+_NAME = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "maxLength": 253}
+_ENTRY = {"type": "string", "pattern": "^[-._A-Za-z0-9]+$", "maxLength": 253}
+"""Kubernetes API reference, Secret v1: keys of `data`; dashes and dots are usual there."""
+
+PROVIDER_SCHEMA: Schema = closed(
+    {
+        "base_url": {"type": "string", "description": "Of the API server: https://HOST:6443."},
+        "auth": {
+            "description": "A service account's token.",
+            "oneOf": [alternative("a bearer token", token=REFERENCE)],
+        },
+    },
+    required=["base_url", "auth"],
+    description="A Kubernetes cluster; its CA is named by SSL_CERT_FILE.",
+)
+TARGET_SCHEMA: Schema = closed(
+    {
+        "namespace": {**_NAME, "description": "It must exist."},
+        "secret": {**_NAME, "description": "A Secret; its other entries are never touched."},
+        "names": {
+            **NAMES,
+            "description": "Names of the two entries.",
+            "properties": {"id": {**_ENTRY, "default": ID_NAME}, "secret": {**_ENTRY, "default": SECRET_NAME}},
+        },
+    },
+    required=["namespace", "secret"],
+    description="A Secret.",
+)
+
+
+class KubernetesKind:
+    """Kubernetes as a plug-in."""
+
+    @property
+    def provider_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of `providers.kubernetes`."""
+        return PROVIDER_SCHEMA
+
+    @property
+    def target_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of a target."""
+        return TARGET_SCHEMA
+
+    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The two entries need two names."""
+        return faults_of_names(names_of(settings))
+
+    def address(self, settings: Mapping[str, Any]) -> str:
+        """Name the target."""
+        return address(settings)
+
+    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
+        """Tell whether a Secret lies in a namespace."""
+        return str(settings["namespace"]) == area
+
+    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
+        """Name each entry that this target would write."""
+        return variables_of(f"{settings['namespace']}/{settings['secret']}", settings)
+
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
+        """Connect; makes no request yet."""
+        token = bearer(lambda: secrets(settings["auth"]["token"]))
+        http = Http(settings["base_url"], clock=clock, authorization=token, name="Kubernetes")
+        return Unsearched(partial(KubernetesTarget, KubernetesConnection(http)))
+
+
+KIND = KubernetesKind()
