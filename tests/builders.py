@@ -183,7 +183,7 @@ def observed(
     targets: tuple[TargetState, ...] = (),
     claim: Claim | None = None,
 ) -> Observation:
-    """Make an observation."""
+    """Make an observation of a run that has looked around its targets, and found nothing more."""
     return Observation(
         user=USER,
         account="123456789012",
@@ -193,6 +193,7 @@ def observed(
         fingerprint=FINGERPRINT,
         claim=claim,
         run="this-run",
+        surroundings=(),
     )
 
 

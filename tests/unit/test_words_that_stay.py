@@ -82,6 +82,7 @@ SHOWN = {
     "adopt": (plan.Adopt,),
     "tidy": (plan.Tidy, plan.NoteActive, plan.NoteStack, plan.NoteOrphan, plan.MarkRevoked),
     "sync": (plan.Sync,),
+    "look": (plan.LookAround,),
     "deactivate": (plan.AskRuns, plan.Deactivate),
     "reactivate": (plan.Reactivate,),
     "delete": (plan.Delete,),

@@ -41,8 +41,8 @@ ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
         act.NoteStack,
     ),
     Duty.SYNC: (act.Sync,),
-    Duty.DEACTIVATE: (act.AskRuns, act.Deactivate, act.NoteActive),
-    Duty.DELETE: (act.Delete, act.DeleteOrphan),
+    Duty.DEACTIVATE: (act.AskRuns, act.LookAround, act.Deactivate, act.NoteActive),
+    Duty.DELETE: (act.LookAround, act.Delete, act.DeleteOrphan),
 }
 """The actions of each duty; those of `revoke` and `rollback` belong to none."""
 

@@ -406,6 +406,8 @@ class Observation:
     """Targets that the configuration names no more, and that were not forgotten: what they hold now."""
     carried: tuple[CarriedRuns, ...] | None = None
     """What targets say of runs that carry an older key; None: not asked yet."""
+    surroundings: tuple[Surroundings, ...] | None = None
+    """What other scopes and levels of the targets' projects show; None: not asked yet (`plan.LookAround` asks)."""
     quarantine: tuple[str, ...] = ()
     """ARNs of quarantine policies that AWS attached to the user; read only on the road of `revoke`."""
     are_sessions_denied: bool = False

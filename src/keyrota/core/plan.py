@@ -142,6 +142,15 @@ class AskRuns(_Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookAround(_Base):
+    """Ask targets which keys other scopes and levels of their projects show; changes nothing."""
+
+    shown: ClassVar[str] = "look"
+    key: AccessKeyId | None = None
+    """The key that is to be deactivated or deleted; None where another question is asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deactivate(_Base):
     """Set a key Inactive and note since when."""
 
@@ -237,6 +246,7 @@ Action = (
     | Tidy
     | Sync
     | AskRuns
+    | LookAround
     | Deactivate
     | NoteActive
     | NoteOrphan

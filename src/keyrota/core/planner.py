@@ -11,6 +11,7 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.duty import Duty, part_of
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
+from keyrota.core.evidence import guarded
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import Observation
 from keyrota.core.plan import Hold, Notice, Plan, Upcoming
@@ -52,7 +53,25 @@ def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent
         The executor does the first action that does not follow another one, and observes again.
     """
     case = Case(view=view(observation), policy=policy, now=now)
-    return _collected(_findings(case, intent or Routine()))
+    return _collected(_guarded(case, intent or Routine()))
+
+
+def _guarded(case: Case, intent: Intent) -> Iterator[Finding]:
+    """Keep promise seen-key-lives on every road; only `revoke --now` may end a key that a place shows."""
+    asked = False
+    for finding in _findings(case, intent):
+        if _is_off_first(finding, intent):
+            yield finding
+            continue
+        for guarded_finding in guarded(case, finding, asked=asked):
+            asked = asked or isinstance(guarded_finding, act.LookAround)
+            yield guarded_finding
+
+
+def _is_off_first(finding: Finding, intent: Intent) -> bool:
+    if not isinstance(intent, Revoke) or not intent.off_first:
+        return False
+    return isinstance(finding, act.Deactivate) and finding.key == intent.key
 
 
 def _findings(case: Case, intent: Intent) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ from keyrota.core.model import (
     Observation,
     Readiness,
     SecretState,
+    Surroundings,
     VersionId,
     claim_token,
     key_token,
@@ -62,6 +63,7 @@ class Memory:
     verified: set[AccessKeyId] = field(default_factory=set)
     readiness: tuple[Readiness, ...] | None = None
     carried: tuple[CarriedRuns, ...] | None = None
+    surroundings: tuple[Surroundings, ...] | None = None
     are_sessions_denied: bool = False
 
     def added_to(self, observation: Observation) -> Observation:
@@ -76,6 +78,7 @@ class Memory:
             verified=frozenset(self.verified),
             readiness=self.readiness,
             carried=self.carried,
+            surroundings=self.surroundings,
             are_sessions_denied=self.are_sessions_denied,
         )
 
@@ -118,6 +121,8 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             return sync(subject, action, observation, settings, memory.verified)
         case act.AskRuns():
             memory.carried = _asked_for_runs(subject, action, settings)
+        case act.LookAround():
+            memory.surroundings = tuple(settings.each(lambda target: target.surroundings(), subject.targets))
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
             memory.switched[action.key] = KeyStatus.INACTIVE

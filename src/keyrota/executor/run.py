@@ -27,7 +27,7 @@ _PROVEN_AFRESH = (act.Deactivate, act.Delete, act.DeleteOrphan)
 """Actions whose proof is looked at once more, targets included, in the same step."""
 
 
-_QUESTIONS = (act.Preflight, act.AskRuns)
+_QUESTIONS = (act.Preflight, act.AskRuns, act.LookAround)
 """Actions that change nothing: a plan is made with their answers."""
 
 
@@ -63,6 +63,7 @@ class Run:
     def _look_through(self) -> tuple[Observation, Plan]:
         """Look, and ask targets what the plan wants to know of them before it can be made."""
         self._memory.carried = None
+        self._memory.surroundings = None
         observation, planned = self._look(is_fresh=True)
         for question in [action for action in planned.actions if isinstance(action, _QUESTIONS)]:
             perform(self._subject, question, observation, self._settings, self._memory)
@@ -147,7 +148,8 @@ class Run:
                 continue
             if self._is_asked_for or _sort(action) in promised or _is_own_cleanup(action, self._memory):
                 return action
-            self._left.setdefault(action)
+            if not isinstance(action, _QUESTIONS):
+                self._left.setdefault(action)
         return None
 
     def _is_proven_afresh(self, action: act.Action) -> bool:

@@ -16,6 +16,7 @@ from keyrota.report.text import apply_text, left_text
 
 _QUIET_STEPS = (
     act.AskRuns,
+    act.LookAround,
     act.Tidy,
     act.NoteActive,
     act.NoteOrphan,

@@ -58,6 +58,12 @@ class Variables:
     """Runs that wait for an approval, with the pair of the moment at which they were queued."""
     is_bundle: bool = False
     """The pair is one variable (`bundle`): one write, never torn."""
+    beside: dict[str, AccessKeyId] = field(default_factory=dict)
+    """Other readable variables of the same list that hold a key ID, by name: `read` shows them."""
+    around: dict[str, AccessKeyId] = field(default_factory=dict)
+    """What other scopes and levels of the same project show, by the scope in words."""
+    unread: tuple[str, ...] = ()
+    """Scopes of the same project that the token cannot read, each with the reason."""
     ours: AccessKeyId | None = None
     """The key that keyrota wrote last."""
     torn_since: datetime | None = None

@@ -6,7 +6,16 @@ import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keyrota.core.model import CarriedRuns, KeyPair, Readiness, RunsEvidence, Surroundings, TargetEvidence, TargetState
+from keyrota.core.model import (
+    CarriedRuns,
+    KeyPair,
+    Readiness,
+    RunsEvidence,
+    ShownKey,
+    Surroundings,
+    TargetEvidence,
+    TargetState,
+)
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.sandbox.world.view import View
 
@@ -75,19 +84,31 @@ class WorldTarget(View):
             is_passed_over = self._world.lags is not None and self._world.lags.is_passed_over()
             if place.pair is None or is_passed_over:
                 detail = json.dumps(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-                return TargetState(address=self._address, evidence=TargetEvidence.ABSENT, detail=detail, is_empty=True)
+                return TargetState(
+                    address=self._address,
+                    evidence=TargetEvidence.ABSENT,
+                    detail=detail,
+                    is_empty=True,
+                    shown=self._shown_beside(place),
+                )
             return TargetState(
                 address=self._address,
                 evidence=TargetEvidence.HOLDS if place.is_id_readable else TargetEvidence.CANNOT_TELL,
                 key=place.pair.id if place.is_id_readable else None,
                 changed_at=place.changed_at if place.is_change_told else None,
                 carried_for=place.carried_for,
+                shown=self._shown_beside(place),
             )
 
         try:
             return self._call(f"target:read {self._address}", effect)
         except KeyrotaError as error:
             return TargetState(address=self._address, evidence=TargetEvidence.FAILED, detail=error.what)
+
+    def _shown_beside(self, place: Variables) -> tuple[ShownKey, ...]:
+        return tuple(
+            ShownKey(key=key, where=f"variable {name} of {self._address}") for name, key in sorted(place.beside.items())
+        )
 
     def write(self, credential: KeyPair) -> None:
         """Write both halves, whatever becomes of the first; the secret comes first, or the ID."""
@@ -150,8 +171,17 @@ class WorldTarget(View):
             return CarriedRuns(address=self._address, evidence=RunsEvidence.UNKNOWN, detail=error.what)
 
     def surroundings(self) -> Surroundings:
-        """Return nothing beyond what `read` shows."""
-        return Surroundings(address=self.address)
+        """Tell what other scopes of the same project show."""
+
+        def effect() -> Surroundings:
+            place = self._answer()
+            shown = tuple(ShownKey(key=key, where=where) for where, key in sorted(place.around.items()))
+            return Surroundings(address=self._address, shown=shown, unread=place.unread)
+
+        try:
+            return self._call(f"target:surroundings {self._address}", effect)
+        except KeyrotaError as error:
+            return Surroundings(address=self._address, unread=(f"{self._address}: {error.what}",))
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the pair, if it is one of these."""

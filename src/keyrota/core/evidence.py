@@ -1,0 +1,103 @@
+"""
+Where a key is shown, and what must not happen to it then (promise seen-key-lives).
+
+Whatever keyrota reads anyway counts: the variables of a target, other readable variables of the same list, other
+scopes and levels of the same project, targets that were removed from the configuration. It does not matter who put
+the key there: a key ID that stands in a pipeline's settings is taken for a key in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from keyrota.core import plan as act
+from keyrota.core.case import Case, Finding
+from keyrota.core.model import AccessKeyId, KeyStatus, Observation, TargetEvidence, TargetState
+from keyrota.core.plan import Hold, Notice
+
+Ending = act.Deactivate | act.Delete | act.DeleteOrphan
+"""Actions after which whatever uses the key fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A place that shows a key."""
+
+    target: str
+    """Address of the target that was read."""
+    where: str
+    """In words."""
+
+
+def places_showing(seen: Observation, key: AccessKeyId) -> tuple[Shown, ...]:
+    """Find each place that shows a key, in all that was read, each once."""
+    return tuple(dict.fromkeys(_places_showing(seen, key)))
+
+
+def _places_showing(seen: Observation, key: AccessKeyId) -> Iterator[Shown]:
+    for target in (*seen.targets, *seen.left_behind):
+        yield from _shown_by(target, key)
+    for around in seen.surroundings or ():
+        yield from (Shown(target=around.address, where=shown.where) for shown in around.shown if shown.key == key)
+
+
+def _shown_by(target: TargetState, key: AccessKeyId) -> Iterator[Shown]:
+    if target.evidence is TargetEvidence.HOLDS and target.key == key:
+        yield Shown(target=target.address, where=target.address)
+    else:
+        for variable in target.variables:
+            if variable.key == key:
+                yield Shown(target=target.address, where=f"variable {variable.name} of {target.address}")
+    yield from (Shown(target=target.address, where=shown.where) for shown in target.shown if shown.key == key)
+
+
+def guarded(case: Case, finding: Finding, *, asked: bool) -> Iterator[Finding]:
+    """
+    Let an action that ends a key pass only where no place shows the key; otherwise hold it, and name the places.
+
+    Args:
+        case: The credential.
+        finding: Whatever the plan found.
+        asked: An earlier action of the same plan asks what surrounds the targets already.
+    """
+    if not isinstance(finding, Ending) or _is_only_noted(case, finding):
+        yield finding
+        return
+    seen = case.view.observation
+    if places := places_showing(seen, finding.key):
+        yield from (_kept(finding, place) for place in places)
+        return
+    yield from _unread(finding.key, seen)
+    if seen.surroundings is None and seen.targets:
+        if not asked:
+            yield act.LookAround(
+                key=finding.key,
+                reason=f"look whether another place of the same projects shows {finding.key}",
+                due=finding.due,
+            )
+        finding = replace(finding, follows=True)
+    yield finding
+
+
+def _is_only_noted(case: Case, finding: Ending) -> bool:
+    """Tell whether the key is Inactive already, and this only notes since when."""
+    key = case.view.key(finding.key)
+    return isinstance(finding, act.Deactivate) and key is not None and key.status is KeyStatus.INACTIVE
+
+
+def _kept(finding: Ending, place: Shown) -> Hold:
+    kept = "stays Active" if isinstance(finding, act.Deactivate) else "is kept"
+    return Hold(
+        key=finding.key,
+        target=place.target,
+        reason=f"{finding.key} {kept}: {place.where} still shows it",
+        remedy="replace it there with the current key, or remove it there if nothing uses it",
+    )
+
+
+def _unread(key: AccessKeyId, seen: Observation) -> Iterator[Notice]:
+    """Name what could not be read: the promise covers what is read, so this blocks nothing, and is reported."""
+    for around in seen.surroundings or ():
+        for scope in around.unread:
+            yield Notice(target=around.address, reason=f"{scope}: whether {key} is shown there as well is not known")
