@@ -8,6 +8,7 @@ shared/contracts/README.md): 10 a page, secured values never returned, 409 for a
 from __future__ import annotations
 
 import base64
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ class _Variable:
 
 @dataclass(slots=True, kw_only=True)
 class _Repository:
+    uuid: str
+    """Stays when it is renamed, and is never given again (the service's own description, `repository.uuid`)."""
     environments: dict[str, str] = field(default_factory=dict)
     """UUID to name."""
     pipelines: dict[str, str] = field(default_factory=dict)
@@ -53,6 +56,10 @@ class _Repository:
 
 Scope = tuple[str, ...]
 """(workspace,), (workspace, repository) or (workspace, repository, environment UUID)."""
+
+
+def _environment_shape(key: str, name: str) -> dict[str, Any]:
+    return {"type": "deployment_environment", "uuid": key, "name": name}
 
 
 def refusal(status: int, message: str, key: str = "") -> Response:
@@ -78,12 +85,15 @@ class BitbucketStandIn(StandIn):
         super().__init__(clock, faults)
         self._token, self._basic, self._consumer = token, basic, consumer
         self._given: dict[str, datetime] = {}
-        self._workspaces: set[str] = set()
+        self._workspaces: dict[str, str] = {}
+        """Slug to UUID."""
         self._repositories: dict[tuple[str, str], _Repository] = {}
         self._variables: dict[Scope, list[_Variable]] = {}
         self._numbers = iter(range(1, 10**9))
         self.down: set[tuple[str, str]] = set()
         """Workspace and repository that answer 503; their pipelines go on."""
+        self.may_see_repositories = True
+        """The token has the scope `repository`; `pipeline:variable` alone does not show a repository's own record."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -95,13 +105,54 @@ class BitbucketStandIn(StandIn):
     def add_repository(self, workspace: str, repository: str, environments: tuple[str, ...] = ("Production",)) -> None:
         """Make a repository with deployment environments."""
         with self._lock:
-            self._workspaces.add(workspace)
-            made = _Repository(environments={self._new_uuid(): name for name in environments}, updated=self.clock.now())
+            self._workspaces.setdefault(workspace, self._new_uuid())
+            made = _Repository(
+                uuid=self._new_uuid(),
+                environments={self._new_uuid(): name for name in environments},
+                updated=self.clock.now(),
+            )
             self._repositories[workspace, repository] = made
             for scope in ((workspace,), (workspace, repository)):
                 self._variables.setdefault(scope, [])
             for environment in made.environments:
                 self._variables[workspace, repository, environment] = []
+
+    def rename_repository(self, workspace: str, old: str, new: str) -> None:
+        """Rename a repository; its old name is unknown from then on, until another repository gets it."""
+        with self._lock:
+            self._repositories[workspace, new] = self._repositories.pop((workspace, old))
+            for scope in [scope for scope in self._variables if scope[:2] == (workspace, old)]:
+                self._variables[workspace, new, *scope[2:]] = self._variables.pop(scope)
+
+    def delete_repository(self, workspace: str, repository: str) -> None:
+        """Delete a repository, its environments and all their variables."""
+        with self._lock:
+            del self._repositories[workspace, repository]
+            for scope in [scope for scope in self._variables if scope[:2] == (workspace, repository)]:
+                del self._variables[scope]
+
+    def add_environment(self, workspace: str, repository: str, name: str) -> str:
+        """Make a deployment environment; returns its UUID."""
+        with self._lock:
+            made = self._new_uuid()
+            self._repositories[workspace, repository].environments[made] = name
+            self._variables[workspace, repository, made] = []
+            return made
+
+    def delete_environment(self, workspace: str, repository: str, name: str) -> None:
+        """Delete a deployment environment and its variables."""
+        with self._lock:
+            scope = self.scope(workspace, repository, name)
+            del self._repositories[workspace, repository].environments[scope[2]]
+            del self._variables[scope]
+
+    def uuid_of(self, workspace: str, repository: str | None = None, environment: str | None = None) -> str:
+        """Return the UUID of a workspace, a repository or an environment."""
+        if repository is None:
+            return self._workspaces[workspace]
+        if environment is None:
+            return self._repositories[workspace, repository].uuid
+        return self.scope(workspace, repository, environment)[2]
 
     def scope(self, workspace: str, repository: str | None = None, environment: str | None = None) -> Scope:
         """Find a scope by names."""
@@ -171,7 +222,11 @@ class BitbucketStandIn(StandIn):
             return "token"
         if request.segments[1:2] == ("user",) or len(request.segments) == 3:  # noqa: PLR2004  # /2.0/repositories/{ws}
             return "repositories"
-        return last if last in {"environments", "pipelines"} else "variables"
+        if "variables" in request.segments:
+            return "variables"
+        if request.segments[1:2] == ("workspaces",):
+            return "workspace"
+        return next((word for word in ("environments", "pipelines") if word in request.segments), "repository")
 
     def refusal(self, status: int, message: str) -> Response:
         """Make an error in Bitbucket's shape."""
@@ -185,59 +240,131 @@ class BitbucketStandIn(StandIn):
         match request.segments:
             case ["2.0", "user", "workspaces"]:
                 shown = [
-                    {"type": "workspace_access", "workspace": {"type": "workspace", "slug": name}}
+                    {"type": "workspace_access", "workspace": self._workspace_shape(name)}
                     for name in sorted(self._workspaces)
                 ]
                 return self._page(request, shown)
-            case ["2.0", "repositories", workspace]:
-                return self._page(request, self._repositories_of(workspace, request.query.get("sort", "")))
-            case ["2.0", "repositories", workspace, repository, "pipelines"]:
-                wanted = {"BUILDING": "IN_PROGRESS"}.get(request.query.get("status", ""), request.query.get("status"))
-                runs = self._pipelines(self._repository(workspace, repository))
-                return self._page(request, [it for it, state in runs if wanted in (None, state)])
-            case ["2.0", "repositories", workspace, repository, "environments"]:
-                found = self._repository(workspace, repository).environments
-                shown = [{"type": "deployment_environment", "uuid": key, "name": name} for key, name in found.items()]
-                return self._page(request, shown)
-            case ["2.0", "repositories", workspace, repository, "pipelines_config", "variables", *rest]:
-                self._repository(workspace, repository)
-                return self._variables_call(request, (workspace, repository), rest)
-            case ["2.0", "repositories", w, r, "deployments_config", "environments", environment, "variables", *rest]:
-                if environment not in self._repository(w, r).environments:
-                    raise self.refuse(404, f"Environment {environment} not found.")
-                return self._variables_call(request, (w, r, environment), rest)
+            case ["2.0", "workspaces", workspace]:
+                return json_response(self._workspace_shape(self._workspace(workspace)))
             case ["2.0", "workspaces", workspace, "pipelines-config", "variables", *rest]:
-                if workspace not in self._workspaces:
-                    raise self.refuse(404, "No workspace with that identifier.")
-                return self._variables_call(request, (workspace,), rest)
+                return self._variables_call(request, (self._workspace(workspace),), rest)
+            case ["2.0", "repositories", workspace]:
+                shown = self._repositories_of(self._workspace(workspace), request.query.get("sort", ""))
+                return self._page(request, shown)
+            case ["2.0", "repositories", workspace, repository, *rest]:
+                return self._repository_call(request, workspace, repository, rest)
             case _:
                 raise self.refuse(404, "Resource not found.")
 
+    def _repository_call(self, request: Request, workspace: str, repository: str, rest: list[str]) -> Response:
+        if not rest and request.method == "POST":
+            return self._create_repository(self._workspace(workspace), repository)
+        here = self._key(workspace, repository)
+        found = self._repositories[here]
+        match rest:
+            case []:
+                return self._one_repository(request, here)
+            case ["pipelines"]:
+                wanted = {"BUILDING": "IN_PROGRESS"}.get(request.query.get("status", ""), request.query.get("status"))
+                runs = self._pipelines(here)
+                return self._page(request, [it for it, state in runs if wanted in (None, state)])
+            case ["environments", *more]:
+                return self._environments_call(request, here, more)
+            case ["pipelines_config", "variables", *more]:
+                return self._variables_call(request, here, more)
+            case ["deployments_config", "environments", environment, "variables", *more]:
+                if environment not in found.environments:
+                    raise self.refuse(404, f"Environment {environment} not found.")
+                return self._variables_call(request, (*here, environment), more)
+        raise self.refuse(404, "Resource not found.")
+
+    def _one_repository(self, request: Request, here: tuple[str, str]) -> Response:
+        """Show, rename or delete a repository."""
+        if not self.may_see_repositories:
+            raise self.refuse(403, "Your credentials lack one or more required privilege scopes.")
+        match request.method:
+            case "GET":
+                return json_response(self._repository_shape(here))
+            case "PUT":
+                return self._rename(request, here)
+            case "DELETE":
+                self.delete_repository(*here)
+                return Response(status=204)
+        raise self.refuse(405, "Method not allowed")
+
+    def _rename(self, request: Request, here: tuple[str, str]) -> Response:
+        name = str((request.json() or {}).get("name") or here[1])
+        slug = re.sub(r"[^a-z0-9_.]+", "-", name.lower())
+        if slug != here[1] and (here[0], slug) in self._repositories:
+            raise self.refuse(400, "Repository with this Slug and Owner already exists.")
+        if slug != here[1]:
+            self.rename_repository(*here, slug)
+        shown = self._repository_shape((here[0], slug))
+        return json_response(shown, 200, {"Location": f"{request.base}/2.0/repositories/{here[0]}/{slug}"})
+
+    def _create_repository(self, workspace: str, repository: str) -> Response:
+        if (workspace, repository) in self._repositories:
+            raise self.refuse(400, "Repository with this Slug and Owner already exists.")
+        self.add_repository(workspace, repository, ("Test", "Staging", "Production"))
+        return json_response(self._repository_shape((workspace, repository)))
+
+    def _environments_call(self, request: Request, here: tuple[str, str], rest: list[str]) -> Response:
+        environments = self._repositories[here].environments
+        if rest and rest[0] not in environments:
+            raise self.refuse(404, f"Environment {rest[0]} not found.")
+        match request.method, rest:
+            case "GET", []:
+                return self._page(request, [_environment_shape(*each) for each in environments.items()])
+            case "GET", [key]:
+                return json_response(_environment_shape(key, environments[key]))
+            case "DELETE", [key]:
+                self.delete_environment(*here, key)
+                return Response(status=204)
+            case "POST", []:
+                name = str((request.json() or {}).get("name", ""))
+                if not name:
+                    raise self.refuse(400, "Bad request")
+                if name in environments.values():
+                    raise self.refuse(409, f"An environment with the name {name} already exists.")
+                made = self.add_environment(*here, name)
+                there = f"{request.base}{request.path.rstrip('/')}/{made}"
+                return json_response(_environment_shape(made, name), 201, {"Location": there})
+        raise self.refuse(405, "Method not allowed")
+
     def _repositories_of(self, workspace: str, sort: str) -> list[dict[str, Any]]:
         """Show the repositories of a workspace; `sort` names a field, with a minus the greatest first."""
-        shown = [
-            {
-                "type": "repository",
-                "slug": slug,
-                "full_name": f"{workspace}/{slug}",
-                "updated_on": found.updated.isoformat(timespec="microseconds"),
-            }
-            for (owner, slug), found in self._repositories.items()
-            if owner == workspace
-        ]
+        shown = [self._repository_shape(here) for here in self._repositories if here[0] == workspace]
         if sort.removeprefix("-") in {"slug", "full_name", "updated_on"}:
             shown.sort(key=lambda it: it[sort.removeprefix("-")], reverse=sort.startswith("-"))
         return shown
 
-    def _pipelines(self, found: _Repository) -> list[tuple[dict[str, Any], str]]:
+    def _repository_shape(self, here: tuple[str, str]) -> dict[str, Any]:
+        found = self._repositories[here]
+        return {
+            "type": "repository",
+            "uuid": found.uuid,
+            "slug": here[1],
+            "name": here[1],
+            "full_name": "/".join(here),
+            "workspace": self._workspace_shape(here[0]),
+            "is_private": True,
+            "updated_on": found.updated.isoformat(timespec="microseconds"),
+        }
+
+    def _workspace_shape(self, slug: str) -> dict[str, Any]:
+        return {"type": "workspace", "uuid": self._workspaces[slug], "slug": slug, "name": slug}
+
+    def _pipelines(self, here: tuple[str, str]) -> list[tuple[dict[str, Any], str]]:
         """Show pipelines with their states, the newest first."""
-        numbered = reversed(list(enumerate(found.pipelines.items(), 1)))
+        numbered = reversed(list(enumerate(self._repositories[here].pipelines.items(), 1)))
+        repository = {"type": "repository", "uuid": self._repositories[here].uuid, "full_name": "/".join(here)}
         return [
             (
                 {
                     "type": "pipeline",
                     "uuid": key,
                     "build_number": number,
+                    "repository": repository,
                     "state": {"type": "pipeline_state", "name": state},
                 },
                 state,
@@ -267,13 +394,22 @@ class BitbucketStandIn(StandIn):
             {"access_token": token, "expires_in": 3600, "token_type": "bearer", "scopes": "pipeline:variable"}
         )
 
-    def _repository(self, workspace: str, repository: str) -> _Repository:
-        if (workspace, repository) in self.down:
-            raise self.refuse(503, "Service unavailable")
-        found = self._repositories.get((workspace, repository))
-        if found is None:
-            raise self.refuse(404, f"You may not have access to this repository or it no longer exists: {repository}")
-        return found
+    def _workspace(self, name: str) -> str:
+        """Find a workspace by its slug, in any case, or by its UUID."""
+        for slug, key in self._workspaces.items():
+            if name.casefold() in (slug.casefold(), key):
+                return slug
+        raise self.refuse(404, "No workspace with that identifier.")
+
+    def _key(self, workspace: str, repository: str) -> tuple[str, str]:
+        """Find a repository by its slug, in any case, or by its UUID."""
+        message = f"You may not have access to this repository or it no longer exists in this workspace: {repository}"
+        for here, found in self._repositories.items():
+            if here[0] == self._workspace(workspace) and repository.casefold() in (here[1].casefold(), found.uuid):
+                if here in self.down:
+                    raise self.refuse(503, "Service unavailable")
+                return here
+        raise self.refuse(404, message)
 
     def _variables_call(self, request: Request, scope: Scope, rest: list[str]) -> Response:
         variables = self._variables[scope]
