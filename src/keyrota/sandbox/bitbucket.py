@@ -220,12 +220,12 @@ class BitbucketStandIn(StandIn):
         last = request.segments[-1]
         if last == "access_token":
             return "token"
-        if request.segments[1:2] == ("user",) or len(request.segments) == 3:  # noqa: PLR2004  # /2.0/repositories/{ws}
-            return "repositories"
         if "variables" in request.segments:
             return "variables"
         if request.segments[1:2] == ("workspaces",):
             return "workspace"
+        if request.segments[1:2] == ("user",) or len(request.segments) == 3:  # noqa: PLR2004  # /2.0/repositories/{ws}
+            return "repositories"
         return next((word for word in ("environments", "pipelines") if word in request.segments), "repository")
 
     def refusal(self, status: int, message: str) -> Response:
@@ -260,7 +260,6 @@ class BitbucketStandIn(StandIn):
         if not rest and request.method == "POST":
             return self._create_repository(self._workspace(workspace), repository)
         here = self._key(workspace, repository)
-        found = self._repositories[here]
         match rest:
             case []:
                 return self._one_repository(request, here)
@@ -273,9 +272,9 @@ class BitbucketStandIn(StandIn):
             case ["pipelines_config", "variables", *more]:
                 return self._variables_call(request, here, more)
             case ["deployments_config", "environments", environment, "variables", *more]:
-                if environment not in found.environments:
+                if environment.lower() not in self._repositories[here].environments:
                     raise self.refuse(404, f"Environment {environment} not found.")
-                return self._variables_call(request, (*here, environment), more)
+                return self._variables_call(request, (*here, environment.lower()), more)
         raise self.refuse(404, "Resource not found.")
 
     def _one_repository(self, request: Request, here: tuple[str, str]) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -11,10 +10,11 @@ from typing import Any
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
+from keyrota.targets.bitbucket.identity import UUID, Identities
+from keyrota.targets.bitbucket.lists import Lists
 from keyrota.targets.bitbucket.place import Place
 from keyrota.wire import Answer, Http, ManyRepositories, each_page
 
-_UUID = re.compile(r"\{[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}")
 _PAGE = {"pagelen": "100"}
 _MOST_PAGES = 200
 _UNDER_WAY = ("BUILDING", "PENDING", "PARSING")
@@ -35,6 +35,8 @@ class BitbucketConnection:
         self.clock = clock
         self._many = many
         self.token_expires = token_expires
+        self.identities = Identities(http)
+        self.lists = Lists(clock)
         self._environments: dict[tuple[str, str], dict[str, list[str]]] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._lock = threading.Lock()
@@ -42,15 +44,9 @@ class BitbucketConnection:
     def environment_uuid(self, where: Place) -> str:
         """Find an environment's UUID; a name that several environments share, or none has, is an error."""
         name, repository = where.environment or "", where.repository or ""
-        if _UUID.fullmatch(name):
+        if UUID.fullmatch(name):
             return name
-        key = (where.workspace, repository)
-        with self._lock:
-            its_own = self._locks.setdefault(key, threading.Lock())
-        with its_own:  # one repository that does not answer holds up no other
-            if key not in self._environments:
-                self._environments[key] = self._find_environments(where)
-            known = self._environments[key]
+        known = self.environments(where.workspace, repository)
         uuids = known.get(name, [])
         if len(uuids) == 1:
             return uuids[0]
@@ -61,7 +57,7 @@ class BitbucketConnection:
                 remedy=f"give the UUID instead: {', '.join(uuids)}",
             )
         with self._lock:
-            self._environments.pop(key, None)
+            self._environments.pop((where.workspace, repository), None)
         listed = ", ".join(sorted(known)) or "none"
         raise NotThere(
             f"there is no deployment environment {name!r}",
@@ -69,13 +65,25 @@ class BitbucketConnection:
             remedy=f"the repository has: {listed}; keyrota never makes one",
         )
 
-    def _find_environments(self, where: Place) -> dict[str, list[str]]:
-        path = ("repositories", where.workspace, where.repository or "", "environments")
+    def _find_environments(self, workspace: str, repository: str) -> dict[str, list[str]]:
+        path = ("repositories", workspace, repository, "environments")
         found: dict[str, list[str]] = {}
-        for value in self.values(path, f"the deployment environments of {where.workspace}/{where.repository}"):
+        for value in self.values(path, f"the deployment environments of {workspace}/{repository}"):
             if isinstance(value.get("name"), str) and isinstance(value.get("uuid"), str):
                 found.setdefault(value["name"], []).append(value["uuid"])
         return found
+
+    def _lock_of(self, key: tuple[str, str]) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(key, threading.Lock())
+
+    def environments(self, workspace: str, repository: str) -> dict[str, list[str]]:
+        """List a repository's deployment environments, once: names, each with the UUIDs that bear it."""
+        key = (workspace, repository)
+        with self._lock_of(key):  # one repository that does not answer holds up no other
+            if key not in self._environments:
+                self._environments[key] = self._find_environments(workspace, repository)
+            return self._environments[key]
 
     def is_busy(self, where: Place) -> bool | None:
         """

@@ -45,9 +45,10 @@ class Place:
 def place(settings: Mapping[str, Any]) -> Place:
     """Read one entry of the configuration, which the schema has accepted."""
     id_name, secret_name = names_of(settings)
+    repository = settings.get("repository")
     return Place(
-        workspace=settings["workspace"],
-        repository=settings.get("repository"),
+        workspace=settings["workspace"].strip(),
+        repository=repository.strip() if repository else None,
         environment=settings.get("environment"),
         id_name=id_name,
         secret_name=secret_name,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
     CarriedRuns,
+    Conflict,
     KeyPair,
     Readiness,
     RunsEvidence,
@@ -19,24 +19,16 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.secret import Secret
+from keyrota.core.variables import Listed, bundle_conflicts, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.targets.bitbucket.around import Around, environment_path, repository_path, workspace_path
 from keyrota.targets.bitbucket.connection import BitbucketConnection
+from keyrota.targets.bitbucket.lists import Listing, Path, Variable, listing_of
 from keyrota.targets.bitbucket.place import Place
 from keyrota.wire import attempted, together
 
 _JUST_NOW = timedelta(minutes=5)
 """A list that is no older proves as much as another one; of 1,000 calls an hour each one counts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
-    """A variable of ours, as a list shows it; other people's are dropped while the list is read."""
-
-    uuid: str
-    name: str
-    is_secured: bool
-    value: str | None
-    """Readable only where the variable is not secured; kept only if it looks like a key ID."""
 
 
 class BitbucketTarget:
@@ -81,11 +73,22 @@ class BitbucketTarget:
         return Readiness(address=self.address, is_ready=True, token_expires=self._connection.token_expires)
 
     def read(self) -> TargetState:
-        """Tell what is there; a refusal is the value FAILED."""
+        """Tell what is there, and what else the list shows; a refusal is the value FAILED."""
         try:
-            found = self._listed()
+            listing = self._listed()
+            place = self._connection.identities.place(self._place, self._environment())
         except KeyrotaError as error:
             return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
+        where = self._place
+        return replace(
+            self._held(listing.ours),
+            place=place,
+            variables=states_of(where.names, listing.everything, id_name=where.bundle or where.id_name),
+            shown=shown_by(listing.everything, where.scope, beside=where.names),
+            conflicts=self._conflicts(listing.everything),
+        )
+
+    def _held(self, found: Mapping[str, Variable]) -> TargetState:
         missing = [name for name in self._place.names if name not in found]
         if missing:
             return replace(self._state(TargetEvidence.ABSENT, detail=" and ".join(missing)), is_empty=not found)
@@ -93,6 +96,12 @@ class BitbucketTarget:
             return self._state(TargetEvidence.CANNOT_TELL)
         value = found[self._place.id_name].value
         return self._state(TargetEvidence.HOLDS, key=AccessKeyId(value) if value else None)
+
+    def _conflicts(self, everything: tuple[Listed, ...]) -> tuple[Conflict, ...]:
+        where = self._place
+        if where.bundle:
+            return tuple(bundle_conflicts(everything, where.bundle))
+        return tuple(pair_conflicts(everything, where.id_name, where.secret_name))
 
     def _state(
         self, evidence: TargetEvidence, *, key: AccessKeyId | None = None, detail: str = "", remedy: str = ""
@@ -113,7 +122,7 @@ class BitbucketTarget:
 
         A step that starts between the two effects reads half a pair; `bundle` is the cure.
         """
-        found = self._listed()
+        found = self._listed().ours
         if self._place.bundle:
             self._http.reserve(1, self._place.scope)
             self._put(found, self._place.bundle, credential.as_file(), is_secured=True)
@@ -143,12 +152,17 @@ class BitbucketTarget:
         return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
 
     def surroundings(self) -> Surroundings:
-        """Return nothing beyond what `read` shows."""
-        return Surroundings(address=self.address)
+        """Look at the workspace, the repository and its environments; the place itself is listed only once a minute."""
+
+        def here() -> tuple[Listed, ...]:
+            known = self._connection.lists.recent(self._path())
+            return self._listed().everything if known is None else known
+
+        return Around(self._connection, self._place).look(self.address, here)
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the variables; a readable key ID that is not one of ours forbids it."""
-        found = self._listed()
+        found = self._listed().ours
         known = found.get(self._place.id_name)
         if found and not self._place.bundle and known is None:
             raise ProviderRefused(
@@ -170,43 +184,36 @@ class BitbucketTarget:
 
     # --- variables ------------------------------------------------------------------------------------------------
 
-    def _path(self) -> tuple[str, ...]:
-        where = self._place
-        if where.repository is None:
-            return ("workspaces", where.workspace, "pipelines-config", "variables")
-        repository = ("repositories", where.workspace, where.repository)
-        if where.environment is None:
-            return (*repository, "pipelines_config", "variables")
-        uuid = self._connection.environment_uuid(where)
-        return (*repository, "deployments_config", "environments", uuid, "variables")
+    def _environment(self) -> str | None:
+        return self._connection.environment_uuid(self._place) if self._place.environment is not None else None
 
-    def _listed(self) -> dict[str, Variable]:
-        """Find our own variables on all pages."""
+    def _path(self) -> Path:
+        where, environment = self._place, self._environment()
+        if where.repository is None:
+            return workspace_path(where.workspace)
+        if environment is None:
+            return repository_path(where.workspace, where.repository)
+        return environment_path(where.workspace, where.repository, environment)
+
+    def _listed(self) -> Listing:
+        """Read the whole list, all pages."""
         what, self._listed_at = f"the variables of {self._place.scope}", None
-        values = self._connection.values(self._path(), what)
-        found = {variable.name: variable for value in values if (variable := self._ours(value))}
+        path = self._path()
+        found = listing_of(self._connection.values(path, what), self._place)
+        self._connection.lists.keep(path, found.everything)
         self._listed_at = self._connection.clock.now()
         return found
 
-    def _ours(self, value: dict[str, Any]) -> Variable | None:
-        name, uuid = value.get("key"), value.get("uuid")
-        if name not in self._place.names or not isinstance(uuid, str):
-            return None
-        text = str(value.get("value", "")).strip()
-        is_id = name == self._place.id_name and KEY_ID.fullmatch(text)
-        return Variable(
-            uuid=uuid, name=str(name), is_secured=bool(value.get("secured", False)), value=text if is_id else None
-        )
-
     def _put(self, found: Mapping[str, Variable], name: str, value: Secret, *, is_secured: bool) -> None:
         """Update the variable, or create it; a race, or an answer that was lost, is settled by looking again."""
+        self._connection.lists.drop(self._path())
         if name in found:
             self._update(found[name], value, is_secured=is_secured)
             return
         body, about = _body(name, value, is_secured), self._about(name)
         answer = attempted(lambda: self._http.call("POST", self._path(), body=body, where=about, is_reserved=True))
         if answer is None:
-            again = self._listed()
+            again = self._listed().ours
             if name not in again:
                 raise ProviderUnavailable(
                     "Bitbucket did not answer a write, and the variable is not there",
@@ -216,7 +223,7 @@ class BitbucketTarget:
             self._update(again[name], value, is_secured=is_secured)
             return
         if answer.status == 409:  # noqa: PLR2004  # HTTP: conflict; somebody created it since we looked
-            again = self._listed()
+            again = self._listed().ours
             if name in again:
                 self._update(again[name], value, is_secured=is_secured)
                 return

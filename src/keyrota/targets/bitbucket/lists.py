@@ -1,0 +1,96 @@
+"""What the lists of variables showed: names, what can be read, and key IDs; never a value."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from keyrota.core.lifecycle import KEY_ID
+from keyrota.core.variables import Listed, listed
+from keyrota.ports import Clock
+from keyrota.targets.bitbucket.place import Place
+
+Path = tuple[str, ...]
+_RECENT = timedelta(minutes=1)
+"""Of 1,000 calls an hour each one counts, and the targets of one repository are read and looked around together."""
+
+
+class Lists:
+    """The latest list of each scope, kept for a minute."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._known: dict[Path, tuple[datetime, tuple[Listed, ...]]] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, path: Path, variables: tuple[Listed, ...]) -> None:
+        """Keep what a list showed just now."""
+        with self._lock:
+            self._known[path] = (self._clock.now(), variables)
+
+    def drop(self, path: Path) -> None:
+        """Forget a list, because something in it is about to change."""
+        with self._lock:
+            self._known.pop(path, None)
+
+    def recent(self, path: Path) -> tuple[Listed, ...] | None:
+        """Return what a list showed within the last minute."""
+        with self._lock:
+            at, variables = self._known.get(path, (None, ()))
+        return variables if at is not None and self._clock.now() - at < _RECENT else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A variable of ours, as a list shows it."""
+
+    uuid: str
+    name: str
+    is_secured: bool
+    value: str | None
+    """Readable only where the variable is not secured; kept only if it looks like a key ID."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One list, read whole."""
+
+    ours: Mapping[str, Variable]
+    """By name, with what a write needs."""
+    everything: tuple[Listed, ...]
+    """Ours and all others, without values."""
+
+
+def listing_of(values: Iterable[dict[str, Any]], where: Place) -> Listing:
+    """Sort a list while it is read, and drop its values."""
+    ours, everything = dict[str, Variable](), list[Listed]()
+    for value in values:
+        everything += shown_in([value])
+        variable = _ours(value, where)
+        if variable is not None:
+            ours[variable.name] = variable
+    return Listing(ours=ours, everything=tuple(everything))
+
+
+def _ours(value: dict[str, Any], where: Place) -> Variable | None:
+    name, uuid = value.get("key"), value.get("uuid")
+    if name not in where.names or not isinstance(uuid, str):
+        return None
+    text = str(value.get("value", "")).strip()
+    is_id = name == where.id_name and KEY_ID.fullmatch(text)
+    return Variable(
+        uuid=uuid, name=str(name), is_secured=bool(value.get("secured", False)), value=text if is_id else None
+    )
+
+
+def shown_in(values: Iterable[dict[str, Any]]) -> tuple[Listed, ...]:
+    """Drop the values of a list, but for the key IDs in them; a secured value is not there at all."""
+    return tuple(_listed(value) for value in values if isinstance(value.get("key"), str))
+
+
+def _listed(value: dict[str, Any]) -> Listed:
+    is_secured = bool(value.get("secured", False))
+    return listed(value["key"], None if is_secured else value.get("value") or "")
