@@ -24,7 +24,14 @@ from nacl.public import PrivateKey, SealedBox
 
 from keyrota.ports import Clock
 from keyrota.sandbox.faults import Faults
-from keyrota.sandbox.github_shapes import environment_shape, installation_shape, repository_shape, run_shape, stamp
+from keyrota.sandbox.github_shapes import (
+    environment_shape,
+    installation_shape,
+    organization_shape,
+    repository_shape,
+    run_shape,
+    stamp,
+)
 from keyrota.sandbox.http import Request, Response, json_response
 from keyrota.sandbox.standin import Refusal, StandIn
 
@@ -58,7 +65,8 @@ class _Repository:
     is_private: bool
     is_archived: bool = False
     pushed: datetime
-    environments: list[str] = field(default_factory=list)
+    environments: dict[str, int] = field(default_factory=dict)
+    """Name to ID; an environment that is made anew gets another one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,6 +90,8 @@ class GitHubStandIn(StandIn):
         self._given: dict[str, datetime] = {}
         self._repositories: dict[tuple[str, str], _Repository] = {}
         self._renamed: dict[tuple[str, str], _Repository] = {}
+        self._owners: dict[str, int] = {}
+        """Organizations and persons, by name, with their IDs."""
         self._organizations: set[str] = set()
         self._secrets: dict[Scope, dict[str, _Item]] = {}
         self._variables: dict[Scope, dict[str, _Item]] = {}
@@ -96,6 +106,10 @@ class GitHubStandIn(StandIn):
         self.scopes: str | None = None
         """Of a classic token, as `x-oauth-scopes` tells them."""
         self.may_push = True
+        self.may_read_actions = True
+        """Permission `Actions: read`: without it, environments are not listed (404)."""
+        self.ahead = timedelta()
+        """So far the service's own clock is ahead of everyone else's: of an Enterprise Server that nobody sets."""
         self.is_suspended = False
         self.selection = "all"
         """Of the app's installation: `all` repositories, or `selected` ones."""
@@ -123,6 +137,12 @@ class GitHubStandIn(StandIn):
     def add_organization(self, name: str) -> None:
         """Make an organization."""
         self._organizations.add(name)
+        self._own(name)
+
+    def _own(self, name: str) -> int:
+        if name not in self._owners:
+            self._owners[name] = next(self._numbers)
+        return self._owners[name]
 
     def add_repository(
         self, owner: str, name: str, environments: tuple[str, ...] = ("production",), *, is_private: bool = True
@@ -133,15 +153,46 @@ class GitHubStandIn(StandIn):
             owner=owner,
             name=name,
             is_private=is_private,
-            pushed=self.clock.now(),
-            environments=list(environments),
+            pushed=self.now(),
+            environments={each: next(self._numbers) for each in environments},
         )
+        self._own(owner)
+        self._renamed.pop((owner, name), None)  # a redirect ends when another repository takes the name
         self._repositories[owner, name] = made
         return made.id
 
+    def delete_repository(self, owner: str, name: str) -> None:
+        """Delete a repository, and all that is in it."""
+        with self._lock:
+            del self._repositories[owner, name]
+            for store in (self._secrets, self._variables, self._keys):
+                _drop(store, (owner, name))
+
+    def add_environment(self, owner: str, name: str, environment: str) -> int:
+        """Make an environment; returns its ID."""
+        return self._repositories[owner, name].environments.setdefault(environment, next(self._numbers))
+
+    def delete_environment(self, owner: str, name: str, environment: str) -> None:
+        """Delete an environment, and all that is in it."""
+        with self._lock:
+            del self._repositories[owner, name].environments[environment]
+            for store in (self._secrets, self._variables, self._keys):
+                _drop(store, (owner, name, environment))
+
+    def id_of(self, owner: str, repository: str | None = None, environment: str | None = None) -> int:
+        """Return the ID of an organization, a repository or an environment."""
+        if repository is None:
+            return self._owners[owner]
+        found = self._repositories[owner, repository]
+        return found.environments[environment] if environment else found.id
+
+    def now(self) -> datetime:
+        """Tell the time by the service's own clock."""
+        return self.clock.now() + self.ahead
+
     def push(self, owner: str, name: str) -> None:
         """Push to a repository."""
-        self._repositories[owner, name].pushed = self.clock.now()
+        self._repositories[owner, name].pushed = self.now()
 
     def archive(self, owner: str, name: str) -> None:
         """Archive a repository."""
@@ -217,7 +268,7 @@ class GitHubStandIn(StandIn):
             owner=owner,
             repository=repository,
             status=status,
-            created=created or self.clock.now(),
+            created=created or self.now(),
         )
         self._runs[run.id] = run
         return run.id
@@ -244,7 +295,7 @@ class GitHubStandIn(StandIn):
     ) -> bool:
         """Set an item; tells whether it is new."""
         with self._lock:
-            items, now = store.setdefault(scope, {}), self.clock.now()
+            items, now = store.setdefault(scope, {}), self.now()
             known = items.get(name)
             items[name] = _Item(
                 value=value,
@@ -264,8 +315,12 @@ class GitHubStandIn(StandIn):
             if segments[-1] == name:
                 return {"access_tokens": "token"}.get(name, name)
         for name in ("secrets", "variables"):
-            if name in segments[3:]:
+            if name in segments[3:] or f"organization-{name}" in segments[3:]:
                 return name
+        if segments[:1] == ("orgs",) and len(segments) == 2:  # noqa: PLR2004  # /orgs/{org}
+            return "organization"
+        if "environments" in segments[3:]:
+            return "environments"
         if segments[-1] in {"environments", "repositories", "repos"}:
             return "repositories" if segments[-1] == "repos" else segments[-1]
         return "repository"
@@ -278,7 +333,7 @@ class GitHubStandIn(StandIn):
     def __call__(self, request: Request) -> Response:
         """Answer one request, with the headers that every answer has."""
         answer = super().__call__(request)
-        now = self.clock.now()
+        now = self.now()
         headers = {
             "date": format_datetime(now, usegmt=True),
             "x-ratelimit-limit": "5000",
@@ -306,9 +361,6 @@ class GitHubStandIn(StandIn):
             case ["repos", owner, name, "installation"]:
                 self._repository(request, owner, name)
                 return json_response(self._installation())
-            case ["orgs", organization, "installation"]:
-                self._demand_organization(organization)
-                return json_response(self._installation())
             case ["repositories", number, *rest]:
                 found = next((it for it in self._repositories.values() if str(it.id) == number), None)
                 if found is None:
@@ -316,16 +368,27 @@ class GitHubStandIn(StandIn):
                 return self._repository_call(request, found, rest)
             case ["repos", owner, name, *rest]:
                 return self._repository_call(request, self._repository(request, owner, name), rest)
-            case ["orgs", organization, "repos"]:
+            case ["orgs", organization, *rest]:
                 self._demand_organization(organization)
-                return self._repositories_page(request, organization, None)
+                return self._organization_call(request, self._named(organization), rest)
             case ["user", "repos"]:
                 return self._repositories_page(request, None, None)
             case ["installation", "repositories"]:
                 return self._repositories_page(request, None, "repositories")
-            case ["orgs", organization, product, "secrets" | "variables" as what, *rest]:
-                self._demand_organization(organization)
-                return self._items(request, _org_scope(product, organization), what, rest)
+        raise self.refuse(404, "Not Found")
+
+    def _organization_call(self, request: Request, organization: str, rest: list[str]) -> Response:
+        match rest:
+            case []:
+                return json_response(organization_shape(organization, self._own(organization)))
+            case ["installation"]:
+                return json_response(self._installation())
+            case ["repos"] if request.method == "POST":
+                return self._create_repository(request, organization)
+            case ["repos"]:
+                return self._repositories_page(request, organization, None)
+            case [product, "secrets" | "variables" as what, *more]:
+                return self._items(request, _org_scope(product, organization), what, more)
         raise self.refuse(404, "Not Found")
 
     def _installation(self) -> dict[str, Any]:
@@ -335,9 +398,9 @@ class GitHubStandIn(StandIn):
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         is_known = kind in {"Bearer", "token"} and (
             (self._is_app(token) if is_app else token == self._token)
-            or (not is_app and self._given.get(token, self.clock.now()) > self.clock.now())
+            or (not is_app and self._given.get(token, self.now()) > self.now())
         )
-        is_over = token == self._token and self.token_expires is not None and self.token_expires <= self.clock.now()
+        is_over = token == self._token and self.token_expires is not None and self.token_expires <= self.now()
         if not is_known or is_over:
             raise self.refuse(401, "Bad credentials")
 
@@ -356,7 +419,7 @@ class GitHubStandIn(StandIn):
             key.verify(_decoded(signature), signed.encode(), PKCS1v15(), SHA256())
         except InvalidSignature:
             return False
-        claims, now = json.loads(_decoded(signed.partition(".")[2])), self.clock.now().timestamp()
+        claims, now = json.loads(_decoded(signed.partition(".")[2])), self.now().timestamp()
         is_in_time = claims["iat"] <= now < claims["exp"] <= now + 600
         return bool(is_in_time and claims["iss"] == APP_ID)
 
@@ -364,7 +427,7 @@ class GitHubStandIn(StandIn):
         if number != "1" or self.is_suspended:
             raise self.refuse(404, "Not Found")
         token = f"ghs_sandbox_{next(self._numbers)}"
-        ends = self._given[token] = self.clock.now() + timedelta(hours=1)
+        ends = self._given[token] = self.now() + timedelta(hours=1)
         content = {"token": token, "expires_at": stamp(ends), "permissions": self.permissions}
         return json_response(content | {"repository_selection": "all"}, 201)
 
@@ -385,10 +448,22 @@ class GitHubStandIn(StandIn):
         self._writes.append(now)
 
     def _demand_organization(self, name: str) -> None:
-        if name not in self._organizations:
+        if self._named(name) not in self._organizations:
             raise self.refuse(404, "Not Found")
 
+    def _named(self, owner: str) -> str:
+        """Find an owner's name as it is spelled: GitHub takes it in any case."""
+        return next((name for name in self._owners if name.casefold() == owner.casefold()), owner)
+
+    def _create_repository(self, request: Request, owner: str) -> Response:
+        name = str((request.json() or {}).get("name", ""))
+        if not name or (owner, name) in self._repositories:
+            raise self.refuse(422, "Repository creation failed.")
+        self.add_repository(owner, name, ())
+        return json_response(self._shape(self._repositories[owner, name]), 201)
+
     def _repository(self, request: Request, owner: str, name: str) -> _Repository:
+        owner, name = self._spelled(owner, name)
         if (owner, name) in self.down:
             raise self.refuse(503, "Service unavailable")
         if (owner, name) in self._renamed:
@@ -402,6 +477,12 @@ class GitHubStandIn(StandIn):
             raise self.refuse(404, "Not Found")
         return found
 
+    def _spelled(self, owner: str, name: str) -> tuple[str, str]:
+        """Find a repository's name as it is spelled: GitHub takes it in any case."""
+        wanted = (owner.casefold(), name.casefold())
+        known = (here for here in (*self._repositories, *self._renamed))
+        return next((here for here in known if (here[0].casefold(), here[1].casefold()) == wanted), (owner, name))
+
     def _repositories_page(self, request: Request, owner: str | None, under: str | None) -> Response:
         """List repositories. `/orgs/{org}/repos` and `/user/repos` are not in the description's cut."""
         found = [self._shape(it) for it in self._repositories.values() if owner in (None, it.owner)]
@@ -414,6 +495,7 @@ class GitHubStandIn(StandIn):
             found.id,
             found.owner,
             found.name,
+            owner_id=self._own(found.owner),
             is_private=found.is_private,
             is_archived=found.is_archived,
             may_push=self.may_push,
@@ -428,16 +510,18 @@ class GitHubStandIn(StandIn):
             raise self.refuse(403, "Resource not accessible by personal access token")
         match rest:
             case []:
-                return json_response(self._shape(found))
+                return self._one_repository(request, found)
             case ["environments"]:
-                shown = [environment_shape(found.owner, found.name, name) for name in found.environments]
+                self._demand_actions()
+                shown = [self._environment_shape(found, name) for name in found.environments]
                 return self._page(request, shown, "environments", (30, 100))
             case ["environments", name]:
-                self._demand_environment(found, name)
-                return json_response(environment_shape(found.owner, found.name, name))
+                return self._one_environment(request, found, name)
+            case ["actions", "organization-secrets" | "organization-variables" as what]:
+                return self._of_organization(request, found, what.removeprefix("organization-"))
             case ["environments", name, "secrets" | "variables" as what, *more]:
-                self._demand_environment(found, name)
-                return self._items(request, ("env", *here, name), what, more)
+                spelled = self._environment(found, name)
+                return self._items(request, ("env", *here, spelled), what, more)
             case ["actions", "runs"]:
                 return self._runs_page(request, found)
             case ["actions", "secrets" | "variables" as what, *more]:
@@ -446,9 +530,60 @@ class GitHubStandIn(StandIn):
                 return self._items(request, ("dependabot", *here), "secrets", more)
         raise self.refuse(404, "Not Found")
 
-    def _demand_environment(self, found: _Repository, name: str) -> None:
-        if name not in found.environments:
+    def _one_repository(self, request: Request, found: _Repository) -> Response:
+        """Show, rename, archive or delete a repository."""
+        match request.method:
+            case "PATCH":
+                content = request.json() or {}
+                found.is_archived = bool(content.get("archived", found.is_archived))
+                if content.get("name", found.name) != found.name:
+                    self.rename(found.owner, found.name, str(content["name"]))
+            case "DELETE":
+                self.delete_repository(found.owner, found.name)
+                return Response(status=204)
+        return json_response(self._shape(found))
+
+    def _one_environment(self, request: Request, found: _Repository, name: str) -> Response:
+        """Show, make or delete an environment."""
+        match request.method:
+            case "PUT":
+                self.add_environment(found.owner, found.name, name)
+            case "DELETE":
+                self.delete_environment(found.owner, found.name, self._environment(found, name))
+                return Response(status=204)
+            case _:
+                self._demand_actions()
+        return json_response(self._environment_shape(found, self._environment(found, name)))
+
+    def _environment_shape(self, found: _Repository, name: str) -> dict[str, Any]:
+        return environment_shape(found.owner, found.name, name, found.environments[name])
+
+    def _demand_actions(self) -> None:
+        if not self.may_read_actions:
             raise self.refuse(404, "Not Found")
+
+    def _environment(self, found: _Repository, name: str) -> str:
+        """Find an environment's name as it is spelled: GitHub takes it in any case."""
+        for known in found.environments:
+            if known.casefold() == name.casefold():
+                return known
+        raise self.refuse(404, "Not Found")
+
+    def _of_organization(self, request: Request, found: _Repository, what: str) -> Response:
+        """Show those of the organization's secrets or variables that a repository sees."""
+        scope: Scope = ("org", found.owner)
+        is_secrets = what == "secrets"
+        items = (self._secrets if is_secrets else self._variables).get(scope, {})
+        seen = [
+            name
+            for name, item in sorted(items.items())
+            if item.visibility == "all"
+            or (item.visibility == "private" and found.is_private)
+            or found.id in item.selected
+        ]
+        shape = self._secret_shape if is_secrets else self._variable_shape
+        shown = [shape(request, scope, name) for name in seen]
+        return self._page(request, shown, what, _SECRETS_A_PAGE if is_secrets else _VARIABLES_A_PAGE)
 
     def _runs_page(self, request: Request, found: _Repository) -> Response:
         status, created = request.query.get("status"), request.query.get("created", "")
@@ -602,6 +737,11 @@ def _org_scope(product: str, organization: str) -> Scope:
 
 def _decoded(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _drop(store: dict[Scope, Any], owner: tuple[str, ...]) -> None:
+    for scope in [scope for scope in store if scope[1 : len(owner) + 1] == owner]:
+        del store[scope]
 
 
 def _move(store: dict[Scope, Any], old: tuple[str, str], new: str) -> None:

@@ -33,15 +33,23 @@ def stamp(instant: datetime) -> str:
     return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def owner_shape(login: str) -> dict[str, Any]:
+def owner_shape(login: str, number: int = 1) -> dict[str, Any]:
     """Show an owner."""
     urls = {f"{name}_url": f"{_HOST}/{login}/{name}" for name in _OWNER_URLS}
-    more = {"id": 1, "node_id": "O_1", "gravatar_id": "", "site_admin": False, "type": "Organization"}
+    more = {"id": number, "node_id": f"O_{number}", "gravatar_id": "", "site_admin": False, "type": "Organization"}
     return {"login": login, "url": f"{_HOST}/{login}", **urls, **more}
 
 
 def repository_shape(
-    number: int, owner: str, name: str, *, is_private: bool, is_archived: bool, may_push: bool, pushed: datetime
+    number: int,
+    owner: str,
+    name: str,
+    *,
+    owner_id: int,
+    is_private: bool,
+    is_archived: bool,
+    may_push: bool,
+    pushed: datetime,
 ) -> dict[str, Any]:
     """Show a repository."""
     base = f"{_HOST}/{owner}/{name}"
@@ -50,7 +58,7 @@ def repository_shape(
         "node_id": f"R_{number}",
         "name": name,
         "full_name": f"{owner}/{name}",
-        "owner": owner_shape(owner),
+        "owner": owner_shape(owner, owner_id),
         "private": is_private,
         "archived": is_archived,
         "visibility": "private" if is_private else "public",
@@ -69,12 +77,17 @@ def repository_shape(
     }
 
 
-def environment_shape(owner: str, repository: str, name: str) -> dict[str, Any]:
+def organization_shape(login: str, number: int) -> dict[str, Any]:
+    """Show an organization."""
+    return {**owner_shape(login, number), "name": login, "description": None}
+
+
+def environment_shape(owner: str, repository: str, name: str, number: int) -> dict[str, Any]:
     """Show an environment."""
     url = f"{_HOST}/{owner}/{repository}/environments"
     return {
-        "id": 1,
-        "node_id": "E_1",
+        "id": number,
+        "node_id": f"E_{number}",
         "name": name,
         "url": url,
         "html_url": url,
