@@ -7,14 +7,13 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import moto.ssm.models
 import pytest
 from aws_rig import a_cloud, client
 from standin_rig import a_pair
 
 from keyrota.app.clock import SystemClock
 from keyrota.aws.parameter_store import KEY_TAG, KIND
-from keyrota.core.model import RunsEvidence, TargetEvidence
+from keyrota.core.model import RunsEvidence, TargetEvidence, VariableState
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Target
@@ -57,22 +56,18 @@ def test_a_missing_parameter_is_made_and_told(cloud: Cloud) -> None:
     assert not target.is_torn_possible
 
 
-def test_no_value_is_ever_decrypted(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading works with a key that may not be used for decryption: it is never asked for."""
-    asked: list[bool] = []
-    real = moto.ssm.models.SimpleSystemManagerBackend.get_parameter
-
-    def watched(self: Any, name: str) -> Any:
-        asked.append(True)
-        return real(self, name)
-
-    monkeypatch.setattr(moto.ssm.models.Parameter, "decrypt", lambda *_: pytest.fail("a value was decrypted"))
-    monkeypatch.setattr(moto.ssm.models.SimpleSystemManagerBackend, "get_parameter", watched)
+def test_no_value_is_ever_read(cloud: Cloud) -> None:
+    """Reading, preflight and the look around need no right to any value (E4)."""
     _target().write(a_pair())
+    cloud.aws.journal.clear()
     assert _target().read().key == a_pair().id
     assert _target().preflight().is_ready
-    assert asked
-    assert cloud is not None
+    _target().surroundings()
+    assert {call.operation for call in cloud.aws.journal} == {
+        "sts:GetCallerIdentity",
+        "ssm:DescribeParameters",
+        "ssm:ListTagsForResource",
+    }
 
 
 def test_a_parameter_of_another_type_is_told_before_the_write(cloud: Cloud) -> None:
@@ -84,12 +79,73 @@ def test_a_parameter_of_another_type_is_told_before_the_write(cloud: Cloud) -> N
 
 
 def test_a_parameter_that_somebody_else_wrote_cannot_be_told(cloud: Cloud) -> None:
+    """It is replaced only when a person says so: nothing is known of its value (B11)."""
     client(cloud, "ssm").put_parameter(Name=NAME, Value="{}", Type="SecureString")
-    assert _target().read().evidence is TargetEvidence.CANNOT_TELL
+    state = _target().read()
+    assert state.evidence is TargetEvidence.CANNOT_TELL
+    assert state.variables == (VariableState(name=NAME, is_present=True),)
+    (conflict,) = state.conflicts
+    assert "SecureString, version 1" in conflict.what
+    assert not conflict.is_lasting
+    _target().write(a_pair())
+    assert _target().read().conflicts == ()
+    assert _target().read().variables == (VariableState(name=NAME, is_present=True, key=a_pair().id, is_readable=True),)
+
+
+@pytest.mark.parametrize("kind", ["String", "StringList"])
+def test_a_parameter_of_another_type_is_a_conflict_as_well(cloud: Cloud, kind: str) -> None:
+    client(cloud, "ssm").put_parameter(Name=NAME, Value="mine", Type=kind)
+    state = _target().read()
+    assert (state.evidence, state.key) == (TargetEvidence.FAILED, None)
+    assert state.variables[0].is_present
+    assert kind in state.conflicts[0].what
+
+
+def test_kms_key_and_tier_stay_as_they_are(cloud: Cloud) -> None:
+    """PutParameter would encrypt with the default key, whose users are others, and refuse to leave the tier."""
+    kms = client(cloud, "kms").create_key()["KeyMetadata"]["Arn"]
+    ssm = client(cloud, "ssm")
+    ssm.put_parameter(Name=NAME, Value="{}", Type="SecureString", KeyId=kms, Tier="Advanced")
+    _target().write(a_pair())
+    (after,) = ssm.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [NAME]}])["Parameters"]
+    assert (after["KeyId"], after["Tier"], after["Version"]) == (kms, "Advanced", 2)
+
+
+def test_a_place_is_account_region_and_name(cloud: Cloud) -> None:
+    place = _target().read().place
+    _target().write(a_pair())
+    assert place == _target().read().place
+    assert place is not None
+    assert place.origin == f"arn:aws:ssm:eu-central-1:{cloud.aws.account_id}"
+    assert place.id == f"parameter {NAME}"
+    elsewhere = KIND.connect({"region": "us-east-1"}, secrets=Secret, clock=SystemClock()).target(SETTINGS)
+    assert elsewhere.read().place != place
+
+
+def test_names_beside_the_parameter_that_look_like_a_pair_are_a_conflict(cloud: Cloud) -> None:
+    """Names alone: no value is read. What lies elsewhere does not matter."""
+    assert _target().surroundings().conflicts == ()
+    for name in (
+        "/ci/acme/AWS_ACCESS_KEY_ID",
+        "/ci/acme/AWS_SECRET_ACCESS_KEY",
+        "/ci/other/AWS_KEY",
+        "/ci/acme/x/AWS_KEY",
+    ):
+        client(cloud, "ssm").put_parameter(Name=name, Value="x", Type="String")
+    (conflict,) = _target().surroundings().conflicts
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in conflict.what
+    assert NAME in conflict.what
+    assert "names:" not in conflict.remedy
+    assert _target({"parameter": "alone"}).surroundings().unread == ()
+
+
+def test_names_that_may_not_be_seen_are_named_as_unread(cloud: Cloud) -> None:
+    cloud.faults.add(Fault(operation="ssm:DescribeParameters", status=400, code="AccessDeniedException", times=-1))
+    assert "/ci/acme" in _target().surroundings().unread[0]
 
 
 @pytest.mark.parametrize("kind", [FaultKind.LOST_BEFORE, FaultKind.LOST_AFTER, FaultKind.ERROR_AFTER, FaultKind.ERROR])
-@pytest.mark.parametrize("action", ["ssm:PutParameter", "ssm:AddTagsToResource", "ssm:GetParameter"])
+@pytest.mark.parametrize("action", ["ssm:PutParameter", "ssm:AddTagsToResource", "ssm:DescribeParameters"])
 def test_a_cut_at_any_call_is_mended_by_writing_again(cloud: Cloud, action: str, kind: FaultKind) -> None:
     """Until the tag names the new key, the parameter counts as not written."""
     target = _target()
@@ -106,7 +162,7 @@ def test_a_cut_at_any_call_is_mended_by_writing_again(cloud: Cloud, action: str,
     assert _value(cloud)["AWS_SECRET_ACCESS_KEY"] == a_pair().secret.reveal()
 
 
-@pytest.mark.parametrize("action", ["ssm:PutParameter", "ssm:GetParameter", "ssm:ListTagsForResource"])
+@pytest.mark.parametrize("action", ["ssm:PutParameter", "ssm:DescribeParameters", "ssm:ListTagsForResource"])
 def test_a_refusal_names_the_parameter_and_what_is_missing(cloud: Cloud, action: str) -> None:
     _target().write(a_pair("OLD"))
     cloud.faults.add(Fault(operation=action, status=400, code="AccessDeniedException", times=-1))

@@ -17,13 +17,14 @@ from builders import NEW, OLD, USER
 from keyrota.aws.account import Account
 from keyrota.aws.directory import Directory
 from keyrota.aws.iam import IamAccessKeys
-from keyrota.aws.parameter_store import ParameterTarget
+from keyrota.aws.parameter_store import ParameterService
 from keyrota.aws.secretsmanager import SecretsManagerStore, read_parameter, read_reference
 from keyrota.aws.sts import StsIdentity
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import Evidence, KeyPair, KeyStatus, VersionId
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderUnavailable
+from keyrota.ports import Target
 from keyrota.sandbox.world import WorldClock
 
 PAIR = KeyPair(id=NEW, secret=Secret(CANARY))
@@ -49,6 +50,7 @@ VALUE = {
 }
 PARAMETER = {
     "Parameter": {"Name": "/a", "Type": "SecureString", "Value": CANARY, "Version": 1, "LastModifiedDate": 1.77e9},
+    "Parameters": [{"Name": "/a", "Type": "SecureString", "Version": 1, "LastModifiedDate": 1.77e9, "Policies": []}],
     "TagList": [{"Key": "keyrota:key", "Value": OLD}],
 }
 KEYS = {
@@ -118,11 +120,20 @@ SECRETS: dict[str, Road] = {
     "reference": lambda account: read_reference(account, f"{NAME}#AWS_ACCESS_KEY_ID"),
     "whole reference": lambda account: read_reference(account, NAME),
 }
+
+
+def a_parameter(account: Account) -> Target:
+    """Make a target in an account whose ID is known already."""
+    account._id, account._arn = "123456789012", "arn:aws:iam::123456789012:user/keyrota"
+    return ParameterService(account, WorldClock()).target({"parameter": "/a"})
+
+
 STORE: dict[str, Road] = {
-    "read": lambda account: ParameterTarget(account, {"parameter": "/a"}).read(),
-    "preflight": lambda account: ParameterTarget(account, {"parameter": "/a"}).preflight(),
-    "write": lambda account: ParameterTarget(account, {"parameter": "/a"}).write(PAIR),
-    "clear": lambda account: ParameterTarget(account, {"parameter": "/a"}).clear(frozenset({NEW})),
+    "read": lambda account: a_parameter(account).read(),
+    "preflight": lambda account: a_parameter(account).preflight(),
+    "surroundings": lambda account: a_parameter(account).surroundings(),
+    "write": lambda account: a_parameter(account).write(PAIR),
+    "clear": lambda account: a_parameter(account).clear(frozenset({NEW})),
     "parameter": lambda account: read_parameter(account, "/a"),
 }
 PEOPLE: dict[str, tuple[str, Any, Road]] = {
@@ -273,5 +284,5 @@ def test_a_tag_whose_value_is_no_text_names_no_key() -> None:
     """What the JSON holds is handed on by botocore, whatever its model says; a list was a TypeError."""
     odd = {**PARAMETER, "TagList": [{"Key": "keyrota:key", "Value": [OLD]}]}
     with aws_that_says(as_json(odd)) as (account, _):
-        assert ParameterTarget(account, {"parameter": "/a"}).read().key is None
+        assert a_parameter(account).read().key is None
         assert isinstance(tried(lambda: STORE["clear"](account)), KeyrotaError)

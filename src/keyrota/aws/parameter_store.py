@@ -1,16 +1,19 @@
 """
 AWS Systems Manager Parameter Store as a target: the pair as one JSON document in a SecureString, never torn.
 
-Which key it is stands in the tag `keyrota:key` beside it: a value is written, and never read back. A change by somebody
-else shows by LastModifiedDate. Source: Systems Manager API Reference, PutParameter, GetParameter, AddTagsToResource.
+Which key it is stands in the tag `keyrota:key` beside it. A value is written, and never read back: only metadata is
+(DescribeParameters), so that no duty but sync needs a right to the value. A change by someone else shows by
+LastModifiedDate. Source: Systems Manager API Reference, PutParameter (a KMS key that is left out becomes the default
+one; an advanced parameter cannot become a standard one), DescribeParameters (ParameterMetadata), AddTagsToResource.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from keyrota.aws._translate import aws_call
@@ -19,19 +22,26 @@ from keyrota.core.instants import within_reach
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
-    CarriedRuns,
+    Conflict,
     KeyPair,
+    PlaceId,
     Readiness,
-    RunsEvidence,
-    Sighting,
     Surroundings,
     TargetEvidence,
     TargetState,
+    VariableState,
 )
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
+from keyrota.core.sighting import plain
+from keyrota.core.variables import listed, pair_conflicts
+from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.fragments import NAMES, Schema, closed, names_of
-from keyrota.ports import Clock, SecretReader, Target
+from keyrota.ports import Clock, SecretReader
+from keyrota.wire import Budget, Limit, RunlessPlace, Unsearched
 
+_ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
+_LIMIT, _BOUND = Limit(calls=5, seconds=1.0), timedelta(minutes=30)
+"""DescribeParameters is throttled long before the calls that read values; its quota is not published."""
+_MAX_PAGES = 40
 KEY_TAG = "keyrota:key"
 
 PROVIDER_SCHEMA: Schema = closed(
@@ -61,19 +71,31 @@ TARGET_SCHEMA: Schema = closed(
 )
 
 
-class ParameterTarget:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What is known of a parameter without its value."""
+
+    name: str
+    type: str
+    changed_at: datetime
+    version: str
+    tier: str = ""
+    kms_key: str = ""
+    by: str = ""
+    """ARN of whoever changed it last."""
+    expires: bool = False
+    """A parameter policy deletes it one day."""
+
+
+class ParameterTarget(RunlessPlace):
     """One parameter."""
 
-    def __init__(self, account: Account, settings: Mapping[str, Any]) -> None:
-        self._account = account
+    def __init__(self, service: ParameterService, settings: Mapping[str, Any]) -> None:
+        super().__init__(address(settings["parameter"]))
+        self._service = service
         self._name: str = settings["parameter"]
         self._fields = names_of(settings)
         self._kms_key: str | None = settings.get("kms_key")
-
-    @property
-    def address(self) -> str:
-        """The parameter's name."""
-        return address(self._name)
 
     @property
     def is_torn_possible(self) -> bool:
@@ -85,58 +107,88 @@ class ParameterTarget:
         """By the tag beside it."""
         return True
 
-    @property
-    def quiet_for(self) -> timedelta:
-        """Nobody's run is known here."""
-        return timedelta()
-
-    def is_busy(self) -> bool | None:
-        """Nobody's run is known here."""
-        return False
-
-    def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
-        """Whoever reads the parameter gets it as it is."""
-        return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
-
     def preflight(self) -> Readiness:
         """Look at the parameter, as far as it is there, without reading its value."""
-        state = self.read()
-        is_ready = state.evidence is not TargetEvidence.FAILED
-        return Readiness(
-            address=self.address, is_ready=is_ready, detail=state.detail if not is_ready else "", remedy=state.remedy
-        )
+        return self.readiness(self._look)
+
+    def _look(self) -> None:
+        found = self._service.describe(self._name, self.address)
+        self._refuse_misfit(found)
+        if found is not None:
+            self._tags()
 
     def read(self) -> TargetState:
         """Tell which key the tag names, and when the parameter was changed last."""
-        try:
-            changed = self._changed_at()
-            tags = self._tags() if changed else {}
-        except KeyrotaError as error:
-            return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
-        if changed is None:
-            return replace(self._state(TargetEvidence.ABSENT, detail=self._name), is_empty=True)
-        key = tags.get(KEY_TAG, "")
-        if not KEY_ID.fullmatch(key):
-            return self._state(TargetEvidence.CANNOT_TELL, changed_at=changed)
-        return self._state(TargetEvidence.HOLDS, key=AccessKeyId(key), changed_at=changed)
+        return self.looked(self._read)
 
-    def _state(
-        self,
-        evidence: TargetEvidence,
-        *,
-        key: AccessKeyId | None = None,
-        changed_at: datetime | None = None,
-        detail: str = "",
-        remedy: str = "",
-    ) -> TargetState:
-        return TargetState(
-            address=self.address, evidence=evidence, key=key, changed_at=changed_at, detail=detail, remedy=remedy
+    def _read(self) -> TargetState:
+        place = self._service.place(self._name)
+        found = self._service.describe(self._name, self.address)
+        if found is None:
+            state = self.lacking([self._name], is_empty=True)
+            return replace(state, place=place, variables=(VariableState(name=self._name, is_present=False),))
+        tag = self._tags().get(KEY_TAG, "")
+        key = AccessKeyId(tag) if KEY_ID.fullmatch(tag) else None
+        state = TargetState(
+            address=self.address,
+            evidence=TargetEvidence.CANNOT_TELL if key is None else TargetEvidence.HOLDS,
+            key=key,
+            changed_at=found.changed_at,
+            place=place,
+            variables=(VariableState(name=self._name, is_present=True, key=key, is_readable=key is not None),),
+            conflicts=tuple(self._conflicts(found, is_ours=key is not None)),
         )
+        misfit = self._misfit(found)
+        if misfit is None:
+            return state
+        return replace(state, evidence=TargetEvidence.FAILED, key=None, detail=misfit.what, remedy=misfit.remedy)
+
+    def _conflicts(self, found: _Found, *, is_ours: bool) -> Iterator[Conflict]:
+        if not is_ours:
+            by = f" by {found.by}" if found.by else ""
+            yield Conflict(
+                what=f"{self._name} exists ({found.type}, version {found.version}, changed "
+                f"{found.changed_at:%Y-%m-%d}{by}) without the tag {KEY_TAG}: its value would be replaced by a JSON "
+                f"document with the pair",
+                remedy="give another name, or confirm that what reads it takes the JSON document",
+            )
+        if found.expires:
+            yield Conflict(
+                what=f"{self._name} has an expiration policy: Parameter Store deletes it one day, with the key in it",
+                remedy="remove the policy from the parameter, or give another name",
+                is_lasting=True,
+            )
+
+    def surroundings(self) -> Surroundings:
+        """Look at the names of the parameters beside this one; no value is read."""
+        parent = self._name.rpartition("/")[0]
+        if not parent:
+            return Surroundings(address=self.address)
+        try:
+            names = self._service.names_below(parent, self.address)
+        except KeyrotaError as error:
+            return Surroundings(address=self.address, unread=(f"the parameters below {parent}: {error.what}",))
+        beside = [listed(name.rpartition("/")[2], None) for name in names if name != self._name]
+        found = pair_conflicts([each for each in beside if not looks_like_other(each.name)], "", "", noun="parameter")
+        conflicts = tuple(
+            replace(
+                each,
+                what=f"{each.what.partition(':')[0]}, below {parent}: whatever reads it does not read {self._name}",
+                remedy=f"let your jobs read {self._name}, or confirm that both are meant",
+            )
+            for each in found
+        )
+        return Surroundings(address=self.address, conflicts=conflicts)
 
     def write(self, credential: KeyPair) -> None:
-        """Write the document, and then the tag: until it names the new key, the parameter counts as not written."""
-        self._changed_at()  # refuses a parameter of another type
-        more = {"KeyId": self._kms_key} if self._kms_key else {}
+        """
+        Write the document, and then the tag: until it names the new key, the parameter counts as not written.
+
+        KMS key and tier stay as they are; PutParameter would put its defaults in their place.
+        """
+        found = self._service.describe(self._name, self.address)
+        self._refuse_misfit(found)
+        more = self._kept(found)
         id_field, secret_field = self._fields
         with aws_call("ssm:PutParameter", self.address, has_secret=True):
             self._ssm().put_parameter(
@@ -151,13 +203,14 @@ class ParameterTarget:
                 ResourceType="Parameter", ResourceId=self._name, Tags=[{"Key": KEY_TAG, "Value": credential.id}]
             )
 
-    def surroundings(self) -> Surroundings:
-        """Return nothing beyond what `read` shows."""
-        return Surroundings(address=self.address)
+    def _kept(self, found: _Found | None) -> dict[str, str]:
+        key = self._kms_key or (found.kms_key if found else "")
+        tier = found.tier if found and found.tier == _ADVANCED else ""
+        return ({"KeyId": key} if key and key != _USUAL_KEY else {}) | ({"Tier": tier} if tier else {})
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the parameter, if its tag names one of our keys."""
-        if self._changed_at() is None:
+        if self._service.describe(self._name, self.address) is None:
             return ()
         key = self._tags().get(KEY_TAG)
         if key not in keys:
@@ -170,22 +223,20 @@ class ParameterTarget:
             self._ssm().delete_parameter(Name=self._name)
         return (self._name,)
 
-    def _changed_at(self) -> datetime | None:
-        """Ask for the parameter without decryption; None if it is not there."""
-        try:
-            with aws_call("ssm:GetParameter", self.address):
-                found = self._ssm().get_parameter(Name=self._name, WithDecryption=False)["Parameter"]
-                found.pop("Value", None)
-                changed = within_reach(found["LastModifiedDate"])
-        except NotThere:
+    def _misfit(self, found: _Found | None) -> ProviderRefused | None:
+        """Find a parameter of another type."""
+        if found is None or found.type == "SecureString":
             return None
-        if found.get("Type") != "SecureString":
-            raise ProviderRefused(
-                f"{self._name} exists as {found.get('Type')}, and must be a SecureString",
-                where=self.address,
-                remedy="delete it, or give another name; nothing was written",
-            )
-        return changed
+        return ProviderRefused(
+            f"{self._name} exists as {found.type}, and must be a SecureString",
+            where=self.address,
+            remedy="delete it, or give another name; nothing was written",
+        )
+
+    def _refuse_misfit(self, found: _Found | None) -> None:
+        misfit = self._misfit(found)
+        if misfit is not None:
+            raise misfit
 
     def _tags(self) -> dict[str, str]:
         with aws_call("ssm:ListTagsForResource", self.address):
@@ -193,26 +244,67 @@ class ParameterTarget:
             return {str(tag["Key"]): str(tag["Value"]) for tag in found.get("TagList", ())}
 
     def _ssm(self) -> Any:
-        return self._account.client("ssm")
+        return self._service.account.client("ssm")
 
 
-class ParameterService:
-    """Parameter Store with one set of AWS credentials, as the port TargetConnection."""
+class ParameterService(Unsearched):
+    """Parameter Store with one set of AWS credentials, as the port TargetConnection; values are not read."""
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
+    def __init__(self, account: Account, clock: Clock) -> None:
+        super().__init__(partial(ParameterTarget, self))
+        self.account = account
+        self._clock = clock
+        self._budget = Budget(clock, [_LIMIT], bound=_BOUND, name="Parameter Store's budget of DescribeParameters")
 
-    def target(self, settings: Mapping[str, Any]) -> Target:
-        """Make the target that one entry of the configuration describes."""
-        return ParameterTarget(self._account, settings)
+    def place(self, name: str) -> PlaceId:
+        """Identify a parameter by account, region and name; which role reaches it does not matter."""
+        account = self.account.entered(self._clock)
+        partition = self.account.caller().split(":")[1]
+        origin = f"arn:{partition}:ssm:{self.account.region}:{account}"
+        return PlaceId(kind="ssm", origin=origin, id=f"parameter /{name.lstrip('/')}")
 
-    def areas(self, area: str | None) -> Sequence[str]:  # noqa: ARG002  # the port's signature
-        """Nothing is searched here: values are not read."""
-        return ()
+    def describe(self, name: str, about: str) -> _Found | None:
+        """Ask for a parameter without its value; None if it is not there."""
+        wanted = [{"Key": "Name", "Option": "Equals", "Values": [name]}]
+        return next((one for one in self._described(wanted, about) if one.name == name), None)
 
-    def survey(self, area: str) -> Sequence[Sighting]:  # noqa: ARG002  # the port's signature
-        """Nothing is searched here: values are not read."""
-        return ()
+    def names_below(self, path: str, about: str) -> tuple[str, ...]:
+        """Name the parameters right below a path."""
+        wanted = [{"Key": "Path", "Option": "OneLevel", "Values": [path]}]
+        return tuple(one.name for one in self._described(wanted, about))
+
+    def _described(self, wanted: Sequence[Mapping[str, Any]], about: str) -> Iterator[_Found]:
+        more: dict[str, str] = {}
+        for _ in range(_MAX_PAGES):
+            self._budget.take(about)
+            with aws_call("ssm:DescribeParameters", about):
+                answer = self.account.client("ssm").describe_parameters(ParameterFilters=wanted, MaxResults=50, **more)
+                found = [_found(one) for one in answer["Parameters"]]
+            yield from found
+            token = answer.get("NextToken")
+            if not isinstance(token, str) or not token:
+                return
+            more = {"NextToken": token}
+        raise ProviderUnavailable(f"Parameter Store's list has more than {_MAX_PAGES} pages", where=about)
+
+
+def _found(one: Mapping[str, Any]) -> _Found:
+    policies = one.get("Policies")
+    return _Found(
+        name=str(one["Name"]),
+        type=str(one.get("Type")),
+        changed_at=within_reach(one["LastModifiedDate"]),
+        version=str(one.get("Version")),
+        tier=str(one.get("Tier") or ""),
+        kms_key=str(one.get("KeyId") or ""),
+        by=str(one.get("LastModifiedUser") or "").replace("N/A", ""),
+        expires=isinstance(policies, list) and any(policy.get("PolicyType") == "Expiration" for policy in policies),
+    )
+
+
+def looks_like_other(name: str) -> bool:
+    """Tell a name that overrides nothing here: a parameter is no environment variable."""
+    return plain(name) in {"AWS_SESSION_TOKEN", "AWS_PROFILE"}
 
 
 class ParameterKind:
@@ -252,7 +344,8 @@ class ParameterKind:
     def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> ParameterService:  # noqa: ARG002  # the port's signature
         """Connect; makes no request yet."""
         role = Role(arn=settings["role"]) if "role" in settings else None
-        return ParameterService(Account(region=settings.get("region"), profile=settings.get("profile"), role=role))
+        account = Account(region=settings.get("region"), profile=settings.get("profile"), role=role)
+        return ParameterService(account, clock)
 
 
 def address(name: str) -> str:

@@ -224,9 +224,10 @@ def _more_statements(name: str, statements: list[dict[str, Any]], scope: Scope) 
         yield {"Effect": "Allow", "Action": ["kms:Decrypt", *makes], "Resource": list(scope.kms_keys)}
     if scope.target_parameters and of_secrets:
         writes = re.match("Rotation(Sync|Emergency)Role", name) is not None
-        actions = ["ssm:GetParameter", "ssm:ListTagsForResource"]
+        actions = ["ssm:ListTagsForResource"]
         actions += ["ssm:PutParameter", "ssm:AddTagsToResource"] if writes else []
         yield {"Effect": "Allow", "Action": actions, "Resource": list(scope.target_parameters)}
+        yield {"Effect": "Allow", "Action": "ssm:DescribeParameters", "Resource": "*"}  # takes no resource
 
 
 def _token_statements(statement: dict[str, Any], scope: Scope) -> Iterator[dict[str, Any]]:
