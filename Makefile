@@ -7,7 +7,7 @@ MOCK := tests/contract/prism
 SECONDS ?= 60
 .DEFAULT_GOAL := help
 
-.PHONY: help dev demo test soak sabotage mutants mock emulator constructs templates check fix bench docs lock clean
+.PHONY: help dev demo test soak sabotage mutants mock emulator clients constructs templates check fix bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -51,6 +51,18 @@ emulator: .venv/emulator/.ready  ## install the emulator that `make test` deploy
 	@.venv/emulator/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/emulator.txt
 	@touch $@
 
+clients: .venv/clients/.ready tests/clients/node/node_modules/.ready  ## install clients of the services, which `make test` runs against the emulators (Node comes along)
+
+.venv/clients/.ready: requirements/clients.txt | .venv/.ready
+	@$(PYTHON) -m venv .venv/clients
+	@.venv/clients/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
+	@touch $@
+
+tests/clients/node/node_modules/.ready: tests/clients/node/package-lock.json requirements/node.txt | .venv/.ready
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
+	@npm ci --prefix tests/clients/node --no-audit --no-fund --silent
+	@touch $@
+
 constructs: .venv/.ready  ## test and package the CDK constructs, lint the templates (Node comes along)
 	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
 	@npm ci --prefix constructs --no-audit --no-fund --silent
@@ -91,6 +103,7 @@ lock: .venv/.ready  ## renew requirements/dev.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --all-extras --group dev --generate-hashes --no-emit-index-url --no-header --output-file requirements/dev.txt
 	@echo ministack | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/emulator.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --extra lambda --python-version 3.13 --python-platform aarch64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file src/keyrota/app/deploy/requirements.txt
+	@printf 'PyGithub\npython-gitlab\natlassian-python-api\nkubernetes\nazure-devops>=7.1.0b1\npybuildkite\npytfe\nterrasnek\nboto3\nawscli\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/clients.txt
 	@printf 'cfn-lint\ncheckov\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/lint.txt
 	@echo aws-sam-cli | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/sam.txt
 	@printf 'aws-cdk-lib>=2.200\nconstructs\njsii>=1.140\npublication\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/constructs.txt
