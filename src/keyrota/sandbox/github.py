@@ -25,9 +25,12 @@ from nacl.public import PrivateKey, SealedBox
 from keyrota.ports import Clock
 from keyrota.sandbox.faults import Faults
 from keyrota.sandbox.github_shapes import (
+    HOST,
     environment_shape,
     installation_shape,
+    limits_shape,
     organization_shape,
+    owner_shape,
     repository_shape,
     run_shape,
     stamp,
@@ -346,7 +349,8 @@ class GitHubStandIn(StandIn):
             headers["github-authentication-token-expiration"] = f"{self.token_expires:%Y-%m-%d %H:%M:%S} UTC"
         if self.scopes is not None:
             headers["x-oauth-scopes"] = self.scopes
-        return Response(status=answer.status, body=answer.body, headers={**headers, **answer.headers})
+        body = answer.body.replace(HOST.encode(), request.base.encode())
+        return Response(status=answer.status, body=body, headers={**headers, **answer.headers})
 
     def route(self, request: Request) -> Response:
         """Answer a request."""
@@ -371,6 +375,15 @@ class GitHubStandIn(StandIn):
             case ["orgs", organization, *rest]:
                 self._demand_organization(organization)
                 return self._organization_call(request, self._named(organization), rest)
+        return self._account_call(request)
+
+    def _account_call(self, request: Request) -> Response:
+        """Answer what is asked about the token itself."""
+        match request.segments if request.method == "GET" else ():
+            case ["user"]:
+                return json_response(owner_shape("sandbox", 2, kind="User"))
+            case ["rate_limit"]:
+                return json_response(limits_shape(self.clock.now()))
             case ["user", "repos"]:
                 return self._repositories_page(request, None, None)
             case ["installation", "repositories"]:
@@ -616,8 +629,8 @@ class GitHubStandIn(StandIn):
                 return json_response({"key_id": number, "key": base64.b64encode(bytes(private.public_key)).decode()})
             case "GET", [name] if name.upper() in items:
                 return json_response(self._secret_shape(request, scope, name.upper()))
-            case "GET", [name, "repositories"] if name.upper() in items and "org" in scope[0]:
-                return self._selected_page(request, items[name.upper()])
+            case _, [name, "repositories", *more] if name.upper() in items and "org" in scope[0]:
+                return self._selection_call(request, items[name.upper()], more)
             case "PUT", [name]:
                 return self._put_secret(request, scope, name.upper())
             case "DELETE", [name] if name.upper() in items:
@@ -640,6 +653,26 @@ class GitHubStandIn(StandIn):
             if item.visibility == "selected":
                 shown["selected_repositories_url"] = f"{request.base}{request.path}/repositories"
         return shown
+
+    def _selection_call(self, request: Request, item: _Item, rest: list[str]) -> Response:
+        """Read, replace, extend or shorten the list of repositories that may use an organization's item."""
+        if request.method == "GET" and not rest:
+            return self._selected_page(request, item)
+        if item.visibility != "selected":
+            raise self.refuse(409, "Conflict: visibility is not selected")
+        match request.method, rest:
+            case "PUT", []:
+                chosen = (request.json() or {}).get("selected_repository_ids")
+                if not isinstance(chosen, list):
+                    raise self.refuse(422, "Invalid request: selected_repository_ids wasn't supplied")
+                item.selected = tuple(dict.fromkeys(int(number) for number in chosen))
+            case "PUT", [number] if number.isdigit():
+                item.selected = tuple(dict.fromkeys((*item.selected, int(number))))
+            case "DELETE", [number] if number.isdigit():
+                item.selected = tuple(one for one in item.selected if str(one) != number)
+            case _:
+                raise self.refuse(404, "Not Found")
+        return Response(status=204)
 
     def _selected_page(self, request: Request, item: _Item) -> Response:
         if item.visibility != "selected":
@@ -676,6 +709,10 @@ class GitHubStandIn(StandIn):
     def _variables_call(self, request: Request, scope: Scope, rest: list[str]) -> Response:
         items = self._variables.setdefault(scope, {})
         name = rest[0].upper() if rest else ""
+        if rest[1:2] == ["repositories"] and name in items and "org" in scope[0]:
+            return self._selection_call(request, items[name], rest[2:])
+        if rest[1:]:
+            raise self.refuse(404, "Not Found")
         match request.method:
             case "GET" if not rest:
                 shown = [self._variable_shape(request, scope, each) for each in sorted(items)]
@@ -691,11 +728,21 @@ class GitHubStandIn(StandIn):
                 visibility = str(content.get("visibility", known.visibility))
                 value = str(content.get("value", known.value))
                 self._store(self._variables, scope, name, value, visibility=visibility, selected=chosen)
+                self._rename_variable(items, name, str(content.get("name", name)).upper())
                 return Response(status=204)
             case "DELETE" if name in items:
                 del items[name]
                 return Response(status=204)
         raise self.refuse(404, "Not Found")
+
+    def _rename_variable(self, items: dict[str, _Item], old: str, new: str) -> None:
+        if new == old:
+            return
+        if new in items:
+            raise self.refuse(409, "Already exists - Variable already exists")
+        if not _NAME.fullmatch(new):
+            raise self.refuse(422, "Validation Failed")
+        items[new] = items.pop(old)
 
     def _variable_shape(self, request: Request, scope: Scope, name: str) -> dict[str, Any]:
         item = self._variables[scope][name]
@@ -710,6 +757,8 @@ class GitHubStandIn(StandIn):
             raise self.refuse(422, "visibility is required")
         selected = tuple(content.get("selected_repository_ids", []))
         visibility = str(content.get("visibility", ""))
+        if "value" not in content:
+            raise self.refuse(422, "Invalid request: value wasn't supplied")
         self._store(self._variables, scope, name, str(content["value"]), visibility=visibility, selected=selected)
         return json_response({}, 201)
 
@@ -718,8 +767,8 @@ class GitHubStandIn(StandIn):
     ) -> Response:
         """Cut a page out of a list, larger ones silently to the largest; links lead on."""
         query = request.query
-        length = min(lengths[1], max(1, int(query.get("per_page", lengths[0]))))
-        number = max(1, int(query.get("page", "1")))
+        length = min(lengths[1], max(1, _number(query.get("per_page"), lengths[0])))
+        number = max(1, _number(query.get("page"), 1))
         shown = self.page_of(values, number, length)
         headers = {}
         if number * length < len(values):
@@ -733,6 +782,11 @@ class GitHubStandIn(StandIn):
 
 def _org_scope(product: str, organization: str) -> Scope:
     return ("org", organization) if product == "actions" else (f"org-{product}", organization)
+
+
+def _number(text: str | None, default: int) -> int:
+    """Read a parameter of a list; GitHub takes what is not a number for its default."""
+    return int(text) if text and text.isascii() and text.isdigit() else default
 
 
 def _decoded(text: str) -> bytes:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
-_HOST = "https://sandbox.invalid"
+HOST = "https://sandbox.invalid"
+"""Stands for the API's own URL, as the client that is answered sees it: PyGithub refuses any other host."""
 _LONG_AGO = "2020-01-01T00:00:00Z"
 _OWNER_URLS = (
     *("avatar", "events", "followers", "following", "gists", "html", "organizations", "received_events"),
@@ -33,11 +35,12 @@ def stamp(instant: datetime) -> str:
     return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def owner_shape(login: str, number: int = 1) -> dict[str, Any]:
+def owner_shape(login: str, number: int = 1, *, kind: str = "Organization") -> dict[str, Any]:
     """Show an owner."""
-    urls = {f"{name}_url": f"{_HOST}/{login}/{name}" for name in _OWNER_URLS}
-    more = {"id": number, "node_id": f"O_{number}", "gravatar_id": "", "site_admin": False, "type": "Organization"}
-    return {"login": login, "url": f"{_HOST}/{login}", **urls, **more}
+    url = f"{HOST}/{'orgs' if kind == 'Organization' else 'users'}/{login}"
+    urls = {f"{name}_url": f"{url}/{name}" for name in _OWNER_URLS}
+    more = {"id": number, "node_id": f"O_{number}", "gravatar_id": "", "site_admin": False, "type": kind}
+    return {"login": login, "url": url, **urls, **more}
 
 
 def repository_shape(
@@ -52,7 +55,7 @@ def repository_shape(
     pushed: datetime,
 ) -> dict[str, Any]:
     """Show a repository."""
-    base = f"{_HOST}/{owner}/{name}"
+    base = f"{HOST}/repos/{owner}/{name}"
     return {
         "id": number,
         "node_id": f"R_{number}",
@@ -82,9 +85,15 @@ def organization_shape(login: str, number: int) -> dict[str, Any]:
     return {**owner_shape(login, number), "name": login, "description": None}
 
 
+def limits_shape(now: datetime) -> dict[str, Any]:
+    """Show the limits of a token (GET /rate_limit counts against none of them)."""
+    limit = {"limit": 5000, "remaining": 4990, "used": 10, "reset": int(now.timestamp()) + 3600}
+    return {"resources": {"core": limit, "search": limit, "graphql": limit}, "rate": limit}
+
+
 def environment_shape(owner: str, repository: str, name: str, number: int) -> dict[str, Any]:
     """Show an environment."""
-    url = f"{_HOST}/{owner}/{repository}/environments"
+    url = f"{HOST}/repos/{owner}/{repository}/environments/{quote(name, safe='')}"
     return {
         "id": number,
         "node_id": f"E_{number}",
@@ -98,7 +107,7 @@ def environment_shape(owner: str, repository: str, name: str, number: int) -> di
 
 def run_shape(number: int, status: str, created: datetime, shown: Mapping[str, Any]) -> dict[str, Any]:
     """Show a workflow run of a repository."""
-    base = f"{shown['url']}/runs/{number}"
+    base = f"{shown['url']}/actions/runs/{number}"
     return {
         "id": number,
         "node_id": f"W_{number}",
@@ -126,7 +135,7 @@ def run_shape(number: int, status: str, created: datetime, shown: Mapping[str, A
 
 def installation_shape(permissions: Mapping[str, str], *, is_suspended: bool, selection: str) -> dict[str, Any]:
     """Show the installation of an app."""
-    base = f"{_HOST}/installation"
+    base = f"{HOST}/installation"
     return {
         "id": 1,
         "app_id": 12345,

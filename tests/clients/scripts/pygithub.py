@@ -64,8 +64,8 @@ variable = acme.create_variable("OV", "of the organization", "selected", selecte
 variable.remove_repo(shop)
 result["variable is still there"] = acme.get_variable("OV").value
 result["selected of the variable"] = [one.name for one in acme.get_variable("OV").selected_repositories]
-acme.delete_variable("OV")
-acme.delete_secret("O")
+acme.get_variable("OV").delete()
+acme.get_secret("O").delete()
 result["organization's secrets"] = [one.name for one in acme.get_secrets()]
 result["wrong token"] = refused(
     Github(base_url=os.environ["BASE_URL"], auth=Auth.Token("wrong"), retry=0).get_repo, "acme/shop"
