@@ -132,6 +132,7 @@ class Cloud:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "KEYROTA_SANDBOX": self.control_url,
+            "KEYROTA_SANDBOX_HOST": self.aws_url.removeprefix("http://"),
             "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK))),
             **{name: value for standin in self.standins.values() for name, value in standin.environment.items()},
         }

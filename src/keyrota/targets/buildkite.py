@@ -299,6 +299,7 @@ class BuildkiteKind:
         http = Http(
             settings.get("base_url", API),
             clock=clock,
+            own=(API,),
             authorization=bearer(lambda: secrets(settings["auth"]["token"])),
             name="Buildkite",
             budget=Budget(clock, [_LIMIT], bound=bound, name="Buildkite's budget of calls"),

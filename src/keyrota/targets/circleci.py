@@ -199,7 +199,7 @@ class CircleKind:
         """Connect; makes no request yet."""
         token = header("Circle-Token", lambda: secrets(settings["auth"]["token"]))
         base = settings.get("base_url", API)
-        http = Http(base, clock=clock, authorization=token, name="CircleCI")
+        http = Http(base, clock=clock, own=(API,), authorization=token, name="CircleCI")
         return Unsearched(partial(CircleTarget, http))
 
 

@@ -287,6 +287,7 @@ class TerraformKind:
         http = Http(
             settings.get("base_url", API),
             clock=clock,
+            own=(API,),
             authorization=bearer(lambda: secrets(settings["auth"]["token"])),
             name="HCP Terraform",
             headers={"Accept": _MEDIA},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,8 +24,9 @@ from keyrota.ports import Clock
 from keyrota.wire.answer import A_YEAR_S, Answer, Silence, asked_pause, left, parsed
 from keyrota.wire.authorization import Authorization, refuse_odd_headers
 from keyrota.wire.budget import Budget, SharedLimit
+from keyrota.wire.hosts import trusted
 from keyrota.wire.pool import TIMEOUT, is_untrusted, pool, silence
-from keyrota.wire.urls import built, joined, origin, parts_of, place_origin, refuse_odd_names, safe_base
+from keyrota.wire.urls import built, joined, origin, parts_of, place_origin, refuse_odd_names
 
 _LARGEST = 8 * 1024 * 1024
 """Bytes of an answer: a page of 100 variables of 32 KiB is the largest that is known."""
@@ -65,6 +66,8 @@ class Http:
 
     Args:
         base_url: https, or http on loopback.
+        own: The provider's own public URLs. Any other host must have been allowed outside of the configuration; a
+            provider that forgets to name its own reaches none.
         clock: Waits, and dates of `Retry-After`.
         authorization: Headers that carry the credential; only ever sent to the base URL's own origin.
         headers: Headers that go with every call.
@@ -79,6 +82,7 @@ class Http:
         base_url: str,
         *,
         clock: Clock,
+        own: Collection[str] = (),
         authorization: Authorization = dict,
         patience: Patience | None = None,
         name: str = "the service",
@@ -89,7 +93,7 @@ class Http:
         renew: Callable[[], bool] | None = None,
     ) -> None:
         self._base = base_url.rstrip("/")
-        parts = safe_base(self._base, name)
+        parts = trusted(self._base, own, f"{name} base_url")
         self._origin, self._path = origin(parts), parts.path or ""
         self.origin = place_origin(parts)
         """Scheme, host, port where it is not the default, and base path: what `PlaceId.origin` holds."""
@@ -98,6 +102,7 @@ class Http:
         self._patience = patience or Patience()
         self._name = name
         self._headers = {"User-Agent": f"keyrota/{__version__}", "Accept": "application/json", **(headers or {})}
+        self._headers["Accept-Encoding"] = "identity"  # what is compressed has no bound before it is unpacked
         self._limited = limited
         self._budget, self._write_budget = budget, write_budget
         self._budgets = tuple(one for one in (budget, write_budget) if one)
@@ -304,9 +309,17 @@ class Http:
         return self._read(response, call.where)
 
     def _read(self, response: urllib3.BaseHTTPResponse, where: str) -> Answer | Silence:
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in {"", "identity"}:
+            response.close()
+            raise ProviderUnavailable(
+                f"{self._name} answered with a compressed body, which was not asked for",
+                where=where,
+                remedy="a proxy may have answered; the next run tries again",
+            )
         data, until = bytearray(), time.monotonic() + _LONGEST_BODY_S
         try:
-            while chunk := response.read1(_CHUNK, decode_content=True):
+            while chunk := response.read1(_CHUNK, decode_content=False):
                 data += chunk
                 if len(data) > _LARGEST:
                     response.close()  # what is still to come must not be read as the next answer

@@ -12,10 +12,13 @@ from keyrota.targets.azure_devops.connection import AzureConnection
 from keyrota.targets.azure_devops.target import AzureTarget, address
 from keyrota.wire import Http, Patience, Unsearched, basic, bearer
 
+OWN = ("https://dev.azure.com",)
+
 PROVIDER_SCHEMA: Schema = closed(
     {
         "base_url": {
             "type": "string",
+            "x-own": list(OWN),
             "description": "Of the organization: https://dev.azure.com/NAME; of a server: https://HOST/COLLECTION.",
         },
         "auth": {
@@ -87,6 +90,7 @@ class AzureKind:
             Http,
             settings["base_url"],
             clock=clock,
+            own=OWN,
             authorization=authorization,
             name="Azure DevOps",
             headers={"X-TFS-FedAuthRedirect": "Suppress"},  # a refused token: 401, no redirect to the sign-in page

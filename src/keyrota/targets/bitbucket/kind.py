@@ -10,14 +10,13 @@ from keyrota.core.model import Sighting
 from keyrota.fragments import AT_MOST, BUNDLE, NAMES, QUIET, REFERENCE, Schema, alternative, closed, span
 from keyrota.ports import Clock, SecretReader, Target
 from keyrota.targets.bitbucket.connection import BitbucketConnection
-from keyrota.targets.bitbucket.oauth import OAuth
+from keyrota.targets.bitbucket.oauth import TOKEN_URL, OAuth
 from keyrota.targets.bitbucket.place import place
 from keyrota.targets.bitbucket.survey import areas, survey
 from keyrota.targets.bitbucket.target import BitbucketTarget
 from keyrota.wire import Authorization, Bounds, Budget, Http, Limit, ManyRepositories, Patience, basic, bearer
 
 API = "https://api.bitbucket.org/2.0"
-TOKEN_URL = "https://bitbucket.org/site/oauth2/access_token"  # noqa: S105  # an address
 _AN_HOUR_S = 3600.0
 CALLS_AN_HOUR = 1000
 """Bitbucket's limit for a user, an access token or a consumer (support page `API request limits`)."""
@@ -145,6 +144,7 @@ class BitbucketKind:
         http = Http(
             settings.get("base_url", API),
             clock=clock,
+            own=(API,),
             authorization=bearer(oauth.token) if oauth else _authorization(settings["auth"], secrets),
             name="Bitbucket",
             patience=Patience(total_s=bound.total_seconds(), limited_s=_LIMITED_S),

@@ -11,6 +11,7 @@ from keyrota.errors import ProviderRefused
 from keyrota.ports import Clock, SecretReader
 from keyrota.wire import Http, basic
 
+TOKEN_URL = "https://bitbucket.org/site/oauth2/access_token"  # noqa: S105  # an address
 _LEEWAY = timedelta(seconds=60)
 
 
@@ -21,6 +22,7 @@ class OAuth:
         self._http = Http(
             url,
             clock=clock,
+            own=(TOKEN_URL,),
             authorization=basic(client_id, lambda: secret(reference)),
             name="Bitbucket's token service",
         )

@@ -187,6 +187,7 @@ def _client(settings: Mapping[str, Any], clock: Clock, authorization: Authorizat
     return Http(
         settings.get("base_url", API),
         clock=clock,
+        own=(API,),
         authorization=authorization,
         name="GitHub",
         headers=VERSION,

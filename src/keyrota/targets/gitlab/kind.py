@@ -146,6 +146,7 @@ class GitLabKind:
         http = Http(
             settings.get("base_url", API),
             clock=clock,
+            own=(API,),
             authorization=header("JOB-TOKEN" if is_job else "PRIVATE-TOKEN", lambda: secrets(reference)),
             name="GitLab",
             patience=Patience(total_s=span(settings, "at_most", AT_MOST["default"]).total_seconds()),
