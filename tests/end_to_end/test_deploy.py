@@ -65,7 +65,7 @@ def test_a_token_on_this_machine_is_refused(box: Sandbox, reference: str) -> Non
     box.configure("secretsmanager:keyrota-tokens/bitbucket#token", reference)
     code, _, err = box.run("deploy", "--print")
     assert code == 1
-    assert f"{reference} lies on this machine" in err
+    assert f"references are not available to Lambda functions: {reference}" in err
     assert "secretsmanager:NAME" in err
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,9 +51,15 @@ class Rig:
 
     def store(self, text: str | None = None) -> None:
         """Put the configuration into the parameter."""
-        self.box.admin("ssm").put_parameter(
-            Name="/keyrota/config", Value=text or self.box.file.read_text("utf-8"), Type="String", Overwrite=True
-        )
+        value = re.sub(r"env:([A-Z]+_TOKEN)", self._stored, text or self.box.file.read_text("utf-8"))
+        self.box.admin("ssm").put_parameter(Name="/keyrota/config", Value=value, Type="String", Overwrite=True)
+
+    def _stored(self, reference: re.Match[str]) -> str:
+        """Store a token as functions need it; what the tests' own commands use stays in the environment."""
+        name, manager = f"keyrota-tokens/{reference[1]}", self.box.admin("secretsmanager")
+        with contextlib.suppress(manager.exceptions.ResourceExistsException):
+            manager.create_secret(Name=name, SecretString=os.environ[reference[1]])
+        return f"secretsmanager:{name}"
 
     def lines(self) -> list[dict[str, Any]]:
         """The JSON lines that were printed since the last time."""

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from keyrota.app.config import Configuration, CredentialConfig, References
+from keyrota.app.hosts import refuse_untrusted
 from keyrota.core.model import IndexEntry, UserName
 from keyrota.core.policy import duration, format_duration
 from keyrota.core.secret import Secret
@@ -53,6 +54,7 @@ class Wiring:
         self._own: Account | None = None
         self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
         self._connections: dict[str, TargetConnection] = {}
+        refuse_untrusted(configuration)
         self.references = references(configuration)
 
     @cached_property

@@ -252,6 +252,13 @@ def read_reference(account: Account, reference: str) -> Secret:
     name, _, key = reference.partition("#")
     with aws_call("secretsmanager:GetSecretValue", _where(name)):
         answer = account.client("secretsmanager").get_secret_value(SecretId=name)
+        stages = [str(stage) for stage in answer.get("VersionStages") or ()]
+    if any(KEY_ID.fullmatch(stage) or stage.startswith("keyrota:") for stage in stages):
+        raise ProviderRefused(
+            "keyrota manages this secret: it holds an AWS access key, not a token",
+            where=_where(name),
+            remedy="refer to the secret that holds the provider's token",
+        )
     if not key:
         if not isinstance(answer.get("SecretString"), str):
             raise SecretUnusable("the secret is binary", where=_where(name), remedy="store it as text")

@@ -44,7 +44,8 @@ class Finding:
 def command(options: Options, *, days: int, stack: str | None) -> int:
     """Check the configuration, the AWS permissions that it needs and each target; print the policy's calendar."""
     session = Session(options.config)
-    findings = [_configuration(session.configuration), *_aws(session), *_targets(session)]
+    findings = [_configuration(session.configuration), *_hosts(session.configuration)]
+    findings += [*_aws(session), *_targets(session)]
     if stack is not None:
         findings += _deployed(session, stack, options.config)
     dates = tuple(sorted(_dates(session, days), key=lambda dated: dated.entry.at))
@@ -71,6 +72,12 @@ def _configuration(configuration: Configuration) -> Finding:
             "AWS advises against such names, for a name could be taken for an ARN that lacks its end"
         )
     return Finding(what=str(configuration.path), is_good=True, detail=detail)
+
+
+def _hosts(configuration: Configuration) -> Iterator[Finding]:
+    from keyrota.app.hosts import host_lines  # noqa: PLC0415  # heavy, and not needed for --help
+
+    yield from (Finding(what="host", is_good=True, detail=line) for line in host_lines(configuration))
 
 
 def _aws(session: Session) -> Iterator[Finding]:

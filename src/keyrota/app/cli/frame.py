@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -18,6 +18,9 @@ from click.core import ParameterSource
 from keyrota.app import words
 from keyrota.errors import KeyrotaError
 from keyrota.report.text import Paint, plain
+
+if TYPE_CHECKING:
+    from keyrota.app.config import Configuration
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,6 +66,15 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     return keep
 
 
+def _allow(context: click.Context, _parameter: click.Parameter, hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if hosts and not context.resilient_parsing:
+        from keyrota.wire.hosts import allow, forget  # noqa: PLC0415  # only where it is given
+
+        context.find_root().call_on_close(forget)
+        allow(hosts)
+    return hosts
+
+
 _GLOBALS = (
     click.option(
         "--config",
@@ -70,6 +82,14 @@ _GLOBALS = (
         expose_value=False,
         callback=_keep("config"),
         help="The configuration: a file, ssm:NAME or s3://BUCKET/KEY (default keyrota.yaml; also KEYROTA_CONFIG).",
+    ),
+    click.option(
+        "--allow-host",
+        multiple=True,
+        expose_value=False,
+        callback=_allow,
+        metavar="HOST[:PORT]",
+        help="Let a provider's token go to this host, which is not the provider's own (also KEYROTA_ALLOWED_HOSTS).",
     ),
     click.option(
         "--json",
@@ -126,6 +146,16 @@ def silence(stream: TextIO) -> None:
     """Lead a stream that takes nothing more into the void: what it still holds would fail once more at the end."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def report_hosts(configuration: Configuration, options: Options) -> None:
+    """Say on stderr, once each, which hosts receive secrets that are not the providers' own."""
+    if options.is_quiet:
+        return
+    from keyrota.app.hosts import host_lines  # noqa: PLC0415  # heavy, and not needed for --help
+
+    for line in host_lines(configuration):
+        aside(f"host {line}")
 
 
 def say_json(document: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
+from keyrota.app.cli.frame import Options, global_options, paint, pass_options, report_hosts, say, say_json
 from keyrota.core.plan import Needs
 from keyrota.report.data import CredentialReport
 
@@ -34,6 +34,7 @@ def command(options: Options, users: tuple[str, ...], *, with_exit_code: bool) -
     from keyrota.report.text import plan_text  # noqa: PLC0415
 
     session = Session(options.config)
+    report_hosts(session.configuration, options)
     reports = session.reports(session.plan(users))
     if options.is_json:
         say_json(document(reports))

@@ -1,14 +1,16 @@
 """`keyrota.yaml`: its schema, its reading, and what it refers to."""
 
 from keyrota.app.config.load import load, load_text
-from keyrota.app.config.model import Configuration, CredentialConfig, TargetConfig
+from keyrota.app.config.model import Configuration, ConfiguredUrl, CredentialConfig, Reference, TargetConfig
 from keyrota.app.config.references import References, is_reference
 from keyrota.app.config.schema import schema
 from keyrota.app.config.source import load_from, stamped
 
 __all__ = [
     "Configuration",
+    "ConfiguredUrl",
     "CredentialConfig",
+    "Reference",
     "References",
     "TargetConfig",
     "is_reference",

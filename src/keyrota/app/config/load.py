@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, timedelta, tzinfo
 from pathlib import Path
@@ -11,14 +11,23 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from keyrota.app.config.check import faults
-from keyrota.app.config.model import Configuration, CredentialConfig, TargetConfig, VerifyConfig
+from keyrota.app.config.model import (
+    Configuration,
+    ConfiguredUrl,
+    CredentialConfig,
+    Reference,
+    TargetConfig,
+    VerifyConfig,
+)
 from keyrota.app.config.nodes import Document, read
 from keyrota.app.config.schema import schema
+from keyrota.app.config.trust import Kept, reference_faults, references_in, urls_in
 from keyrota.core.naming import secret_name_for
 from keyrota.core.policy import CLASSIC, PRESETS, Adopt, Brake, Drift, Freeze, OnStillUsed, RotationPolicy, duration
 from keyrota.errors import ConfigError, Fault
 from keyrota.ports import TargetKind
 from keyrota.targets import kinds
+from keyrota.wire.urls import url_fault
 
 _DAYS = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
 _SEE = "see docs/reference/configuration.md"
@@ -79,7 +88,11 @@ class _Reading:
             for number, entry in enumerate(content["credentials"])
         )
         self._faults.extend(self._shared(credentials))
-        self._faults.extend(self._unknown_providers(credentials, content.get("providers") or {}))
+        providers = content.get("providers") or {}
+        self._faults.extend(self._unknown_providers(credentials, providers))
+        references, urls = tuple(self._references(providers)), tuple(self._urls(providers))
+        self._faults.extend(reference_faults(references, Kept.of(credentials)))
+        self._faults.extend(_url_faults(urls))
         if self._faults:
             raise ConfigError(self._faults)
         aws, verify = content.get("aws") or {}, content.get("verify") or {}
@@ -95,9 +108,26 @@ class _Reading:
             ),
             region=aws.get("region"),
             profile=aws.get("profile"),
-            providers=content.get("providers") or {},
+            providers=providers,
             credentials=credentials,
+            references=references,
+            urls=urls,
         )
+
+    # --- providers ------------------------------------------------------------------------------------------------
+
+    def _references(self, providers: Mapping[str, Any]) -> Iterator[Reference]:
+        for path, text in references_in(providers):
+            where = self._document.where(("providers", *path))
+            yield Reference(provider=path[0], field=path[-1], text=text, where=where)
+
+    def _urls(self, providers: Mapping[str, Any]) -> Iterator[ConfiguredUrl]:
+        for path, text in urls_in(providers):
+            provider, *_, setting = path
+            known = self._kinds[provider].provider_schema.get("properties", {}).get(setting, {})
+            own = tuple(known.get("x-own", [known["default"]] if "default" in known else []))
+            where = self._document.where(("providers", *path))
+            yield ConfiguredUrl(provider=provider, setting=setting, text=text, own=own, where=where)
 
     # --- policy ---------------------------------------------------------------------------------------------------
 
@@ -240,6 +270,14 @@ class _Reading:
 
 def _position(fault: Fault) -> tuple[int, ...]:
     return tuple(int(part) for part in fault.where.rsplit(":", 2)[1:] if part.isdigit())
+
+
+def _url_faults(urls: Iterable[ConfiguredUrl]) -> Iterator[Fault]:
+    for url in urls:
+        found = url_fault(url.text)
+        if found is not None:
+            what, remedy = found
+            yield Fault(where=url.where, what=f"providers.{url.provider}.{url.setting}: {what}", remedy=remedy)
 
 
 def _brake(entry: Any) -> Brake | None:

@@ -51,6 +51,31 @@ class CredentialConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A reference to a token, as the configuration writes it."""
+
+    provider: str
+    field: str
+    """`token`, `read_token`, …"""
+    text: str
+    where: str
+    """File, line and column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfiguredUrl:
+    """A URL in the settings of a provider."""
+
+    provider: str
+    setting: str
+    text: str
+    own: tuple[str, ...]
+    """The provider's own public URLs for this setting."""
+    where: str
+    """File, line and column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """The whole file."""
 
@@ -64,3 +89,5 @@ class Configuration:
     profile: str | None
     providers: Mapping[str, Mapping[str, Any]]
     credentials: tuple[CredentialConfig, ...]
+    references: tuple[Reference, ...] = ()
+    urls: tuple[ConfiguredUrl, ...] = ()

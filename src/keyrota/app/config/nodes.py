@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from keyrota.app.files import Unreadable, read_bounded
 from keyrota.errors import ConfigError, Fault
 
 _LARGEST = 16 * 1024 * 1024
@@ -178,7 +179,7 @@ def read(path: Path) -> Document:
         ConfigError: There is no such file, or it is no YAML.
     """
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, _LARGEST)
     except FileNotFoundError:
         raise ConfigError(
             [
@@ -189,10 +190,8 @@ def read(path: Path) -> Document:
                 )
             ]
         ) from None
-    except OSError as error:
-        raise ConfigError([Fault(where=str(path), what=f"it cannot be read: {error.strerror}")]) from None
-    if len(data) > _LARGEST:
-        raise ConfigError([Fault(where=str(path), what=f"it is larger than {_LARGEST // 2**20} MiB")])
+    except Unreadable as error:
+        raise ConfigError([Fault(where=str(path), what=error.what, remedy="name a file with --config")]) from None
     try:
         return Document(path, data.decode("utf-8-sig"))
     except UnicodeDecodeError:

@@ -10,12 +10,18 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from keyrota.app.config.trust import NOTHING_KEPT, leads_to_credentials, reference_fault, refuse_own_credentials
+from keyrota.app.files import Unreadable, read_bounded
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError
 
 _REFERENCE = re.compile(r"(?P<kind>env|file|secretsmanager|ssm):(?P<rest>\S(?:.*\S)?)")
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s\\]+-----END [A-Z ]*PRIVATE KEY-----")
 """A private key may have several lines (or `\\n` for each, as some variables hold it)."""
+_KEY_ID = re.compile(r"(?<![A-Z0-9])A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Z0-9])")
+"""An access key ID, long-term or temporary (IAM user guide, unique identifiers): whatever holds one is not a token."""
+_MAX_BYTES = 64 * 1024
+"""A private key has 3 KB, a JSON Web Token up to 16 KB; Secrets Manager takes 64 KB."""
 _log = logging.getLogger(__name__)
 
 
@@ -52,12 +58,15 @@ class References:
         match = _REFERENCE.fullmatch(reference)
         if match is None:
             raise RuntimeError("a literal value passed for a reference")
+        refused = reference_fault(reference, NOTHING_KEPT)
+        if refused is not None:
+            raise _missing(reference, refused, "refer to the provider's token")
         kind, rest = match["kind"], match["rest"]
         if kind == "env":
             return self._from_environment(rest)
         if kind == "file":
             return _from_file(rest)
-        return self._remote[kind](rest)
+        return _token(self._remote[kind](rest), reference)
 
     def _from_environment(self, name: str) -> Secret:
         if not self._environment.get(name):
@@ -68,10 +77,14 @@ class References:
 def _from_file(name: str) -> Secret:
     where = f"file:{name}"
     try:
-        path = Path(name).expanduser()
+        path = Path(name).expanduser().resolve()
+        if leads_to_credentials(path):
+            raise _missing(where, "it leads to AWS credentials or to this machine's own state", "correct the path")
+        secret = Secret(read_bounded(path, _MAX_BYTES).decode("utf-8-sig"))
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             _log.warning("%s can be read by others; chmod 600 makes it yours alone", path)
-        secret = Secret(path.read_text("utf-8-sig"))
+    except Unreadable as error:
+        raise _missing(where, error.what, "correct the path") from None
     except OSError as error:
         raise _missing(where, f"it cannot be read: {error.strerror}", "correct the path") from None
     except UnicodeDecodeError:
@@ -86,6 +99,9 @@ def _token(secret: Secret, where: str) -> Secret:
     stripped = Secret(secret.reveal().strip())
     if not stripped:
         raise _missing(where, "it is empty", "store the token in it")
+    if _KEY_ID.search(stripped.reveal()):
+        raise _missing(where, "it holds an AWS access key, not a token", "refer to the provider's token")
+    refuse_own_credentials(stripped, where)
     if _PEM.fullmatch(stripped.reveal()):
         return stripped
     if any(char.isspace() or not char.isprintable() or not char.isascii() for char in stripped.reveal()):

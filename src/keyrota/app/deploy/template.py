@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keyrota.app.config import Configuration
+from keyrota.app.config.trust import refuse_local
 from keyrota.errors import ConfigError, Fault
 
 TEMPLATE = Path(__file__).with_name("template.json")
@@ -47,14 +48,6 @@ class Scope:
     """Keys of the secrets, as ARNs."""
 
 
-def references(providers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Find the references to tokens in the providers' settings."""
-    for settings in providers.values():
-        for value in dict(settings.get("auth") or {}).values():
-            if isinstance(value, str):
-                yield value
-
-
 def check_references(configuration: Configuration) -> None:
     """
     Refuse what a function cannot read.
@@ -62,21 +55,10 @@ def check_references(configuration: Configuration) -> None:
     Raises:
         ConfigError: A token lies in a variable or a file of this machine, or a profile is named.
     """
-    where = str(configuration.path)
-    faults = [
-        Fault(
-            where=where,
-            what=f"{reference} lies on this machine, and a Lambda function is another one",
-            remedy="store the token in Secrets Manager (aws secretsmanager create-secret --name "
-            "keyrota-tokens/… --secret-string …) and write secretsmanager:NAME",
-        )
-        for reference in references(configuration.providers)
-        if reference.startswith(("env:", "file:"))
-    ]
+    refuse_local(configuration.references)
     if configuration.profile:
-        faults.append(Fault(where=where, what="`aws: profile:` names a profile of this machine", remedy="leave it out"))
-    if faults:
-        raise ConfigError(faults)
+        what = "`aws: profile:` names a profile of this machine"
+        raise ConfigError([Fault(where=str(configuration.path), what=what, remedy="leave it out")])
 
 
 def beyond_events(configuration: Configuration, region: str) -> tuple[str, ...]:
@@ -110,7 +92,7 @@ def scope_of(
         kms_keys: ARNs of the keys that secrets are encrypted with.
     """
     here = [entry for entry in configuration.credentials if not entry.role]
-    tokens = list(references(configuration.providers))
+    tokens = [reference.text for reference in configuration.references]
     heads = tuple(f"arn:{partition}:secretsmanager:{entry.region or region}:{account}:secret:" for entry in here)
     return Scope(
         users=tuple(users),

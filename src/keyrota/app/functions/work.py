@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from keyrota.app.config.trust import refuse_local
 from keyrota.app.functions.announce import Announcement, Teller
 from keyrota.app.functions.measures import Measure, counts
 from keyrota.app.functions.settings import FunctionSettings, settings
@@ -138,6 +139,7 @@ def _begin(function: str, context: Any) -> Work:
     left = context.get_remaining_time_in_millis() if hasattr(context, "get_remaining_time_in_millis") else None
     span = timedelta(milliseconds=left) if left is not None else None
     session = Session(known.config, stack=known.stack, duty=function, at_most=span / 2 if span else None)
+    refuse_local(session.configuration.references)
     until = session.clock.now() + span if span is not None else None
     return Work(session=session, settings=known, function=function, until=until)
 

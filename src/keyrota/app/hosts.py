@@ -1,0 +1,50 @@
+"""The hosts of a configuration that are not the providers' own: refused before any secret is read, or reported once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from urllib3.util import Url
+
+from keyrota.app.config import Configuration
+from keyrota.app.config.model import ConfiguredUrl
+from keyrota.errors import ConfigError
+from keyrota.wire.hosts import allowed_by, is_own, untrusted
+from keyrota.wire.urls import host_and_port, parts_of
+
+
+def refuse_untrusted(configuration: Configuration) -> None:
+    """
+    Refuse hosts that are neither a provider's own nor allowed outside of the configuration.
+
+    Raises:
+        ConfigError: With each of them, with file and line; no secret was read.
+    """
+    found = tuple(_foreign(configuration))
+    faults = [untrusted(parts, url.where) for url, parts in found if allowed_by(parts) is None]
+    if faults:
+        raise ConfigError(faults)
+
+
+def foreign_hosts(configuration: Configuration) -> tuple[str, ...]:
+    """Name each host that is not the provider's own, once, with its port where that is not 443."""
+    return tuple(dict.fromkeys(host_and_port(parts) for _, parts in _foreign(configuration)))
+
+
+def host_lines(configuration: Configuration) -> Iterator[str]:
+    """Say of each such host, once, who uses it and what allows it."""
+    users: dict[str, list[str]] = {}
+    sources: dict[str, str] = {}
+    for url, parts in _foreign(configuration):
+        host = host_and_port(parts)
+        users.setdefault(host, []).append(url.provider)
+        sources[host] = allowed_by(parts) or "nothing"
+    for host, providers in users.items():
+        yield f"{host} receives tokens and keys for {', '.join(dict.fromkeys(providers))} (allowed by {sources[host]})"
+
+
+def _foreign(configuration: Configuration) -> Iterator[tuple[ConfiguredUrl, Url]]:
+    for url in configuration.urls:
+        parts = parts_of(url.text)
+        if parts is not None and not is_own(parts, url.own):
+            yield url, parts
