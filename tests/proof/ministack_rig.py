@@ -69,6 +69,7 @@ class Ministack:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "NO_PROXY": "127.0.0.1",
+            "KEYROTA_SANDBOX_HOST": "127.0.0.1",
         }
 
     @property

@@ -114,6 +114,7 @@ class Account:
                 "AWS_REGION": REGION,
                 "AWS_DEFAULT_REGION": REGION,
                 "AWS_ENDPOINT_URL": self.cloud.aws_url,
+                "KEYROTA_SANDBOX_HOST": "127.0.0.1",
             }
             self.functions[duty] = stack.enter_context(LambdaRuntime(code, made["Handler"], environment, self.clock))
         (queue,) = [one for one in self.stack.resources("AWS::SQS::Queue").values() if "RedrivePolicy" in one]
