@@ -9,7 +9,7 @@ from urllib3.util import Url
 from keyrota.app.config import Configuration
 from keyrota.app.config.model import ConfiguredUrl
 from keyrota.errors import ConfigError
-from keyrota.wire.hosts import allowed_by, is_own, untrusted
+from keyrota.wire.hosts import SANDBOX_HOST, allowed_by, is_own, untrusted
 from keyrota.wire.urls import host_and_port, parts_of
 
 
@@ -32,13 +32,15 @@ def foreign_hosts(configuration: Configuration) -> tuple[str, ...]:
 
 
 def host_lines(configuration: Configuration) -> Iterator[str]:
-    """Say of each such host, once, who uses it and what allows it."""
+    """Say of each such host, once, who uses it and what allows it; the sandbox's own emulators are not mentioned."""
     users: dict[str, list[str]] = {}
     sources: dict[str, str] = {}
     for url, parts in _foreign(configuration):
-        host = host_and_port(parts)
+        host, source = host_and_port(parts), allowed_by(parts) or "nothing"
+        if source == SANDBOX_HOST:
+            continue
         users.setdefault(host, []).append(url.provider)
-        sources[host] = allowed_by(parts) or "nothing"
+        sources[host] = source
     for host, providers in users.items():
         yield f"{host} receives tokens and keys for {', '.join(dict.fromkeys(providers))} (allowed by {sources[host]})"
 

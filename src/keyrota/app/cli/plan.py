@@ -34,8 +34,8 @@ def command(options: Options, users: tuple[str, ...], *, with_exit_code: bool) -
     from keyrota.report.text import plan_text  # noqa: PLC0415
 
     session = Session(options.config)
-    report_hosts(session.configuration, options)
     reports = session.reports(session.plan(users))
+    report_hosts(session.configuration, options)
     if options.is_json:
         say_json(document(reports))
     elif not options.is_quiet or any(_is_notable(report) for report in reports):
