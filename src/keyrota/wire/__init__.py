@@ -1,6 +1,7 @@
 """The one HTTP client for CI providers: time-outs, bounded waiting and answers, budgets, and nothing that leaks."""
 
 from keyrota.wire.answer import Answer
+from keyrota.wire.around import Look, RecentLists
 from keyrota.wire.attempt import attempted
 from keyrota.wire.authorization import Authorization, basic, bearer, header
 from keyrota.wire.budget import Budget, Limit
@@ -18,8 +19,10 @@ __all__ = [
     "Budget",
     "Http",
     "Limit",
+    "Look",
     "ManyRepositories",
     "Patience",
+    "RecentLists",
     "Refusals",
     "RunlessPlace",
     "Unsearched",

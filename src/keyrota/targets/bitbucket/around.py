@@ -2,109 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from itertools import islice
 
-from keyrota.core.levels import Level, Side, Written, keys_shown, level_conflicts
+from keyrota.core.levels import Side, Written
 from keyrota.core.model import Surroundings
 from keyrota.core.variables import Listed
-from keyrota.errors import KeyrotaError
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.lists import Path, shown_in
 from keyrota.targets.bitbucket.place import Place
+from keyrota.wire import Look
 
 _MAX_REPOSITORIES = 20
 """Of a workspace: each costs two calls, and one for each of its environments, of 1,000 an hour."""
 
 
 class Around:
-    """One look around a place; what cannot be read is noted, and the rest is read."""
+    """One look around a place."""
 
     def __init__(self, connection: BitbucketConnection, where: Place) -> None:
         self._connection = connection
         self._where = where
-        self._unread: list[str] = []
+        self._look = Look()
 
     def look(self, address: str, here: Callable[[], tuple[Listed, ...]]) -> Surroundings:
         """Look; `here` lists the place itself."""
-        present: frozenset[str] = frozenset()
-        levels = tuple(self._levels())
-        try:
-            present = frozenset(variable.name for variable in here()) & frozenset(self._where.names)
-        except KeyrotaError as error:
-            self._unread.append(f"{self._where.scope}: {error.what}")
-        return Surroundings(
-            address=address,
-            shown=keys_shown(levels),
-            conflicts=level_conflicts(_written(self._where, present), levels),
-            unread=tuple(self._unread),
-        )
-
-    def _levels(self) -> Iterator[Level]:
         where = self._where
         if where.repository is None:
-            yield from self._below()
-            return
-        yield from self._level(f"bitbucket {where.workspace}", workspace_path(where.workspace), Side.ABOVE)
-        if where.environment is not None:
-            yield from self._level(
-                f"bitbucket {where.workspace}/{where.repository}",
-                repository_path(where.workspace, where.repository),
-                Side.ABOVE,
-            )
-        yield from self._environments(where.repository)
+            self._below()
+        else:
+            self._level(f"bitbucket {where.workspace}", workspace_path(where.workspace), Side.ABOVE)
+            if where.environment is not None:
+                self._repository(where.repository, Side.ABOVE)
+            self._environments(where.repository)
+        own = self._look.attempt(where.scope, here) or ()
+        present = frozenset(variable.name for variable in own) & frozenset(where.names)
+        pair = None if where.bundle else (where.id_name, where.secret_name)
+        return self._look.found(address, Written(pair=pair, bundle=where.bundle, present=present))
 
-    def _below(self) -> Iterator[Level]:
-        workspace, slugs = self._where.workspace, list[str]()
-        try:
-            latest = self._connection.repositories(workspace, query={"sort": "-updated_on"})
-            slugs += islice(latest, _MAX_REPOSITORIES + 1)
-        except KeyrotaError as error:
-            self._unread.append(f"the repositories of bitbucket {workspace}: {error.what}")
+    def _below(self) -> None:
+        workspace = self._where.workspace
+        latest = partial(self._connection.repositories, workspace, query={"sort": "-updated_on"})
+        name = f"the repositories of bitbucket {workspace}"
+        slugs = self._look.attempt(name, lambda: tuple(islice(latest(), _MAX_REPOSITORIES + 1))) or ()
         if len(slugs) > _MAX_REPOSITORIES:
-            self._unread.append(
-                f"the repositories of bitbucket {workspace}, but for the {_MAX_REPOSITORIES} that were changed last: "
-                f"`keyrota discover` reads them all"
+            self._look.unread.append(
+                f"{name}: the {_MAX_REPOSITORIES} that were changed last are read; `keyrota discover` reads them all"
             )
         for slug in slugs[:_MAX_REPOSITORIES]:
-            yield from self._level(f"bitbucket {workspace}/{slug}", repository_path(workspace, slug), Side.BELOW)
-            yield from self._environments(slug)
+            self._repository(slug, Side.BELOW)
+            self._environments(slug)
 
-    def _environments(self, repository: str) -> Iterator[Level]:
+    def _repository(self, slug: str, side: Side) -> None:
+        workspace = self._where.workspace
+        self._level(f"bitbucket {workspace}/{slug}", repository_path(workspace, slug), side)
+
+    def _environments(self, repository: str) -> None:
         """Read the environments of a repository, but for the place itself."""
         where, name = self._where, f"bitbucket {self._where.workspace}/{repository}"
-        try:
-            known = self._connection.environments(where.workspace, repository)
-            own = self._connection.environment_uuid(where) if where.environment is not None else ""
-        except KeyrotaError as error:
-            self._unread.append(f"the deployment environments of {name}: {error.what}")
-            return
+        asked = f"the deployment environments of {name}"
+        known, own = self._look.attempt(asked, partial(self._known, repository)) or ({}, "")
         side = Side.BELOW if where.environment is None else Side.APART
         for environment, uuids in known.items():
             for uuid in uuids:
                 if uuid.lower() != own.lower():
-                    path = environment_path(where.workspace, repository, uuid)
-                    yield from self._level(f"{name} {environment}", path, side)
+                    self._level(f"{name} {environment}", environment_path(where.workspace, repository, uuid), side)
 
-    def _level(self, name: str, path: Path, side: Side) -> Iterator[Level]:
-        try:
-            variables = self._listed(name, path)
-        except KeyrotaError as error:
-            self._unread.append(f"{name}: {error.what}")
-        else:
-            yield Level(name=name, side=side, variables=variables)
+    def _known(self, repository: str) -> tuple[dict[str, list[str]], str]:
+        """List a repository's environments, and name the one that is the place itself."""
+        known = self._connection.environments(self._where.workspace, repository)
+        return known, self._connection.environment_uuid(self._where) if self._where.environment is not None else ""
 
-    def _listed(self, name: str, path: Path) -> tuple[Listed, ...]:
-        known = self._connection.lists.recent(path)
-        if known is None:
-            known = shown_in(self._connection.values(path, f"the variables of {name}"))
-            self._connection.lists.keep(path, known)
-        return known
+    def _level(self, name: str, path: Path, side: Side) -> None:
+        def ask() -> tuple[Listed, ...]:
+            return shown_in(self._connection.values(path, f"the variables of {name}"))
 
-
-def _written(where: Place, present: frozenset[str]) -> Written:
-    pair = None if where.bundle else (where.id_name, where.secret_name)
-    return Written(pair=pair, bundle=where.bundle, present=present)
+        self._look.level(name, side, partial(self._connection.lists.read, path, ask))
 
 
 def workspace_path(workspace: str) -> Path:

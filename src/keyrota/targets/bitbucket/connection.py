@@ -11,9 +11,8 @@ from typing import Any
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
 from keyrota.targets.bitbucket.identity import UUID, Identities
-from keyrota.targets.bitbucket.lists import Lists
 from keyrota.targets.bitbucket.place import Place
-from keyrota.wire import Answer, Http, ManyRepositories, each_page
+from keyrota.wire import Answer, Http, ManyRepositories, RecentLists, each_page
 
 _PAGE = {"pagelen": "100"}
 _MOST_PAGES = 200
@@ -36,7 +35,7 @@ class BitbucketConnection:
         self._many = many
         self.token_expires = token_expires
         self.identities = Identities(http)
-        self.lists = Lists(clock)
+        self.lists = RecentLists(clock)
         self._environments: dict[tuple[str, str], dict[str, list[str]]] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._lock = threading.Lock()

@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.variables import Listed, listed
-from keyrota.ports import Clock
 from keyrota.targets.bitbucket.place import Place
 
 Path = tuple[str, ...]
-_RECENT = timedelta(minutes=1)
-"""Of 1,000 calls an hour each one counts, and the targets of one repository are read and looked around together."""
-
-
-class Lists:
-    """The latest list of each scope, kept for a minute."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._known: dict[Path, tuple[datetime, tuple[Listed, ...]]] = {}
-        self._lock = threading.Lock()
-
-    def keep(self, path: Path, variables: tuple[Listed, ...]) -> None:
-        """Keep what a list showed just now."""
-        with self._lock:
-            self._known[path] = (self._clock.now(), variables)
-
-    def drop(self, path: Path) -> None:
-        """Forget a list, because something in it is about to change."""
-        with self._lock:
-            self._known.pop(path, None)
-
-    def recent(self, path: Path) -> tuple[Listed, ...] | None:
-        """Return what a list showed within the last minute."""
-        with self._lock:
-            at, variables = self._known.get(path, (None, ()))
-        return variables if at is not None and self._clock.now() - at < _RECENT else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,8 +155,7 @@ class BitbucketTarget:
         """Look at the workspace, the repository and its environments; the place itself is listed only once a minute."""
 
         def here() -> tuple[Listed, ...]:
-            known = self._connection.lists.recent(self._path())
-            return self._listed().everything if known is None else known
+            return self._connection.lists.read(self._path(), lambda: self._listed().everything)
 
         return Around(self._connection, self._place).look(self.address, here)
 
