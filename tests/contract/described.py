@@ -17,7 +17,7 @@ _HOME = "http://127.0.0.1"
 _BASES = {"bitbucket": "/bitbucket/2.0", "github": "/github", "gitlab": "/gitlab"}
 _BEYOND = {
     "bitbucket": ("/site/oauth2/access_token", "/x/variables"),
-    "github": ("/orgs/acme/repos", "/user/repos", "/repositories/"),
+    "github": ("/orgs/", "/user/repos", "/repositories/"),
     "gitlab": ("/groups/acme/projects", "/groups/acme/descendant_groups", "/api/v4/projects", "/api/v4/groups"),
 }
 """What is not in the part of the descriptions that is at hand, or leads nowhere on purpose."""

@@ -325,6 +325,7 @@ def _use_everything(connection: TargetConnection) -> None:
         target.write(a_pair("OLD"))
         target.write(a_pair("NEW"))
         target.read()
+        target.surroundings()
     for area in (*connection.areas(None), *connection.areas("acme")):
         tuple(connection.survey(area))
     for settings in (DEPLOYMENT, {"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}):

@@ -565,7 +565,7 @@ def test_what_does_not_fit_together_is_told(settings: dict[str, Any], words: str
 
 # --- GitHub's own description -----------------------------------------------------------------------------------------
 
-NOT_IN_THE_CUT = ("/orgs/acme/repos", "/user/repos", "/repositories/")
+NOT_IN_THE_CUT = ("/orgs/acme", "/user/repos", "/repositories/")
 
 
 def exchanges() -> tuple[list[description.Exchange], str]:
@@ -598,6 +598,7 @@ def _use_everything(connection: TargetConnection, standin: GitHubStandIn) -> Non
         target.write(a_pair("OLD"))
         target.write(a_pair("NEW"))
         target.read()
+        target.surroundings()
         target.carried_runs(datetime(2026, 1, 2, tzinfo=UTC))
         standin.set_secret(ORG, SECRET, "x", visibility="selected", selected=(1000,))
         if "organization" in settings:

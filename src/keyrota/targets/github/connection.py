@@ -14,9 +14,11 @@ from typing import Any
 
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.ports import Clock
 from keyrota.targets.github.access import App, Installation
+from keyrota.targets.github.identity import Identities
 from keyrota.targets.github.place import Path, Place
-from keyrota.wire import Answer, Http, ManyRepositories, each_page
+from keyrota.wire import Answer, Http, ManyRepositories, RecentLists, each_page
 
 _MOST_PAGES = 200
 _UNPROCESSABLE = 422
@@ -87,6 +89,7 @@ class GitHubConnection:
         connect: Callable[[App, Installation], Http] | None = None,
         *,
         many: ManyRepositories,
+        clock: Clock,
     ) -> None:
         self._http = http
         self._app = app
@@ -97,6 +100,8 @@ class GitHubConnection:
         self._lock = threading.Lock()
         self._key_locks: dict[Path, threading.Lock] = {}
         self._moved: set[Path] = set()
+        self.lists = RecentLists(clock)
+        self.identities = Identities(self.get, self._environments)
         self.scopes: frozenset[str] | None = None
         """Of a classic token; None: it is none, or does not tell."""
         self.token_expires: datetime | None = None
@@ -235,18 +240,22 @@ class GitHubConnection:
         """Tell a missing environment from a missing repository: its name is told, and keyrota never makes one."""
         if not where.environment:
             return
-        about = f"the environments of {where.owner}/{where.repository}"
         try:
-            values = list(self.pages(where, (*where.owner_path, "environments"), "environments", about, per_page=100))
+            names = sorted(self._environments(where))
         except KeyrotaError:
             return
-        names = sorted(str(value.get("name")) for value in values)
         if where.environment.casefold() not in {name.casefold() for name in names}:
             raise NotThere(
                 f"there is no environment {where.environment!r}",
                 where=where.scope,
                 remedy=f"the repository has: {', '.join(names) or 'none'}; keyrota never makes one",
             )
+
+    def _environments(self, where: Place) -> dict[str, int]:
+        """List a repository's environments: names and numbers."""
+        about, path = f"the environments of {where.owner}/{where.repository}", (*where.owner_path, "environments")
+        values = self.pages(where, path, "environments", about, per_page=100)
+        return {str(value.get("name")): value["id"] for value in values if isinstance(value.get("id"), int)}
 
     # --- refusals ---------------------------------------------------------------------------------------------------
 

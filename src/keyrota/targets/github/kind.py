@@ -172,13 +172,13 @@ class GitHubKind:
         many = ManyRepositories(clock, LOOKED_AT, "repositories of the organization")
         if "token" in auth:
             client = make(bearer(lambda: secrets(auth["token"])))
-            return GitHubService(GitHubConnection(client, None, many=many), is_app=False)
+            return GitHubService(GitHubConnection(client, None, many=many, clock=clock), is_app=False)
         app = App(str(auth["app_id"]), lambda: secrets(auth["private_key"]), clock, make)
 
         def connected(app: App, installation: Installation) -> Http:
             return make(bearer(lambda: app.token(installation)), renew=lambda: app.drop(installation))
 
-        return GitHubService(GitHubConnection(None, app, connected, many=many), is_app=True)
+        return GitHubService(GitHubConnection(None, app, connected, many=many, clock=clock), is_app=True)
 
 
 def _client(settings: Mapping[str, Any], clock: Clock, authorization: Authorization, **more: Any) -> Http:

@@ -66,6 +66,7 @@ def _classic_lacks(connection: GitHubConnection, where: Place) -> tuple[str, str
 
 def _repository_refuses(connection: GitHubConnection, where: Place) -> tuple[str, str]:
     content = connection.get(where, where.owner_path, f"the repository of {where.scope}")
+    connection.identities.note(where, content)
     if content.get("archived") is True:
         return "the repository is archived, and so read-only", "take it out of the configuration, or unarchive it"
     rights = content.get("permissions")

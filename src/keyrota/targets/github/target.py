@@ -12,11 +12,13 @@ from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import AccessKeyId, CarriedRuns, KeyPair, Readiness, Surroundings, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.core.sighting import LONG_LIVED
-from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.github import runs
+from keyrota.targets.github.around import Around
 from keyrota.targets.github.connection import GitHubConnection, PublicKey, needed
 from keyrota.targets.github.place import Path, Place
 from keyrota.targets.github.readiness import preflight
+from keyrota.targets.github.shown import conflicts_of, is_gone, names_only, variables_of
 from keyrota.targets.github.visibility import Visibility, visibility_of
 from keyrota.wire import Answer, attempted, instant, together
 
@@ -66,17 +68,40 @@ class GitHubTarget:
         """Tell what is there; a refusal is the value FAILED."""
         try:
             return self._read()
+        except NotThere as error:
+            return self._not_there(error)
         except KeyrotaError as error:
             return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
 
+    def _not_there(self, error: NotThere) -> TargetState:
+        state = self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
+        if not is_gone(self._connection, self._place):
+            return state
+        what = error.what if self._place.environment else "the repository does not exist any more (404)"
+        forget = f"if it was deleted, remove it from the configuration and run: keyrota forget '{self.address}'"
+        return replace(state, is_gone=True, detail=what, remedy=f"{forget}; {error.remedy}")
+
     def _read(self) -> TargetState:
+        where, connection = self._place, self._connection
         found = self._secrets()
+        marker = self._marker()
+        place = connection.identities.place(where, connection.http(where.owner, where.repository).origin)
+        record = connection.identities.repository(where)
+        everything = connection.lists.read(where.secrets_path, lambda: names_only(found))
+        return replace(
+            self._held(found, marker),
+            place=place,
+            variables=variables_of(where, found, marker),
+            conflicts=conflicts_of(connection, where, everything, marker),
+            is_archived=record is not None and record.is_archived,
+        )
+
+    def _held(self, found: Mapping[str, Mapping[str, Any]], marker: str | None) -> TargetState:
         times = {name: at for name, secret in found.items() if (at := instant(secret.get("updated_at")))}
         for name, at in times.items():
             self._connection.count_write(self._place, name, at)
         changed = max(times.values(), default=None)
         missing = [name for name in self._place.names if name not in found]
-        marker = self._marker()
         if self._place.marker and marker is None:
             missing.append(self._place.marker)
         if missing:
@@ -146,8 +171,8 @@ class GitHubTarget:
         return runs.carried(self._connection, self._place, before)
 
     def surroundings(self) -> Surroundings:
-        """Return nothing beyond what `read` shows."""
-        return Surroundings(address=self.address)
+        """Look at the variables beside the secrets, and at what the organization and the environments have."""
+        return Around(self._connection, self._place).look(self.address)
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the secrets and the marker; a marker that names another key than ours forbids it."""
@@ -186,6 +211,8 @@ class GitHubTarget:
             found = {name: self._secret(name) for name in self._place.names}
             return {name: secret for name, secret in found.items() if secret is not None}
         values = self._connection.pages_of_secrets(self._place)
+        everything = names_only(str(value.get("name", "")).upper() for value in values)
+        self._connection.lists.keep(self._place.secrets_path, everything)
         return {str(value["name"]).upper(): value for value in values if self._is_ours(value)}
 
     def _is_ours(self, value: Mapping[str, Any]) -> bool:
@@ -208,6 +235,7 @@ class GitHubTarget:
 
     def _put(self, name: str, value: Secret, seen: Visibility | None) -> None:
         """Seal and send; a key that was renewed meanwhile is fetched once more."""
+        self._connection.lists.drop(self._place.secrets_path)
         key = self._connection.public_key(self._place)
         answer = self._send(name, value, seen, key)
         if answer.status == _UNPROCESSABLE:
@@ -259,6 +287,7 @@ class GitHubTarget:
 
     def _mark(self, name: str, key: AccessKeyId) -> None:
         """Update the variable, or create it; a race, or an answer that was lost, is settled by updating."""
+        self._connection.lists.drop(self._place.variables_path)
         body: dict[str, Any] = {"name": name, "value": str(key)}
         path = (*self._place.variables_path, name)
         answer = self._call("PATCH", path, name, body=body, is_repeatable=True)
