@@ -79,6 +79,27 @@ def test_a_renamed_place_is_the_same_and_a_recreated_one_is_not(rig: Rig, settin
     assert again != before
 
 
+def test_only_what_is_named_by_uuid_is_known_to_be_gone(rig: Rig) -> None:
+    """A name that is not there may be an old one."""
+    environment, repository = rig.standin.uuid_of("acme", "shop", "Test"), rig.standin.uuid_of("acme", "shop")
+    rig.standin.delete_environment("acme", "shop", "Test")
+
+    def is_gone(settings: Mapping[str, Any]) -> bool:
+        state = rig.connect({"token": "canary-token-3f9a"}).target(settings).read()
+        assert state.evidence is TargetEvidence.FAILED
+        return state.is_gone
+
+    assert is_gone({**DEPLOYMENT, "environment": environment})
+    assert not is_gone({**DEPLOYMENT, "environment": "Test"})
+    rig.standin.delete_repository("acme", "shop")
+    assert not is_gone({"workspace": "acme", "repository": repository}), "the token sees no other"
+    rig.standin.add_repository("acme", "other")
+    assert is_gone({"workspace": "acme", "repository": repository})
+    assert not is_gone(REPOSITORY)
+    assert not is_gone({**DEPLOYMENT, "environment": environment}), "its repository is not seen"
+    assert not is_gone({"workspace": "nowhere"})
+
+
 def test_a_place_costs_as_few_calls_as_possible(rig: Rig) -> None:
     """An environment none, a repository or a workspace one for each connection, however often it is read."""
     target, other = rig.target(), rig.target({**REPOSITORY, "names": {"id": "A", "secret": "B"}})

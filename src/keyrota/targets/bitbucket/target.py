@@ -20,9 +20,10 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, bundle_conflicts, pair_conflicts, shown_by, states_of
-from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.bitbucket.around import Around, environment_path, repository_path, workspace_path
 from keyrota.targets.bitbucket.connection import BitbucketConnection
+from keyrota.targets.bitbucket.gone import is_gone
 from keyrota.targets.bitbucket.lists import Listing, Path, Variable, listing_of
 from keyrota.targets.bitbucket.place import Place
 from keyrota.wire import attempted, together
@@ -78,7 +79,9 @@ class BitbucketTarget:
             listing = self._listed()
             place = self._connection.identities.place(self._place, self._environment())
         except KeyrotaError as error:
-            return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
+            state = self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
+            is_missing = isinstance(error, NotThere) and is_gone(self._connection, self._place)
+            return replace(state, is_gone=is_missing)
         where = self._place
         return replace(
             self._held(listing.ours),
