@@ -21,7 +21,7 @@ _BEYOND = {
     "gitlab": ("/groups/acme/projects", "/groups/acme/descendant_groups", "/api/v4/projects", "/api/v4/groups"),
 }
 """What is not in the part of the descriptions that is at hand, or leads nowhere on purpose."""
-_QUERIES = {"filter[environment_scope]", "page", "pagelen", "per_page"}
+_QUERIES = {"fields", "filter[environment_scope]", "page", "pagelen", "per_page"}
 _LOOSE = {"created", "filter[environment_scope]"}
 
 

@@ -314,7 +314,9 @@ def test_requests_and_answers_are_as_the_description_says() -> None:
     """Everything that the client sends and the stand-in answers; the operations are listed."""
     document = description.load("bitbucket")
     found, base = exchanges()
-    api = description.Description(document, base, undescribed={400, 401, 403, 404, 429}, queries={"pagelen", "page"})
+    api = description.Description(
+        document, base, undescribed={400, 401, 403, 404, 429}, queries={"fields", "pagelen", "page"}
+    )
     assert {api.hold(request, response) for request, response in found} == description.operations("bitbucket")
 
 
@@ -326,6 +328,7 @@ def _use_everything(connection: TargetConnection) -> None:
         target.write(a_pair("NEW"))
         target.read()
         target.surroundings()
+    connection.target({"workspace": "acme", "repository": "nowhere"}).read()
     for area in (*connection.areas(None), *connection.areas("acme")):
         tuple(connection.survey(area))
     for settings in (DEPLOYMENT, {"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}):

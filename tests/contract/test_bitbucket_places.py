@@ -101,17 +101,31 @@ def test_only_what_is_named_by_uuid_is_known_to_be_gone(rig: Rig) -> None:
 
 
 def test_a_place_costs_as_few_calls_as_possible(rig: Rig) -> None:
-    """An environment none, a repository or a workspace one for each connection, however often it is read."""
-    target, other = rig.target(), rig.target({**REPOSITORY, "names": {"id": "A", "secret": "B"}})
-    for each in (target, target):
-        each.read()
+    """An environment none, a workspace one, a hundred repositories one, each once for a connection."""
+    for _ in range(2):
+        rig.target().read()
     assert asked(rig) == ["GET environments", "GET variables", "GET variables"]
-    for each in (rig.target(REPOSITORY), rig.target(REPOSITORY), other):
-        each.read()
-    assert asked(rig) == ["GET variables", "GET repository", "GET variables", "GET variables"]
+    rig.standin.add_repository("acme", "web")
+    for slug in ("shop", "SHOP", "web", "web"):
+        assert rig.target({**REPOSITORY, "repository": slug}).read().place is not None
+    assert asked(rig) == ["GET repositories", *["GET variables"] * 4]
     for _ in range(2):
         rig.target(WORKSPACE).read()
-    assert asked(rig) == ["GET variables", "GET workspace", "GET variables"]
+    assert asked(rig) == ["GET workspace", "GET variables", "GET variables"]
+
+
+def test_a_long_list_of_repositories_is_read_as_far_as_it_pays(rig: Rig) -> None:
+    """One target in a workspace of hundreds asks for its own; many read on, a page for each that was not found."""
+    for number in range(240):
+        rig.standin.add_repository("acme", f"r{number}", ())
+    uuids = {rig.standin.uuid_of("acme", f"r{number}") for number in range(235, 240)}
+    found = [rig.target({"workspace": "acme", "repository": f"r{number}"}).read().place for number in range(235, 240)]
+    assert {place.id for place in found if place} == {f"repository {uuid}" for uuid in uuids}
+    assert [each for each in asked(rig) if each != "GET variables"] == [
+        *("GET repositories", "GET repository"),  # the first: not among the first hundred
+        *("GET repositories", "GET repository"),  # the second: nor among the second
+        "GET repositories",  # the third, and all others: here they are
+    ]
 
 
 def test_a_token_for_pipelines_alone_learns_the_repository_from_a_pipeline(rig: Rig) -> None:
@@ -128,7 +142,7 @@ def test_a_token_for_pipelines_alone_learns_the_repository_from_a_pipeline(rig: 
 
 def test_an_id_that_cannot_be_asked_for_now_fails_the_read(rig: Rig) -> None:
     """Not answered is not unknown: a write must not go to a place that may be another."""
-    rig.standin.faults.add(Fault(operation="GET repository", status=503, times=-1))
+    rig.standin.faults.add(Fault(operation="GET repositories", status=503, times=-1))
     assert rig.target(REPOSITORY).read().evidence is TargetEvidence.FAILED
 
 

@@ -107,7 +107,8 @@ def test_where_bitbucket_ends_its_hour_the_rest_is_left_as_well(sandbox: Sandbox
 def test_many_targets_that_a_limit_keeps_from_being_looked_at_are_one_line(sandbox: Sandbox) -> None:
     """Nothing was begun: no key is made that could not be served."""
     _at_bitbucket(sandbox, 10)
-    unseen = {TARGETS + 1 - 10, TARGETS + 1 - 9}  # one of the ten calls asks for names of environments, if it is made
+    unseen = {TARGETS + 1 - 9, TARGETS + 1 - 8}
+    """One of the ten calls lists repositories, and one asks for names of environments, if it is made."""
     code, out, _ = sandbox.run("plan", "--exit-code")
     assert code == 3
     assert out.count("used up until") == 2

@@ -249,6 +249,7 @@ class BitbucketStandIn(StandIn):
             case ["2.0", "workspaces", workspace, "pipelines-config", "variables", *rest]:
                 return self._variables_call(request, (self._workspace(workspace),), rest)
             case ["2.0", "repositories", workspace]:
+                self._demand_repositories()
                 shown = self._repositories_of(self._workspace(workspace), request.query.get("sort", ""))
                 return self._page(request, shown)
             case ["2.0", "repositories", workspace, repository, *rest]:
@@ -277,10 +278,13 @@ class BitbucketStandIn(StandIn):
                 return self._variables_call(request, (*here, environment.lower()), more)
         raise self.refuse(404, "Resource not found.")
 
-    def _one_repository(self, request: Request, here: tuple[str, str]) -> Response:
-        """Show, rename or delete a repository."""
+    def _demand_repositories(self) -> None:
         if not self.may_see_repositories:
             raise self.refuse(403, "Your credentials lack one or more required privilege scopes.")
+
+    def _one_repository(self, request: Request, here: tuple[str, str]) -> Response:
+        """Show, rename or delete a repository."""
+        self._demand_repositories()
         match request.method:
             case "GET":
                 return json_response(self._repository_shape(here))

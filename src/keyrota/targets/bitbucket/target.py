@@ -76,8 +76,9 @@ class BitbucketTarget:
     def read(self) -> TargetState:
         """Tell what is there, and what else the list shows; a refusal is the value FAILED."""
         try:
-            listing = self._listed()
+            # First, because one list of repositories serves all targets: with a budget, better a few read than none.
             place = self._connection.identities.place(self._place, self._environment())
+            listing = self._listed()
         except KeyrotaError as error:
             state = self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
             is_missing = isinstance(error, NotThere) and is_gone(self._connection, self._place)
