@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+from keyrota.core.instants import within_reach
+
 _SERVER_FAILS = 500
 _SHORTEST_PAUSE_S = 0.5
 A_YEAR_S = 365 * 86400.0
@@ -51,6 +53,20 @@ class Answer:
                 return str(address)
         return None
 
+    @property
+    def sent_at(self) -> datetime | None:
+        """
+        When the service says that it sent this, by its own clock, in whole seconds (RFC 9110, `Date`).
+
+        None where it does not say, and of an answer that a cache kept (`Age`).
+        """
+        if self.headers.get("age", "0") != "0":
+            return None
+        try:
+            return within_reach(parsedate_to_datetime(self.headers.get("date", "")))
+        except (ValueError, TypeError, OverflowError):
+            return None
+
     def object(self) -> dict[str, Any]:
         """The content as a JSON object; an empty one if it is something else."""
         return self.content if isinstance(self.content, dict) else {}
@@ -72,7 +88,12 @@ class Silence:
 
 
 def asked_pause(answer: Answer, now: datetime) -> float | None:
-    """Read Retry-After (seconds or a date), or, of a limit, when it is reset."""
+    """
+    Read Retry-After (seconds or a date), or, of a limit, when it is reset.
+
+    A date is the service's own time: what counts is how far it lies behind the answer's `Date`.
+    """
+    now = answer.sent_at or now
     text = answer.headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
         seconds = float(text)
@@ -108,11 +129,12 @@ def _ahead_s(reset: float, now: datetime) -> float:
 
 
 def left(answer: Answer, now: datetime) -> tuple[int, datetime] | None:
-    """Read what is left of the limit that the service counts, less some room, and when it counts anew."""
+    """Read what is left of the limit that the service counts, less some room, and when it counts anew by our clock."""
+    theirs = answer.sent_at or now
     for prefix in _LIMITS:
         with contextlib.suppress(ValueError, OverflowError):
             rest, most, reset = (int(answer.headers.get(f"{prefix}-{name}", "")) for name in _COUNTED)
-            return rest - min(_ROOM, most // 10), now + timedelta(seconds=_ahead_s(reset, now))
+            return rest - min(_ROOM, most // 10), now + timedelta(seconds=_ahead_s(reset, theirs))
     return None
 
 

@@ -39,6 +39,8 @@ _UNAUTHORIZED = 401
 _SERVER_FAILS = 500
 _CHUNK = 64 * 1024
 _LONGEST_BODY_S = 60.0
+_SAME_TIME = timedelta(seconds=5)
+"""`Date` is in whole seconds, and an answer takes a while: clocks that lie no further apart count as one."""
 
 
 def _is_too_many(answer: Answer) -> bool:
@@ -110,6 +112,8 @@ class Http:
         """What is left of the limit that the service counts itself, and when it counts anew."""
         self._renew = renew
         self._limit = SharedLimit(clock, self._patience.total_s, name)
+        self._ahead = timedelta()
+        """How far the service's clock was ahead of ours at the latest answer that told its time."""
 
     def call(
         self,
@@ -172,6 +176,25 @@ class Http:
         """Count a write that another run made lately, as the time of a thing's last change tells it."""
         if self._write_budget:
             self._write_budget.note(what, at)
+
+    def ours(self, instant: datetime) -> datetime:
+        """
+        Turn a time that the service told into one of our clock, so that both can be compared.
+
+        An Enterprise Server's clock may be minutes off: its `Date` says by how much.
+        """
+        return instant - self._ahead
+
+    def theirs(self, instant: datetime) -> datetime:
+        """Turn a time of our clock into one of the service's, to ask it by that."""
+        return instant + self._ahead
+
+    def _hear_time(self, answer: Answer, asked: datetime) -> None:
+        """Compare the service's clock with ours: it sent the answer at some time between the request and now."""
+        sent, got = answer.sent_at, self._clock.now()
+        if sent is not None:
+            ahead = sent - min(max(sent, asked), got)
+            self._ahead = ahead if abs(ahead) > _SAME_TIME else timedelta()
 
     def follow(self, link: str, *, where: str = "") -> Answer:
         """Get the page that an answer links to, if it is on the same origin and below the same base."""
@@ -280,7 +303,7 @@ class Http:
         return there
 
     def _exchange(self, call: _Call, url: str) -> Answer | Silence:
-        authorization = self._authorization()
+        authorization, asked = self._authorization(), self._clock.now()
         refuse_odd_headers(authorization, self._name, call.where)
         headers = dict(self._headers)
         if call.body is not None:
@@ -306,7 +329,10 @@ class Http:
             ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return silence(error, self._origin[1])
-        return self._read(response, call.where)
+        answer = self._read(response, call.where)
+        if answer:
+            self._hear_time(answer, asked)
+        return answer
 
     def _read(self, response: urllib3.BaseHTTPResponse, where: str) -> Answer | Silence:
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()

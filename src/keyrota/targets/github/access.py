@@ -58,7 +58,7 @@ class App:
         self._id = app_id
         self._key = private_key
         self._clock = clock
-        self._http = connect(bearer(self._jwt))
+        self._http = connect(bearer(self._jwt), renew=self._is_late)
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._installations: dict[str, Installation] = {}
@@ -126,11 +126,17 @@ class App:
         token, ends = content.pop("token", None), content.get("expires_at")
         if not isinstance(token, str) or not token:
             raise ProviderRefused("GitHub's answer holds no token", where=WHERE, remedy="check `base_url`")
-        until = instant(ends) or self._clock.now() + timedelta(minutes=30)
+        told = instant(ends)
+        until = self._http.ours(told) if told else self._clock.now() + timedelta(minutes=30)
         return _Given(token=Secret(token), ends=until)
 
-    def _jwt(self) -> Secret:
+    def _is_late(self) -> bool:
+        """Tell whether a JWT that was refused was written by a clock that differs: the refusal told GitHub's time."""
         now = self._clock.now()
+        return abs(self._http.theirs(now) - now) > _JWT_BACK / 2
+
+    def _jwt(self) -> Secret:
+        now = self._http.theirs(self._clock.now())
         claims = {
             "iat": int((now - _JWT_BACK).timestamp()),
             "exp": int((now + _JWT_AHEAD).timestamp()),

@@ -145,7 +145,8 @@ class GitHubConnection:
             self._moved.add(where.owner_path)
         text = answer.headers.get(EXPIRES, "")
         if text:
-            self.token_expires = expiry(text) or self.token_expires
+            ends = expiry(text)
+            self.token_expires = self.http(where.owner, where.repository).ours(ends) if ends else self.token_expires
         scopes = answer.headers.get("x-oauth-scopes", "").strip()
         if scopes:
             self.scopes = frozenset(scope.strip() for scope in scopes.split(","))

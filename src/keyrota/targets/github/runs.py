@@ -104,6 +104,8 @@ def _remedy(place: Place) -> str:
 def _runs(connection: GitHubConnection, where: Place, status: str, before: datetime | None) -> Iterator[dict[str, Any]]:
     about = f"the workflow runs of {where.owner}/{where.repository}"
     path = ("repos", where.owner, where.repository or "", "actions", "runs")
+    if before is not None:
+        before = connection.http(where.owner, where.repository).theirs(before)  # `created_at` is GitHub's own time
     query = {"status": status} | ({"created": f"<={before:%Y-%m-%dT%H:%M:%SZ}"} if before else {})
     for run in connection.pages(where, path, "workflow_runs", about, per_page=100, query=query):
         queued = instant(run.get("created_at"))

@@ -97,7 +97,8 @@ class GitHubTarget:
         )
 
     def _held(self, found: Mapping[str, Mapping[str, Any]], marker: str | None) -> TargetState:
-        times = {name: at for name, secret in found.items() if (at := instant(secret.get("updated_at")))}
+        ours = self._connection.http(self._place.owner, self._place.repository).ours
+        times = {name: ours(at) for name, secret in found.items() if (at := instant(secret.get("updated_at")))}
         for name, at in times.items():
             self._connection.count_write(self._place, name, at)
         changed = max(times.values(), default=None)
