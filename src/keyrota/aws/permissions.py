@@ -85,7 +85,7 @@ def simulate(account: Account, actions: Iterable[str]) -> dict[str, bool | None]
     try:
         with aws_call("iam:SimulatePrincipalPolicy", "the caller"):
             answer = account.client("iam").simulate_principal_policy(
-                PolicySourceArn=_principal(account.caller()), ActionNames=names
+                PolicySourceArn=principal(account.caller()), ActionNames=names
             )
             results = [(result["EvalActionName"], result["EvalDecision"]) for result in answer["EvaluationResults"]]
     except KeyrotaError:
@@ -93,8 +93,8 @@ def simulate(account: Account, actions: Iterable[str]) -> dict[str, bool | None]
     return unknown | {name: decision == "allowed" for name, decision in results if name in unknown}
 
 
-def _principal(arn: str) -> str:
-    """Turn the ARN of a session into that of its role (IAM simulates roles, not sessions)."""
+def principal(arn: str) -> str:
+    """Return the ARN of a session's role (IAM simulates and trusts roles, not sessions); any other ARN as it is."""
     head, _, rest = arn.partition(":assumed-role/")
     if not rest:
         return arn

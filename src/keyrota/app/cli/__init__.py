@@ -34,6 +34,7 @@ _COMMANDS = {
     "rollback": "make the previous key current again, everywhere",
     "forget": "end a target that was taken out of the configuration",
     "discover": "find the AWS keys at a provider, and write a keyrota.yaml for them",
+    "policy": "print the IAM policy that this configuration needs, as JSON or Terraform",
     "deploy": "bring keyrota to Lambda: functions, schedules, events and alarms",
     "undeploy": "take the stack away again; keys and secrets stay",
     "package": "build the code package of the Lambda functions",

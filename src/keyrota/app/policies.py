@@ -1,0 +1,161 @@
+"""The IAM policies that one configuration needs where keyrota runs without its stack: a laptop, cron, a pipeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keyrota.app.config import Configuration, CredentialConfig
+from keyrota.app.deploy.template import Scope, scope_of
+from keyrota.aws.permissions import DUTIES, LOOK
+
+_VERSION = "2012-10-17"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permissions:
+    """What keyrota needs in one account."""
+
+    account: str
+    """12 digits."""
+    document: Mapping[str, Any]
+    """The IAM policy: of the caller in its own account, of the member role in another one."""
+    trust: Mapping[str, Any] | None = None
+    """The trust policy of the member role; None in the caller's own account."""
+    role: str = ""
+    """The member role as the configuration names it."""
+
+
+def permissions(
+    configuration: Configuration, *, account: str, partition: str, region: str, caller: str, duties: Iterable[str]
+) -> tuple[Permissions, ...]:
+    """
+    Write the policies: of the account that keyrota runs in, and of each member role.
+
+    Args:
+        configuration: Checked.
+        account: That keyrota runs in; 12 digits.
+        partition: `aws`, `aws-cn`, …
+        region: For secrets whose entry names none.
+        caller: ARN of the principal that keyrota runs as; only it is trusted by member roles.
+        duties: Of `keyrota.aws.permissions.DUTIES`; any other word means reading alone.
+    """
+    actions = tuple(dict.fromkeys(action for duty in duties for action in DUTIES.get(duty, LOOK)))
+    here = [entry for entry in configuration.credentials if not entry.role]
+    scope = scope_of(configuration, (), partition=partition, account=account, region=region)
+    own = [*_on_credentials(actions, here, partition, account, region), *_beside(scope, actions)]
+    found = [Permissions(account=account, document=_document(own))]
+    members: dict[tuple[str, str, str], list[CredentialConfig]] = {}
+    for entry in configuration.credentials:
+        if entry.role:
+            key = (_account_of(entry, account), entry.role, entry.external_id or "")
+            members.setdefault(key, []).append(entry)
+    for (member, role, external_id), entries in members.items():
+        document = _document(list(_on_credentials(actions, entries, partition, member, region)))
+        trust = _trust(caller, external_id)
+        found.append(Permissions(account=member, document=document, trust=trust, role=role))
+    return tuple(found)
+
+
+def _account_of(entry: CredentialConfig, own: str) -> str:
+    if entry.account:
+        return entry.account
+    return entry.role.split(":")[4] if entry.role and entry.role.startswith("arn:") else own
+
+
+def _on_credentials(
+    actions: Iterable[str], entries: Iterable[CredentialConfig], partition: str, account: str, region: str
+) -> Iterator[dict[str, Any]]:
+    """Allow what is done to users and their secrets; a user's path is not in the configuration, so any is allowed."""
+    entries = tuple(entries)
+    if not entries:
+        return
+    users = [f"arn:{partition}:iam::{account}:user/{path}{entry.user}" for entry in entries for path in ("", "*/")]
+    secrets = [
+        f"arn:{partition}:secretsmanager:{entry.region or region}:{account}:secret:{entry.secret_name}-??????"
+        for entry in entries
+    ]
+    keys = [entry.kms_key for entry in entries if entry.kms_key and entry.kms_key.startswith("arn:")]
+    names = sorted(actions)
+    for prefix, resources in (("iam:", users), ("secretsmanager:", secrets)):
+        allowed = [name for name in names if name.startswith(prefix)]
+        if allowed:
+            yield _allow(allowed, resources)
+    others = [name for name in names if not name.startswith(("iam:", "secretsmanager:"))]
+    if others:
+        yield _allow(others, ["*"])  # they act on no resource: sts:GetAccessKeyInfo
+    if keys and "secretsmanager:GetSecretValue" in names:
+        writes = ["kms:GenerateDataKey"] if "secretsmanager:PutSecretValue" in names else []
+        yield _allow(["kms:Decrypt", *writes], list(dict.fromkeys(keys)))
+
+
+def _beside(scope: Scope, actions: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Allow what a configuration needs beside: tokens of providers, parameters as targets, roles of other accounts."""
+    if scope.token_secrets:
+        yield _allow(["secretsmanager:GetSecretValue"], list(scope.token_secrets))
+    if scope.token_parameters:
+        yield _allow(["ssm:GetParameter"], list(scope.token_parameters))
+    if scope.target_parameters:
+        writes = ["ssm:AddTagsToResource", "ssm:PutParameter"] if "secretsmanager:GetSecretValue" in actions else []
+        yield _allow(["ssm:ListTagsForResource", *writes], list(scope.target_parameters))
+        yield _allow(["ssm:DescribeParameters"], ["*"])  # lists metadata, and takes no resource
+    if scope.member_roles:
+        yield _allow(["sts:AssumeRole"], [arn.replace("*", "operator") for arn in scope.member_roles])
+
+
+def _trust(caller: str, external_id: str) -> dict[str, Any]:
+    """Trust exactly the caller; with an external ID where the configuration has one."""
+    statement: dict[str, Any] = {"Effect": "Allow", "Principal": {"AWS": caller}, "Action": "sts:AssumeRole"}
+    if external_id:
+        statement["Condition"] = {"StringEquals": {"sts:ExternalId": external_id}}
+    return {"Version": _VERSION, "Statement": [statement]}
+
+
+def _allow(actions: list[str], resources: list[str]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": actions, "Resource": resources}
+
+
+def _document(statements: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"Version": _VERSION, "Statement": statements}
+
+
+def terraform(found: Iterable[Permissions]) -> Iterator[str]:
+    """Write all policies as Terraform resources, line by line; a member account needs a provider of its own."""
+    for one in found:
+        name = f"keyrota_{one.account}" + (f"_{_identifier(one.role)}" if one.role else "")
+        where = [f"  provider = aws.account_{one.account}"] if one.role else []
+        yield from (f"# account {one.account}", f'resource "aws_iam_policy" "{name}" {{', *where)
+        yield from (
+            f'  name   = "{_role_name(one.role) or "keyrota"}"',
+            f"  policy = {_encoded(one.document)}",
+            "}",
+            "",
+        )
+        if one.trust is not None:
+            yield from (f'resource "aws_iam_role" "{name}" {{', *where, f'  name = "{_role_name(one.role)}"')
+            yield from (f"  assume_role_policy = {_encoded(one.trust)}", "}", "")
+            yield from (f'resource "aws_iam_role_policy_attachment" "{name}" {{', *where)
+            yield from (
+                f"  role       = aws_iam_role.{name}.name",
+                f"  policy_arn = aws_iam_policy.{name}.arn",
+                "}",
+                "",
+            )
+
+
+def _role_name(role: str) -> str:
+    """Return the name of a role that is given as a name or as an ARN (with a path), for the operator's duty."""
+    return role.rpartition("/")[2].replace("{duty}", "operator")
+
+
+def _identifier(role: str) -> str:
+    return "".join(char if char.isascii() and char.isalnum() else "_" for char in _role_name(role))
+
+
+def _encoded(document: Mapping[str, Any]) -> str:
+    """Write `jsonencode(…)`: an object in JSON is one in Terraform's language, but for `${` and `%{` in texts."""
+    text = json.dumps(document, indent=2).replace("${", "$${").replace("%{", "%%{")
+    first, *rest = text.splitlines()
+    return "\n".join([f"jsonencode({first}", *(f"  {line}" for line in rest)]) + ")"
