@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 _LONGEST = 600
 GOES_ON = "nothing is lost: a run after that time goes on where this one stopped"
@@ -158,10 +159,20 @@ class ProviderUnavailable(KeyrotaError):
     again and finds out. Keys that are served stay as they are.
     """
 
-    def __init__(self, what: str, *, where: str = "", remedy: str = "", retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        remedy: str = "",
+        retry_after_s: float | None = None,
+        is_undone: bool = False,
+    ) -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.retry_after_s = retry_after_s
         """Seconds that the service asked us to wait, if it said."""
+        self.is_undone = is_undone
+        """Of a write: it was refused before any effect (429, throttling), or never sent. The outcome is known then."""
 
 
 class LeftByLimit(ProviderUnavailable):
@@ -180,8 +191,43 @@ class LeftByLimit(ProviderUnavailable):
         retry_after_s: float | None = None,
         again: datetime | None = None,
     ) -> None:
-        super().__init__(what, where=where, remedy=remedy, retry_after_s=retry_after_s)
+        super().__init__(what, where=where, remedy=remedy, retry_after_s=retry_after_s, is_undone=True)
         self.again = again
+
+
+class Half(StrEnum):
+    """One half of a pair that is kept in two variables."""
+
+    ID = "ID"
+    SECRET = "secret"  # noqa: S105  # a word
+
+
+class TornPair(ProviderUnavailable):
+    """
+    One half of a pair was written, or may have been, and the other one was not: pipelines fail there now.
+
+    What still holds: the run finishes the pair, or puts the old one back; what it cannot is remembered in the tag
+    `keyrota:pairs`, reported first by every run, and written first by the next one.
+    """
+
+    def __init__(self, cause: KeyrotaError, *, written: frozenset[Half], unsure: frozenset[Half] = frozenset()) -> None:
+        after_s = cause.retry_after_s if isinstance(cause, ProviderUnavailable) else None
+        super().__init__(cause.what, where=cause.where, remedy=cause.remedy, retry_after_s=after_s)
+        self.target = cause.target
+        self.written = written
+        """Halves that hold the new key's."""
+        self.unsure = unsure
+        """Halves of which nobody knows."""
+        self.is_refused = not isinstance(cause, ProviderUnavailable)
+        """The other half was refused for good: repeating it alone does not help."""
+
+
+class Stopped(KeyrotaError):
+    """
+    The process was told to stop (SIGTERM, SIGINT).
+
+    What still holds: every pair that was begun is whole, and every key that was made is stored; nothing more was begun.
+    """
 
 
 class PartialFailure(KeyrotaError):

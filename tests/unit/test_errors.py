@@ -16,6 +16,7 @@ from keyrota.errors import (
     PartialFailure,
     ProviderRefused,
     ProviderUnavailable,
+    TornPair,
     printable,
 )
 
@@ -33,6 +34,8 @@ def an_error(
         return kind([Fault(what=what, where=where, remedy=remedy)])
     if issubclass(kind, PartialFailure):
         return kind(what, [KeyrotaError("cause", where=where, remedy=remedy)])
+    if issubclass(kind, TornPair):
+        return kind(KeyrotaError(what, where=where, remedy=remedy), written=frozenset())
     return kind(what, where=where, remedy=remedy)
 
 

@@ -43,6 +43,7 @@ class Place:
     scene: Scene
     address: str
     fails: Exception | None = None
+    is_torn_possible: bool = False
     quiet_for: timedelta = timedelta()
     busy: list[bool | None] = field(default_factory=list)
     got: list[AccessKeyId] = field(default_factory=list)

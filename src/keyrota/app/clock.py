@@ -9,6 +9,10 @@ from urllib.parse import urlsplit
 
 from keyrota.errors import UsageError
 from keyrota.ports import Clock
+from keyrota.wire.stop import STOP
+
+_GLANCE_S = 0.5
+"""So often whoever waits looks whether the process was told to stop."""
 
 
 class SystemClock:
@@ -19,8 +23,17 @@ class SystemClock:
         return datetime.now(UTC)  # noqa: TID251  # this is the clock
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)  # noqa: TID251  # this is the clock
+        """
+        Wait; once the process was told to stop, only what must become whole still waits.
+
+        Raises:
+            Stopped: The process was told to stop.
+        """
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            STOP.demand_no_stop()
+            time.sleep(min(left, _GLANCE_S))  # noqa: TID251  # this is the clock
+        STOP.demand_no_stop()
 
 
 def clock() -> Clock:
@@ -46,7 +59,24 @@ def clock() -> Clock:
         )
     from keyrota.sandbox.timemachine import RemoteClock  # noqa: PLC0415  # only for a sandbox
 
-    return RemoteClock(control)
+    return _Stoppable(RemoteClock(control))
+
+
+class _Stoppable:
+    """A clock whose waits end when the process is told to stop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def now(self) -> datetime:
+        """Return the time: aware, UTC."""
+        return self._clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, as `SystemClock` does."""
+        STOP.demand_no_stop()
+        self._clock.sleep(seconds)
+        STOP.demand_no_stop()
 
 
 def _netloc(url: str) -> str:

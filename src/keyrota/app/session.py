@@ -27,11 +27,14 @@ class Session:
     """What every command does with the configured credentials."""
 
     def __init__(
-        self, config: Path | str, *, stack: str = "", duty: str = "operator", at_most: timedelta | None = None
+        self, config: Path | str, *, stack: str = "", duty: str = "operator", ends_in: timedelta | None = None
     ) -> None:
-        self.configuration = load_from(config)
+        """`ends_in` is how long the process may still run (the time limit of a function); None: nobody says."""
         self.clock = clock()
-        self.wiring = Wiring(self.configuration, self.clock, stack=stack, duty=duty, at_most=at_most)
+        until = self.clock.now() + ends_in if ends_in is not None else None
+        self.configuration = load_from(config)
+        at_most = ends_in / 2 if ends_in is not None else None
+        self.wiring = Wiring(self.configuration, self.clock, stack=stack, duty=duty, at_most=at_most, until=until)
 
     def plan(self, users: Iterable[str] = (), intent: Intent | None = None, *, account: str | None = None) -> Planned:
         """Look at the credentials, or at some users' of one account, and plan; writes nothing."""

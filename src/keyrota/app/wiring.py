@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +45,14 @@ class Wiring:
         stack: str = "",
         duty: str = "operator",
         at_most: timedelta | None = None,
+        until: datetime | None = None,
     ) -> None:
         self.configuration = configuration
         self.clock = clock
         self._stack = stack
         self._duty = duty
         self._at_most = at_most
+        self._until = until
         self._own: Account | None = None
         self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
         self._connections: dict[str, TargetConnection] = {}
@@ -64,6 +66,7 @@ class Wiring:
         return Settings(
             clock=self.clock,
             run=uuid.uuid4().hex[:12],
+            until=self._until,
             verify_times=verify.times,
             verify_span_s=verify.span_s,
             verify_give_up_s=max(180.0, 4 * verify.span_s),

@@ -15,6 +15,7 @@ EXIT_DUE = 2
 EXIT_HELD = 3
 """Something waits for a person, or is left to another run."""
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 EXIT_CODES = {
     EXIT_DONE: "done, or nothing was due: every place that was asked holds a key that works, as far as it can be read. "
@@ -25,7 +26,8 @@ EXIT_CODES = {
     EXIT_DUE: "changes are due (only with `plan --exit-code`)",
     EXIT_HELD: "something is held until a person has acted, or a limit left work to another run (`apply`, `sync`; "
     "`plan --exit-code`, also where changes are due as well)",
-    EXIT_INTERRUPTED: "interrupted",
+    EXIT_INTERRUPTED: "interrupted (SIGINT): what was begun is whole, the rest is left to the next run",
+    EXIT_TERMINATED: "terminated (SIGTERM): the same",
 }
 
 
@@ -51,4 +53,6 @@ UNEXPECTED = (
     "error: this is a bug in keyrota: {name}",
     "hint: run it again with --debug and report what it prints; nothing is half-done that the next run does not mend",
 )
-INTERRUPTED = "interrupted: what was done is complete, and the next run goes on"
+INTERRUPTED = "interrupted: what was begun is whole, and the next run continues"
+STOPPING = "stopping: a pair is being written; it is made whole first"
+STILL_STOPPING = "still stopping: half a pair would fail every pipeline there; kill -9 ends it all the same"

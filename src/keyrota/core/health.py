@@ -8,18 +8,60 @@ as well, because pipelines fail there until it is carried out.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import assert_never
 
 from keyrota.core.case import Case
-from keyrota.core.model import KeyStatus, TargetEvidence, TargetState
+from keyrota.core.lifecycle import key_label
+from keyrota.core.model import KeyStatus, PairDoubt, TargetEvidence, TargetState
 from keyrota.core.plan import Hold, Needs
 
 
 def broken(case: Case) -> Iterator[Hold]:
     """Name the places that hold something with which no pipeline can work."""
+    yield from torn(case)
     for target in case.view.observation.targets:
+        if case.view.doubt_of(target.address) is not None:
+            continue
         trouble = _dead_key(case, target) or _lost_pair(case, target)
         if trouble:
             yield _fails(case, target, trouble)
+
+
+def torn(case: Case) -> Iterator[Hold]:
+    """Name the places that hold half a pair, or may: a run was killed, or could neither finish nor put back."""
+    observation, pairs = case.view.observation, case.view.pairs
+    for target in (*observation.targets, *observation.left_behind):
+        doubt = case.view.doubt_of(target.address)
+        if doubt is not None:
+            yield replace(_fails(case, target, _halves(case, doubt)), is_torn=True)
+    if pairs is not None and pairs.is_cut and not observation.made_whole:
+        yield Hold(
+            needs=Needs.REPAIR,
+            is_torn=True,
+            reason=f"a write to many places began at {pairs.at:%Y-%m-%d %H:%M:%S} UTC, and its end is not known: "
+            "any of them may hold half a pair, and pipelines fail there then",
+            remedy=f"keyrota sync --user {observation.user}",
+        )
+
+
+def _halves(case: Case, doubt: PairDoubt) -> str:
+    """Say in words what the halves are."""
+    pairs = case.view.pairs
+    version = next((one for one in case.view.versions if pairs and one.id == pairs.version), None)
+    new = (key_label(version) if version else None) or "a newer key"
+    match doubt:
+        case PairDoubt.ID_IS_NEW:
+            return f"it holds half a pair: the ID of key {new}, the secret of another key"
+        case PairDoubt.SECRET_IS_NEW:
+            return f"it holds half a pair: the secret of key {new}, the ID of another key"
+        case PairDoubt.UNSURE:
+            return f"it may hold half a pair: the writes of key {new} were not answered for certain"
+        case PairDoubt.BEGUN:
+            at = f"{pairs.at:%Y-%m-%d %H:%M:%S} UTC" if pairs else "an unknown time"
+            return f"it may hold half a pair: a write of key {new} began at {at}, and its end is not known"
+        case _:
+            assert_never(doubt)
 
 
 def _dead_key(case: Case, target: TargetState) -> str:

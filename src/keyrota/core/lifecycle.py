@@ -31,6 +31,7 @@ from keyrota.core.model import (
     DEACTIVATED_TAG,
     ORPHAN_TAG,
     OWNER_TAG,
+    PAIRS_TAG,
     PENDING,
     PLACEHOLDER,
     REVOKED,
@@ -42,6 +43,8 @@ from keyrota.core.model import (
     DeactivationRecord,
     KeyStatus,
     Observation,
+    PairDoubt,
+    PairsRecord,
     SecretVersion,
     SyncPass,
     SyncRecord,
@@ -55,8 +58,10 @@ from keyrota.core.records import (
     parse_deactivated,
     parse_index,
     parse_orphan,
+    parse_pairs,
     parse_pass,
     parse_synced,
+    place_digest,
 )
 
 KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
@@ -181,6 +186,8 @@ class View:
     previous: SecretVersion | None
     synced: SyncRecord | None
     sync_pass: SyncPass | None
+    pairs: PairsRecord | None
+    """Places whose pair was begun and is not known to be whole."""
     index: Index
     deactivated: DeactivationRecord | None
     note: DeactivationNote
@@ -257,6 +264,12 @@ class View:
             return None
         until = secret.changed_at + JUST_NOW
         return until if now < until else None
+
+    def doubt_of(self, address: str) -> PairDoubt | None:
+        """Tell what is known of a place whose pair was begun and is not known to be whole; None: it is whole."""
+        if self.pairs is None or address in self.observation.made_whole:
+            return None
+        return dict(self.pairs.places).get(place_digest(address))
 
     def is_synced(self) -> bool:
         """Whether the record says that all targets of the configuration have held the current version."""
@@ -336,6 +349,7 @@ def view(observation: Observation) -> View:
         is_stored=current is not None and not _is_placeholder(observation, current),
         previous=_wearing(versions, AWSPREVIOUS),
         synced=parse_synced(tags.get(SYNCED_TAG, "")),
+        pairs=parse_pairs(tags.get(PAIRS_TAG, "")),
         sync_pass=parse_pass(tags.get(SYNC_PASS_TAG, ""), (target.address for target in observation.targets)),
         index=parse_index(tags),
         deactivated=deactivated,

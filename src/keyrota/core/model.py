@@ -34,6 +34,7 @@ REVOKED = "keyrota:revoked:"
 
 SYNCED_TAG = "keyrota:synced"
 SYNC_PASS_TAG = "keyrota:sync-pass"  # noqa: S105  # a name
+PAIRS_TAG = "keyrota:pairs"
 DEACTIVATED_TAG = "keyrota:deactivated"
 INDEX_TAG = "keyrota:targets"
 STACK_TAG = "keyrota:stack"
@@ -169,6 +170,32 @@ class SyncPass:
     fingerprint: str
     written: frozenset[str]
     """Addresses of targets to which this version was written since `began`."""
+
+
+class PairDoubt(StrEnum):
+    """What is known of a place whose pair is not whole; the word of the tag `keyrota:pairs`."""
+
+    BEGUN = "b"
+    """A write to it began, and no run has reported its end: it was killed, or it is writing right now."""
+    ID_IS_NEW = "i"
+    """The ID is that of the version of the record, the secret is not."""
+    SECRET_IS_NEW = "s"  # noqa: S105  # a letter
+    """The other way round."""
+    UNSURE = "u"
+    """One half was written, or may have been; which one is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairsRecord:
+    """The tag `keyrota:pairs`: the places whose pair was begun and is not known to be whole."""
+
+    version: VersionId
+    """Whose pair was being written."""
+    at: datetime
+    places: tuple[tuple[str, PairDoubt], ...]
+    """By the digest of the place's address (`records.place_digest`)."""
+    is_cut: bool = False
+    """There are more places than the tag can hold: any place with two variables may be one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -410,6 +437,8 @@ class Observation:
     """What other scopes and levels of the targets' projects show; None: not asked yet (`plan.LookAround` asks)."""
     quarantine: tuple[str, ...] = ()
     """ARNs of quarantine policies that AWS attached to the user; read only on the road of `revoke`."""
+    made_whole: frozenset[str] = frozenset()
+    """Addresses to which this very run has written a whole pair, last of all."""
     are_sessions_denied: bool = False
     """This run has attached the policy that denies sessions issued before it."""
     stack: str = ""

@@ -282,6 +282,8 @@ class Hold:
     until: datetime | None = None
     """When it ends by itself; None: not by time alone."""
     needs: Needs = Needs.PERSON
+    is_torn: bool = False
+    """The place holds half a pair, or may: every pipeline there fails until it is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

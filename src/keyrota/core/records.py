@@ -8,6 +8,7 @@ side. Tag values hold letters, digits, blanks and `_.:/=+-@`, 256 at most (Secre
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,8 @@ from keyrota.core.model import (
     AccessKeyId,
     DeactivationRecord,
     IndexEntry,
+    PairDoubt,
+    PairsRecord,
     SyncPass,
     SyncRecord,
     VersionId,
@@ -86,6 +89,42 @@ def parse_pass(text: str, addresses: Iterable[str]) -> SyncPass | None:
         bits = int.from_bytes(base64.b64decode(mask, validate=True), "little")
         written = frozenset(address for place, address in enumerate(sorted(addresses)) if bits >> place & 1)
         return SyncPass(version=VersionId(version), began=parsed(began), fingerprint=fingerprint, written=written)
+    except ValueError:
+        return None
+
+
+# --- keyrota:pairs --------------------------------------------------------------------------------------------------
+
+_WHOLE = "whole"
+_MOST_PLACES = 24
+
+
+def place_digest(address: str) -> str:
+    """Name a place in six characters: the tag has no room for addresses."""
+    return base64.urlsafe_b64encode(hashlib.sha256(address.encode()).digest()[:4]).decode().rstrip("=")
+
+
+def format_pairs(record: PairsRecord) -> str:
+    """Write the value of the tag `keyrota:pairs`: version @ time @ places, or that all is whole."""
+    if not record.places:
+        return _WHOLE
+    kept = "".join(f"{digest}{doubt.value}" for digest, doubt in record.places[:_MOST_PLACES])
+    more = "+" if record.is_cut or len(record.places) > _MOST_PLACES else ""
+    return f"{record.version}@{_stamp(record.at)}@{kept}{more}"
+
+
+def parse_pairs(text: str) -> PairsRecord | None:
+    """Read that value; None where all is whole, or somebody wrote something else."""
+    try:
+        version, at, kept = text.split("@")
+        names = kept.removesuffix("+")
+        pieces = [names[start : start + 7] for start in range(0, len(names), 7)]
+        return PairsRecord(
+            version=VersionId(version),
+            at=parsed(at),
+            places=tuple((piece[:6], PairDoubt(piece[6:])) for piece in pieces),
+            is_cut=kept.endswith("+"),
+        )
     except ValueError:
         return None
 

@@ -79,7 +79,9 @@ def _changed_by_others(case: Case, key: AccessKey) -> tuple[TargetState, ...]:
 
 
 def _is_of_a_stale_run(view: View, target: TargetState) -> bool:
-    """Tell whether a target holds another key of ours: a run that died may have written it, and newest wins."""
+    """Tell whether a target holds another key of ours, or half a pair: a run that died may have written it."""
+    if view.doubt_of(target.address) is not None:
+        return True
     if target.evidence is not TargetEvidence.HOLDS or target.key is None or target.key == view.current_key:
         return False
     return view.version_of(target.key) is not None
@@ -93,7 +95,7 @@ def left_to_write(case: Case, key: AccessKey, *, not_before: datetime | None = N
     return tuple(
         target.address
         for target in view.observation.targets
-        if target.address not in written or _holds_another(target, key)
+        if target.address not in written or _holds_another(target, key) or view.doubt_of(target.address)
     )
 
 
@@ -162,8 +164,9 @@ def _token_ends(case: Case, provider: str, ends: datetime) -> Notice:
 
 
 def is_drifted(view: View, target: TargetState, key: AccessKey) -> bool:
-    """Tell whether a target visibly holds something else than this key, or was changed since we wrote it."""
-    return _holds_another(target, key) or is_changed_since(view, target)
+    """Tell whether a target holds something else than this key, perhaps half a pair, or was changed since our write."""
+    is_torn = view.doubt_of(target.address) is not None
+    return is_torn or _holds_another(target, key) or is_changed_since(view, target)
 
 
 def _holds_another(target: TargetState, key: AccessKey) -> bool:
@@ -186,7 +189,9 @@ def drift(target: TargetState, key: AccessKey) -> str:
         return f"{target.address} lacks {target.detail}"
     if target.changed_at is not None and not _holds_another(target, key):
         return f"{target.address} was changed at {target.changed_at:%Y-%m-%d %H:%M:%S} UTC, and not by keyrota"
-    return f"{target.address} holds {target.key or 'something that is no key ID'}"
+    if target.evidence is TargetEvidence.HOLDS and target.key != key.id:
+        return f"{target.address} holds {target.key or 'something that is not a key ID'}"
+    return f"{target.address} may hold half a pair"
 
 
 def _settles_after(case: Case) -> datetime | None:

@@ -65,6 +65,8 @@ class Memory:
     carried: tuple[CarriedRuns, ...] | None = None
     surroundings: tuple[Surroundings, ...] | None = None
     are_sessions_denied: bool = False
+    made_whole: set[str] = field(default_factory=set)
+    """Addresses to which this run wrote a whole pair."""
 
     def added_to(self, observation: Observation) -> Observation:
         """Join what was observed with what is remembered; IAM's list may lag behind what this run has done."""
@@ -80,6 +82,7 @@ class Memory:
             carried=self.carried,
             surroundings=self.surroundings,
             are_sessions_denied=self.are_sessions_denied,
+            made_whole=frozenset(self.made_whole),
         )
 
     def _as_left(self, key: AccessKey) -> AccessKey:
@@ -118,7 +121,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.Tidy():
             _take_off(subject, action.label, action.version)
         case act.Sync():
-            return sync(subject, action, observation, settings, memory.verified)
+            return sync(subject, action, observation, settings, memory.verified, made_whole=memory.made_whole)
         case act.AskRuns():
             memory.carried = _asked_for_runs(subject, action, settings)
         case act.LookAround():
@@ -264,13 +267,14 @@ def _create(subject: Subject, action: act.CreateKey, settings: Settings, memory:
     if action.base is None:
         raise RuntimeError("a projected key cannot be created")
     beside = subject.store.other_fields(subject.secret_name, action.base)
-    created = create_under_claim(subject, settings, memory)
-    subject.store.put_pending(
-        subject.secret_name,
-        key_token(created.credential.id, action.base),
-        created.credential,
-        beside=beside,
-    )
+    with settings.stop.whole():
+        created = create_under_claim(subject, settings, memory)
+        subject.store.put_pending(
+            subject.secret_name,
+            key_token(created.credential.id, action.base),
+            created.credential,
+            beside=beside,
+        )
     return created.credential.id
 
 

@@ -124,8 +124,9 @@ class _Rotation:
         seen = frozenset(key.id for key in known.keys)
         self._perform(act.TakeClaim(keys_seen=seen, reason="rotation", due=now), known)
         beside = self.subject.store.other_fields(self.subject.secret_name, known.current.id)
-        created = create_under_claim(self.subject, self.settings, self.memory)
-        self._store(created.credential, beside)
+        with self.settings.stop.whole():
+            created = create_under_claim(self.subject, self.settings, self.memory)
+            self._store(created.credential, beside)
         return created.credential.id
 
     def _perform(self, action: act.Action, known: View) -> None:

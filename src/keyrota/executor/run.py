@@ -12,7 +12,7 @@ from keyrota.core.lifecycle import named_and_gone
 from keyrota.core.model import AccessKeyId, KeyStatus, Observation, TargetState
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
-from keyrota.errors import KeyrotaError, LostRace, PlanChanged
+from keyrota.errors import KeyrotaError, LostRace, PlanChanged, Stopped
 from keyrota.executor.actions import Memory, perform
 from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
 from keyrota.executor.observe import observe
@@ -84,6 +84,8 @@ class Run:
             action = self._next(planned, first)
             if action is None:
                 break
+            if self._is_stopped(action):
+                break
             if isinstance(action, _PROVEN_AFRESH) and not self._is_proven_afresh(action):
                 continue
             self._do(action, observation, tell)
@@ -98,6 +100,16 @@ class Run:
             if not action.follows and _identity(action) in self._lost:
                 self._errors.append(self._lost.pop(_identity(action)))  # nobody did it instead
         return self.outcome(planned, observation)
+
+    def _is_stopped(self, action: act.Action) -> bool:
+        """Begin nothing more once the process was told to stop."""
+        try:
+            self._settings.stop.demand_no_stop()
+        except Stopped as error:
+            self._errors.append(error)
+            self._left.setdefault(action)
+            return True
+        return False
 
     def outcome(self, planned: Plan | None = None, observation: Observation | None = None) -> Outcome:
         """Tell what became of it so far."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from keyrota.core.model import IndexEntry, UserName
@@ -13,6 +13,7 @@ from keyrota.core.policy import RotationPolicy
 from keyrota.errors import KeyrotaError
 from keyrota.executor.parallel import Parallel, in_parallel
 from keyrota.ports import AccessKeys, Clock, Identity, SecretStore, Target
+from keyrota.wire import STOP, Stop
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,6 +38,14 @@ class Settings:
     """So many targets of one credential are written at once …"""
     parallel: Parallel = in_parallel
     """… by threads."""
+    stop: Stop = STOP
+    """Whether the process was told to stop."""
+    until: datetime | None = None
+    """When the process is ended from outside, whatever it does (the time limit of a function); None: nobody says."""
+    pair_patience: timedelta = timedelta(minutes=10)
+    """So long a pair that was begun is tried to be finished, and a `Retry-After` is obeyed."""
+    pair_spare: timedelta = timedelta(seconds=180)
+    """No pair is begun later than this before `until`: one call waits 120 s at most, and its last answer takes 30 s."""
 
     def each(self, do: Callable[[T], R], things: Iterable[T]) -> list[R]:
         """Do the same with each target, several at once; results in their order."""

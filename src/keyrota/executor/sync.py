@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import (
     AWSCURRENT,
+    PAIRS_TAG,
     SYNC_PASS_TAG,
     SYNCED_TAG,
     AccessKeyId,
     KeyPair,
     Observation,
+    PairDoubt,
+    PairsRecord,
     SecretState,
     SyncPass,
     SyncRecord,
@@ -22,8 +26,9 @@ from keyrota.core.model import (
     VersionId,
 )
 from keyrota.core.plan import Sync
-from keyrota.core.records import format_index, format_pass, format_synced, parse_index
-from keyrota.errors import KeyrotaError, PartialFailure, ProviderUnavailable
+from keyrota.core.records import format_index, format_pairs, format_pass, format_synced, parse_index, place_digest
+from keyrota.errors import KeyrotaError, PartialFailure, ProviderUnavailable, TornPair
+from keyrota.executor.pairs import Pairs, Torn
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.verify import verify
 from keyrota.ports import Target
@@ -41,25 +46,37 @@ def sync(
     observation: Observation,
     settings: Settings,
     verified: set[AccessKeyId],
+    *,
+    made_whole: set[str] | None = None,
 ) -> AccessKeyId:
     """
     Write AWSCURRENT to the targets of the action, and to all of them if it moves meanwhile; then note it.
+
+    Args:
+        subject: The credential.
+        action: Which targets, and why.
+        observation: What the plan was made from.
+        settings: Of this run.
+        verified: Keys that this run saw accepted by STS; added to.
+        made_whole: Addresses to which this run has written a whole pair; added to.
 
     Returns:
         The ID of the key that the targets hold now.
 
     Raises:
+        TornPair: A pair was begun and could be neither finished nor put back; the tag `keyrota:pairs` remembers it.
         PartialFailure: Some targets were not written; the others were, and the next run writes only what is left.
         ProviderRefused, NotVerified: The key is not the user's or not accepted; nothing was written.
     """
     chosen: tuple[Target, ...] = tuple(target for target in subject.targets if target.address in action.targets)
     walk = _Walk(subject, action, observation, settings.clock.now())
+    pairs = Pairs(settings=settings, seen=view(observation), read=partial(_older_pair, subject, observation))
     wanted = view(observation).current_id
     for round_ in range(_ROUNDS):
         # The note first, AWSCURRENT after it: a run that finds no note of another version once it has written knows
         # that whoever goes on to write another one has yet to read AWSCURRENT.
         if wanted is not None:
-            walk.begin(wanted)
+            walk.begin(wanted, chosen)
         version, credential = subject.store.current(subject.secret_name)
         if version != wanted:
             wanted, chosen = version, subject.targets
@@ -72,11 +89,15 @@ def sync(
         def is_still_wanted(version: VersionId = version) -> bool:
             return _current(subject.store.describe(subject.secret_name)) == version
 
-        failures = _write(chosen, credential, settings, is_patient=is_patient, is_still_wanted=is_still_wanted)
+        failures = _write(chosen, credential, pairs, is_patient=is_patient, is_still_wanted=is_still_wanted)
+        if made_whole is not None:
+            made_whole |= {target.address for target in chosen} - failures.keys()
+            made_whole -= pairs.torn.keys()
         state = subject.store.describe(subject.secret_name)
         wanted = _current(state)
         if wanted == version:
-            walk.end([target for target in chosen if target.address not in failures], state, settings.clock.now())
+            done = [target for target in chosen if target.address not in failures]
+            walk.end(done, state, settings.clock.now(), pairs)
             _raise(tuple(failures.values()))
             return credential.id
         _raise(tuple(failures.values()))
@@ -97,6 +118,8 @@ class _Walk:
     began: datetime
     version: VersionId | None = None
     written: frozenset[str] = frozenset()
+    has_begun: bool = False
+    """The tag `keyrota:pairs` says that pairs are being written."""
     left: str | None = None
     """The record as this run last knew it: what it saw, or wrote itself."""
 
@@ -104,7 +127,7 @@ class _Walk:
         """Remember the record that this run saw."""
         self.left = _record(self.observation.secret)
 
-    def begin(self, version: VersionId) -> None:
+    def begin(self, version: VersionId, chosen: Sequence[Target]) -> None:
         """
         Note, before the first write, where a key may be from now on; make the record untrue where a pair may break.
 
@@ -129,10 +152,28 @@ class _Walk:
             state = self.subject.store.describe(self.subject.secret_name)
             index = parse_index(dict(state.tags)) if state else known.index  # afresh: another run may have added to it
             tags |= format_index(index.joined(self.subject.index)) if index.is_readable else {}
+        if begun := self._begun(version, chosen):
+            tags |= {PAIRS_TAG: format_pairs(begun)}
         if tags:
             self.subject.store.tag(self.subject.secret_name, tags)
 
-    def end(self, done: Sequence[Target], state: SecretState | None, now: datetime) -> None:
+    def _begun(self, version: VersionId, chosen: Sequence[Target]) -> PairsRecord | None:
+        """
+        Note which pairs may be torn from now on, should this process be killed; the same pair again tears nothing.
+
+        What an earlier run left torn stays noted until it is written.
+        """
+        known = view(self.observation)
+        is_same = known.is_synced() and known.current_id == version and not self.action.is_mend
+        if is_same and not any(known.doubt_of(target.address) for target in chosen):
+            return None
+        addresses = {target.address for target in chosen if target.is_torn_possible}
+        begun = tuple((place_digest(address), PairDoubt.BEGUN) for address in sorted(addresses))
+        places = (*begun, *self._noted_before(without=addresses))
+        self.has_begun = bool(places)
+        return PairsRecord(version=version, at=self.began, places=places) if places else None
+
+    def end(self, done: Sequence[Target], state: SecretState | None, now: datetime, pairs: Pairs) -> None:
         """
         Write the tag `keyrota:synced`, or how far the walk has come.
 
@@ -145,6 +186,7 @@ class _Walk:
             done: The targets that were written.
             state: The secret as it was after the last write.
             now: Aware, UTC.
+            pairs: What became of the pairs that were begun.
         """
         addresses = {target.address for target in self.subject.targets}
         self.written |= {target.address for target in done}
@@ -167,8 +209,26 @@ class _Walk:
             tags[SYNCED_TAG] = format_synced(record)
         if not is_whole and not self.action.is_mend and len(addresses) > 1:
             tags[SYNC_PASS_TAG] = self._pass()
+        if self.has_begun or pairs.torn:
+            is_whole_again = {target.address for target in done} | pairs.put_back
+            tags[PAIRS_TAG] = format_pairs(self._left_torn(now, pairs.torn, is_whole_again))
         if tags:
             self.subject.store.tag(self.subject.secret_name, tags)
+
+    def _left_torn(self, now: datetime, torn: Mapping[str, Torn], whole: set[str]) -> PairsRecord:
+        """Note what is torn now; what an earlier run left torn stays noted until it is whole."""
+        kept = self._noted_before(without=whole | torn.keys())
+        new = tuple((place_digest(address), one.doubt) for address, one in sorted(torn.items()))
+        return PairsRecord(version=self.version or VersionId(""), at=now, places=(*new, *kept))
+
+    def _noted_before(self, *, without: Iterable[str]) -> tuple[tuple[str, PairDoubt], ...]:
+        """Find what earlier runs left torn, at places that are still known."""
+        known, seen = view(self.observation), self.observation
+        names = {target.address for target in self.subject.targets} | {state.address for state in seen.left_behind}
+        digests = {place_digest(address) for address in names.difference(without)}
+        return tuple(
+            (digest, doubt) for digest, doubt in (known.pairs.places if known.pairs else ()) if digest in digests
+        )
 
     def _replaced_ours(self, before: View) -> bool:
         """Tell whether a mend took an older key of ours from a target, or may have: its overlap starts anew."""
@@ -206,7 +266,7 @@ def _current(state: SecretState | None) -> VersionId | None:
 def _write(
     targets: Iterable[Target],
     credential: KeyPair,
-    settings: Settings,
+    pairs: Pairs,
     *,
     is_patient: bool,
     is_still_wanted: Callable[[], bool],
@@ -219,15 +279,27 @@ def _write(
 
     def attempt(target: Target) -> tuple[str, KeyrotaError] | None:
         try:
-            if is_patient and _wait_until_quiet(target, settings) and not is_still_wanted():
+            if is_patient and _wait_until_quiet(target, pairs.settings) and not is_still_wanted():
                 return None
-            target.write(credential)
+            pairs.write(target, credential)
         except KeyrotaError as error:
             error.target = target.address
             return target.address, error
         return None
 
-    return dict(failure for failure in settings.each(attempt, targets) if failure is not None)
+    return dict(failure for failure in pairs.settings.each(attempt, targets) if failure is not None)
+
+
+def _older_pair(subject: Subject, observation: Observation, key: AccessKeyId) -> KeyPair | None:
+    """Read the pair of an older key from the version that wears its ID; None where that cannot be."""
+    version = view(observation).version_of(key)
+    if version is None:
+        return None
+    try:
+        found = subject.store.read(subject.secret_name, version.id)
+    except KeyrotaError:
+        return None
+    return found if found is not None and found.id == key else None
 
 
 def _wait_until_quiet(target: Target, settings: Settings) -> bool:
@@ -246,6 +318,7 @@ def _wait_until_quiet(target: Target, settings: Settings) -> bool:
 
 
 def _raise(failures: Sequence[KeyrotaError]) -> None:
+    failures = sorted(failures, key=lambda failure: not isinstance(failure, TornPair))
     if len(failures) == 1:
         raise failures[0]
     if failures:

@@ -215,6 +215,7 @@ def _hold(hold: Hold) -> dict[str, Any]:
         "remedy": hold.remedy,
         "until": stamp(hold.until),
         "needs": hold.needs.value,
+        "torn": hold.is_torn,
     }
 
 

@@ -10,9 +10,11 @@ from keyrota.wire.listing import each_page, instant
 from keyrota.wire.many import Bounds, ManyRepositories
 from keyrota.wire.places import RunlessPlace, Unsearched
 from keyrota.wire.refusals import Refusals
+from keyrota.wire.stop import STOP, Stop
 from keyrota.wire.together import together
 
 __all__ = [
+    "STOP",
     "Answer",
     "Authorization",
     "Bounds",
@@ -25,6 +27,7 @@ __all__ = [
     "RecentLists",
     "Refusals",
     "RunlessPlace",
+    "Stop",
     "Unsearched",
     "attempted",
     "basic",

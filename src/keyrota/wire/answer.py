@@ -77,6 +77,8 @@ class Silence:
     """No answer, and in few words why not; whether something happened is not known. False where it is tested."""
 
     why: str = ""
+    is_unsent: bool = False
+    """There was no connection: nothing can have happened."""
 
     def __bool__(self) -> Literal[False]:
         """Be no answer."""

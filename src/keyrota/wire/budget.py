@@ -173,7 +173,8 @@ class SharedLimit:
             what = f"{self._name} limits this token until {again:%Y-%m-%d %H:%M:%S} UTC"
             after_s = max(1.0, (again - now).total_seconds())
             if is_begun:
-                raise ProviderUnavailable(what, where=where, remedy="the next run tries again", retry_after_s=after_s)
+                remedy = "the next run tries again"
+                raise ProviderUnavailable(what, where=where, remedy=remedy, retry_after_s=after_s, is_undone=True)
             raise LeftByLimit(what, where=where, retry_after_s=after_s, again=again)
         self._clock.sleep((until - now).total_seconds())
         return True

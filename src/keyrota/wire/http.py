@@ -26,6 +26,7 @@ from keyrota.wire.authorization import Authorization, refuse_odd_headers
 from keyrota.wire.budget import Budget, SharedLimit
 from keyrota.wire.hosts import trusted
 from keyrota.wire.pool import TIMEOUT, is_untrusted, pool, silence
+from keyrota.wire.together import note_doubt
 from keyrota.wire.urls import built, joined, origin, parts_of, place_origin, refuse_odd_names
 
 _LARGEST = 8 * 1024 * 1024
@@ -214,7 +215,7 @@ class Http:
         return parts.url if parts and is_ours and f"{parts.path}/".startswith(f"{self._path}/") else None
 
     def _send(self, call: _Call, url: str, *, is_repeatable: bool) -> Answer:
-        waited, attempt, is_renewed = 0.0, 0, False
+        waited, attempt, is_renewed, is_in_doubt = 0.0, 0, False, False
         while True:
             attempt += 1
             self._take_turn(call, is_again=attempt > 1)
@@ -227,14 +228,19 @@ class Http:
                 self._limit.end(is_write=call.is_write)
                 self._left = left(answer, self._clock.now())
                 return answer
+            if call.is_write and not is_limited and not (isinstance(answer, Silence) and answer.is_unsent):
+                is_in_doubt = True
+                note_doubt()
             if not is_repeatable and not is_limited:
-                raise self._unavailable(answer, call.where, "whether it was done is not known")
+                why = "whether it was done is not known" if is_in_doubt else "it was not done"
+                raise self._unavailable(answer, call.where, why, is_undone=not is_in_doubt)
             left_s = self._patience.total_s - waited
             pause = self._pause(answer, attempt, left_s, is_limited=is_limited)
             if attempt >= self._patience.attempts or pause > left_s:
                 asked = asked_pause(answer, self._clock.now()) if answer else None
                 why = f"given up after {attempt} attempts"
-                raise self._unavailable(answer, call.where, why, retry_after_s=asked or (pause if is_limited else None))
+                after_s = asked or (pause if is_limited else None)
+                raise self._unavailable(answer, call.where, why, retry_after_s=after_s, is_undone=not is_in_doubt)
             waited += pause
             if is_limited:
                 self._limit.begin(pause, is_write=call.is_write)
@@ -259,7 +265,13 @@ class Http:
             budget.stay()
 
     def _unavailable(
-        self, answer: Answer | Silence, where: str, why: str, *, retry_after_s: float | None = None
+        self,
+        answer: Answer | Silence,
+        where: str,
+        why: str,
+        *,
+        retry_after_s: float | None = None,
+        is_undone: bool = False,
     ) -> ProviderUnavailable:
         said = f"did not answer{answer}"
         if isinstance(answer, Answer):
@@ -270,7 +282,7 @@ class Http:
             again = self._clock.now() + timedelta(seconds=min(retry_after_s, A_YEAR_S))
             remedy = f"a run after {again:%Y-%m-%d %H:%M:%S} UTC tries again"
         return ProviderUnavailable(
-            f"{self._name} {said}: {why}", where=where, remedy=remedy, retry_after_s=retry_after_s
+            f"{self._name} {said}: {why}", where=where, remedy=remedy, retry_after_s=retry_after_s, is_undone=is_undone
         )
 
     def _pause(self, answer: Answer | Silence, attempt: int, left_s: float, *, is_limited: bool) -> float:

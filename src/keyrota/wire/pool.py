@@ -73,9 +73,10 @@ def silence(error: Exception, host: str) -> Silence:
     match error:
         case urllib3.exceptions.ProxyError():
             parts = _proxy(host)
-            return Silence(f"the proxy {parts.host}:{parts.port} does not let it through" if parts else "the proxy")
+            why = f"the proxy {parts.host}:{parts.port} does not let it through" if parts else "the proxy"
+            return Silence(why, is_unsent=True)
         case urllib3.exceptions.NewConnectionError() | urllib3.exceptions.ConnectTimeoutError():
-            return Silence(f"no connection to {host}")
+            return Silence(f"no connection to {host}", is_unsent=True)
         case urllib3.exceptions.ReadTimeoutError():
             return Silence("it took too long")
     return Silence()

@@ -13,6 +13,7 @@ import click
 
 from keyrota import __version__
 from keyrota.app import words
+from keyrota.app.cli import signals
 from keyrota.app.cli.frame import (
     Options,
     aside,
@@ -121,17 +122,18 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     options = Options(is_json="--json" in given)
     log_to_stderr(logging.WARNING)
     try:
-        code = group.main(args=given, prog_name="keyrota", standalone_mode=False, obj=options)
-        sys.stdout.flush()
+        with signals.deferred():
+            code = group.main(args=given, prog_name="keyrota", standalone_mode=False, obj=options)
+            sys.stdout.flush()
     except KeyrotaError as error:
         report_error(error, options)
         return words.EXIT_FAILED
     except click.ClickException as error:
         report_error(UsageError(error.format_message(), remedy=_help_for(error, given)), options)
         return words.EXIT_FAILED
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, signals.Terminated, click.Abort):
         aside(words.INTERRUPTED)
-        return words.EXIT_INTERRUPTED
+        return signals.exit_code() or words.EXIT_INTERRUPTED
     except SystemExit as error:
         return _exit_of(error)
     except BrokenPipeError:
@@ -144,4 +146,4 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     except Exception as error:  # noqa: BLE001  # the last resort: no traceback for people
         report_unexpected(error, options)
         return words.EXIT_FAILED
-    return code if isinstance(code, int) else words.EXIT_DONE
+    return signals.exit_code() or (code if isinstance(code, int) else words.EXIT_DONE)

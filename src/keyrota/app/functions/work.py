@@ -138,9 +138,9 @@ def _begin(function: str, context: Any) -> Work:
     log.append_keys(function=function, request=str(getattr(context, "aws_request_id", "")))
     left = context.get_remaining_time_in_millis() if hasattr(context, "get_remaining_time_in_millis") else None
     span = timedelta(milliseconds=left) if left is not None else None
-    session = Session(known.config, stack=known.stack, duty=function, at_most=span / 2 if span else None)
+    session = Session(known.config, stack=known.stack, duty=function, ends_in=span)
     refuse_local(session.configuration.references)
-    until = session.clock.now() + span if span is not None else None
+    until = session.wiring.settings.until
     return Work(session=session, settings=known, function=function, until=until)
 
 

@@ -28,13 +28,15 @@ class Outage(StrEnum):
         """Give the error that an adapter raises then."""
         match self:
             case Outage.DOWN:
-                return ProviderUnavailable(f"{address} does not answer", where=address)
+                return ProviderUnavailable(f"{address} does not answer", where=address, is_undone=True)
             case Outage.TOKEN_ENDED:
                 return ProviderRefused(f"{address}: the token has ended (401)", where=address)
             case Outage.LIMITED:
-                return ProviderUnavailable(f"{address}: too many requests (429)", where=address, retry_after_s=3600)
+                return ProviderUnavailable(
+                    f"{address}: too many requests (429)", where=address, retry_after_s=3600, is_undone=True
+                )
             case Outage.LIMITED_UNTOLD:
-                return ProviderUnavailable(f"{address}: too many requests (429)", where=address)
+                return ProviderUnavailable(f"{address}: too many requests (429)", where=address, is_undone=True)
 
 
 @dataclass(slots=True)

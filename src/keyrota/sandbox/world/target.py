@@ -16,13 +16,18 @@ from keyrota.core.model import (
     TargetEvidence,
     TargetState,
 )
-from keyrota.errors import KeyrotaError, ProviderRefused
+from keyrota.errors import Half, KeyrotaError, ProviderRefused, ProviderUnavailable, TornPair
 from keyrota.sandbox.world.view import View
 
 if TYPE_CHECKING:
     from keyrota.core.model import AccessKeyId
     from keyrota.sandbox.world.contents import Variables
     from keyrota.sandbox.world.world import World
+
+
+def _is_open(error: KeyrotaError) -> bool:
+    """Tell whether what failed may have been done all the same."""
+    return isinstance(error, ProviderUnavailable) and not error.is_undone
 
 
 class WorldTarget(View):
@@ -115,14 +120,18 @@ class WorldTarget(View):
         if self._place.is_bundle:
             self._part("pair", credential)
             return
-        refused: KeyrotaError | None = None
-        for part in ("id", "secret") if self._world.is_id_first else ("secret", "id"):
+        refused: dict[Half, KeyrotaError] = {}
+        for half in (Half.ID, Half.SECRET) if self._world.is_id_first else (Half.SECRET, Half.ID):
             try:
-                self._part(part, credential)
+                self._part(half.value.lower(), credential)
             except KeyrotaError as error:
-                refused = refused or error
-        if refused is not None:
-            raise refused
+                refused[half] = error
+        if not refused:
+            return
+        written = frozenset(Half) - refused.keys()
+        unsure = frozenset(half for half, error in refused.items() if _is_open(error))
+        first = next(iter(refused.values()))
+        raise TornPair(first, written=written, unsure=unsure) if written or unsure else first
 
     def _part(self, part: str, credential: KeyPair) -> None:
         def effect() -> None:

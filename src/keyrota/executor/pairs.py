@@ -1,0 +1,225 @@
+"""
+Writing pairs so that each one that was begun becomes whole (promise whole-pair): the one way for every provider.
+
+A provider writes both halves at once and reports which of them it wrote (`TornPair`). What is torn then is finished,
+long after the patience of a single call; where that does not help, the old pair is put back, from the older version
+of the secret, never from the provider. What stays torn is remembered in the secret's tag `keyrota:pairs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from keyrota.core.lifecycle import KeyState, View, key_label
+from keyrota.core.model import AccessKeyId, KeyPair, PairDoubt, TargetEvidence, TargetState
+from keyrota.errors import Half, KeyrotaError, LeftByLimit, ProviderUnavailable, TornPair
+from keyrota.executor.subject import Settings
+from keyrota.ports import Target
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
+_ON_STOP_S = 1.0
+"""The longest pause once the process was told to stop: whoever asked may lose patience and kill it."""
+
+
+@dataclass(slots=True)
+class Torn:
+    """A place that is not whole: which halves hold the new key's, for certain or perhaps."""
+
+    credential: KeyPair
+    written: set[Half] = field(default_factory=set)
+    unsure: set[Half] = field(default_factory=set)
+
+    def note(self, error: TornPair) -> None:
+        """Add what one more attempt to write the new pair came to."""
+        self.written |= error.written
+        self.unsure = (self.unsure | error.unsure) - self.written
+
+    def note_back(self, error: TornPair) -> None:
+        """Add what an attempt to write the old pair came to."""
+        self.written -= error.written | error.unsure
+        self.unsure = (self.unsure - error.written) | error.unsure
+
+    @property
+    def doubt(self) -> PairDoubt:
+        """Put it into the word of the tag `keyrota:pairs`."""
+        if self.unsure:
+            return PairDoubt.UNSURE
+        return PairDoubt.ID_IS_NEW if Half.ID in self.written else PairDoubt.SECRET_IS_NEW
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of the new key is left there."""
+        return not self.written and not self.unsure
+
+
+@dataclass(slots=True, kw_only=True)
+class Pairs:
+    """The pairs of one credential in one run of `sync`."""
+
+    settings: Settings
+    seen: View
+    """As it was before the first write."""
+    read: Callable[[AccessKeyId], KeyPair | None]
+    """Reads the pair of an older key from the secret; None where that cannot be."""
+    torn: dict[str, Torn] = field(default_factory=dict)
+    """By address: what could be neither finished nor put back."""
+    put_back: set[str] = field(default_factory=set)
+    """Addresses of places that hold their old pair again."""
+
+    def write(self, target: Target, credential: KeyPair) -> None:
+        """
+        Write a pair, and make it whole whatever happens.
+
+        Raises:
+            Stopped, LeftByLimit: It was not begun: the process was told to stop, or its time is nearly over.
+            TornPair: Neither could it be finished, nor could the old pair be put back.
+            KeyrotaError: It was not written; the place holds what it held before.
+        """
+        _demand_time(self.settings, target)
+        with self.settings.stop.whole():
+            try:
+                target.write(credential)
+            except TornPair as error:
+                is_same = self._held(target) == credential.id and self.seen.doubt_of(target.address) is None
+                if not is_same:  # the same key once more tears nothing
+                    self._make_whole(target, credential, error)
+                    return
+                raise ProviderUnavailable(
+                    error.what, where=error.where, remedy=error.remedy, retry_after_s=error.retry_after_s
+                ) from None
+
+    def _make_whole(self, target: Target, credential: KeyPair, error: TornPair) -> None:
+        torn = Torn(credential)
+        torn.note(error)
+        last: KeyrotaError = error
+        pauses = self._pauses(error)
+        for number, pause in enumerate(pauses):
+            is_hopeless = pauses.is_last or (isinstance(last, TornPair) and last.is_refused)
+            is_pressed = self.settings.stop.is_asked and number > 0
+            if (is_hopeless or is_pressed) and self._put_back(target, torn):
+                raise self._was_put_back(target, last)
+            self.settings.clock.sleep(pause)
+            try:
+                target.write(credential)
+            except TornPair as again:
+                torn.note(again)
+                last = again
+            except KeyrotaError as again:
+                last = again
+            else:
+                return
+        if self._put_back(target, torn):
+            raise self._was_put_back(target, last)
+        self.torn[target.address] = torn
+        raise self._told(target, torn, last)
+
+    def _pauses(self, error: TornPair) -> _Pauses:
+        until = self.settings.clock.now() + self.settings.pair_patience
+        if self.settings.until is not None:
+            until = min(until, self.settings.until - self.settings.pair_spare / 2)
+        return _Pauses(self.settings, until, asked_s=error.retry_after_s)
+
+    def _put_back(self, target: Target, torn: Torn) -> bool:
+        """Write the old pair again; returns whether the place is whole then."""
+        old = self._old_pair(target, torn.credential)
+        if old is None:
+            return False
+        try:
+            target.write(old)
+        except TornPair as error:
+            torn.note_back(error)
+            is_back = torn.is_whole
+        except KeyrotaError:
+            is_back = False
+        else:
+            is_back = True
+        if is_back:
+            self.put_back.add(target.address)
+        return is_back
+
+    def _old_pair(self, target: Target, new: KeyPair) -> KeyPair | None:
+        """Find what the place held before, if its key still works and the secret has it."""
+        key_id = self._held(target)
+        key = self.seen.key(key_id) if key_id and key_id != new.id else None
+        if key is None or self.seen.is_revoked(key.id):
+            return None
+        is_working = self.seen.state_of(key) in {KeyState.SUPERSEDED, KeyState.CURRENT, KeyState.PENDING}
+        return self.read(key.id) if is_working else None
+
+    def _held(self, target: Target) -> AccessKeyId | None:
+        """Find the key that the place held: as it shows it, or as the record of the last sync says."""
+        states = (*self.seen.observation.targets, *self.seen.observation.left_behind)
+        state = next((state for state in states if state.address == target.address), None)
+        if state is not None and state.evidence is TargetEvidence.HOLDS:
+            return state.key
+        return self._recorded(state)
+
+    def _recorded(self, state: TargetState | None) -> AccessKeyId | None:
+        record = self.seen.synced
+        is_there = state is None or state.evidence is TargetEvidence.CANNOT_TELL
+        if record is None or not is_there:
+            return None
+        version = next((version for version in self.seen.versions if version.id == record.version), None)
+        return key_label(version) if version else None
+
+    def _was_put_back(self, target: Target, last: KeyrotaError) -> ProviderUnavailable:
+        return ProviderUnavailable(
+            f"the new pair could not be finished, and the old one was put back: {last.what}",
+            where=last.where or target.address,
+            remedy=last.remedy or "the next run writes the new pair",
+        )
+
+    def _told(self, target: Target, torn: Torn, last: KeyrotaError) -> TornPair:
+        halves = told_halves(torn.written, torn.unsure, new=torn.credential.id, old=self._held(target))
+        cause = ProviderUnavailable(
+            f"pipelines fail at {target.address} now: {halves} ({last.what})",
+            where=last.where or target.address,
+            remedy="the next run writes this place first; " + (last.remedy or "run it as soon as the provider answers"),
+        )
+        return TornPair(cause, written=frozenset(torn.written), unsure=frozenset(torn.unsure))
+
+
+class _Pauses:
+    """The pauses between attempts; one that would outlast the time for a pair ends with it, and is the last."""
+
+    def __init__(self, settings: Settings, until: datetime, *, asked_s: float | None) -> None:
+        self._settings, self._until = settings, until
+        self._next_s = asked_s or _FIRST_PAUSE_S
+        self.is_last = False
+
+    def __iter__(self) -> _Pauses:
+        return self
+
+    def __next__(self) -> float:
+        pause = self._next_s
+        if self._settings.stop.is_asked:
+            pause = min(pause, _ON_STOP_S)
+        left_s = (self._until - self._settings.clock.now()) / timedelta(seconds=1)
+        if self.is_last or left_s <= 0:
+            raise StopIteration
+        self.is_last = pause > left_s
+        pause = min(pause, left_s)
+        self._next_s = min(2 * max(pause, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        return pause
+
+
+def told_halves(written: set[Half], unsure: set[Half], *, new: AccessKeyId | None, old: AccessKeyId | None) -> str:
+    """Say in words of which key each half is."""
+    keys = {half: str(new) if half in written else str(old or "another key") for half in Half}
+    for half in unsure:
+        keys[half] = f"{new} or {old or 'another key'}"
+    return f"half a pair: its ID is that of {keys[Half.ID]}, its secret that of {keys[Half.SECRET]}"
+
+
+def _demand_time(settings: Settings, target: Target) -> None:
+    """Begin no pair that the end of this run's time could cut in half."""
+    if settings.until is None or not target.is_torn_possible:
+        return
+    if settings.clock.now() > settings.until - settings.pair_spare:
+        raise LeftByLimit(
+            f"the time of this run ends at {settings.until:%Y-%m-%d %H:%M:%S} UTC, too soon to begin a pair",
+            where=target.address,
+            again=settings.until,
+        )

@@ -1,0 +1,325 @@
+"""A pair that was begun is finished or put back, remembered while it is neither, and reported first (whole-pair)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from builders import NEW, NOW, ODD, OLD, USER, a_key, a_secret, a_version, cannot_tell, current, holds, observed
+from keyrota.core.lifecycle import view
+from keyrota.core.model import (
+    PAIRS_TAG,
+    AccessKeyId,
+    KeyPair,
+    KeyStatus,
+    Observation,
+    PairDoubt,
+    PairsRecord,
+    SecretState,
+    SyncRecord,
+    TargetState,
+    VersionId,
+)
+from keyrota.core.plan import Needs, Sync
+from keyrota.core.planner import plan
+from keyrota.core.policy import CLASSIC
+from keyrota.core.records import format_pairs, format_synced, parse_pairs, place_digest
+from keyrota.core.secret import Secret
+from keyrota.errors import (
+    Half,
+    KeyrotaError,
+    LeftByLimit,
+    PartialFailure,
+    ProviderRefused,
+    ProviderUnavailable,
+    Stopped,
+    TornPair,
+)
+from keyrota.executor import Settings, Subject
+from keyrota.executor.sync import sync
+from keyrota.wire import Stop, together
+
+ARN = f"arn:aws:iam::123456789012:user/{USER}"
+WHERE = "circleci acme/shop"
+ID, SECRET = Half.ID, Half.SECRET
+DOWN = ProviderUnavailable("it answered 500", where=WHERE)
+REFUSED = ProviderRefused("it refused (403)", where=WHERE)
+LIMITED = ProviderUnavailable("it limits (429)", where=WHERE, retry_after_s=3600, is_undone=True)
+
+
+@dataclass
+class Place:
+    """Two variables, and what becomes of the next writes of each."""
+
+    scene: Scene
+    address: str = WHERE
+    is_torn_possible: bool = True
+    quiet_for: timedelta = timedelta()
+    secret: AccessKeyId | None = OLD
+    id: AccessKeyId | None = OLD
+    secret_fails: list[KeyrotaError | None] = field(default_factory=list)
+    id_fails: list[KeyrotaError | None] = field(default_factory=list)
+    meanwhile: Callable[[], object] = lambda: None
+
+    def write(self, credential: KeyPair) -> None:
+        self.meanwhile()
+
+        def half(name: str, fails: list[KeyrotaError | None]) -> Callable[[], None]:
+            def put() -> None:
+                error = fails.pop(0) if len(fails) > 1 else next(iter(fails), None)
+                if error is not None:
+                    raise error
+                setattr(self, name, credential.id)
+
+            return put
+
+        together(half("secret", self.secret_fails), half("id", self.id_fails))
+
+    @property
+    def halves(self) -> tuple[AccessKeyId | None, AccessKeyId | None]:
+        return self.id, self.secret
+
+
+@dataclass
+class Scene:
+    """A secret with the old and the new key, and places that hold the old one."""
+
+    secret: SecretState = field(
+        default_factory=lambda: a_secret(
+            a_version("v0", OLD),
+            current(NEW, "v1"),
+            tags=[
+                (
+                    "keyrota:synced",
+                    format_synced(SyncRecord(version=VersionId("v0"), since=NOW, confirmed=NOW, fingerprint="f")),
+                )
+            ],
+        )
+    )
+    places: list[Place] = field(default_factory=list)
+    instant: datetime = NOW
+    slept: list[float] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
+    """The tag `keyrota:pairs`, each time that it was written."""
+    stop: Stop = field(default_factory=Stop)
+    old_status: KeyStatus = KeyStatus.ACTIVE
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def sleep(self, seconds: float) -> None:
+        self.stop.demand_no_stop()
+        self.slept.append(seconds)
+        self.instant += timedelta(seconds=seconds)
+
+    def describe(self, _: str) -> SecretState:
+        return self.secret
+
+    def current(self, _: str) -> tuple[VersionId, KeyPair]:
+        return VersionId("v1"), KeyPair(id=NEW, secret=Secret("new"))
+
+    def read(self, _: str, version: VersionId) -> KeyPair | None:
+        return KeyPair(id=OLD, secret=Secret("old")) if version == "v0" else None
+
+    def tag(self, _: str, tags: dict[str, str]) -> None:
+        if PAIRS_TAG in tags:
+            self.noted.append(tags[PAIRS_TAG])
+        self.secret = replace(self.secret, tags=tuple((dict(self.secret.tags) | tags).items()))
+
+    def whoami(self, _: KeyPair) -> tuple[str | None, ...]:
+        return (ARN,)
+
+    def subject(self) -> Subject:
+        ports: dict[str, Any] = {"access_keys": self, "identity": self, "store": self, "targets": tuple(self.places)}
+        return Subject(user=USER, account="123456789012", secret_name="s", policy=CLASSIC, **ports)
+
+    def seen(self, *targets: TargetState) -> Observation:
+        shown = targets or tuple(cannot_tell(place.address) for place in self.places)
+        old, new = a_key(OLD, age_days=91, status=self.old_status), a_key(NEW, age_days=1)
+        return replace(observed(old, new, secret=self.secret, targets=shown), fingerprint=self.subject().fingerprint)
+
+    def sync(self, *targets: TargetState, **known: Any) -> Any:
+        action = Sync(key=NEW, targets=tuple(place.address for place in self.places), reason="", due=NOW, **known)
+        settings = Settings(clock=self, run="r", verify_times=1, stop=self.stop)
+        return sync(self.subject(), action, self.seen(*targets), settings, {NEW})
+
+    @property
+    def doubt(self) -> PairDoubt | None:
+        return view(self.seen()).doubt_of(WHERE)
+
+
+def a_scene(**place: Any) -> Scene:
+    scene = Scene()
+    scene.places = [Place(scene, **place)]
+    return scene
+
+
+# --- finished, or put back ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("half", ["secret_fails", "id_fails"])
+def test_a_half_that_fails_far_beyond_the_patience_of_one_call_is_finished_in_the_same_run(half: str) -> None:
+    """D1: 26 s of 500s are the patience of one call; here it fails for four minutes."""
+    scene = a_scene(**{half: [DOWN] * 6 + [None]})
+    scene.sync()
+    assert scene.places[0].halves == (NEW, NEW)
+    assert timedelta(minutes=2) < scene.instant - NOW < timedelta(minutes=10)
+    assert (scene.doubt, scene.noted[-1]) == (None, "whole")
+
+
+def test_what_never_ends_is_put_back_from_the_older_version_of_the_secret() -> None:
+    """D1: `Retry-After: 3600` for one half; the other one goes back to the old key, and the place works."""
+    scene = a_scene(id_fails=[LIMITED])
+    with pytest.raises(ProviderUnavailable, match="the old one was put back"):
+        scene.sync()
+    assert scene.places[0].halves == (OLD, OLD)
+    assert (scene.doubt, scene.slept) == (None, [])
+
+
+def test_a_half_that_is_refused_for_good_is_put_back_at_once() -> None:
+    scene = a_scene(secret_fails=[REFUSED])
+    with pytest.raises(ProviderUnavailable, match="the old one was put back"):
+        scene.sync()
+    assert (scene.places[0].halves, scene.slept) == ((OLD, OLD), [])
+
+
+@pytest.mark.parametrize("why", ["its key is off", "not ours"])
+def test_a_pair_that_does_not_work_any_more_is_not_put_back(why: str) -> None:
+    scene = a_scene(secret_fails=[REFUSED])
+    shown = holds(ODD, WHERE) if why == "not ours" else holds(OLD, WHERE)
+    if why == "its key is off":
+        scene.old_status = KeyStatus.INACTIVE
+    with pytest.raises(TornPair) as caught:
+        scene.sync(shown)
+    assert scene.places[0].halves == (NEW, OLD)
+    assert f"pipelines fail at {WHERE} now: half a pair: its ID is that of {NEW}" in caught.value.what
+    assert scene.doubt is PairDoubt.ID_IS_NEW
+
+
+def test_a_place_that_stays_torn_is_remembered_until_it_is_whole() -> None:
+    scene = a_scene(secret_fails=[DOWN])
+    scene.old_status = KeyStatus.INACTIVE
+    with pytest.raises(TornPair):
+        scene.sync()
+    assert scene.instant - NOW <= timedelta(minutes=10)
+    assert scene.doubt is PairDoubt.UNSURE
+    scene.places[0].secret_fails = []
+    scene.sync()
+    assert scene.places[0].halves == (NEW, NEW)
+    assert view(scene.seen()).doubt_of(WHERE) is None
+
+
+def test_nothing_written_is_nothing_torn() -> None:
+    scene = a_scene(secret_fails=[REFUSED], id_fails=[REFUSED])
+    with pytest.raises(ProviderRefused):
+        scene.sync()
+    assert (scene.places[0].halves, scene.doubt, scene.slept) == ((OLD, OLD), None, [])
+
+
+def test_a_torn_place_that_is_not_reached_again_stays_torn() -> None:
+    """The next run's write is refused before anything is sent: the place is as torn as before."""
+    scene = a_scene(secret_fails=[REFUSED])
+    with pytest.raises(TornPair):
+        scene.sync(holds(ODD, WHERE))
+    limit = LeftByLimit("used up", where=WHERE)
+    scene.places[0].secret_fails = scene.places[0].id_fails = [limit]
+    with pytest.raises(LeftByLimit):
+        scene.sync(holds(ODD, WHERE))
+    assert scene.doubt is PairDoubt.ID_IS_NEW
+
+
+def test_the_torn_place_is_the_first_of_several_failures() -> None:
+    scene = a_scene(secret_fails=[REFUSED])
+    scene.places.insert(0, Place(scene, address="a", secret_fails=[REFUSED], id_fails=[REFUSED]))
+    with pytest.raises(PartialFailure) as caught:
+        scene.sync(holds(ODD, "a"), holds(ODD, WHERE))
+    assert isinstance(caught.value.failures[0], TornPair)
+
+
+def test_the_same_pair_once_more_tears_nothing() -> None:
+    scene = a_scene(id=NEW, secret=NEW, secret_fails=[DOWN])
+    with pytest.raises(ProviderUnavailable) as caught:
+        scene.sync(holds(NEW, WHERE))
+    assert not isinstance(caught.value, TornPair)
+    assert scene.slept == []
+
+
+# --- a process that dies, or is told to stop ------------------------------------------------------------------------
+
+
+def test_a_process_that_is_killed_between_the_halves_leaves_a_note() -> None:
+    """SIGKILL: the note was written before the first half, and the next run repairs the place at once."""
+
+    def kill() -> None:
+        raise KeyboardInterrupt
+
+    scene = a_scene(meanwhile=kill)
+    with pytest.raises(KeyboardInterrupt):
+        scene.sync()
+    assert scene.doubt is PairDoubt.BEGUN
+    planned = plan(scene.seen(), CLASSIC, NOW)
+    assert planned.holds[0].is_torn
+    assert "a write of key" in planned.holds[0].reason
+    assert planned.actions[0].shown == "sync"
+    scene.places[0].meanwhile = lambda: None
+    scene.sync()
+    assert scene.doubt is None
+
+
+def test_a_process_that_is_told_to_stop_finishes_the_pair_first() -> None:
+    """D2."""
+    scene = a_scene(secret_fails=[DOWN, None])
+    scene.places[0].meanwhile = scene.stop.ask
+    scene.sync()
+    assert scene.places[0].halves in {(NEW, NEW), (OLD, OLD)}
+    assert sum(scene.slept) <= 1
+
+
+def test_a_process_that_is_told_to_stop_puts_back_what_it_cannot_finish_soon() -> None:
+    scene = a_scene(secret_fails=[DOWN, DOWN, None])
+    scene.places[0].meanwhile = scene.stop.ask
+    with pytest.raises(ProviderUnavailable, match="put back"):
+        scene.sync()
+    assert scene.places[0].halves == (OLD, OLD)
+
+
+def test_a_process_that_is_told_to_stop_begins_no_pair() -> None:
+    scene = a_scene()
+    scene.stop.ask()
+    with pytest.raises(Stopped):
+        scene.sync()
+    assert scene.places[0].halves == (OLD, OLD)
+
+
+# --- what is told ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("doubt", list(PairDoubt))
+def test_a_torn_place_comes_first_whatever_else_there_is(doubt: PairDoubt) -> None:
+    scene = a_scene()
+    record = PairsRecord(version=VersionId("v1"), at=NOW, places=((place_digest(WHERE), doubt),))
+    scene.tag("s", {PAIRS_TAG: format_pairs(record)})
+    first = plan(scene.seen(), CLASSIC, NOW).holds[0]
+    assert (first.is_torn, first.needs, first.target) == (True, Needs.REPAIR, WHERE)
+    assert first.reason.startswith(f"pipelines fail at {WHERE} now: it ")
+    assert NEW in first.reason
+
+
+def test_the_record_has_room_for_many_places() -> None:
+    places = tuple((place_digest(str(number)), PairDoubt.BEGUN) for number in range(40))
+    at = NOW.replace(microsecond=1)
+    text = format_pairs(PairsRecord(version=VersionId("x" * 36), at=at, places=places))
+    assert len(text) <= 256
+    again = parse_pairs(text)
+    assert again is not None
+    assert again.is_cut
+    assert again.places == places[: len(again.places)]
+
+
+@pytest.mark.parametrize("text", ["", "whole", "a@b", "a@b@c", "v@2026-06-01T06:00:00+00:00@shortx", "@@@"])
+def test_a_note_that_somebody_edited_counts_as_none(text: str) -> None:
+    assert parse_pairs(text) is None
