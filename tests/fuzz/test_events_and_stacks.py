@@ -12,6 +12,7 @@ from hostile_aws import Reply, as_xml, aws_that_says
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keyrota.app.choice import Name
 from keyrota.app.deploy.stack import line_of
 from keyrota.app.functions import scheduled, sync
 from keyrota.app.functions.incoming import KeyEvent, SecretRef, ValueEvent, key_event, value_event
@@ -100,12 +101,12 @@ def test_a_message_without_end_is_dropped(body: str) -> None:
 @examples(150)
 @given(event=st.one_of(ANYTHING, bent({"users": ["ci-deploy"], "account": "1", "report": True}, ANYTHING)))
 def test_who_is_meant_by_an_event_is_a_list_of_names_or_an_error(event: Any) -> None:
-    found = tried(lambda: scheduled.users_of(event))
+    found = tried(lambda: scheduled.wanted_of(event))
     if not isinstance(found, KeyrotaError):
-        users, is_read, account = found
-        assert all(isinstance(user, str) for user in users)
+        wanted, is_read = found
+        assert all(isinstance(name, Name) for name in wanted.names)
         assert isinstance(is_read, bool)
-        assert account is None or isinstance(account, str)
+        assert wanted.account is None or wanted.account == "" or len(wanted.account) == 12
 
 
 @examples(150)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from keyrota.app.config import load_text
 from keyrota.app.functions.slice import slices
 
 
@@ -17,7 +18,7 @@ def entries(*groups: tuple[str | None, str | None, int]) -> Iterator[Any]:
     for number in range(most):
         for place, (account, role, count) in enumerate(groups):
             if number < count:
-                yield SimpleNamespace(account=account, role=role, user=f"{place}-{number}")
+                yield SimpleNamespace(known_account=account, role=role, user=f"{place}-{number}")
 
 
 @pytest.mark.parametrize(("size", "cut"), [(1, [1] * 8), (2, [2, 2, 1, 2, 1]), (5, [5, 3]), (200, [5, 3])])
@@ -27,6 +28,18 @@ def test_every_credential_is_in_one_item(size: int, cut: list[int]) -> None:
     assert {item["account"] for item in items} == {"", "111111111111"}
     users = [user for item in items for user in item["users"]]
     assert users == [*(f"0-{number}" for number in range(5)), *(f"1-{number}" for number in range(3))]
+
+
+def test_roles_in_two_accounts_are_of_two_accounts() -> None:
+    """A role's ARN tells the account as well: one item's account was empty, which means the caller's own."""
+    text = """
+version: 1
+credentials:
+  - {user: ci, role: "arn:aws:iam::111111111111:role/one"}
+  - {user: ci, role: "arn:aws:iam::222222222222:role/two"}
+"""
+    items = list(slices(load_text("keyrota.yaml", text).credentials, 200))
+    assert [item["account"] for item in items] == ["111111111111", "222222222222"]
 
 
 def test_an_item_is_of_one_role() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from keyrota.app.choice import EVERYTHING, Wanted
 from keyrota.app.clock import clock
 from keyrota.app.config import load_from
 from keyrota.app.wiring import Unreachable, Wiring
@@ -36,12 +37,28 @@ class Session:
         at_most = ends_in / 2 if ends_in is not None else None
         self.wiring = Wiring(self.configuration, self.clock, stack=stack, duty=duty, at_most=at_most, until=until)
 
-    def plan(self, users: Iterable[str] = (), intent: Intent | None = None, *, account: str | None = None) -> Planned:
-        """Look at the credentials, or at some users' of one account, and plan; writes nothing."""
-        subjects, unreachable = self.wiring.subjects(users, account)
+    def plan(self, wanted: Wanted = EVERYTHING, intent: Intent | None = None) -> Planned:
+        """Look at the credentials, or at those that are wanted, and plan; writes nothing."""
+        subjects, unreachable = self.wiring.subjects(wanted)
         at_once = self.configuration.concurrency
         previews = plan_all(subjects, self.wiring.settings, intent=intent, at_once=at_once)
         return Planned(previews=previews, unreachable=unreachable)
+
+    def one(self, wanted: Wanted) -> Preview:
+        """
+        Look at the one credential that is wanted; writes nothing.
+
+        Raises:
+            UsageError: It is not configured, or several are meant.
+            KeyrotaError: It cannot be reached.
+        """
+        planned = self.plan(wanted)
+        for missing in planned.unreachable:
+            raise missing.error
+        (preview,) = planned.previews
+        if preview.error is not None:
+            raise preview.error
+        return preview
 
     def apply(
         self, planned: Planned, *, is_forced: bool, tell: Listener, is_late: Callable[[], bool] = lambda: False
@@ -68,6 +85,7 @@ class Session:
                 observation=preview.observation,
                 plan=preview.plan,
                 errors=(preview.error,) if preview.error else (),
+                policy=preview.subject.policy,
             )
             for preview in planned.previews
         ]
@@ -87,6 +105,7 @@ class Session:
                 done=tuple(_line(done) for done in outcome.done),
                 errors=outcome.errors,
                 left=outcome.left,
+                policy=preview.subject.policy,
             )
             for preview, outcome in zip(planned.previews, outcomes, strict=True)
         ]

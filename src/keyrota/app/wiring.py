@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from keyrota.app.choice import EVERYTHING, Chooser, Wanted
 from keyrota.app.config import Configuration, CredentialConfig, References
 from keyrota.app.hosts import refuse_untrusted
-from keyrota.core.model import IndexEntry, UserName
+from keyrota.core.model import CredentialId, IndexEntry, UserName
 from keyrota.core.policy import duration, format_duration
 from keyrota.core.secret import Secret
-from keyrota.errors import KeyrotaError, NoCredentials, UsageError
+from keyrota.errors import KeyrotaError, NoCredentials
 from keyrota.executor import Settings, Subject
 from keyrota.ports import Clock, Target, TargetConnection
 from keyrota.targets import kinds
@@ -72,23 +73,15 @@ class Wiring:
             verify_give_up_s=max(180.0, 4 * verify.span_s),
         )
 
-    def subjects(
-        self, users: Iterable[str] = (), account: str | None = None
-    ) -> tuple[tuple[Subject, ...], tuple[Unreachable, ...]]:
+    def subjects(self, wanted: Wanted = EVERYTHING) -> tuple[tuple[Subject, ...], tuple[Unreachable, ...]]:
         """
-        Build the subjects of all configured users, or of those that are named.
-
-        Args:
-            users: Only these; none for all.
-            account: Only of this account, as the configuration names it; empty for the caller's own, None for any.
+        Build the subjects of all configured credentials, or of those that are wanted.
 
         Raises:
-            UsageError: A named user is not configured.
+            UsageError: What is wanted is not configured, or means several credentials.
             NoCredentials: There are none for any account.
         """
-        chosen = tuple(
-            entry for entry in self._chosen(tuple(users)) if account is None or (entry.account or "") == account
-        )
+        chosen = self.chooser.chosen(wanted)
         ready: list[Subject] = []
         unreachable: list[Unreachable] = []
         for credential in chosen:
@@ -97,7 +90,7 @@ class Wiring:
                 unreachable.append(
                     Unreachable(
                         user=credential.user,
-                        account=credential.account or "",
+                        account=credential.known_account or "",
                         secret_name=credential.secret_name,
                         error=entered,
                     )
@@ -108,17 +101,10 @@ class Wiring:
             raise unreachable[0].error
         return tuple(ready), tuple(unreachable)
 
-    def _chosen(self, users: tuple[str, ...]) -> tuple[CredentialConfig, ...]:
-        credentials = self.configuration.credentials
-        known = {credential.user for credential in credentials}
-        unknown = [user for user in users if user not in known]
-        if unknown:
-            raise UsageError(
-                f"{', '.join(unknown)} is not configured",
-                where=str(self.configuration.path),
-                remedy=f"configured users: {', '.join(sorted(known))}",
-            )
-        return tuple(credential for credential in credentials if not users or credential.user in users)
+    @cached_property
+    def chooser(self) -> Chooser:
+        """What finds the credentials that a command or an event means."""
+        return Chooser(configuration=self.configuration, account_of=self.account_of)
 
     # --- AWS ------------------------------------------------------------------------------------------------------
 
@@ -133,7 +119,8 @@ class Wiring:
             role = (
                 Role(arn=_role_arn(credential, region), external_id=credential.external_id) if credential.role else None
             )
-            account = Account(region=region, profile=self.configuration.profile, role=role, expected=credential.account)
+            profile, expected = self.configuration.profile, credential.known_account
+            account = Account(region=region, profile=profile, role=role, expected=expected)
             try:
                 account.enter(self.clock)
             except KeyrotaError as error:
@@ -141,6 +128,29 @@ class Wiring:
             else:
                 self._accounts[name] = account
         return self._accounts[name]
+
+    def account_of(self, credential: CredentialConfig) -> str:
+        """
+        Return the real account ID of a credential, 12 digits.
+
+        Raises:
+            KeyrotaError: The configuration names no account, and the caller's own cannot be entered.
+        """
+        if credential.known_account is not None:
+            return credential.known_account
+        entered = self.account(credential)
+        if isinstance(entered, KeyrotaError):
+            raise entered
+        return entered.id()
+
+    def credential(self, entry: CredentialConfig) -> CredentialId:
+        """
+        Return the identity of a configured credential.
+
+        Raises:
+            KeyrotaError: As for `account_of`.
+        """
+        return CredentialId(account=self.account_of(entry), user=UserName(entry.user))
 
     def _of_duty(self, credential: CredentialConfig) -> CredentialConfig:
         """Name the role of this run's duty, where each duty has a role of its own in a member account."""

@@ -31,6 +31,20 @@ class Directory:
         name = answer.get("UserName")
         return str(name) if name else None
 
+    def account_of(self, key: AccessKeyId) -> str | None:
+        """
+        Tell which account a key belongs to, whichever it is; None where AWS does not say.
+
+        Source: STS API Reference, GetAccessKeyInfo: the account of any key ID, also of one that was deleted.
+        """
+        try:
+            with aws_call("sts:GetAccessKeyInfo", f"access key {key}"):
+                answer = self._account.client("sts").get_access_key_info(AccessKeyId=key)
+        except KeyrotaError:
+            return None
+        found = answer.get("Account")
+        return str(found) if found else None
+
     def users_with_keys(self) -> dict[str, tuple[AccessKeyId, ...]]:
         """List users that have keys, of the first `MOST_USERS`; nothing where the list may not be read."""
         found: dict[str, tuple[AccessKeyId, ...]] = {}

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from keyrota.core.model import Observation, UserName
+from keyrota.core.model import CredentialId, Observation, UserName
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent
 from keyrota.core.policy import Brake
@@ -31,6 +31,18 @@ class Preview:
     def user(self) -> UserName:
         """The IAM user."""
         return self.subject.user
+
+    @property
+    def credential(self) -> CredentialId:
+        """Whose plan it is."""
+        return self.subject.credential
+
+    @property
+    def seen(self) -> Observation:
+        """The observation, where there is one."""
+        if self.observation is None:
+            raise self.error or RuntimeError("nothing was observed")
+        return self.observation
 
 
 def plan_all(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from keyrota.core.model import IndexEntry, UserName
+from keyrota.core.model import CredentialId, IndexEntry, UserName
 from keyrota.core.policy import RotationPolicy
 from keyrota.errors import KeyrotaError
 from keyrota.executor.parallel import Parallel, in_parallel
@@ -76,6 +76,11 @@ class Subject:
     """The deployed stack that this run belongs to; empty for a person's run."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """The user's own tags for a secret that keyrota creates."""
+
+    @property
+    def credential(self) -> CredentialId:
+        """Its one identity."""
+        return CredentialId(account=self.account, user=self.user)
 
     @property
     def fingerprint(self) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 from keyrota.core import plan as act
 from keyrota.core.lifecycle import view
-from keyrota.core.model import AccessKey, AccessKeyId, LastUse, Observation, TargetState
+from keyrota.core.model import AccessKey, AccessKeyId, CredentialId, LastUse, Observation, TargetState, UserName
 from keyrota.core.plan import Action, Hold, Needs, Notice, Plan, Upcoming
+from keyrota.core.policy import RotationPolicy
 from keyrota.errors import ConfigError, KeyrotaError, LeftByLimit, PartialFailure
 
 VERSION = 1
@@ -39,6 +40,13 @@ class CredentialReport:
     done: tuple[DoneLine, ...] = ()
     errors: tuple[KeyrotaError, ...] = ()
     left: tuple[Action, ...] = ()
+    policy: RotationPolicy | None = None
+    """Whose ages hold for it; None where it could not be reached."""
+
+    @property
+    def credential(self) -> CredentialId:
+        """Its one identity; the account is empty where it could not be entered, and the configuration names none."""
+        return CredentialId(account=self.account, user=UserName(self.user))
 
     @property
     def failures(self) -> tuple[KeyrotaError, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, global_options, pass_options
+from keyrota.app.cli.naming import some_credentials
 
 _EXAMPLES = """\b
 Examples:
@@ -16,7 +18,7 @@ Examples:
 
 
 @click.command("apply", epilog=_EXAMPLES)
-@click.option("--user", "users", multiple=True, help="Only this IAM user; may be given several times.")
+@some_credentials
 @click.option(
     "--only",
     type=click.Choice(["rotate", "sync", "deactivate", "delete"]),
@@ -25,7 +27,7 @@ Examples:
 @click.option("--force", "is_forced", is_flag=True, help="Lift the brake.")
 @global_options
 @pass_options
-def command(options: Options, users: tuple[str, ...], only: str | None, *, is_forced: bool) -> int:
+def command(options: Options, *, wanted: Wanted, only: str | None, is_forced: bool) -> int:
     """Do what `keyrota plan` shows. Exit 0: done; 1: failed, or broken; 3: a person is needed."""
     from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
@@ -34,4 +36,4 @@ def command(options: Options, users: tuple[str, ...], only: str | None, *, is_fo
 
     session = Session(options.config)
     intent = Only(duty=Duty(only)) if only else None
-    return carry_out(session, session.plan(users, intent), options, is_forced=is_forced)
+    return carry_out(session, session.plan(wanted, intent), options, is_forced=is_forced)

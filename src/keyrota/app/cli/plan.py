@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from keyrota.app import words
+from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, global_options, paint, pass_options, report_hosts, say, say_json
+from keyrota.app.cli.naming import some_credentials
 from keyrota.core.plan import Needs
 from keyrota.report.data import CredentialReport
 
@@ -18,7 +20,7 @@ Examples:
 
 
 @click.command("plan", epilog=_EXAMPLES)
-@click.option("--user", "users", multiple=True, help="Only this IAM user; may be given several times.")
+@some_credentials
 @click.option(
     "--exit-code",
     "with_exit_code",
@@ -27,14 +29,14 @@ Examples:
 )
 @global_options
 @pass_options
-def command(options: Options, users: tuple[str, ...], *, with_exit_code: bool) -> int:
+def command(options: Options, *, wanted: Wanted, with_exit_code: bool) -> int:
     """Show what would be done, why, and when the next thing is due. Writes nothing."""
     from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.report.data import document  # noqa: PLC0415
     from keyrota.report.text import plan_text  # noqa: PLC0415
 
     session = Session(options.config)
-    reports = session.reports(session.plan(users))
+    reports = session.reports(session.plan(wanted))
     report_hosts(session.configuration, options)
     if options.is_json:
         say_json(document(reports))

@@ -10,26 +10,31 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keyrota.app import words
+from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
-from keyrota.core.model import Observation
+from keyrota.app.cli.naming import one_credential
+from keyrota.core.model import AccessKeyId, Observation
 from keyrota.core.plan import CreateKey, Plan, Promote
 from keyrota.errors import KeyrotaError, UsageError
 
 if TYPE_CHECKING:
     from keyrota.app.breach import Verdict
+    from keyrota.app.session import Session
 
 _EXAMPLES = """\b
 Examples:
   keyrota revoke ci-deploy              new key first, then the old one off: pipelines go on
   keyrota revoke ci-deploy --now        off first: whoever has it is out, pipelines fail until the new key is there
   keyrota revoke ci-deploy --sessions   also deny temporary credentials issued before now
+  keyrota revoke --key AKIAIOSFODNN7EXAMPLE    whoever has this key
+  keyrota revoke 123456789012:ci-deploy --now  the user of that account
   keyrota revoke --served-by github     GitHub was breached: every key that was ever written there
   keyrota revoke --served-by gitlab:acme/platform
 """
 
 
 @click.command("revoke", epilog=_EXAMPLES)
-@click.argument("user", required=False)
+@one_credential
 @click.option(
     "--served-by",
     metavar="PROVIDER[:AREA]",
@@ -39,7 +44,11 @@ Examples:
 @click.option(
     "--before", metavar="TIME", help="With --served-by: keys made later are safe already (go on after a break)."
 )
-@click.option("--key", help="This access key ID; otherwise the one that targets hold.")
+@click.option(
+    "--key",
+    metavar="ID",
+    help="This access key ID; otherwise the one that targets hold. Without a user: of whichever user it is.",
+)
 @click.option("--now", "is_now", is_flag=True, help="Switch the key off before its successor is served.")
 @click.option(
     "--sessions", "with_sessions", is_flag=True, help="Deny sessions issued before now (they live up to 36 h)."
@@ -50,11 +59,11 @@ Examples:
 @pass_options
 def command(  # click passes what the command line has
     options: Options,
-    user: str | None,
+    *,
+    wanted: Wanted,
     key: str | None,
     served_by: str | None,
     before: str | None,
-    *,
     is_now: bool,
     with_sessions: bool,
     is_release: bool,
@@ -62,36 +71,49 @@ def command(  # click passes what the command line has
 ) -> int:
     """Replace a key and switch it off at once, without overlap."""
     if served_by is not None:
-        if user or key or is_now or with_sessions or is_release:
+        if not wanted.is_everything or key or is_now or with_sessions or is_release:
             raise UsageError("--served-by stands alone, with --before and --yes")
         return _served_by(options, served_by, before, is_yes=is_yes)
-    if user is None or before is not None:
-        raise UsageError("name a user, or a provider with --served-by", remedy="keyrota revoke --help")
+    if before is not None or (key is None and not wanted.names):
+        raise UsageError(
+            "name a user, a key with --key, or a provider with --served-by", remedy="keyrota revoke --help"
+        )
     from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.core.emergency import Revoke, current_key  # noqa: PLC0415
-    from keyrota.core.model import AccessKeyId  # noqa: PLC0415
     from keyrota.core.planner import read  # noqa: PLC0415
 
     session = Session(options.config)
-    preview = session.plan([user]).previews
-    if not preview or preview[0].observation is None:
-        raise preview[0].error if preview and preview[0].error else UsageError(f"{user} cannot be reached")
-    seen = preview[0].observation
+    if key is not None:
+        wanted = _with_key(session, wanted, AccessKeyId(key))
+    preview = session.one(wanted)
+    seen, name = preview.seen, preview.credential
     leaked = AccessKeyId(key) if key is not None else current_key(read(seen))
     if leaked is None:
         raise UsageError(
-            f"{user} has no key that keyrota keeps",
-            remedy=f"keyrota apply --user {user} adopts a key that is stored; keyrota status --user {user} shows all",
+            f"{name} has no key that keyrota keeps",
+            remedy=f"keyrota apply {name} adopts a key that is stored; keyrota status {name} shows all",
         )
     if leaked not in {known.id for known in seen.keys} and leaked != read(seen).current_key:
-        raise UsageError(f"{user} has no access key {leaked}", remedy=f"keyrota status --user {user}")
+        raise UsageError(
+            f"{name} has no access key {leaked}",
+            remedy=f"keyrota status {name} shows its keys; keyrota revoke --key {leaked} finds whose it is",
+        )
     wish = Revoke(key=leaked, off_first=is_now, with_sessions=with_sessions, releases_quarantine=is_release)
-    planned = session.plan([user], wish)
+    planned = session.plan(wanted, wish)
     for line in _consequences(leaked, planned.previews[0].plan or Plan(), seen, is_now=is_now):
         aside(line)
-    ask(f"Revoke {leaked}?", is_yes=is_yes)
+    ask(f"Revoke {leaked} of {name}?", is_yes=is_yes)
     return carry_out(session, planned, options, is_deed=True)
+
+
+def _with_key(session: Session, wanted: Wanted, key: AccessKeyId) -> Wanted:
+    """Let the key decide where the name alone does not."""
+    from keyrota.app.search import credential_with  # noqa: PLC0415  # heavy, and not needed for --help
+
+    if wanted.names and len(session.wiring.chooser.matching(wanted)) == 1:
+        return wanted
+    return Wanted.only(credential_with(session.wiring, wanted, key))
 
 
 def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool) -> int:

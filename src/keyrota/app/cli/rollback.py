@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import click
 
+from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, ask, global_options, pass_options
+from keyrota.app.cli.naming import one_credential
 from keyrota.errors import UsageError
 
 
 @click.command("rollback")
-@click.argument("user")
+@one_credential
 @click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
 @global_options
 @pass_options
-def command(options: Options, user: str, *, is_yes: bool) -> int:
+def command(options: Options, *, wanted: Wanted, is_yes: bool) -> int:
     """Make the previous key Active and AWSCURRENT again, and send it to every target."""
     from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.core.emergency import Rollback, previous_key  # noqa: PLC0415
     from keyrota.core.planner import read  # noqa: PLC0415
 
+    if not wanted.names:
+        raise UsageError("name a user", remedy="keyrota rollback --help")
     session = Session(options.config)
-    preview = session.plan([user]).previews
-    if not preview or preview[0].observation is None:
-        raise preview[0].error if preview and preview[0].error else UsageError(f"{user} cannot be reached")
-    previous = previous_key(read(preview[0].observation))
+    preview = session.one(wanted)
+    previous = previous_key(read(preview.seen))
     if previous is None:
         raise UsageError(
-            f"{user} has no previous key to go back to",
+            f"{preview.credential} has no previous key to go back to",
             remedy="it was deleted or revoked, or its secret was never stored; keyrota revoke makes a new key instead",
         )
-    ask(f"Make {previous} current again?", is_yes=is_yes)
-    return carry_out(session, session.plan([user], Rollback(to=previous)), options, is_deed=True)
+    ask(f"Make {previous} of {preview.credential} current again?", is_yes=is_yes)
+    return carry_out(session, session.plan(wanted, Rollback(to=previous)), options, is_deed=True)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import click
 
 from keyrota.app import words
+from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
+from keyrota.app.cli.naming import some_credentials
 
 
 @click.command("status")
-@click.option("--user", "users", multiple=True, help="Only this IAM user; may be given several times.")
+@some_credentials
 @global_options
 @pass_options
-def command(options: Options, users: tuple[str, ...]) -> int:
+def command(options: Options, *, wanted: Wanted) -> int:
     """Show each credential: keys, ages, evidence of use, where it is served and since when, what comes next."""
     from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.report.data import document  # noqa: PLC0415
     from keyrota.report.text import status_text  # noqa: PLC0415
 
     session = Session(options.config)
-    reports = session.reports(session.plan(users))
+    reports = session.reports(session.plan(wanted))
     if options.is_json:
         say_json(document(reports))
     else:

@@ -242,7 +242,7 @@ class _Reading:
                 first.setdefault(claim, where)
 
     def _claims(self, credential: CredentialConfig) -> Iterator[tuple[tuple[str, ...], str, str]]:
-        account, region = credential.account or "", credential.region or self._region
+        account, region = credential.known_account or "", credential.region or self._region
         user, secret = credential.user, credential.secret_name
         yield ("user", account, user), f"the user {user} is configured twice", credential.where
         yield ("secret", account, region, secret), f"the secret {secret} is used twice", credential.where

@@ -49,6 +49,13 @@ class CredentialConfig:
     targets: tuple[TargetConfig, ...]
     where: str
 
+    @property
+    def known_account(self) -> str | None:
+        """The account ID as the configuration tells it, by `account` or by the role's ARN; None: the caller's own."""
+        if self.account is None and self.role and self.role.startswith("arn:"):
+            return self.role.split(":")[4]
+        return self.account
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:

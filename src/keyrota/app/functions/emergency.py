@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from keyrota.app.breach import Exposed, Verdict, keys_before, replace_all
+from keyrota.app.choice import Wanted
 from keyrota.app.functions.announce import Teller
 from keyrota.app.functions.incoming import key_event
+from keyrota.app.functions.matching import managed
 from keyrota.app.functions.settings import Emergency
 from keyrota.app.functions.telling import log, tell_log
-from keyrota.app.functions.watch import managed
 from keyrota.app.functions.work import RunFailed, Work, invoke
 
 
@@ -32,16 +33,16 @@ def _revoke(work: Work, event: Any) -> dict[str, Any]:
         log.info("no quarantine of a managed user", extra={"event": found.id if found else None})
         return {"safe": [], "open": []}
     before = found.at or work.session.clock.now()
-    verdicts = _replaced(work, entry.user, before)
+    verdicts = _replaced(work, Wanted.only(entry), before)
     still_open = [verdict for verdict in verdicts if not verdict.is_safe]
-    _report(work, verdicts, entry.user)
+    _report(work, verdicts, Wanted.only(entry))
     if still_open:
         raise RunFailed("; ".join(reason for verdict in still_open for reason in verdict.reasons) or "not safe yet")
     return {"safe": [verdict.user for verdict in verdicts], "open": []}
 
 
-def _replaced(work: Work, user: str, before: datetime) -> tuple[Verdict, ...]:
-    planned = work.session.plan([user])
+def _replaced(work: Work, wanted: Wanted, before: datetime) -> tuple[Verdict, ...]:
+    planned = work.session.plan(wanted)
     for preview in planned.previews:
         if preview.error:
             raise preview.error
@@ -55,8 +56,8 @@ def _replaced(work: Work, user: str, before: datetime) -> tuple[Verdict, ...]:
     return replace_all(work.session, every, tell_log(work.run), lambda _: None)
 
 
-def _report(work: Work, verdicts: tuple[Verdict, ...], user: str) -> None:
-    reports = work.session.reports(work.session.plan([user]))
+def _report(work: Work, verdicts: tuple[Verdict, ...], wanted: Wanted) -> None:
+    reports = work.session.reports(work.session.plan(wanted))
     work.tell(reports)
     teller = Teller(stack=work.settings.stack, run=work.run)
     made = [verdict for verdict in verdicts if verdict.new_key and verdict.new_key not in verdict.keys]

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 
 from keyrota.core.lifecycle import KeyState, view
 from keyrota.core.planner import plan
-from keyrota.core.policy import RotationPolicy
 from keyrota.report.data import CredentialReport, done_lines
 
 _BANDS = ((30, "KeysYoungerThan30Days"), (60, "KeysOf30To60Days"), (90, "KeysOf60To90Days"))
@@ -54,14 +53,8 @@ def counts(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
     return tuple(Measure(name=name, unit="Count", value=found[name]) for name in COUNTS)
 
 
-def gauges(reports: Iterable[CredentialReport], policies: dict[str, RotationPolicy]) -> tuple[Measure, ...]:
-    """
-    Measure all credentials.
-
-    Args:
-        reports: One for each credential.
-        policies: The policy of each user.
-    """
+def gauges(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
+    """Measure all credentials: one report each, with its own policy."""
     reports = tuple(reports)
     bands: Counter[str] = Counter()
     for report in reports:
@@ -69,10 +62,10 @@ def gauges(reports: Iterable[CredentialReport], policies: dict[str, RotationPoli
             bands[_band((report.now - key.created) / timedelta(days=1))] += 1
     made = [Measure(name="Credentials", unit="Count", value=len(reports))]
     made += [Measure(name=name, unit="Count", value=bands[name]) for name in (*(name for _, name in _BANDS), _OLDEST)]
-    ages = [days for report in reports for days in _overdue(report, policies)]
+    ages = [days for report in reports for days in _overdue(report)]
     if ages:
         made.append(Measure(name="DaysOverdue", unit="Count", value=max(0.0, *ages)))
-    made += _nearest("DaysToNextDue", (_next_due(report, policies) for report in reports))
+    made += _nearest("DaysToNextDue", (_next_due(report) for report in reports))
     made += _nearest("TokenDaysLeft", (_token_days(report) for report in reports))
     return tuple(made)
 
@@ -87,21 +80,21 @@ def _band(age_days: float) -> str:
     return next((name for limit, name in _BANDS if age_days < limit), _OLDEST)
 
 
-def _overdue(report: CredentialReport, policies: dict[str, RotationPolicy]) -> Iterable[float]:
+def _overdue(report: CredentialReport) -> Iterable[float]:
     """Tell by how many days the key that pipelines use is older than it should be."""
-    if report.observation is None or report.user not in policies:
+    if report.observation is None or report.policy is None:
         return ()
     known = view(report.observation)
     served = known.in_state(KeyState.CURRENT, KeyState.ADOPTABLE)
-    rotate_after = policies[report.user].rotate_after
+    rotate_after = report.policy.rotate_after
     return [(report.now - key.created - rotate_after) / timedelta(days=1) for key in served]
 
 
-def _next_due(report: CredentialReport, policies: dict[str, RotationPolicy]) -> float | None:
+def _next_due(report: CredentialReport) -> float | None:
     """Tell what comes next of any duty; the run's own plan knows its own duty only."""
-    if report.observation is None or report.user not in policies:
+    if report.observation is None or report.policy is None:
         return None
-    upcoming = plan(report.observation, policies[report.user], report.now).upcoming
+    upcoming = plan(report.observation, report.policy, report.now).upcoming
     return min(((later.due - report.now) / timedelta(days=1) for later in upcoming), default=None)
 
 

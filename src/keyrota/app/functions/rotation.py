@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from keyrota.app.choice import Wanted
 from keyrota.app.functions.announce import Announcement, Teller
 from keyrota.app.functions.incoming import SecretRef
+from keyrota.app.functions.matching import of_secret
 from keyrota.app.functions.telling import log
 from keyrota.app.functions.work import Work, invoke
 from keyrota.core.model import VersionId
@@ -33,14 +35,14 @@ def _step(work: Work, event: Any) -> dict[str, Any]:
             "this is no step of a rotation", remedy="let Secrets Manager call it: aws secretsmanager rotate-secret"
         )
     ref = SecretRef(text=secret)
-    users = [entry.user for entry in work.session.configuration.credentials if ref.means(entry.secret_name)]
-    if not users:
+    entries = list(of_secret(work, ref))
+    if not entries:
         raise UsageError(
             f"no credential of the configuration has the secret {secret}",
             where=work.settings.config,
             remedy="add it, or switch the rotation off: aws secretsmanager cancel-rotate-secret",
         )
-    subjects, unreachable = work.session.wiring.subjects(users)
+    subjects, unreachable = work.session.wiring.subjects(Wanted.only(entries[0]))
     for missing in unreachable:
         raise missing.error
     subject = subjects[0]

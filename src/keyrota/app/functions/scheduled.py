@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from keyrota.app.choice import Name, Wanted, account_id
 from keyrota.app.functions.work import Work, fail_if_any_failed, invoke, summary
 from keyrota.core.duty import Duty
 from keyrota.core.planner import Only
@@ -30,8 +31,8 @@ def carry_out(work: Work, duty: Duty, event: Any) -> dict[str, Any]:
     Raises:
         RunFailed: A credential failed, and nobody reads the answer.
     """
-    users, is_read, account = users_of(event)
-    reports = work.carry_out(Only(duty=duty), users, account=account)
+    wanted, is_read = wanted_of(event)
+    reports = work.carry_out(Only(duty=duty), wanted)
     if not is_read or _is_all_lost(reports):
         fail_if_any_failed(reports)
     return summary(reports)
@@ -42,18 +43,25 @@ def _is_all_lost(reports: list[CredentialReport]) -> bool:
     return bool(reports) and all(report.errors for report in reports)
 
 
-def users_of(event: Any) -> tuple[tuple[str, ...], bool, str | None]:
+def wanted_of(event: Any) -> tuple[Wanted, bool]:
     """
-    Read `{"users": [...], "account": "…", "report": true}`; anything else, a schedule's event, means all users.
+    Read `{"users": [...], "account": "…", "report": true}`; a schedule's own event has none of them, and means all.
+
+    Returns:
+        What is asked for, and whether the answer is read (by the map over a fleet).
 
     Raises:
-        UsageError: `users` is no list of names.
+        UsageError: `users` is not a list of names (USER or ACCOUNT:USER), or `account` is not an account ID. An empty
+            account means the caller's own. EventBridge's events carry the account of their rule: that narrows nothing.
     """
     if not isinstance(event, Mapping):
-        return (), False, None
+        return Wanted(), False
     users = event.get("users", [])
     if not isinstance(users, list) or not all(isinstance(user, str) and user for user in users):
         raise UsageError('"users" must be a list of user names', remedy='{"users": ["ci-deploy"]}, or {} for all')
-    account = event.get("account")
-    is_slice = event.get("report") is True and isinstance(account, str)
-    return tuple(users), event.get("report") is True, account if is_slice else None
+    is_read = event.get("report") is True
+    names = tuple(Name.read(user) for user in users)
+    account = event.get("account") if "detail-type" not in event else None
+    if account is not None and not isinstance(account, str):
+        raise UsageError('"account" must be an account ID in quotes', remedy='{"account": "123456789012"}')
+    return Wanted(names=names, account=account_id(account) if account else account), is_read

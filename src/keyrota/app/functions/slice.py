@@ -45,7 +45,7 @@ def slices(credentials: Iterable[CredentialConfig], size: int) -> Iterator[dict[
     """Group credentials by account and role, and cut each group."""
     groups: dict[tuple[str, str], list[str]] = {}
     for entry in credentials:
-        groups.setdefault((entry.account or "", entry.role or ""), []).append(entry.user)
+        groups.setdefault((entry.known_account or "", entry.role or ""), []).append(entry.user)
     for (account, _), users in groups.items():
         for at in range(0, len(users), size):
             yield {"account": account, "users": users[at : at + size]}

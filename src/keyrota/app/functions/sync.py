@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from keyrota.app.config import CredentialConfig
-from keyrota.app.functions.incoming import SecretRef, ValueEvent, value_event
+from keyrota.app.choice import Name, Wanted
+from keyrota.app.functions.incoming import ValueEvent, value_event
+from keyrota.app.functions.matching import of_secret
 from keyrota.app.functions.measures import gauges, lag
-from keyrota.app.functions.scheduled import users_of
+from keyrota.app.functions.scheduled import wanted_of
 from keyrota.app.functions.settings import Trigger
 from keyrota.app.functions.telling import log
 from keyrota.app.functions.work import Work, fail_if_any_failed, invoke, summary
 from keyrota.core.duty import Duty
+from keyrota.core.model import CredentialId
 from keyrota.core.planner import Only
 from keyrota.report.data import CredentialReport
 
@@ -33,22 +35,21 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def _all(work: Work, event: Any) -> dict[str, Any]:
-    users, is_read, account = users_of(event)
-    reports = work.carry_out(Only(duty=Duty.SYNC), users, account=account)
-    if not users or is_read:  # a slice of a fleet: the alarms take the largest and the smallest of all slices
-        policies = {entry.user: entry.policy for entry in work.session.configuration.credentials}
-        work.measures += gauges(reports, policies)
-        if _is_first_slice(work, users, account):
+    wanted, is_read = wanted_of(event)
+    reports = work.carry_out(Only(duty=Duty.SYNC), wanted)
+    if wanted.is_everything or is_read:  # of a slice too: alarms take the largest and the smallest of all slices
+        work.measures += gauges(reports)
+        if _is_first_slice(work, wanted):
             _look_for_trail(work)
     if not is_read or (reports and all(report.errors for report in reports)):
         fail_if_any_failed(reports)
     return summary(reports)
 
 
-def _is_first_slice(work: Work, users: tuple[str, ...], account: str | None) -> bool:
+def _is_first_slice(work: Work, wanted: Wanted) -> bool:
     """Tell whether this is the whole, or that slice of it which says what is to be said once."""
     first = work.session.configuration.credentials[0]
-    return not users or (first.user in users and account in (None, first.account or ""))
+    return first in work.session.wiring.chooser.chosen(wanted)
 
 
 def _look_for_trail(work: Work) -> None:
@@ -69,16 +70,15 @@ def _look_for_trail(work: Work) -> None:
 class _Batch:
     """What a batch is about: each user once, however many messages name it."""
 
-    messages: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
-    """Account and user of each message's credentials."""
+    messages: dict[str, frozenset[CredentialId]] = field(default_factory=dict)
+    """Each message's credentials."""
     moments: list[datetime | None] = field(default_factory=list)
 
-    def by_account(self) -> dict[str, list[str]]:
-        """Group the users: one name may be a user of several accounts."""
-        groups: dict[str, list[str]] = {}
-        for account, user in sorted(set().union(*self.messages.values())):
-            groups.setdefault(account, []).append(user)
-        return groups
+    @property
+    def wanted(self) -> Wanted:
+        """All of them, each once."""
+        every = sorted(frozenset().union(*self.messages.values()))
+        return Wanted(names=tuple(Name(user=one.user, account=one.account) for one in every))
 
 
 def _batch(work: Work, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,19 +90,19 @@ def _batch(work: Work, event: Mapping[str, Any]) -> dict[str, Any]:
     batch = _Batch()
     for message in event["Records"]:
         found = _event_of(message)
-        users = _users(work, found) if found else set()
-        batch.messages[str(message.get("messageId", ""))] = users
-        if users and found:
+        credentials = _credentials(work, found) if found else frozenset()
+        batch.messages[str(message.get("messageId", ""))] = credentials
+        if credentials and found:
             batch.moments.append(found.at)
         else:
             log.info("not about a secret of ours", extra={"event": found.id if found else None})
-    failed: set[tuple[str, str]] = set()
-    for account, names in batch.by_account().items():
-        reports = work.carry_out(Only(duty=Duty.SYNC), names, account=account)
-        failed |= {(account, report.user) for report in reports if report.errors or report.left}
+    failed: set[CredentialId] = set()
+    if batch.wanted.names:
+        reports = work.carry_out(Only(duty=Duty.SYNC), batch.wanted)
+        failed |= {report.credential for report in reports if report.errors or report.left}
         if any(_wrote(report) for report in reports):
             work.measures += lag(work.session.clock.now(), batch.moments)
-    again = [name for name, users in batch.messages.items() if users & failed]
+    again = [name for name, credentials in batch.messages.items() if credentials & failed]
     return {"batchItemFailures": [{"itemIdentifier": name} for name in again]}
 
 
@@ -119,22 +119,10 @@ def _event_of(message: Any) -> ValueEvent | None:
     return value_event(event) if isinstance(event, Mapping) else None
 
 
-def _users(work: Work, event: ValueEvent) -> set[tuple[str, str]]:
-    credentials = work.session.configuration.credentials
-    found = (entry for entry in credentials if any(_is_of(work, entry, secret) for secret in event.secrets))
-    return {(entry.account or "", entry.user) for entry in found}
-
-
-def _is_of(work: Work, entry: CredentialConfig, secret: SecretRef) -> bool:
-    """Tell whether a secret is a credential's; the same name in another account or region is another secret."""
-    if not secret.means(entry.secret_name):
-        return False
-    if not secret.account:
-        return True  # an event that names no ARN is about this account and region
-    own = work.session.wiring.own_account()
-    account = entry.account or _account_of(entry.role) or own.entered(work.session.clock)
-    return secret.account == account and secret.region == (entry.region or own.region)
-
-
-def _account_of(role: str | None) -> str:
-    return role.split(":")[4] if role and role.startswith("arn:") else ""
+def _credentials(work: Work, event: ValueEvent) -> frozenset[CredentialId]:
+    found = (
+        entry
+        for secret in event.secrets
+        for entry in of_secret(work, secret, account=event.account, region=event.region)
+    )
+    return frozenset(work.session.wiring.credential(entry) for entry in found)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from keyrota.app.choice import Wanted
 from keyrota.app.config import CredentialConfig
 from keyrota.app.functions.announce import Teller
 from keyrota.app.functions.incoming import KeyEvent, key_event
+from keyrota.app.functions.matching import managed
 from keyrota.app.functions.settings import Emergency
 from keyrota.app.functions.telling import log
 from keyrota.app.functions.work import Work, invoke, summary
@@ -30,7 +32,7 @@ def _watch(work: Work, event: Any) -> dict[str, Any]:
     if found is None or entry is None or _is_ours(work, found):
         log.info("not about others' changes to a managed user", extra={"event": found.id if found else None})
         return summary(())
-    reports = list(work.session.reports(work.session.plan([entry.user])))
+    reports = list(work.session.reports(work.session.plan(Wanted.only(entry))))
     work.tell(reports)
     teller = Teller(stack=work.settings.stack, run=work.run)
     work.announce(teller.changed_by_others(report, by=found.by, call=found.call) for report in reports)
@@ -39,16 +41,6 @@ def _watch(work: Work, event: Any) -> dict[str, Any]:
     elif found.call != "CreateAccessKey" or _has_trouble(reports):
         work.alarm(f"keyrota: {found.call} on {entry.user}", f"{found.call} by {found.by}; {_state(reports)}")
     return summary(reports)
-
-
-def managed(work: Work, found: KeyEvent) -> CredentialConfig | None:
-    """Find the configured credential that an event is about."""
-    own = work.session.wiring.own_account()
-    for entry in work.session.configuration.credentials:
-        account = entry.account or own.entered(work.session.clock)
-        if entry.user == found.user and found.account in ("", account):
-            return entry
-    return None
 
 
 def _is_ours(work: Work, found: KeyEvent) -> bool:

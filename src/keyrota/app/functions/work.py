@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from keyrota.app.choice import EVERYTHING, Wanted
 from keyrota.app.config.trust import refuse_local
 from keyrota.app.functions.announce import Announcement, Teller
 from keyrota.app.functions.measures import Measure, counts
@@ -50,21 +51,21 @@ class Work:
         return self.session.wiring.settings.run
 
     def carry_out(
-        self, intent: Intent, users: Iterable[str] = (), *, account: str | None = None, is_forced: bool = False
+        self, intent: Intent, wanted: Wanted = EVERYTHING, *, is_forced: bool = False
     ) -> list[CredentialReport]:
         """
         Plan and act; one credential that fails holds back nothing but itself.
 
         Args:
             intent: What was asked for.
-            users: Only these; none for all.
-            account: Only of this account; None for any.
+            wanted: Only these credentials.
             is_forced: Lift the brake.
 
         Raises:
             UnsafePlan: The brake stopped the run; nothing was changed.
+            UsageError: What is wanted is not configured, or means several credentials.
         """
-        planned = self.session.plan(users, intent, account=account)
+        planned = self.session.plan(wanted, intent)
         outcomes = self.session.apply(planned, is_forced=is_forced, tell=tell_log(self.run), is_late=self.is_late)
         reports = list(self.session.outcome_reports(planned, outcomes))
         self.tell(reports)

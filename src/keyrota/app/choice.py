@@ -1,0 +1,189 @@
+"""Which configured credentials a person or an event means: by user, by account and user, or by account."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from keyrota.app.config import Configuration, CredentialConfig
+from keyrota.errors import KeyrotaError, UsageError
+
+_NAME = re.compile(r"(?:(?P<account>[0-9]{12}):)?(?P<user>[A-Za-z0-9_+=,.@-]{1,128})", re.ASCII)
+"""A user name has no colon (IAM User Guide, names and length quotas), so `ACCOUNT:USER` is read in one way only."""
+_ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
+_MAX_LISTED = 20
+
+AccountOf = Callable[[CredentialConfig], str]
+"""The real account ID of a credential, 12 digits; raises KeyrotaError where its account cannot be entered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """A credential as the command line or an event names it."""
+
+    user: str
+    account: str | None = None
+    """12 digits; empty: the caller's own, which the configuration names none for; None: it is not said."""
+
+    def __str__(self) -> str:
+        """Write it as it was given."""
+        return f"{self.account}:{self.user}" if self.account else self.user
+
+    @staticmethod
+    def read(text: str) -> Name:
+        """
+        Read `USER` or `ACCOUNT:USER`.
+
+        Raises:
+            UsageError: It is neither.
+        """
+        match = _NAME.fullmatch(text)
+        if match is None:
+            raise UsageError(
+                f"{text!r} does not name a credential",
+                remedy="write USER or ACCOUNT:USER; an account ID has 12 digits: 123456789012:ci-deploy",
+            )
+        return Name(user=match["user"], account=match["account"])
+
+    @staticmethod
+    def of(entry: CredentialConfig) -> Name:
+        """Name a configured credential so that nothing else of the configuration is meant."""
+        return Name(user=entry.user, account=entry.known_account or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a command or an event asks for."""
+
+    names: tuple[Name, ...] = ()
+    """Only these; none: all of them."""
+    account: str | None = None
+    """Only of this account, as in `Name`."""
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing narrows the choice."""
+        return not self.names and self.account is None
+
+    @staticmethod
+    def only(entry: CredentialConfig) -> Wanted:
+        """Ask for one configured credential."""
+        return Wanted(names=(Name.of(entry),))
+
+
+EVERYTHING = Wanted()
+
+
+def account_id(text: str) -> str:
+    """
+    Read an account ID.
+
+    Raises:
+        UsageError: It does not have 12 digits.
+    """
+    if not _ACCOUNT.fullmatch(text):
+        raise UsageError(f"{text!r} is not an account ID", remedy="write its 12 digits, without hyphens: 123456789012")
+    return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chooser:
+    """Finds the credentials of a configuration that are meant."""
+
+    configuration: Configuration
+    account_of: AccountOf
+
+    def chosen(self, wanted: Wanted) -> tuple[CredentialConfig, ...]:
+        """
+        Return what is wanted, in the configuration's order.
+
+        Raises:
+            UsageError: A name is not configured, or means several credentials; nothing was begun.
+            KeyrotaError: Which account the caller's own is cannot be told, and it matters.
+        """
+        if wanted.is_everything:
+            return self.configuration.credentials
+        pool = self._of_account(self.configuration.credentials, wanted.account)
+        if wanted.names:
+            found = {id(entry) for name in wanted.names for entry in [self._one(pool, name, wanted.account)]}
+            return tuple(entry for entry in pool if id(entry) in found)
+        if not pool:
+            raise UsageError(
+                f"no credential of account {wanted.account or 'of the caller'} is configured",
+                where=str(self.configuration.path),
+                remedy=f"configured: {self._listed(self.configuration.credentials)}",
+            )
+        return tuple(pool)
+
+    def matching(self, wanted: Wanted) -> tuple[CredentialConfig, ...]:
+        """
+        Return everything that the names may mean, so that something else (a key) decides between them.
+
+        Raises:
+            UsageError: A name is not configured.
+        """
+        if not wanted.names:
+            return self.chosen(wanted)
+        pool = self._of_account(self.configuration.credentials, wanted.account)
+        return tuple(entry for name in wanted.names for entry in self._some(pool, name, wanted.account))
+
+    def _of_account(self, entries: Sequence[CredentialConfig], account: str | None) -> Sequence[CredentialConfig]:
+        return entries if account is None else [entry for entry in entries if self._is_in(entry, account)]
+
+    def _is_in(self, entry: CredentialConfig, account: str) -> bool:
+        """Compare accounts; AWS is asked only about an entry whose account the configuration does not say."""
+        if entry.known_account is not None or not account:
+            return (entry.known_account or "") == account
+        return self.account_of(entry) == account
+
+    def _one(self, pool: Sequence[CredentialConfig], name: Name, account: str | None) -> CredentialConfig:
+        found = self._some(pool, name, account)
+        if len(found) > 1:
+            raise UsageError(
+                f"{name} is configured for {len(found)} accounts, and only one of them can be meant",
+                where=str(self.configuration.path),
+                remedy=f"name one of: {self._listed(found)}",
+            )
+        return found[0]
+
+    def _some(self, pool: Sequence[CredentialConfig], name: Name, account: str | None) -> list[CredentialConfig]:
+        alike = [entry for entry in pool if entry.user == name.user]
+        if name.account is None:
+            found = alike
+        else:
+            known = [entry for entry in alike if (entry.known_account or "") == name.account]
+            found = known or [entry for entry in alike if self._is_in(entry, name.account)]
+        if not found:
+            where = f" in account {account}" if account and not name.account else ""
+            listed = alike or [entry for entry in self.configuration.credentials if entry.user == name.user]
+            raise UsageError(
+                f"{name} is not configured{where}",
+                where=str(self.configuration.path),
+                remedy=f"configured: {self._listed(listed or self.configuration.credentials)}",
+            )
+        return found
+
+    def _listed(self, entries: Sequence[CredentialConfig]) -> str:
+        """List credentials as the command line takes them; the account of one that cannot be entered is described."""
+        names = list(dict.fromkeys(self._written(entry) for entry in entries))
+        more = [f"and {len(names) - _MAX_LISTED} more"] if len(names) > _MAX_LISTED else []
+        return ", ".join([*names[:_MAX_LISTED], *more])
+
+    def _written(self, entry: CredentialConfig) -> str:
+        if entry.known_account is not None:
+            return f"{entry.known_account}:{entry.user}"
+        is_alone = all(other.user != entry.user or other is entry for other in self.configuration.credentials)
+        if is_alone:
+            return entry.user
+        try:
+            return f"{self.account_of(entry)}:{entry.user}"
+        except KeyrotaError:
+            return f"{entry.user} of the caller's own account (ACCOUNT:{entry.user} with its ID)"
+
+
+def completions(configuration: Configuration) -> Iterator[str]:
+    """Name what a shell may offer, without asking AWS: each user, and each user with the account that is configured."""
+    yield from sorted({entry.user for entry in configuration.credentials})
+    known = {f"{entry.known_account}:{entry.user}" for entry in configuration.credentials if entry.known_account}
+    yield from sorted(known)
