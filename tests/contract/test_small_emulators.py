@@ -14,6 +14,7 @@ import urllib3
 from keyrota.sandbox.http import Server
 from keyrota.sandbox.kubernetes import KubernetesStandIn
 from keyrota.sandbox.standin import StandIn
+from keyrota.sandbox.terraform import TerraformStandIn
 from keyrota.sandbox.world import WorldClock
 
 Ask = Callable[..., tuple[int, Any]]
@@ -159,3 +160,63 @@ def test_lists_have_pages_and_selectors(kubernetes: Ask) -> None:
 @pytest.mark.parametrize(("body", "status"), [([], 400), (None, 400), ({"metadata": {}}, 422), ({}, 422)])
 def test_a_secret_that_is_none_is_refused(kubernetes: Ask, body: Any, status: int) -> None:
     assert kubernetes("POST", SECRETS, body)[0] == status
+
+
+# --- HCP Terraform --------------------------------------------------------------------------------------------------
+
+API = "application/vnd.api+json"
+
+
+@pytest.fixture
+def terraform() -> Iterator[Ask]:
+    """HCP Terraform with 25 variables in acme/shop, and a variable set with as many."""
+    standin = TerraformStandIn(WorldClock(), token="t")
+    standin.add_workspace("acme", "shop")
+    standin.add_set("varset-1", standin.place("acme", "shop"))
+    for place in (standin.place("acme", "shop"), ("varsets", "varset-1")):
+        for number in range(25):
+            standin.set_variable(place, f"V{number}", "x")
+    yield from serving(standin, Authorization="Bearer t", Content_Type=API)
+
+
+@pytest.mark.parametrize("prefix", ["/api/v2", ""])
+def test_terraform_lists_a_workspaces_variables_whole_and_a_sets_by_pages(terraform: Ask, prefix: str) -> None:
+    number = terraform("GET", f"{prefix}/organizations/acme/workspaces/shop")[1]["data"]["id"]
+    assert len(terraform("GET", f"{prefix}/workspaces/{number}/vars")[1]["data"]) == 25
+    page = terraform("GET", f"{prefix}/varsets/varset-1/relationships/vars")[1]
+    assert (len(page["data"]), page["meta"]["pagination"]["next-page"]) == (20, 2)
+    assert terraform("GET", f"{prefix}/varsets/varset-1/relationships/vars?page%5Bnumber%5D=x")[0] == 400
+    assert terraform("GET", f"{prefix}/ping")[0] == 204
+    assert terraform("GET", f"{prefix}/workspaces/{number}")[1]["data"]["attributes"]["name"] == "shop"
+    assert len(terraform("GET", f"{prefix}/workspaces/{number}/varsets")[1]["data"]) == 1
+    assert len(terraform("GET", f"{prefix}/organizations/acme/workspaces")[1]["data"]) == 1
+    assert len(terraform("GET", f"{prefix}/organizations/acme/varsets")[1]["data"]) == 1
+    assert terraform("GET", f"{prefix}/organizations/acme")[0] == 200
+    assert terraform("GET", f"{prefix}/organizations/other")[0] == 404
+    assert terraform("GET", f"{prefix}/account/details")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], {}, {"data": []}, {"data": {"type": "vars"}}, {"data": {"type": "x", "attributes": {}}}]
+)
+def test_terraform_refuses_what_is_no_variable(terraform: Ask, body: Any) -> None:
+    number = terraform("GET", "/organizations/acme/workspaces/shop")[1]["data"]["id"]
+    assert terraform("POST", f"/workspaces/{number}/vars", body)[0] == 422
+
+
+def test_terraform_takes_one_variable_by_its_id(terraform: Ask) -> None:
+    number = terraform("GET", "/organizations/acme/workspaces/shop")[1]["data"]["id"]
+    path = f"/workspaces/{number}/vars"
+    sent = {"data": {"type": "vars", "attributes": {"key": "NEW", "category": "env"}}}
+    status, made = terraform("POST", path, sent)
+    assert (status, made["data"]["attributes"]["value"]) == (201, "")
+    one = f"{path}/{made['data']['id']}"
+    assert terraform("GET", one)[1]["data"]["attributes"]["key"] == "NEW"
+    taken = {"data": {"type": "vars", "attributes": {"key": "V1"}}}
+    assert terraform("PATCH", one, taken)[0] == 422
+    renamed = {"data": {"type": "vars", "attributes": {"key": "RENAMED"}}}
+    assert terraform("PATCH", one, renamed)[1]["data"]["attributes"]["key"] == "RENAMED"
+    other = {"data": {"type": "vars", "attributes": {"category": "terraform"}}}
+    assert terraform("PATCH", one, other)[0] == 422
+    assert terraform("DELETE", one)[0] == 204
+    assert terraform("GET", one)[0] == 404

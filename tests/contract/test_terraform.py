@@ -64,14 +64,163 @@ def test_a_sensitive_id_cannot_be_told_and_a_readable_secret_is_noted(rig: Terra
     assert "not sensitive" in state.notice
 
 
-def test_a_terraform_variable_of_the_same_name_is_another_one(rig: TerraformRig, home: tuple[str, str]) -> None:
-    rig.standin.set_variable(home, ID, "theirs", category="terraform")
-    rig.standin.set_variable(home, SECRET, "theirs", category="terraform")
-    assert rig.target().read().evidence is TargetEvidence.ABSENT
+def test_a_pair_of_the_other_category_is_a_conflict_that_proposes_it(rig: TerraformRig, home: tuple[str, str]) -> None:
+    """Environment twins that no run reads would be made, and the key in use would go (B6)."""
+    rig.standin.set_variable(home, ID, a_pair("OLD").id, category="terraform")
+    rig.standin.set_variable(home, SECRET, "theirs", category="terraform", sensitive=True)
+    state = rig.target().read()
+    assert (state.evidence, state.is_empty) == (TargetEvidence.ABSENT, True)
+    (conflict,) = state.conflicts
+    assert "of the other category" in conflict.what
+    assert "category: terraform" in conflict.remedy
+    assert [shown.key for shown in state.shown] == [a_pair("OLD").id]
     rig.target().write(a_pair())
-    assert rig.standin.attributes(home, ID, "terraform")["value"] == "theirs"
+    assert rig.standin.attributes(home, ID, "terraform")["value"] == a_pair("OLD").id
     assert set(rig.target().clear(frozenset({a_pair().id}))) == {ID, SECRET}
     assert rig.standin.attributes(home, SECRET, "terraform")["value"] == "theirs"
+
+
+def test_terraform_variables_are_written_where_they_are_asked_for(rig: TerraformRig, home: tuple[str, str]) -> None:
+    """Flags stay, new ones are sensitive for the secret alone, and environment variables are others."""
+    names = {"id": "aws_access_key", "secret": "aws_secret_key"}
+    settings = {"organization": "acme", "workspace": "shop", "category": "terraform", "names": names}
+    target = rig.target(settings)
+    env = rig.target()
+    assert target.read().place != env.read().place
+    target.write(a_pair("OLD"))
+    target.write(a_pair())
+    assert rig.standin.values(home, "terraform") == {
+        "aws_access_key": a_pair().id,
+        "aws_secret_key": a_pair().secret.reveal(),
+    }
+    assert rig.standin.values(home) == {}
+    flags = rig.standin.attributes(home, "aws_secret_key", "terraform")
+    assert (flags["sensitive"], flags["hcl"]) == (True, False)
+    assert target.read().key == a_pair().id
+    assert KIND.variables(settings).isdisjoint(KIND.variables({**settings, "category": "env"}))
+    assert KIND.address(settings) != KIND.address({**settings, "category": "env"})
+    assert "category: terraform" in env.read().conflicts[0].remedy
+    assert "names: {id: aws_access_key, secret: aws_secret_key}" in env.read().conflicts[0].remedy
+
+
+def test_a_renamed_workspace_is_the_same_place_and_its_successor_is_not(rig: TerraformRig) -> None:
+    before = rig.target().read().place
+    rig.standin.rename_workspace("acme", "shop", "shop-old")
+    assert rig.target().read().is_gone
+    assert rig.target({"organization": "acme", "workspace": "shop-old"}).read().place == before
+    rig.standin.add_workspace("acme", "shop")
+    assert rig.target().read().place != before
+
+
+def test_a_read_asks_for_the_workspace_and_its_variables_alone(rig: TerraformRig) -> None:
+    rig.target().read()
+    assert [operation for operation, _ in rig.standin.journal] == ["GET workspaces", "GET variables"]
+
+
+def test_dynamic_credentials_beside_the_pair_are_a_conflict(rig: TerraformRig) -> None:
+    rig.set("TFC_AWS_PROVIDER_AUTH", "true")
+    (conflict,) = rig.target().read().conflicts
+    assert "OIDC" in conflict.what
+
+
+# --- variable sets --------------------------------------------------------------------------------------------------
+
+OTHER_SET = "varset-8r4TvBjm3YDW5bP7"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [({"priority": True}, "goes before"), ({}, "runs use that one now")],
+    ids=["priority", "ordinary"],
+)
+def test_a_set_that_gives_the_workspace_the_pair_as_well_is_a_conflict(
+    rig: TerraformRig, home: tuple[str, str], attributes: dict[str, Any], words: str
+) -> None:
+    rig.standin.add_set(OTHER_SET, home, name="aws", **attributes)
+    rig.standin.set_variable(("varsets", OTHER_SET), ID, a_pair("OLD").id)
+    rig.standin.set_variable(("varsets", OTHER_SET), SECRET, "x", sensitive=True)
+    found = rig.target().surroundings()
+    assert [shown.key for shown in found.shown] == [a_pair("OLD").id]
+    (conflict,) = found.conflicts
+    assert words in conflict.what
+    assert "the variable set aws" in conflict.what
+    rig.target().write(a_pair())
+    assert bool(rig.target().surroundings().conflicts) == bool(attributes)
+
+
+def test_half_a_pair_in_a_set_is_a_conflict_and_other_sets_are_not_looked_at(
+    rig: TerraformRig, home: tuple[str, str]
+) -> None:
+    rig.standin.add_set(OTHER_SET, home)
+    rig.standin.set_variable(("varsets", OTHER_SET), SECRET, "x", sensitive=True)
+    rig.standin.set_variable(SET, ID, a_pair("ELSEWHERE").id)
+    found = rig.target().surroundings()
+    assert SECRET in found.conflicts[0].what
+    assert found.shown == ()
+    rig.standin.set_variable(("varsets", OTHER_SET), ID, "theirs", category="terraform")
+    assert len(rig.target().surroundings().conflicts) == 1
+
+
+def test_a_global_set_reaches_every_workspace(rig: TerraformRig) -> None:
+    rig.standin.add_set(OTHER_SET, is_global=True)
+    rig.standin.set_variable(("varsets", OTHER_SET), "OLD_KEY", a_pair("OLD").id, category="terraform")
+    (shown,) = rig.target().surroundings().shown
+    assert shown.key == a_pair("OLD").id
+    assert "Terraform variable OLD_KEY" in shown.where
+
+
+def test_around_a_set_are_the_workspaces_that_it_is_applied_to(rig: TerraformRig, home: tuple[str, str]) -> None:
+    rig.standin.add_set(OTHER_SET, home)
+    rig.set(ID, a_pair("OLD").id)
+    rig.set(SECRET, "x", secured=True)
+    found = rig.target({**IN_A_SET, "variable_set": OTHER_SET}).surroundings()
+    assert [shown.key for shown in found.shown] == [a_pair("OLD").id]
+    assert "goes before" in found.conflicts[0].what
+    assert found.unread == ()
+    rig.standin.add_set(OTHER_SET, is_global=True)
+    assert "all" in rig.target({**IN_A_SET, "variable_set": OTHER_SET}).surroundings().unread[0]
+
+
+@pytest.mark.parametrize("operation", ["GET varsets", "GET workspaces", "GET variables"])
+def test_levels_that_may_not_be_read_are_named(rig: TerraformRig, home: tuple[str, str], operation: str) -> None:
+    rig.standin.add_set(OTHER_SET, home)
+    rig.standin.faults.add(Fault(operation=operation, status=404, times=-1))
+    assert rig.target().surroundings().unread
+
+
+# --- runs that wait -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [None, IN_A_SET], ids=["workspace", "variable set"])
+def test_a_run_that_waits_for_confirmation_carries_the_older_key(
+    rig: TerraformRig, home: tuple[str, str], settings: dict[str, Any] | None
+) -> None:
+    """It was planned before the write, and its apply would fail with a deactivated key (C11)."""
+    rig.standin.add_set(VARIABLE_SET, home)
+    rig.standin.add_workspace("acme", "other")
+    target = rig.target(settings)
+    target.write(a_pair())
+    assert target.read().carried_for.days == 90
+    written = datetime(2026, 3, 1, tzinfo=UTC)
+    assert target.carried_runs(written).evidence is RunsEvidence.NONE
+    rig.standin.add_run(home, "planned", "2026-03-02T00:00:00Z")
+    rig.standin.add_run(home, "applied", "2026-02-01T00:00:00Z")
+    rig.standin.add_run(rig.standin.place("acme", "other"), "planned", "2026-02-01T00:00:00Z")
+    assert target.carried_runs(written).evidence is RunsEvidence.NONE
+    run = rig.standin.add_run(home, "planned", "2026-02-14T09:30:00Z")
+    answer = target.carried_runs(written)
+    assert answer.evidence is RunsEvidence.SOME
+    assert "2026-02-14T09:30" in answer.detail
+    assert run in answer.remedy
+    rig.standin.end_run(run)
+    assert target.carried_runs(written).evidence is RunsEvidence.NONE
+
+
+def test_runs_that_may_not_be_read_are_unknown(rig: TerraformRig) -> None:
+    rig.standin.faults.add(Fault(operation="GET runs", status=404))
+    answer = rig.target().carried_runs(datetime(2026, 3, 1, tzinfo=UTC))
+    assert answer.evidence is RunsEvidence.UNKNOWN
+    assert "Runs: read" in answer.remedy
 
 
 def test_a_variable_set_takes_the_pair(rig: TerraformRig) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from keyrota.ports import Clock
@@ -27,6 +28,9 @@ class StandIn(ABC):
 
     Its journal names operation and status of each call; faults are planned by operation (`PUT variables`).
     """
+
+    prefix: tuple[str, ...] = ()
+    """Segments that begin every path of the real service; here they may be left out."""
 
     def __init__(self, clock: Clock, faults: Faults | None = None) -> None:
         self.clock = clock
@@ -64,6 +68,7 @@ class StandIn(ABC):
 
     def __call__(self, request: Request) -> Response:
         """Answer one request."""
+        request = self._below_prefix(request)
         operation = f"{request.method} {self.kind(request)}"
         fault = self.faults.take(operation)
         delay_s = self.latency_s + (fault.delay_s if fault else 0.0)
@@ -91,6 +96,21 @@ class StandIn(ABC):
         if fault and fault.kind is FaultKind.ERROR_AFTER:
             return self.refusal(fault.status, fault.message)
         return response
+
+    def _below_prefix(self, request: Request) -> Request:
+        begin = "/" + "/".join(self.prefix)
+        if not self.prefix or not f"{request.path}/".startswith(begin + "/"):
+            return request
+        rest = request.target[len(begin) :]
+        target = rest if rest.startswith("/") else f"/{rest}"
+        return replace(request, target=target, base=request.base + begin)
+
+    def asked_number(self, request: Request, name: str, default: int) -> int:
+        """Read a field of the query that counts from 1; what is no number is refused, as each service does."""
+        text = request.query.get(name) or str(default)
+        if not (text.isascii() and text.isdigit()):
+            raise self.refuse(400, f"{name} is no number")
+        return max(1, int(text[:9]))
 
     def page_of(self, values: list[dict[str, Any]], number: int, length: int) -> list[dict[str, Any]]:
         """Take one page, counted from 1."""

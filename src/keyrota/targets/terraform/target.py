@@ -1,0 +1,219 @@
+"""One workspace or one variable set for one pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from keyrota.core.model import (
+    AccessKeyId,
+    CarriedRuns,
+    Conflict,
+    KeyPair,
+    PlaceId,
+    Readiness,
+    ShownKey,
+    Surroundings,
+    TargetEvidence,
+    TargetState,
+)
+from keyrota.core.secret import Secret
+from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
+from keyrota.errors import KeyrotaError
+from keyrota.targets.terraform import runs
+from keyrota.targets.terraform.around import Around
+from keyrota.targets.terraform.connection import MEDIA, SAYS, Path, TerraformConnection, Variable, variables_path
+from keyrota.targets.terraform.place import Category, address, place_of
+from keyrota.wire import Answer, RunlessPlace, attempted, together
+
+_MISSING = 404
+_DYNAMIC = "TFC_AWS_PROVIDER_AUTH"
+"""Switches dynamic provider credentials on (HCP Terraform, "Dynamic Credentials with the AWS Provider")."""
+
+
+class TerraformTarget(RunlessPlace):
+    """One workspace or one variable set."""
+
+    def __init__(self, connection: TerraformConnection, settings: Mapping[str, Any]) -> None:
+        super().__init__(address(settings))
+        self._connection = connection
+        self._http = connection.http
+        self._place = place_of(settings)
+        self._id_name, self._secret_name = self._place.names
+
+    @property
+    def is_torn_possible(self) -> bool:
+        """Two variables."""
+        return True
+
+    @property
+    def is_id_readable(self) -> bool:
+        """A new ID is not sensitive; one that a person made sensitive cannot be told."""
+        return True
+
+    def preflight(self) -> Readiness:
+        """List the variables. Honest limit: a token that may read may still not write; HCP cannot be asked."""
+        return self.readiness(lambda: self._listed(self._path()))
+
+    def read(self) -> TargetState:
+        """Tell which key the ID names; a refusal is the value FAILED."""
+        return self.looked(self._read)
+
+    def _read(self) -> TargetState:
+        path = self._path()
+        everything = self._connection.variables(path, self._about(""))
+        found = self._ours(everything)
+        return replace(
+            self._state(found),
+            place=PlaceId(kind="terraform", origin=self._http.origin, id=self._id(path)),
+            variables=states_of(self._place.names, [one.listed for one in found.values()], id_name=self._id_name),
+            shown=self._shown(everything),
+            conflicts=tuple(self._conflicts(everything)),
+        )
+
+    def _state(self, found: Mapping[str, Variable]) -> TargetState:
+        missing = [name for name in self._place.names if name not in found]
+        if missing:
+            return self.lacking(missing, is_empty=not found)
+        telling = found[self._id_name]
+        evidence = TargetEvidence.CANNOT_TELL if telling.is_sensitive else TargetEvidence.HOLDS
+        notice = f"{self._secret_name} is not sensitive: whoever may read variables reads it"
+        return TargetState(
+            address=self.address,
+            evidence=evidence,
+            key=telling.listed.key,
+            notice="" if found[self._secret_name].is_sensitive else notice,
+            carried_for=runs.LONGEST,
+        )
+
+    def _id(self, path: Path) -> str:
+        """Write the place's own ID: workspaces and variable sets have one that no other organization has."""
+        kind = "workspace" if self._place.workspace else "variable set"
+        more = " category terraform" if self._place.category is Category.TERRAFORM else ""
+        return f"{kind} {path[1]}{more}"
+
+    def _shown(self, everything: Sequence[Variable]) -> tuple[ShownKey, ...]:
+        """Name the key IDs that readable variables of both categories contain, our own pair's aside."""
+        own, other = self._place.category, self._place.category.other
+        return (
+            *shown_by(_of(everything, own), self.address, beside=self._place.names, noun=own.noun),
+            *shown_by(_of(everything, other), self.address, noun=other.noun),
+        )
+
+    def _conflicts(self, everything: Sequence[Variable]) -> Iterator[Conflict]:
+        own, other = self._place.category, self._place.category.other
+        yield from pair_conflicts(_of(everything, own), *self._place.names, noun=own.noun)
+        if not self._ours(everything):
+            for found in pair_conflicts(_of(everything, other), "", "", noun=other.noun):
+                yield replace(
+                    found,
+                    what=f"{found.what.partition(':')[0].replace(' under another name', '')} of the other category: "
+                    f"a write would add {own.noun}s beside it, which no run may read",
+                    remedy=f"set `category: {other}`; or {found.remedy}",
+                )
+        if any(one.name == _DYNAMIC and one.category is Category.ENV for one in everything):
+            yield Conflict(
+                what=f"{_DYNAMIC} is set: runs get temporary credentials by OIDC, and may not use the pair",
+                remedy=f"leave this place out of the configuration, or remove {_DYNAMIC}",
+            )
+
+    def surroundings(self) -> Surroundings:
+        """Look at the variable sets that are applied to the workspace, or at the workspaces of the set."""
+        try:
+            path = self._path()
+            present = frozenset(self._listed(path))
+        except KeyrotaError as error:
+            return Surroundings(address=self.address, unread=(f"what else gives it variables: {error.what}",))
+        return Around(self._connection, self._place, path[1]).surroundings(present)
+
+    def carried_runs(self, before: datetime) -> CarriedRuns:
+        """Tell whether runs wait, for a confirmation say, that were created before an instant."""
+        try:
+            return runs.carried(self._connection, self._place, self._path()[1], before)
+        except KeyrotaError as error:
+            return runs.unknown(self._place, error)
+
+    def write(self, credential: KeyPair) -> None:
+        """Create or update both variables at once; an update sends the value alone, so that every flag stays."""
+        path = self._path()
+        found = self._listed(path)
+        together(
+            partial(self._put, path, found.get(self._secret_name), self._secret_name, credential.secret),
+            partial(self._put, path, found.get(self._id_name), self._id_name, Secret(credential.id)),
+        )
+
+    def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
+        """Delete both variables; a readable ID that is not one of ours forbids it."""
+        path = self._path()
+        found = self._listed(path)
+        known = found.get(self._id_name)
+        if found and (known is None or (not known.is_sensitive and known.listed.key not in keys)):
+            raise SAYS.not_ours(self._id_name, self._about(self._id_name))
+        for name, variable in found.items():
+            answer = self._call("DELETE", (*path, variable.id), name)
+            if answer.status != _MISSING:
+                SAYS.demand_success(answer, self._about(name))
+        return tuple(found)
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def _path(self) -> Path:
+        """Find the path of the variables: a workspace has an ID besides its name."""
+        if self._place.variable_set is not None:
+            return variables_path(self._place.variable_set, is_set=True)
+        return variables_path(self._connection.workspace(self._place, self._about("")), is_set=False)
+
+    def _call(self, method: str, path: Path, name: str, **more: Any) -> Answer:
+        return self._http.call(method, path, where=self._about(name), **more)
+
+    def _about(self, name: str) -> str:
+        return f"{self.address}, variable {name}" if name else f"{self.address}, its variables"
+
+    def _listed(self, path: Path) -> dict[str, Variable]:
+        return self._ours(self._connection.variables(path, self._about("")))
+
+    def _ours(self, everything: Sequence[Variable]) -> dict[str, Variable]:
+        """Take our own two; a variable of the other category and the same name is another one."""
+        return {
+            one.name: one
+            for one in everything
+            if one.category is self._place.category and one.name in self._place.names
+        }
+
+    def _put(self, path: Path, found: Variable | None, name: str, value: Secret) -> None:
+        """Update the variable, or create it; a race, or an answer that was lost, is settled by looking again."""
+        if found is None:
+            answer = self._created(path, name, value)
+            if answer is not None and answer.is_success:
+                self._demand_written(answer, name)
+                return
+            found = SAYS.settled(answer, self._listed(path).get(name), "variable", self._about(name))
+        body = {"data": {"type": "vars", "id": found.id, "attributes": {"value": value}}}
+        answer = self._call("PATCH", (*path, found.id), name, body=body, content_type=MEDIA, is_repeatable=True)
+        self._demand_written(answer, name)
+
+    def _created(self, path: Path, name: str, value: Secret) -> Answer | None:
+        """Create a variable, the ID readable, the secret not; None if there was no answer."""
+        attributes = {
+            "key": name,
+            "value": value,
+            "category": str(self._place.category),
+            "sensitive": name == self._secret_name,
+        }
+        body = {"data": {"type": "vars", "attributes": attributes}}
+        return attempted(lambda: self._call("POST", path, name, body=body, content_type=MEDIA))
+
+    def _demand_written(self, answer: Answer, name: str) -> None:
+        SAYS.demand_success(answer, self._about(name))
+        data = answer.object().get("data")
+        attributes = data.get("attributes") if isinstance(data, dict) else None
+        if not isinstance(attributes, dict) or attributes.get("key") != name:
+            what = "HCP Terraform's answer to the write is not the variable: whether it was written is not known"
+            raise SAYS.odd(what, self._about(name))
+
+
+def _of(everything: Sequence[Variable], category: Category) -> tuple[Listed, ...]:
+    return tuple(one.listed for one in everything if one.category is category)
