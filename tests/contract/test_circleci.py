@@ -76,3 +76,50 @@ def test_it_carries_nothing_and_names_itself(rig: CircleRig) -> None:
     assert KIND.is_within({"project": "gh/acme/shop"}, "gh/acme")
     assert not KIND.is_within({"context": CONTEXT}, "gh/acme")
     assert len(KIND.variables({"context": CONTEXT})) == 2
+
+
+# --- what a read shows beside the pair -----------------------------------------------------------------------------
+
+
+def test_a_strangers_lower_case_variable_is_another_one(rig: CircleRig) -> None:
+    """CircleCI compares names with case: neither half of ours is there, and theirs stays."""
+    rig.set(ID.lower(), "theirs")
+    rig.set(SECRET.lower(), "theirs")
+    state = rig.target().read()
+    assert (state.evidence, state.is_empty) == (TargetEvidence.ABSENT, True)
+    assert not any(variable.is_present for variable in state.variables)
+    assert f"names: {{id: {ID.lower()}, secret: {SECRET.lower()}}}" in state.conflicts[0].remedy
+    rig.target().write(a_pair())
+    assert rig.values()[ID.lower()] == "theirs"
+    assert set(rig.target().clear(frozenset())) == {ID, SECRET}
+    assert rig.values() == {ID.lower(): "theirs", SECRET.lower(): "theirs"}
+
+
+def test_a_renamed_project_is_the_same_place_and_its_successor_is_not(rig: CircleRig) -> None:
+    before = rig.target().read().place
+    rig.standin.rename("gh/acme/shop", "gh/acme/shop-old")
+    assert rig.target().read().is_gone
+    assert rig.target({"project": "gh/acme/shop-old"}).read().place == before
+    rig.standin.add("project", "gh/acme/shop")
+    assert rig.target().read().place not in {before, None}
+
+
+def test_a_read_of_a_project_is_two_calls_and_of_a_context_one(rig: CircleRig) -> None:
+    rig.target().read()
+    assert [operation for operation, _ in rig.standin.journal] == ["GET project", "GET variables"]
+    rig.standin.journal.clear()
+    state = rig.target({"context": CONTEXT}).read()
+    assert [operation for operation, _ in rig.standin.journal] == ["GET variables"]
+    assert state.place is not None
+    assert state.place.id == f"context {CONTEXT}"
+
+
+def test_what_circleci_does_not_list_is_named(rig: CircleRig) -> None:
+    assert "contexts" in rig.target().surroundings().unread[0]
+    assert "projects" in rig.target({"context": CONTEXT}).surroundings().unread[0]
+
+
+@pytest.mark.parametrize("body", ["{}", '{"id": 5}', "[]"])
+def test_an_odd_project_is_no_project(rig: CircleRig, body: str) -> None:
+    rig.standin.faults.add(Fault(operation="GET project", kind=FaultKind.BODY, status=200, body=body))
+    assert "no project" in rig.target().read().detail

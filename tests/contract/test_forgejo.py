@@ -190,9 +190,144 @@ def test_a_login_page_is_no_user(rig: ForgejoRig, body: str) -> None:
 @pytest.mark.parametrize("body", ["<html>sign in</html>", '{"data": 5}', "[]", ""])
 def test_a_login_page_is_no_variable(rig: ForgejoRig, body: str) -> None:
     rig.standin.faults.add(Fault(operation="GET variable", kind=FaultKind.BODY, status=200, body=body, times=-1))
-    assert "no variable" in rig.target().read().detail
+    assert "no variable" in rig.target().preflight().detail
     with pytest.raises(ProviderUnavailable, match="no variable"):
         rig.target().write(a_pair())
+
+
+@pytest.mark.parametrize("body", ["<html>sign in</html>", '{"data": 5}', '[{"name": "KEYROTA_AWS_ACCESS_KEY_ID"}]', ""])
+def test_a_login_page_is_no_list_of_variables(rig: ForgejoRig, body: str) -> None:
+    counted = (("X-Total-Count", "1"),)
+    rig.standin.faults.add(
+        Fault(operation="GET variables", kind=FaultKind.BODY, status=200, body=body, headers=counted, times=-1)
+    )
+    assert "no list" in rig.target().read().detail
+
+
+@pytest.mark.parametrize("body", ["<html>sign in</html>", '{"id": true}', "[]", '{"id": "7"}', ""])
+def test_a_login_page_is_no_repository(rig: ForgejoRig, body: str) -> None:
+    rig.standin.faults.add(Fault(operation="GET repository", kind=FaultKind.BODY, status=200, body=body, times=-1))
+    assert "no repository" in rig.target().read().detail
+
+
+# --- what a read shows beside the pair -----------------------------------------------------------------------------
+
+
+def test_a_users_secrets_are_never_empty(rig: ForgejoRig) -> None:
+    """No API lists them, so that a missing marker says nothing of them: forgetting the place would leave them."""
+    target = rig.target({"token_user": True, "marker": True})
+    state = target.read()
+    assert (state.evidence, state.is_empty) == (TargetEvidence.ABSENT, False)
+    assert [variable.is_present for variable in state.variables] == [True, True, False]
+    assert not any(variable.is_readable for variable in state.variables)
+    assert state.conflicts == ()
+    target.write(a_pair())
+    assert target.read().key == a_pair().id
+    assert rig.target({"token_user": True}).read().evidence is TargetEvidence.CANNOT_TELL
+
+
+def test_a_renamed_repository_is_the_same_place_and_its_successor_is_not(rig: ForgejoRig) -> None:
+    """B8: the old name redirects, until something else is made there."""
+    before = rig.target().read().place
+    rig.standin.rename(HOME, ("repos", "acme", "shop-old"))
+    assert rig.target().read().place == before
+    rig.standin.add(HOME)
+    assert rig.target().read().place != before
+    assert before is not None
+    assert before.id.startswith("repository ")
+
+
+def test_a_repository_an_organization_and_a_user_are_places_of_their_own(rig: ForgejoRig) -> None:
+    places = [
+        rig.target(settings).read().place
+        for settings in (None, {"organization": "acme"}, {"token_user": True, "marker": True})
+    ]
+    assert len(set(places)) == 3
+    assert None not in places
+
+
+def test_an_archived_repository_is_known_as_one_and_a_deleted_one_is_gone(rig: ForgejoRig) -> None:
+    rig.target().write(a_pair())
+    rig.standin.archived.add(HOME)
+    state = rig.target().read()
+    assert (state.is_archived, state.key) == (True, a_pair().id)
+    with pytest.raises(ProviderRefused, match="423"):
+        rig.target().write(a_pair("NEXT"))
+    gone = rig.target({"repository": "acme/nowhere", "marker": True}).read()
+    assert (gone.evidence, gone.is_gone) == (TargetEvidence.FAILED, True)
+
+
+def test_a_place_without_a_list_of_secrets_is_not_gone(rig: ForgejoRig) -> None:
+    """The repository is there; the token may not see the list, or the version has none."""
+    rig.standin.faults.add(Fault(operation="GET secrets", status=404))
+    state = rig.target().read()
+    assert (state.evidence, state.is_gone) == (TargetEvidence.FAILED, False)
+
+
+def test_one_read_is_three_calls_and_an_old_version_is_asked_for_the_marker_alone(rig: ForgejoRig) -> None:
+    rig.target().read()
+    assert [operation for operation, _ in rig.standin.journal] == ["GET repository", "GET secrets", "GET variables"]
+    rig.standin.has_variables = False
+    rig.standin.journal.clear()
+    assert rig.target({"repository": "acme/shop"}).read().evidence is TargetEvidence.ABSENT
+
+
+def test_a_variable_with_the_name_of_half_the_pair_is_a_conflict(rig: ForgejoRig) -> None:
+    """B2: the job reads the ID as a variable and the secret as a secret."""
+    rig.standin.set_variable(HOME, ID, a_pair("OLD").id)
+    rig.set(SECRET, "old")
+    state = rig.target().read()
+    assert [shown.key for shown in state.shown] == [a_pair("OLD").id]
+    assert any(f"marker: {ID}" in conflict.remedy for conflict in state.conflicts)
+    assert any("half a pair" in conflict.what for conflict in state.conflicts)
+
+
+def test_a_variable_under_any_name_shows_its_key(rig: ForgejoRig) -> None:
+    for number in range(60):
+        rig.standin.set_variable(HOME, f"V{number}", "x")
+    rig.standin.set_variable(HOME, "OLD_CREDENTIALS", f"[default]\naws_access_key_id={a_pair('OLD').id}\n")
+    (shown,) = rig.target().read().shown
+    assert (shown.key, "OLD_CREDENTIALS" in shown.where) == (a_pair("OLD").id, True)
+
+
+def test_the_organization_above_is_looked_at(rig: ForgejoRig) -> None:
+    """Half a pair there makes a mixed one with what is written here (B3, B12)."""
+    rig.standin.set_secret(ORGANIZATION, SECRET, "x")
+    rig.standin.set_variable(ORGANIZATION, "K1", a_pair("OLD").id)
+    found = rig.target().surroundings()
+    assert [shown.key for shown in found.shown] == [a_pair("OLD").id]
+    assert SECRET in found.conflicts[0].what
+    assert "organization acme" in found.conflicts[0].what
+    assert found.unread == ()
+
+
+def test_the_repositories_of_an_organization_are_looked_at(rig: ForgejoRig) -> None:
+    rig.standin.set_variable(HOME, "K1", a_pair("OLD").id)
+    rig.set(ID, "x")
+    found = rig.target({"organization": "acme"}).surroundings()
+    assert [shown.key for shown in found.shown] == [a_pair("OLD").id]
+    assert ID in found.conflicts[0].what
+    for number in range(25):
+        rig.standin.add(("repos", "acme", f"more-{number}"))
+    assert "more than 20 repositories" in rig.target({"organization": "acme"}).surroundings().unread[0]
+
+
+def test_above_a_users_repository_are_the_users_variables(rig: ForgejoRig) -> None:
+    rig.standin.add(("repos", "deploy", "mine"))
+    rig.standin.add(("repos", "someone", "theirs"))
+    rig.standin.set_variable(("user",), "K1", a_pair("OLD").id)
+    mine = rig.target({"repository": "deploy/mine"}).surroundings()
+    assert [shown.key for shown in mine.shown] == [a_pair("OLD").id]
+    assert "no API lists a user's secrets" in mine.unread[0]
+    theirs = rig.target({"repository": "someone/theirs"}).surroundings()
+    assert (theirs.shown, "another user's" in theirs.unread[0]) == ((), True)
+    assert rig.target({"token_user": True}).surroundings().unread
+
+
+@pytest.mark.parametrize("operation", ["GET organization", "GET repository"])
+def test_levels_that_may_not_be_read_are_named(rig: ForgejoRig, operation: str) -> None:
+    rig.standin.faults.add(Fault(operation=operation, status=403, times=-1))
+    assert rig.target().surroundings().unread
     assert rig.values() == {}
 
 

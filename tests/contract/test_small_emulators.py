@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import urllib3
 
+from keyrota.sandbox.circleci import CircleStandIn
+from keyrota.sandbox.forgejo import ForgejoStandIn
 from keyrota.sandbox.http import Server
 from keyrota.sandbox.kubernetes import KubernetesStandIn
 from keyrota.sandbox.standin import StandIn
@@ -220,3 +222,87 @@ def test_terraform_takes_one_variable_by_its_id(terraform: Ask) -> None:
     assert terraform("PATCH", one, other)[0] == 422
     assert terraform("DELETE", one)[0] == 204
     assert terraform("GET", one)[0] == 404
+
+
+# --- Forgejo and Gitea ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[False, True], ids=["forgejo", "gitea"])
+def forgejo(request: pytest.FixtureRequest) -> Iterator[Ask]:
+    """Forgejo or Gitea with acme/shop, and 35 variables in it."""
+    standin = ForgejoStandIn(WorldClock(), token="t", is_gitea=request.param)
+    standin.add(("orgs", "acme"))
+    standin.add(("repos", "acme", "shop"))
+    for number in range(35):
+        standin.set_variable(("repos", "acme", "shop"), f"V{number}", "x")
+    yield from serving(standin, Authorization="token t")
+
+
+@pytest.mark.parametrize("prefix", ["/api/v1", ""])
+def test_forgejo_lists_renames_and_deletes_variables(forgejo: Ask, prefix: str) -> None:
+    path = f"{prefix}/repos/acme/shop/actions/variables"
+    pages = [len(forgejo("GET", f"{path}?page={page}")[1]) for page in (1, 2, 3)]
+    assert pages == [30, 5, 0]
+    assert forgejo("GET", f"{path}?page=x")[0] == 400
+    assert forgejo("PUT", f"{path}/V1", {"name": "renamed", "value": "y"})[0] == 204
+    assert forgejo("GET", f"{path}/RENAMED")[1]["data"] == "y"
+    assert forgejo("GET", f"{path}/V1")[0] == 404
+    assert forgejo("PUT", f"{path}/V2", {"name": "V3", "value": "y"})[0] == 409
+    assert forgejo("PUT", f"{path}/V2", {"name": "1", "value": "y"})[0] == 400
+    assert forgejo("DELETE", f"{path}/V2")[0] == 204
+
+
+@pytest.mark.parametrize("body", [None, {}, {"value": 5}, {"value": ""}, []])
+def test_forgejo_refuses_a_variable_or_a_secret_without_a_value(forgejo: Ask, body: Any) -> None:
+    for method, path in (("POST", "variables/NEW"), ("PUT", "variables/V1"), ("PUT", "secrets/NEW")):
+        assert forgejo(method, f"/repos/acme/shop/actions/{path}", body)[0] == 422
+
+
+def test_forgejo_shows_its_places(forgejo: Ask) -> None:
+    repository = forgejo("GET", "/repos/acme/shop")[1]
+    assert (repository["full_name"], repository["archived"]) == ("acme/shop", False)
+    assert forgejo("GET", "/orgs/acme")[1]["username"] == "acme"
+    assert [each["id"] for each in forgejo("GET", "/orgs/acme/repos")[1]] == [repository["id"]]
+    assert [each["id"] for each in forgejo("GET", "/user/repos")[1]] == [repository["id"]]
+    assert forgejo("GET", "/user")[1]["login"]
+    assert "gitea" in forgejo("GET", "/version")[1]["version"] or forgejo("GET", "/version")[1]["version"]
+    assert forgejo("GET", "/orgs/other")[0] == 404
+    assert forgejo("POST", "/repos/acme/shop")[0] == 404
+
+
+# --- CircleCI -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def circleci() -> Iterator[Ask]:
+    """CircleCI with a project and a context."""
+    standin = CircleStandIn(WorldClock(), token="t")
+    standin.add("project", "gh/acme/shop")
+    standin.add("context", "c1")
+    yield from serving(standin, Circle_Token="t")
+
+
+@pytest.mark.parametrize("prefix", ["/api/v2", ""])
+@pytest.mark.parametrize("slug", ["gh/acme/shop", "gh%2Facme%2Fshop"])
+def test_circleci_takes_a_slug_with_its_slashes_and_encoded(circleci: Ask, prefix: str, slug: str) -> None:
+    path = f"{prefix}/project/{slug}"
+    assert circleci("GET", path)[1]["slug"] == "gh/acme/shop"
+    assert circleci("POST", f"{path}/envvar", {"name": "A", "value": "12345678"})[1] == {
+        "name": "A",
+        "value": "xxxx5678",
+    }
+    assert circleci("GET", f"{path}/envvar/A")[1]["value"] == "xxxx5678"
+    assert circleci("GET", f"{path}/envvar")[1]["next_page_token"] is None
+    assert circleci("GET", f"{path}/envvar?page-token=x")[0] == 400
+    assert circleci("DELETE", f"{path}/envvar/A")[0] == 200
+    assert circleci("GET", f"{path}/envvar/A")[0] == 404
+    assert circleci("GET", f"{prefix}/project/gh/acme/other")[0] == 404
+    assert circleci("GET", f"{prefix}/me")[1]["login"]
+    assert circleci("GET", f"{prefix}/context/c1")[1]["id"] == "c1"
+
+
+@pytest.mark.parametrize("body", [None, {}, {"name": "A"}, {"value": "x"}, {"name": "A", "value": 5}, []])
+def test_circleci_refuses_a_variable_without_name_or_value(circleci: Ask, body: Any) -> None:
+    assert circleci("POST", "/project/gh/acme/shop/envvar", body)[0] == 400
+    if not isinstance(body, dict) or body.get("value") != "x":
+        assert circleci("PUT", "/context/c1/environment-variable/A", body)[0] == 400

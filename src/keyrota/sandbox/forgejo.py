@@ -1,9 +1,9 @@
-"""A stand-in for Forgejo and Gitea, as far as Actions secrets and variables go, with what differs between the two."""
+"""An emulator of Forgejo and Gitea, as far as Actions secrets and variables go, with what differs between the two."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from keyrota.sandbox.standin import StandIn
 TOKEN = "sandbox-forgejo-token"  # noqa: S105  # opens nothing but the sandbox
 _MOST_ITEMS = 50
 _NAME = re.compile(r"(?!GITEA_|GITHUB_)[A-Z_][A-Z0-9_]*", re.IGNORECASE)
+_USER = "deploy"
 Place = tuple[str, ...]
 """("repos", owner, name), ("orgs", name) or ("user",)."""
 
@@ -22,15 +23,21 @@ Place = tuple[str, ...]
 class ForgejoStandIn(StandIn):
     """Forgejo or Gitea on loopback."""
 
+    prefix = ("api", "v1")
+
     def __init__(
         self, clock: Clock, faults: Faults | None = None, *, token: str = TOKEN, is_gitea: bool = False
     ) -> None:
         super().__init__(clock, faults)
         self._token = token
         self._is_gitea = is_gitea
+        self._ids: dict[Place, int] = {("user",): 1}
+        """A place that is renamed keeps its ID; one that is made again has another."""
         self._secrets: dict[Place, dict[str, dict[str, str]]] = {("user",): {}}
         self._variables: dict[Place, dict[str, dict[str, str]]] = {("user",): {}}
         self._renamed: dict[Place, Place] = {}
+        self._count = 1
+        self.archived: set[Place] = set()
         self.has_variables = True
         """Whether this version knows variables."""
 
@@ -41,11 +48,15 @@ class ForgejoStandIn(StandIn):
 
     def add(self, place: Place) -> None:
         """Make a repository or an organization."""
+        self._count += 1
+        self._ids[place] = self._count
         self._secrets[place], self._variables[place] = {}, {}
+        self._renamed.pop(place, None)
 
     def rename(self, old: Place, new: Place) -> None:
-        """Rename a repository: the old path redirects."""
+        """Rename a repository: the old path redirects, until something else is made there."""
         self._secrets[new], self._variables[new] = self._secrets.pop(old), self._variables.pop(old)
+        self._ids[new] = self._ids.pop(old)
         self._renamed[old] = new
 
     def set_secret(self, place: Place, name: str, value: str, *, description: str = "") -> None:
@@ -79,9 +90,13 @@ class ForgejoStandIn(StandIn):
 
     def kind(self, request: Request) -> str:
         """Name what a request is about."""
-        if "actions" not in request.segments:
-            return "user"
-        return "variable" if "variables" in request.segments[-2:] else "secrets"
+        segments = request.segments
+        if "actions" not in segments:
+            known = {"repos": "repository", "orgs": "organization"}
+            return "repositories" if segments[-1] == "repos" else known.get(segments[0], segments[0])
+        if segments[-1] == "variables":
+            return "variables"
+        return "variable" if "variables" in segments[-2:] else "secrets"
 
     def refusal(self, status: int, message: str) -> Response:
         """Make an error in the API's shape."""
@@ -89,46 +104,94 @@ class ForgejoStandIn(StandIn):
 
     def route(self, request: Request) -> Response:
         """Answer a request."""
-        if request.headers.get("authorization") != f"token {self._token}":
+        if request.segments == ("version",):
+            return json_response({"version": "1.22.0" if self._is_gitea else "11.0.0+gitea-1.22.0"})
+        if request.headers.get("authorization") not in {f"token {self._token}", f"Bearer {self._token}"}:
             raise self.refuse(401, "token is required")
         for old, new in self._renamed.items():
             if request.segments[: len(old)] == old:
                 there = request.target.replace("/".join(old), "/".join(new), 1)
                 return Response(status=307, headers={"Location": urlsplit(request.base).path + there})
         match request.segments:
-            case ["user"] if request.method == "GET":
-                return json_response({"id": 1, "login": "deploy"})
             case [*place, "actions", "secrets"] if tuple(place) in self._secrets and place != ["user"]:
                 if request.method == "GET":
-                    return self._page(request, tuple(place))
+                    return self._page(request, self._listed_secrets(tuple(place)))
             case [*place, "actions", "secrets", name] if tuple(place) in self._secrets:
                 return self._secret(request, tuple(place), name)
+            case [*place, "actions", "variables"] if tuple(place) in self._variables and self.has_variables:
+                if request.method == "GET":
+                    found = self._variables[tuple(place)]
+                    return self._page(request, [{"name": name, **self._shown(found[name])} for name in found])
             case [*place, "actions", "variables", name] if tuple(place) in self._variables and self.has_variables:
                 return self._variable(request, tuple(place), name.upper())
+            case segments if request.method == "GET":
+                return self._home(request, segments)
         raise self.refuse(404, "the target couldn't be found")
 
+    # --- places -------------------------------------------------------------------------------------------------------
+
+    def _home(self, request: Request, segments: Sequence[str]) -> Response:
+        match segments:
+            case ["user"]:
+                return json_response(_owner(1, _USER))
+            case ["orgs", name, "repos"] if ("orgs", name) in self._ids:
+                ours = [place for place in self._ids if place[:2] == ("repos", name)]
+                return self._page(request, [self._repository(place) for place in ours])
+            case ["user", "repos"]:
+                return self._page(request, [self._repository(each) for each in self._ids if each[0] == "repos"])
+            case ["orgs", name] if ("orgs", name) in self._ids:
+                return json_response({**_owner(self._ids["orgs", name], name), "name": name})
+            case ["repos", owner, name] if ("repos", owner, name) in self._ids:
+                return json_response(self._repository(("repos", owner, name)))
+        raise self.refuse(404, "the target couldn't be found")
+
+    def _repository(self, place: Place) -> dict[str, Any]:
+        _, owner, name = place
+        number = self._ids.get(("orgs", owner), 1)
+        return {
+            "id": self._ids[place],
+            "name": name,
+            "full_name": f"{owner}/{name}",
+            "owner": _owner(number, owner),
+            "archived": place in self.archived,
+            "private": True,
+            "permissions": {"admin": True, "push": True, "pull": True},
+        }
+
+    # --- secrets and variables ----------------------------------------------------------------------------------------
+
+    def _refuse_archived(self, place: Place) -> None:
+        if place in self.archived:
+            raise self.refuse(423, "repository is archived")
+
     def _secret(self, request: Request, place: Place, name: str) -> Response:
-        content, found = request.json() or {}, self._secrets[place]
+        found = self._secrets[place]
         if not _NAME.fullmatch(name):
             raise self.refuse(400, "invalid secret name")
         is_new = name.upper() not in found
         match request.method:
             case "PUT":
-                if not content.get("data"):
-                    raise self.refuse(422, "[Data]: Required")
-                self.set_secret(place, name, str(content["data"]), description=self._description(content))
+                self._refuse_archived(place)
+                content = self._demanded(request, "data")
+                self.set_secret(place, name, content["data"], description=self._description(content))
                 return Response(status=201 if is_new else 204)
             case "DELETE" if not is_new:
+                self._refuse_archived(place)
                 del found[name.upper()]
                 return Response(status=204)
         raise self.refuse(404, "secret not found")
 
     def _variable(self, request: Request, place: Place, name: str) -> Response:
-        content, found = request.json() or {}, self._variables[place]
+        found = self._variables[place]
+        if request.method in {"POST", "PUT", "DELETE"}:
+            self._refuse_archived(place)
         if request.method == "POST":
+            content = self._demanded(request, "value")
             if name in found:
                 raise self.refuse(409, "variable name already exists")
-            self.set_variable(place, name, str(content["value"]), description=self._description(content))
+            if not _NAME.fullmatch(name):
+                raise self.refuse(400, "invalid variable name")
+            self.set_variable(place, name, content["value"], description=self._description(content))
             return Response(status=201 if self._is_gitea else 204)
         if name not in found:
             raise self.refuse(404, "variable not found")
@@ -136,10 +199,29 @@ class ForgejoStandIn(StandIn):
             case "GET":
                 return json_response({"name": name, **self._shown(found[name])})
             case "PUT":
-                self.set_variable(place, name, str(content["value"]), description=self._description(content))
+                self._change(request, place, name)
             case "DELETE":
                 del found[name]
+            case _:
+                raise self.refuse(405, "method not allowed")
         return Response(status=204)
+
+    def _change(self, request: Request, place: Place, name: str) -> None:
+        """Change a value, and the name where another one is sent."""
+        content = self._demanded(request, "value")
+        new = str(content.get("name") or name).upper()
+        if not _NAME.fullmatch(new):
+            raise self.refuse(400, "invalid variable name")
+        if new != name and new in self._variables[place]:
+            raise self.refuse(409, "variable name already exists")
+        del self._variables[place][name]
+        self.set_variable(place, new, content["value"], description=self._description(content))
+
+    def _demanded(self, request: Request, field: str) -> dict[str, Any]:
+        content = request.json()
+        if not isinstance(content, dict) or not isinstance(content.get(field), str) or not content[field]:
+            raise self.refuse(422, f"[{field.title()}]: Required")
+        return content
 
     def _description(self, content: Mapping[str, Any]) -> str:
         """Take a description: one that is left out is empty; Forgejo has none."""
@@ -148,13 +230,18 @@ class ForgejoStandIn(StandIn):
     def _shown(self, stored: Mapping[str, str]) -> dict[str, str]:
         return dict(stored) if self._is_gitea else {name: stored[name] for name in stored if name != "description"}
 
-    def _page(self, request: Request, place: Place) -> Response:
+    def _listed_secrets(self, place: Place) -> list[dict[str, Any]]:
         found = [{"name": name, **self._shown(secret)} for name, secret in self._secrets[place].items()]
-        for secret in found:
-            del secret["data"]
-        number = int(request.query.get("page", "1"))
-        length = min(_MOST_ITEMS, int(request.query.get("limit", "30")))
+        return [{name: value for name, value in secret.items() if name != "data"} for secret in found]
+
+    def _page(self, request: Request, found: list[dict[str, Any]]) -> Response:
+        number = self.asked_number(request, "page", 1)
+        length = min(_MOST_ITEMS, self.asked_number(request, "limit", 30))
         headers = {"X-Total-Count": str(len(found))}
         if self._is_gitea and number * length < len(found):
             headers["Link"] = f'<{request.base}{request.path}?limit={length}&page={number + 1}>; rel="next"'
-        return json_response(self.page_of([*found], number, length), headers=headers)
+        return json_response(self.page_of(found, number, length), headers=headers)
+
+
+def _owner(number: int, login: str) -> dict[str, Any]:
+    return {"id": number, "login": login, "username": login, "full_name": ""}

@@ -8,12 +8,14 @@ value is shown as `xxxx` and its last four characters, a context's not at all, b
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from keyrota.core.model import AccessKeyId, KeyPair, Readiness, TargetEvidence, TargetState
+from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroundings, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
+from keyrota.core.variables import listed, pair_conflicts, states_of
 from keyrota.fragments import (
     NAMES,
     REFERENCE,
@@ -95,12 +97,49 @@ class CircleTarget(RunlessPlace):
         return self.looked(self._read)
 
     def _read(self) -> TargetState:
-        found = self._listed()
-        missing = [name for name in (self._id_name, self._secret_name) if name not in found]
+        place = self._place()
+        everything = self._everything()
+        variables = [listed(name, None) for name in everything]
+        return replace(
+            self._state(everything),
+            place=place,
+            variables=states_of(self._names, variables, id_name=self._id_name),
+            conflicts=tuple(pair_conflicts(variables, *self._names)),
+        )
+
+    def _state(self, everything: Mapping[str, datetime | None]) -> TargetState:
+        found = {name: everything[name] for name in self._names if name in everything}
+        missing = [name for name in self._names if name not in found]
         if missing:
             return self.lacking(missing, is_empty=not found)
         changed = max((at for at in found.values() if at is not None), default=None)
         return TargetState(address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed)
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return self._id_name, self._secret_name
+
+    def _place(self) -> PlaceId:
+        """Identify a context by the ID that the configuration gives, a project by the one that CircleCI gives."""
+        number = f"context {self._context}"
+        if self._project is not None:
+            answer = self._call("GET", ("project", self._project), "")
+            _SAYS.demand_success(answer, self._about(""))
+            found = answer.object().get("id")
+            if not isinstance(found, str) or not found:
+                raise _SAYS.odd("CircleCI's answer is no list and no project", self._about(""))
+            number = f"project {found}"
+        return PlaceId(kind="circleci", origin=self._http.origin, id=number)
+
+    def surroundings(self) -> Surroundings:
+        """Name what cannot be read: no API lists the contexts that a project's jobs use, or a context's projects."""
+        unread = (
+            f"the contexts that jobs of {self._project} use: CircleCI does not list them, and a context's variable "
+            f"goes before the project's"
+            if self._project is not None
+            else f"the projects whose jobs use {self.address}: CircleCI does not list them"
+        )
+        return Surroundings(address=self.address, unread=(unread,))
 
     def write(self, credential: KeyPair) -> None:
         """Make or overwrite both variables at once."""
@@ -132,7 +171,11 @@ class CircleTarget(RunlessPlace):
         return f"{self.address}, variable {name}" if name else f"{self.address}, its variables"
 
     def _listed(self) -> dict[str, datetime | None]:
-        """Find our own variables on all pages, with the time of the last change where it is told."""
+        """Find our own variables; names are compared with case."""
+        return {name: at for name, at in self._everything().items() if name in self._names}
+
+    def _everything(self) -> dict[str, datetime | None]:
+        """List the variables on all pages, with the time of the last change where it is told."""
         found: dict[str, datetime | None] = {}
         about = self._about("")
 
@@ -142,8 +185,8 @@ class CircleTarget(RunlessPlace):
         for answer in each_page(page(None), _next_token, page, most=_MOST_PAGES, name=_SAYS.name, where=about):
             for item in _SAYS.entries(answer, about, under="items"):
                 name = item.get("name", item.get("variable"))
-                if name in (self._id_name, self._secret_name):
-                    found[str(name)] = instant(item.get("updated_at"))
+                if isinstance(name, str):
+                    found[name] = instant(item.get("updated_at"))
         return found
 
     def _put(self, name: str, value: Secret) -> None:
