@@ -255,6 +255,9 @@ def test_an_archived_repository_is_known_as_one_and_a_deleted_one_is_gone(rig: F
         rig.target().write(a_pair("NEXT"))
     gone = rig.target({"repository": "acme/nowhere", "marker": True}).read()
     assert (gone.evidence, gone.is_gone) == (TargetEvidence.FAILED, True)
+    rig.standin.faults.add(Fault(operation="GET secrets", status=403, times=-1))
+    hidden = rig.target({"repository": "acme/nowhere", "marker": True}).read()
+    assert (hidden.is_gone, "keyrota forget" in hidden.remedy) == (False, True)
 
 
 def test_a_place_without_a_list_of_secrets_is_not_gone(rig: ForgejoRig) -> None:

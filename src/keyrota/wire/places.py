@@ -57,8 +57,16 @@ class RunlessPlace:
                 evidence=TargetEvidence.FAILED,
                 detail=error.what,
                 remedy=error.remedy,
-                is_gone=isinstance(error, NotThere),
+                is_gone=isinstance(error, NotThere) and self.is_known_gone(),
             )
+
+    def is_known_gone(self) -> bool:
+        """
+        Tell whether a place that is not found is deleted; asked only then.
+
+        Most services answer 404 also to what was renamed, and to what the token may not see: that is no proof.
+        """
+        return False
 
     def lacking(self, names: Sequence[str], *, is_empty: bool) -> TargetState:
         """Tell which variables are missing."""

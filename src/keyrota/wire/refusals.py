@@ -9,6 +9,7 @@ from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.wire.answer import Answer
 
 _T = TypeVar("_T")
+_DELETED = "if it was deleted, remove it from the configuration and run keyrota forget"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Refusals:
                 raise NotThere(
                     f"{self.name} does not find it (404): {self.missing}",
                     where=where,
-                    remedy=f"correct the names in the configuration; {self.needs}",
+                    remedy=f"correct the names in the configuration; {self.needs}; {_DELETED}",
                 )
             case _:
                 raise ProviderRefused(

@@ -22,7 +22,7 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.sighting import LONG_LIVED
 from keyrota.core.variables import Listed, listed, pair_conflicts, shown_by, states_of
-from keyrota.errors import ProviderRefused
+from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.fragments import marker_of, named, names_of
 from keyrota.targets.forgejo.around import Around
 from keyrota.targets.forgejo.connection import MISSING, ForgejoConnection, Path, text_of
@@ -141,6 +141,20 @@ class ForgejoTarget(RunlessPlace):
             return self._written(self._listed())
 
         return Around(self._connection, self._home, self.address).surroundings(written)
+
+    def is_known_gone(self) -> bool:
+        """
+        Tell whether a repository is deleted: a renamed one redirects, and an owner of its organization sees it.
+
+        Who may list the organization's secrets is an owner.
+        """
+        if self._home[0] != "repos":
+            return False
+        try:
+            self._connection.secrets(("orgs", self._home[1]), self._about(""))
+        except KeyrotaError:
+            return False
+        return True
 
     def write(self, credential: KeyPair) -> None:
         """Make or change both secrets at once, and the marker when both are there; descriptions stay."""

@@ -121,6 +121,10 @@ class KubernetesTarget(RunlessPlace):
             return Surroundings(address=self.address, shown=tuple(shown), unread=(unread,))
         return Surroundings(address=self.address, shown=tuple(shown))
 
+    def is_known_gone(self) -> bool:
+        """Tell True: a namespace keeps its name for life, and what a token may not see is answered with 403."""
+        return True
+
     def write(self, credential: KeyPair) -> None:
         """Change both entries with one PATCH; a Secret that is not there is made."""
         values: dict[str, str | Secret] = {
