@@ -86,11 +86,16 @@ class Sandbox:
     def deploys(self) -> bool:
         """Run the pipeline."""
         values = self.held()
-        caller = AwsCaller(self.cloud.aws_url, REGION)
         from keyrota.core.model import AccessKeyId  # noqa: PLC0415  # beside its only use
         from keyrota.core.secret import Secret  # noqa: PLC0415
 
-        pair = KeyPair(id=AccessKeyId(values["AWS_ACCESS_KEY_ID"]), secret=Secret(values["AWS_SECRET_ACCESS_KEY"]))
+        return self.uses(
+            KeyPair(id=AccessKeyId(values["AWS_ACCESS_KEY_ID"]), secret=Secret(values["AWS_SECRET_ACCESS_KEY"]))
+        )
+
+    def uses(self, pair: KeyPair) -> bool:
+        """Use a pair, and tell whether AWS accepts it."""
+        caller = AwsCaller(self.cloud.aws_url, REGION)
         try:
             return caller.is_accepted(pair)
         finally:

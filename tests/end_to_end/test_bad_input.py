@@ -171,9 +171,33 @@ def test_a_user_with_three_keys(sandbox: Sandbox) -> None:
     assert sandbox.keys() == before
 
 
+def done(sandbox: Sandbox) -> list[str]:
+    """Run `apply`, and name what it did."""
+    code, document = sandbox.json("apply")
+    assert code == 0, document["errors"]
+    return [action["action"] for action in document["credentials"][0]["done"]]
+
+
+def test_a_key_that_a_person_made_meanwhile_lives(sandbox: Sandbox) -> None:
+    """C1: CreateAccessKey made nothing; a person makes a key, a pipeline uses it, and IAM shows that late."""
+    sandbox.cloud.faults.add(Fault(operation="iam:CreateAccessKey", kind=FaultKind.ERROR, status=503))
+    sandbox.json("apply")
+    sandbox.travel(minutes=5)
+    theirs = sandbox.cloud.admin.add_key(USER)
+    sandbox.travel(minutes=10)
+    assert done(sandbox) == []
+    assert sandbox.keys()[theirs.id] == "Active"
+    assert sandbox.uses(theirs)
+    sandbox.travel(hours=30)
+    code, document = sandbox.json("apply")
+    (held,) = [hold for hold in document["credentials"][0]["holds"] if hold["key"] == theirs.id]
+    assert (code, "was not made by keyrota" in held["reason"]) == (3, True)
+    assert sandbox.keys()[theirs.id] == "Active"
+
+
 @pytest.mark.parametrize("kind", [FaultKind.LOST_AFTER, FaultKind.ERROR_AFTER])
 def test_a_createaccesskey_that_worked_although_it_failed(sandbox: Sandbox, kind: FaultKind) -> None:
-    """Told at once; held within the lease; after it the orphan goes and the rotation comes, in one run."""
+    """Reported at once; held within the lease; a day and a grace later the orphan goes, and the rotation comes."""
     sandbox.cloud.faults.add(Fault(operation="iam:CreateAccessKey", kind=kind, status=500))
     code, document = sandbox.json("apply")
     assert code == 1
@@ -184,9 +208,14 @@ def test_a_createaccesskey_that_worked_although_it_failed(sandbox: Sandbox, kind
     assert code == 0  # it ends by itself
     assert any(hold["until"] for hold in document["credentials"][0]["holds"])
     sandbox.travel(minutes=11)
-    code, document = sandbox.json("apply")
-    assert code == 0
-    assert [done["action"] for done in document["credentials"][0]["done"]] == ["delete-orphan", "rotate", "sync"]
+    assert done(sandbox) == []
+    sandbox.travel(hours=24)
+    assert done(sandbox) == ["deactivate"]
+    assert sandbox.keys()[orphan] == "Inactive"
+    sandbox.travel(days=9)
+    assert done(sandbox) == []
+    sandbox.travel(days=1, hours=1)
+    assert done(sandbox) == ["delete-orphan", "rotate", "sync"]
     assert orphan not in set(sandbox.keys())
     assert is_whole(sandbox)
 

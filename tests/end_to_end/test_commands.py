@@ -278,9 +278,9 @@ def test_two_applies_at_once_make_one_new_key(sandbox: Sandbox) -> None:
 
 
 def test_the_demo_plays_and_breaks_nothing() -> None:
-    """60 days here, all troubles of the first two months included; CI plays 400."""
+    """75 days here, all troubles of the first two months included; CI plays 400."""
     done_ = subprocess.run(
-        [sys.executable, "-m", "keyrota", "demo", "--days", "60", "--json"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "keyrota", "demo", "--days", "75", "--json"], capture_output=True, text=True, check=False
     )
     numbers = json.loads(done_.stdout)
     assert done_.returncode == 0, done_.stderr

@@ -57,15 +57,18 @@ from keyrota.core.planner import Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, OnStillUsed, RotationPolicy
 from keyrota.core.records import (
     DeactivationNote,
+    DiscardNote,
     Index,
+    format_choice,
     format_deactivated,
+    format_discard,
     format_index,
-    format_orphan,
     format_pass,
     format_synced,
+    parse_choice,
     parse_deactivated,
+    parse_discard,
     parse_index,
-    parse_orphan,
     parse_pass,
     parse_synced,
 )
@@ -289,7 +292,8 @@ def test_any_tag_can_be_read(text: str, others: list[str]) -> None:
     for record in (parse_pass(text, []), parse_pass(text, ["a", "b", "c"])):
         if record is not None:
             assert parse_pass(format_pass(record, ["a", "b", "c"]), ["a", "b", "c"]) == record
-    parse_orphan(text)
+    parse_discard(text)
+    parse_choice(text)
     tags = {INDEX_TAG: text} | {f"{INDEX_TAG}.{number}": other for number, other in enumerate(others, 1)}
     assert isinstance(parse_index(tags), Index)
 
@@ -299,7 +303,8 @@ def test_a_tag_from_the_end_of_time_counts_as_none(when: str) -> None:
     """An age added to it leaves the calendar: OverflowError in the planner, for each run from then on."""
     assert parse_synced(f"v1@{when}@{when}@{FINGERPRINT}") is None
     assert parse_deactivated(f"{OLD}@{when}") == (None, DeactivationNote.ROUTINE)
-    assert parse_orphan(f"{OLD}@{when}") is None
+    assert parse_discard(f"{OLD}@{when}") is None
+    assert parse_choice(f"{OLD}@{when}") is None
     assert parse_pass(f"v1@{when}@{FINGERPRINT}@", []) is None
 
 
@@ -332,6 +337,8 @@ def test_every_record_reads_back(  # one argument a field
     assert parse_synced(format_synced(synced)) == synced
     assert parse_deactivated(format_deactivated(off, note)) == (off, note)
     assert parse_pass(format_pass(walk, ["a", "b", "c"]), ["a", "b", "c"]) == walk
-    assert parse_orphan(format_orphan(key, since)) == key
+    discard = DiscardNote(key=key, at=since, is_released=note is DeactivationNote.SEEN_ACTIVE)
+    assert parse_discard(format_discard(discard)) == discard
+    assert parse_choice(format_choice(key, since)) == key
     index = Index().joined(entries)
     assert parse_index(format_index(index)) == index

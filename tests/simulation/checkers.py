@@ -8,6 +8,9 @@ from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyStatus
 from keyrota.core.policy import RotationPolicy
 from keyrota.sandbox.world import SLOTS, World
 
+DROPPED_WITHIN = timedelta(minutes=15)
+"""A run drops what it made itself and could not bring home while it is there; what is older went through a grace."""
+
 
 class Watch:
     """Looks at the world after every single call, and remembers what it needs to judge the next one."""
@@ -19,6 +22,7 @@ class Watch:
         """Only `revoke --now` may."""
         self._inactive_since: dict[AccessKeyId, object] = {}
         self._before = self._keys()
+        self._born = {key.id: key.created for keys in world.users.values() for key in keys.values()}
         self.broken: list[str] = []
 
     def _keys(self) -> dict[AccessKeyId, KeyStatus]:
@@ -27,6 +31,7 @@ class Watch:
     def __call__(self, name: str, _: World) -> None:
         """Judge the state after one call."""
         now = self._keys()
+        self._born |= {key.id: key.created for keys in self._world.users.values() for key in keys.values()}
         self._check_served_key_lives(name, now)
         self._check_verified_before_served(name)
         self._check_off_before_gone(name, now)
@@ -56,9 +61,10 @@ class Watch:
     def _check_off_before_gone(self, name: str, now: dict[AccessKeyId, KeyStatus]) -> None:
         for key in self._before.keys() - now.keys():
             since = self._inactive_since.get(key)
-            is_orphan = since is None and key not in self._served() and self._before[key] is KeyStatus.ACTIVE
-            if is_orphan and not self._was_current(key):
-                continue
+            is_young = self._world.clock.now() - self._born[key] < DROPPED_WITHIN
+            is_dropped = since is None and key not in self._served() and is_young
+            if is_dropped and not self._was_current(key):
+                continue  # a run drops what it made itself and could not bring home
             if since is None or self._world.clock.now() - since < self._policy.grace:  # type: ignore[operator]  # a datetime
                 self._break("off-before-gone", name, f"{key} was deleted, Inactive since {since}")
 

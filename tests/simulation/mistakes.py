@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ACTIONS, SYNC, VERIFY, OBSERVE = "executor/actions.py", "executor/sync.py", "executor/verify.py", "executor/observe.py"
-SUBJECT, FLEET, DUTY = "executor/subject.py", "executor/fleet.py", "core/duty.py"
+SUBJECT, FLEET, DUTY, DISCARDING = "executor/subject.py", "executor/fleet.py", "core/duty.py", "core/discarding.py"
 LIFECYCLE, RENEWAL, RETIREMENT = "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
 RULES, SCHEDULE, SERVING, PLANNER, RUN = (
     "core/rules.py",
@@ -209,13 +209,17 @@ MISTAKES = (
     _mistake(
         "leave orphans where they are",
         "converges",
-        (RULES, "and key.last_use.evidence is Evidence.NEVER\n", "and False\n"),
+        (DISCARDING, "    elif off is None or case.now < due:\n", "    elif True:\n"),
     ),
     _mistake(
-        "delete an orphan while its claim lasts",
+        "delete an orphan as soon as it is off",
         "off-before-gone",
-        (RULES, "if claim is not None and case.now < claim.lease_until:", "if False:"),
-        (RULES, "(claim is None or case.now >= claim.lease_until) and", "True and"),
+        (DISCARDING, "    elif off is None or case.now < due:\n", "    elif off is None:\n"),
+    ),
+    _mistake(
+        "take whatever was never used for an orphan at once",
+        "seen-key-lives",
+        (DISCARDING, "        return key.created + USE_IS_SHOWN_WITHIN\n", "        return key.created\n"),
     ),
     _mistake(
         "take the label off a key that targets still hold",

@@ -8,7 +8,7 @@ from datetime import datetime
 from record import TOLERANCE, Record, current_pair, labelled
 
 from keyrota.core.emergency import Revoke
-from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN
+from keyrota.core.lifecycle import SIGNED_WITHIN
 from keyrota.core.model import AWSCURRENT, AccessKey, AccessKeyId, Evidence, KeyStatus
 from keyrota.core.policy import OnStillUsed
 from keyrota.sandbox.simulation import Keeping, RunInfo
@@ -58,6 +58,8 @@ class KeyPromises:
         """Judge a key that goes off."""
         key = AccessKeyId(call.about.split()[0])
         world, keeping, now = self.record.history.world, self._owner(key, run), self.record.history.world.clock.instant
+        if self._is_taken_for_lost(key, keeping):
+            return
         self._hands_off(key, keeping, call)
         was = self.record.keys.get(key, KeyStatus.ACTIVE)
         if was is not KeyStatus.ACTIVE:
@@ -71,6 +73,24 @@ class KeyPromises:
         if isinstance(run.intent, Revoke):
             return
         self._proof_before_off(key, keeping, run, now)
+
+    def _is_taken_for_lost(self, key: AccessKeyId, keeping: Keeping) -> bool:
+        """
+        Judge a key that no version names: it may only be deactivated, and only if nothing and nobody uses it.
+
+        What a lost answer left, and what a person made in the same minutes and has not used for a day, look alike. A
+        person's own key is back on as soon as they miss it, and is never deleted: `deleted` excuses nothing.
+        """
+        world = self.record.history.world
+        stored = world.secrets.get(keeping.secret)
+        if any(key in version.labels for version in labelled(stored)):
+            return False
+        held = {place.pair.id for place in world.places.values() if place.pair is not None and place.is_id_readable}
+        if world.uses.get(key) or key in held or key in self.record.served:
+            self.record.breaks("seen-key-lives", f"{key} is deactivated, and it is used or shown")
+        elif not world.makers.get(key):
+            self.record.statistics["a person's unused key was deactivated as an orphan"] += 1
+        return True
 
     def _proof_before_off(self, key: AccessKeyId, keeping: Keeping, run: RunInfo, now: datetime) -> None:
         world, policy = self.record.history.world, keeping.policy
@@ -120,8 +140,6 @@ class KeyPromises:
         keeping = self.record.history.credentials[run.users[0]] if len(run.users) == 1 else self._keeper_of(key)
         self.record.statistics["keys deleted"] += 1
         since = world.off_since.get(key)
-        stored = world.secrets.get(keeping.secret)
-        is_stored = any(version.pair and version.pair.id == key for version in labelled(stored))
         is_just_now = since is not None and key in self.record.history.jobs.spoiled and now - since < SIGNED_WITHIN
         came_back = self.record.history.switched_on.get(key)
         if since is None and came_back is not None and now - came_back < SIGNED_WITHIN:
@@ -132,11 +150,10 @@ class KeyPromises:
             self.record.statistics["AWSCURRENT moved by somebody on the way from the proof to the call"] += 1
             return
         if since is None or is_just_now:  # a person's hand on the way changes nothing
-            is_lost = key not in self.record.served and (not is_stored or world.makers.get(key) == run.name)
-            if not (is_lost and world.makers.get(key)):
-                self._orphan_of_a_person(key, run)
-            else:
-                self._lease_is_over(key, run, now)
+            if world.makers.get(key) == run.name and key not in self.record.served:
+                return  # its maker drops it, because another run was first, or because it could not be stored
+            promise = "off-before-gone" if world.makers.get(key) else "hands-off"
+            self.record.breaks(promise, f"{run.name} deletes the Active key {key}")
             return
         self._hands_off(key, keeping, call)
         if now - since < keeping.policy.grace - TOLERANCE:
@@ -144,34 +161,6 @@ class KeyPromises:
                 self.record.statistics["on and off again by hand, while no run could note it"] += 1
                 return
             self.record.breaks("off-before-gone", f"{run.name} deletes {key}, Inactive for {now - since}")
-
-    def _orphan_of_a_person(self, key: AccessKeyId, run: RunInfo) -> None:
-        """A key of a person's, made in the time of a claim and never seen used, cannot be told from a lost one."""
-        is_unused = not self.record.history.world.uses.get(key) and key not in self.record.served
-        made = self.record.made_at[key]
-        is_of_a_claim = any(
-            claim.at - CLOCKS_DIFFER - TOLERANCE
-            <= made
-            <= claim.at + CREATED_WITHIN + SIGNED_WITHIN + CLOCKS_DIFFER + TOLERANCE
-            for _, claim in self.record.claims.values()
-        )
-        if is_unused and is_of_a_claim and not self.record.history.world.makers.get(key):
-            self.record.statistics["a person's key taken for an orphan"] += 1
-            return
-        self.record.breaks(
-            "hands-off" if not self.record.history.world.makers.get(key) else "off-before-gone",
-            f"{run.name} deletes the Active key {key}",
-        )
-
-    def _lease_is_over(self, key: AccessKeyId, run: RunInfo, now: datetime) -> None:
-        """Nobody but its maker deletes a key that its maker may still be about to store."""
-        maker, secret = self.record.history.world.makers[key], self.record.history.credentials[run.users[0]].secret
-        others = [claim for name, claim in self.record.claims.values() if name == secret and maker != run.name]
-        for claim in others:
-            if claim.run == maker.split(maxsplit=1)[0] and now < claim.lease_until - TOLERANCE:
-                self.record.breaks(
-                    "off-before-gone", f"{run.name} deletes {key}, which {maker} claims until {claim.lease_until}"
-                )
 
     def _keeper_of(self, key: AccessKeyId) -> Keeping:
         for keeping in self.record.history.credentials.values():

@@ -10,7 +10,7 @@ from keyrota.aws.permissions import DUTIES
 from keyrota.core import plan as act
 from keyrota.core.duty import ACTIONS, Duty
 from keyrota.core.lifecycle import view
-from keyrota.core.model import CLAIM, ORPHAN_TAG, KeyPair
+from keyrota.core.model import CLAIM, ORPHAN_TAG, KeyPair, KeyStatus
 from keyrota.core.planner import Only
 from keyrota.executor import Settings, observe
 from keyrota.sandbox.world import Crash, World
@@ -44,7 +44,14 @@ def _day(rig: Rig, strange: list[str], order: tuple[Duty, ...] = ORDER) -> None:
 
 def test_every_action_belongs_to_one_duty_or_to_a_person() -> None:
     """A new action must be given its duty, or is one of `revoke` and `rollback`."""
-    asked_for = {act.MarkRevoked, act.Reactivate, act.DenySessions, act.ReleaseQuarantine}
+    asked_for = {
+        act.MarkRevoked,
+        act.Reactivate,
+        act.DenySessions,
+        act.ReleaseQuarantine,
+        act.Choose,
+        act.Release,
+    }
     owned = [kind for kinds in ACTIONS.values() for kind in kinds]
     assert len(owned) == len(set(owned))
     assert set(owned) | asked_for == set(act.Action.__args__)
@@ -147,9 +154,17 @@ def test_a_lost_key_is_noted_by_one_duty_and_deleted_by_another() -> None:
     assert lost in rig.world.users[USER], "the duty that deletes has no proof of its own"
     _run(rig, Duty.ROTATE, strange)
     seen = observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x"), with_claim=False)
-    assert view(seen).orphan == lost
+    assert view(seen).is_noted(lost)
     assert seen.secret is not None
     assert ORPHAN_TAG in dict(seen.secret.tags)
+    _run(rig, Duty.DEACTIVATE, strange)
+    assert rig.world.users[USER][lost].status is KeyStatus.ACTIVE, "never used proves nothing yet"
+    rig.world.clock.sleep(86400)
+    _run(rig, Duty.DEACTIVATE, strange)
+    assert rig.world.users[USER][lost].status is KeyStatus.INACTIVE
+    _run(rig, Duty.DELETE, strange)
+    assert lost in rig.world.users[USER], "its grace has only begun"
+    rig.world.clock.sleep(11 * 86400)
     _run(rig, Duty.DELETE, strange)
     assert lost not in rig.world.users[USER]
     _run(rig, Duty.ROTATE, strange)
@@ -180,7 +195,7 @@ def test_a_noted_key_that_somebody_uses_is_left_alone() -> None:
     outcome = rig.run(Only(duty=Duty.DELETE))
     assert lost in rig.world.users[USER]
     assert outcome.plan is not None
-    assert any("somebody used it" in hold.reason for hold in outcome.plan.holds)
+    assert outcome.plan.actions == ()
 
 
 def test_a_claim_is_not_read_where_secrets_may_not_be() -> None:

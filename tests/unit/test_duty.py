@@ -9,7 +9,6 @@ import pytest
 from builders import (
     NEW,
     NOW,
-    ODD,
     OLD,
     a_claim,
     a_key,
@@ -23,13 +22,11 @@ from builders import (
     synced,
 )
 from keyrota.core import plan as act
-from keyrota.core.case import Case
-from keyrota.core.duty import ACTIONS, Duty, part_of
-from keyrota.core.lifecycle import view
-from keyrota.core.model import ORPHAN_TAG, KeyStatus, Observation
+from keyrota.core.duty import ACTIONS, Duty
+from keyrota.core.model import ORPHAN_TAG, AccessKeyId, KeyStatus, Observation
 from keyrota.core.planner import Only, plan
 from keyrota.core.policy import CLASSIC
-from keyrota.core.records import format_orphan
+from keyrota.core.records import DiscardNote, format_discard
 
 ORPHANED = observed(
     a_key(OLD, age_days=95),
@@ -47,36 +44,12 @@ DUE_TO_GO = observed(
 )
 
 
-def case_of(seen: Observation) -> Case:
-    return Case(view=view(seen), policy=CLASSIC, now=NOW)
-
-
-def noted(key: str, seen: Observation = ORPHANED) -> Observation:
+def noted(key: str, seen: Observation, *more: tuple[str, str]) -> Observation:
     """The same with the note that a key is proven lost."""
     assert seen.secret is not None
-    tags = (*seen.secret.tags, (ORPHAN_TAG, format_orphan(key, NOW)))  # type: ignore[arg-type]  # a NewType
+    note = DiscardNote(key=AccessKeyId(key), at=NOW)
+    tags = (*seen.secret.tags, (ORPHAN_TAG, format_discard(note)), *more)
     return replace(seen, secret=replace(seen.secret, tags=tags))
-
-
-def drop(key: str) -> act.DeleteOrphan:
-    return act.DeleteOrphan(key=key, reason="lost", due=NOW)  # type: ignore[arg-type]  # a NewType
-
-
-NOTES = [
-    ("a lost key is noted", ORPHANED, NEW, True),
-    ("once", noted(NEW), NEW, False),
-    ("whatever else was noted", noted(ODD), NEW, True),
-    ("a key that is no orphan is not", ORPHANED, OLD, False),
-    ("nor one that IAM does not list", ORPHANED, ODD, False),
-    ("nor one that is noted and not listed", noted(ODD), ODD, False),
-]
-
-
-@pytest.mark.parametrize(("case", "seen", "key", "is_noted"), NOTES, ids=[row[0] for row in NOTES])
-def test_who_cannot_delete_notes(case: str, seen: Observation, key: str, is_noted: bool) -> None:
-    part = part_of(Duty.ROTATE, drop(key), case_of(seen))
-    assert (isinstance(part, act.NoteOrphan) and part.key == key) is is_noted, case
-    assert part is None or part.due == NOW
 
 
 def test_who_deletes_moves_no_label() -> None:
@@ -94,13 +67,28 @@ def test_a_duty_leaves_what_is_another_s(duty: Duty) -> None:
         assert not {type(action) for action in planned.actions} & others
 
 
-@pytest.mark.parametrize(
-    ("duty", "shown"), [(Duty.ROTATE, ()), (Duty.SYNC, ()), (Duty.DEACTIVATE, ()), (Duty.DELETE, ("delete-orphan",))]
+NOTED = noted(NEW, replace(ORPHANED, claim=None))
+OFF_FOR_LONG = replace(
+    noted(NEW, ORPHANED, off_since(10.5, NEW)),
+    keys=(a_key(OLD, age_days=95), a_key(NEW, age_days=11.5, status=KeyStatus.INACTIVE)),
+    claim=None,
 )
-def test_a_duty_reports_what_it_announces_and_nobody_else_does(duty: Duty, shown: tuple[str, ...]) -> None:
-    seen = noted(NEW, replace(ORPHANED, claim=None))
-    planned = plan(seen, CLASSIC, NOW, Only(duty=duty))
-    assert tuple(action.shown for action in planned.actions if action.shown == "delete-orphan") == shown
+LOST = [
+    ("the claim is read by who makes keys", ORPHANED, {Duty.ROTATE: act.NoteOrphan}),
+    ("a noted key is deactivated", NOTED, {Duty.DEACTIVATE: act.Deactivate}),
+    ("and deleted when its grace is over", OFF_FOR_LONG, {Duty.DELETE: act.DeleteOrphan}),
+]
+
+
+@pytest.mark.parametrize(("case", "seen", "whose"), LOST, ids=[row[0] for row in LOST])
+def test_a_lost_key_goes_from_duty_to_duty(case: str, seen: Observation, whose: dict[Duty, type[act.Action]]) -> None:
+    for duty in Duty:
+        kinds = {type(action) for action in plan(seen, CLASSIC, NOW, Only(duty=duty)).actions if action.key == NEW}
+        assert kinds == ({whose[duty]} if duty in whose else set()), (case, duty)
+
+
+@pytest.mark.parametrize("duty", Duty)
+def test_a_duty_reports_what_it_announces_and_nobody_else_does(duty: Duty) -> None:
     young = observed(a_key(), secret=a_secret(current(), tags=[synced()]), targets=(holds(OLD),))
     announced = plan(young, CLASSIC, NOW, Only(duty=duty)).upcoming
     assert [later.shown for later in announced] == (["rotate"] if duty is Duty.ROTATE else [])

@@ -163,11 +163,11 @@ def test_a_stored_key_that_is_listed_is_not_waited_for() -> None:
 
 
 def test_a_rotation_waits_for_the_deletion_of_a_lost_key() -> None:
+    lost = ("keyrota:orphan", f"{NEW}@{ago(11).isoformat()}")
     seen = observed(
         a_key(age_days=95),
-        a_key(NEW, age_days=0),
-        secret=a_secret(current(), claim_version(), tags=[synced()]),
-        claim=replace(a_claim(), lease_until=NOW),
+        a_key(NEW, age_days=11, status=OFF),
+        secret=a_secret(current(), tags=[synced(), lost, off_since(10, NEW)]),
     )
     actions = plan(seen, CLASSIC, NOW).actions
     assert [type(action).__name__ for action in actions[:2]] == ["DeleteOrphan", "Preflight"]

@@ -45,10 +45,12 @@ from keyrota.core.lifecycle import (
     view,
 )
 from keyrota.core.model import (
+    ADOPT_TAG,
     AWSCURRENT,
     AWSPREVIOUS,
     CLAIM,
     DEACTIVATED_TAG,
+    ORPHAN_TAG,
     PENDING,
     PLACEHOLDER,
     SYNCED_TAG,
@@ -68,7 +70,16 @@ from keyrota.core.model import (
 from keyrota.core.plan import Action, Plan
 from keyrota.core.planner import Intent, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, OnStillUsed, RotationPolicy
-from keyrota.core.records import DeactivationNote, format_deactivated, format_synced, parse_deactivated, parse_synced
+from keyrota.core.records import (
+    DeactivationNote,
+    DiscardNote,
+    format_choice,
+    format_deactivated,
+    format_discard,
+    format_synced,
+    parse_deactivated,
+    parse_synced,
+)
 
 IDS = (OLD, NEW, ODD, an_id("THIRD"))
 DAYS = st.sampled_from([0, 0.003, 0.02, 0.5, 1, 2, 9, 10, 11, 20, 75, 89, 90, 91, 100, 101, 111, 200])
@@ -117,6 +128,11 @@ def secrets(draw: st.DrawFn) -> SecretState:
     if draw(st.booleans()):
         off = DeactivationRecord(key=draw(st.sampled_from(IDS)), at=ago(draw(DAYS)))
         tags.append((DEACTIVATED_TAG, format_deactivated(off, draw(st.sampled_from(DeactivationNote)))))
+    if draw(st.booleans()):
+        note = DiscardNote(key=draw(st.sampled_from(IDS)), at=ago(draw(DAYS)), is_released=draw(st.booleans()))
+        tags.append((ORPHAN_TAG, format_discard(note)))
+    if draw(st.booleans()):
+        tags.append((ADOPT_TAG, format_choice(draw(st.sampled_from(IDS)), ago(draw(DAYS)))))
     return a_secret(*versions, tags=tags, changed=draw(DAYS))
 
 
@@ -196,7 +212,7 @@ def steps(seen: Observation, actions: tuple[Action, ...]) -> Iterator[tuple[KeyS
             yield states[key], action
             after = [line.target for line in TRANSITIONS if (line.source, line.action) == (states[key], type(action))]
             states[key] = after[0] if after else states[key]
-        elif isinstance(action, act.NoteActive | act.DeleteOrphan | act.Verify) and key:
+        elif isinstance(action, act.NoteActive | act.NoteOrphan | act.DeleteOrphan | act.Verify) and key:
             yield states[key], action
 
 
@@ -232,6 +248,9 @@ def check_proof_before_off(seen: Observation, planned: Plan, policy: RotationPol
         key = known.key(action.key)
         if not isinstance(action, act.Deactivate) or key is None or key.status is not KeyStatus.ACTIVE:
             continue
+        if known.discard is not None and known.discard.key == key.id:
+            check_discarded(seen, key, policy, is_released=known.discard.is_released)
+            continue
         successor = known.key(known.current_key)
         assert successor is not None
         assert successor.status is KeyStatus.ACTIVE
@@ -250,6 +269,14 @@ def check_proof_before_off(seen: Observation, planned: Plan, policy: RotationPol
             assert successor.last_use.evidence is Evidence.USED
 
 
+def check_discarded(seen: Observation, key: AccessKey, policy: RotationPolicy, *, is_released: bool) -> None:
+    """An orphan is a day old and was never used; a released key is quiet; no target shows either of them."""
+    assert key.created + timedelta(hours=24) <= NOW
+    assert not any(target.key == key.id for target in seen.targets)
+    assert key.last_use.evidence in ({Evidence.NEVER, Evidence.USED} if is_released else {Evidence.NEVER})
+    assert key.last_use.at is None or key.last_use.at + policy.quiet_for <= NOW
+
+
 def check_off_before_gone(seen: Observation, planned: Plan, policy: RotationPolicy) -> None:
     known = view(seen)
     for action in planned.actions:
@@ -262,10 +289,14 @@ def check_off_before_gone(seen: Observation, planned: Plan, policy: RotationPoli
             assert not any(target.key == key.id for target in seen.targets)
             assert key.last_use.evidence is not Evidence.UNKNOWN
         elif isinstance(action, act.DeleteOrphan) and key is not None and key.id not in seen.made_here:
-            assert seen.claim is not None
-            assert seen.claim.lease_until <= NOW
             assert known.version_of(key.id) is None
-            assert key.last_use.evidence is Evidence.NEVER
+            assert known.discard is not None
+            assert (known.discard.key, key.status) == (key.id, KeyStatus.INACTIVE)
+            assert known.deactivated is not None
+            assert known.deactivated.key == key.id
+            assert known.deactivated.at + policy.grace <= NOW
+            assert not any(target.key == key.id for target in seen.targets)
+            assert key.last_use.evidence is not Evidence.UNKNOWN
 
 
 def check_shape(seen: Observation, planned: Plan) -> None:

@@ -29,6 +29,7 @@ from builders import (
     down,
     holds,
     observed,
+    off_since,
     pending,
     placeholder,
     previous,
@@ -41,6 +42,7 @@ from keyrota.core.model import AWSCURRENT, CLAIM, PENDING, KeyStatus, Observatio
 from keyrota.core.plan import Plan
 from keyrota.core.planner import SyncOnly, plan, read
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, RotationPolicy
+from keyrota.core.records import DeactivationNote
 
 ADOPT_NOW = replace(CLASSIC, adopt=Adopt.NOW)
 OFF = KeyStatus.INACTIVE
@@ -232,12 +234,23 @@ def claimed(claim_days_ago: float, run: str, *, with_version: bool = True) -> Ob
     )
 
 
-def orphaned(claim_days_ago: float, orphan_age: float = 0, **known: object) -> Observation:
-    """A due key, and one that only the claim explains."""
+def orphaned(
+    claim_days_ago: float,
+    orphan_age: float = 0,
+    *,
+    note: str | None = None,
+    off: tuple[float, str] | None = None,
+    **known: object,
+) -> Observation:
+    """A due key, and one that only the claim explains, or the note that somebody who could read the claim left."""
     orphan = replace(a_key(NEW, age_days=orphan_age or claim_days_ago), **known)  # type: ignore[arg-type]  # by name
-    return observed(
-        a_key(age_days=95), orphan, secret=a_secret(current(), tags=[synced()]), claim=a_claim(days_ago=claim_days_ago)
-    )
+    tags = [synced()]
+    if note is not None:
+        tags.append(("keyrota:orphan", f"{NEW}@{NOW.isoformat()}{note}"))
+    if off is not None:
+        tags.append(off_since(off[0], NEW, DeactivationNote(off[1])))
+    claim = a_claim(days_ago=claim_days_ago) if note is None else None
+    return observed(a_key(age_days=95), orphan, secret=a_secret(current(), tags=tags), claim=claim)
 
 
 CLAIMS = [
@@ -273,19 +286,84 @@ CLAIMS = [
         hold=("is being made by run another",),
     ),
     Row(
-        "an orphan after the lease, never used, is deleted, and the rotation begins anew",
+        "an orphan after the lease is noted, because its claim does not last",
         orphaned(1),
+        do=("NoteOrphan",),
+        hold=("both of IAM's two slots",),
+    ),
+    Row(
+        "a noted orphan that is a day old, and was never used, is deactivated; the rotation waits for its slot",
+        orphaned(1, note=""),
+        do=("Deactivate",),
+        hold=("both of IAM's two slots",),
+    ),
+    Row(
+        "a younger one waits: that it was never used proves nothing yet",
+        orphaned(0.5, note=""),
+        hold=("both of IAM's two slots",),
+        later=("deactivate 2026-06-01",),
+    ),
+    Row(
+        "an orphan that a target shows is someone's key",
+        replace(orphaned(1, note=""), targets=(holds(OLD), holds(NEW, "gitlab acme/web"))),
+        do=("Sync",),
+        hold=(f"{NEW} stays Active: gitlab acme/web still shows it", "both of IAM's two slots"),
+    ),
+    Row(
+        "an orphan that someone switched on again is theirs",
+        orphaned(3, note="", off=(1.0, "")),
+        do=("NoteActive",),
+        hold=("both of IAM's two slots",),
+    ),
+    Row(
+        "an Inactive orphan waits for its grace",
+        orphaned(5, note="", off=(4.0, ""), status=OFF),
+        hold=("both of IAM's two slots",),
+        later=("delete-orphan 2026-06-07",),
+    ),
+    Row(
+        "its grace begins when it is seen Inactive",
+        orphaned(5, note="", status=OFF),
+        do=("Deactivate",),
+        hold=("both of IAM's two slots",),
+    ),
+    Row(
+        "after its grace it is deleted, and the rotation continues in the same run",
+        orphaned(12, note="", off=(10.5, ""), status=OFF),
         do=("DeleteOrphan", *WHOLE_ROAD),
     ),
     Row(
-        "a used orphan is somebody's key",
-        orphaned(1, last_use=used(0.5)),
-        hold=("somebody used it (last used 2026-05-31 18:00 UTC by s3 in eu-central-1)",),
+        "it is kept where a target shows it by then",
+        replace(orphaned(12, note="", off=(10.5, ""), status=OFF), targets=(holds(OLD), holds(NEW, "gitlab acme/web"))),
+        do=("Sync",),
+        hold=("pipelines fail", f"{NEW} is kept: gitlab acme/web still shows it", "both of IAM's two slots"),
     ),
     Row(
-        "an orphan of unknown use is not deleted",
-        orphaned(1, last_use=UNKNOWN),
-        hold=("could not be read: throttled",),
+        "a released key that was used lately stays Active until it is quiet",
+        orphaned(50, note="@released", last_use=used(0.5)),
+        hold=("both of IAM's two slots",),
+        later=("deactivate 2026-06-01",),
+    ),
+    Row(
+        "a released key that is quiet is deactivated",
+        orphaned(50, note="@released", last_use=used(30)),
+        do=("Deactivate",),
+        hold=("both of IAM's two slots",),
+    ),
+    Row(
+        "a released key that something used after it was deactivated is kept",
+        orphaned(50, note="@released", off=(12, ""), status=OFF, last_use=used(5)),
+        hold=(f"{NEW} is kept: something tried to use it", "both of IAM's two slots"),
+    ),
+    Row(
+        "a used orphan is someone's key",
+        orphaned(1, last_use=used(0.5)),
+        hold=(f"{NEW} (Active) was not made by keyrota", "both of IAM's two slots"),
+    ),
+    Row(
+        "an orphan of unknown use is not deactivated",
+        orphaned(1, note="", last_use=UNKNOWN),
+        hold=("could not be read: throttled", "both of IAM's two slots"),
     ),
     Row(
         "a key that the claim had seen is no orphan",

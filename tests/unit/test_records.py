@@ -13,16 +13,21 @@ from builders import NOW, OLD, ago
 from keyrota.core.model import DeactivationRecord, IndexEntry, SyncPass, SyncRecord, VersionId
 from keyrota.core.records import (
     INDEX_PIECES,
+    NEW_KEY,
+    NOTHING_NOTED,
     DeactivationNote,
+    DiscardNote,
     Index,
+    format_choice,
     format_deactivated,
+    format_discard,
     format_index,
-    format_orphan,
     format_pass,
     format_synced,
+    parse_choice,
     parse_deactivated,
+    parse_discard,
     parse_index,
-    parse_orphan,
     parse_pass,
     parse_synced,
 )
@@ -50,7 +55,8 @@ def test_an_edited_record_of_a_sync_counts_as_none(text: str) -> None:
 def test_a_time_without_a_zone_is_no_time() -> None:
     naive = NOW.replace(tzinfo=None).isoformat()
     assert parse_synced(f"v1@{naive}@{naive}@f") is None
-    assert parse_orphan(f"{OLD}@{naive}") is None
+    assert parse_discard(f"{OLD}@{naive}") is None
+    assert parse_choice(f"{OLD}@{naive}") is None
 
 
 def walk(*written: str) -> SyncPass:
@@ -88,10 +94,23 @@ def test_a_deactivation_reads_back_with_its_note() -> None:
     assert parse_deactivated(f"{OLD}@{NOW.isoformat()}@perhaps") == (None, DeactivationNote.ROUTINE)
 
 
-def test_a_lost_key_reads_back() -> None:
-    assert parse_orphan(format_orphan(OLD, NOW)) == OLD
-    assert parse_orphan("") is None
-    assert parse_orphan(f"{OLD}@{OLD}@{NOW.isoformat()}") is None
+@pytest.mark.parametrize("is_released", [False, True])
+def test_a_key_that_nothing_needs_reads_back(is_released: bool) -> None:
+    note = DiscardNote(key=OLD, at=NOW, is_released=is_released)
+    assert parse_discard(format_discard(note)) == note
+
+
+@pytest.mark.parametrize(
+    "text", ["", NOTHING_NOTED, f"{OLD}@{OLD}@{NOW.isoformat()}", f"{OLD}@{NOW.isoformat()}@perhaps"]
+)
+def test_an_edited_note_discards_nothing(text: str) -> None:
+    assert parse_discard(text) is None
+
+
+def test_a_choice_reads_back() -> None:
+    assert parse_choice(format_choice(OLD, NOW)) == OLD
+    assert parse_choice(format_choice(NEW_KEY, NOW)) == NEW_KEY
+    assert parse_choice("") is None
 
 
 def entry(number: int, settings: str = "{}") -> IndexEntry:

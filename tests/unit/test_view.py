@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ from builders import (
     previous,
     revoked,
     synced,
+    used,
 )
 from keyrota.core.lifecycle import (
     CLOCKS_DIFFER,
@@ -45,6 +47,7 @@ from keyrota.core.lifecycle import (
 from keyrota.core.model import (
     AWSCURRENT,
     SYNC_PASS_TAG,
+    Claim,
     KeyStatus,
     Observation,
     SecretState,
@@ -176,15 +179,54 @@ def test_a_lost_key_is_told_by_when_it_was_made(case: str, after: timedelta, sta
     assert view(seen).state_of(key) is state, case
 
 
-def test_a_note_proves_a_lost_key_only_while_it_is_active_and_no_claim_is_known() -> None:
-    tags = [("keyrota:orphan", f"{NEW}@{NOW.isoformat()}")]
-    secret = a_secret(current(), tags=tags)
-    for key, claim, state in (
-        (a_key(NEW), None, KeyState.ORPHAN),
-        (a_key(NEW, status=KeyStatus.INACTIVE), None, KeyState.FOREIGN),
-        (a_key(NEW, age_days=50), a_claim(), KeyState.FOREIGN),
-    ):
-        assert view(observed(a_key(), key, secret=secret, claim=claim)).state_of(key) is state
+DISCARDED = [
+    ("noted, Active", {}, "", KeyState.ORPHAN),
+    ("noted, Inactive", {"status": KeyStatus.INACTIVE}, "", KeyState.DISCARDED),
+    ("noted, and used since: someone's", {"use": used(0.1)}, "", KeyState.FOREIGN),
+    ("noted, Inactive, and used: someone's", {"use": used(0.1), "status": KeyStatus.INACTIVE}, "", KeyState.FOREIGN),
+    ("released, Active", {}, "@released", KeyState.RELEASED),
+    ("released, used before", {"use": used(200)}, "@released", KeyState.RELEASED),
+    ("released, Inactive", {"status": KeyStatus.INACTIVE}, "@released", KeyState.DISCARDED),
+    ("an edited note", {}, "@perhaps", KeyState.FOREIGN),
+]
+
+
+@pytest.mark.parametrize(("case", "known", "word", "state"), DISCARDED, ids=[row[0] for row in DISCARDED])
+@pytest.mark.parametrize("claim", [None, a_claim()], ids=["no claim", "a later claim"])
+def test_a_note_tells_that_nothing_needs_a_key(
+    case: str, known: dict[str, Any], word: str, state: KeyState, claim: Claim | None
+) -> None:
+    key = a_key(NEW, age_days=50, **known)
+    secret = a_secret(current(), tags=[("keyrota:orphan", f"{NEW}@{NOW.isoformat()}{word}")])
+    assert view(observed(a_key(), key, secret=secret, claim=claim)).state_of(key) is state, case
+
+
+CHOSEN = [
+    ("chosen, beside another", f"{NEW}@{NOW.isoformat()}", {}, KeyState.ADOPTABLE),
+    ("the other one was chosen", f"{OLD}@{NOW.isoformat()}", {}, KeyState.FOREIGN),
+    ("nothing was chosen", "", {}, KeyState.FOREIGN),
+    ("chosen, and Inactive since", f"{NEW}@{NOW.isoformat()}", {"status": KeyStatus.INACTIVE}, KeyState.FOREIGN),
+]
+
+
+@pytest.mark.parametrize(("case", "tag", "known", "state"), CHOSEN, ids=[row[0] for row in CHOSEN])
+def test_a_chosen_key_is_adoptable(case: str, tag: str, known: dict[str, Any], state: KeyState) -> None:
+    key = a_key(NEW, age_days=50, **known)
+    secret = a_secret(placeholder(), tags=[("keyrota:adopt", tag)])
+    assert view(observed(a_key(), key, secret=secret)).state_of(key) is state, case
+
+
+def test_a_key_beside_a_released_one_is_the_only_one() -> None:
+    key, other = a_key(NEW), a_key(OLD, status=KeyStatus.INACTIVE)
+    secret = a_secret(placeholder(), tags=[("keyrota:orphan", f"{OLD}@{NOW.isoformat()}@released")])
+    known = view(observed(key, other, secret=secret))
+    assert (known.state_of(key), known.state_of(other)) == (KeyState.ADOPTABLE, KeyState.DISCARDED)
+
+
+def test_no_key_is_adoptable_while_another_is_current() -> None:
+    key = a_key(NEW)
+    secret = a_secret(current(), tags=[("keyrota:adopt", f"{NEW}@{NOW.isoformat()}")])
+    assert view(observed(a_key(), key, secret=secret)).state_of(key) is KeyState.FOREIGN
 
 
 @pytest.mark.parametrize("by", ["claim", "note"])
@@ -224,7 +266,7 @@ def test_a_stored_key_whose_label_came_off_is_pending_no_more() -> None:
 def test_a_view_of_a_placeholder() -> None:
     known = view(observed(a_key(), secret=a_secret(placeholder(OLD))))
     assert (known.is_stored, known.current_key, known.is_foreign_version) == (False, OLD, False)
-    assert (known.owner, known.stack, known.orphan, known.key(ODD)) == ("ci-deploy", "", None, None)
+    assert (known.owner, known.stack, known.discard, known.key(ODD)) == ("ci-deploy", "", None, None)
     assert isinstance(known.observation.secret, SecretState)
 
 

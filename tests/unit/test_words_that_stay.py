@@ -36,6 +36,7 @@ STORED = {
     "keyrota:targets": model.INDEX_TAG,
     "keyrota:stack": model.STACK_TAG,
     "keyrota:orphan": model.ORPHAN_TAG,
+    "keyrota:adopt": model.ADOPT_TAG,
     "keyrota:user": model.OWNER_TAG,
 }
 
@@ -54,11 +55,11 @@ WORDS: list[tuple[type[StrEnum], str]] = [
     (
         lifecycle.KeyState,
         (
-            "no key, adoptable, foreign, unknown status, orphan, loser, pending, current, current; Inactive, "
-            "superseded, retired, gone"
+            "no key, adoptable, foreign, unknown status, orphan, released, discarded, loser, pending, "
+            "current, current; Inactive, superseded, retired, gone"
         ),
     ),
-    (lifecycle.Road, "apply, revoke, rollback"),
+    (lifecycle.Road, "apply, revoke, rollback, adopt"),
     (model.KeyStatus, "Active, Inactive, Other"),
     (model.Evidence, "used, never, unknown"),
     (model.TargetEvidence, "holds, cannot tell, absent, failed"),
@@ -79,7 +80,8 @@ def test_words_that_people_s_scripts_read(kind: type[StrEnum], words: str) -> No
 
 SHOWN = {
     "rotate": (plan.CreateSecret, plan.Preflight, plan.TakeClaim, plan.CreateKey, plan.Verify, plan.Promote),
-    "adopt": (plan.Adopt,),
+    "adopt": (plan.Adopt, plan.Choose),
+    "release": (plan.Release,),
     "tidy": (plan.Tidy, plan.NoteActive, plan.NoteStack, plan.NoteOrphan, plan.MarkRevoked),
     "sync": (plan.Sync,),
     "look": (plan.LookAround,),
@@ -100,6 +102,7 @@ LIMITS = {
     "a key is made within a minute of its claim": (lifecycle.CREATED_WITHIN, timedelta(seconds=60)),
     "clocks differ by a minute": (lifecycle.CLOCKS_DIFFER, timedelta(seconds=60)),
     "a signature is good for five minutes": (lifecycle.SIGNED_WITHIN, timedelta(minutes=5)),
+    "a use is shown within a day": (lifecycle.USE_IS_SHOWN_WITHIN, timedelta(hours=24)),
     "lists lag by a quarter of an hour": (lifecycle.JUST_NOW, timedelta(minutes=15)),
     "a token that ends within a month is named": (serving.TOKEN_ENDS_SOON, timedelta(days=30)),
     "auditors look after 90 days": (policy.AUDIT_LIMIT, timedelta(days=90)),

@@ -223,7 +223,7 @@ class Demo:
         started = {name: pipeline.variables() for name, pipeline in pipelines.items()}
         self._go_to(midnight + timedelta(hours=6))
         self._before_run()
-        self._run(wiring, witness)
+        self._run(wiring)
         witness.look(pipelines.values())
         self._go_to(midnight + timedelta(hours=6, minutes=30))
         for name, pair in started.items():
@@ -290,7 +290,7 @@ class Demo:
 
     # --- keyrota --------------------------------------------------------------------------------------------------
 
-    def _run(self, wiring: Wiring, witness: Witness) -> None:
+    def _run(self, wiring: Wiring) -> None:
         """Run keyrota as the clock would: plan, apply, forget."""
         wiring.__dict__.pop("settings", None)  # a new run has a new ID, as a new process has
         subjects, _ = wiring.subjects()
@@ -299,8 +299,6 @@ class Demo:
                 previews = plan_all([self._perhaps_crashing(subject)], wiring.settings, at_once=1)
                 (outcome,) = apply_all(previews, brake=None, tell=self._on_event, at_once=1)
             except Crash:
-                known = {key for key, _ in self._cloud.admin.keys("ci-docs")}
-                witness.orphans |= known
                 self._say("bad", subject.user, "keyrota's machine dies between CreateAccessKey and the store")
                 continue
             self._tell_holds(outcome)

@@ -81,7 +81,8 @@ class IamAccessKeys:
             raise ProviderUnavailable(
                 f"{error.what}: a key may have been made, and its secret is lost then",
                 where=error.where,
-                remedy="nothing to do: a run after the claim's lease (10 minutes) finds and deletes it, and goes on",
+                remedy="nothing to do: keyrota finds such a key, deactivates it after a day, deletes it after its "
+                "grace, and rotates then; until then the current key works",
             ) from None
 
     def deactivate(self, user: UserName, key: AccessKeyId) -> None:

@@ -1,10 +1,10 @@
 """
 Single-purpose runs: each duty does its own kind of change and no other (promise least-privilege).
 
-A plan is made as always, from the whole routine; what is another duty's is left to it. Three things go another way
-than in a run that may do everything: a lost key is deleted by a duty that cannot read the claim which proves it lost,
-so the duty that can read it leaves a note; who deletes a key may not move labels, so another takes its label off; and
-a lost race leaves its key to be found as lost, because who makes keys cannot delete them.
+A plan is made as always, from the whole routine; what is another duty's is left to it. A lost key is deactivated and
+deleted by duties that cannot read the claim which proves it lost, so the duty that can read it leaves a note. Two
+things happen in another way than in a run that may do everything: who deletes a key may not move labels, so another
+takes its label off; and a lost race leaves its key to be found as lost, because who makes keys cannot delete them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from dataclasses import replace
 from enum import StrEnum
 
 from keyrota.core import plan as act
-from keyrota.core.case import Case
-from keyrota.core.lifecycle import KeyState
 
 
 class Duty(StrEnum):
@@ -47,18 +45,8 @@ ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
 """The actions of each duty; those of `revoke` and `rollback` belong to none."""
 
 
-def part_of(duty: Duty, action: act.Action, case: Case) -> act.Action | None:
+def part_of(duty: Duty, action: act.Action) -> act.Action | None:
     """Find what a duty does of an action: the action, its own part of it, or nothing."""
-    if duty is Duty.ROTATE and isinstance(action, act.DeleteOrphan):
-        return _note(action, case)
     if not isinstance(action, ACTIONS[duty]):
         return None
     return replace(action, version=None) if isinstance(action, act.Delete) else action
-
-
-def _note(action: act.DeleteOrphan, case: Case) -> act.NoteOrphan | None:
-    key = case.view.key(action.key)
-    is_lost = key is not None and case.view.state_of(key) is KeyState.ORPHAN
-    if not is_lost or case.view.orphan == action.key:
-        return None
-    return act.NoteOrphan(key=action.key, reason=f"{action.reason}: noted for the run that deletes", due=action.due)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
+from keyrota.core.discarding import discarded, is_being_made
 from keyrota.core.lifecycle import KeyState, View
 from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, key_token
 from keyrota.core.plan import Hold, Needs
-from keyrota.core.renewal import after_orphans, new_key, no_slot, under_way
-from keyrota.core.rules import finish_rotation, is_deletable_orphan, leftovers, losers, orphans, pending
+from keyrota.core.renewal import after_discarded, new_key, no_slot, under_way
+from keyrota.core.rules import finish_rotation, leftovers, losers, pending
 from keyrota.core.serving import is_drifted, sync
 
 
@@ -129,14 +130,13 @@ def _replacement(case: Case, leaked: AccessKeyId) -> Iterator[Finding]:
     if view.in_state(KeyState.PENDING):
         yield from pending(case)
         return
-    lost = view.in_state(KeyState.ORPHAN)
-    yield from orphans(case)
-    if not all(is_deletable_orphan(case, key) for key in lost):
+    yield from discarded(case)
+    if is_being_made(case):
         return
     blocked = tuple(no_slot(case))
     if not blocked:
         steps = new_key(case, view.key(leaked), due=case.now, reason=f"{leaked} is revoked", needs_readiness=False)
-        yield from tuple(under_way(case)) or after_orphans(case, steps)
+        yield from tuple(under_way(case)) or after_discarded(case, steps)
         return
     previous = next((key for key in view.keys if key.id == previous_key(view) and key.id != leaked), None)
     if previous is not None and view.is_revoked(previous.id):

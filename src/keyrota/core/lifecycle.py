@@ -26,6 +26,7 @@ from enum import StrEnum
 
 from keyrota.core import plan as act
 from keyrota.core.model import (
+    ADOPT_TAG,
     AWSCURRENT,
     AWSPREVIOUS,
     DEACTIVATED_TAG,
@@ -41,6 +42,7 @@ from keyrota.core.model import (
     AccessKey,
     AccessKeyId,
     DeactivationRecord,
+    Evidence,
     KeyStatus,
     Observation,
     PairDoubt,
@@ -54,10 +56,12 @@ from keyrota.core.model import (
 )
 from keyrota.core.records import (
     DeactivationNote,
+    DiscardNote,
     Index,
+    parse_choice,
     parse_deactivated,
+    parse_discard,
     parse_index,
-    parse_orphan,
     parse_pairs,
     parse_pass,
     parse_synced,
@@ -80,6 +84,15 @@ JUST_NOW = timedelta(minutes=15)
 """IAM's lists can lag behind; within this time a key that is not listed is waited for."""
 
 
+USE_IS_SHOWN_WITHIN = timedelta(hours=24)
+"""
+A key that is younger proves nothing by never having been used.
+
+GetAccessKeyLastUsed shows a use with a delay that is not documented; AWS's other reports of last use (credential
+report, last accessed information) lag by four hours. A day covers that several times over.
+"""
+
+
 class KeyState(StrEnum):
     """Where in its life a key is."""
 
@@ -88,6 +101,8 @@ class KeyState(StrEnum):
     FOREIGN = "foreign"
     STRANGE = "unknown status"
     ORPHAN = "orphan"
+    RELEASED = "released"
+    DISCARDED = "discarded"
     LOSER = "loser"
     PENDING = "pending"
     CURRENT = "current"
@@ -99,10 +114,12 @@ class KeyState(StrEnum):
 
 MEANING = {
     KeyState.NONE: "a free slot: IAM lets a user have two keys",
-    KeyState.ADOPTABLE: "the user's only key, Active, not in the secret: it was there before keyrota",
+    KeyState.ADOPTABLE: "Active, not in the secret: the user's only key, or the one that a person chose with `adopt`",
     KeyState.FOREIGN: "not made and not adopted by keyrota: named, and left alone",
     KeyState.STRANGE: "its status is a word that keyrota does not know: named, and left alone",
     KeyState.ORPHAN: "made under a claim whose run did not come to store it: its secret is lost",
+    KeyState.RELEASED: "not made by keyrota; a person said with `keyrota adopt --release` that nothing needs it",
+    KeyState.DISCARDED: "an orphan or a released key, Inactive: the grace, in which a person can switch it on again",
     KeyState.LOSER: "made by this run, and another run was first, or it could not be stored: nobody ever had it",
     KeyState.PENDING: "stored, not yet served anywhere",
     KeyState.CURRENT: "AWSCURRENT, the key that targets hold",
@@ -119,6 +136,7 @@ class Road(StrEnum):
     ROUTINE = "apply"
     REVOKE = "revoke"
     ROLLBACK = "rollback"
+    ADOPT = "adopt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +161,17 @@ TRANSITIONS: tuple[Transition, ...] = (
     _line(_S.NONE, act.CreateKey, _S.PENDING, "the current key is due, targets are ready, this run has the claim"),
     _line(_S.ADOPTABLE, act.Adopt, _S.CURRENT, "the key is due (or `adopt: now`)"),
     _line(_S.FOREIGN, act.Adopt, _S.CURRENT, "AWSCURRENT holds this key, put there by somebody else"),
-    _line(_S.ORPHAN, act.NoteOrphan, _S.ORPHAN, "the same proof, in a run that may not delete"),
-    _line(_S.ORPHAN, act.DeleteOrphan, _S.GONE, "the claim's lease is over and the key was never used"),
+    _line(_S.FOREIGN, act.Choose, _S.ADOPTABLE, "a person chose it, and no other key is in use", Road.ADOPT),
+    _line(_S.FOREIGN, act.Release, _S.RELEASED, "a person said that nothing needs it", Road.ADOPT),
+    _line(_S.ORPHAN, act.NoteOrphan, _S.ORPHAN, "the claim's lease is over; the claim proves it, and may be replaced"),
+    _line(_S.ORPHAN, act.Deactivate, _S.DISCARDED, "noted, a day old, never used, and no place shows it"),
+    _line(_S.ORPHAN, act.NoteActive, _S.FOREIGN, "someone switched it on again: it is theirs"),
+    _line(_S.RELEASED, act.Deactivate, _S.DISCARDED, "unused for `quiet_for`, and no place shows it"),
+    _line(_S.RELEASED, act.NoteActive, _S.FOREIGN, "someone switched it on again: it is theirs"),
+    _line(
+        _S.DISCARDED, act.Deactivate, _S.DISCARDED, "Inactive before it was noted: its grace starts when that is seen"
+    ),
+    _line(_S.DISCARDED, act.DeleteOrphan, _S.GONE, "Inactive and unused for the whole grace, and no place shows it"),
     _line(_S.LOSER, act.DeleteOrphan, _S.GONE, "at once, by the run that made it"),
     _line(_S.PENDING, act.Verify, _S.PENDING, "STS has not yet accepted it often enough in a row"),
     _line(_S.PENDING, act.Promote, _S.CURRENT, "STS accepts it as the right user"),
@@ -195,8 +222,10 @@ class View:
     owner: str | None
     stack: str
     """The deployed stack that keeps the credential, as its tag says."""
-    orphan: AccessKeyId | None
-    """A key that a run which could read its claim has proven to be lost."""
+    discard: DiscardNote | None
+    """A key that a run which could read its claim has proven to be lost, or that a person released."""
+    chosen: AccessKeyId | None
+    """The key that a person chose to be adopted, whatever other keys the user has."""
 
     @property
     def keys(self) -> tuple[AccessKey, ...]:
@@ -307,19 +336,32 @@ class View:
     def _state_without_version(self, key: AccessKey) -> KeyState:
         if key.id in self.observation.made_here:
             return KeyState.LOSER
-        if self._is_orphan(key) and not self.is_foreign_version:  # which may hold the very key
-            return KeyState.ORPHAN
-        is_only = len(self.keys) == 1 and key.status is KeyStatus.ACTIVE
-        if is_only and self.current_key is None and not self.is_foreign_version:
+        if self.is_foreign_version:  # which may hold the very key
+            return KeyState.FOREIGN
+        if discarded := self._state_of_discarded(key):
+            return discarded
+        others = [other for other in self.keys if other.id != key.id and not self.is_noted(other.id)]
+        if (key.id == self.chosen or not others) and key.status is KeyStatus.ACTIVE and self.current_key is None:
             return KeyState.ADOPTABLE
         return KeyState.FOREIGN
+
+    def _state_of_discarded(self, key: AccessKey) -> KeyState | None:
+        """Tell whether a key is on its way out: lost, or released. A key that was used since is someone's."""
+        note, is_active = self.discard, key.status is KeyStatus.ACTIVE
+        if note is not None and self.is_noted(key.id):
+            if not note.is_released and key.last_use.evidence is Evidence.USED:
+                return None
+            return (KeyState.RELEASED if note.is_released else KeyState.ORPHAN) if is_active else KeyState.DISCARDED
+        return KeyState.ORPHAN if is_active and self._is_orphan(key) else None
+
+    def is_noted(self, key_id: AccessKeyId) -> bool:
+        """Tell whether a key is noted as lost or released."""
+        return self.discard is not None and self.discard.key == key_id
 
     def _is_orphan(self, key: AccessKey) -> bool:
         """Tell whether a key can only come from a CreateAccessKey whose answer was lost (DESIGN.md, section 4)."""
         claim = self.observation.claim
-        if claim is None and key.status is KeyStatus.ACTIVE:
-            return key.id == self.orphan
-        if claim is None or key.id in claim.keys_seen or key.status is not KeyStatus.ACTIVE:
+        if claim is None or key.id in claim.keys_seen or key.last_use.evidence is Evidence.USED:
             return False
         was_fulfilled = any(other.id not in claim.keys_seen and self._is_made_by_us(other.id) for other in self.keys)
         latest = claim.at + CREATED_WITHIN + SIGNED_WITHIN + CLOCKS_DIFFER
@@ -356,7 +398,8 @@ def view(observation: Observation) -> View:
         note=note,
         owner=tags.get(OWNER_TAG),
         stack=tags.get(STACK_TAG, ""),
-        orphan=parse_orphan(tags.get(ORPHAN_TAG, "")),
+        discard=parse_discard(tags.get(ORPHAN_TAG, "")),
+        chosen=parse_choice(tags.get(ADOPT_TAG, "")),
     )
 
 

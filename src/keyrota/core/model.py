@@ -39,6 +39,7 @@ DEACTIVATED_TAG = "keyrota:deactivated"
 INDEX_TAG = "keyrota:targets"
 STACK_TAG = "keyrota:stack"
 ORPHAN_TAG = "keyrota:orphan"
+ADOPT_TAG = "keyrota:adopt"
 OWNER_TAG = "keyrota:user"
 
 _NAMESPACE = uuid.UUID("8f5ac1a4-5d0f-5f0e-9a55-1d1a2b0c7e11")

@@ -162,7 +162,7 @@ class Deactivate(_Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteActive(_Base):
-    """Note that somebody switched a deactivated key on again, so that its overlap starts anew."""
+    """Note that someone switched a deactivated key on again: its overlap starts anew, a discarded key is theirs."""
 
     shown: ClassVar[str] = "tidy"
     key: AccessKeyId
@@ -178,9 +178,26 @@ class NoteStack(_Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteOrphan(_Base):
-    """Note that a key is proven lost, for a run that may delete it and cannot read the claim."""
+    """Note that a key is proven lost: its claim may be replaced, and who deactivates and deletes cannot read it."""
 
     shown: ClassVar[str] = "tidy"
+    key: AccessKeyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choose(_Base):
+    """Note which key a person chose: it is adopted as if it were the user's only one."""
+
+    shown: ClassVar[str] = "adopt"
+    key: AccessKeyId | None
+    """None: none of those that are there; a first key is made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(_Base):
+    """Note that a person released a key that keyrota did not make: it is deactivated, and deleted after the grace."""
+
+    shown: ClassVar[str] = "release"
     key: AccessKeyId
 
 
@@ -212,7 +229,7 @@ class Delete(_Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteOrphan(_Base):
-    """Delete a key that nobody was ever given: its secret is lost, or its maker lost the race."""
+    """Delete a discarded key after its grace, or what this very run made and could not bring home."""
 
     shown: ClassVar[str] = "delete-orphan"
     key: AccessKeyId
@@ -251,6 +268,8 @@ Action = (
     | NoteActive
     | NoteOrphan
     | NoteStack
+    | Choose
+    | Release
     | MarkRevoked
     | Reactivate
     | Delete

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from keyrota.core import health, renewal, retirement, rules, serving
+from keyrota.core import discarding, health, renewal, retirement, rules, serving
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.duty import Duty, part_of
@@ -110,7 +110,7 @@ _ROUTINE: tuple[tuple[Callable[[Case], Iterator[Finding]], Duty], ...] = (
     (rules.keeper, Duty.ROTATE),
     (rules.foreign_version, Duty.ROTATE),
     (rules.losers, Duty.ROTATE),
-    (rules.orphans, Duty.DELETE),
+    (discarding.discarded, Duty.DELETE),
     (rules.pending, Duty.ROTATE),
     (serving.sync, Duty.SYNC),
     (serving.unreadable_targets, Duty.SYNC),
@@ -130,7 +130,7 @@ def _of_duty(case: Case, duty: Duty) -> Iterator[Finding]:
             if isinstance(finding, (Hold, Notice, Upcoming)):
                 if owner is duty:
                     yield finding
-            elif (part := part_of(duty, finding, case)) is not None:
+            elif (part := part_of(duty, finding)) is not None:
                 yield part
 
 

@@ -150,13 +150,51 @@ def parse_deactivated(text: str) -> tuple[DeactivationRecord | None, Deactivatio
 # --- keyrota:orphan -------------------------------------------------------------------------------------------------
 
 
-def format_orphan(key: AccessKeyId, at: datetime) -> str:
-    """Write the value of the tag `keyrota:orphan`: key @ time."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscardNote:
+    """The tag `keyrota:orphan`: a key that nothing needs, because its secret is lost, or because a person said so."""
+
+    key: AccessKeyId
+    at: datetime
+    is_released: bool = False
+    """A person released it with `keyrota adopt --release`."""
+
+
+_RELEASED = "released"
+NOTHING_NOTED = "-"
+"""Written into a tag whose note was withdrawn: tags are set here, and never removed."""
+
+
+def format_discard(note: DiscardNote) -> str:
+    """Write the value of the tag `keyrota:orphan`: key @ time, and `released` where a person said so."""
+    return f"{note.key}@{_stamp(note.at)}" + (f"@{_RELEASED}" if note.is_released else "")
+
+
+def parse_discard(text: str) -> DiscardNote | None:
+    """Read that value; None for anything else, which then counts as not proven (the safe side)."""
+    key, _, rest = text.partition("@")
+    time, _, word = rest.partition("@")
+    if word not in {"", _RELEASED}:
+        return None
+    try:
+        return DiscardNote(key=AccessKeyId(key), at=parsed(time), is_released=word == _RELEASED)
+    except ValueError:
+        return None
+
+
+# --- keyrota:adopt --------------------------------------------------------------------------------------------------
+
+NEW_KEY = "new"
+"""In place of a key ID: a person wants a first key for a user that has none in use."""
+
+
+def format_choice(key: str, at: datetime) -> str:
+    """Write the value of the tag `keyrota:adopt`: the chosen key (or `NEW_KEY`) @ time."""
     return f"{key}@{_stamp(at)}"
 
 
-def parse_orphan(text: str) -> AccessKeyId | None:
-    """Read that value; None for anything else, which then counts as not proven (the safe side)."""
+def parse_choice(text: str) -> AccessKeyId | None:
+    """Read that value; None for anything else: then a person has not decided."""
     key, _, time = text.partition("@")
     try:
         parsed(time)

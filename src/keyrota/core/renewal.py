@@ -8,11 +8,12 @@ from datetime import datetime
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
+from keyrota.core.discarding import is_being_made, is_leaving_now, leaves
 from keyrota.core.lifecycle import CREATED_WITHIN, KeyState, key_label
 from keyrota.core.model import CLAIM, PENDING, AccessKey, key_token
 from keyrota.core.plan import Action, Hold, Needs, Upcoming
 from keyrota.core.policy import Adopt
-from keyrota.core.rules import is_deletable_orphan, sync_all
+from keyrota.core.rules import sync_all
 from keyrota.core.schedule import gone_due, off_due, rotation_due
 
 _MOST_LABELS = 20
@@ -56,7 +57,7 @@ def rotation(case: Case) -> Iterator[Finding]:
     view = case.view
     if view.is_foreign_version or view.is_empty_of_others or view.in_state(KeyState.PENDING, KeyState.CURRENT_OFF):
         return
-    if not all(is_deletable_orphan(case, key) for key in view.in_state(KeyState.ORPHAN)):
+    if is_being_made(case):
         return
     if view.current_key is not None and case.served is None:
         return  # the key behind AWSCURRENT is missing: a person decides (current_key_trouble)
@@ -66,13 +67,16 @@ def rotation(case: Case) -> Iterator[Finding]:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
         return
     blocks = tuple(_blocks_rotation(case))
-    yield from blocks or after_orphans(case, new_key(case, old, due=due, reason=_why_rotate(case, old)))
+    yield from blocks or after_discarded(case, new_key(case, old, due=due, reason=_why_rotate(case, old)))
 
 
-def after_orphans(case: Case, actions: Iterator[Action]) -> Iterator[Action]:
-    """Let a rotation wait for the deletion of orphans, which stands before it in the same plan."""
-    has_orphans = bool(case.view.in_state(KeyState.ORPHAN))
-    yield from (replace(action, follows=True) if has_orphans else action for action in actions)
+def after_discarded(case: Case, actions: Iterator[Action]) -> Iterator[Action]:
+    """Let a rotation wait for what stands before it in the same plan: a deletion, or the note that a key is lost."""
+    view = case.view
+    waits = any(not view.is_noted(key.id) for key in view.in_state(KeyState.ORPHAN)) or any(
+        is_leaving_now(case, key) for key in view.in_state(KeyState.DISCARDED)
+    )
+    yield from (replace(action, follows=True) if waits else action for action in actions)
 
 
 def _why_rotate(case: Case, old: AccessKey | None) -> str:
@@ -108,10 +112,10 @@ def _blocks_rotation(case: Case) -> Iterator[Hold]:
 def no_slot(case: Case) -> Iterator[Hold]:
     """Say why no second key can be made."""
     view = case.view
-    staying = [key for key in view.keys if view.state_of(key) is not KeyState.ORPHAN]
+    staying = [key for key in view.keys if not is_leaving_now(case, key)]
     if len(staying) < 2:  # noqa: PLR2004  # IAM's quota of two
         return
-    leaving = next(iter(view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED)), None)
+    leaving = next(iter(view.in_state(*_LEAVING)), None)
     until = _leaves(case, leaving) if leaving else None
     yield Hold(
         until=until,
@@ -119,6 +123,10 @@ def no_slot(case: Case) -> Iterator[Hold]:
         reason="a new key is due, and both of IAM's two slots are taken: " + ", ".join(key.id for key in view.keys),
         remedy=_slot_remedy(leaving, until),
     )
+
+
+_DISCARDED = (KeyState.ORPHAN, KeyState.RELEASED, KeyState.DISCARDED)
+_LEAVING = (KeyState.SUPERSEDED, KeyState.RETIRED, *_DISCARDED)
 
 
 def _slot_remedy(leaving: AccessKey | None, until: datetime | None) -> str:
@@ -131,7 +139,9 @@ def _slot_remedy(leaving: AccessKey | None, until: datetime | None) -> str:
 
 def _leaves(case: Case, key: AccessKey) -> datetime | None:
     """Tell when a key's slot is free, if nothing holds the key; None if it is overdue and so held by something."""
-    if case.view.state_of(key) is KeyState.RETIRED:
+    if case.view.state_of(key) in _DISCARDED:
+        due: datetime | None = leaves(case, key)
+    elif case.view.state_of(key) is KeyState.RETIRED:
         due = gone_due(key, case.view, case.policy)
     else:
         off = off_due(key, case.view, case.policy)

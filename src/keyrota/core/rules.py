@@ -3,7 +3,7 @@ What is due in the life of a credential when nobody asked for anything special: 
 
 Each yields what it finds: actions that are possible now, holds with their remedy, and what comes later. The order in
 which `planner` asks them is the order in which the actions are safe. Here: what stops everything, keys that are not
-ours, keys that nobody was given, rotations that were begun, and labels that have done their duty.
+ours, keys that lost a race, rotations that were begun, and labels that have done their duty.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keyrota.core import plan as act
-from keyrota.core.case import Case, Finding, unknown_use, used
+from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import KeyState, key_label
-from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, Evidence, SecretVersion
-from keyrota.core.plan import Action, Hold, Needs
+from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, SecretVersion
+from keyrota.core.plan import Action, Hold
 
 
 def obstacles(case: Case) -> Iterator[Hold]:
@@ -105,40 +105,6 @@ def losers(case: Case) -> Iterator[Finding]:
         yield act.DeleteOrphan(key=key.id, reason="made by this run and served to nobody", due=case.now)
 
 
-def orphans(case: Case) -> Iterator[Finding]:
-    """Drop keys whose CreateAccessKey was answered to nobody."""
-    claim = case.view.observation.claim
-    for key in case.view.in_state(KeyState.ORPHAN):
-        if claim is not None and case.now < claim.lease_until:
-            yield Hold(
-                key=key.id,
-                until=claim.lease_until,
-                needs=Needs.NOBODY,
-                reason=f"{key.id} is being made by run {claim.run}, or its answer was lost",
-                remedy=f"wait until {claim.lease_until:%Y-%m-%d %H:%M:%S} UTC; the next run goes on",
-            )
-        elif is_deletable_orphan(case, key):
-            yield act.DeleteOrphan(
-                key=key.id,
-                reason="its secret was lost when the run that made it ended; it was never used",
-                due=claim.lease_until if claim else case.now,
-            )
-        elif key.last_use.evidence is Evidence.UNKNOWN:
-            yield unknown_use(key)
-        else:
-            yield Hold(
-                key=key.id,
-                reason=f"{key.id} looks like an orphan, but somebody used it ({used(key)})",
-                remedy="find out who made it; keyrota leaves it alone",
-            )
-
-
-def is_deletable_orphan(case: Case, key: AccessKey) -> bool:
-    """Tell whether an orphan may go: its claim's lease is over (or was, when it was noted), and nobody ever used it."""
-    claim = case.view.observation.claim
-    return (claim is None or case.now >= claim.lease_until) and key.last_use.evidence is Evidence.NEVER
-
-
 def pending(case: Case) -> Iterator[Finding]:
     """Go on with a key that is stored and not yet served."""
     for key in case.view.in_state(KeyState.PENDING):
@@ -194,7 +160,8 @@ def _used_claim(case: Case) -> Iterator[Finding]:
         is_mine_and_done = claim.run == view.observation.run and any(
             key.id not in claim.keys_seen and view.state_of(key) is KeyState.CURRENT for key in view.keys
         )
-        lost = [key for key in view.in_state(KeyState.ORPHAN) if key.last_use.evidence is not Evidence.USED]
+        noted = view.discard.key if view.discard else None
+        lost = [key for key in view.in_state(KeyState.ORPHAN) if key.id != noted]
         # What this run made itself and could not store is told from a stranger's key by the claim alone, later on.
         lost += [key for key in view.in_state(KeyState.LOSER) if view.version_of(key.id) is None]
         if not (is_over or is_mine_and_done) or lost or view.in_state(KeyState.PENDING):

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from keyrota.core import plan as act
-from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN
+from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN, view
 from keyrota.core.model import (
+    ADOPT_TAG,
     AWSCURRENT,
     CLAIM,
     DEACTIVATED_TAG,
@@ -34,7 +35,15 @@ from keyrota.core.model import (
     claim_token,
     key_token,
 )
-from keyrota.core.records import DeactivationNote, format_deactivated, format_orphan
+from keyrota.core.records import (
+    NEW_KEY,
+    NOTHING_NOTED,
+    DeactivationNote,
+    DiscardNote,
+    format_choice,
+    format_deactivated,
+    format_discard,
+)
 from keyrota.core.rules import owner_tag
 from keyrota.errors import LostRace, ProviderRefused
 from keyrota.executor.subject import Settings, Subject
@@ -133,11 +142,17 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.NoteStack():
             subject.store.tag(name, {STACK_TAG: subject.stack})
         case act.NoteOrphan():
-            subject.store.tag(name, {ORPHAN_TAG: format_orphan(action.key, settings.clock.now())})
+            note = DiscardNote(key=action.key, at=settings.clock.now())
+            subject.store.tag(name, {ORPHAN_TAG: format_discard(note)})
+        case act.Choose():
+            subject.store.tag(name, {ADOPT_TAG: format_choice(action.key or NEW_KEY, settings.clock.now())})
+        case act.Release():
+            note = DiscardNote(key=action.key, at=settings.clock.now(), is_released=True)
+            subject.store.tag(name, {ORPHAN_TAG: format_discard(note)})
         case act.MarkRevoked():
             _mark_revoked(subject, action.key)
         case act.NoteActive():
-            _tag_deactivated(subject, action.key, settings, DeactivationNote.SEEN_ACTIVE)
+            _note_active(subject, action.key, observation, settings)
         case act.Reactivate():
             _unmark_revoked(subject, action.key)
             subject.access_keys.reactivate(subject.user, action.key)
@@ -353,6 +368,16 @@ def _unmark_revoked(subject: Subject, key: AccessKeyId) -> None:
     version = _wearing(subject, REVOKED + key)
     if version is not None:
         _take_off(subject, REVOKED + key, version)
+
+
+def _note_active(subject: Subject, key: AccessKeyId, observation: Observation, settings: Settings) -> None:
+    """Note that a key is wanted, and with the same call that it is not to be discarded."""
+    record = DeactivationRecord(key=key, at=settings.clock.now())
+    tags = {DEACTIVATED_TAG: format_deactivated(record, DeactivationNote.SEEN_ACTIVE)}
+    discard = view(observation).discard
+    if discard is not None and discard.key == key:
+        tags[ORPHAN_TAG] = NOTHING_NOTED
+    subject.store.tag(subject.secret_name, tags)
 
 
 def _tag_deactivated(subject: Subject, key: AccessKeyId, settings: Settings, note: DeactivationNote) -> None:

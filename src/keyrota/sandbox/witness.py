@@ -18,8 +18,6 @@ class Witness:
 
     cloud: Cloud
     grace: timedelta
-    orphans: set[str] = field(default_factory=set)
-    """Keys that were made and never stored: these may go at once."""
     broken: list[str] = field(default_factory=list)
     _inactive_since: dict[str, datetime] = field(default_factory=dict)
     _known: dict[str, str] = field(default_factory=dict)
@@ -47,7 +45,7 @@ class Witness:
         self._known = status
 
     def _check_deletions(self, status: dict[str, str], now: datetime) -> None:
-        for key in self._known.keys() - status.keys() - self.orphans:
+        for key in self._known.keys() - status.keys():
             since = self._inactive_since.get(key)
             if since is None or now - since < self.grace - timedelta(minutes=30):
                 self.broken.append(f"off-before-gone: {key} was deleted, Inactive since {since}")

@@ -180,14 +180,30 @@ class People:
         """Somebody's forgotten job fails, hours or days after its key went off: by the console, or by `rollback`."""
         is_off = call.name == "iam:UpdateAccessKey" and call.about.endswith("Inactive")
         is_calm = not self._history.weather.climate.people
-        if not is_off or isinstance(answer, Exception) or is_calm or self._lots.random() > _MISSED:
+        if not is_off or isinstance(answer, Exception):
             return
         key = AccessKeyId(call.about.split()[0])
         found = self._world.find(key)
-        if found is not None:
+        if found is not None and self._is_private(found[0], key):
+            self._wants_it_back(found[0], key)
+        elif found is not None and not is_calm and self._lots.random() <= _MISSED:
             later = self._lots.uniform(3600, _SOME_TIME_S)
             deed = self._lots.choice((self._switches_a_key_on, self._rolls_back))
             self._history.timeline.after(later, lambda: self._do(deed, found[0]))
+
+    def _is_private(self, user: UserName, key: AccessKeyId) -> bool:
+        """Tell whether a person made the key for a purpose of their own: no version of the secret holds it."""
+        return not self._world.makers.get(key) and key not in _named(self._secret(user))
+
+    def _wants_it_back(self, user: UserName, key: AccessKeyId) -> None:
+        """Whoever made a key for themselves notices within the grace that it does not work, and switches it on."""
+        grace = self._history.credentials[user].policy.grace.total_seconds()
+
+        def on_again() -> None:
+            if self._world.find(key):
+                self._switch_on(key)
+
+        self._history.timeline.after(self._lots.uniform(0.1, 0.8) * grace, on_again)
 
     def _deletes_a_key(self, user: UserName) -> bool:
         keys = sorted(self._world.users[user])
