@@ -56,7 +56,7 @@ def _run(command: list[str], environment: Mapping[str, str]) -> Any:
     variables = {"NO_PROXY": "127.0.0.1", **kept, **environment}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if done.returncode != 0:
-        pytest.fail(f"{command[-1]} failed:\n{done.stdout}\n{done.stderr}")
+        pytest.fail(f"{command[-1]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     return json.loads(done.stdout)
 
 

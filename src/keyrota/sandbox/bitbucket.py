@@ -21,6 +21,8 @@ from keyrota.sandbox.faults import Faults
 from keyrota.sandbox.http import Request, Response, json_response
 from keyrota.sandbox.standin import Refusal, StandIn
 
+HOST = "https://sandbox.invalid"
+"""Stands for the API's own URL in links."""
 TOKEN = "sandbox-bitbucket-token"  # noqa: S105  # opens nothing but the sandbox
 _PAGE, _LARGEST_PAGE = 10, 100
 
@@ -232,6 +234,14 @@ class BitbucketStandIn(StandIn):
         """Make an error in Bitbucket's shape."""
         return refusal(status, message)
 
+    def __call__(self, request: Request) -> Response:
+        """Answer one request; its links begin with the API's URL as the client sees it."""
+        answer = super().__call__(request)
+        body = answer.body.replace(HOST.encode(), request.base.encode())
+        is_bare = not body and request.method == "DELETE"
+        headers = {"Content-Type": "text/plain", **answer.headers} if is_bare else answer.headers
+        return Response(status=answer.status, body=body, headers=headers)
+
     def route(self, request: Request) -> Response:
         """Answer a request."""
         if request.segments == ("site", "oauth2", "access_token"):
@@ -245,7 +255,7 @@ class BitbucketStandIn(StandIn):
                 ]
                 return self._page(request, shown)
             case ["2.0", "workspaces", workspace]:
-                return json_response(self._workspace_shape(self._workspace(workspace)))
+                return json_response(self._full_workspace(self._workspace(workspace)))
             case ["2.0", "workspaces", workspace, "pipelines-config", "variables", *rest]:
                 return self._variables_call(request, (self._workspace(workspace),), rest)
             case ["2.0", "repositories", workspace]:
@@ -352,10 +362,18 @@ class BitbucketStandIn(StandIn):
             "workspace": self._workspace_shape(here[0]),
             "is_private": True,
             "updated_on": found.updated.isoformat(timespec="microseconds"),
+            "links": {"self": {"href": f"{HOST}/2.0/repositories/{'/'.join(here)}"}},
         }
 
     def _workspace_shape(self, slug: str) -> dict[str, Any]:
         return {"type": "workspace", "uuid": self._workspaces[slug], "slug": slug, "name": slug}
+
+    def _full_workspace(self, slug: str) -> dict[str, Any]:
+        links = {
+            "self": {"href": f"{HOST}/2.0/workspaces/{slug}"},
+            "repositories": {"href": f"{HOST}/2.0/repositories/{slug}"},
+        }
+        return {**self._workspace_shape(slug), "links": links}
 
     def _pipelines(self, here: tuple[str, str]) -> list[tuple[dict[str, Any], str]]:
         """Show pipelines with their states, the newest first."""
@@ -453,7 +471,13 @@ class BitbucketStandIn(StandIn):
         return json_response(made.shown(), 201)
 
     def _update(self, request: Request, variable: _Variable) -> Response:
-        content = self._content(request)
+        """Change what is given; what is left out stays, as clients rely on."""
+        given = request.json()
+        if not isinstance(given, dict):
+            raise self.refuse(400, "Bad request")
+        content = {"key": variable.key, "value": variable.value, **given}
+        if not isinstance(content["key"], str) or not isinstance(content["value"], str):
+            raise self.refuse(400, "Bad request")
         if variable.secured and content.get("secured") is False:
             raise self.refuse(400, "A secured variable cannot be made readable.")
         variable.key, variable.value = content["key"], content["value"]
@@ -468,14 +492,20 @@ class BitbucketStandIn(StandIn):
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
         query = request.query
-        length = min(_LARGEST_PAGE, max(1, int(query.get("pagelen", _PAGE))))
-        page = max(1, int(query.get("page", "1")))
+        length = min(_LARGEST_PAGE, max(1, self._number(query.get("pagelen"), _PAGE)))
+        page = max(1, self._number(query.get("page"), 1))
         shown = self.page_of(values, page, length)
         content: dict[str, Any] = {"page": page, "pagelen": length, "size": len(values), "values": shown}
         if page * length < len(values):
             others = "".join(f"&{name}={value}" for name, value in query.items() if name not in {"page", "pagelen"})
             content["next"] = f"{request.base}{request.path}?pagelen={length}&page={page + 1}{others}"
         return json_response(content)
+
+    def _number(self, text: str | None, default: int) -> int:
+        """Read a parameter of a list."""
+        if text is not None and not (text.isascii() and text.isdigit()):
+            raise self.refuse(400, "Invalid page")
+        return int(text) if text is not None else default
 
     def every_value(self) -> Iterator[str]:
         """Go through all values, for tests that look for secrets."""

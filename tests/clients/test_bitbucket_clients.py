@@ -1,0 +1,54 @@
+"""atlassian-python-api and npm's bitbucket against the emulator of Bitbucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from client_rig import Served, serve
+
+from keyrota.sandbox.bitbucket import BitbucketStandIn
+from keyrota.sandbox.world import WorldClock
+
+
+@pytest.fixture
+def bitbucket() -> Iterator[Served[BitbucketStandIn]]:
+    """A workspace with a repository."""
+    emulator = BitbucketStandIn(WorldClock())
+    emulator.add_repository("acme", "shop", ("Test", "Staging", "Production"))
+    with serve(emulator, "/bitbucket") as served:
+        yield served
+
+
+def test_atlassian(bitbucket: Served[BitbucketStandIn]) -> None:
+    assert bitbucket.python("atlassian_bitbucket") == {
+        "repository": ["acme/shop", "shop"],
+        "missing": 404,
+        "in pages": 13,
+        "updated": ["new", "V00"],
+        "again": 409,
+        "deleted": 404,
+        "secured": [True, False],
+        "environments": ["Test", "Staging", "Production"],
+        "of the environment": [["E", "of production"]],
+        "of the environment later": ["newer"],
+        "of the environment at last": [],
+        "wrong token": 401,
+    }
+
+
+def test_bitbucket(bitbucket: Served[BitbucketStandIn]) -> None:
+    assert bitbucket.node("bitbucket") == {
+        "repository": "acme/shop",
+        "made": ["K", "v"],
+        "again": 409,
+        "updated": "new",
+        "deleted": 204,
+        "listed": 0,
+        "environment": "Stage 2",
+        "environments": 4,
+        "variables": ["E"],
+        "variableDeleted": 204,
+        "environmentDeleted": 204,
+        "gone": 404,
+    }
