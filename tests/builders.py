@@ -21,22 +21,26 @@ from keyrota.core.model import (
     Claim,
     DeactivationRecord,
     Evidence,
+    IndexEntry,
     KeyStatus,
     LastUse,
     Observation,
     SecretState,
     SecretVersion,
+    Surroundings,
     SyncRecord,
     TargetEvidence,
     TargetState,
     UserName,
     VersionId,
+    Written,
     key_token,
     placeholder_token,
     unknown_use,
+    version_mark,
 )
 from keyrota.core.plan import Plan
-from keyrota.core.records import DeactivationNote, format_deactivated, format_synced
+from keyrota.core.records import DeactivationNote, Index, format_deactivated, format_index, format_synced
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 USER = UserName("ci-deploy")
@@ -157,6 +161,13 @@ def claim_version() -> SecretVersion:
     return a_version("claim", CLAIM)
 
 
+def remembers(*addresses: str, version: str = "v1", since: float = 1) -> tuple[tuple[str, str], ...]:
+    """Make the tags that say that places were written, and since how many days they hold a version."""
+    written = Written(version=version_mark(VersionId(version)), since=ago(since))
+    entries = (IndexEntry(address=address, kind="world", settings="{}", written=written) for address in addresses)
+    return tuple(format_index(Index(tuple(entries))).items())
+
+
 def holds(key: AccessKeyId, address: str = SHOP) -> TargetState:
     """Make a target whose key ID is readable."""
     return TargetState(address=address, evidence=TargetEvidence.HOLDS, key=key)
@@ -177,6 +188,11 @@ def down(address: str = SHOP) -> TargetState:
     return TargetState(address=address, evidence=TargetEvidence.FAILED, detail=f"{address} answered 503")
 
 
+def looked_around(*targets: TargetState) -> tuple[Surroundings, ...]:
+    """Say that nothing surrounds these targets, as a run that asked for it knows."""
+    return tuple(Surroundings(address=target.address) for target in targets)
+
+
 def observed(
     *keys: AccessKey,
     secret: SecretState | None = None,
@@ -194,6 +210,7 @@ def observed(
         claim=claim,
         run="this-run",
         surroundings=(),
+        first_looks=looked_around(*targets),
     )
 
 

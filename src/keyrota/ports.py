@@ -53,6 +53,10 @@ class AccessKeys(Protocol):
         """Return the evidence; a refused or failed read is `unknown`, never an exception."""
         ...
 
+    def user_of(self, key: AccessKeyId) -> UserName | None:
+        """Tell which user of this account a key belongs to; None where IAM does not say, and never raises."""
+        ...
+
     def create(self, user: UserName) -> CreatedKey:
         """
         Make a key with exactly one request.
@@ -95,6 +99,14 @@ class Identity(Protocol):
 
         Returns:
             One ARN per endpoint; None where the key is not accepted (yet). `ProviderUnavailable` if STS is down.
+        """
+        ...
+
+    def account_of(self, key: AccessKeyId) -> str | None:
+        """
+        Tell to which account a key belongs, whoever made it (sts:GetAccessKeyInfo).
+
+        None where AWS does not say, or the question is refused or fails: then it is not known, and never raises.
         """
         ...
 

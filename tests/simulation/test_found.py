@@ -246,6 +246,7 @@ def test_a_person_s_key_in_the_time_of_a_claim_does_not_block_a_new_user() -> No
     """Made and used within the lease, after a lost answer that made nothing."""
     rig = a_rig()
     rig.world.users[USER].clear()
+    rig.world.places[SHOP].pair = None
 
     def lose(name: str, _: World) -> None:
         if name == "iam:CreateAccessKey":

@@ -578,9 +578,10 @@ def test_a_revocation_waits_for_nobody() -> None:
 def test_who_waited_for_a_pipeline_does_not_write_a_key_that_was_revoked_meanwhile() -> None:
     """The revocation does not wait; the sleeper wakes up, sees the newer key, and writes that."""
     rig = a_rig()
+    older = rig.world.places[SHOP].pair
     _run(rig)
     place = rig.world.places[SHOP]
-    place.pair = None  # so that there is something to write
+    place.pair = older  # so that there is something to write
     place.quiet_for, place.busy_until = timedelta(minutes=10), rig.world.clock.now() + timedelta(minutes=5)
     current = view(_seen(rig)).current_key
     assert current is not None

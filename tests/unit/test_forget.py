@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders import NEW, OLD, USER, a_key, a_secret, a_version, current, holds, observed
-from keyrota.core.model import AccessKeyId, IndexEntry, SecretState
+from keyrota.core.model import AccessKeyId, IndexEntry, SecretState, TargetState
 from keyrota.core.policy import CLASSIC
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
@@ -39,6 +39,9 @@ class Place:
     address: str
     asked: list[frozenset[AccessKeyId]] = field(default_factory=list)
 
+    def read(self) -> TargetState:
+        return holds(OLD, self.address)
+
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         self.asked.append(keys)
         return ("AWS_ACCESS_KEY_ID",)
@@ -61,7 +64,10 @@ def known(reach: Any = None, *, entry: IndexEntry = GONE) -> Remembered:
     subject = Subject(user=USER, account="1", secret_name="s", policy=CLASSIC, reach=reach, **ports)
     seen = observed(a_key(NEW), secret=SECRET)
     return Remembered(
-        subject=subject, observation=replace(seen, left_behind=(holds(NEW, "x"), holds(OLD, "gone"))), entry=entry
+        subject=subject,
+        observation=replace(seen, left_behind=(holds(NEW, "x"), holds(OLD, "gone"))),
+        entry=entry,
+        name=entry.address,
     )
 
 

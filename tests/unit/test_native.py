@@ -22,6 +22,7 @@ from builders import (
     pending,
     placeholder,
     previous,
+    remembers,
     revoked,
 )
 from builders import observed as seen_as
@@ -37,6 +38,7 @@ from keyrota.core.model import (
     Readiness,
     SecretState,
     SecretVersion,
+    Surroundings,
     TargetEvidence,
     TargetState,
     VersionId,
@@ -145,6 +147,9 @@ class _Target:
 
     def read(self) -> TargetState:
         return self.aws.read_target()
+
+    def surroundings(self) -> Surroundings:
+        return Surroundings(address=self.address)
 
 
 def rotating(*versions: SecretVersion, **known: Any) -> SecretState:
@@ -413,7 +418,7 @@ def test_a_first_key_that_comes_while_a_run_looks_is_not_taken_for_one_that_was_
 
 def test_what_is_over_was_over_when_a_run_began_to_look() -> None:
     """A run that stands still in the midst of its look takes no claim for over whose key it could not see stored."""
-    claimed = a_secret(current(), a_version("claim", "keyrota:claim"))
+    claimed = a_secret(current(), a_version("claim", "keyrota:claim"), tags=remembers("a"))
     keys = (a_key(OLD), a_key(NEW, age_days=0))
     aws = Moving(keys, claimed, taken=a_claim(), then=[(timedelta(minutes=20), keys, claimed)])
     seen, planned = Run(aws.subject, Settings(clock=aws, run="r")).plan()

@@ -38,7 +38,7 @@ from builders import (
     used,
 )
 from keyrota.core import plan as act
-from keyrota.core.model import AWSCURRENT, CLAIM, PENDING, KeyStatus, Observation, Readiness
+from keyrota.core.model import AWSCURRENT, CLAIM, PENDING, KeyStatus, Observation, Readiness, TargetState
 from keyrota.core.plan import Plan
 from keyrota.core.planner import SyncOnly, plan, read
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, RotationPolicy
@@ -433,9 +433,9 @@ PENDING_KEYS = [
 REST = "rotate 2026-08-20"
 
 
-def one_key(*, tags: tuple[tuple[str, str], ...] = (), targets: tuple[object, ...] = ()) -> Observation:
+def one_key(*, tags: tuple[tuple[str, str], ...] = (), targets: tuple[TargetState, ...] = ()) -> Observation:
     """A young key, and what the targets say."""
-    return replace(observed(a_key(), secret=a_secret(current(), tags=tags)), targets=targets)  # type: ignore[arg-type]  # made by builders
+    return observed(a_key(), secret=a_secret(current(), tags=tags), targets=targets)
 
 
 def overlapping(

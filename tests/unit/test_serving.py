@@ -25,6 +25,7 @@ from builders import (
     observed,
     pending,
     previous,
+    remembers,
     synced,
 )
 from keyrota.core import plan as act
@@ -84,6 +85,7 @@ def two(
     )
 
 
+ADDED = (synced("v1", since=1, confirmed=0.5), *remembers("a", "b"))
 ANOTHER_VERSION = (synced("v0"),)
 HOLDING = [
     Row("all hold it", two(holds(NEW, "a"), holds(NEW, "b")), write=None),
@@ -92,7 +94,16 @@ HOLDING = [
     Row("somebody took one away", two(absent("a"), holds(NEW, "b")), write=None, hold=("a",)),
     Row("a run that died wrote an older key of ours", two(holds(NEW, "a"), holds(OLD, "b")), write=("b",)),
     Row("both at once", two(holds(OLD, "a"), holds(ODD, "b")), write=("a",), hold=("b",)),
-    Row("its secret is new here: all are written", two(holds(OLD, "a"), holds(ODD, "b"), tags=()), write=("a", "b")),
+    Row(
+        "its secret is new here, and both were written before: all are written",
+        two(holds(OLD, "a"), holds(ODD, "b"), tags=remembers("a", "b", version="v0")),
+        write=("a", "b"),
+    ),
+    Row(
+        "its secret is new here: a place that shows a key of another user is not written for the first time",
+        two(holds(OLD, "a"), holds(ODD, "b"), tags=()),
+        write=("a",),
+    ),
     Row(
         "and where another version was there before",
         two(holds(OLD, "a"), holds(ODD, "b"), tags=ANOTHER_VERSION),
@@ -100,18 +111,18 @@ HOLDING = [
     ),
     Row(
         "a target was added: a neighbour that somebody changed is held",
-        two(cannot_tell("a"), holds(ODD, "b"), fingerprint="another"),
+        two(cannot_tell("a"), holds(ODD, "b"), tags=ADDED, fingerprint="another"),
         write=("a",),
         hold=("b",),
     ),
     Row(
         "a target was added: what an older key of ours is in is written",
-        two(holds(OLD, "a"), absent("b"), fingerprint="another"),
+        two(holds(OLD, "a"), absent("b"), tags=ADDED, fingerprint="another"),
         write=("a", "b"),
     ),
     Row(
         "a target was dropped, and the only one left was changed by somebody",
-        two(holds(ODD, "a"), fingerprint="another"),
+        two(holds(ODD, "a"), tags=ADDED, fingerprint="another"),
         write=None,
         hold=("a",),
     ),

@@ -22,6 +22,7 @@ from keyrota.core.model import (
     SyncRecord,
     TargetState,
     VersionId,
+    version_mark,
 )
 from keyrota.core.plan import Sync
 from keyrota.core.policy import CLASSIC
@@ -445,14 +446,17 @@ ENTRY = IndexEntry(address="a", kind="bitbucket", settings="{}")
 def test_a_target_is_remembered_before_the_first_write_to_it() -> None:
     scene = a_scene("a")
     scene.sync("a", subject=scene.subject(index=(ENTRY,)))
-    assert scene.calls == ["tag targets", "whoami", "write a", "tag synced"]
-    assert parse_index(scene.tags).entries == (ENTRY,)
+    assert scene.calls == ["tag targets", "whoami", "write a", "tag synced targets"]
+    (entry,) = parse_index(scene.tags).entries
+    assert replace(entry, written=None) == ENTRY
+    assert entry.written is not None
+    assert entry.written.version == version_mark(VersionId("v1"))
 
 
 def test_targets_that_are_remembered_are_not_written_down_again() -> None:
     scene = a_scene("a", tags=format_index(Index((ENTRY,))).items())
     scene.sync("a", subject=scene.subject(index=(ENTRY,)))
-    assert scene.calls == ["whoami", "write a", "tag synced"]
+    assert scene.calls == ["whoami", "write a", "tag synced targets"]
 
 
 def test_what_another_run_remembered_meanwhile_stays() -> None:
@@ -461,7 +465,7 @@ def test_what_another_run_remembered_meanwhile_stays() -> None:
     tags = (*scene.secret.tags, *format_index(Index((other,))).items())
     scene.secret = replace(scene.secret, tags=tags)
     scene.sync("a", seen=seen, subject=scene.subject(index=(ENTRY,)))
-    assert parse_index(scene.tags).entries == (ENTRY, other)
+    assert [entry.address for entry in parse_index(scene.tags).entries] == ["a", "other"]
 
 
 def test_an_index_that_is_full_or_that_somebody_edited_meanwhile_is_left_alone() -> None:

@@ -84,7 +84,7 @@ SHOWN = {
     "release": (plan.Release,),
     "tidy": (plan.Tidy, plan.NoteActive, plan.NoteStack, plan.NoteOrphan, plan.MarkRevoked),
     "sync": (plan.Sync,),
-    "look": (plan.LookAround,),
+    "look": (plan.LookAround, plan.AskFirst),
     "deactivate": (plan.AskRuns, plan.Deactivate),
     "reactivate": (plan.Reactivate,),
     "delete": (plan.Delete,),
@@ -110,7 +110,7 @@ LIMITS = {
     "a freeze of a year and a day": (policy.LONGEST_FREEZE, timedelta(days=366)),
     "a life of ten years": (policy.LONGEST_AGE, timedelta(days=3660)),
     "an hour, a day": (policy.HOUR, policy.DAY / 24),
-    "pieces of an index": (records.INDEX_PIECES, 24),
+    "pieces of an index": (records.INDEX_PIECES, 28),
     "steps of a run": (run._STEPS, 60),
 }
 

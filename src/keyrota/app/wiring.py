@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from keyrota.app.choice import EVERYTHING, Chooser, Wanted
 from keyrota.app.config import Configuration, CredentialConfig, References
 from keyrota.app.hosts import refuse_untrusted
-from keyrota.core.model import CredentialId, IndexEntry, UserName
+from keyrota.core.model import CredentialId, FirstWrite, IndexEntry, UserName
 from keyrota.core.policy import duration, format_duration
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NoCredentials
@@ -187,6 +187,8 @@ class Wiring:
             index=self.index(credential),
             services=self.services(credential),
             reach=self.reach,
+            first_writes=self._first_writes(credential),
+            caller=account.caller(),
             stack=self._stack,
             tags=credential.tags,
         )
@@ -213,6 +215,10 @@ class Wiring:
             )
             for target in credential.targets
         )
+
+    def _first_writes(self, credential: CredentialConfig) -> tuple[tuple[str, FirstWrite], ...]:
+        targets = ((kinds()[target.kind].address(target.settings), target) for target in credential.targets)
+        return tuple((address, target.first_write) for address, target in targets if target.first_write is not None)
 
     def reach(self, entry: IndexEntry) -> Target | KeyrotaError:
         """Reach a target that the configuration names no more; an error where that cannot be."""

@@ -65,6 +65,19 @@ class IamAccessKeys:
         except KeyrotaError as error:
             return unknown_use(error.what)
 
+    def user_of(self, key: AccessKeyId) -> UserName | None:
+        """
+        Ask IAM; None for a key of another account, one that is deleted, or where the question is not allowed.
+
+        Source: IAM API Reference, GetAccessKeyLastUsed: the answer names the user.
+        """
+        try:
+            with aws_call("iam:GetAccessKeyLastUsed", f"access key {key}"):
+                name = self._account.client("iam").get_access_key_last_used(AccessKeyId=key).get("UserName")
+        except KeyrotaError:
+            return None
+        return UserName(str(name)) if name else None
+
     def create(self, user: UserName) -> CreatedKey:
         """Make a key with exactly one request; after a lost answer a key may exist."""
         client = self._account.client("iam", is_single_attempt=True)

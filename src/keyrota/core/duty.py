@@ -30,6 +30,7 @@ ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
         act.CreateSecret,
         act.Adopt,
         act.Preflight,
+        act.AskFirst,
         act.TakeClaim,
         act.CreateKey,
         act.Verify,
@@ -38,7 +39,7 @@ ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
         act.NoteOrphan,
         act.NoteStack,
     ),
-    Duty.SYNC: (act.Sync,),
+    Duty.SYNC: (act.AskFirst, act.Sync),
     Duty.DEACTIVATE: (act.AskRuns, act.LookAround, act.Deactivate, act.NoteActive),
     Duty.DELETE: (act.LookAround, act.Delete, act.DeleteOrphan),
 }

@@ -14,6 +14,7 @@ from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import discarded, is_being_made
 from keyrota.core.lifecycle import KeyState, View
 from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, key_token
+from keyrota.core.places import holds
 from keyrota.core.plan import Hold, Needs
 from keyrota.core.renewal import after_discarded, new_key, no_slot, under_way
 from keyrota.core.rules import finish_rotation, leftovers, losers, pending
@@ -197,7 +198,10 @@ def _unproven(case: Case) -> Iterator[str]:
     if served is None or not case.view.is_synced():
         yield "sync is not complete"
         return
+    yield from (hold.target or "" for hold in holds(case))
     for target in case.view.observation.targets:
+        if target.is_archived:
+            continue  # it runs nothing
         if target.evidence is TargetEvidence.FAILED or is_drifted(case.view, target, served):
             yield target.address
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from shlex import quote
 from typing import assert_never
 
 from keyrota.core.case import Case
@@ -23,6 +24,8 @@ def broken(case: Case) -> Iterator[Hold]:
     for target in case.view.observation.targets:
         if case.view.doubt_of(target.address) is not None:
             continue
+        if target.is_archived:
+            continue  # it runs nothing
         trouble = _dead_key(case, target) or _lost_pair(case, target)
         if trouble:
             yield _fails(case, target, trouble)
@@ -94,5 +97,7 @@ def _fails(case: Case, target: TargetState, trouble: str) -> Hold:
         key=target.key,
         needs=Needs.REPAIR,
         reason=f"pipelines fail at {target.address} now: {trouble}",
-        remedy=f"keyrota sync --user {case.view.observation.user}",
+        remedy=f"keyrota confirm {quote(target.address)}, if pipelines still need the key there"
+        if target.is_empty
+        else f"keyrota sync --user {case.view.observation.user}",
     )

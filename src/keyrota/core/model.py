@@ -6,6 +6,8 @@ All times are aware datetimes in UTC. Names follow the services' documents (IAM,
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,6 +43,9 @@ STACK_TAG = "keyrota:stack"
 ORPHAN_TAG = "keyrota:orphan"
 ADOPT_TAG = "keyrota:adopt"
 OWNER_TAG = "keyrota:user"
+
+_MAX_MARK = 24
+"""A provider's ID of at most so many characters is stored as it is."""
 
 _NAMESPACE = uuid.UUID("8f5ac1a4-5d0f-5f0e-9a55-1d1a2b0c7e11")
 
@@ -200,17 +205,6 @@ class PairsRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IndexEntry:
-    """A target to which keys were written, with what is needed to reach it again when the configuration drops it."""
-
-    address: str
-    kind: str
-    """Name of the provider in the configuration."""
-    settings: str
-    """The entry of the configuration, as JSON."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeactivationRecord:
     """The tag `keyrota:deactivated`: since when a key is Inactive, as far as keyrota knows."""
 
@@ -277,8 +271,70 @@ class PlaceId:
     """The provider's own IDs of the scope that holds the variables, outermost first: `repository 12 environment 7`."""
 
     def __str__(self) -> str:
-        """Write it for reports, and as the index stores it."""
+        """Write it for reports."""
         return f"{self.kind} {self.origin} {self.id}"
+
+    @property
+    def mark(self) -> str:
+        """Write the ID as the index stores it: 48 bits of its hash where it is long, so that 400 places have room."""
+        return self.id if len(self.id) <= _MAX_MARK else f"~{_shortened(self.id)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What one place was last found or made to hold, as the index remembers it."""
+
+    version: str
+    """The secret's version, shortened by `version_mark`."""
+    since: datetime
+    """When the place first held that version; aware, UTC."""
+    is_first: bool = False
+    """It never held an older key: it was empty, or held nobody's key of ours, when this version was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """A person's word that keyrota may write into a place, whatever it holds."""
+
+    by: str
+    """ARN of the caller of `keyrota confirm`."""
+    at: datetime
+    """Aware, UTC."""
+    seen: str
+    """What the place held then, shortened; once it holds something else, the question is asked again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """A target to which keys were written, with what is needed to reach it again when the configuration drops it."""
+
+    address: str
+    kind: str
+    """Name of the provider in the configuration."""
+    settings: str
+    """The entry of the configuration, as JSON."""
+    origin: str = ""
+    """`PlaceId.origin` of the place that was written; empty where it is not known."""
+    place: str = ""
+    """`PlaceId.mark` of the place that was written; empty where it is not known."""
+    variables: tuple[str, ...] = ()
+    """Names of the variables that were written; empty where they are not known."""
+    written: Written | None = None
+    """None: a write was begun, and is not known to have come to its end."""
+    confirmed: Confirmation | None = None
+    is_begun: bool = True
+    """A write was begun there; False: a person has confirmed one, and it is still to come."""
+
+    @property
+    def position(self) -> tuple[str, str, str]:
+        """What tells it from other entries, in the order in which the index keeps them."""
+        return self.address, self.origin, self.place
+
+    def is_at(self, place: PlaceId | None) -> bool | None:
+        """Tell whether this is the place that was written; None where one of the two is not known."""
+        if place is None or not self.place:
+            return None
+        return (self.kind, self.origin, self.place) == (place.kind, place.origin, place.mark)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,6 +418,28 @@ class TargetState:
     """So long after a write, runs that were queued before it may still carry the old value; zero: they do not."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyOwner:
+    """Whose key an ID is that a place shows, as far as AWS says."""
+
+    key: AccessKeyId
+    account: str | None = None
+    """From sts:GetAccessKeyInfo; None: AWS does not say (no such key, or the question is not allowed)."""
+    user: UserName | None = None
+    """The IAM user, where the key is of the credential's own account."""
+
+
+class FirstWrite(StrEnum):
+    """What is asked before keyrota writes into a place for the first time."""
+
+    CHECK = "check"
+    """A person is asked where the write is not harmless, as far as the place can be read."""
+    ASK = "ask"
+    """A person is asked wherever a pair is there that cannot be read, too."""
+    CONFIRMED = "confirmed"
+    """Of a single target: a person has answered, in the configuration."""
+
+
 class RunsEvidence(StrEnum):
     """Whether runs are under way that carry an older value. UNKNOWN is never taken for NONE."""
 
@@ -436,6 +514,14 @@ class Observation:
     """What targets say of runs that carry an older key; None: not asked yet."""
     surroundings: tuple[Surroundings, ...] | None = None
     """What other scopes and levels of the targets' projects show; None: not asked yet (`plan.LookAround` asks)."""
+    first_looks: tuple[Surroundings, ...] | None = None
+    """What surrounds the places that are written for the first time; None: not asked yet (`plan.AskFirst` asks)."""
+    owners: tuple[KeyOwner, ...] = ()
+    """Whose keys such places show."""
+    first_writes: tuple[tuple[str, FirstWrite], ...] = ()
+    """What the configuration says of first writes to single targets, by address."""
+    neighbours: tuple[tuple[AccessKeyId, CredentialId], ...] = ()
+    """Keys that other configured credentials serve, as far as this run has read them."""
     quarantine: tuple[str, ...] = ()
     """ARNs of quarantine policies that AWS attached to the user; read only on the road of `revoke`."""
     made_whole: frozenset[str] = frozenset()
@@ -446,6 +532,15 @@ class Observation:
     """The deployed stack that looks; empty for a person."""
     is_secret_named: bool = False
     """The configuration names the secret itself (then an existing one is adopted), instead of deriving its name."""
+
+
+def version_mark(version: VersionId) -> str:
+    """Shorten a version's ID to 48 bits of its hash: the index has about ten bytes for each target."""
+    return _shortened(version)
+
+
+def _shortened(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()[:6]).decode()
 
 
 def claim_token(secret_arn: str, current: VersionId | None, generation: int) -> VersionId:

@@ -122,6 +122,8 @@ class Sync(_Base):
     """Waits for no pipeline: a key has leaked."""
     not_before: datetime | None = None
     """Of a rewrite: only a walk that began then or later counts."""
+    kept_out: frozenset[str] = frozenset()
+    """Addresses that are not written, whatever AWSCURRENT becomes meanwhile (`places.kept_out`)."""
     details: tuple[str, ...] = ()
     """Of a mend: what each target holds instead, in the order of `targets`."""
 
@@ -148,6 +150,18 @@ class LookAround(_Base):
     shown: ClassVar[str] = "look"
     key: AccessKeyId | None = None
     """The key that is to be deactivated or deleted; None where another question is asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskFirst(_Base):
+    """Ask what surrounds places before their first write, and whose keys they show; changes nothing."""
+
+    shown: ClassVar[str] = "look"
+    key: None = None
+    targets: tuple[str, ...] = ()
+    """Addresses of the places whose surroundings are read."""
+    keys: tuple[AccessKeyId, ...] = ()
+    """Keys whose owner AWS is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +278,7 @@ Action = (
     | Sync
     | AskRuns
     | LookAround
+    | AskFirst
     | Deactivate
     | NoteActive
     | NoteOrphan

@@ -88,14 +88,17 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
             yield from _of_duty(case, intent.duty)
         case SyncOnly():
             yield from renewal.current_key_trouble(case)
+            yield from serving.place_holds(case)
             yield from serving.sync(case, mends=True)
             yield from serving.unreadable_targets(case)
             yield from serving.notices(case)
         case Revoke():
             yield from (_urgent(finding) for finding in revoke(case, intent))
+            yield from serving.place_holds(case)
             yield from serving.notices(case)
         case Rollback():
             yield from rollback(case, intent)
+            yield from serving.place_holds(case)
             yield from serving.notices(case)
 
 
@@ -112,6 +115,7 @@ _ROUTINE: tuple[tuple[Callable[[Case], Iterator[Finding]], Duty], ...] = (
     (rules.losers, Duty.ROTATE),
     (discarding.discarded, Duty.DELETE),
     (rules.pending, Duty.ROTATE),
+    (serving.place_holds, Duty.SYNC),
     (serving.sync, Duty.SYNC),
     (serving.unreadable_targets, Duty.SYNC),
     (retirement.deactivation, Duty.DEACTIVATE),
@@ -153,6 +157,8 @@ def _collected(findings: Iterator[Finding]) -> Plan:
             case Upcoming():
                 upcoming.append(finding)
             case act.Sync() if _is_covered(finding, actions):
+                pass
+            case act.AskFirst() if finding in actions:
                 pass
             case _:
                 actions.append(finding)

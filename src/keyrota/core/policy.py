@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 
+from keyrota.core.model import FirstWrite
+
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
@@ -104,6 +106,8 @@ class RotationPolicy:
     allow_short: bool = False
     drift: Drift = Drift.MEND
     """What happens to a variable that somebody else changed."""
+    first_write: FirstWrite = FirstWrite.CHECK
+    """What is asked before a place is written for the first time."""
 
     @property
     def overlap(self) -> timedelta:

@@ -11,6 +11,7 @@ from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import is_being_made, is_leaving_now, leaves
 from keyrota.core.lifecycle import CREATED_WITHIN, KeyState, key_label
 from keyrota.core.model import CLAIM, PENDING, AccessKey, key_token
+from keyrota.core.places import holds, questions
 from keyrota.core.plan import Action, Hold, Needs, Upcoming
 from keyrota.core.policy import Adopt
 from keyrota.core.rules import sync_all
@@ -66,6 +67,7 @@ def rotation(case: Case) -> Iterator[Finding]:
     if case.now < due:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
         return
+    yield from questions(case, is_due=True)
     blocks = tuple(_blocks_rotation(case))
     yield from blocks or after_discarded(case, new_key(case, old, due=due, reason=_why_rotate(case, old)))
 
@@ -100,8 +102,10 @@ def _blocks_rotation(case: Case) -> Iterator[Hold]:
         )
     yield from no_slot(case)
     yield from under_way(case)
+    yield from holds(case)
+    archived = {target.address for target in case.view.observation.targets if target.is_archived}
     for answer in case.view.observation.readiness or ():
-        if not answer.is_ready:
+        if not answer.is_ready and answer.address not in archived:
             yield Hold(
                 target=answer.address,
                 reason=f"not rotated, because {answer.address} would not take the new key: {answer.detail}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from shlex import quote
 
@@ -10,6 +11,7 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding, day, frozen, unknown_use, used
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState
 from keyrota.core.model import PENDING, AccessKey, Evidence, RunsEvidence, SecretVersion, TargetEvidence, TargetState
+from keyrota.core.places import holds, kept_out
 from keyrota.core.plan import Hold, Needs, Upcoming
 from keyrota.core.policy import OnStillUsed
 from keyrota.core.schedule import gone_due, off_due, quiet_since
@@ -52,6 +54,7 @@ def _deactivate(case: Case, key: AccessKey) -> Iterator[Finding]:
             targets=left_to_write(case, case.served, not_before=wanted),
             is_rewrite=True,
             not_before=wanted,
+            kept_out=kept_out(case),
             reason=f"written once more before {key.id} goes off",
             due=case.now,
         )
@@ -144,7 +147,11 @@ def _blocks_deactivation(case: Case, key: AccessKey) -> Iterator[Hold]:
     if successor is None:
         yield _not_proven(case, key)
         return
+    for hold in holds(case):
+        yield replace(hold, key=key.id, reason=f"{key.id} stays Active: {hold.reason}")
     for target in case.view.observation.targets:
+        if target.is_archived:
+            continue  # it runs nothing
         if target.evidence is TargetEvidence.FAILED or is_drifted(case.view, target, successor):
             yield Hold(
                 key=key.id,

@@ -14,6 +14,7 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import KeyState, key_label
 from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, SecretVersion
+from keyrota.core.places import kept_out
 from keyrota.core.plan import Action, Hold
 
 
@@ -137,8 +138,9 @@ def finish_rotation(
 
 def sync_all(case: Case, *, reason: str) -> act.Sync:
     """Sync to every target of the configuration, once the new key is AWSCURRENT."""
-    addresses = tuple(target.address for target in case.view.observation.targets)
-    return act.Sync(key=None, targets=addresses, reason=reason, due=case.now, follows=True)
+    shut = kept_out(case)
+    addresses = tuple(target.address for target in case.view.observation.targets if target.address not in shut)
+    return act.Sync(key=None, targets=addresses, reason=reason, due=case.now, follows=True, kept_out=shut)
 
 
 def leftovers(case: Case) -> Iterator[Finding]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from shlex import quote
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState, View
-from keyrota.core.model import AccessKey, TargetEvidence, TargetState
+from keyrota.core.model import AccessKey, IndexEntry, TargetEvidence, TargetState, version_mark
+from keyrota.core.places import followed, holds, kept_out, known_entry, questions
 from keyrota.core.plan import Hold, Notice
 from keyrota.core.policy import Drift
 
@@ -28,6 +30,38 @@ def sync(case: Case, *, mends: bool | None = None) -> Iterator[Finding]:
     view, key = case.view, case.served
     if key is None or not view.is_stored:
         return
+    shut = kept_out(case)
+    yield from questions(case, is_due=not view.is_synced())
+    yield from (_without(finding, shut) for finding in _sync(case, key, mends) if not _is_void(finding, shut))
+
+
+def _without(finding: Finding, shut: frozenset[str]) -> Finding:
+    if not isinstance(finding, act.Sync):
+        return finding
+    kept = [number for number, address in enumerate(finding.targets) if address not in shut]
+    return replace(
+        finding,
+        targets=tuple(finding.targets[number] for number in kept),
+        details=tuple(finding.details[number] for number in kept) if finding.details else (),
+        kept_out=shut,
+    )
+
+
+def _is_void(finding: Finding, shut: frozenset[str]) -> bool:
+    """Tell whether nothing is left of a finding: its place is held for another reason, or none may be written."""
+    if isinstance(finding, Hold):
+        return finding.target in shut
+    return isinstance(finding, act.Sync) and bool(finding.targets) and set(finding.targets) <= shut
+
+
+def place_holds(case: Case) -> Iterator[Finding]:
+    """Name the places that are not written before a person has looked, and ask whose keys they show."""
+    yield from questions(case, is_due=False)
+    yield from holds(case)
+
+
+def _sync(case: Case, key: AccessKey, mends: bool | None) -> Iterator[Finding]:
+    view = case.view
     if not view.is_synced():
         is_new = view.synced is None or view.synced.version != view.current_id
         reason = "its secret is new here" if is_new else "the set of targets changed"
@@ -39,6 +73,7 @@ def sync(case: Case, *, mends: bool | None = None) -> Iterator[Finding]:
             yield act.Sync(key=key.id, targets=addresses, reason=reason, due=case.now)
         return
     differing = tuple(target for target in view.observation.targets if is_drifted(view, target, key))
+    yield from _passed_over(case, key, differing)
     if not _mends(case, mends):
         held = tuple(target for target in differing if not _is_of_a_stale_run(view, target))
         yield from (_held(case, target, key) for target in held)
@@ -95,7 +130,8 @@ def left_to_write(case: Case, key: AccessKey, *, not_before: datetime | None = N
     return tuple(
         target.address
         for target in view.observation.targets
-        if target.address not in written or _holds_another(target, key) or view.doubt_of(target.address)
+        if not target.is_archived
+        and (target.address not in written or _holds_another(target, key) or view.doubt_of(target.address))
     )
 
 
@@ -111,7 +147,13 @@ def _held(case: Case, target: TargetState, key: AccessKey) -> Hold:
 def unreadable_targets(case: Case) -> Iterator[Hold]:
     """Name targets that did not answer."""
     for target in case.view.observation.targets:
-        if target.evidence is TargetEvidence.FAILED:
+        if target.is_gone:
+            yield Hold(
+                target=target.address,
+                reason=f"{target.address} is deleted: {target.detail}",
+                remedy=f"remove it from the configuration, then: keyrota forget {quote(target.address)}",
+            )
+        elif target.evidence is TargetEvidence.FAILED and not target.is_archived:
             yield Hold(target=target.address, reason=target.detail, remedy=target.remedy)
 
 
@@ -138,6 +180,12 @@ def notices(case: Case) -> Iterator[Notice]:
     for target in case.view.observation.targets:
         if target.notice:
             yield Notice(target=target.address, reason=target.notice)
+        elif target.is_archived:
+            yield Notice(
+                target=target.address, reason="it is archived: it runs nothing, is not written and not counted"
+            )
+        if earlier := followed(case.view, target):
+            yield Notice(target=target.address, reason=f"it is the place that was written as {earlier}: it was renamed")
         if target.token_expires and target.token_expires - case.now < TOKEN_ENDS_SOON:
             yield _token_ends(case, target.address.partition(" ")[0], target.token_expires)
 
@@ -181,6 +229,30 @@ def is_changed_since(view: View, target: TargetState) -> bool:
     if target.changed_at is None or record is None or record.ended is None:
         return False
     return target.changed_at > record.ended + CLOCKS_DIFFER
+
+
+def _passed_over(case: Case, key: AccessKey, differing: tuple[TargetState, ...]) -> Iterator[Finding]:
+    """Write the places that were archived when all others were written, and are not any more."""
+    view = case.view
+    if not view.index.is_readable or view.index.is_full or view.current_id is None:
+        return  # what was written where cannot be noted then
+    mark, reason = version_mark(view.current_id), "it was passed over when all others were written"
+    late = [target.address for target in view.observation.targets if target not in differing]
+    known = {target.address: known_entry(view, target) for target in view.observation.targets}
+    late = [address for address in late if _is_older(known[address], mark)]
+    if late:
+        yield act.Sync(
+            key=key.id,
+            targets=tuple(late),
+            is_mend=True,
+            reason=reason,
+            details=tuple(reason for _ in late),
+            due=case.now,
+        )
+
+
+def _is_older(entry: IndexEntry | None, mark: str) -> bool:
+    return entry is not None and (entry.written is None or entry.written.version != mark)
 
 
 def drift(target: TargetState, key: AccessKey) -> str:

@@ -23,8 +23,10 @@ from keyrota.core.model import (
     CarriedRuns,
     Claim,
     CreatedKey,
+    CredentialId,
     DeactivationRecord,
     Evidence,
+    KeyOwner,
     KeyStatus,
     LastUse,
     Observation,
@@ -73,6 +75,9 @@ class Memory:
     readiness: tuple[Readiness, ...] | None = None
     carried: tuple[CarriedRuns, ...] | None = None
     surroundings: tuple[Surroundings, ...] | None = None
+    first_looks: tuple[Surroundings, ...] | None = None
+    owners: tuple[KeyOwner, ...] = ()
+    neighbours: tuple[tuple[AccessKeyId, CredentialId], ...] = ()
     are_sessions_denied: bool = False
     made_whole: set[str] = field(default_factory=set)
     """Addresses to which this run wrote a whole pair."""
@@ -90,6 +95,9 @@ class Memory:
             readiness=self.readiness,
             carried=self.carried,
             surroundings=self.surroundings,
+            first_looks=self.first_looks,
+            owners=self.owners,
+            neighbours=self.neighbours,
             are_sessions_denied=self.are_sessions_denied,
             made_whole=frozenset(self.made_whole),
         )
@@ -135,6 +143,8 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             memory.carried = _asked_for_runs(subject, action, settings)
         case act.LookAround():
             memory.surroundings = tuple(settings.each(lambda target: target.surroundings(), subject.targets))
+        case act.AskFirst():
+            _ask_first(subject, action, settings, memory)
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
             memory.switched[action.key] = KeyStatus.INACTIVE
@@ -187,6 +197,22 @@ def _demand_ours(action: act.Delete | act.DeleteOrphan, *, is_ours: bool) -> Non
 
 def _asked_for_runs(subject: Subject, action: act.AskRuns, settings: Settings) -> tuple[CarriedRuns, ...]:
     return tuple(settings.each(lambda target: target.carried_runs(action.before), subject.targets))
+
+
+def _ask_first(subject: Subject, action: act.AskFirst, settings: Settings, memory: Memory) -> None:
+    """Read what surrounds places, and whose keys they show; what was asked in this run is not asked again."""
+    before = memory.first_looks or ()
+    wanted = set(action.targets) - {look.address for look in before}
+    chosen = [target for target in subject.targets if target.address in wanted]
+    memory.first_looks = (*before, *settings.each(lambda target: target.surroundings(), chosen))
+    known = {owner.key for owner in memory.owners}
+    memory.owners = (*memory.owners, *(_owner(subject, key) for key in action.keys if key not in known))
+
+
+def _owner(subject: Subject, key: AccessKeyId) -> KeyOwner:
+    account = subject.identity.account_of(key)
+    user = subject.access_keys.user_of(key) if account in {subject.account, None} else None
+    return KeyOwner(key=key, account=account or (subject.account if user else None), user=user)
 
 
 def _adopt(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keyrota.core.lifecycle import KEY_ID, view
 from keyrota.core.model import AccessKeyId, IndexEntry, Observation, TargetState
+from keyrota.core.places import removed
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.executor.subject import Subject
@@ -18,22 +19,28 @@ class Remembered:
     subject: Subject
     observation: Observation
     entry: IndexEntry
+    name: str
+    """Its address, with its origin or ID where a configured target has the same address."""
 
     @property
     def is_configured(self) -> bool:
         """Whether the configuration still names it."""
-        return any(target.address == self.entry.address for target in self.subject.targets)
+        return self.name == self.entry.address and any(target.address == self.name for target in self.subject.targets)
 
     @property
     def state(self) -> TargetState | None:
         """What it holds now, as it was just read; None for one that is configured."""
-        return next((state for state in self.observation.left_behind if state.address == self.entry.address), None)
+        return next((state for state in self.observation.left_behind if state.address == self.name), None)
 
 
 def remembered(subject: Subject, observation: Observation) -> tuple[Remembered, ...]:
     """List the targets that a credential's secret remembers."""
     index = view(observation).index
-    return tuple(Remembered(subject=subject, observation=observation, entry=entry) for entry in index.entries)
+    names = {gone.entry: gone.name for gone in removed(index, observation.targets)}
+    return tuple(
+        Remembered(subject=subject, observation=observation, entry=entry, name=names.get(entry, entry.address))
+        for entry in index.entries
+    )
 
 
 def forget(known: Remembered, *, deletes_variables: bool) -> tuple[str, ...]:
@@ -54,14 +61,20 @@ def forget(known: Remembered, *, deletes_variables: bool) -> tuple[str, ...]:
             what = target.what if target else "it cannot be reached"
             raise ProviderRefused(
                 f"its variables cannot be deleted: {what}",
-                where=known.entry.address,
+                where=known.name,
                 remedy="configure the provider again, or leave --delete-variables out",
+            )
+        if known.entry.is_at(target.read().place) is False:
+            raise ProviderRefused(
+                "its variables cannot be deleted: another place answers to that name now",
+                where=known.name,
+                remedy="leave --delete-variables out, and delete them at the old place yourself",
             )
         gone = target.clear(_our_keys(known.observation))
     subject, store = known.subject, known.subject.store
     state = store.describe(subject.secret_name)
     index = parse_index(dict(state.tags)) if state else Index()  # afresh: another run may have written it
-    store.tag(subject.secret_name, format_index(index.without(known.entry.address)))
+    store.tag(subject.secret_name, format_index(index.without(known.entry)))
     return gone
 
 

@@ -11,7 +11,7 @@ Source: Secrets Manager user guide, rotation function; API Reference, RotateSecr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -19,6 +19,7 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import KeyState, View, key_label, view
 from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, KeyPair, SecretVersion, VersionId
+from keyrota.core.places import holds, questions
 from keyrota.core.plan import Hold
 from keyrota.core.renewal import no_slot, under_way
 from keyrota.core.rules import obstacles, strangers
@@ -115,7 +116,7 @@ class _Rotation:
             )
         if abandoned := _abandoned(known):
             return self._take_over(abandoned)
-        case = Case(view=known, policy=self.subject.policy, now=now)
+        case = self._asked(Case(view=known, policy=self.subject.policy, now=now))
         self._refuse(case)
         if known.current is None:
             raise ProviderRefused(
@@ -129,6 +130,12 @@ class _Rotation:
             self._store(created.credential, beside)
         return created.credential.id
 
+    def _asked(self, case: Case) -> Case:
+        """Ask what a first write would replace, before a key is made."""
+        for question in questions(case, is_due=True):
+            self._perform(question, case.view)
+        return replace(case, view=view(self.memory.added_to(case.view.observation)))
+
     def _perform(self, action: act.Action, known: View) -> None:
         perform(self.subject, action, known.observation, self.settings, self.memory)
 
@@ -136,8 +143,9 @@ class _Rotation:
         """Refuse what could not come to its end: nothing is begun then."""
         for hold in _obstacles(case):
             raise ProviderRefused(hold.reason, where=_where(self.subject), remedy=hold.remedy)
+        archived = {target.address for target in case.view.observation.targets if target.is_archived}
         for answer in self.settings.each(lambda target: target.preflight(), self.subject.targets):
-            if not answer.is_ready:
+            if not answer.is_ready and answer.address not in archived:
                 raise ProviderRefused(
                     f"{answer.address} would not take the new key: {answer.detail}",
                     where=answer.address,
@@ -180,6 +188,7 @@ def _obstacles(case: Case) -> Iterator[Hold]:
     yield from (hold for hold in strangers(case) if hold.key is None)
     yield from no_slot(case)
     yield from under_way(case)
+    yield from holds(case)
 
 
 def _abandoned(known: View) -> SecretVersion | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyrota.core.model import CLAIM, AccessKey, IndexEntry, Observation, SecretState, TargetEvidence, TargetState
+from keyrota.core.model import CLAIM, AccessKey, Observation, SecretState, TargetEvidence, TargetState
+from keyrota.core.places import Removed, removed
 from keyrota.core.records import Index, parse_index
 from keyrota.errors import KeyrotaError
 from keyrota.executor.subject import Settings, Subject
@@ -35,35 +36,43 @@ def observe(
     keys = tuple(_with_last_use(subject, key) for key in subject.access_keys.list(subject.user))
     secret = subject.store.describe(subject.secret_name)
     is_claimed = with_claim and secret is not None and any(CLAIM in version.labels for version in secret.versions)
+    targets = read_targets(subject, settings) if known_targets is None else known_targets
     return Observation(
         user=subject.user,
         account=subject.account,
         keys=keys,
         secret=secret,
-        targets=read_targets(subject, settings) if known_targets is None else known_targets,
+        targets=targets,
         fingerprint=subject.fingerprint,
-        left_behind=_left_behind(subject, secret, settings) if known_left is None else known_left,
+        left_behind=_left_behind(subject, secret, settings, targets) if known_left is None else known_left,
         claim=subject.store.claim(subject.secret_name) if is_claimed else None,
         run=settings.run,
         is_secret_named=subject.is_secret_named,
         stack=subject.stack,
+        first_writes=subject.first_writes,
     )
 
 
-def _left_behind(subject: Subject, secret: SecretState | None, settings: Settings) -> tuple[TargetState, ...]:
+def _left_behind(
+    subject: Subject, secret: SecretState | None, settings: Settings, targets: tuple[TargetState, ...]
+) -> tuple[TargetState, ...]:
     """Read what targets hold that got a key once and are not configured any more."""
     index = parse_index(dict(secret.tags)) if secret else Index()
-    configured = {target.address for target in subject.targets}
-    dropped = [entry for entry in index.entries if entry.address not in configured]
-    return tuple(settings.each(lambda entry: _read_dropped(subject, entry), dropped))
+    return tuple(settings.each(lambda gone: read_removed(subject, gone), removed(index, targets)))
 
 
-def _read_dropped(subject: Subject, entry: IndexEntry) -> TargetState:
+def read_removed(subject: Subject, gone: Removed) -> TargetState:
+    """Read a place that no configured target means; what answers at its address may be another place by now."""
+    entry = gone.entry
     target = subject.reach(entry) if subject.reach else None
     if target is None or isinstance(target, KeyrotaError):
         detail = target.what if target else "it cannot be reached"
-        return TargetState(address=entry.address, evidence=TargetEvidence.FAILED, detail=detail)
-    return replace(target.read(), address=entry.address)
+        return TargetState(address=gone.name, evidence=TargetEvidence.FAILED, detail=detail)
+    state = target.read()
+    if entry.is_at(state.place) is False:
+        detail = f"keyrota wrote to {entry.origin} {entry.place}, and another place answers to that name now"
+        return TargetState(address=gone.name, evidence=TargetEvidence.FAILED, detail=detail)
+    return replace(state, address=gone.name)
 
 
 def _with_last_use(subject: Subject, key: AccessKey) -> AccessKey:

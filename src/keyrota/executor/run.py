@@ -27,7 +27,7 @@ _PROVEN_AFRESH = (act.Deactivate, act.Delete, act.DeleteOrphan)
 """Actions whose proof is looked at once more, targets included, in the same step."""
 
 
-_QUESTIONS = (act.Preflight, act.AskRuns, act.LookAround)
+_QUESTIONS = (act.Preflight, act.AskRuns, act.LookAround, act.AskFirst)
 """Actions that change nothing: a plan is made with their answers."""
 
 
@@ -65,10 +65,17 @@ class Run:
         self._memory.carried = None
         self._memory.surroundings = None
         observation, planned = self._look(is_fresh=True)
-        for question in [action for action in planned.actions if isinstance(action, _QUESTIONS)]:
+        asked: set[act.Action] = set()
+        while question := next((one for one in planned.actions if self._is_asked_now(one) and one not in asked), None):
+            asked.add(question)
             perform(self._subject, question, observation, self._settings, self._memory)
             observation, planned = self._look(is_fresh=False)
         return observation, planned
+
+    def _is_asked_now(self, action: act.Action) -> bool:
+        """Tell whether an action is a question of the plan; a revocation asks no provider before its key is off."""
+        is_urgent = isinstance(self._intent, Revoke) and isinstance(action, act.AskFirst)
+        return isinstance(action, _QUESTIONS) and not is_urgent
 
     def apply(self, first: Plan, observation: Observation, tell: Listener) -> Outcome:
         """
@@ -262,4 +269,4 @@ def _is_own_cleanup(action: act.Action, memory: Memory) -> bool:
     """Tell whether the action only keeps the books, or drops what this very run made."""
     if isinstance(action, act.DeleteOrphan):
         return action.key in memory.made
-    return isinstance(action, (act.Tidy, act.NoteActive, act.NoteOrphan, act.NoteStack, act.MarkRevoked))
+    return isinstance(action, (act.AskFirst, act.Tidy, act.NoteActive, act.NoteOrphan, act.NoteStack, act.MarkRevoked))

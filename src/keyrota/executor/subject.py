@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from keyrota.core.model import CredentialId, IndexEntry, UserName
+from keyrota.core.model import CredentialId, FirstWrite, IndexEntry, UserName
 from keyrota.core.policy import RotationPolicy
 from keyrota.errors import KeyrotaError
 from keyrota.executor.parallel import Parallel, in_parallel
@@ -72,6 +72,10 @@ class Subject:
     """Reaches a target that the configuration names no more; an error where that cannot be."""
     services: tuple[str, ...] = ()
     """Providers that are not where they usually are, with their base URL: another one is another set of targets."""
+    first_writes: tuple[tuple[str, FirstWrite], ...] = ()
+    """What the configuration says of first writes to single targets, by address."""
+    caller: str = ""
+    """ARN of the caller of this run: who confirms a first write."""
     stack: str = ""
     """The deployed stack that this run belongs to; empty for a person's run."""
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from keyrota.core.model import (
     SYNC_PASS_TAG,
     SYNCED_TAG,
     AccessKeyId,
+    IndexEntry,
     KeyPair,
     Observation,
     PairDoubt,
@@ -24,9 +25,20 @@ from keyrota.core.model import (
     TargetEvidence,
     TargetState,
     VersionId,
+    Written,
+    version_mark,
 )
+from keyrota.core.places import held_none_of_ours, is_first_write, placed
 from keyrota.core.plan import Sync
-from keyrota.core.records import format_index, format_pairs, format_pass, format_synced, parse_index, place_digest
+from keyrota.core.records import (
+    Index,
+    format_index,
+    format_pairs,
+    format_pass,
+    format_synced,
+    parse_index,
+    place_digest,
+)
 from keyrota.errors import KeyrotaError, PartialFailure, ProviderUnavailable, TornPair
 from keyrota.executor.pairs import Pairs, Torn
 from keyrota.executor.subject import Settings, Subject
@@ -79,7 +91,7 @@ def sync(
             walk.begin(wanted, chosen)
         version, credential = subject.store.current(subject.secret_name)
         if version != wanted:
-            wanted, chosen = version, subject.targets
+            wanted, chosen = version, _writable(subject, action)
             continue
         if credential.id not in verified:
             verify(subject, credential, settings)
@@ -101,11 +113,16 @@ def sync(
             _raise(tuple(failures.values()))
             return credential.id
         _raise(tuple(failures.values()))
-        chosen = subject.targets  # what was just written may be the last word at any of them
+        chosen = _writable(subject, action)  # what was just written may be the last word at any of them
     raise ProviderUnavailable(
         f"AWSCURRENT of {subject.secret_name} moved {_ROUNDS} times while it was sent to the targets",
         remedy="find out who writes this secret; the next run sends it again",
     )
+
+
+def _writable(subject: Subject, action: Sync) -> tuple[Target, ...]:
+    """Find every target that may be written: where a doubt is open, nothing is, whatever AWSCURRENT becomes."""
+    return tuple(target for target in subject.targets if target.address not in action.kept_out)
 
 
 @dataclass(slots=True)
@@ -148,10 +165,10 @@ class _Walk:
             tags |= {SYNCED_TAG: self.left, SYNC_PASS_TAG: self._pass()}
         if known.sync_pass is not None and known.sync_pass.version != version:
             tags |= {SYNC_PASS_TAG: self._pass()}  # or it would count again when its version comes back
-        if known.index.joined(self.subject.index).entries != known.index.entries and not known.index.is_full:
+        if known.index.joined(self._entries()).entries != known.index.entries and not known.index.is_full:
             state = self.subject.store.describe(self.subject.secret_name)
             index = parse_index(dict(state.tags)) if state else known.index  # afresh: another run may have added to it
-            tags |= format_index(index.joined(self.subject.index)) if index.is_readable else {}
+            tags |= format_index(index.joined(self._entries())) if index.is_readable else {}
         if begun := self._begun(version, chosen):
             tags |= {PAIRS_TAG: format_pairs(begun)}
         if tags:
@@ -173,6 +190,11 @@ class _Walk:
         self.has_begun = bool(places)
         return PairsRecord(version=version, at=self.began, places=places) if places else None
 
+    def _entries(self) -> tuple[IndexEntry, ...]:
+        """Name the targets that may be written as the index does, with the places that they are."""
+        entries = (entry for entry in self.subject.index if entry.address not in self.action.kept_out)
+        return placed(entries, self.observation.targets)
+
     def end(self, done: Sequence[Target], state: SecretState | None, now: datetime, pairs: Pairs) -> None:
         """
         Write the tag `keyrota:synced`, or how far the walk has come.
@@ -188,20 +210,22 @@ class _Walk:
             now: Aware, UTC.
             pairs: What became of the pairs that were begun.
         """
-        addresses = {target.address for target in self.subject.targets}
+        addresses = self._counted()
         self.written |= {target.address for target in done}
         is_whole = self.written >= addresses
         before = view(self.observation)
+        is_untouched = _record(state) == self.left
         is_known = before.is_synced() and before.synced is not None and before.synced.version == self.version
-        is_known = is_known and _record(state) == self.left
-        known = before.synced if is_known else None
-        tags: dict[str, str] = {}
+        known = before.synced if is_known and is_untouched else None
+        index = parse_index(dict(state.tags)) if state else Index()
+        held = self._held_since(before, index, done, now, is_untouched=is_untouched)
+        tags = format_index(index.noted(held)) if held and index.is_readable and not index.is_full else dict[str, str]()
         is_mended = not self.action.is_mend or len(done) == len(self.action.targets)
         if is_whole or (known is not None and is_mended):
             confirmed = self.began if is_whole and not self.action.is_mend else None
             record = SyncRecord(
                 version=self.version or VersionId(""),
-                since=now if known is None or self._replaced_ours(before) else known.since,
+                since=self._since(before, index.noted(held), known, now, is_untouched=is_untouched),
                 confirmed=(confirmed or known.confirmed) if known else now,
                 fingerprint=self.subject.fingerprint,
                 ended=now,
@@ -229,6 +253,61 @@ class _Walk:
         return tuple(
             (digest, doubt) for digest, doubt in (known.pairs.places if known.pairs else ()) if digest in digests
         )
+
+    def _held_since(
+        self, before: View, index: Index, done: Sequence[Target], now: datetime, *, is_untouched: bool
+    ) -> dict[tuple[str, str, str], Written]:
+        """Say since when each place that was written holds this version, by the position of its entry."""
+        version = version_mark(self.version or VersionId(""))
+        states = {target.address: target for target in self.observation.targets}
+        placed_at = {entry.address: entry for entry in self._entries()}
+        found = {}
+        for target in done:
+            known = index.of(placed_at[target.address]) if target.address in placed_at else None
+            if known is None:
+                continue
+            state, written = states[target.address], known.written
+            is_kept = written is not None and written.version == version and is_untouched
+            if is_kept and not (self.action.is_mend and _may_be_ours(state, before)):
+                continue
+            is_first = is_first_write(before, state) and held_none_of_ours(before, state)
+            found[known.position] = Written(version=version, since=now, is_first=is_first)
+        return found
+
+    def _since(
+        self, before: View, index: Index, known: SyncRecord | None, now: datetime, *, is_untouched: bool
+    ) -> datetime:
+        """
+        Say since when no place holds an older key: the overlap counts from here.
+
+        Places that were added and never held an older key do not make it later: a set of targets that grows every week
+        would otherwise never let an older key go. A run that began before AWSCURRENT moved cannot reach them either:
+        within `JUST_NOW` of the move all of them are written once more (`serving.sync`), and after it there is none.
+        """
+        if known is not None:
+            return now if self._replaced_ours(before) else known.since
+        record, version = before.synced, version_mark(self.version or VersionId(""))
+        if record is None or record.version != self.version or not is_untouched:
+            return now
+        latest = record.since
+        for entry in self._entries():
+            if entry.address not in self._counted():
+                continue
+            remembered = index.of(entry)
+            written = remembered.written if remembered else None
+            if written is None or written.version != version:
+                return now
+            latest = latest if written.is_first else max(latest, written.since)
+        return latest if self._is_remembered() else now
+
+    def _is_remembered(self) -> bool:
+        """Tell whether the index knows every place that counts."""
+        return self._counted() <= {entry.address for entry in self._entries()}
+
+    def _counted(self) -> frozenset[str]:
+        """Find the addresses of the places that run something."""
+        archived = {target.address for target in self.observation.targets if target.is_archived}
+        return frozenset(target.address for target in self.subject.targets) - archived
 
     def _replaced_ours(self, before: View) -> bool:
         """Tell whether a mend took an older key of ours from a target, or may have: its overlap starts anew."""

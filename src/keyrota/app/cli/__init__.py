@@ -33,6 +33,7 @@ _COMMANDS = {
     "check": "check the configuration, the permissions, each target, and print the calendar",
     "revoke": "replace a key and switch it off at once, without overlap",
     "rollback": "make the previous key current again, everywhere",
+    "confirm": "let keyrota write into a place that holds something which is not this user's key",
     "forget": "end a target that was taken out of the configuration",
     "discover": "find the AWS keys at a provider, and write a keyrota.yaml for them",
     "policy": "print the IAM policy that this configuration needs, as JSON or Terraform",

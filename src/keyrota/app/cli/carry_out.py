@@ -17,6 +17,7 @@ from keyrota.report.text import apply_text, left_text
 _QUIET_STEPS = (
     act.AskRuns,
     act.LookAround,
+    act.AskFirst,
     act.Tidy,
     act.NoteActive,
     act.NoteOrphan,

@@ -34,8 +34,8 @@ def command(options: Options, target: str, *, deletes: bool, is_yes: bool) -> in
     failed = [preview.error for preview in previews if preview.error is not None]
     failed += [missing.error for missing in planned.unreachable]
     known = [one for it in previews if it.observation for one in remembered(it.subject, it.observation)]
-    found = [one for one in known if one.entry.address == target]
-    left = sorted({one.entry.address for one in known if not one.is_configured})
+    found = [one for one in known if one.name == target]
+    left = sorted({one.name for one in known if not one.is_configured})
     if not found and failed:
         raise failed[0]
     if not found:

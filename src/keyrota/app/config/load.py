@@ -20,8 +20,9 @@ from keyrota.app.config.model import (
     VerifyConfig,
 )
 from keyrota.app.config.nodes import Document, read
-from keyrota.app.config.schema import schema
+from keyrota.app.config.schema import FIRST_WRITE, schema
 from keyrota.app.config.trust import Kept, reference_faults, references_in, urls_in
+from keyrota.core.model import FirstWrite
 from keyrota.core.naming import secret_name_for
 from keyrota.core.policy import CLASSIC, PRESETS, Adopt, Brake, Drift, Freeze, OnStillUsed, RotationPolicy, duration
 from keyrota.errors import ConfigError, Fault
@@ -138,7 +139,8 @@ class _Reading:
         ages: dict[str, timedelta] = {
             name: duration(entry[name]) if name in entry else getattr(base, name) for name in (*_AGES, "quiet_for")
         }
-        policy = RotationPolicy(
+        policy = replace(
+            base,
             **ages,
             freezes=self._freezes(entry["freeze"], (*path, "freeze")) if "freeze" in entry else base.freezes,
             on_still_used=OnStillUsed(entry.get("on_still_used", base.on_still_used)),
@@ -146,6 +148,7 @@ class _Reading:
             adopt=Adopt(entry.get("adopt", base.adopt)),
             allow_short=entry.get("allow_short", base.allow_short),
             drift=Drift(entry.get("drift", base.drift)),
+            first_write=FirstWrite(entry.get("first_write", base.first_write)),
         )
         if entry:
             self._faults.extend(Fault(where=self._document.where(path), what=what) for what in policy.faults())
@@ -205,9 +208,14 @@ class _Reading:
             tags=entry.get("tags") or {},
             policy=self._policy(entry.get("policy") or {}, (*path, "policy"), policy),
             targets=tuple(
-                TargetConfig(kind=kind, settings=settings, where=self._document.where((*path, "targets", number)))
+                TargetConfig(
+                    kind=kind,
+                    settings=settings,
+                    where=self._document.where((*path, "targets", number)),
+                    first_write=FirstWrite(target[FIRST_WRITE]) if FIRST_WRITE in target else None,
+                )
                 for number, target in enumerate(entry.get("targets") or ())
-                for kind, settings in target.items()
+                for kind, settings in _providers_of(target)
             ),
             where=self._document.where(path),
         )
@@ -228,8 +236,13 @@ class _Reading:
             if key.startswith(("aws:", "keyrota:")):
                 yield Fault(where=self._document.where((*path, "tags", key)), what=f"the tag {key} is not yours to set")
         for number, target in enumerate(entry.get("targets") or ()):
-            for kind, settings in target.items():
-                where = self._document.where((*path, "targets", number))
+            where = self._document.where((*path, "targets", number))
+            if len(_providers_of(target)) != 1:
+                name = f"{path[0]}[{int(path[1]) + 1}].targets[{number + 1}]"
+                yield Fault(
+                    where=where, what=f"{name} must name one provider", remedy="begin a new entry with `-` for each"
+                )
+            for kind, settings in _providers_of(target):
                 yield from (Fault(where=where, what=what) for what in self._kinds[kind].faults(settings))
 
     def _shared(self, credentials: tuple[CredentialConfig, ...]) -> Iterator[Fault]:
@@ -266,6 +279,11 @@ class _Reading:
                         what=f"{target.kind} is not configured",
                         remedy=f"add it: providers: {{{target.kind}: {{{settings}}}}}",
                     )
+
+
+def _providers_of(target: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Find the provider that an entry of `targets` names, with its settings."""
+    return tuple((kind, settings) for kind, settings in target.items() if kind != FIRST_WRITE)
 
 
 def _position(fault: Fault) -> tuple[int, ...]:

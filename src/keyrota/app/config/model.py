@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keyrota.core.model import FirstWrite
 from keyrota.core.policy import Brake, RotationPolicy
 
 
@@ -27,6 +28,8 @@ class TargetConfig:
     settings: Mapping[str, Any]
     where: str
     """File, line and column."""
+    first_write: FirstWrite | None = None
+    """What is asked before this place is written for the first time; None: what the policy says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

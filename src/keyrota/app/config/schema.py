@@ -7,6 +7,9 @@ from typing import Any
 from keyrota.targets import kinds
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+FIRST_WRITE = "first_write"
+"""Stands beside the provider in an entry of `targets`."""
+
 _DURATION = {
     "type": "string",
     "format": "keyrota-duration",
@@ -54,6 +57,12 @@ def _policy() -> dict[str, Any]:
             "drift": {
                 "enum": ["mend", "hold"],
                 "description": "What to do with a variable that somebody else changed (default mend).",
+            },
+            "first_write": {
+                "enum": ["check", "ask"],
+                "description": "Before a place is written for the first time: check holds what is visibly not harmless "
+                "(another user's key, half a pair, a pair under other names); ask also holds a pair that cannot be "
+                "read (default check).",
             },
             "allow_short": {"type": "boolean", "description": "Allow times of less than an hour (default false)."},
             "freeze": {
@@ -117,9 +126,16 @@ def schema() -> dict[str, Any]:
     targets = {
         "type": "object",
         "minProperties": 1,
-        "maxProperties": 1,
+        "maxProperties": 2,
         "additionalProperties": False,
-        "properties": {name: dict(kind.target_schema) for name, kind in found.items()},
+        "properties": {name: dict(kind.target_schema) for name, kind in found.items()}
+        | {
+            FIRST_WRITE: {
+                "enum": ["check", "ask", "confirmed"],
+                "description": "Overrides the policy's `first_write` for this place; confirmed: write it, whatever is "
+                "there (as `keyrota confirm` does).",
+            }
+        },
         "description": "One place at one provider.",
     }
     providers = _object(

@@ -454,7 +454,8 @@ class People:
         held = self._world.places[place.address]
         if current is None or current not in self._world.values or not held.by_hand:
             return
-        if held.pair is None:
+        if held.pair is None:  # keyrota does not write a place anew that somebody has emptied
+            self._world.person_sets(place.address, KeyPair(id=current, secret=self._world.values[current]))
             return
         is_hidden = held.pair.id != current and not held.is_id_readable
         if is_hidden or self._world.refusal(held.pair):

@@ -38,6 +38,18 @@ class WorldAccessKeys(View):
         except KeyrotaError as error:
             return LastUse(evidence=Evidence.UNKNOWN, why=str(error))
 
+    def user_of(self, key: AccessKeyId) -> UserName | None:
+        """Name the user of a key."""
+
+        def effect() -> UserName | None:
+            found = self._world.find(key)
+            return found[0] if found else None
+
+        try:
+            return self._call("iam:GetAccessKeyLastUsed", effect, key)
+        except KeyrotaError:
+            return None
+
     def create(self, user: UserName) -> CreatedKey:
         """Make a key; the quota is counted from a list that may be old (FACTS-AWS.md, 1.1)."""
 

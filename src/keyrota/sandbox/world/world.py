@@ -69,6 +69,8 @@ class World:
         self.users: dict[UserName, dict[AccessKeyId, AccessKey]] = {}
         self.secrets: dict[str, StoredSecret] = {}
         self.values: dict[AccessKeyId, Secret] = {}
+        self.elsewhere: dict[AccessKeyId, str] = {}
+        """Keys of other accounts, with their account's ID."""
         self.places: dict[str, Variables] = {}
         self.journal: list[str] = []
         self.before: Hook | None = None

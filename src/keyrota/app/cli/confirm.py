@@ -1,0 +1,82 @@
+"""`keyrota confirm`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from keyrota.app import words
+from keyrota.app.choice import Wanted
+from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
+from keyrota.app.cli.naming import some_credentials
+from keyrota.errors import KeyrotaError, UsageError
+
+if TYPE_CHECKING:
+    from keyrota.executor.confirm import Question
+
+_EXAMPLES = """\b
+Examples:
+  keyrota plan                                               names the places that wait for a person
+  keyrota confirm 'bitbucket acme/shop Production'           asks, and records who confirmed it and when
+  keyrota confirm 'github acme/shop' --yes --json            in a script
+"""
+
+
+@click.command("confirm", epilog=_EXAMPLES)
+@click.argument("target")
+@some_credentials
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@global_options
+@pass_options
+def command(options: Options, target: str, *, wanted: Wanted, is_yes: bool) -> int:
+    """Let keyrota write into a place that holds something which is not this user's key."""
+    from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.executor.confirm import confirm, questions  # noqa: PLC0415
+
+    session = Session(options.config)
+    planned = session.plan(wanted)
+    now = session.clock.now()
+    failed = [preview.error for preview in planned.previews if preview.error is not None]
+    failed += [missing.error for missing in planned.unreachable]
+    open_ones = [one for it in planned.previews if it.observation for one in questions(it.subject, it.observation, now)]
+    found = _chosen(open_ones, target, failed)
+    for one in found:
+        _show(one)
+    names = ", ".join(f"{one.subject.user} (account {one.subject.account})" for one in found)
+    ask(f"Let keyrota write the key of {names} to {target}?", is_yes=is_yes)
+    for one in found:
+        confirm(one, by=one.subject.caller, at=session.clock.now())
+    if options.is_json:
+        say_json({"version": 1, "target": target, "users": [one.subject.user for one in found]})
+    elif not options.is_quiet:
+        say([f"confirmed: {target}; keyrota apply writes it when it is due"])
+    return words.EXIT_DONE
+
+
+def _chosen(open_ones: list[Question], target: str, failed: list[KeyrotaError]) -> list[Question]:
+    """
+    Find the questions about a target.
+
+    Raises:
+        UsageError: There is none, or a person's word is not enough.
+        KeyrotaError: There is none, and a credential could not be read.
+    """
+    found = [one for one in open_ones if one.target.address == target]
+    if not found and failed:
+        raise failed[0]
+    if not found:
+        choices = ", ".join(shlex.quote(one.target.address) for one in open_ones) or "none"
+        raise UsageError(f"no target {target!r} waits for a confirmation", remedy=f"waiting: {choices}")
+    for one in found:
+        for doubt in one.doubts:
+            if not doubt.is_confirmable:
+                raise UsageError(f"{target} cannot be confirmed: {doubt.reason}", remedy=doubt.remedy)
+    return found
+
+
+def _show(one: Question) -> None:
+    aside(f"{one.target.address} ({one.target.place or 'its ID is not known'})")
+    for doubt in one.doubts:
+        aside(f"  {doubt.reason}")

@@ -1,0 +1,401 @@
+"""
+What a place is, and whether a write there is harmless (promises first-write-asks, a-place-is-an-id).
+
+A place that keyrota has written before is known by the provider's own ID, which the secret's index remembers. Any other
+write is a first one: it is made only where the place is empty, holds a key of this user, or holds a whole pair that
+nobody can read. Everything else is a doubt, and a doubt is a hold until a person has confirmed exactly what was seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from shlex import quote
+
+from keyrota.core import plan as act
+from keyrota.core.case import Case
+from keyrota.core.lifecycle import View, key_label
+from keyrota.core.model import (
+    AccessKeyId,
+    Conflict,
+    FirstWrite,
+    IndexEntry,
+    KeyOwner,
+    TargetEvidence,
+    TargetState,
+)
+from keyrota.core.plan import Hold
+from keyrota.core.records import Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """One reason not to write into a place."""
+
+    reason: str
+    remedy: str
+    is_confirmable: bool = True
+    """A person's confirmation ends it; otherwise only what the remedy says does."""
+
+    @property
+    def mark(self) -> str:
+        """Shorten the reason, as a confirmation remembers it: another reason is another question."""
+        return base64.b64encode(hashlib.sha256(self.reason.encode()).digest()[:6]).decode()
+
+
+def holds(case: Case) -> Iterator[Hold]:
+    """Name the places that are not written, each with its reasons and what ends them."""
+    for target in case.view.observation.targets:
+        yield from _held(case, target)
+
+
+def kept_out(case: Case) -> frozenset[str]:
+    """Find the addresses that no sync may write: a doubt is open, or it is not known what is there."""
+    targets = case.view.observation.targets
+    return frozenset(
+        target.address
+        for target in targets
+        if target.is_archived or is_unlooked(case, target) or _is_held(case, target)
+    )
+
+
+def _held(case: Case, target: TargetState) -> Iterator[Hold]:
+    for doubt in open_doubts(case, target):
+        yield Hold(
+            target=target.address,
+            key=None,
+            reason=f"{target.address} is not written: {doubt.reason}",
+            remedy=doubt.remedy,
+        )
+
+
+def _is_held(case: Case, target: TargetState) -> bool:
+    return next(open_doubts(case, target), None) is not None
+
+
+def open_doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
+    """Find the doubts about a place that nobody has confirmed."""
+    known = case.view.index.of(entry_of(target))
+    confirmed = known.confirmed.seen.split(".") if known and known.confirmed else ()
+    for doubt in doubts(case, target):
+        if not (doubt.is_confirmable and doubt.mark in confirmed):
+            yield doubt
+
+
+def doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
+    """Find every reason not to write into a place, confirmed or not; an archived place is never written."""
+    if target.is_archived:
+        return
+    yield from _shared(case, target)
+    yield from _of_neighbours(case, target)
+    if is_first_write(case.view, target):
+        yield from _replaced_place(case, target)
+        yield from _first_doubts(case, target)
+        return
+    yield from _vanished(case, target)
+    if not _is_confirmed_by_file(case, target):
+        yield from (_as_doubt(target, conflict) for conflict in target.conflicts if conflict.is_lasting)
+
+
+# --- whether a place is known ---------------------------------------------------------------------------------------
+
+
+def entry_of(target: TargetState) -> IndexEntry:
+    """Name what was read as the index does, so that it can be looked up there."""
+    place = target.place
+    return IndexEntry(
+        address=target.address,
+        kind=place.kind if place else "",
+        settings="",
+        origin=place.origin if place else "",
+        place=place.mark if place else "",
+        variables=tuple(variable.name for variable in target.variables),
+    )
+
+
+def known_entry(view: View, target: TargetState) -> IndexEntry | None:
+    """Find what the index remembers of a place into which a write was begun; None: none was."""
+    found = view.index.of(entry_of(target))
+    return found if found and found.is_begun else None
+
+
+def is_first_write(view: View, target: TargetState) -> bool:
+    """
+    Tell whether keyrota has never written into this place.
+
+    The record of a sync counts as well: it names the set of targets, and all of them were written then. It says
+    nothing where the index knows another place of this name.
+    """
+    if known_entry(view, target):
+        return False
+    is_recorded = view.synced is not None and view.synced.fingerprint == view.observation.fingerprint
+    return not is_recorded or _earlier(view, target) is not None
+
+
+def _earlier(view: View, target: TargetState) -> IndexEntry | None:
+    """Find another place that had this address when keyrota wrote it."""
+    return next(
+        (
+            entry
+            for entry in view.index.entries
+            if entry.address == target.address and entry.is_begun and entry.is_at(target.place) is False
+        ),
+        None,
+    )
+
+
+def is_unlooked(case: Case, target: TargetState) -> bool:
+    """Tell whether it is not known what a first write would replace: nothing is written then."""
+    if not is_first_write(case.view, target):
+        return False
+    asked = {answer.address for answer in case.view.observation.first_looks or ()}
+    return target.evidence is TargetEvidence.FAILED or target.address not in asked
+
+
+def questions(case: Case, *, is_due: bool) -> Iterator[act.AskFirst]:
+    """
+    Ask what has to be known before a first write.
+
+    Args:
+        case: The credential.
+        is_due: Something would be written now; before that, only the owners of keys in sight are asked for.
+    """
+    seen = case.view.observation
+    asked = {answer.address for answer in seen.first_looks or ()}
+    owned = {owner.key for owner in seen.owners}
+    first = [target for target in seen.targets if _may_be_written(target) and is_first_write(case.view, target)]
+    around = tuple(target.address for target in first if is_due and target.address not in asked)
+    keys = tuple(dict.fromkeys(key for target in first for key in _strange_keys(case.view, target) if key not in owned))
+    if around or keys:
+        yield act.AskFirst(targets=around, keys=keys, reason="ask what a first write would replace", due=case.now)
+
+
+def _may_be_written(target: TargetState) -> bool:
+    return target.evidence is not TargetEvidence.FAILED and not target.is_archived
+
+
+# --- the doubts -----------------------------------------------------------------------------------------------------
+
+
+def _shared(case: Case, target: TargetState) -> Iterator[Doubt]:
+    """Two configured targets are one place: each run would write one pair over the other."""
+    for other in case.view.observation.targets:
+        if other.address != target.address and is_same_variable(target, other):
+            yield Doubt(
+                reason=f"{other.address} is the same place ({target.place})",
+                remedy="remove one of the two from the configuration",
+                is_confirmable=False,
+            )
+
+
+def is_same_variable(one: TargetState, other: TargetState) -> bool:
+    """Tell whether two targets would write the same variable of the same place."""
+    names = {variable.name for variable in one.variables} & {variable.name for variable in other.variables}
+    return one.place is not None and one.place == other.place and bool(names)
+
+
+def _of_neighbours(case: Case, target: TargetState) -> Iterator[Doubt]:
+    neighbours = dict(case.view.observation.neighbours)
+    for key in _shown(target):
+        if key in neighbours and key not in _own_keys(case.view):
+            yield Doubt(
+                reason=f"it holds {key}, the key that keyrota keeps for {neighbours[key]}",
+                remedy="configure the place for one of the two users, or give each its own variables (`names:`)",
+                is_confirmable=False,
+            )
+
+
+def _replaced_place(case: Case, target: TargetState) -> Iterator[Doubt]:
+    earlier, place = _earlier(case.view, target), target.place
+    if earlier is None or place is None or earlier.origin != place.origin:
+        return  # another origin is a new place that the configuration names; the old one is a removed target
+    yield Doubt(
+        reason=f"it is not the place that keyrota wrote: that was {earlier.place}, and this name now means {place.id}",
+        remedy="if the first one was renamed, write its new name into the configuration; if pipelines use this one, "
+        f"{_confirm(target)}",
+    )
+
+
+def _vanished(case: Case, target: TargetState) -> Iterator[Doubt]:
+    known = known_entry(case.view, target)
+    is_all_gone = target.evidence is TargetEvidence.ABSENT and target.is_empty
+    if is_all_gone and known is not None and known.written is not None:
+        yield Doubt(
+            reason=f"the whole pair that keyrota wrote there ({known.written.since:%Y-%m-%d %H:%M} UTC) is gone",
+            remedy=f"if pipelines still need it there, {_confirm(target)}; if not, remove it from the configuration, "
+            f"then: keyrota forget {quote(target.address)}",
+        )
+
+
+def _first_doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
+    if target.evidence is TargetEvidence.FAILED or _is_confirmed_by_file(case, target):
+        return
+    around = next((look for look in case.view.observation.first_looks or () if look.address == target.address), None)
+    conflicts = tuple(dict.fromkeys((*target.conflicts, *(around.conflicts if around else ()))))
+    yield from (_as_doubt(target, conflict) for conflict in conflicts)
+    is_half = target.evidence is TargetEvidence.ABSENT and not target.is_empty
+    if is_half and not conflicts:
+        yield _doubt(target, f"half a pair is there: it lacks {target.detail}", "find where the other half comes from")
+    for key in _strange_keys(case.view, target):
+        yield _doubt(target, f"it holds {key}, {whose(case.view, key)}", "check which account it is meant for")
+    if target.evidence is TargetEvidence.HOLDS and target.key is None:
+        yield _doubt(target, "it holds something that is not a key ID", "look at what uses it")
+    if _asks_always(case, target) and _is_unreadable(target):
+        yield _doubt(target, "it holds a pair that cannot be read (`first_write: ask`)", "look at what uses it")
+
+
+def _as_doubt(target: TargetState, conflict: Conflict) -> Doubt:
+    return _doubt(target, conflict.what, conflict.remedy)
+
+
+def _doubt(target: TargetState, reason: str, remedy: str) -> Doubt:
+    return Doubt(reason=reason, remedy=f"{remedy}; if keyrota may write there all the same, {_confirm(target)}")
+
+
+def _confirm(target: TargetState) -> str:
+    return f"keyrota confirm {quote(target.address)}"
+
+
+def _is_confirmed_by_file(case: Case, target: TargetState) -> bool:
+    return dict(case.view.observation.first_writes).get(target.address) is FirstWrite.CONFIRMED
+
+
+def _asks_always(case: Case, target: TargetState) -> bool:
+    wanted = dict(case.view.observation.first_writes).get(target.address, case.policy.first_write)
+    return wanted is FirstWrite.ASK
+
+
+def _is_unreadable(target: TargetState) -> bool:
+    return target.evidence is TargetEvidence.CANNOT_TELL
+
+
+# --- whose key it is ------------------------------------------------------------------------------------------------
+
+
+def _shown(target: TargetState) -> tuple[AccessKeyId, ...]:
+    """Find the key IDs that our own variables show."""
+    keys = (target.key, *(variable.key for variable in target.variables))
+    return tuple(dict.fromkeys(key for key in keys if key is not None))
+
+
+def _own_keys(view: View) -> frozenset[AccessKeyId]:
+    """Find the keys of this user: those that IAM lists, and those that the secret has stored."""
+    stored = (key_label(version) for version in view.versions)
+    return frozenset({key.id for key in view.keys} | {key for key in stored if key})
+
+
+def _strange_keys(view: View, target: TargetState) -> tuple[AccessKeyId, ...]:
+    return tuple(key for key in _shown(target) if key not in _own_keys(view))
+
+
+def held_none_of_ours(view: View, target: TargetState) -> bool:
+    """Tell whether a place, as it was read, certainly holds no key of this user: it is empty, or shows another key."""
+    if target.evidence is TargetEvidence.ABSENT:
+        return target.is_empty
+    return target.evidence is TargetEvidence.HOLDS and target.key is not None and target.key not in _own_keys(view)
+
+
+def whose(view: View, key: AccessKeyId) -> str:
+    """Say in words whose key an ID is."""
+    seen = view.observation
+    if key in _own_keys(view):
+        return "a key of this user"
+    owner = next((owner for owner in seen.owners if owner.key == key), None) or KeyOwner(key=key)
+    if owner.user is not None:
+        return f"a key of the user {owner.user}"
+    if owner.account is None:
+        return "a key of an account that AWS does not name"
+    if owner.account == seen.account:
+        return f"a key of this account ({owner.account}), of a user that IAM does not name"
+    return f"a key of the account {owner.account}"
+
+
+class Change(StrEnum):
+    """What a write does to one variable."""
+
+    NEW = "new"
+    REPLACES_KEY = "replaces a key"
+    REPLACES_UNREADABLE = "replaces a value that cannot be read"
+    REPLACES_OTHER = "replaces a value that is not a key ID"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariableChange:
+    """What a first write would do to one variable, for the plan."""
+
+    name: str
+    change: Change
+    key: AccessKeyId | None = None
+    whose: str = ""
+
+    def __str__(self) -> str:
+        """Write it for people."""
+        return f"replaces {self.key} ({self.whose})" if self.key else self.change.value
+
+
+def changes(view: View, target: TargetState) -> tuple[VariableChange, ...]:
+    """Say what a first write would do to each variable of a place; empty where it could not be read."""
+    pair_cannot_be_read = target.evidence is TargetEvidence.CANNOT_TELL
+    found = []
+    for variable in target.variables:
+        if not variable.is_present:
+            change = Change.NEW
+        elif variable.key is not None:
+            change = Change.REPLACES_KEY
+        elif variable.is_readable and not pair_cannot_be_read:
+            change = Change.REPLACES_OTHER
+        else:
+            change = Change.REPLACES_UNREADABLE
+        owner = whose(view, variable.key) if variable.key else ""
+        found.append(VariableChange(name=variable.name, change=change, key=variable.key, whose=owner))
+    return tuple(found)
+
+
+# --- what the configuration no longer names -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """A place that keyrota wrote, and that no configured target means now."""
+
+    name: str
+    """Its address, with its origin or ID where a configured target has the same address."""
+    entry: IndexEntry
+
+
+def removed(index: Index, targets: Iterable[TargetState]) -> tuple[Removed, ...]:
+    """Find the places that were written, and that no configured target means now; a renamed place is none of them."""
+    states = {target.address: target for target in targets}
+    meant = {index.of(entry_of(target)) for target in states.values()}
+    return tuple(
+        Removed(name=_removed_name(entry, states.get(entry.address)), entry=entry)
+        for entry in index.entries
+        if entry not in meant and entry.is_begun
+    )
+
+
+def _removed_name(entry: IndexEntry, same_name: TargetState | None) -> str:
+    if same_name is None:
+        return entry.address
+    is_elsewhere = same_name.place is not None and same_name.place.origin != entry.origin
+    return f"{entry.address} at {entry.origin}" if is_elsewhere else f"{entry.address} ({entry.place})"
+
+
+def followed(view: View, target: TargetState) -> str:
+    """Name the address under which a renamed place was written; empty where it has that address still."""
+    known = known_entry(view, target)
+    return known.address if known and known.address != target.address else ""
+
+
+def placed(entries: Iterable[IndexEntry], targets: Iterable[TargetState]) -> tuple[IndexEntry, ...]:
+    """Add to the index's entries of configured targets which places they are, as they were read."""
+    states = {target.address: entry_of(target) for target in targets}
+    return tuple(
+        replace(entry, origin=state.origin, place=state.place, variables=state.variables)
+        if (state := states.get(entry.address))
+        else entry
+        for entry in entries
+    )
