@@ -18,6 +18,8 @@ from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnav
 from keyrota.sandbox.faults import Fault, FaultKind
 from keyrota.sandbox.world import WorldClock
 from keyrota.targets.azure_devops import KIND
+from keyrota.targets.azure_devops.connection import AzureConnection
+from keyrota.wire import Http
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 
@@ -179,7 +181,7 @@ def test_a_group_that_is_not_there_is_told(rig: AzureRig, group: str | int) -> N
 
 def test_two_groups_of_one_name_are_told(rig: AzureRig) -> None:
     rig.standin.add_group("acme", "SHOP")
-    with pytest.raises(NotThere, match="2 variable groups"):
+    with pytest.raises(ProviderRefused, match="2 variable groups"):
         rig.target().write(a_pair())
 
 
@@ -282,3 +284,88 @@ def test_it_carries_nothing_and_names_itself(rig: AzureRig) -> None:
     assert KIND.address(settings) == f"azure_devops Acme/7 (A, {SECRET})"
     assert KIND.is_within(settings, "acme")
     assert KIND.variables(settings) == {"azure_devops acme/7: a", f"azure_devops acme/7: {SECRET.lower()}"}
+
+
+# --- what a read shows beside the pair -----------------------------------------------------------------------------
+
+
+def test_a_group_that_two_projects_share_is_one_place(rig: AzureRig) -> None:
+    """B9: its number is unique in the organization; names of projects and groups are not."""
+    here = rig.target().read().place
+    assert here == rig.target({"project": "other", "group": "shop"}).read().place
+    assert here == rig.target({"project": "ACME", "group": rig.standin.number("acme", "shop")}).read().place
+    assert here is not None
+    assert here.id == f"variable group {rig.standin.number('acme', 'shop')}"
+
+
+def test_a_group_made_again_under_the_name_is_another_place(rig: AzureRig) -> None:
+    before = rig.target().read().place
+    rig.standin.group(rig.standin.number("acme", "shop"))["name"] = "shop-old"
+    renamed = rig.target().read()
+    assert (renamed.evidence, renamed.is_gone, renamed.place) == (TargetEvidence.FAILED, False, None)
+    rig.standin.add_group("acme", "shop")
+    assert rig.target().read().place not in {before, None}
+
+
+@pytest.mark.parametrize(
+    ("base", "origin"),
+    [
+        ("https://acme.visualstudio.com/", "https://dev.azure.com/acme"),
+        ("https://dev.azure.com/acme", "https://dev.azure.com/acme"),
+        ("https://tfs.example.test/Collection", "https://tfs.example.test/Collection"),
+    ],
+)
+def test_both_addresses_of_an_organization_are_one_origin(base: str, origin: str) -> None:
+    http = Http(base, clock=WorldClock(), own=(base,))
+    assert AzureConnection(http, http, WorldClock()).origin == origin
+
+
+def test_plain_variables_beside_the_pair_show_their_keys_and_nothing_else(rig: AzureRig) -> None:
+    rig.target().write(a_pair())
+    rig.set("config", f"[default]\naws_access_key_id={a_pair('OLD').id}\nhunter2\n")
+    rig.set("hidden", a_pair("UNSEEN").id, secured=True)
+    state = rig.target().read()
+    assert [(shown.key, shown.where) for shown in state.shown] == [
+        (a_pair("OLD").id, "variable config of azure_devops acme/shop")
+    ]
+    assert "hunter2" not in repr(state)
+
+
+def test_names_in_other_letters_are_ours(rig: AzureRig) -> None:
+    rig.set(ID.lower(), a_pair("OLD").id)
+    rig.set(SECRET.title(), "x", secured=True)
+    state = rig.target().read()
+    assert [variable.name for variable in state.variables] == [ID.lower(), SECRET.title()]
+    assert (state.variables[0].key, state.conflicts, state.shown) == (a_pair("OLD").id, (), ())
+
+
+def test_a_group_linked_to_key_vault_is_a_lasting_conflict(rig: AzureRig) -> None:
+    number = rig.standin.add_group("acme", "vault", kind="AzureKeyVault")
+    rig.standin.set_variable(number, ID, "", isSecret=True)
+    rig.standin.set_variable(number, SECRET, "", isSecret=True)
+    (conflict,) = rig.target({"project": "acme", "group": "vault"}).read().conflicts
+    assert "Key Vault" in conflict.what
+    assert conflict.is_lasting
+
+
+def test_other_groups_of_the_project_are_looked_at(rig: AzureRig) -> None:
+    for number in range(25):
+        rig.standin.add_group("acme", f"group-{number}")
+    rig.standin.set_variable(rig.standin.number("acme", "group-24"), "K1", a_pair("OLD").id)
+    rig.standin.set_variable(rig.standin.add_group("elsewhere", "x"), "K1", a_pair("ELSEWHERE").id)
+    rig.target().write(a_pair())
+    found = rig.target().surroundings()
+    assert [shown.key for shown in found.shown] == [a_pair("OLD").id]
+    assert "azure_devops acme/group-24" in found.shown[0].where
+    assert (found.conflicts, found.unread) == ((), ())
+
+
+def test_groups_that_may_not_be_listed_are_named(rig: AzureRig) -> None:
+    rig.standin.faults.add(Fault(operation="GET groups", status=403, times=-1))
+    assert "variable groups of acme" in rig.target().surroundings().unread[-1]
+
+
+def test_a_read_by_number_is_one_call_and_by_name_two(rig: AzureRig) -> None:
+    rig.target({"project": "acme", "group": rig.standin.number("acme", "shop")}).read()
+    rig.target().read()
+    assert [operation for operation, _ in rig.standin.journal] == ["GET group", "GET groups", "GET group"]

@@ -184,3 +184,40 @@ def test_it_carries_nothing_and_names_itself(rig: BuildkiteRig) -> None:
     assert KIND.is_within(settings, "Acme")
     assert KIND.faults(settings) == ()
     assert KIND.variables(settings) == {"buildkite 0d5c: A", f"buildkite 0d5c: {SECRET}"}
+
+
+# --- what a read shows beside the pair -----------------------------------------------------------------------------
+
+
+def test_a_cluster_is_known_by_its_uuid_in_any_letters(rig: BuildkiteRig) -> None:
+    place = rig.target().read().place
+    assert place is not None
+    assert (place.kind, place.id) == ("buildkite", "cluster shop")
+    rig.standin.add_cluster("acme", "SHOP")
+    assert rig.target({"organization": "acme", "cluster": "SHOP"}).read().place == place
+
+
+def test_a_read_is_one_list(rig: BuildkiteRig) -> None:
+    rig.target().read()
+    assert [operation for operation, _ in rig.standin.journal].count("GET secrets") == 1
+    assert {operation for operation, _ in rig.standin.journal} == {"GET secrets", "GET token"}
+
+
+def test_environments_of_the_clusters_pipelines_are_looked_at(rig: BuildkiteRig) -> None:
+    """What a pipeline's settings set is readable, and goes into every step."""
+    rig.standin.add_cluster("acme", "other")
+    rig.standin.add_pipeline(("acme", "shop"), "deploy", K1=a_pair("OLD").id, **{SECRET: "hunter2"})
+    rig.standin.add_pipeline(("acme", "other"), "web", K1=a_pair("ELSEWHERE").id)
+    found = rig.target().surroundings()
+    assert [(shown.key, shown.where) for shown in found.shown] == [
+        (a_pair("OLD").id, "variable K1 of buildkite acme/deploy")
+    ]
+    assert SECRET in found.conflicts[0].what
+    assert "hunter2" not in repr(found)
+
+
+def test_without_the_scope_for_pipelines_they_are_named_as_unread(rig: BuildkiteRig) -> None:
+    rig.standin.scopes.remove("read_pipelines")
+    found = rig.target().surroundings()
+    assert "read_pipelines" in found.unread[0]
+    assert rig.target().preflight().is_ready

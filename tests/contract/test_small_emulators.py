@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import urllib3
 
+from keyrota.sandbox.azure_devops import AzureStandIn
+from keyrota.sandbox.buildkite import BuildkiteStandIn
 from keyrota.sandbox.circleci import CircleStandIn
 from keyrota.sandbox.forgejo import ForgejoStandIn
 from keyrota.sandbox.http import Server
@@ -306,3 +308,86 @@ def test_circleci_refuses_a_variable_without_name_or_value(circleci: Ask, body: 
     assert circleci("POST", "/project/gh/acme/shop/envvar", body)[0] == 400
     if not isinstance(body, dict) or body.get("value") != "x":
         assert circleci("PUT", "/context/c1/environment-variable/A", body)[0] == 400
+
+
+# --- Azure DevOps ---------------------------------------------------------------------------------------------------
+
+GROUPS = "/_apis/distributedtask/variablegroups"
+V7 = "application/json;api-version=7.1-preview.2"
+
+
+@pytest.fixture
+def azure() -> Iterator[Ask]:
+    """Azure DevOps with one group."""
+    standin = AzureStandIn(WorldClock(), token="t")
+    standin.add_group("acme", "shop")
+    yield from serving(standin, Authorization="Bearer t", Accept=V7)
+
+
+def test_azure_devops_says_where_its_resources_are(azure: Ask) -> None:
+    """The official SDKs begin so, and put the version into `Accept`."""
+    status, found = azure("OPTIONS", "/_apis")
+    assert (status, {each["resourceName"] for each in found["value"]}) == (200, {"variablegroups"})
+    assert azure("GET", "/_apis/resourceAreas")[1]["value"] == []
+    (project,) = azure("GET", "/_apis/projects")[1]["value"]
+    assert azure("GET", f"/_apis/projects/{project['id'].replace(' ', '%20')}")[1]["name"] == "acme"
+    assert azure("GET", "/_apis/projects/other")[0] == 404
+    assert azure("GET", f"/acme{GROUPS}")[1]["count"] == 1
+    assert azure("GET", f"/acme{GROUPS}", Accept="application/json")[0] == 400
+    assert azure("GET", f"/acme{GROUPS}?api-version=7.1", Accept="application/json")[0] == 200
+    assert azure("GET", f"/acme{GROUPS}?continuationToken=x")[0] == 400
+
+
+def test_azure_devops_adds_replaces_and_deletes_groups(azure: Ask) -> None:
+    reference = {"name": "new", "projectReference": {"name": "acme"}}
+    sent = {"name": "new", "variables": {"A": {"value": "1"}}, "variableGroupProjectReferences": [reference]}
+    status, made = azure("POST", GROUPS, sent)
+    assert (status, made["variables"]) == (200, {"A": {"value": "1"}})
+    assert azure("POST", GROUPS, sent)[0] == 409
+    one = f"{GROUPS}/{made['id']}"
+    changed = {**sent, "variables": {"B": {"value": "2", "isSecret": True}}}
+    assert azure("PUT", f"/acme{one}", changed)[1]["variables"] == {"B": {"value": None, "isSecret": True}}
+    assert azure("DELETE", f"{one}?projectIds=x")[0] == 204
+    assert azure("GET", f"/acme{one}")[0] == 404
+
+
+@pytest.mark.parametrize("body", [None, [], {"variables": []}, {}, {"name": "x"}])
+def test_azure_devops_refuses_what_is_no_group(azure: Ask, body: Any) -> None:
+    assert azure("POST", GROUPS, body)[0] == 400
+    assert azure("PUT", f"{GROUPS}/1", body)[0] in {400, 401}
+
+
+# --- Buildkite ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def buildkite() -> Iterator[Ask]:
+    """Buildkite with one cluster."""
+    standin = BuildkiteStandIn(WorldClock(), token="t")
+    standin.add_cluster("acme", "c1")
+    standin.add_pipeline(("acme", "c1"), "deploy", A="1")
+    yield from serving(standin, Authorization="Bearer t")
+
+
+@pytest.mark.parametrize("prefix", ["/v2", ""])
+def test_buildkite_shows_one_secret_and_changes_description_and_policy(buildkite: Ask, prefix: str) -> None:
+    path = f"{prefix}/organizations/acme/clusters/c1/secrets"
+    status, made = buildkite("POST", path, {"key": "A", "value": "x", "policy": "- p: 1"})
+    assert (status, "value" in made) == (201, False)
+    one = f"{path}/{made['id']}"
+    assert buildkite("GET", one)[1]["key"] == "A"
+    assert buildkite("PUT", one, {"description": "d"})[1]["description"] == "d"
+    after = buildkite("PUT", one, {"policy": "- p: 2", "value": "ignored", "key": "ignored"})[1]
+    assert (after["policy"], after["description"], after["key"]) == ("- p: 2", "d", "A")
+    assert buildkite("PUT", f"{one}/value", {})[0] == 422
+    assert buildkite("GET", f"{path}?page=x")[0] == 400
+    assert buildkite("GET", f"{path}/none")[0] == 404
+    assert buildkite("GET", f"{prefix}/organizations/acme/clusters")[1][0]["id"] == "c1"
+    assert buildkite("GET", f"{prefix}/organizations/acme/clusters/c1")[1]["id"] == "c1"
+    assert buildkite("GET", f"{prefix}/organizations/acme/pipelines")[1][0]["env"] == {"A": "1"}
+    assert buildkite("DELETE", one)[0] == 204
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"key": "A"}, {"key": "A", "value": ""}, {"value": "x"}])
+def test_buildkite_refuses_a_secret_without_key_or_value(buildkite: Ask, body: Any) -> None:
+    assert buildkite("POST", "/organizations/acme/clusters/c1/secrets", body)[0] == 422

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,23 @@ from keyrota.sandbox.standin import StandIn
 
 TOKEN = "sandbox-azure-devops-token"  # noqa: S105  # opens nothing but the sandbox
 _A_PAGE = 20
+_LOCATIONS = [
+    {
+        "id": number,
+        "area": "distributedtask",
+        "resourceName": "variablegroups",
+        "routeTemplate": f"{scope}_apis/{{area}}/{{resource}}/{{groupId}}",
+        "resourceVersion": 2,
+        "minVersion": "3.2",
+        "maxVersion": "7.2",
+        "releasedVersion": "7.1",
+    }
+    for number, scope in (
+        ("f5b09dd5-9d54-45a1-8b5a-1c8287d634cc", "{project}/"),
+        ("ef5b7057-ffc3-4c77-bbad-c10b4a4abcc7", ""),
+    )
+]
+"""Where SDKs find variable groups, of a project and of all (microsoft/azure-devops-python-api, task_agent_client.py)."""
 
 
 class AzureStandIn(StandIn):
@@ -33,7 +51,7 @@ class AzureStandIn(StandIn):
 
     def add_group(self, project: str, name: str, *, shared_with: tuple[str, ...] = (), kind: str = "Vsts") -> int:
         """Make a variable group."""
-        number = len(self._groups) + 1
+        number = max(self._groups, default=0) + 1
         references = [
             {"projectReference": {"id": f"id of {each}", "name": each}, "name": name, "description": f"in {each}"}
             for each in (project, *shared_with)
@@ -77,6 +95,8 @@ class AzureStandIn(StandIn):
 
     def kind(self, request: Request) -> str:
         """Name what a request is about."""
+        if "variablegroups" not in request.segments:
+            return "service"
         return "group" if request.segments[-1].isdigit() else "groups"
 
     def refusal(self, status: int, message: str) -> Response:
@@ -90,24 +110,81 @@ class AzureStandIn(StandIn):
             if self.signs_in:
                 return Response(status=203, body=b"<html>Azure DevOps Services | Sign In</html>")
             raise self.refuse(401, "access denied")
-        if not request.query.get("api-version", "").startswith("7."):
+        if (service := self._service(request)) is not None:
+            return service
+        version = request.query.get("api-version") or _in_accept(request)
+        if not version.startswith(("5.", "6.", "7.")):
             raise self.refuse(400, "no api-version was supplied")
         match request.method, request.segments:
+            case "POST", [*_, "_apis", "distributedtask", "variablegroups"]:
+                return self._add(request)
+            case "DELETE", [*_, "_apis", "distributedtask", "variablegroups", number] if self._has(None, number):
+                del self._groups[int(number)]
+                return Response(status=204)
             case "GET", [project, "_apis", "distributedtask", "variablegroups"]:
                 return self._list(request, project)
             case "GET", [project, "_apis", "distributedtask", "variablegroups", number] if self._has(project, number):
                 return json_response(_shown(self._groups[int(number)]))
             case "PUT", ["_apis", "distributedtask", "variablegroups", number] if self._has(None, number):
-                return self._put(int(number), request.json() or {})
+                return self._put(int(number), self._sent(request))
+            case "PUT", [project, "_apis", "distributedtask", "variablegroups", number] if self._has(project, number):
+                return self._put(int(number), self._sent(request))
         raise self.refuse(404, "variable group not found")
+
+    def _service(self, request: Request) -> Response | None:
+        """Answer what the official SDKs ask first: where resources are, and which areas there are."""
+        match request.method, [segment for segment in request.segments if segment]:
+            case "OPTIONS", ["_apis"]:
+                return json_response({"count": len(_LOCATIONS), "value": _LOCATIONS})
+            case "OPTIONS", ["_apis", "distributedtask"]:
+                return json_response({"count": len(_LOCATIONS), "value": _LOCATIONS})
+            case "GET", ["_apis", "resourceAreas", *_]:
+                return json_response({"count": 0, "value": []})
+            case "GET", ["_apis", "projects"]:
+                return json_response({"count": len(self._projects()), "value": self._projects()})
+            case "GET", ["_apis", "projects", name]:
+                for project in self._projects():
+                    if name.casefold() in {project["id"], project["name"].casefold()}:
+                        return json_response(project)
+                raise self.refuse(404, f"TF200016: The following project does not exist: {name}.")
+        return None
+
+    def _projects(self) -> list[dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for group in self._groups.values():
+            for each in group["variableGroupProjectReferences"]:
+                project = each["projectReference"]
+                found.setdefault(project["name"], {**project, "state": "wellFormed", "visibility": "private"})
+        return list(found.values())
+
+    def _sent(self, request: Request) -> dict[str, Any]:
+        content = request.json()
+        if not isinstance(content, dict) or not isinstance(content.get("variables", {}), dict):
+            raise self.refuse(400, "Value cannot be null. Parameter name: group")
+        return content
+
+    def _add(self, request: Request) -> Response:
+        content = self._sent(request)
+        references = content.get("variableGroupProjectReferences")
+        if not content.get("name") or not isinstance(references, list) or not references:
+            raise self.refuse(400, "name and variableGroupProjectReferences are needed")
+        names = [str(each.get("projectReference", {}).get("name")) for each in references]
+        taken = any(
+            group["name"] == content["name"] and self._is_in(group, names[0]) for group in self._groups.values()
+        )
+        if taken:
+            raise self.refuse(409, f"Variable group with name {content['name']} already exists")
+        number = self.add_group(names[0], str(content["name"]), shared_with=tuple(names[1:]))
+        return self._put(number, {**content, "type": content.get("type") or "Vsts"})
 
     def _has(self, project: str | None, number: str) -> bool:
         group = self._groups.get(int(number)) if number.isdigit() else None
         return group is not None and (project is None or self._is_in(group, project))
 
     def _is_in(self, group: Mapping[str, Any], project: str) -> bool:
-        shared = group["variableGroupProjectReferences"]
-        return any(each["projectReference"]["name"].casefold() == project.casefold() for each in shared)
+        """Tell whether a project, by name or ID, has a group."""
+        shared = [each["projectReference"] for each in group["variableGroupProjectReferences"]]
+        return any(project.casefold() in {str(each.get(name)).casefold() for name in ("id", "name")} for each in shared)
 
     def _list(self, request: Request, project: str) -> Response:
         """List groups; a star at the end of `groupName` fits any rest. Project references are not in lists."""
@@ -117,7 +194,7 @@ class AzureStandIn(StandIn):
             for group in self._groups.values()
             if self._is_in(group, project) and _fits(group["name"].casefold(), wanted)
         ]
-        number = int(request.query.get("continuationToken", "1"))
+        number = self.asked_number(request, "continuationToken", 1)
         shown = self.page_of(found, number, _A_PAGE)
         more = {"x-ms-continuationtoken": str(number + 1)} if number * _A_PAGE < len(found) else {}
         return json_response({"count": len(shown), "value": shown}, headers=more)
@@ -144,6 +221,12 @@ class AzureStandIn(StandIn):
             "variables": after,
         }
         return json_response(_shown(self._groups[number]))
+
+
+def _in_accept(request: Request) -> str:
+    """Find the version where the SDKs put it: `Accept: application/json;api-version=7.1`."""
+    found = re.search(r"api-version=([0-9.]+)", request.headers.get("accept", ""))
+    return found[1] if found else ""
 
 
 def _fits(name: str, wanted: str) -> bool:

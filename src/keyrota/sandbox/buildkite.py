@@ -23,13 +23,17 @@ _Place = tuple[str, str]
 class BuildkiteStandIn(StandIn):
     """Buildkite on loopback."""
 
+    prefix = ("v2",)
+
     def __init__(self, clock: Clock, faults: Faults | None = None, *, token: str = TOKEN) -> None:
         super().__init__(clock, faults)
         self._token = token
         self._secrets: dict[_Place, dict[str, dict[str, Any]]] = {}
         """By ID: what is shown, and the value."""
+        self._pipelines: dict[str, dict[str, Any]] = {}
+        """By slug: organization, cluster and environment."""
         self._count = 0
-        self.scopes = ["read_secret_details", "write_secrets"]
+        self.scopes = ["read_secret_details", "write_secrets", "read_pipelines"]
         self.expires: datetime | None = None
         self._window = clock.now()
         self._calls = 0
@@ -42,6 +46,10 @@ class BuildkiteStandIn(StandIn):
     def add_cluster(self, organization: str, cluster: str) -> None:
         """Make a cluster."""
         self._secrets.setdefault((organization, cluster), {})
+
+    def add_pipeline(self, place: _Place, slug: str, **env: str) -> None:
+        """Make a pipeline of a cluster, with environment variables in its settings."""
+        self._pipelines[slug] = {"organization": place[0], "cluster_id": place[1], "env": env}
 
     def set_secret(
         self, place: _Place, key: str, value: str, *, policy: str | None = None, description: str = ""
@@ -68,6 +76,8 @@ class BuildkiteStandIn(StandIn):
         """Name what a request is about."""
         if request.segments[0] == "access-token":
             return "token"
+        if "secrets" not in request.segments:
+            return request.segments[-1]
         return "value" if request.segments[-1] == "value" else "secrets"
 
     def refusal(self, status: int, message: str) -> Response:
@@ -98,20 +108,37 @@ class BuildkiteStandIn(StandIn):
             case ["access-token"]:
                 ends = f"{self.expires:%Y-%m-%d %H:%M:%S} UTC" if self.expires else None
                 return json_response({"uuid": "b63254c0", "scopes": self.scopes, "expires_at": ends})
+            case ["organizations", slug, "pipelines"] if request.method == "GET":
+                self._demand_scope("read_pipelines")
+                ours = [name for name, one in self._pipelines.items() if one["organization"] == slug]
+                return self._page(request, [{"slug": name, "name": name, **self._pipelines[name]} for name in ours])
+            case ["organizations", slug, "clusters"] if request.method == "GET":
+                return self._page(request, [{"id": each, "name": each} for org, each in self._secrets if org == slug])
+            case ["organizations", slug, "clusters", cluster] if (slug, cluster) in self._secrets:
+                return json_response({"id": cluster, "name": cluster})
             case ["organizations", slug, "clusters", cluster, "secrets", *rest] if (slug, cluster) in self._secrets:
                 scope = "read_secret_details" if request.method == "GET" else "write_secrets"
-                if scope not in self.scopes:
-                    raise self.refuse(403, f"Forbidden. Your access token does not have the scope {scope}.")
+                self._demand_scope(scope)
                 return self._call(request, (slug, cluster), rest)
         raise self.refuse(404, "No cluster found")
 
+    def _demand_scope(self, scope: str) -> None:
+        if scope not in self.scopes:
+            raise self.refuse(403, f"Forbidden. Your access token does not have the scope {scope}.")
+
     def _call(self, request: Request, place: _Place, rest: list[str]) -> Response:
-        content, found = request.json() or {}, self._secrets[place]
+        sent, found = request.json(), self._secrets[place]
+        content = sent if isinstance(sent, dict) else {}
         match request.method, rest:
             case "GET", []:
                 return self._page(request, [self._shown(place, number) for number in found])
             case "POST", []:
                 return self._create(place, content)
+            case "GET", [number] if number in found:
+                return json_response(self._shown(place, number))
+            case "PUT", [number] if number in found:
+                found[number] |= {name: content[name] for name in ("description", "policy") if name in content}
+                return json_response(self._shown(place, number))
             case "PUT", [number, "value"] if number in found:
                 self._demand_value(content)
                 found[number]["value"] = str(content["value"])
@@ -156,8 +183,8 @@ class BuildkiteStandIn(StandIn):
         return {"id": number, **shown, "last_read_at": None}
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
-        number = int(request.query.get("page", "1"))
-        length = min(_LONGEST_PAGE, int(request.query.get("per_page", "30")))
+        number = self.asked_number(request, "page", 1)
+        length = min(_LONGEST_PAGE, self.asked_number(request, "per_page", 30))
         shown = self.page_of(values, number, length)
         if number * length >= len(values):
             return json_response(shown)

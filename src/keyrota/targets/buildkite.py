@@ -19,8 +19,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from keyrota.core.model import AccessKeyId, KeyPair, Readiness, TargetEvidence, TargetState
+from keyrota.core.levels import Side, Written
+from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroundings, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
+from keyrota.core.variables import Listed, listed, pair_conflicts, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.fragments import (
     AT_MOST,
@@ -41,6 +43,7 @@ from keyrota.wire import (
     Budget,
     Http,
     Limit,
+    Look,
     Refusals,
     RunlessPlace,
     Unsearched,
@@ -148,7 +151,9 @@ class BuildkiteTarget(RunlessPlace):
     def __init__(self, connection: BuildkiteConnection, settings: Mapping[str, Any]) -> None:
         super().__init__(address(settings))
         self._connection = connection
-        self._path = ("organizations", settings["organization"], "clusters", settings["cluster"], "secrets")
+        self._organization: str = settings["organization"]
+        self._cluster: str = settings["cluster"]
+        self._path = ("organizations", self._organization, "clusters", self._cluster, "secrets")
         self._policy = "\n".join(_rule(rule) for rule in settings.get("policy", ()))
         self._id_name, self._secret_name = names_of(settings)
 
@@ -179,15 +184,52 @@ class BuildkiteTarget(RunlessPlace):
         return self.looked(self._read)
 
     def _read(self) -> TargetState:
-        found = self._listed()
-        missing = [name for name in (self._id_name, self._secret_name) if name not in found]
-        expires = self._connection.token().expires
-        if missing:
-            return replace(self.lacking(missing, is_empty=not found), token_expires=expires)
-        changed = max((at for secret in found.values() if (at := instant(secret.get("updated_at")))), default=None)
-        return TargetState(
-            address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed, token_expires=expires
+        everything = self._everything()
+        secrets = [listed(name, None) for name in everything]
+        return replace(
+            self._state({name: everything[name] for name in self._names if name in everything}),
+            token_expires=self._connection.token().expires,
+            place=self._place(),
+            variables=states_of(self._names, secrets, id_name=self._id_name),
+            conflicts=tuple(pair_conflicts(secrets, *self._names, noun="secret")),
         )
+
+    def _state(self, found: Mapping[str, Mapping[str, Any]]) -> TargetState:
+        missing = [name for name in self._names if name not in found]
+        if missing:
+            return self.lacking(missing, is_empty=not found)
+        changed = max((at for secret in found.values() if (at := instant(secret.get("updated_at")))), default=None)
+        return TargetState(address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed)
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return self._id_name, self._secret_name
+
+    def _place(self) -> PlaceId:
+        """Identify a cluster by its UUID, which no other organization has."""
+        return PlaceId(kind="buildkite", origin=self._connection.http.origin, id=f"cluster {self._cluster.casefold()}")
+
+    def surroundings(self) -> Surroundings:
+        """Look at the environment variables that the cluster's pipelines set, readable in their settings."""
+        look = Look()
+        pipelines = look.attempt(
+            f"the pipelines of {self.address} (scope read_pipelines)", lambda: self._pipelines(self._about(""))
+        )
+        for name, variables in (pipelines or {}).items():
+            look.level(f"buildkite {self._organization}/{name}", Side.BELOW, partial(_as_is, variables))
+        found = look.attempt(self.address, self._listed) or {}
+        return look.found(self.address, Written(pair=self._names, bundle=None, present=frozenset(found)))
+
+    def _pipelines(self, about: str) -> dict[str, tuple[Listed, ...]]:
+        first = self._call("GET", ("organizations", self._organization, "pipelines"), "", query={"per_page": "100"})
+        follow = partial(self._connection.http.follow, where=about)
+        pages = each_page(first, Answer.next_link, follow, most=_MOST_PAGES, name=_SAYS.name, where=about)
+        return {
+            str(one.get("slug")): tuple(listed(str(name), value) for name, value in _environment(one).items())
+            for answer in pages
+            for one in _SAYS.entries(answer, about)
+            if str(one.get("cluster_id")).casefold() == self._cluster.casefold()
+        }
 
     def write(self, credential: KeyPair) -> None:
         """Create both secrets, or change their values, at once; policy and description of what exists stay."""
@@ -215,14 +257,18 @@ class BuildkiteTarget(RunlessPlace):
         return f"{self.address}, secret {name}" if name else f"{self.address}, its secrets"
 
     def _listed(self) -> dict[str, dict[str, Any]]:
-        """Find our own secrets on all pages."""
+        """Find our own secrets; keys are compared with case."""
+        return {name: secret for name, secret in self._everything().items() if name in self._names}
+
+    def _everything(self) -> dict[str, dict[str, Any]]:
+        """List the secrets on all pages; no value is in a list."""
         found: dict[str, dict[str, Any]] = {}
         about = self._about("")
         first = self._call("GET", self._path, "", query={"per_page": "100"})
         follow = partial(self._connection.http.follow, where=about)
         for answer in each_page(first, Answer.next_link, follow, most=_MOST_PAGES, name=_SAYS.name, where=about):
             for secret in _SAYS.entries(answer, about):
-                if secret.get("key") in (self._id_name, self._secret_name) and isinstance(secret.get("id"), str):
+                if isinstance(secret.get("key"), str) and isinstance(secret.get("id"), str):
                     found[secret["key"]] = secret
         return found
 
@@ -247,6 +293,15 @@ class BuildkiteTarget(RunlessPlace):
         if answer.object().get("key") != name:
             what = "Buildkite's answer to the write is not the secret: whether it was written is not known"
             raise _SAYS.odd(what, self._about(name))
+
+
+def _as_is(variables: tuple[Listed, ...]) -> tuple[Listed, ...]:
+    return variables
+
+
+def _environment(pipeline: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = pipeline.get("env")
+    return found if isinstance(found, dict) else {}
 
 
 def _rule(claims: Mapping[str, str | Sequence[str]]) -> str:

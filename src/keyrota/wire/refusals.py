@@ -9,7 +9,8 @@ from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.wire.answer import Answer
 
 _T = TypeVar("_T")
-_DELETED = "if it was deleted, remove it from the configuration and run keyrota forget"
+DELETED = "if it was deleted, remove it from the configuration and run keyrota forget"
+"""The remedy of a place that is not there, for one that will not come back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class Refusals:
                 raise NotThere(
                     f"{self.name} does not find it (404): {self.missing}",
                     where=where,
-                    remedy=f"correct the names in the configuration; {self.needs}; {_DELETED}",
+                    remedy=f"correct the names in the configuration; {self.needs}; {DELETED}",
                 )
             case _:
                 raise ProviderRefused(

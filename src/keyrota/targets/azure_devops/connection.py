@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from keyrota.core.variables import Listed
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
 from keyrota.targets.azure_devops.group import Group, hidden
 from keyrota.wire import Answer, Http, Refusals
+from keyrota.wire.refusals import DELETED
 
 SAYS = Refusals(
     name="Azure DevOps",
@@ -20,6 +23,7 @@ SAYS = Refusals(
 )
 _VERSION = {"api-version": "7.1"}
 _GROUPS = ("_apis", "distributedtask", "variablegroups")
+_OLD_ADDRESS = re.compile(r"https://([a-z0-9-]+)\.visualstudio\.com", re.IGNORECASE)
 _OWN = "Vsts"
 """The type of a group that keeps its variables itself; another one links them from Azure Key Vault."""
 _SENT_BACK = ("name", "description", "type", "providerData", "variableGroupProjectReferences")
@@ -44,28 +48,52 @@ class AzureConnection:
         self._turns: dict[str, threading.Lock] = {}
         """Targets are written in parallel, and several may share a group: one write of it at a time."""
 
+    @property
+    def origin(self) -> str:
+        """The organization: https://NAME.visualstudio.com is another address of https://dev.azure.com/NAME."""
+        old = _OLD_ADDRESS.fullmatch(self._http.origin)
+        return f"https://dev.azure.com/{old[1]}" if old else self._http.origin
+
     def number(self, project: str, name: str, about: str) -> str:
         """Find a group's number by its name, which is compared without case."""
-        found, token = set[int](), ""
+        found = {group["id"] for group in self._groups(project, about, name) if _is_named(group, name)}
+        if len(found) == 1:
+            return str(found.pop())
+        if found:
+            raise ProviderRefused(
+                f"the project has {len(found)} variable groups of this name",
+                where=about,
+                remedy="give its number as `group`",
+            )
+        raise NotThere(
+            "the project has no variable groups of this name",
+            where=about,
+            remedy=f"make it, or give its number as `group`; {SAYS.needs}; {DELETED}",
+        )
+
+    def others(self, project: str, number: str, about: str) -> dict[str, tuple[Listed, ...]]:
+        """List the other variable groups of a project by name, with what their variables show."""
+        return {
+            str(group.get("name")): Group(content={"variables": hidden(group["variables"])}).listed()
+            for group in self._groups(project, about)
+            if str(group.get("id")) != number and isinstance(group.get("variables"), dict)
+        }
+
+    def _groups(self, project: str, about: str, name: str = "") -> list[dict[str, Any]]:
+        found, token = list[dict[str, Any]](), ""
         for _ in range(_MOST_PAGES):
-            more = {"continuationToken": token} if token else {}
-            query = {**_VERSION, "groupName": name, **more}
+            query = {**_VERSION, **({"groupName": name} if name else {})}
+            query |= {"continuationToken": token} if token else {}
             answer = self._http.call("GET", (project, *_GROUPS), query=query, where=about)
             _demand_success(answer, about)
             groups = answer.object().get("value")
             if not isinstance(groups, list):
                 raise SAYS.odd("Azure DevOps's answer is no list of variable groups", about)
-            found |= {group["id"] for group in groups if _is_named(group, name)}
+            found += [group for group in groups if isinstance(group, dict)]
             token = answer.headers.get("x-ms-continuationtoken", "")
             if not token:
                 break
-        if len(found) == 1:
-            return str(found.pop())
-        raise NotThere(
-            f"the project has {len(found) or 'no'} variable groups of this name",
-            where=about,
-            remedy=f"make it, or give its number as `group`; {SAYS.needs}",
-        )
+        return found
 
     def get(self, project: str, number: str, about: str) -> Group:
         """Read a group."""
@@ -112,7 +140,7 @@ class AzureConnection:
 
 def whole(group: Group, about: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """Make what is put back; refuses where something would be lost that was not read."""
-    if group.content.get("type") != _OWN:
+    if is_linked(group):
         raise ProviderRefused(
             "the variables of this group are linked from Azure Key Vault",
             where=about,
@@ -129,9 +157,13 @@ def whole(group: Group, about: str, variables: Mapping[str, Any]) -> dict[str, A
     return {**kept, "variables": dict(variables)}
 
 
-def _is_named(group: Any, name: str) -> bool:
-    is_group = isinstance(group, dict) and isinstance(group.get("id"), int)
-    return is_group and str(group.get("name", "")).casefold() == name.casefold()
+def is_linked(group: Group) -> bool:
+    """Tell whether a group takes its variables from Azure Key Vault, and keeps none itself."""
+    return group.content.get("type") != _OWN
+
+
+def _is_named(group: Mapping[str, Any], name: str) -> bool:
+    return isinstance(group.get("id"), int) and str(group.get("name", "")).casefold() == name.casefold()
 
 
 def _taken(answer: Answer, number: str, about: str, then: str) -> Group:

@@ -9,6 +9,7 @@ from typing import Any
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import AccessKeyId
 from keyrota.core.secret import Secret
+from keyrota.core.variables import Listed, listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +39,19 @@ class Group:
             return None
         return AccessKeyId(value.reveal())
 
+    def listed(self) -> tuple[Listed, ...]:
+        """List all variables; of a plain value only the key IDs are kept."""
+        return tuple(_listed(name, variable) for name, variable in self.variables.items() if isinstance(variable, dict))
+
     def is_secret(self, name: str) -> bool:
         """Tell whether a variable can never be read."""
         return (self.get(name) or {}).get("isSecret") is True
+
+
+def _listed(name: str, variable: Mapping[str, Any]) -> Listed:
+    value = variable.get("value")
+    is_readable = isinstance(value, Secret) and variable.get("isSecret") is not True
+    return listed(name, value.reveal() if is_readable and isinstance(value, Secret) else None, is_readable=is_readable)
 
 
 def hidden(variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from keyrota.core.model import AccessKeyId, KeyPair, Readiness, TargetEvidence, TargetState
+from keyrota.core.levels import Side, Written
+from keyrota.core.model import (
+    AccessKeyId,
+    Conflict,
+    KeyPair,
+    PlaceId,
+    Readiness,
+    Surroundings,
+    TargetEvidence,
+    TargetState,
+)
 from keyrota.core.secret import Secret
+from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
 from keyrota.fragments import named, names_of
-from keyrota.targets.azure_devops.connection import SAYS, AzureConnection, whole
+from keyrota.targets.azure_devops.connection import SAYS, AzureConnection, is_linked, whole
 from keyrota.targets.azure_devops.group import Group
-from keyrota.wire import RunlessPlace
+from keyrota.wire import Look, RunlessPlace
 
 
 class AzureTarget(RunlessPlace):
@@ -44,7 +56,18 @@ class AzureTarget(RunlessPlace):
         return self.looked(self._read)
 
     def _read(self) -> TargetState:
-        group = self._get(self._number())
+        number = self._number()
+        group = self._get(number)
+        variables, names = group.listed(), self._spelled(group)
+        return replace(
+            self._state(group),
+            place=PlaceId(kind="azure_devops", origin=self._connection.origin, id=f"variable group {number}"),
+            variables=states_of(names, variables, id_name=names[0]),
+            shown=shown_by(variables, self.address, beside=names),
+            conflicts=tuple(self._conflicts(group)),
+        )
+
+    def _state(self, group: Group) -> TargetState:
         missing = [name for name in (self._id_name, self._secret_name) if group.get(name) is None]
         if missing:
             return self.lacking(missing, is_empty=len(missing) == 2)  # noqa: PLR2004  # a pair
@@ -53,6 +76,33 @@ class AzureTarget(RunlessPlace):
         if group.is_secret(self._secret_name):
             return state
         return replace(state, notice=f"{self._secret_name} is no secret variable: whoever may see the group reads it")
+
+    def _spelled(self, group: Group) -> tuple[str, str]:
+        """Spell the pair's names as the group does, which compares them without case."""
+        id_name, secret_name = self._id_name, self._secret_name
+        return group.spelled(id_name) or id_name, group.spelled(secret_name) or secret_name
+
+    def _conflicts(self, group: Group) -> Iterator[Conflict]:
+        yield from pair_conflicts(group.listed(), *self._spelled(group))
+        if is_linked(group):
+            yield Conflict(
+                what="the variables of this group are linked from Azure Key Vault, which alone can change them",
+                remedy="give a variable group that keeps its variables itself",
+                is_lasting=True,
+            )
+
+    def surroundings(self) -> Surroundings:
+        """Look at the other variable groups of the project: a pipeline may use several, none goes before another."""
+        look = Look()
+        ask = self._connection.others
+        number = look.attempt(self.address, self._number)
+        others = look.attempt(
+            f"the other variable groups of {self._project}", lambda: ask(self._project, number or "", self._about())
+        )
+        for name, variables in (others or {}).items():
+            look.level(f"azure_devops {self._project}/{name}", Side.APART, partial(_as_is, variables))
+        written = Written(pair=(self._id_name, self._secret_name), bundle=None, present=frozenset())
+        return look.found(self.address, written)
 
     def write(self, credential: KeyPair) -> None:
         """Put the pair into the group with one PUT; flags of variables that exist stay."""
@@ -111,6 +161,10 @@ class AzureTarget(RunlessPlace):
         self, number: str, change: Callable[[Group], dict[str, Any]], is_done: Callable[[Group], bool]
     ) -> None:
         self._connection.replace(self._project, number, self._about(), change=change, is_done=is_done)
+
+
+def _as_is(variables: tuple[Listed, ...]) -> tuple[Listed, ...]:
+    return variables
 
 
 def address(settings: Mapping[str, Any]) -> str:
