@@ -439,6 +439,9 @@ BROKEN: dict[str, dict[str, object]] = {
     "no JSON": {"SecretString": CANARY},
     "a list": {"SecretString": f'["{CANARY}"]'},
     "half a pair": {"SecretString": json.dumps({"AWS_SECRET_ACCESS_KEY": CANARY})},
+    "a pair in other fields": {
+        "SecretString": json.dumps({"accessKeyId": "AKIA" + "7" * 16, "secretAccessKey": CANARY})
+    },
     "a number for the ID": {"SecretString": json.dumps({"AWS_ACCESS_KEY_ID": 5, "AWS_SECRET_ACCESS_KEY": CANARY})},
     "a secret for the ID": {"SecretString": json.dumps({"AWS_ACCESS_KEY_ID": CANARY, "AWS_SECRET_ACCESS_KEY": "x"})},
 }

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from keyrota.core.model import AccessKeyId, ShownKey, VariableState
-from keyrota.core.variables import bundle_conflicts, key_ids, listed, pair_conflicts, shown_by, states_of
+from keyrota.core.variables import bundle_conflicts, key_ids, listed, other_pair, pair_conflicts, shown_by, states_of
 
 ONE, TWO = AccessKeyId("AKIAIOSFODNN7EXAMPLE"), AccessKeyId("AKIAI44QH8DHBEXAMPLE")
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
@@ -117,3 +117,24 @@ def test_what_makes_a_bundle_useless(case: str, values: dict[str, object], found
     assert [
         (what in conflict.what, conflict.is_lasting) for conflict, (what, _) in zip(conflicts, found, strict=True)
     ] == [(True, is_lasting) for _, is_lasting in found], case
+
+
+FIELDS: list[tuple[str, dict[str, object], str]] = [
+    ("in camel case", {"accessKeyId": ONE, "secretAccessKey": "x"}, "{id: accessKeyId, secret: secretAccessKey}"),
+    ("in capitals", {"AccessKeyId": ONE, "SecretAccessKey": "x"}, "{id: AccessKeyId, secret: SecretAccessKey}"),
+    ("with dashes", {"access-key-id": ONE, "secret-access-key": "x"}, "{id: access-key-id, secret: secret-access-key}"),
+    ("without ID", {"accesskey": ONE, "secretkey": "x"}, "{id: accesskey, secret: secretkey}"),
+    ("in lower case", {"aws_access_key_id": ONE, "aws_secret_access_key": "x"}, "{id: aws_access_key_id"),
+    ("told by its value", {"user": ONE, "aws_secret": "x"}, "{id: user, secret: aws_secret}"),
+    ("not written yet", {"accessKeyId": "", "secretAccessKey": ""}, "{id: accessKeyId"),
+    ("half of it", {"accessKeyId": ONE}, "names:"),
+    ("a database's", {"username": "deploy", "password": "x", "port": 5432}, ""),
+    ("none", {}, ""),
+]
+
+
+@pytest.mark.parametrize(("case", "fields", "remedy"), FIELDS, ids=[row[0] for row in FIELDS])
+def test_a_pair_in_other_fields_of_a_secret_is_found(case: str, fields: dict[str, object], remedy: str) -> None:
+    conflict = other_pair(fields, ID, SECRET)
+    assert (conflict is not None) is bool(remedy), case
+    assert conflict is None or remedy in conflict.remedy

@@ -30,6 +30,7 @@ from keyrota.core.model import (
     placeholder_token,
 )
 from keyrota.core.secret import Secret
+from keyrota.core.variables import other_pair
 from keyrota.errors import NotThere, ProviderRefused, SecretUnusable
 
 _MARK = "keyrota"
@@ -134,6 +135,7 @@ class SecretsManagerStore:
         names = self._options.fields
         found = [content.get(names.id), content.get(names.secret)]
         if found == [None, None]:
+            _refuse_other_names(name, content, names)
             return None
         if not all(isinstance(value, str) and value for value in found):
             raise SecretUnusable(
@@ -326,6 +328,17 @@ def _call(action: str, name: str, *, has_secret: bool = False) -> Iterator[None]
                 remedy=f"aws secretsmanager restore-secret --secret-id {name}",
             ) from None
         raise
+
+
+def _refuse_other_names(name: str, content: Mapping[str, Any], names: FieldNames) -> None:
+    """Refuse a secret with a pair in other fields: a second one would be stored beside it, and nothing reads it."""
+    conflict = other_pair(content, names.id, names.secret)
+    if conflict is not None:
+        raise SecretUnusable(
+            conflict.what,
+            where=_where(name),
+            remedy=f"{conflict.remedy}; if it is another user's, give this user a secret of its own with `secret:`",
+        )
 
 
 def _check_room(name: str, size: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from keyrota.core.lifecycle import KEY_ID
@@ -138,6 +138,12 @@ def pair_conflicts(
         yield from _other_names(names, {id_name, secret_name}, noun)
     if plain(id_name) == _USUAL_ID:
         yield from _beside_pair(names, noun)
+
+
+def other_pair(fields: Mapping[str, object], id_name: str, secret_name: str) -> Conflict | None:
+    """Find a pair under other names in a JSON object that has neither of ours; None if there is none."""
+    variables = [listed(name, value) for name, value in fields.items() if isinstance(value, str)]
+    return next(_other_names({one.name: one for one in variables}, {id_name, secret_name}, "field"), None)
 
 
 def bundle_conflicts(variables: Iterable[Listed], bundle: str, *, noun: str = "variable") -> Iterator[Conflict]:

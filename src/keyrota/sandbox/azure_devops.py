@@ -31,7 +31,7 @@ _LOCATIONS = [
         ("ef5b7057-ffc3-4c77-bbad-c10b4a4abcc7", ""),
     )
 ]
-"""Where SDKs find variable groups, of a project and of all (microsoft/azure-devops-python-api, task_agent_client.py)."""
+"""Where SDKs find variable groups of a project and of all (azure-devops-python-api, `task_agent_client.py`)."""
 
 
 class AzureStandIn(StandIn):

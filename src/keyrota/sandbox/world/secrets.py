@@ -20,6 +20,7 @@ from keyrota.core.model import (
     placeholder_token,
 )
 from keyrota.core.secret import Secret
+from keyrota.core.variables import other_pair
 from keyrota.errors import LostRace, NotThere, ProviderRefused, SecretUnusable
 from keyrota.sandbox.world.stored import (
     LONGEST_VALUE,
@@ -31,6 +32,7 @@ from keyrota.sandbox.world.stored import (
 from keyrota.sandbox.world.sts import ACCOUNT
 from keyrota.sandbox.world.view import View
 
+_USUAL = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _ROOM = len(json.dumps({"AWS_ACCESS_KEY_ID": "x" * 128, "AWS_SECRET_ACCESS_KEY": "x" * 128}))
 """Characters that a pair takes at most, as the adapter counts them before a key is made."""
 
@@ -116,7 +118,11 @@ class WorldSecrets(View):
         _check_id(version)
 
         def effect() -> KeyPair | None:
-            return self._version(name, version).pair
+            found = self._version(name, version)
+            other = other_pair(found.fields, *_USUAL) if found.pair is None else None
+            if other is not None:
+                raise SecretUnusable(other.what, where=f"secret {name}", remedy=other.remedy)
+            return found.pair
 
         return self._call("secretsmanager:GetSecretValue", effect, name)
 
