@@ -18,7 +18,7 @@ _BASES = {"bitbucket": "/bitbucket/2.0", "github": "/github", "gitlab": "/gitlab
 _BEYOND = {
     "bitbucket": ("/site/oauth2/access_token", "/x/variables"),
     "github": ("/orgs/", "/user/repos", "/repositories/"),
-    "gitlab": ("/groups/acme/projects", "/groups/acme/descendant_groups", "/api/v4/projects", "/api/v4/groups"),
+    "gitlab": ("/api/v4/projects", "/api/v4/groups"),
 }
 """What is not in the part of the descriptions that is at hand, or leads nowhere on purpose."""
 _QUERIES = {"fields", "filter[environment_scope]", "page", "pagelen", "per_page"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -80,7 +80,8 @@ class GitLabStandIn(StandIn):
         self._token = token
         self._projects: dict[str, _Project] = {}
         self._moved: dict[str, _Project] = {}
-        self._groups: set[str] = set()
+        self._groups: dict[str, int] = {}
+        """Whole path to number."""
         self._variables: dict[Level, list[Variable]] = {("instance", ""): []}
         self._numbers = iter(range(1, 10**9))
         self.down: set[str] = set()
@@ -100,6 +101,7 @@ class GitLabStandIn(StandIn):
     def add_project(self, path: str) -> int:
         """Make a project, and the groups that it lies in; returns its number."""
         made = _Project(id=next(self._numbers), path=path, active=self.clock.now())
+        self._moved.pop(path, None)  # a redirect ends when another project takes the path
         self._projects[path] = made
         self._variables.setdefault(("project", path), [])
         parts = path.split("/")[:-1]
@@ -121,7 +123,7 @@ class GitLabStandIn(StandIn):
 
     def add_group(self, path: str) -> None:
         """Make a group."""
-        self._groups.add(path)
+        self._groups.setdefault(path, 100 + next(self._numbers))
         self._variables.setdefault(("group", path), [])
 
     def move_project(self, old: str, new: str) -> None:
@@ -130,6 +132,15 @@ class GitLabStandIn(StandIn):
         found.path = new
         self._projects[new] = self._moved[old] = found
         self._variables["project", new] = self._variables.pop(("project", old))
+
+    def delete_project(self, path: str) -> None:
+        """Delete a project, and all that is in it."""
+        del self._projects[path]
+        del self._variables["project", path]
+
+    def id_of(self, path: str) -> int:
+        """Return the number of a project or a group."""
+        return self._projects[path].id if path in self._projects else self._groups[path]
 
     def set_variable(self, level: Level, name: str, value: str, **more: Any) -> None:
         """Set a variable as a person would; `scope` names the environment scope."""
@@ -200,6 +211,8 @@ class GitLabStandIn(StandIn):
         for name, word in (("pipeline_schedules", "schedules"), ("variables", "variables"), ("pipelines", "pipelines")):
             if name in segments:
                 return word
+        if segments[2:3] in {("projects",), ("groups",)} and len(segments) == 4:  # noqa: PLR2004  # /api/v4/projects/{id}
+            return segments[2].removesuffix("s")
         return "token" if segments[-1] == "self" else segments[-1]
 
     def refusal(self, status: int, message: str) -> Response:
@@ -239,13 +252,18 @@ class GitLabStandIn(StandIn):
                 return self._pipelines(request, self._project(request, path))
             case ["api", "v4", "projects", path, "pipeline_schedules", *rest]:
                 return self._schedules(request, self._project(request, path), rest)
+            case ["api", "v4", "projects"] if request.method == "POST":
+                return self._create_project(request)
+            case ["api", "v4", "projects", path, *rest]:
+                return self._one_project(request, self._project(request, path), rest)
+            case ["api", "v4", "groups", path]:
+                return json_response(self._group_shape(self._group(path)))
             case ["api", "v4", "projects"] | ["api", "v4", "groups", *_]:
                 return self._lists(request)
         raise self.refuse(404, "404 Not Found")
 
     def _authenticate(self, request: Request) -> None:
-        if request.headers.get("job-token") == JOB_TOKEN and request.method == "GET":
-            return
+        # A job token opens some endpoints, and variables are not among them (doc/ci/jobs/ci_job_token.md): 401.
         bearer = request.headers.get("authorization", "")
         is_over = self.token_expires is not None and self.token_expires <= self.clock.now().date()
         if self.is_token_revoked or is_over:
@@ -274,6 +292,7 @@ class GitLabStandIn(StandIn):
         }
 
     def _project(self, request: Request, path: str) -> _Project:
+        path = self._spelled(path, (*self._projects, *self._moved))
         if path in self._moved:
             there = request.target.replace(request.target.split("/")[4], str(self._moved[path].id), 1)
             if request.method != "GET":
@@ -287,10 +306,65 @@ class GitLabStandIn(StandIn):
             raise self.refuse(503, "503 Service Unavailable")
         return found
 
+    def _spelled(self, path: str, known: Iterable[str]) -> str:
+        """Find a path as it is spelled: GitLab takes it in any case."""
+        return next((each for each in known if each.casefold() == path.casefold()), path)
+
     def _group(self, path: str) -> str:
-        if path not in self._groups:
-            raise self.refuse(404, "404 Group Not Found")
-        return path
+        """Find a group by its path, in any case, or by its number."""
+        for known, number in self._groups.items():
+            if path.casefold() in (known.casefold(), str(number)):
+                return known
+        raise self.refuse(404, "404 Group Not Found")
+
+    def _one_project(self, request: Request, found: _Project, rest: list[str]) -> Response:
+        """Show, move, archive or delete a project."""
+        match request.method, rest:
+            case "GET", []:
+                return json_response(self._project_shape(found))
+            case "PUT", []:
+                name = str((request.json() or {}).get("path", "")) or found.path.rpartition("/")[2]
+                parent = found.path.rpartition("/")[0]
+                if f"{parent}/{name}" != found.path:
+                    self.move_project(found.path, f"{parent}/{name}")
+                return json_response(self._project_shape(found))
+            case "PUT", ["transfer"]:
+                there = self._group(str((request.json() or {}).get("namespace", "")))
+                self.move_project(found.path, f"{there}/{found.path.rpartition('/')[2]}")
+                return json_response(self._project_shape(found))
+            case "POST", ["archive" | "unarchive" as what]:
+                found.is_archived = what == "archive"
+                return json_response(self._project_shape(found), 201)
+            case "DELETE", []:
+                self.delete_project(found.path)
+                return json_response({"message": "202 Accepted"}, 202)
+        raise self.refuse(404, "404 Not Found")
+
+    def _create_project(self, request: Request) -> Response:
+        content = request.json() or {}
+        number = str(content.get("namespace_id", ""))
+        parent = next((path for path, known in self._groups.items() if str(known) == number), "sandbox")
+        path = f"{parent}/{content.get('path') or content.get('name')}"
+        if path in self._projects:
+            raise self._invalid(path="has already been taken")
+        self.add_project(path)
+        return json_response(self._project_shape(self._projects[path]), 201)
+
+    def _project_shape(self, it: _Project) -> dict[str, Any]:
+        parent = it.path.rpartition("/")[0]
+        return {
+            "id": it.id,
+            "path": it.path.rpartition("/")[2],
+            "path_with_namespace": it.path,
+            "namespace": {"id": self._groups.get(parent, 0), "kind": "group", "full_path": parent},
+            "visibility": "private",
+            "archived": it.is_archived,
+            "last_activity_at": f"{it.active:%Y-%m-%dT%H:%M:%S.000Z}",
+            "builds_access_level": "enabled" if it.has_builds else "disabled",
+        }
+
+    def _group_shape(self, path: str) -> dict[str, Any]:
+        return {"id": self._groups[path], "path": path.rpartition("/")[2], "full_path": path, "visibility": "private"}
 
     # --- variables --------------------------------------------------------------------------------------------------
 
@@ -422,7 +496,7 @@ class GitLabStandIn(StandIn):
                 below = ""
                 what = "projects"
             case ["groups"]:
-                return self._page(request, [{"id": 1, "full_path": path} for path in sorted(self._groups)])
+                return self._page(request, [self._group_shape(path) for path in sorted(self._groups)])
             case ["groups", path, "projects"]:
                 below, what = f"{self._group(path)}/", "projects"
             case ["groups", path, "descendant_groups"]:
@@ -431,7 +505,7 @@ class GitLabStandIn(StandIn):
                 raise self.refuse(404, "404 Not Found")
         if what == "groups":
             found = [path for path in sorted(self._groups) if path.startswith(below)]
-            return self._page(request, [{"id": 1, "full_path": path} for path in found])
+            return self._page(request, [self._group_shape(path) for path in found])
         return self._page(request, self._projects_below(below, request.query))
 
     def _projects_below(self, below: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -446,16 +520,7 @@ class GitLabStandIn(StandIn):
         ]
         if query.get("order_by") == "last_activity_at":
             found.sort(key=lambda it: it.active, reverse=query.get("sort", "desc") == "desc")
-        return [
-            {
-                "id": it.id,
-                "path_with_namespace": it.path,
-                "archived": it.is_archived,
-                "last_activity_at": f"{it.active:%Y-%m-%dT%H:%M:%S.000Z}",
-                "builds_access_level": "enabled" if it.has_builds else "disabled",
-            }
-            for it in found
-        ]
+        return [self._project_shape(it) for it in found]
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
         query = request.query

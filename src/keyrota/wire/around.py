@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from keyrota.core.levels import Level, Side, Written, keys_shown, level_conflicts
 from keyrota.core.model import Surroundings
@@ -19,15 +19,15 @@ _RECENT = timedelta(minutes=1)
 """The targets of one repository are read together, and looked around together: of 1,000 calls an hour each counts."""
 
 
-class RecentLists:
-    """The latest list of each scope, kept for a minute; a write to the scope drops it."""
+class RecentLists(Generic[T]):
+    """The latest list of each scope, kept for a minute; a write to the scope drops it. Holds no value."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._known: dict[Path, tuple[datetime, tuple[Listed, ...]]] = {}
+        self._known: dict[Path, tuple[datetime, tuple[T, ...]]] = {}
         self._lock = threading.Lock()
 
-    def keep(self, path: Path, variables: tuple[Listed, ...]) -> None:
+    def keep(self, path: Path, variables: tuple[T, ...]) -> None:
         """Keep what a list showed just now."""
         with self._lock:
             self._known[path] = (self._clock.now(), variables)
@@ -37,7 +37,7 @@ class RecentLists:
         with self._lock:
             self._known.pop(path, None)
 
-    def read(self, path: Path, ask: Callable[[], tuple[Listed, ...]]) -> tuple[Listed, ...]:
+    def read(self, path: Path, ask: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
         """Return what a list showed within the last minute, or ask for it."""
         with self._lock:
             at, variables = self._known.get(path, (None, ()))
@@ -69,7 +69,11 @@ class Look:
         except KeyrotaError as error:
             self.unread.append(f"{name}: {error.what}")
         else:
-            self._levels.append(Level(name=name, side=side, variables=variables, noun=noun))
+            self.add(name, side, variables, noun=noun)
+
+    def add(self, name: str, side: Side, variables: tuple[Listed, ...], *, noun: str = "variable") -> None:
+        """Add a level that was read already."""
+        self._levels.append(Level(name=name, side=side, variables=variables, noun=noun))
 
     def found(self, address: str, written: Written, *, remedy: str = "") -> Surroundings:
         """Say what all levels show, and what they make of a write."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from keyrota.core.variables import Listed
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
 from keyrota.targets.bitbucket.identity import UUID, Identities
@@ -35,7 +36,7 @@ class BitbucketConnection:
         self._many = many
         self.token_expires = token_expires
         self.identities = Identities(http)
-        self.lists = RecentLists(clock)
+        self.lists: RecentLists[Listed] = RecentLists(clock)
         self._environments: dict[tuple[str, str], dict[str, list[str]]] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._lock = threading.Lock()

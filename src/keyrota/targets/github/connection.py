@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from keyrota.core.secret import Secret
+from keyrota.core.variables import Listed
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
 from keyrota.targets.github.access import App, Installation
@@ -100,7 +101,7 @@ class GitHubConnection:
         self._lock = threading.Lock()
         self._key_locks: dict[Path, threading.Lock] = {}
         self._moved: set[Path] = set()
-        self.lists = RecentLists(clock)
+        self.lists: RecentLists[Listed] = RecentLists(clock)
         self.identities = Identities(self.get, self._environments)
         self.scopes: frozenset[str] | None = None
         """Of a classic token; None: it is none, or does not tell."""

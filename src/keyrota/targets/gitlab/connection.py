@@ -11,11 +11,13 @@ from functools import partial
 from typing import Any
 
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.ports import Clock
+from keyrota.targets.gitlab.identity import Identities
 from keyrota.targets.gitlab.place import Path, Place
-from keyrota.wire import Answer, Http, ManyRepositories, each_page
+from keyrota.wire import Answer, Http, ManyRepositories, RecentLists, each_page
 
 _MOST_PAGES = 400
-_PROJECT = re.compile(r"/projects/([0-9]+)/")
+_PROJECT = re.compile(r"/projects/([0-9]+)(?:[/?]|$)")
 _NO_PAGE = "check `base_url`; a proxy or a login page may have answered"
 
 
@@ -36,13 +38,14 @@ class GitLabConnection:
     Args:
         http: The client.
         many: Looks at the projects of a group, or of the instance.
-        is_job: The token is a CI job's, which has no record of its own.
+        clock: For how long a list counts.
     """
 
-    def __init__(self, http: Http, many: ManyRepositories, *, is_job: bool = False) -> None:
+    def __init__(self, http: Http, many: ManyRepositories, clock: Clock) -> None:
         self.http = http
         self.many = many
-        self._is_job = is_job
+        self.lists: RecentLists[Any] = RecentLists(clock)
+        self.identities = Identities(self.get, http.origin)
         self._record: TokenRecord | None = None
         self._moved: dict[str, str] = {}
         """Projects that were moved, and their numbers: GitLab redirects reads, and refuses writes by the old path."""
@@ -52,7 +55,7 @@ class GitLabConnection:
         """Read the token's own record, once; nothing is known where GitLab does not tell."""
         with self._lock:
             if self._record is None:
-                self._record = TokenRecord() if self._is_job else self._asked()
+                self._record = self._asked()
             return self._record
 
     def _asked(self) -> TokenRecord:
@@ -88,6 +91,12 @@ class GitLabConnection:
         if where.owner not in self._moved:
             return ""
         return f"GitLab redirects {where.owner}: it was renamed or moved; correct the configuration"
+
+    def get(self, where: Place, path: Path, about: str) -> dict[str, Any]:
+        """Get one object."""
+        answer = self.call(where, "GET", path, about)
+        self.demand_success(answer, about, where)
+        return answer.object()
 
     def pages(self, path: Path, about: str, *, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """Go through all pages of a list."""
@@ -127,8 +136,6 @@ class GitLabConnection:
                 )
 
     def _needed(self, where: Place | None) -> str:
-        if self._is_job:
-            return "a job token cannot write variables: use a project, group or personal access token (scope api)"
         role = "Maintainer of the project"
         if where is not None and where.project is None:
             role = "Owner of the group" if where.group is not None else "administrator of the instance"

@@ -27,11 +27,8 @@ PROVIDER_SCHEMA: Schema = closed(
         },
         "at_most": AT_MOST,
         "auth": {
-            "description": "An access token, or a job's.",
-            "oneOf": [
-                alternative("a personal, project or group access token with the scope api", token=REFERENCE),
-                alternative("a CI job's token, which reads and does not write variables", job_token=REFERENCE),
-            ],
+            "description": "An access token. A job's own token (CI_JOB_TOKEN) does not open variables.",
+            "oneOf": [alternative("a personal, project or group access token with the scope api", token=REFERENCE)],
         },
     },
     required=["auth"],
@@ -141,17 +138,15 @@ class GitLabKind:
     def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> GitLabService:
         """Connect; makes no request yet."""
         auth = settings["auth"]
-        is_job = "job_token" in auth
-        reference = auth["job_token"] if is_job else auth["token"]
         http = Http(
             settings.get("base_url", API),
             clock=clock,
             own=(API,),
-            authorization=header("JOB-TOKEN" if is_job else "PRIVATE-TOKEN", lambda: secrets(reference)),
+            authorization=header("PRIVATE-TOKEN", lambda: secrets(auth["token"])),
             name="GitLab",
             patience=Patience(total_s=span(settings, "at_most", AT_MOST["default"]).total_seconds()),
         )
-        return GitLabService(GitLabConnection(http, ManyRepositories(clock, _LOOKED_AT, "projects"), is_job=is_job))
+        return GitLabService(GitLabConnection(http, ManyRepositories(clock, _LOOKED_AT, "projects"), clock))
 
 
 KIND = GitLabKind()

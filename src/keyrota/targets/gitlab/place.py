@@ -77,8 +77,8 @@ def place(settings: Mapping[str, Any]) -> Place:
     bundle = settings.get("bundle")
     project, group = settings.get("project"), settings.get("group")
     return Place(
-        project=str(project) if project is not None else None,
-        group=str(group) if group is not None else None,
+        project=str(project).strip() if project is not None else None,
+        group=str(group).strip() if group is not None else None,
         environment_scope=settings.get("environment_scope", "*"),
         id_name=id_name,
         secret_name=secret_name,

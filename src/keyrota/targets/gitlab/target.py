@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,37 +21,18 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.secret import Secret
-from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.gitlab import pipelines
+from keyrota.targets.gitlab.around import Around
 from keyrota.targets.gitlab.connection import GitLabConnection, is_absent_variable, refused_fields
+from keyrota.targets.gitlab.gone import is_gone
 from keyrota.targets.gitlab.place import Place
+from keyrota.targets.gitlab.shown import Variable, conflicts, states
 from keyrota.wire import Answer, attempted, together
 
-_MASKABLE = re.compile(r"[a-zA-Z0-9_+=/@:.~-]{8,}")
-_MASKABLE_RAW = re.compile(r"\S{8,}")
-"""What GitLab masks (app/models/concerns/ci/maskable.rb); anything else it refuses."""
 _LONGEST = 10_000
 _IN_A_FILE = re.compile(r"^aws_access_key_id\s*=\s*(\S+)\s*$", re.MULTILINE)
 _MISSING, _BAD = 404, 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
-    """A variable of ours, as GitLab shows it; its value is kept only if it looks like a key ID."""
-
-    name: str
-    is_file: bool
-    is_masked: bool
-    is_hidden: bool
-    is_raw: bool
-    is_protected: bool
-    key: AccessKeyId | None
-    """Of the ID's variable, or of the bundle, where its value is readable."""
-
-    def masks(self, value: Secret) -> bool:
-        """Tell whether GitLab would take a value, masked as the variable is."""
-        pattern = _MASKABLE_RAW if self.is_raw else _MASKABLE
-        return not self.is_masked or pattern.fullmatch(value.reveal()) is not None
 
 
 class GitLabTarget:
@@ -115,8 +96,24 @@ class GitLabTarget:
         """Tell what is there; a refusal is the value FAILED."""
         try:
             found = self._found()
+            place = self._connection.identities.place(self._place)
+            record = self._connection.identities.record(self._place)
+        except NotThere as error:
+            return self._not_there(error)
         except KeyrotaError as error:
             return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
+        state = replace(self._held(found), place=place, is_archived=record is not None and record.is_archived)
+        return replace(state, variables=states(self._place, found), conflicts=conflicts(self._place, found))
+
+    def _not_there(self, error: NotThere) -> TargetState:
+        state = self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
+        if not is_gone(self._connection, self._place):
+            return state
+        forget = f"if it was deleted, remove it from the configuration and run: keyrota forget '{self.address}'"
+        what = "the project does not exist any more (404)"
+        return replace(state, is_gone=True, detail=what, remedy=f"{forget}; {error.remedy}")
+
+    def _held(self, found: Mapping[str, Variable]) -> TargetState:
         missing = [name for name in self._place.names if name not in found]
         if missing:
             return replace(self._state(TargetEvidence.ABSENT, detail=" and ".join(missing)), is_empty=not found)
@@ -179,8 +176,8 @@ class GitLabTarget:
         return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
 
     def surroundings(self) -> Surroundings:
-        """Return nothing beyond what `read` shows."""
-        return Surroundings(address=self.address)
+        """Look at all scopes of the project or group, at what is above it, and at its pipeline schedules."""
+        return Around(self._connection, self._place).look(self.address)
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the variables; a readable key ID that is not one of ours forbids it."""
@@ -283,6 +280,7 @@ class GitLabTarget:
 
     def _put(self, name: str, value: Secret, *, is_there: bool, is_protected: bool) -> None:
         """Update the variable, or create it; a race, or an answer that was lost, is settled by updating."""
+        self._connection.lists.drop(self._place.variables_path)
         if not is_there:
             answer = self._created(name, value, is_protected=is_protected)
             if answer is not None and not _is_taken(answer):
