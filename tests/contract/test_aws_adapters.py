@@ -614,3 +614,20 @@ def test_key_tags_and_replica_are_given_to_a_new_secret(cloud: Cloud, account: A
     assert found["KmsKeyId"] == "alias/ci"
     assert {tag["Key"]: tag["Value"] for tag in found["Tags"]} == {"team": "web", "keyrota:user": "ci"}
     assert [replica["Region"] for replica in found["ReplicationStatus"]] == ["eu-west-1"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_REGION": "eu-north-1"}, "eu-north-1"),
+        ({"AWS_DEFAULT_REGION": "eu-south-2"}, "eu-south-2"),
+        ({"AWS_REGION": "eu-north-1", "AWS_DEFAULT_REGION": "eu-south-2"}, "eu-north-1"),
+    ],
+)
+def test_the_region_of_the_environment(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str) -> None:
+    """AWS_REGION alone is enough, as for every newer SDK; botocore reads AWS_DEFAULT_REGION."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Account().region == region

@@ -14,6 +14,8 @@ from keyrota.app.cli import main
 from keyrota.app.config import load
 from keyrota.app.example import configuration, example
 from keyrota.app.places import CLUSTER, CONTEXT, SMALL, VARIABLE_SET
+from keyrota.app.session import Session
+from keyrota.core.model import TargetEvidence, TargetState
 from keyrota.sandbox.cloud import Cloud
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to"
@@ -65,6 +67,28 @@ def test_a_page_works_in_the_sandbox(cloud: Cloud, name: str, tmp_path: Path) ->
     ((key, _),) = {(values[ID], values[SECRET]) for values in seen}
     assert (key, "Active") in cloud.admin.keys(user)
     assert main(["--config", str(file), "plan", "--exit-code"]) == 0
+
+
+@pytest.mark.parametrize("name", ["bitbucket", "github", "gitlab"])
+def test_the_places_of_a_page_exist_in_the_sandbox(cloud: Cloud, name: str, tmp_path: Path) -> None:
+    """Each line of a page that names a target is one that `keyrota check` finds."""
+    text = (HOW_TO / f"{name}.md").read_text("utf-8")
+    lines = re.findall(rf"^ *- ({name}: \{{[^}}]*\}})", text, re.MULTILINE)
+    served = yaml.safe_load(configuration(cloud))["providers"][name]
+    assert lines
+    for line in lines:
+        file = tmp_path / "keyrota.yaml"
+        entry = {"user": "ci-apps", "targets": [yaml.safe_load(f"- {line}")[0]]}
+        file.write_text(yaml.safe_dump({"version": 1, "providers": {name: served}, "credentials": [entry]}), "utf-8")
+        states = _read(file)
+        assert not [state.detail for state in states if state.evidence is TargetEvidence.FAILED], line
+
+
+def _read(file: Path) -> tuple[TargetState, ...]:
+    session = Session(file)
+    (preview,) = session.plan().previews
+    assert preview.observation is not None
+    return preview.observation.targets
 
 
 def test_the_sandboxs_own_configuration_names_every_place(cloud: Cloud, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,26 @@ def test_the_brake_stops_a_fleet_that_is_due_at_once(capsys: pytest.CaptureFixtu
     (span,) = made["holds"]
     assert span["user"] == "the whole run"
     assert "brake" in span["reason"]
+
+
+def test_what_was_held_was_due(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
+    """Twelve keys are due and the brake holds them: that is not "nothing was due"; and a hold that lasts has no end."""
+    text = readme.read_text("utf-8")
+    head, credentials = text.split("credentials:\n")
+    many = [credentials.replace("ci-deploy", f"ci-{number}").replace("shop", f"shop-{number}") for number in range(12)]
+    readme.write_text(head + "credentials:\n" + "".join(many), "utf-8")
+    assert main(["--config", str(readme), "simulate", "--days", "80"]) == 0
+    out = capsys.readouterr().out
+    assert "nothing was done; 1 held" in out
+    assert "(to the end)" in out
+    assert "until day" not in out
+
+
+def test_the_times_of_json_are_whole_seconds(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
+    made = document(capsys, readme, "--days", "120", "--faults", "usual")
+    times = [event["at"] for event in made["events"]] + [span["first"] for span in made["holds"]]
+    assert times
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time) for time in times)
 
 
 def test_one_user_of_several(capsys: pytest.CaptureFixture[str], readme: Path) -> None:

@@ -102,8 +102,9 @@ def _seed_elsewhere(cloud: Cloud, github: GitHubStandIn, gitlab: GitLabStandIn) 
     cloud.admin.add_user("ci-apps")
     pair = cloud.admin.add_key("ci-apps", age=timedelta(days=30))
     github.add_organization("acme")
-    github.add_repository("acme", "apps")
-    gitlab.add_project("acme/platform/apps")
+    for name in ("apps", "shop"):  # shop: what the how-to pages name
+        github.add_repository("acme", name)
+        gitlab.add_project(f"acme/platform/{name}")
     both = {"AWS_ACCESS_KEY_ID": str(pair.id), "AWS_SECRET_ACCESS_KEY": pair.secret.reveal()}
     for name, value in both.items():
         github.set_secret(("env", "acme", "apps", "production"), name, value)

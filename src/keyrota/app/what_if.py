@@ -17,6 +17,7 @@ from keyrota.errors import KeyrotaError, UsageError
 from keyrota.executor import Outcome
 from keyrota.executor.events import Event, EventKind
 from keyrota.ports import Clock
+from keyrota.report.data import stamp
 from keyrota.sandbox.simulation import CLIMATES, Failure, History, Keeping, People, Place, RunInfo, Setup
 from keyrota.targets import kinds
 
@@ -259,7 +260,7 @@ def document(future: Future, asked: Mapping[str, Any]) -> dict[str, Any]:
         "asked": dict(asked),
         "events": [
             {
-                "at": moment.at.isoformat(),
+                "at": stamp(moment.at),
                 "user": moment.user,
                 "what": moment.what,
                 "failed": moment.is_failure,
@@ -275,8 +276,8 @@ def document(future: Future, asked: Mapping[str, Any]) -> dict[str, Any]:
                 "target": span.hold.target,
                 "reason": span.hold.reason,
                 "remedy": span.hold.remedy,
-                "first": span.first.isoformat(),
-                "last": span.last.isoformat(),
+                "first": stamp(span.first),
+                "last": stamp(span.last),
                 "runs": span.runs,
             }
             for span in future.holds

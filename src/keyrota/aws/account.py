@@ -59,6 +59,12 @@ _MODELS = botocore.loaders.create_loader(os.environ.get("AWS_DATA_PATH"))
 """Shared, because it keeps the services' models: reading one takes longer than a call."""
 
 
+def _usual_region(session: botocore.session.Session) -> str | None:
+    """Return the region of environment or profile; botocore alone among the SDKs does not read AWS_REGION."""
+    found = os.environ.get("AWS_REGION") or session.get_config_variable("region")
+    return str(found) if found else None
+
+
 def _session(*, profile: str | None = None) -> botocore.session.Session:
     session = botocore.session.Session(profile=profile)
     session.register_component("data_loader", _MODELS)
@@ -124,8 +130,7 @@ class Account:
     @property
     def region(self) -> str | None:
         """The region: configured, or from the environment or profile."""
-        found = self._region or self._open().get_config_variable("region")
-        return str(found) if found else None
+        return self._region or _usual_region(self._open())
 
     def _where(self) -> str:
         return f"role {self._role.arn}" if self._role else "AWS"
@@ -151,7 +156,7 @@ class Account:
         if own is None:
             raise NoCredentialsError  # botocore's fetcher would fail on None with an AttributeError
         extra = {"RoleSessionName": "keyrota"} | ({"ExternalId": role.external_id} if role.external_id else {})
-        region = self._region or source.get_config_variable("region")
+        region = self._region or _usual_region(source)
         fetcher = AssumeRoleCredentialFetcher(
             client_creator=lambda service, **options: source.create_client(
                 service, **{**options, "region_name": region, "config": _config()}

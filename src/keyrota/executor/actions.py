@@ -332,7 +332,10 @@ def create_under_claim(subject: Subject, settings: Settings, memory: Memory) -> 
     """
     claim = memory.claim
     if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:
-        raise LostRace(f"the claim on {subject.secret_name} is too old to make a key under it")
+        raise LostRace(
+            f"the claim on {subject.secret_name} is too old to make a key under it: this run was held up for too long",
+            remedy="no key was made; run the same command again",
+        )
     try:
         created = subject.access_keys.create(subject.user)
     except ProviderRefused:
@@ -347,7 +350,10 @@ def create_under_claim(subject: Subject, settings: Settings, memory: Memory) -> 
         status_word=KeyStatus.ACTIVE.value,
     )
     if settings.clock.now() >= claim.lease_until - SIGNED_WITHIN - 2 * CLOCKS_DIFFER:
-        raise LostRace(f"the claim on {subject.secret_name} is too old to store {created.credential.id} under it")
+        raise LostRace(
+            f"the claim on {subject.secret_name} is too old to store {created.credential.id} under it",
+            remedy="the key was given to no one and is removed by this run or a later one; run the same command again",
+        )
     return created
 
 

@@ -31,7 +31,7 @@ def verify(subject: Subject, credential: KeyPair, settings: Settings) -> None:
             raise NotVerified(
                 f"STS did not accept the key {credential.id} of {subject.user} "
                 f"{settings.verify_times} times in a row within {settings.verify_give_up_s:.0f} s",
-                remedy="the key is stored and served nowhere; the next run tries again",
+                remedy="it was written to no target in this step; the next run tries again",
             )
         clock.sleep(pause)
 

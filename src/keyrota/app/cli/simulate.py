@@ -98,11 +98,11 @@ def command(  # one argument an option
         }
         say_json(document(future, asked))
     elif not options.is_quiet:
-        page = _Page(future, first, paint())
+        page = _Page(future, first, days, paint())
         title = f"{_days(days)} from {first:%Y-%m-%d}, faults: {faults}, seed {seed}"
         say([title, "", *page.calendar(), "", *page.sum()])
     else:
-        say(_Page(future, first, paint()).holds())
+        say(_Page(future, first, days, paint()).holds())
     return words.EXIT_DONE
 
 
@@ -127,6 +127,8 @@ class _Page:
 
     future: Future
     first: datetime
+    days: int
+    """Days that were played: a hold that is there on the last of them has no end yet."""
     colour: Paint
 
     def calendar(self) -> Iterator[str]:
@@ -145,7 +147,9 @@ class _Page:
 
     def _hold(self, span: HoldSpan) -> str:
         days = (span.last.date() - span.first.date()).days
-        lasts = f" (until day {(span.last - self.first).days})" if days else ""
+        last = (span.last - self.first).days
+        is_open = last >= self.days - 1
+        lasts = "" if not days else " (to the end)" if is_open else f" (until day {last})"
         remedy = f"; {span.hold.remedy}" if span.hold.remedy else ""
         target = span.hold.target
         where = f"{target}: " if target and str(target) not in span.hold.reason else ""
@@ -164,7 +168,8 @@ class _Page:
     def sum(self) -> Iterator[str]:
         future = self.future
         done = ", ".join(f"{count} {what}" for what, count in sorted(future.done.items()))
-        yield f"{done or 'nothing was due'}; {len(future.holds)} held"
+        nothing = "nothing was done" if future.holds else "nothing was due"
+        yield f"{done or nothing}; {len(future.holds)} held"
         for user, age in sorted(future.oldest.items()):
             yield f"{user}: its oldest Active key reached {_days(age.days)}"
         failed = Counter(failure.cause.value for failure in future.failures)
