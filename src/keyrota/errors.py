@@ -143,6 +143,14 @@ class SecretUnusable(ProviderRefused):
     """
 
 
+class NotThisUsersKey(ProviderRefused):
+    """
+    The secret holds a key that is not an Active key of the user that the configuration names.
+
+    What still holds: the secret, every key and every target stay as they are.
+    """
+
+
 class NotVerified(KeyrotaError):
     """
     STS did not accept a new key as the right user within the time that keyrota waits.

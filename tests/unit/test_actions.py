@@ -29,7 +29,7 @@ from builders import (
     previous,
 )
 from keyrota.core import plan as act
-from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN
+from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN, view
 from keyrota.core.model import (
     CarriedRuns,
     Claim,
@@ -39,6 +39,7 @@ from keyrota.core.model import (
     Readiness,
     RunsEvidence,
     SecretState,
+    UserName,
     VersionId,
     claim_token,
     key_token,
@@ -67,6 +68,7 @@ class Stage:
     instant: datetime = NOW
     slow: dict[str, timedelta] = field(default_factory=dict)
     """How long a call takes."""
+    arn: str | None = ARN
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def ask(*given: object, **named: object) -> Any:
@@ -90,9 +92,9 @@ class Stage:
     def sleep(self, seconds: float) -> None:
         self.instant += timedelta(seconds=seconds)
 
-    def whoami(self, _: KeyPair) -> tuple[str, ...]:
+    def whoami(self, _: KeyPair) -> tuple[str | None, ...]:
         self.calls.append(("whoami",))
-        return (ARN,)
+        return (self.arn,)
 
     @property
     def settings(self) -> Settings:
@@ -330,11 +332,61 @@ def test_a_foreign_version_without_a_pair_counts_as_a_placeholder() -> None:
     assert memory.verified == set()
 
 
-def test_a_pair_of_somebody_else_is_not_adopted() -> None:
-    stage = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR})
-    with pytest.raises(ProviderRefused, match=f"AWSCURRENT holds the key {NEW}, which the user {USER} does not have"):
-        stage.perform(UNKNOWN_PAIR)
+def test_a_sync_run_moves_no_label_and_knows_the_key_all_the_same() -> None:
+    stage, memory = Stage(a_secret(a_version("v0", NEW), a_version("v1", "AWSCURRENT"))), Memory()
+    stage.answers["read"] = PAIR
+    unlabelled = replace(UNKNOWN_PAIR, is_labelled=False)
+    assert stage.perform(unlabelled, memory, a_key(OLD), a_key(NEW)) == NEW
+    assert stage.calls == [("read", "v1"), ("whoami",)]
+    seen = memory.added_to(observed(a_key(NEW), secret=stage.secret))
+    assert view(seen).current_key == NEW
+    assert seen.secret is not None
+    assert [version.labels for version in seen.secret.versions] == [frozenset(), {"AWSCURRENT", NEW}]
+
+
+def test_a_pair_of_another_user_is_refused_and_not_adopted() -> None:
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), Memory()
+    stage.answers["list"] = (a_key(NEW),)
+    other = replace(stage.subject(), user=UserName("ci-other"))
+    seen = observed(a_key(OLD), secret=stage.secret)
+    assert perform(other, UNKNOWN_PAIR, seen, stage.settings, memory) is None
+    assert stage.calls == [("read", "v1"), ("whoami",)]
+    assert memory.refused is not None
+    assert f"the key {NEW} belongs to {ARN}" in memory.refused.reason
+    assert memory.labels == {}
+
+
+def test_a_key_that_iam_does_not_list_yet_is_waited_for() -> None:
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), Memory()
+    stage.answers["list"] = [(a_key(OLD),), (a_key(OLD), a_key(NEW))]
+    assert stage.perform(UNKNOWN_PAIR, memory) == NEW
+    assert stage.instant == NOW + timedelta(seconds=4)
+
+
+def test_a_pair_that_sts_does_not_accept_is_waited_for_only_while_its_key_may_be_new() -> None:
+    for age_days, waited in ((1.0, 0), (0.001, 60)):
+        stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), Memory()
+        stage.arn = None
+        assert stage.perform(UNKNOWN_PAIR, memory, a_key(NEW, age_days=age_days)) is None
+        assert memory.refused is not None
+        assert "STS does not accept the pair" in memory.refused.reason
+        assert waited <= (stage.instant - NOW).total_seconds() <= waited + 60
+
+
+def test_an_inactive_key_is_refused_at_once() -> None:
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), Memory()
+    assert stage.perform(UNKNOWN_PAIR, memory, a_key(NEW, status=KeyStatus.INACTIVE)) is None
     assert stage.calls == [("read", "v1")]
+    assert memory.refused is not None
+    assert "which is Inactive" in memory.refused.reason
+
+
+def test_a_value_without_a_pair_is_refused_where_a_version_held_one() -> None:
+    stage, memory = Stage(a_secret(a_version("v0", OLD), a_version("v1", "AWSCURRENT"))), Memory()
+    assert stage.perform(UNKNOWN_PAIR, memory) is None
+    assert stage.calls == [("read", "v1")]
+    assert memory.refused is not None
+    assert "holds no access key" in memory.refused.reason
 
 
 def test_what_is_not_current_any_more_cannot_be_adopted() -> None:

@@ -2,9 +2,11 @@
 Single-purpose runs: each duty does its own kind of change and no other (promise least-privilege).
 
 A plan is made as always, from the whole routine; what is another duty's is left to it. A lost key is deactivated and
-deleted by duties that cannot read the claim which proves it lost, so the duty that can read it leaves a note. Two
+deleted by duties that cannot read the claim which proves it lost, so the duty that can read it leaves a note. Three
 things happen in another way than in a run that may do everything: who deletes a key may not move labels, so another
-takes its label off; and a lost race leaves its key to be found as lost, because who makes keys cannot delete them.
+takes its label off; a lost race leaves its key to be found as lost, because who makes keys cannot delete them; and who
+syncs may not move labels either, so it reads, proves and serves a value that someone else put into the secret, and the
+next run that rotates puts the label of its key on.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
         act.NoteOrphan,
         act.NoteStack,
     ),
-    Duty.SYNC: (act.AskFirst, act.Sync),
+    Duty.SYNC: (act.Adopt, act.AskFirst, act.Sync),
     Duty.DEACTIVATE: (act.AskRuns, act.LookAround, act.Deactivate, act.NoteActive),
     Duty.DELETE: (act.LookAround, act.Delete, act.DeleteOrphan),
 }
@@ -50,4 +52,15 @@ def part_of(duty: Duty, action: act.Action) -> act.Action | None:
     """Find what a duty does of an action: the action, its own part of it, or nothing."""
     if not isinstance(action, ACTIONS[duty]):
         return None
+    if duty is Duty.SYNC and isinstance(action, act.Adopt):
+        return unlabelled(action)
     return replace(action, version=None) if isinstance(action, act.Delete) else action
+
+
+def unlabelled(action: act.Adopt) -> act.Adopt | None:
+    """
+    Find the part of an adoption that needs no right to move labels: reading a value that someone else put there.
+
+    A key that was there before keyrota (its ID is known without reading) is adopted for its rotation alone.
+    """
+    return replace(action, is_labelled=False) if action.key is None else None

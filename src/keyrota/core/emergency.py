@@ -17,7 +17,7 @@ from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, Targe
 from keyrota.core.places import holds
 from keyrota.core.plan import Hold, Needs
 from keyrota.core.renewal import after_discarded, new_key, no_slot, under_way
-from keyrota.core.rules import finish_rotation, leftovers, losers, pending
+from keyrota.core.rules import finish_rotation, foreign_version, leftovers, losers, pending
 from keyrota.core.serving import is_drifted, sync
 
 
@@ -51,8 +51,8 @@ def current_key(view: View) -> AccessKeyId | None:
         return begun[0]
     if view.current_key is not None:
         return view.current_key
-    adoptable = view.in_state(KeyState.ADOPTABLE)
-    return adoptable[0].id if adoptable else None
+    only = [key for key in view.in_state(KeyState.ADOPTABLE, KeyState.FOREIGN) if key.status is KeyStatus.ACTIVE]
+    return only[0].id if len(only) == 1 else None
 
 
 def previous_key(view: View) -> AccessKeyId | None:
@@ -92,6 +92,11 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
     key = view.key(wish.key)
     state = view.state_of(key) if key else KeyState.GONE
     yield from losers(case)
+    taken_in = tuple(foreign_version(case))
+    if taken_in:  # AWSCURRENT is read first: only then is it known which key it holds, and whose
+        yield from taken_in
+        if any(isinstance(finding, act.Adopt) for finding in taken_in):
+            return
     if state in {KeyState.FOREIGN, KeyState.STRANGE, KeyState.ORPHAN}:
         yield _not_ours(case, wish.key, state)
         return

@@ -486,6 +486,17 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedValue:
+    """An AWSCURRENT that someone put into the secret and that cannot be served: why, and what a person can do."""
+
+    version: VersionId
+    reason: str
+    remedy: str = ""
+    key: AccessKeyId | None = None
+    """The key ID in it, where it is readable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """Everything that is known of one credential at one moment: IAM, the secret, the targets."""
 
@@ -526,6 +537,8 @@ class Observation:
     """ARNs of quarantine policies that AWS attached to the user; read only on the road of `revoke`."""
     made_whole: frozenset[str] = frozenset()
     """Addresses to which this very run has written a whole pair, last of all."""
+    refused: RefusedValue | None = None
+    """A value of AWSCURRENT that this run read and that is not a pair of this user's; None: no such value was read."""
     are_sessions_denied: bool = False
     """This run has attached the policy that denies sessions issued before it."""
     stack: str = ""

@@ -44,6 +44,8 @@ class Adopt(_Base):
     """None: the version is not there yet when the plan is made."""
     key: AccessKeyId | None
     """None: the version's value has to be read to know."""
+    is_labelled: bool = True
+    """False: the run only takes note of the key for itself; a run that may move labels puts the label on later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,6 +307,14 @@ class Needs(StrEnum):
     """Something does not work now: a place that holds a dead key, half a pair, or a key that was switched off."""
 
 
+class HoldKind(StrEnum):
+    """What a hold is about, where that has an event and an alarm of its own."""
+
+    ORDINARY = "ordinary"
+    VALUE_REFUSED = "value refused"
+    """Someone put a value into the secret that is not a valid key of this user: pipelines do not get it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """Something that would be done, or that ought to be looked at, and is not done: why, and what a person can do."""
@@ -318,6 +328,7 @@ class Hold:
     needs: Needs = Needs.PERSON
     is_torn: bool = False
     """The place holds half a pair, or may: every pipeline there fails until it is written."""
+    kind: HoldKind = HoldKind.ORDINARY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from keyrota.core import discarding, health, renewal, retirement, rules, serving
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
-from keyrota.core.duty import Duty, part_of
+from keyrota.core.duty import Duty, part_of, unlabelled
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
 from keyrota.core.evidence import guarded
 from keyrota.core.lifecycle import View, view
@@ -88,6 +88,7 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
             yield from _of_duty(case, intent.duty)
         case SyncOnly():
             yield from renewal.current_key_trouble(case)
+            yield from _of_sync(rules.foreign_version(case))
             yield from serving.place_holds(case)
             yield from serving.sync(case, mends=True)
             yield from serving.unreadable_targets(case)
@@ -126,16 +127,27 @@ _ROUTINE: tuple[tuple[Callable[[Case], Iterator[Finding]], Duty], ...] = (
 )
 """In the order in which their actions are safe; beside each the duty that reports what it holds or announces."""
 
+_KEPT_FROM_SYNC = (renewal.current_key_trouble, rules.foreign_version)
+"""What keeps AWSCURRENT from the targets: the run that an event started reports it at once, not only the daily one."""
+
 
 def _of_duty(case: Case, duty: Duty) -> Iterator[Finding]:
     """Find what one duty does, and what it has to report."""
     for find, owner in _ROUTINE:
         for finding in find(case):
             if isinstance(finding, (Hold, Notice, Upcoming)):
-                if owner is duty:
+                if owner is duty or (duty is Duty.SYNC and find in _KEPT_FROM_SYNC):
                     yield finding
             elif (part := part_of(duty, finding)) is not None:
                 yield part
+
+
+def _of_sync(findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Leave the labels of an adoption to a run that rotates: `keyrota sync` needs the rights of the sync duty only."""
+    for finding in findings:
+        part = unlabelled(finding) if isinstance(finding, act.Adopt) else finding
+        if part is not None:
+            yield part
 
 
 def _urgent(finding: Finding) -> Finding:

@@ -134,6 +134,13 @@ def _why_off(case: Case, key: AccessKey) -> str:
 
 
 def _not_proven(case: Case, key: AccessKey) -> Hold:
+    if case.view.is_foreign_version:
+        return Hold(
+            key=key.id,
+            reason=f"{key.id} stays Active: AWSCURRENT was put there by someone else, and is not labelled with its key",
+            remedy="the next run that rotates labels it; to do it now: "
+            f"keyrota apply --user {case.view.observation.user}",
+        )
     successor = f"its successor {case.view.current_key}" if case.view.current_key else "its successor"
     return Hold(
         key=key.id,

@@ -80,8 +80,12 @@ def keeper(case: Case) -> Iterator[Finding]:
 
 
 def foreign_version(case: Case) -> Iterator[Finding]:
-    """Take in an AWSCURRENT that somebody else wrote, where the configuration or our own tag says that it is ours."""
+    """Take in an AWSCURRENT that someone else wrote, where the configuration or our own tag says that it is ours."""
     view, observation = case.view, case.view.observation
+    refused = observation.refused
+    if refused is not None and refused.version == view.current_id:
+        yield Hold(key=refused.key, reason=refused.reason, remedy=refused.remedy, kind=act.HoldKind.VALUE_REFUSED)
+        return
     if observation.secret is None or not (view.is_foreign_version or view.is_empty_of_others):
         return
     if not (observation.is_secret_named or view.owner):
@@ -95,9 +99,10 @@ def foreign_version(case: Case) -> Iterator[Finding]:
     yield act.Adopt(
         version=view.current.id,
         key=None,
-        reason="AWSCURRENT was written by somebody else: find out which key it holds",
+        reason="AWSCURRENT was put there by someone else: find out which key it holds",
         due=case.now,
     )
+    yield sync_all(case, reason="what someone put into the secret goes to every target")
 
 
 def losers(case: Case) -> Iterator[Finding]:

@@ -31,6 +31,7 @@ from keyrota.core.model import (
     LastUse,
     Observation,
     Readiness,
+    RefusedValue,
     SecretState,
     Surroundings,
     VersionId,
@@ -47,7 +48,8 @@ from keyrota.core.records import (
     format_discard,
 )
 from keyrota.core.rules import owner_tag
-from keyrota.errors import LostRace, ProviderRefused
+from keyrota.errors import LostRace, NotThisUsersKey, ProviderRefused, SecretUnusable
+from keyrota.executor.adoption import labelled, recognize, refusal
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.sync import sync
 from keyrota.executor.verify import verify
@@ -78,6 +80,10 @@ class Memory:
     first_looks: tuple[Surroundings, ...] | None = None
     owners: tuple[KeyOwner, ...] = ()
     neighbours: tuple[tuple[AccessKeyId, CredentialId], ...] = ()
+    labels: dict[str, VersionId] = field(default_factory=dict)
+    """Which version holds which key, as this run read it; another run may still have to put the label on."""
+    refused: RefusedValue | None = None
+    """A value of AWSCURRENT that cannot be served."""
     are_sessions_denied: bool = False
     made_whole: set[str] = field(default_factory=set)
     """Addresses to which this run wrote a whole pair."""
@@ -98,6 +104,8 @@ class Memory:
             first_looks=self.first_looks,
             owners=self.owners,
             neighbours=self.neighbours,
+            secret=labelled(observation.secret, self.labels),
+            refused=self.refused,
             are_sessions_denied=self.are_sessions_denied,
             made_whole=frozenset(self.made_whole),
         )
@@ -218,28 +226,25 @@ def _owner(subject: Subject, key: AccessKeyId) -> KeyOwner:
 def _adopt(
     subject: Subject, action: act.Adopt, observation: Observation, settings: Settings, memory: Memory
 ) -> AccessKeyId | None:
-    """Label AWSCURRENT with the key that it stands for; a version that holds no pair counts as a placeholder."""
+    """
+    Label AWSCURRENT with the key that it stands for; a version that holds no pair counts as a placeholder.
+
+    A value that cannot be served is remembered as refused: the plan holds it, with the reason, and nothing is written.
+    """
     version = action.version or _current(subject)
     key = action.key
-    label: str | None = key
     if key is None:
-        credential = subject.store.read(subject.secret_name, version)
-        if credential is None:
-            label = PLACEHOLDER
-        elif credential.id not in {known.id for known in observation.keys}:
-            raise ProviderRefused(
-                f"AWSCURRENT holds the key {credential.id}, which the user {subject.user} does not have",
-                where=f"secret {subject.secret_name}",
-                remedy="correct `user` or `secret` in the configuration, or put the user's own key into the secret",
-            )
-        else:
-            verify(subject, credential, settings)
-            memory.verified.add(credential.id)
-            label = key = credential.id
-    if label is not None:
+        try:
+            key = recognize(subject, version, observation, settings, memory.verified)
+        except (SecretUnusable, NotThisUsersKey) as error:
+            memory.refused = refusal(version, error)
+            return None
+    label = key or PLACEHOLDER
+    memory.labels[label] = version
+    if action.is_labelled:
         wearing = _wearing(subject, label)
         subject.store.move_label(subject.secret_name, label, to=version, remove_from=wearing)
-    subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
+        subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
     return key
 
 

@@ -212,6 +212,8 @@ class Run:
         finally:
             if isinstance(action, act.Sync):
                 self._targets = None
+        if isinstance(action, act.Adopt) and key is None and self._memory.refused is not None:
+            return  # nothing was adopted: the next plan holds the value, and says why
         self._done.append(Done(action=action, at=self._settings.clock.now(), key=key))
         self._tell(tell, EventKind.DONE, action, key=key)
 

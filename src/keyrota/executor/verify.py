@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keyrota.core.model import KeyPair
-from keyrota.errors import NotVerified, ProviderRefused
+from keyrota.errors import NotThisUsersKey, NotVerified
 from keyrota.executor.subject import Settings, Subject
 
 
@@ -17,7 +17,7 @@ def verify(subject: Subject, credential: KeyPair, settings: Settings) -> None:
 
     Raises:
         NotVerified: Not within the time that keyrota waits.
-        ProviderRefused: The key belongs to somebody else.
+        NotThisUsersKey: The key belongs to another user.
     """
     clock = settings.clock
     give_up = clock.now().timestamp() + settings.verify_give_up_s
@@ -39,7 +39,7 @@ def verify(subject: Subject, credential: KeyPair, settings: Settings) -> None:
 def _is_accepted(subject: Subject, credential: KeyPair, answers: Sequence[str | None]) -> bool:
     for arn in answers:
         if arn is not None and not is_user(arn, subject.account, subject.user):
-            raise ProviderRefused(
+            raise NotThisUsersKey(
                 f"the key {credential.id} belongs to {arn}, not to user {subject.user} of account {subject.account}",
                 where=f"secret {subject.secret_name}",
                 remedy="correct `user`, `account` or `secret` in the configuration; nothing was written",

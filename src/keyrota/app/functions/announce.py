@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from keyrota.core.plan import Hold
+from keyrota.core.plan import Hold, HoldKind
 from keyrota.errors import KeyrotaError, printable
 from keyrota.report.data import CredentialReport, Line, done_lines, flattened, stamp
 
 SOURCE = "keyrota"
 _DONE = {
+    "adopt": "Access Key Adopted",
     "rotate": "Access Key Rotated",
     "rollback": "Access Key Rotated",
     "sync": "Access Key Synced",
@@ -20,13 +21,15 @@ _DONE = {
     "delete": "Access Key Deleted",
     "delete-orphan": "Access Key Deleted",
 }
-HELD, TARGET_FAILED, FAILED, CHANGED = (
+HELD, VALUE_REFUSED, TARGET_FAILED, FAILED, CHANGED = (
     "Access Key Held",
+    "Secret Value Refused",
     "Target Failed",
     "Access Key Failed",
     "Access Key Changed By Others",
 )
-DETAIL_TYPES = tuple(dict.fromkeys((*_DONE.values(), HELD, TARGET_FAILED, FAILED, CHANGED)))
+DETAIL_TYPES = tuple(dict.fromkeys((*_DONE.values(), HELD, VALUE_REFUSED, TARGET_FAILED, FAILED, CHANGED)))
+_HELD_AS = {HoldKind.ORDINARY: HELD, HoldKind.VALUE_REFUSED: VALUE_REFUSED}
 _TEXT = {"type": ["string", "null"]}
 SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -90,7 +93,7 @@ class Teller:
                 if line.action in _DONE:
                     yield self._made(_DONE[line.action], report, at=stamp(at), **_of_line(line))
             for hold in report.plan.holds if report.plan else ():
-                yield self._made(HELD, report, **_of_hold(hold))
+                yield self._made(_HELD_AS[hold.kind], report, **_of_hold(hold))
             for error in report.errors:
                 for single in flattened(error):
                     yield self._failure(report, single)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from keyrota.core.lifecycle import KeyState, view
+from keyrota.core.plan import HoldKind
 from keyrota.core.planner import plan
 from keyrota.report.data import CredentialReport, done_lines
 
@@ -26,7 +27,7 @@ _COUNTED = {
     "delete": "Deleted",
     "delete-orphan": "OrphansDeleted",
 }
-COUNTS = (*dict.fromkeys(_COUNTED.values()), "Held", "HeldWithoutEnd", "Failed")
+COUNTS = (*dict.fromkeys(_COUNTED.values()), "Held", "HeldWithoutEnd", "ValuesRefused", "Failed")
 GAUGES = ("Credentials", *(name for _, name in _BANDS), _OLDEST, "DaysOverdue", "DaysToNextDue", "TokenDaysLeft")
 
 
@@ -49,6 +50,7 @@ def counts(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
         holds = report.plan.holds if report.plan else ()
         found["Held"] += bool(holds)
         found["HeldWithoutEnd"] += any(hold.until is None for hold in holds)
+        found["ValuesRefused"] += any(hold.kind is HoldKind.VALUE_REFUSED for hold in holds)
         found["Failed"] += bool(report.failures)
     return tuple(Measure(name=name, unit="Count", value=found[name]) for name in COUNTS)
 

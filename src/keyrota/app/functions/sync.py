@@ -22,6 +22,7 @@ from keyrota.app.functions.settings import Trigger
 from keyrota.app.functions.telling import log
 from keyrota.app.functions.work import Work, fail_if_any_failed, invoke, summary
 from keyrota.core.duty import Duty
+from keyrota.core.lifecycle import view
 from keyrota.core.model import CredentialId
 from keyrota.core.planner import Only
 from keyrota.report.data import CredentialReport
@@ -97,13 +98,22 @@ def _batch(work: Work, event: Mapping[str, Any]) -> dict[str, Any]:
         else:
             log.info("not about a secret of ours", extra={"event": found.id if found else None})
     failed: set[CredentialId] = set()
+    reports: list[CredentialReport] = []
     if batch.wanted.names:
         reports = work.carry_out(Only(duty=Duty.SYNC), batch.wanted)
-        failed |= {report.credential for report in reports if report.errors or report.left}
+        failed |= {report.credential for report in reports if _comes_back(report)}
         if any(_wrote(report) for report in reports):
             work.measures += lag(work.session.clock.now(), batch.moments)
     again = [name for name, credentials in batch.messages.items() if credentials & failed]
-    return {"batchItemFailures": [{"itemIdentifier": name} for name in again]}
+    return {**summary(reports), "batchItemFailures": [{"itemIdentifier": name} for name in again]}
+
+
+def _comes_back(report: CredentialReport) -> bool:
+    """Tell whether a message is tried again: a failure, work that was left, a value whose key IAM does not list yet."""
+    holds = report.plan.holds if report.plan else ()
+    served = view(report.observation).current_key if report.observation else None
+    is_awaited = any(hold.key is not None and hold.key == served and hold.until is not None for hold in holds)
+    return bool(report.errors or report.left) or is_awaited
 
 
 def _wrote(report: CredentialReport) -> bool:

@@ -1,0 +1,126 @@
+"""A value that someone else put into the secret: whose key it holds, and whether it can be served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from keyrota.core.lifecycle import JUST_NOW, key_label
+from keyrota.core.model import (
+    AccessKey,
+    AccessKeyId,
+    KeyPair,
+    KeyStatus,
+    Observation,
+    RefusedValue,
+    SecretState,
+    VersionId,
+)
+from keyrota.errors import KeyrotaError, NotThisUsersKey, NotVerified, SecretUnusable
+from keyrota.executor.subject import Settings, Subject
+from keyrota.executor.verify import verify
+
+_LOOK_AGAIN_S = 2.0
+"""IAM's list of keys can lag behind CreateAccessKey by some seconds; STS may know the key before."""
+_PATIENCE_S = 60.0
+"""Maximum wait for STS to accept a key that was made just now; 3 to 15 s are reported (FACTS-AWS.md, 1.2)."""
+
+
+def recognize(
+    subject: Subject, version: VersionId, observation: Observation, settings: Settings, verified: set[AccessKeyId]
+) -> AccessKeyId | None:
+    """
+    Find out which key a version holds; changes nothing.
+
+    Returns:
+        The ID of an Active key of this user that STS accepts; None if the secret never held a key, and holds none now.
+
+    Raises:
+        SecretUnusable: The value is not a pair: binary, not JSON, half a pair, or without one where one was before.
+        NotThisUsersKey: The key is another user's, or Inactive; or STS does not accept the pair.
+        KeyrotaError: Secrets Manager or STS did not answer, or refused this run.
+    """
+    pair = subject.store.read(subject.secret_name, version)
+    if pair is None:
+        _refuse_loss(subject, observation)
+        return None
+    _refuse_inactive(subject, pair.id, observation.keys)
+    _prove(subject, pair, observation.keys, settings)
+    _wait_for_list(subject, pair.id, observation.keys, settings)
+    verified.add(pair.id)
+    return pair.id
+
+
+def _refuse_loss(subject: Subject, observation: Observation) -> None:
+    """Refuse a value without a pair where the secret held one before; only a secret that is new may be empty."""
+    versions = observation.secret.versions if observation.secret else ()
+    if any(key_label(version) for version in versions):
+        raise SecretUnusable(
+            "AWSCURRENT holds no access key, and the version before it did",
+            where=f"secret {subject.secret_name}",
+            remedy="put a key of this user into it, or move AWSCURRENT back to the version before: "
+            f"aws secretsmanager update-secret-version-stage --secret-id {subject.secret_name} "
+            "--version-stage AWSCURRENT --move-to-version-id … --remove-from-version-id …",
+        )
+
+
+def _refuse_inactive(subject: Subject, key: AccessKeyId, keys: tuple[AccessKey, ...]) -> None:
+    found = next((known for known in keys if known.id == key), None)
+    if found is not None and found.status is not KeyStatus.ACTIVE:
+        raise NotThisUsersKey(
+            f"AWSCURRENT holds the key {key}, which is {found.status_word or found.status.value}",
+            where=f"secret {subject.secret_name}",
+            remedy=f"put an Active key of {subject.user} into the secret, or activate this one: aws iam "
+            f"update-access-key --user-name {subject.user} --access-key-id {key} --status Active",
+        )
+
+
+def _prove(subject: Subject, pair: KeyPair, keys: tuple[AccessKey, ...], settings: Settings) -> None:
+    """Have STS accept the pair; only a key that may be new is waited for."""
+    found = next((known for known in keys if known.id == pair.id), None)
+    is_old = found is not None and settings.clock.now() - found.created > JUST_NOW
+    patience_s = 0.0 if is_old else min(_PATIENCE_S, settings.verify_give_up_s)
+    try:
+        verify(subject, pair, replace(settings, verify_give_up_s=patience_s))
+    except NotVerified:
+        whose = f"a key of {subject.user}" if found is not None else f"not among the keys of {subject.user} in IAM"
+        raise NotThisUsersKey(
+            f"AWSCURRENT holds the key {pair.id}, which is {whose}, and STS does not accept the pair",
+            where=f"secret {subject.secret_name}",
+            remedy=f"put an Active key of {subject.user} with its own secret access key into the secret",
+        ) from None
+
+
+def _wait_for_list(subject: Subject, key: AccessKeyId, keys: tuple[AccessKey, ...], settings: Settings) -> None:
+    """Wait until IAM lists a key that STS accepts already, up to a minute."""
+    give_up = settings.clock.now().timestamp() + _PATIENCE_S
+    while key not in {known.id for known in keys}:
+        if settings.clock.now().timestamp() > give_up:
+            return  # the plan waits for it, and says so
+        settings.clock.sleep(_LOOK_AGAIN_S)
+        keys = subject.access_keys.list(subject.user)
+
+
+def refusal(version: VersionId, error: KeyrotaError, key: AccessKeyId | None = None) -> RefusedValue:
+    """Put into words that a value is not served, whatever the targets hold now."""
+    return RefusedValue(
+        version=version,
+        key=key,
+        reason=f"the value that was put into the secret is not served: {error}",
+        remedy=error.remedy,
+    )
+
+
+def labelled(secret: SecretState | None, labels: Mapping[str, VersionId]) -> SecretState | None:
+    """Let a secret look as it will once the labels that this run knows of are on."""
+    if secret is None or not labels:
+        return secret
+    versions = tuple(
+        replace(
+            version,
+            labels=(version.labels - labels.keys())
+            | {label for label, wearer in labels.items() if wearer == version.id},
+        )
+        for version in secret.versions
+    )
+    return replace(secret, versions=versions)
