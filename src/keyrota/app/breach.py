@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyrota.app.session import Session
@@ -17,7 +17,9 @@ from keyrota.executor import Listener, Outcome, Preview, apply_all, plan_all
 from keyrota.report.data import again, flattened
 from keyrota.targets import kinds
 
-_OURS = {KeyState.CURRENT, KeyState.SUPERSEDED, KeyState.PENDING, KeyState.ADOPTABLE, KeyState.CURRENT_OFF}
+_UNMANAGED = {KeyState.FOREIGN, KeyState.STRANGE, KeyState.ORPHAN}
+_LOOKS, _LOOK_AGAIN_S = 5, 3.0
+"""IAM's list of keys can lag behind UpdateAccessKey by some seconds: at most this many looks, so far apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,9 @@ class Exposed:
 
     preview: Preview
     keys: tuple[AccessKeyId, ...]
-    """To be made new or switched off; the one that targets hold first."""
+    """To be replaced or deactivated; the one that targets hold first."""
+    before: datetime
+    """Keys that were made later are no concern of this command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,7 @@ def exposed(session: Session, place: Place, before: datetime) -> tuple[tuple[Exp
     errors += [missing.error for missing in planned.unreachable]
     errors += [_unsure(preview) for preview in planned.previews if _forgot(preview) and not _was_served(place, preview)]
     found = [
-        Exposed(preview=preview, keys=keys_before(preview.observation, before))
+        Exposed(preview=preview, keys=keys_before(preview.observation, before), before=before)
         for preview in planned.previews
         if preview.observation is not None and _was_served(place, preview)
     ]
@@ -126,11 +130,20 @@ def _was_served(place: Place, preview: Preview) -> bool:
 
 
 def keys_before(seen: Observation, before: datetime) -> tuple[AccessKeyId, ...]:
-    """Find the keys of ours that were made before an instant and still open the account, the served one first."""
+    """
+    Find the keys that were made before an instant and still open the account, or that targets still hold.
+
+    Keys that keyrota did not make count as well (promise all-clear-is-seen): which key was in public, or was once put
+    where, is not known of them.
+
+    Returns:
+        The served one first, those that keyrota does not manage last.
+    """
     known = view(seen)
-    ours = [key for key in seen.keys if known.state_of(key) in _OURS and key.created <= before]
-    active = [key for key in ours if key.status is KeyStatus.ACTIVE or key.id == known.current_key]
-    return tuple(key.id for key in sorted(active, key=lambda key: key.id != known.current_key))
+    old = [key for key in seen.keys if key.created <= before]
+    still = [key for key in old if key.status is not KeyStatus.INACTIVE or key.id == known.current_key]
+    still.sort(key=lambda key: (known.state_of(key) in _UNMANAGED, key.id != known.current_key))
+    return tuple(key.id for key in still)
 
 
 def _effort(one: Exposed) -> tuple[int, int]:
@@ -159,9 +172,9 @@ def _replaced(session: Session, it: Exposed, tell: Listener) -> Verdict:
     for key in it.keys:
         previews = plan_all([it.preview.subject], session.wiring.settings, intent=Revoke(key=key), at_once=1)
         outcomes += apply_all(previews, brake=None, tell=tell, at_once=1)
-    last = outcomes[-1].observation if outcomes else it.preview.observation
-    told = tuple(_reasons(outcomes, it, last))
-    is_safe = last is not None and not _still_open(last, it.keys)
+    last, missed = _seen_after(session, it, outcomes)
+    told = tuple(_reasons(outcomes, it, last, missed))
+    is_safe = last is not None and not keys_before(last, it.before)
     return Verdict(
         user=it.preview.user,
         is_safe=is_safe,
@@ -173,12 +186,33 @@ def _replaced(session: Session, it: Exposed, tell: Listener) -> Verdict:
     )
 
 
-def _still_open(seen: Observation, keys: Iterable[AccessKeyId]) -> list[AccessKeyId]:
-    """Find the exposed keys that still open the account, or that targets still wait to be rid of."""
-    active = {key.id for key in seen.keys if key.status is not KeyStatus.INACTIVE}
-    still = [key for key in keys if key in active]
-    current = view(seen).current_key
-    return still + [key for key in keys if key == current and key not in still]
+def _seen_after(
+    session: Session, it: Exposed, outcomes: list[Outcome]
+) -> tuple[Observation | None, KeyrotaError | None]:
+    """
+    Read the keys anew, after everything was done: only what this read shows may be called safe.
+
+    Waits for no provider; looks again while IAM's list lags behind what this command did.
+    """
+    done = outcomes[-1].observation if outcomes else None
+    is_done = done is not None and not keys_before(done, it.before)
+    for look in range(_LOOKS):
+        seen, error = _look(it)
+        if seen is None or not keys_before(seen, it.before) or not is_done or look == _LOOKS - 1:
+            break
+        session.clock.sleep(_LOOK_AGAIN_S)
+    return seen, error
+
+
+def _look(it: Exposed) -> tuple[Observation | None, KeyrotaError | None]:
+    subject, before = it.preview.subject, it.preview.observation
+    if before is None:
+        return None, it.preview.error
+    try:
+        keys = subject.access_keys.list(subject.user)
+        return replace(before, keys=keys, secret=subject.store.describe(subject.secret_name)), None
+    except KeyrotaError as error:
+        return None, error
 
 
 def _singles(outcomes: list[Outcome]) -> Iterator[KeyrotaError]:
@@ -186,10 +220,19 @@ def _singles(outcomes: list[Outcome]) -> Iterator[KeyrotaError]:
     yield from (single for outcome in outcomes for error in outcome.errors for single in flattened(error))
 
 
-def _reasons(outcomes: list[Outcome], it: Exposed, last: Observation | None) -> Iterator[tuple[str, str]]:
+def _reasons(
+    outcomes: list[Outcome], it: Exposed, last: Observation | None, missed: KeyrotaError | None
+) -> Iterator[tuple[str, str]]:
     yield from ((str(single), single.remedy) for single in _singles(outcomes) if again(single) is None)
     for outcome in outcomes:
         for hold in outcome.plan.holds if outcome.plan else ():
             yield hold.reason, hold.remedy
-    for key in _still_open(last, it.keys) if last else it.keys:
-        yield f"{key} is still Active", ""
+    if missed is not None:
+        yield f"its keys could not be read after that: {missed}", missed.remedy
+    if last is None:
+        yield from ((f"whether {key} is still Active is not known", "") for key in it.keys)
+        return
+    for key in keys_before(last, it.before):
+        status = next(known.status_word or known.status.value for known in last.keys if known.id == key)
+        held = "the key that targets hold, and " if key == view(last).current_key else ""
+        yield f"{key} is {held}still {status}", ""

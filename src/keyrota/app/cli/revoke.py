@@ -161,9 +161,9 @@ def _breach_text(verdicts: Sequence[Verdict], errors: Sequence[KeyrotaError], ag
     from keyrota.report.text import left_text  # noqa: PLC0415  # heavy, and not needed for --help
 
     safe = [verdict for verdict in verdicts if verdict.is_safe]
-    yield f"safe again: {len(safe)} of {len(verdicts) + len(errors)}"
+    yield f"safe again: {len(safe)} of {len(verdicts) + len(errors)} (every older key was read as Inactive or deleted)"
     for verdict in safe:
-        off = ", ".join(verdict.keys) or "nothing that was there is Active"
+        off = ", ".join(verdict.keys) or "no key was Active"
         yield f"  ✓ {verdict.user}: {off} → {verdict.new_key or 'no key'}"
     missing = [verdict for verdict in verdicts if not verdict.is_safe]
     if missing or errors:

@@ -1,8 +1,10 @@
 """
 `emergency`, on AWS's quarantine of a managed user, where `emergency: auto`: new key first, then the leaked ones off.
 
-It waits for no overlap, and it breaks no pipeline: the successor is on every target before a key goes off. Keys that
-were made after the event are safe, so the same event twice, or late, replaces nothing twice.
+It waits for no overlap, and it breaks no pipeline: the successor is on every target before a key is deactivated. Keys
+that were made after the event are not replaced, so the same event twice, or late, replaces nothing twice. It fails
+until every key that the user had was read as Inactive or deleted: a key that keyrota does not manage is a person's to
+deactivate, and until then nothing here says that all is well.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ def _revoke(work: Work, event: Any) -> dict[str, Any]:
     still_open = [verdict for verdict in verdicts if not verdict.is_safe]
     _report(work, verdicts, Wanted.only(entry))
     if still_open:
-        raise RunFailed("; ".join(reason for verdict in still_open for reason in verdict.reasons) or "not safe yet")
+        raise RunFailed("not yet: " + ("; ".join(_why_not(verdict) for verdict in still_open)))
     return {"safe": [verdict.user for verdict in verdicts], "open": []}
 
 
@@ -49,7 +51,7 @@ def _replaced(work: Work, wanted: Wanted, before: datetime) -> tuple[Verdict, ..
     for missing in planned.unreachable:
         raise missing.error
     every = tuple(
-        Exposed(preview=preview, keys=keys_before(preview.observation, before))
+        Exposed(preview=preview, keys=keys_before(preview.observation, before), before=before)
         for preview in planned.previews
         if preview.observation is not None
     )
@@ -68,10 +70,23 @@ def _report(work: Work, verdicts: tuple[Verdict, ...], wanted: Wanted) -> None:
         if verdict.keys
     )
     for verdict in verdicts:
-        state = "its keys are replaced" if verdict.is_safe else "not safe yet: " + "; ".join(verdict.reasons)
-        remedies = "; ".join(verdict.remedies)
         work.alarm(
-            f"keyrota: {'revoked' if verdict.is_safe else 'could not revoke'} the keys of {verdict.user}",
-            f"{state}. {remedies} Pipelines keep failing until the quarantine is detached: "
+            f"keyrota: {'revoked' if verdict.is_safe else 'NOT YET revoked'}: the keys of {verdict.user}",
+            f"{_state(verdict, work)} Pipelines keep failing until the quarantine is detached: "
             f"keyrota revoke {verdict.user} --release",
         )
+
+
+def _state(verdict: Verdict, work: Work) -> str:
+    """Say safe only of what was read after everything was done (promise all-clear-is-seen)."""
+    if verdict.is_safe:
+        at = f"{work.session.clock.now():%Y-%m-%d %H:%M:%S} UTC"
+        return (
+            f"Read at {at}: every key that the user had is Inactive or deleted ({', '.join(verdict.keys) or 'none'})."
+        )
+    return f"Not yet: {_why_not(verdict)}. This function fails until then, and is invoked again."
+
+
+def _why_not(verdict: Verdict) -> str:
+    said = [*verdict.reasons, *map(str, verdict.stops), *verdict.remedies]
+    return "; ".join(said) or f"the keys of {verdict.user} were not read as Inactive"

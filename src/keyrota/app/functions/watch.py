@@ -7,6 +7,7 @@ the partition only (us-east-1 in the commercial one).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from keyrota.app.choice import Wanted
@@ -18,6 +19,9 @@ from keyrota.app.functions.settings import Emergency
 from keyrota.app.functions.telling import log
 from keyrota.app.functions.work import Work, invoke, summary
 from keyrota.report.data import CredentialReport
+
+_SESSION = re.compile(r"arn:[a-z0-9-]+:sts::(?P<account>[0-9]{12}):assumed-role/(?P<role>[^/:]+)/[^/:]+")
+"""The ARN of a role's session (IAM User Guide, IAM identifiers); a role of another account may have the same name."""
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -44,14 +48,20 @@ def _watch(work: Work, event: Any) -> dict[str, Any]:
 
 
 def _is_ours(work: Work, found: KeyEvent) -> bool:
-    """Tell whether one of our own functions made the call: its role's name stands in the session's ARN."""
-    _, _, rest = found.by.partition(":assumed-role/")
-    return bool(rest) and rest.split("/")[0] in work.settings.roles
+    """Tell whether one of our own functions made the call: by its role, for a session's name can be anything."""
+    session = _SESSION.fullmatch(found.by)
+    if session is None or session["role"] not in work.settings.roles:
+        return False
+    return session["account"] == work.session.wiring.own_account().entered(work.session.clock)
 
 
 def _alarm(work: Work, entry: CredentialConfig, found: KeyEvent) -> None:
     is_begun = work.settings.emergency is Emergency.AUTO
-    what = "its keys are being replaced now (emergency: auto)" if is_begun else "nothing was changed yet"
+    what = (
+        "the function emergency has begun to replace its keys, and reports when they are off"
+        if is_begun
+        else "nothing was changed yet"
+    )
     work.alarm(
         f"keyrota: a key of {entry.user} is public",
         f"AWS attached {found.policy.rpartition('/')[2]} to the IAM user {entry.user} in {found.account}: one of its "
