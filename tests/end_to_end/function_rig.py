@@ -42,8 +42,12 @@ class Rig:
 
     def store(self, text: str | None = None) -> None:
         """Put the configuration into the parameter."""
-        value = re.sub(r"env:([A-Z]+_TOKEN)", self._stored, text or self.box.file.read_text("utf-8"))
+        value = self.stored_text(text)
         self.box.admin("ssm").put_parameter(Name="/keyrota/config", Value=value, Type="String", Overwrite=True)
+
+    def stored_text(self, text: str | None = None) -> str:
+        """The configuration with references that a function can read."""
+        return re.sub(r"env:([A-Z]+_TOKEN)", self._stored, text or self.box.file.read_text("utf-8"))
 
     def _stored(self, reference: re.Match[str]) -> str:
         """Store a token as functions need it; what the tests' own commands use stays in the environment."""

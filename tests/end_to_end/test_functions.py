@@ -270,7 +270,7 @@ def test_a_message_whose_credential_was_left_comes_back(rig: Rig, monkeypatch: p
 def test_the_configuration_may_lie_in_s3(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     s3 = rig.box.admin("s3")
     s3.create_bucket(Bucket="keyrota-config", CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_object(Bucket="keyrota-config", Key="a/keyrota.yaml", Body=rig.box.file.read_bytes())
+    s3.put_object(Bucket="keyrota-config", Key="a/keyrota.yaml", Body=rig.stored_text().encode())
     monkeypatch.setenv("KEYROTA_CONFIG", "s3://keyrota-config/a/keyrota.yaml")
     assert rotate.handler({}, Context())["credentials"] == 1
 

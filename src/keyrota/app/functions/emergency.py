@@ -71,7 +71,7 @@ def _report(work: Work, verdicts: tuple[Verdict, ...], wanted: Wanted) -> None:
     )
     for verdict in verdicts:
         work.alarm(
-            f"keyrota: {'revoked' if verdict.is_safe else 'NOT YET revoked'}: the keys of {verdict.user}",
+            f"keyrota: {'revoked' if verdict.is_safe else 'NOT YET: could not revoke'} the keys of {verdict.user}",
             f"{_state(verdict, work)} Pipelines keep failing until the quarantine is detached: "
             f"keyrota revoke {verdict.user} --release",
         )
