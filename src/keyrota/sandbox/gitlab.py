@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 from keyrota.ports import Clock
 from keyrota.sandbox.faults import Faults
@@ -69,6 +70,7 @@ class _Project:
     has_builds: bool = True
     """CI/CD is on."""
     pipelines: dict[int, str] = field(default_factory=dict)
+    environments: dict[int, str] = field(default_factory=dict)
     schedules: dict[int, tuple[str, dict[str, str]]] = field(default_factory=dict)
 
 
@@ -239,8 +241,8 @@ class GitLabStandIn(StandIn):
         """Answer a request."""
         self._authenticate(request)
         match request.segments:
-            case ["api", "v4", "personal_access_tokens", "self"]:
-                return json_response(self._token_shape())
+            case ["api", "v4", "personal_access_tokens" | "user" | "version", *rest]:
+                return self._about_caller(request.segments[2], rest)
             case ["api", "v4", "projects", path, "variables", *rest]:
                 found = self._project(request, path)
                 return self._variables_call(request, ("project", found.path), rest)
@@ -248,6 +250,8 @@ class GitLabStandIn(StandIn):
                 return self._variables_call(request, ("group", self._group(path)), rest)
             case ["api", "v4", "admin", "ci", "variables", *rest]:
                 return self._variables_call(request, ("instance", ""), rest)
+            case ["api", "v4", "projects", path, "environments", *rest]:
+                return self._environments(request, self._project(request, path), rest)
             case ["api", "v4", "projects", path, "pipelines"]:
                 return self._pipelines(request, self._project(request, path))
             case ["api", "v4", "projects", path, "pipeline_schedules", *rest]:
@@ -260,6 +264,16 @@ class GitLabStandIn(StandIn):
                 return json_response(self._group_shape(self._group(path)))
             case ["api", "v4", "projects"] | ["api", "v4", "groups", *_]:
                 return self._lists(request)
+        raise self.refuse(404, "404 Not Found")
+
+    def _about_caller(self, what: str, rest: list[str]) -> Response:
+        match what, rest:
+            case "personal_access_tokens", ["self"]:
+                return json_response(self._token_shape())
+            case "user", []:
+                return json_response({"id": 1, "username": "sandbox", "name": "sandbox", "state": "active"})
+            case "version", []:
+                return json_response({"version": "18.6.0-ee", "revision": "5a4db0c"})
         raise self.refuse(404, "404 Not Found")
 
     def _authenticate(self, request: Request) -> None:
@@ -388,9 +402,8 @@ class GitLabStandIn(StandIn):
 
     def _chosen(self, request: Request, variables: list[Variable], name: str) -> Variable:
         """Find a variable as GitLab does: without a filter the only one of that name, whatever its scope."""
-        scope = request.query.get("filter[environment_scope]")
-        if scope is None and request.method == "PUT":
-            scope = (self._content(request).get("filter") or {}).get("environment_scope")
+        given = self._parameters(request)
+        scope = given.get("filter[environment_scope]") or (given.get("filter") or {}).get("environment_scope")
         found = [it for it in variables if it.key == name and scope in (None, it.environment_scope)]
         if not found:
             raise self.refuse(404, "404 Variable Not Found")
@@ -401,10 +414,22 @@ class GitLabStandIn(StandIn):
             )
         return found[0]
 
-    def _content(self, request: Request) -> dict[str, Any]:
+    def _parameters(self, request: Request) -> dict[str, Any]:
+        """Join query and body, JSON or a form, as GitLab does: one set of parameters."""
+        given: dict[str, Any] = dict(request.query)
+        if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            return given | {
+                name: {"true": True, "false": False}.get(value, value)
+                for name, value in parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
+            }
         content = request.json()
-        if not isinstance(content, dict):
-            raise self._invalid(base="is missing")
+        return given | content if isinstance(content, dict) else given
+
+    def _content(self, request: Request, *needed: str) -> dict[str, Any]:
+        content = self._parameters(request)
+        for name in needed:
+            if not isinstance(content.get(name), str):
+                raise Refusal(json_response({"error": f"{name} is missing"}, 400))
         return content
 
     def _invalid(self, **fields: str) -> Refusal:
@@ -412,7 +437,7 @@ class GitLabStandIn(StandIn):
         return Refusal(json_response(content, 400))
 
     def _create(self, request: Request, variables: list[Variable], *, is_instance: bool) -> Response:
-        content = self._content(request)
+        content = self._content(request, "key", "value")
         is_hidden = content.get("masked_and_hidden") is True
         made = Variable(
             key=str(content.get("key", "")),
@@ -437,6 +462,9 @@ class GitLabStandIn(StandIn):
         names = ("value", "variable_type", "protected", "masked", "raw", "environment_scope", "description")
         changed = replace(variable, **{name: content[name] for name in names if name in content})
         self._demand_valid(changed)
+        place = (changed.key, changed.environment_scope)
+        if any((it.key, it.environment_scope) == place for it in variables if it is not variable):
+            raise self._invalid(key=f"({changed.key}) has already been taken")
         variables[variables.index(variable)] = changed
         return changed
 
@@ -449,6 +477,29 @@ class GitLabStandIn(StandIn):
             raise self._invalid(value="is invalid")
 
     # --- the rest ---------------------------------------------------------------------------------------------------
+
+    def _environments(self, request: Request, project: _Project, rest: list[str]) -> Response:
+        """List, show, make or delete environments; a scope of variables needs none of them."""
+        shown = [self._environment_shape(*each) for each in project.environments.items()]
+        match request.method, rest:
+            case "GET", []:
+                return self._page(request, shown)
+            case "POST", []:
+                name = self._content(request, "name")["name"]
+                if name in project.environments.values():
+                    raise self._invalid(name="has already been taken")
+                number = next(self._numbers)
+                project.environments[number] = name
+                return json_response(self._environment_shape(number, name), 201)
+            case _, [number] if number.isdigit() and int(number) in project.environments:
+                if request.method == "DELETE":
+                    del project.environments[int(number)]
+                    return Response(status=204)
+                return json_response(self._environment_shape(int(number), project.environments[int(number)]))
+        raise self.refuse(404, "404 Not Found")
+
+    def _environment_shape(self, number: int, name: str) -> dict[str, Any]:
+        return {"id": number, "name": name, "slug": name.lower(), "state": "available", "external_url": None}
 
     def _pipelines(self, request: Request, project: _Project) -> Response:
         if not project.has_builds:
@@ -522,10 +573,16 @@ class GitLabStandIn(StandIn):
             found.sort(key=lambda it: it.active, reverse=query.get("sort", "desc") == "desc")
         return [self._project_shape(it) for it in found]
 
+    def _number(self, query: Mapping[str, str], name: str, default: int) -> int:
+        text = query.get(name)
+        if text is not None and not (text.isascii() and text.isdigit()):
+            raise Refusal(json_response({"error": f"{name} is invalid"}, 400))
+        return int(text) if text is not None else default
+
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
         query = request.query
-        length = min(100, max(1, int(query.get("per_page", "20"))))
-        number = max(1, int(query.get("page", "1")))
+        length = min(100, max(1, self._number(query, "per_page", 20)))
+        number = max(1, self._number(query, "page", 1))
         headers = {"x-page": str(number), "x-per-page": str(length), "x-total": str(len(values)), "x-next-page": ""}
         if number * length < len(values):
             others = "".join(f"&{name}={value}" for name, value in query.items() if name not in {"page", "per_page"})
