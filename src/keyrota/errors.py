@@ -87,6 +87,14 @@ class UnsafePlan(KeyrotaError):
     """
 
 
+class SharedPlace(KeyrotaError):
+    """
+    Two configured credentials write the same variables of one place, whatever names the configuration gives it.
+
+    What still holds: nothing was changed for either; other credentials go on.
+    """
+
+
 class PlanChanged(KeyrotaError):
     """
     The world moved while the plan was carried out, and what is due now is not what was planned.

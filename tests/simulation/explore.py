@@ -508,8 +508,8 @@ def _thaw(world: World, frozen: tuple[Any, ...]) -> None:
     world.uses.clear()
     world.secrets = {name: _thawed_secret(stored) for name, stored in secrets}
     world.places = {
-        address: Variables(pair=_pair(pair), ours=ours, torn_since=torn, changed_at=changed)
-        for address, pair, ours, torn, changed in places
+        address: Variables(number=number, pair=_pair(pair), ours=ours, torn_since=torn, changed_at=changed)
+        for number, (address, pair, ours, torn, changed) in enumerate(places)
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from checkers import A_DAY, Watch
 
-from keyrota.core.model import KeyPair, UserName
+from keyrota.core.model import IndexEntry, KeyPair, UserName
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC, RotationPolicy
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
@@ -27,6 +27,8 @@ class Rig:
     places: Sequence[str] = (SHOP,)
     watch: Watch = field(init=False)
     is_secret_named: bool = False
+    remembers: bool = False
+    """Its subjects keep the index of the places that were written, as configured ones do."""
     runs: int = 0
     deployments_failed: list[str] = field(default_factory=list)
 
@@ -38,17 +40,23 @@ class Rig:
     @property
     def subject(self) -> Subject:
         """The credential with fresh ports, as a new process has them."""
+        return self.subject_of(USER, SECRET, self.places)
+
+    def subject_of(self, user: str, secret: str, places: Sequence[str]) -> Subject:
+        """Another credential of the same world."""
         world = self.world
         return Subject(
-            user=USER,
+            user=UserName(user),
             account=ACCOUNT,
-            secret_name=SECRET,
+            secret_name=secret,
             is_secret_named=self.is_secret_named,
             policy=self.policy,
             access_keys=world.access_keys,
             identity=world.identity,
             store=world.store,
-            targets=tuple(world.target(place) for place in self.places),
+            targets=tuple(world.target(place) for place in places),
+            index=tuple(IndexEntry(address=place, kind="world", settings="{}") for place in places if self.remembers),
+            reach=(lambda entry: world.target(entry.address)) if self.remembers else None,
         )
 
     def run(self, intent: Intent | None = None) -> Outcome:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from keyrota.aws.account import Account
 
 
+_ARN_PARTS = 5
+"""Of the origin of Parameter Store: arn, partition, service, region, account."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreachable:
     """A credential that cannot be worked on, because its account cannot be entered."""
@@ -225,9 +229,23 @@ class Wiring:
         if entry.kind not in self.configuration.providers or entry.kind not in kinds():
             return KeyrotaError(f"{entry.kind} is not configured any more", where=entry.address)
         try:
-            return self.connection(entry.kind).target(json.loads(entry.settings))
+            return self._connection_of(entry).target(json.loads(entry.settings))
         except (KeyrotaError, ValueError, KeyError, TypeError):
             return KeyrotaError("its settings are not understood any more", where=entry.address)
+
+    def _connection_of(self, entry: IndexEntry) -> TargetConnection:
+        """
+        Connect to the service that a target was written at.
+
+        AWS credentials reach every region, so a parameter is looked for in the region of its origin, an ARN. A token
+        of another provider is never sent to the host that the configuration named before: it was not made for it.
+        """
+        settings = self.configuration.providers[entry.kind]
+        parts = entry.origin.split(":")
+        if not entry.origin.startswith("arn:") or len(parts) < _ARN_PARTS or settings.get("region") == parts[3]:
+            return self.connection(entry.kind)
+        elsewhere = {**self._bounded(entry.kind), "region": parts[3]}
+        return kinds()[entry.kind].connect(elsewhere, secrets=self.references, clock=self.clock)
 
     def connection(self, name: str) -> TargetConnection:
         """Connect to a provider, once."""

@@ -334,7 +334,7 @@ class IndexEntry:
         """Tell whether this is the place that was written; None where one of the two is not known."""
         if place is None or not self.place:
             return None
-        return (self.kind, self.origin, self.place) == (place.kind, place.origin, place.mark)
+        return (self.origin, self.place) == (place.origin, place.mark)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

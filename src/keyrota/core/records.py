@@ -265,11 +265,7 @@ def _is_same(entry: IndexEntry, target: IndexEntry) -> bool:
 
 
 def _is_renamed(entry: IndexEntry, target: IndexEntry) -> bool:
-    is_place = bool(entry.place) and (entry.kind, entry.origin, entry.place) == (
-        target.kind,
-        target.origin,
-        target.place,
-    )
+    is_place = bool(entry.place) and (entry.origin, entry.place) == (target.origin, target.place)
     return is_place and bool(set(entry.variables) & set(target.variables))
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from keyrota.core.model import CredentialId, Observation, UserName
+from keyrota.core.model import AccessKeyId, CredentialId, Observation, UserName
+from keyrota.core.neighbours import credential_of, neighbours_of, served_keys, shared_places
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent
 from keyrota.core.policy import Brake
-from keyrota.errors import Bug, KeyrotaError, UnsafePlan
+from keyrota.errors import Bug, KeyrotaError, SharedPlace, UnsafePlan
 from keyrota.executor.events import Listener, Outcome
 from keyrota.executor.parallel import Parallel, in_parallel
 from keyrota.executor.run import Run
@@ -60,7 +61,33 @@ def plan_all(
             return Preview(subject=subject, run=run, error=_bug(error))
         return Preview(subject=subject, run=run, plan=planned, observation=observation)
 
-    return tuple(settings.parallel(one, subjects, at_once))
+    return _side_by_side(tuple(settings.parallel(one, subjects, at_once)))
+
+
+def _side_by_side(previews: tuple[Preview, ...]) -> tuple[Preview, ...]:
+    """Refuse credentials that would write one place, and plan those again whose places show another one's key."""
+    seen = [preview.observation for preview in previews if preview.observation is not None]
+    shared, served = shared_places(seen), served_keys(seen)
+    return tuple(_beside(preview, shared, served) for preview in previews)
+
+
+def _beside(
+    preview: Preview,
+    shared: Mapping[CredentialId, tuple[str, ...]],
+    served: Mapping[AccessKeyId, CredentialId],
+) -> Preview:
+    if preview.observation is None:
+        return preview
+    if words := shared.get(credential_of(preview.observation)):
+        error = SharedPlace(words[0], remedy="remove one of the two from the configuration, or give it other `names:`")
+        return replace(preview, plan=None, error=error)
+    if not (known := neighbours_of(preview.observation, served)):
+        return preview
+    try:
+        observation, planned = preview.run.plan_beside(known)
+    except KeyrotaError as error:
+        return replace(preview, plan=None, observation=None, error=error)
+    return replace(preview, plan=planned, observation=observation)
 
 
 def apply_all(

@@ -9,7 +9,7 @@ from keyrota.core import plan as act
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import named_and_gone
-from keyrota.core.model import AccessKeyId, KeyStatus, Observation, TargetState
+from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetState
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged, Stopped
@@ -59,6 +59,11 @@ class Run:
             KeyrotaError: IAM or Secrets Manager could not be read; nothing can be planned then.
         """
         return self._look_through()
+
+    def plan_beside(self, neighbours: tuple[tuple[AccessKeyId, CredentialId], ...]) -> tuple[Observation, Plan]:
+        """Plan again, knowing which keys other credentials of the same run serve."""
+        self._memory.neighbours = neighbours
+        return self._look(is_fresh=False)
 
     def _look_through(self) -> tuple[Observation, Plan]:
         """Look, and ask targets what the plan wants to know of them before it can be made."""

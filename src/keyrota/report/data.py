@@ -10,6 +10,7 @@ from typing import Any
 from keyrota.core import plan as act
 from keyrota.core.lifecycle import view
 from keyrota.core.model import AccessKey, AccessKeyId, CredentialId, LastUse, Observation, TargetState, UserName
+from keyrota.core.places import changes, is_first_write
 from keyrota.core.plan import Action, Hold, Needs, Notice, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
 from keyrota.errors import ConfigError, KeyrotaError, LeftByLimit, PartialFailure
@@ -146,7 +147,7 @@ def _credential(report: CredentialReport, *, with_done: bool) -> dict[str, Any]:
         "account": report.account,
         "secret": report.secret_name,
         "keys": [_key(key, seen, report.now) for key in seen.keys] if seen else [],
-        "targets": [_target(target) for target in seen.targets] if seen else [],
+        "targets": [_configured(target, seen) for target in seen.targets] if seen else [],
         "served": _served(seen),
         "actions": [_action(line) for line in lines(planned.actions)],
         "holds": [_hold(hold) for hold in planned.holds],
@@ -177,6 +178,20 @@ def _last_used(use: LastUse) -> dict[str, Any]:
         "at": stamp(use.at),
         "service": use.service or None,
         "region": use.region or None,
+    }
+
+
+def _configured(target: TargetState, seen: Observation) -> dict[str, Any]:
+    """Add what a place is, and what a first write would do to its variables."""
+    known = view(seen)
+    return _target(target) | {
+        "place": str(target.place) if target.place else None,
+        "archived": target.is_archived,
+        "first_write": is_first_write(known, target),
+        "variables": [
+            {"name": change.name, "change": change.change.value, "key": change.key, "whose": change.whose or None}
+            for change in changes(known, target)
+        ],
     }
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import AccessKey, Evidence, Observation, TargetEvidence
+from keyrota.core.places import Change, VariableChange, changes, is_first_write
 from keyrota.core.plan import Hold, Needs, Notice, Upcoming
 from keyrota.core.serving import is_changed_since
 from keyrota.errors import GOES_ON, KeyrotaError, printable
@@ -31,6 +32,7 @@ def plan_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iter
         yield from _keys(report, paint)
         planned = tuple(lines(report.plan.actions)) if report.plan else ()
         yield from (_line(line, paint) for line in planned)
+        yield from _first_writes(report, paint)
         yield from _holds_and_errors(report, paint)
         if report.plan and not planned and not report.plan.holds and not report.errors:
             yield paint("good", "  nothing to do")
@@ -81,6 +83,27 @@ def use_text(key: AccessKey) -> str:
 def _line(line: Line, paint: Paint) -> str:
     target = f"{line.target}: " if line.target else ""
     return f"  {paint('due', f'→ {line.action:<10}')} {printable(target + line.reason)}"
+
+
+def _first_writes(report: CredentialReport, paint: Paint) -> Iterator[str]:
+    """Say what the first write to each place does to each variable."""
+    seen = report.observation
+    if seen is None or report.plan is None:
+        return
+    known = view(seen)
+    for target in seen.targets:
+        found = changes(known, target)
+        if not found or target.is_archived or not is_first_write(known, target):
+            continue
+        yield f"  {paint('due', '+ first     ')} {printable(f'{target.address}: {change_text(found)}')}"
+
+
+def change_text(found: Iterable[VariableChange]) -> str:
+    """Put the changes of one place into words; a pair that cannot be read as a whole is said once."""
+    found = tuple(found)
+    if all(change.change is Change.REPLACES_UNREADABLE for change in found):
+        return f"replaces a pair that cannot be read ({', '.join(change.name for change in found)})"
+    return "; ".join(f"{change.name} {'is ' if change.change is Change.NEW else ''}{change}" for change in found)
 
 
 def _holds_and_errors(report: CredentialReport, paint: Paint) -> Iterator[str]:

@@ -16,8 +16,9 @@ from keyrota.app.session import Session
 from keyrota.core.model import Readiness
 from keyrota.core.naming import ARN_LIKE_END
 from keyrota.core.policy import AUDIT_LIMIT, CalendarEntry, calendar
-from keyrota.errors import KeyrotaError, NoCredentials, printable
+from keyrota.errors import KeyrotaError, NoCredentials, SharedPlace, printable
 from keyrota.executor import Preview
+from keyrota.executor.confirm import questions
 from keyrota.executor.parallel import in_parallel
 from keyrota.report.data import error_fields, stamp
 from keyrota.report.text import Paint, counted
@@ -46,9 +47,11 @@ def command(options: Options, *, days: int, stack: str | None) -> int:
     session = Session(options.config)
     findings = [_configuration(session.configuration), *_hosts(session.configuration)]
     findings += [*_aws(session), *_targets(session)]
+    previews = _previews(session)
+    findings += _places(previews, session.clock.now())
     if stack is not None:
         findings += _deployed(session, stack, options.config)
-    dates = tuple(sorted(_dates(session, days), key=lambda dated: dated.entry.at))
+    dates = tuple(sorted(_dates(session, previews, days), key=lambda dated: dated.entry.at))
     if options.is_json:
         say_json(_document(findings, dates))
     elif not options.is_quiet:
@@ -136,12 +139,32 @@ class Dated:
     entry: CalendarEntry
 
 
-def _dates(session: Session, days: int) -> Iterator[Dated]:
-    """Tell what comes for each credential, if every run is on time; for a key of today where none is known."""
+def _previews(session: Session) -> tuple[Preview, ...]:
     try:
-        previews: tuple[Preview, ...] = session.plan().previews
+        return session.plan().previews
     except KeyrotaError:
-        previews = ()
+        return ()
+
+
+def _places(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding]:
+    """Name the places that two credentials share, and those that are not written before a person has looked."""
+    for preview in previews:
+        if isinstance(preview.error, SharedPlace):
+            remedy = preview.error.remedy
+            yield Finding(what=str(preview.credential), is_good=False, detail=preview.error.what, remedy=remedy)
+        elif preview.observation is not None:
+            for question in questions(preview.subject, preview.observation, now):
+                for doubt in question.doubts:
+                    yield Finding(
+                        what=question.target.address,
+                        is_good=False,
+                        detail=f"{preview.credential} is not written there: {doubt.reason}",
+                        remedy=doubt.remedy,
+                    )
+
+
+def _dates(session: Session, previews: tuple[Preview, ...], days: int) -> Iterator[Dated]:
+    """Tell what comes for each credential, if every run is on time; for a key of today where none is known."""
     keys = {str(preview.user): preview.observation.keys for preview in previews if preview.observation}
     now = session.clock.now()
     for credential in session.configuration.credentials:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from keyrota.core.model import AccessKeyId, KeyPair
+from keyrota.core.model import AccessKeyId, Conflict, KeyPair
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.sandbox.world.stored import LONG_AGO, StoredSecret, Version
 
@@ -66,6 +66,20 @@ class Variables:
     """What other scopes and levels of the same project show, by the scope in words."""
     unread: tuple[str, ...] = ()
     """Scopes of the same project that the token cannot read, each with the reason."""
+    number: int = 0
+    """The provider's own ID of the place; a name can be given to another place, the number cannot."""
+    origin: str = "https://ci.example"
+    """Where its service is."""
+    half: str = ""
+    """`id` or `secret`: a person left only this half of the pair."""
+    others: dict[str, str] = field(default_factory=dict)
+    """Other readable variables of the same list, with their values: a pair under other names, AWS_PROFILE."""
+    conflicts_around: tuple[Conflict, ...] = ()
+    """What another level of the same project makes of a write."""
+    is_archived: bool = False
+    """It exists, runs nothing and takes no write."""
+    is_gone: bool = False
+    """The place itself is deleted."""
     ours: AccessKeyId | None = None
     """The key that keyrota wrote last."""
     torn_since: datetime | None = None

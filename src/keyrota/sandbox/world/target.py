@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keyrota.core.model import (
     CarriedRuns,
     KeyPair,
+    PlaceId,
     Readiness,
     RunsEvidence,
     ShownKey,
@@ -16,13 +18,18 @@ from keyrota.core.model import (
     TargetEvidence,
     TargetState,
 )
-from keyrota.errors import Half, KeyrotaError, ProviderRefused, ProviderUnavailable, TornPair
+from keyrota.core.variables import Listed, bundle_conflicts, listed, pair_conflicts, shown_by, states_of
+from keyrota.errors import Half, KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable, TornPair
 from keyrota.sandbox.world.view import View
 
 if TYPE_CHECKING:
     from keyrota.core.model import AccessKeyId
     from keyrota.sandbox.world.contents import Variables
     from keyrota.sandbox.world.world import World
+
+
+_BUNDLE = "AWS_SHARED_CREDENTIALS_FILE"
+_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def _is_open(error: KeyrotaError) -> bool:
@@ -65,6 +72,8 @@ class WorldTarget(View):
         """
         if self._place.is_down:
             raise self._place.outage.error(self._address)
+        if self._place.is_gone:
+            raise NotThere(f"{self._address} is not there", where=self._address)
         return self._place
 
     def preflight(self) -> Readiness:
@@ -72,7 +81,7 @@ class WorldTarget(View):
 
         def effect() -> Readiness:
             self._answer()
-            is_ready = self._place.is_ready
+            is_ready = self._place.is_ready and not self._place.is_archived
             detail = "" if is_ready else "it would not take the write"
             return Readiness(address=self._address, is_ready=is_ready, detail=detail)
 
@@ -87,28 +96,55 @@ class WorldTarget(View):
         def effect() -> TargetState:
             place = self._answer()
             is_passed_over = self._world.lags is not None and self._world.lags.is_passed_over()
-            if place.pair is None or is_passed_over:
-                detail = json.dumps(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-                return TargetState(
-                    address=self._address,
-                    evidence=TargetEvidence.ABSENT,
-                    detail=detail,
-                    is_empty=True,
-                    shown=self._shown_beside(place),
-                )
-            return TargetState(
+            names = (_BUNDLE,) if place.is_bundle else _NAMES
+            listed = self._listed(place, is_empty=place.pair is None or is_passed_over)
+            state = TargetState(
                 address=self._address,
                 evidence=TargetEvidence.HOLDS if place.is_id_readable else TargetEvidence.CANNOT_TELL,
-                key=place.pair.id if place.is_id_readable else None,
+                key=place.pair.id if place.is_id_readable and place.pair else None,
                 changed_at=place.changed_at if place.is_change_told else None,
                 carried_for=place.carried_for,
-                shown=self._shown_beside(place),
+                shown=(*self._shown_beside(place), *shown_by(listed, self._address, beside=names)),
+                place=PlaceId(kind="world", origin=place.origin, id=f"place {place.number}"),
+                variables=states_of(names, listed, id_name=names[0]),
+                conflicts=tuple(
+                    bundle_conflicts(listed, _BUNDLE) if place.is_bundle else pair_conflicts(listed, *_NAMES)
+                ),
+                is_archived=place.is_archived,
+            )
+            missing = [name for name in names if name not in {variable.name for variable in listed}]
+            if not missing:
+                return state
+            return replace(
+                state,
+                evidence=TargetEvidence.ABSENT,
+                key=None,
+                detail=json.dumps(missing),
+                is_empty=len(missing) == len(names),
+                changed_at=None,
+                carried_for=timedelta(),
             )
 
         try:
             return self._call(f"target:read {self._address}", effect)
         except KeyrotaError as error:
-            return TargetState(address=self._address, evidence=TargetEvidence.FAILED, detail=error.what)
+            return TargetState(
+                address=self._address,
+                evidence=TargetEvidence.FAILED,
+                detail=error.what,
+                is_gone=isinstance(error, NotThere),
+            )
+
+    def _listed(self, place: Variables, *, is_empty: bool) -> tuple[Listed, ...]:
+        """List the variables of a place as its provider shows them."""
+        found = [listed(name, value) for name, value in sorted(place.others.items())]
+        if is_empty or place.pair is None:
+            return tuple(found)
+        if place.is_bundle:
+            return (listed(_BUNDLE, place.pair.id if place.is_id_readable else None), *found)
+        shown = place.pair.id if place.is_id_readable else None
+        pair = {"id": listed(_NAMES[0], shown), "secret": listed(_NAMES[1], None)}
+        return (*(pair[half] for half in pair if place.half in {"", half}), *found)
 
     def _shown_beside(self, place: Variables) -> tuple[ShownKey, ...]:
         return tuple(
@@ -136,6 +172,10 @@ class WorldTarget(View):
     def _part(self, part: str, credential: KeyPair) -> None:
         def effect() -> None:
             place, now = self._answer(), self._world.clock.now()
+            if place.is_archived:
+                raise ProviderRefused(f"{self._address} is archived (403)", where=self._address)
+            if place.half != part:
+                place.half = ""
             old = place.pair or credential
             match part:
                 case "id":
@@ -185,7 +225,9 @@ class WorldTarget(View):
         def effect() -> Surroundings:
             place = self._answer()
             shown = tuple(ShownKey(key=key, where=where) for where, key in sorted(place.around.items()))
-            return Surroundings(address=self._address, shown=shown, unread=place.unread)
+            return Surroundings(
+                address=self._address, shown=shown, unread=place.unread, conflicts=place.conflicts_around
+            )
 
         try:
             return self._call(f"target:surroundings {self._address}", effect)

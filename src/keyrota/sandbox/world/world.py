@@ -92,6 +92,8 @@ class World:
         self.off_since: dict[AccessKeyId, datetime] = {}
         self._past: dict[UserName, list[tuple[datetime, tuple[AccessKey, ...]]]] = {}
         self.numbered = 0
+        self.placed = 0
+        """How many places there ever were: each has a number of its own."""
 
     def call(self, name: str, effect: Callable[[], T], *, by: str = "", about: str = "") -> T:
         """Let one call happen."""
@@ -301,8 +303,18 @@ class World:
     def person_sets(self, address: str, pair: KeyPair | None) -> None:
         """Change the variables of a place as somebody with a browser would."""
         place = self.places[address]
-        place.pair, place.by_hand, place.torn_since = pair, True, None
+        place.pair, place.by_hand, place.torn_since, place.half = pair, True, None, ""
         place.changed_at = self.clock.now()
+
+    def place_at(self, address: str) -> Variables:
+        """Make a place, as somebody with a browser would; what had this name keeps its own number."""
+        self.placed += 1
+        self.places[address] = Variables(number=self.placed)
+        return self.places[address]
+
+    def person_renames(self, address: str, to: str) -> None:
+        """Give a place another name; the old one leads to it until something else has it."""
+        self.places[to] = self.places[address]
 
     @staticmethod
     def move_current(stored: StoredSecret, to: VersionId) -> None:
@@ -328,5 +340,6 @@ class World:
 
     def target(self, address: str, by: str = "") -> WorldTarget:
         """Name a place at a CI provider; it is empty when it is new."""
-        self.places.setdefault(address, Variables())
+        if address not in self.places:
+            self.place_at(address)
         return WorldTarget(self, address, by)
