@@ -107,7 +107,19 @@ def test_the_document_of_a_credential_that_is_due() -> None:
                 },
             }
         ],
-        "targets": [{"target": SHOP, "evidence": "holds", "key": OLD, "changed": None, "detail": None}],
+        "targets": [
+            {
+                "target": SHOP,
+                "evidence": "holds",
+                "key": OLD,
+                "changed": None,
+                "detail": None,
+                "place": None,
+                "archived": False,
+                "first_write": False,
+                "variables": [],
+            }
+        ],
         "served": {"key": OLD, "since": "2026-05-31T06:00:00Z", "confirmed": "2026-05-31T06:00:00Z"},
         "actions": [
             {
