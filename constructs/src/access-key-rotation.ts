@@ -20,7 +20,7 @@ import { Fleet, FleetOptions } from './fleet';
 import { DutyFunction, FunctionSettings } from './functions';
 import { iamEventsRegion } from './iam-events';
 import { ages, RotationPolicyProps } from './policy';
-import { ProvidersProps, tokens } from './providers';
+import { hosts, ProvidersProps, tokens } from './providers';
 import { addSchedules, SchedulesProps } from './schedules';
 import { charactersOf } from './sizes';
 
@@ -64,6 +64,16 @@ export interface AccessKeyRotationProps {
    * @default - written from those properties
    */
   readonly configuration?: StoredConfiguration;
+  /**
+   * Hosts that may receive tokens and keys besides the providers' own, as `HOST` or `HOST:PORT`.
+   * @default - those of the `baseUrl`s that are given here; a stored configuration names none
+   */
+  readonly allowedHosts?: string[];
+  /**
+   * What the names of the functions' roles begin with; the duty follows. A member account trusts them by these names.
+   * @default - CloudFormation chooses the names, and no other account can trust them
+   */
+  readonly functionRolePrefix?: string;
   /**
    * When the functions run.
    * @default - every day, between 05:00 and 07:30 UTC
@@ -212,6 +222,8 @@ export class AccessKeyRotation extends Construct {
       KEYROTA_EVENT_BUS: props.eventBus ? props.eventBus.eventBusArn : bus.eventBusName,
       KEYROTA_TRIGGER: trigger,
       KEYROTA_EMERGENCY: emergency,
+      KEYROTA_ALLOWED_HOSTS: (props.allowedHosts ?? hosts(props.providers ?? {})).join(','),
+      ...(props.configuration?.sha256 ? { KEYROTA_CONFIG_SHA256: props.configuration.sha256 } : {}),
       ...(props.alarmsTopic ? { KEYROTA_ALARM_TOPIC: props.alarmsTopic.topicArn } : {}),
     };
     const settings: FunctionSettings = {
@@ -224,6 +236,7 @@ export class AccessKeyRotation extends Construct {
       vpcSubnets: props.vpcSubnets,
       securityGroups: props.securityGroups,
       memoryMb: props.memoryMb ?? 512,
+      rolePrefix: props.functionRolePrefix,
     };
     const retried = { retryAttempts: 2, deadLetters: this.deadLetterQueue };
     const once = { retryAttempts: 0, deadLetters: this.deadLetterQueue };

@@ -27,6 +27,11 @@ export interface StoredConfiguration {
    * @default - a parameter of SSM
    */
   readonly objectKey?: string;
+  /**
+   * SHA-256 of its text, in hexadecimal digits: the functions refuse another text.
+   * @default - whoever may write it decides what the functions do
+   */
+  readonly sha256?: string;
   /** The users that it names, as ARNs; a pattern by a common IAM path is fine, one of every user is not. */
   readonly userArns: string[];
   /**

@@ -27,7 +27,8 @@ export interface RotatedCredential {
    */
   readonly account?: string;
   /**
-   * The role to assume in that account: its name or ARN; `{duty}` in it stands for rotate, sync, deactivate, delete.
+   * The role to assume in that account: its name or ARN; it must hold `{duty}`, which stands for rotate, sync,
+   * deactivate, delete, …: one role for all of them would let every function do everything.
    * @default - none
    */
   readonly role?: string;
@@ -91,6 +92,9 @@ export class Credential {
       const match = ROLE.exec(role);
       if (!match) {
         throw new Error(`${where}: "${role}" is no role: its name or its ARN, in which {duty} may stand`);
+      }
+      if (!role.includes('{duty}')) {
+        throw new Error(`${where}: "${role}" is one role for every function: write {duty} where the roles' names differ`);
       }
       const home = match.groups!.account;
       if (home !== undefined && !Token.isUnresolved(account) && home !== account) {

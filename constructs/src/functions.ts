@@ -18,6 +18,8 @@ export interface FunctionSettings {
   readonly vpcSubnets?: SubnetSelection;
   readonly securityGroups?: ISecurityGroup[];
   readonly memoryMb: number;
+  /** What the names of the roles begin with; the duty follows. */
+  readonly rolePrefix?: string;
 }
 
 /** How often Lambda repeats an asynchronous invocation that failed. */
@@ -34,6 +36,7 @@ export class DutyFunction extends Construct {
   constructor(scope: Construct, duty: string, settings: FunctionSettings, repeats: Repeats) {
     super(scope, duty[0].toUpperCase() + duty.slice(1));
     this.role = new Role(this, 'Role', {
+      roleName: settings.rolePrefix === undefined ? undefined : `${settings.rolePrefix}${duty}`,
       assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
       description: `keyrota: ${duty}`,
       permissionsBoundary: settings.permissionsBoundary,

@@ -22,11 +22,16 @@ export interface MemberRolesProps {
    */
   readonly rolePrefix?: string;
   /**
-   * Names of the functions' roles in the rotation's account, as a pattern in which `{duty}` stands for Rotate, Sync,
-   * Deactivate, Delete, Watch, Rotation, Emergency.
-   * @default - those of a construct that is called Rotation: *Rotation{duty}Role*
+   * What the names of the functions' roles in the rotation's account begin with, exactly; the duty follows.
+   *
+   * `keyrota deploy` names them STACK-REGION-: `keyrota-eu-central-1-`. With AccessKeyRotation it is `functionRolePrefix`.
    */
-  readonly functionRoles?: string;
+  readonly functionRolePrefix: string;
+  /**
+   * The organization of the rotation's account, such as o-a1b2c3d4e5: only its accounts may assume the roles.
+   * @default - the account, the role and the external ID decide alone
+   */
+  readonly organizationId?: string;
 }
 
 /**
@@ -37,8 +42,8 @@ export interface MemberRolesProps {
 export class MemberRoles extends Construct {
   constructor(scope: Construct, id: string, props: MemberRolesProps) {
     super(scope, id);
-    if (props.functionRoles !== undefined && !props.functionRoles.includes('{duty}')) {
-      throw new Error(`functionRoles "${props.functionRoles}" lets every function into every role: write {duty} where their names differ`);
+    if (!Token.isUnresolved(props.functionRolePrefix) && !/^[A-Za-z0-9_+=,.@-]+$/.test(props.functionRolePrefix)) {
+      throw new Error(`functionRolePrefix "${props.functionRolePrefix}" is not the beginning of a role's name: whoever may make a role of a name that fits a pattern would get in`);
     }
     if (!Token.isUnresolved(props.userPattern) && !/[A-Za-z0-9]/.test(props.userPattern)) {
       throw new Error(`userPattern "${props.userPattern}" is every user of the account: give those to be rotated a common IAM path`);
@@ -48,15 +53,15 @@ export class MemberRoles extends Construct {
     const users = `arn:${Aws.PARTITION}:iam::${Aws.ACCOUNT_ID}:user/${props.userPattern}`;
     for (const [duty, actions] of Object.entries(ACTIONS)) {
       const name = duty[0].toUpperCase() + duty.slice(1);
-      // CDK writes a name that stands twice in a path once: Rotation/Rotation/Role becomes RotationRole.
-      const usual = duty === 'rotation' ? '*RotationRole*' : '*Rotation{duty}Role*';
-      const callers = (props.functionRoles ?? usual).split('{duty}').join(name);
       const role = new Role(this, name, {
         roleName: `${prefix}${duty}`,
         description: `keyrota: ${duty}, for the function in ${props.rotationAccount}`,
         assumedBy: new AccountPrincipal(props.rotationAccount).withConditions({
-          StringEquals: { 'sts:ExternalId': props.externalId },
-          ArnLike: { 'aws:PrincipalArn': `arn:${Aws.PARTITION}:iam::${props.rotationAccount}:role/${callers}` },
+          StringEquals: {
+            'sts:ExternalId': props.externalId,
+            ...(props.organizationId ? { 'aws:PrincipalOrgID': props.organizationId } : {}),
+          },
+          ArnEquals: { 'aws:PrincipalArn': `arn:${Aws.PARTITION}:iam::${props.rotationAccount}:role/${props.functionRolePrefix}${duty}` },
         }),
       });
       const allow = (service: string, resource: string): void => {

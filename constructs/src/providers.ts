@@ -1,3 +1,4 @@
+import { Fn, Token } from 'aws-cdk-lib';
 import { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 
 /** A provider's token, and where the provider is. */
@@ -121,6 +122,17 @@ export function providerEntries(props: ProvidersProps): { [name: string]: any } 
 
 function address(options: ProviderOptions): { [name: string]: any } {
   return options.baseUrl ? { base_url: options.baseUrl } : {};
+}
+
+/** Lists the hosts of the base URLs that are given: this code lies outside of the configuration, and allows them. */
+export function hosts(props: ProvidersProps): string[] {
+  const urls = [props.bitbucket, props.github, props.gitlab].map((options) => options?.baseUrl);
+  const others = (props.others ?? []).map((other) => other.settings?.base_url);
+  return [...new Set([...urls, ...others].filter((url) => typeof url === 'string').map(hostOf))];
+}
+
+function hostOf(url: string): string {
+  return Token.isUnresolved(url) ? Fn.select(2, Fn.split('/', url)) : new URL(url).host;
 }
 
 /** Lists the secrets that hold tokens. */

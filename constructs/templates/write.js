@@ -59,6 +59,14 @@ function oneTemplate({ fleet, isKeyed }) {
     default: '', allowedPattern: '(create|arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?',
     constraintDescription: 'the ARN of a key (not of an alias), or create, or nothing',
   });
+  const allowed = parameter(stack, 'AllowedHosts', "Hosts that may receive tokens and keys besides the providers' own, separated by commas", {
+    default: '', allowedPattern: '[A-Za-z0-9._:,\\[\\]-]*',
+  });
+  const sha256 = parameter(stack, 'ConfigSha256', 'SHA-256 of the configuration: the functions refuse another; empty: they take any', {
+    default: '', allowedPattern: '([0-9a-f]{64})?',
+  });
+  const version = parameter(stack, 'CodeVersion', 'Version of the code package in its bucket; empty: the newest', { default: '' });
+  new CfnCondition(stack, 'WithCodeVersion', { expression: Fn.conditionNot(Fn.conditionEquals(version.valueAsString, '')) });
   const isGiven = (value) => Fn.conditionEquals(encryption.valueAsString, value);
   new CfnCondition(stack, WITH_KEY, { expression: Fn.conditionNot(isGiven('')) });
   new CfnCondition(stack, MAKES_KEY, { expression: isGiven('create') });
@@ -80,7 +88,10 @@ function oneTemplate({ fleet, isKeyed }) {
       secretArns: [arn('secretsmanager', `secret:${prefix.valueAsString}*`)],
       secretNamePrefixes: [prefix.valueAsString],
       tokenSecretArns: [arn('secretsmanager', `secret:${tokens.valueAsString}*`)],
+      sha256: sha256.valueAsString,
     },
+    allowedHosts: [allowed.valueAsString],
+    functionRolePrefix: `${Aws.STACK_NAME}-${Aws.REGION}-`,
     code: Code.fromCfnParameters({ bucketNameParam: bucket, objectKeyParam: key }),
     keeper: Aws.STACK_NAME,
     trigger: SyncTrigger.BOTH,
@@ -162,6 +173,7 @@ function settle(made) {
     const properties = one.Properties ?? {};
     if (one.DependsOn) one.DependsOn = [one.DependsOn].flat().filter((other) => resources[other].Type !== 'AWS::IAM::Role');
     if (one.Type === 'AWS::Lambda::Function') {
+      properties.Code.S3ObjectVersion = { 'Fn::If': ['WithCodeVersion', { Ref: 'CodeVersion' }, { Ref: 'AWS::NoValue' }] };
       const variables = properties.Environment.Variables;
       variables.KEYROTA_TRIGGER = { Ref: 'Trigger' };
       variables.KEYROTA_EMERGENCY = { Ref: 'Emergency' };
@@ -183,6 +195,7 @@ function settle(made) {
         'Fn::If': ['WithMembers', {
           Action: 'sts:AssumeRole', Effect: 'Allow',
           Resource: { 'Fn::Sub': `arn:\${AWS::Partition}:iam::*:role/\${MemberRoleName}` },
+          Condition: { StringEquals: { 'aws:ResourceOrgID': '${aws:PrincipalOrgID}' } }, // the accounts are any: of our organization only
         }, { Ref: 'AWS::NoValue' }],
       });
     }
@@ -226,10 +239,23 @@ function member() {
     allowedPattern: '[A-Za-z0-9_+=,.@/*?-]*[A-Za-z0-9][A-Za-z0-9_+=,.@/*?-]*',
   });
   const prefix = parameter(stack, 'SecretPrefix', "What the names of the users' secrets begin with", { default: 'keyrota/', allowedPattern: '[A-Za-z0-9/_+=.@-]+' });
+  const functions = parameter(stack, 'FunctionRolePrefix', "What the names of the functions' roles begin with: STACK-REGION-, such as keyrota-eu-central-1-", {
+    allowedPattern: '[A-Za-z0-9_+=,.@-]+',
+  });
+  const organization = parameter(stack, 'OrganizationId', "The organization of the rotation's account, such as o-a1b2c3d4e5; empty: not looked at", {
+    default: '', allowedPattern: '(o-[a-z0-9]{10,32})?',
+  });
+  new CfnCondition(stack, 'WithOrganization', { expression: Fn.conditionNot(Fn.conditionEquals(organization.valueAsString, '')) });
   new MemberRoles(stack, 'Roles', {
     rotationAccount: account.valueAsString, externalId: external.valueAsString, userPattern: users.valueAsString, secretPrefix: prefix.valueAsString,
+    functionRolePrefix: functions.valueAsString, organizationId: organization.valueAsString,
   });
-  return synthesized(app, stack);
+  const made = synthesized(app, stack);
+  for (const one of Object.values(made.Resources)) {
+    const condition = one.Properties.AssumeRolePolicyDocument?.Statement[0].Condition.StringEquals;
+    if (condition) condition['aws:PrincipalOrgID'] = { 'Fn::If': ['WithOrganization', { Ref: 'OrganizationId' }, { Ref: 'AWS::NoValue' }] };
+  }
+  return made;
 }
 
 /** Makes the same for SAM: the package lies beside the template, and `sam deploy` uploads it. */
@@ -237,6 +263,8 @@ function sam(made) {
   const copy = JSON.parse(JSON.stringify(made));
   delete copy.Parameters.CodeBucket;
   delete copy.Parameters.CodeKey;
+  delete copy.Parameters.CodeVersion;
+  delete copy.Conditions.WithCodeVersion;
   for (const one of Object.values(copy.Resources)) {
     if (one.Type === 'AWS::Lambda::Function') one.Properties.Code = './keyrota.zip';
   }

@@ -194,9 +194,9 @@ describe('users', () => {
 
   test.each<[string, (stack: Stack) => RotatedCredential[], RegExp]>([
     ['in another account without a role', (s) => [{ user: User.fromUserArn(s, 'U', `arn:aws:iam::${AWAY}:user/ci`), targets: [] }], /lives in the account 210987654321/],
-    ['in another account than said', (s) => [{ user: User.fromUserArn(s, 'U', 'arn:aws:iam::333333333333:user/ci'), targets: [], account: AWAY, role: 'r' }], /lives in the account 333333333333/],
+    ['in another account than said', (s) => [{ user: User.fromUserArn(s, 'U', 'arn:aws:iam::333333333333:user/ci'), targets: [], account: AWAY, role: 'r-{duty}' }], /lives in the account 333333333333/],
     ['a pattern for a name', (s) => [{ user: User.fromUserName(s, 'U', '*'), targets: [] }], /no name of an IAM user/],
-    ['an account that is none', (s) => [aUser(s, 'ci', { account: 'prod', role: 'r' })], /must have 12 digits/],
+    ['an account that is none', (s) => [aUser(s, 'ci', { account: 'prod', role: 'r-{duty}' })], /must have 12 digits/],
     ['one secret for two', (s) => [aUser(s, 'a', { secretName: 'shared' }), aUser(s, 'b', { secretName: 'shared' })], /secret "shared" is given twice/],
     ['one variable for two, written in two ways', (s) => [
       { ...aUser(s, 'a'), targets: [new BitbucketDeployment({ workspace: 'acme', repository: 'shop', environment: 'p' })] },
@@ -377,27 +377,64 @@ test("IAM's events are forwarded from the region where they arrive only", () => 
 });
 
 describe('roles of members', () => {
-  const trust = (role: RegExp): string => {
+  const PROPS = { rotationAccount: AWAY, externalId: 'acme', userPattern: 'ci/*', functionRolePrefix: 'keyrota-eu-central-1-' };
+  const trust = (more: object = {}): [string, any][] => {
     const stack = aStack();
-    new MemberRoles(stack, 'Roles', { rotationAccount: AWAY, externalId: 'acme', userPattern: 'ci/*' });
-    const [[, found]] = resources(Template.fromStack(stack), 'AWS::IAM::Role').filter(([name]) => role.test(name));
-    return JSON.stringify(found.AssumeRolePolicyDocument.Statement[0].Condition.ArnLike['aws:PrincipalArn']);
+    new MemberRoles(stack, 'Roles', { ...PROPS, ...more });
+    return resources(Template.fromStack(stack), 'AWS::IAM::Role').map(([, one]) => {
+      const statements = one.AssumeRolePolicyDocument.Statement;
+      expect(statements).toHaveLength(1);
+      return [one.RoleName, statements[0]];
+    });
   };
 
-  test.each(['Rotate', 'Sync', 'Deactivate', 'Delete', 'Watch', 'Rotation', 'Emergency'])('%s may be assumed by the function of that duty', (name) => {
-    const made = template(() => ({ secretsManagerRotation: true, emergency: EmergencyMode.AUTO }));
-    const [[, one]] = resources(made, 'AWS::Lambda::Function').filter(([, made]) => made.Handler === `keyrota.app.functions.${name.toLowerCase()}.handler`);
-    const role = `keyrota-${one.Role['Fn::GetAtt'][0]}-1ABCDEF`;
-    const pattern = /role\/([^"]+)"/.exec(trust(new RegExp(`^Roles${name}[0-9A-F]{8}$`)))![1];
-    expect(role).toMatch(new RegExp(`^${pattern.split('*').join('.*')}$`));
+  test('each trusts exactly one role, by its whole name, with the external ID', () => {
+    const made = template(() => ({ secretsManagerRotation: true, emergency: EmergencyMode.AUTO, functionRolePrefix: 'keyrota-eu-central-1-' }));
+    const functions = resources(made, 'AWS::IAM::Role').map(([, one]) => one.RoleName).filter(Boolean);
+    const found = trust();
+    expect(found.map(([name]) => name).sort()).toEqual(['deactivate', 'delete', 'emergency', 'rotate', 'rotation', 'sync', 'watch'].map((duty) => `keyrota-${duty}`));
+    for (const [name, statement] of found) {
+      const caller = `keyrota-eu-central-1-${name.replace('keyrota-', '')}`;
+      expect(functions).toContain(caller);
+      expect(Object.keys(statement.Condition).sort()).toEqual(['ArnEquals', 'StringEquals']);
+      expect(statement.Condition.StringEquals).toEqual({ 'sts:ExternalId': 'acme' });
+      expect(JSON.stringify(statement.Condition.ArnEquals)).toContain(`:iam::${AWAY}:role/${caller}"`);
+      expect(JSON.stringify(statement)).not.toMatch(/[*?]/);
+    }
   });
 
-  test('a pattern for all functions alike is refused: it would let each into every role', () => {
-    expect(() => new MemberRoles(aStack(), 'Roles', { rotationAccount: AWAY, externalId: 'acme', userPattern: 'ci/*', functionRoles: '*Keys*' })).toThrow(/\{duty\}/);
+  test('an organization is looked at where one is given', () => {
+    for (const [, statement] of trust({ organizationId: 'o-a1b2c3d4e5' })) {
+      expect(statement.Condition.StringEquals['aws:PrincipalOrgID']).toBe('o-a1b2c3d4e5');
+    }
+  });
+
+  test.each(['*', 'keyrota-*', 'key?ota-', '', 'path/keyrota-'])('%p is not the beginning of one name', (functionRolePrefix) => {
+    expect(() => trust({ functionRolePrefix })).toThrow(/not the beginning of a role's name/);
   });
 
   test('everybody is no pattern', () => {
-    expect(() => new MemberRoles(aStack(), 'Roles', { rotationAccount: AWAY, externalId: 'acme', userPattern: '*' })).toThrow(/every user/);
+    expect(() => trust({ userPattern: '*' })).toThrow(/every user/);
+  });
+
+  test('a credential elsewhere has a role for each duty', () => {
+    expect(() => template((stack) => ({ credentials: [aUser(stack, 'ci', { account: AWAY, role: 'keyrota' })] }))).toThrow(/one role for every function/);
+  });
+
+  test('the stack that everybody deploys: whole names, the external ID, an organization as wanted', () => {
+    const made = JSON.parse(String(texts()['template-member.json']));
+    for (const one of Object.values<any>(made.Resources).filter(({ Type }) => Type === 'AWS::IAM::Role')) {
+      const { Condition } = one.Properties.AssumeRolePolicyDocument.Statement[0];
+      expect(Condition.StringEquals['sts:ExternalId']).toEqual({ Ref: 'ExternalId' });
+      expect(Condition.StringEquals['aws:PrincipalOrgID']['Fn::If'][0]).toBe('WithOrganization');
+      expect(JSON.stringify(Condition.ArnEquals)).toContain('FunctionRolePrefix');
+      expect(Condition.ArnLike).toBeUndefined();
+    }
+    const rotation = JSON.parse(String(texts()['template.json']));
+    const names = Object.values<any>(rotation.Resources).filter(({ Type }) => Type === 'AWS::Lambda::Function').map((one) => one.Properties.Handler.split('.')[3]);
+    for (const duty of names) {
+      expect(JSON.stringify(rotation.Resources)).toContain(`{"Ref":"AWS::Region"},"-${duty}"`);
+    }
   });
 });
 
@@ -481,7 +518,7 @@ describe('what AWS or keyrota would refuse later is refused at synthesis', () =>
     ['a keeper that no tag takes', () => ({ keeper: 'a,b<c>' }), /keeper is "a,b<c>"/],
     ['an external ID of one character', of({ externalId: 'x' }), /no external ID/],
     ['a role with a duty misspelt', of({ role: 'keyrota-{duti}' }), /is no role/],
-    ['a role of a third account', of({ role: 'arn:aws:iam::333333333333:role/r' }), /another account than 210987654321/],
+    ['a role of a third account', of({ role: 'arn:aws:iam::333333333333:role/r-{duty}' }), /another account than 210987654321/],
     ['a provider given twice', (stack) => ({ providers: { bitbucket: { token: Secret.fromSecretNameV2(stack, 'T', 't') }, others: [{ provider: 'bitbucket' }] } }), /bitbucket is given twice/],
     ['a date that is none', (stack) => ({ providers: { bitbucket: { token: Secret.fromSecretNameV2(stack, 'T', 't'), expires: 'tomorrow' } } }), /write a date/],
   ])('%s', (_, props, words) => {

@@ -13,6 +13,7 @@ Schema = Mapping[str, Any]
 ID_NAME, SECRET_NAME = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 VARIABLE: Schema = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
 REFERENCE: Schema = {"type": "string", "format": "secret-reference"}
+READ_TOKEN = "read_token"  # noqa: S105  # the name of a field
 BUNDLE: Schema = {
     **VARIABLE,
     "description": "Write the pair into one variable instead, as the text of an AWS credentials file.",
@@ -47,6 +48,14 @@ def closed(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 def alternative(title: str, **properties: Schema) -> dict[str, Any]:
     """Make one of several mappings, all of whose fields are needed."""
     return closed(properties, title=title, required=list(properties))
+
+
+def token_alternative(title: str, field: str = "token", **properties: Schema) -> dict[str, Any]:
+    """Make one of several mappings, with a token, and a second one for the functions that only read."""
+    made = alternative(title, **properties, **{field: REFERENCE})
+    about = "A token that may only read, for the functions that write to no target: deactivate, delete, watch."
+    made["properties"][READ_TOKEN] = {**REFERENCE, "description": about}
+    return made
 
 
 def span(settings: Mapping[str, Any], name: str, default: str = "0h") -> timedelta:

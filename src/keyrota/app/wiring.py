@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from keyrota.app.choice import EVERYTHING, Chooser, Wanted
 from keyrota.app.config import Configuration, CredentialConfig, References
 from keyrota.app.hosts import refuse_untrusted
+from keyrota.app.tokens import settings_of
 from keyrota.core.model import CredentialId, FirstWrite, IndexEntry, UserName
 from keyrota.core.policy import duration, format_duration
 from keyrota.core.secret import Secret
@@ -257,7 +258,9 @@ class Wiring:
 
     def _bounded(self, name: str) -> Mapping[str, Any]:
         """Let a run wait no longer for a provider's limits than it may run itself."""
-        kind, configured = kinds()[name].provider_schema, self.configuration.providers[name]
+        kind, configured = kinds()[name].provider_schema, settings_of(self.configuration.providers[name], self._duty)
+        if "role" in configured:
+            configured = {**configured, "role": str(configured["role"]).replace("{duty}", self._duty)}
         known = kind.get("properties", {}).get("at_most")
         if self._at_most is None or known is None:
             return configured

@@ -50,7 +50,7 @@ PROVIDER_SCHEMA: Schema = closed(
         "profile": {"type": "string", "minLength": 1, "description": "Profile, if not the one that keyrota runs with."},
         "role": {
             "type": "string",
-            "pattern": r"^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$",
+            "pattern": r"^arn:[a-z-]+:iam::[0-9]{12}:role/([A-Za-z0-9_+=,.@/-]|\\{duty\\})+$",
             "description": "ARN of a role to assume for the parameters.",
         },
     },

@@ -27,14 +27,13 @@ from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.fragments import (
     AT_MOST,
     NAMES,
-    REFERENCE,
     Schema,
-    alternative,
     closed,
     faults_of_names,
     named,
     names_of,
     span,
+    token_alternative,
     variables_of,
 )
 from keyrota.ports import Clock, SecretReader
@@ -73,7 +72,7 @@ PROVIDER_SCHEMA: Schema = closed(
         "base_url": {"type": "string", "default": API, "description": "Base URL of the REST API."},
         "auth": {
             "description": "An API access token.",
-            "oneOf": [alternative("an API access token", token=REFERENCE)],
+            "oneOf": [token_alternative("an API access token")],
         },
         "at_most": AT_MOST,
     },

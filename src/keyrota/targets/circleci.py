@@ -16,17 +16,7 @@ from typing import Any
 from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroundings, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.core.variables import listed, pair_conflicts, states_of
-from keyrota.fragments import (
-    NAMES,
-    REFERENCE,
-    Schema,
-    alternative,
-    closed,
-    faults_of_names,
-    named,
-    names_of,
-    variables_of,
-)
+from keyrota.fragments import NAMES, Schema, closed, faults_of_names, named, names_of, token_alternative, variables_of
 from keyrota.ports import Clock, SecretReader
 from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, each_page, header, instant, together
 
@@ -44,7 +34,7 @@ PROVIDER_SCHEMA: Schema = closed(
         "base_url": {"type": "string", "default": API, "description": "Base URL of the REST API."},
         "auth": {
             "description": "A personal API token; project tokens cannot write.",
-            "oneOf": [alternative("a personal API token", token=REFERENCE)],
+            "oneOf": [token_alternative("a personal API token")],
         },
     },
     required=["auth"],

@@ -12,16 +12,18 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import keyrota
+from keyrota.app.files import replace
 from keyrota.errors import ProviderUnavailable, UsageError
 
 PYTHON = "3.13"
@@ -70,11 +72,15 @@ def build(output: Path, platform: Platform = LAMBDA) -> str:
         _install(folder, platform)
         _copy_ourselves(folder)
         _trim(folder)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = output.with_suffix(".part")
-        _zip(folder, unfinished)
-        unfinished.replace(output)
-    return hashlib.sha256(output.read_bytes()).hexdigest()
+        packed = folder.parent / f"{folder.name}.zip"
+        try:
+            _zip(folder, packed)
+            data = packed.read_bytes()
+        finally:
+            packed.unlink(missing_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    replace(output, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _install(folder: Path, platform: Platform) -> None:
@@ -86,11 +92,13 @@ def _install(folder: Path, platform: Platform) -> None:
     wanted = [word for wheels in platform.wheels for word in ("--platform", wheels)]
     if platform.wheels:
         wanted += ["--python-version", PYTHON, "--implementation", "cp"]
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    # -I: neither the current folder nor PYTHONPATH or a user's site is looked at for modules, pip itself included.
+    command = [sys.executable, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     command += ["--target", str(folder), "--no-deps", "--only-binary=:all:", "--require-hashes", "-r", str(LOCK)]
-    done = subprocess.run(  # noqa: S603  # our own arguments
-        [*command, *wanted], check=False, capture_output=True, text=True, env={**os.environ, "PIP_NO_INPUT": "1"}
-    )
+    with tempfile.TemporaryDirectory(prefix="keyrota-pip-") as place:
+        done = subprocess.run(  # noqa: S603  # our own arguments
+            [*command, *wanted], check=False, capture_output=True, text=True, cwd=place, env=pip_environment(place)
+        )
     if done.returncode:
         _log.debug("%s", done.stderr)
         last = [line for line in done.stderr.splitlines() if line.startswith("ERROR")][-1:]
@@ -99,6 +107,29 @@ def _install(folder: Path, platform: Platform) -> None:
             where=str(LOCK),
             remedy="look at your package index (pip config list), or give a package with --package",
         )
+
+
+def pip_environment(temporary: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """
+    Choose what pip is given of the environment: how to reach a package index, and no secret of AWS or of a provider.
+
+    Args:
+        temporary: A folder of its own.
+        environment: What there is.
+    """
+    kept = {name: value for name, value in environment.items() if _FOR_PIP.fullmatch(name)}
+    return {**kept, "PIP_NO_INPUT": "1", "TMPDIR": temporary, "TEMP": temporary, "TMP": temporary}
+
+
+_FOR_PIP = re.compile(
+    r"PATH|HOME|USERPROFILE|APPDATA|LOCALAPPDATA|SYSTEMROOT|LANG|LC_[A-Z]+|XDG_C(ONFIG|ACHE)_HOME|NETRC"
+    r"|PIP_(INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|NO_INDEX|CERT|CLIENT_CERT|PROXY|CONFIG_FILE|CACHE_DIR|TRUSTED_HOST"
+    r"|TIMEOUT|DEFAULT_TIMEOUT|RETRIES|KEYRING_PROVIDER|UPLOADED_PRIOR_TO)"
+    r"|(HTTPS?|ALL|NO)_PROXY|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE",
+    re.IGNORECASE,
+)
+"""What pip reads for its index, its certificates and its proxy (pip user guide, configuration): nothing that makes it
+run other code."""
 
 
 def _copy_ourselves(folder: Path) -> None:

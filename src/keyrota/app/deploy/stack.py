@@ -10,9 +10,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from keyrota.app.config import Configuration, stamped
+from keyrota.app.config import Configuration, fingerprint, stamped
 from keyrota.app.deploy.encryption import CREATE, kept_out, key_arn
 from keyrota.app.deploy.package import build
+from keyrota.app.deploy.remains import Remains, remains
 from keyrota.app.deploy.template import (
     IAM_EVENTS_TEMPLATE,
     Scope,
@@ -21,9 +22,11 @@ from keyrota.app.deploy.template import (
     narrowed,
     scope_of,
 )
+from keyrota.app.files import Unreadable, read_bounded
+from keyrota.app.hosts import foreign_hosts, refuse_untrusted
 from keyrota.aws._translate import aws_call, code_of
 from keyrota.aws.account import Account
-from keyrota.aws.objects import write_object
+from keyrota.aws.objects import has_bucket, keeps_versions, make_bucket, secure_bucket, write_object
 from keyrota.aws.stacks import StackEvent, Stacks
 from keyrota.core.model import STACK_TAG
 from keyrota.errors import ProviderRefused, UsageError, printable
@@ -51,6 +54,8 @@ class Wishes:
     """A key by ID, alias or ARN, or `create`."""
     bucket: str | None = None
     package: Path | None = None
+    is_config_unpinned: bool = False
+    """The functions take any configuration from where it is stored; hosts stay pinned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,8 @@ class Deployment:
     reference: str
     encryption_key: str = ""
     """As the template takes it: an ARN, `create`, or nothing."""
+    hosts: tuple[str, ...] = ()
+    """What the configuration names besides the providers' own hosts; each was allowed outside of it."""
 
 
 Tell = Callable[[str], None]
@@ -89,7 +96,9 @@ class Deployer:
             UsageError: There are too many users to name, and no pattern was given.
             ProviderRefused: A user is not there, or another stack keeps one.
         """
+        refuse_untrusted(self._configuration)
         check_references(self._configuration)
+        _refuse_long_name(wishes.stack)
         account = self.account.enter(self._clock)
         partition, region = self.account.caller().split(":")[1], self.account.region or ""
         users = [self._user_arn(entry.user) for entry in self._configuration.credentials if not entry.role]
@@ -100,6 +109,7 @@ class Deployer:
             account=account,
             region=region,
             kms_keys=self._kms_keys(),
+            target_keys=self._target_keys(),
         )
         self._refuse_claimed(wishes, region, account)
         is_found = wishes.encryption_key in {"", CREATE}
@@ -123,6 +133,7 @@ class Deployer:
             bucket=bucket,
             reference=reference,
             encryption_key=encryption_key,
+            hosts=foreign_hosts(self._configuration),
         )
 
     def _user_arn(self, name: str) -> str:
@@ -132,6 +143,12 @@ class Deployer:
     def _kms_keys(self) -> tuple[str, ...]:
         """Find the ARNs of the keys that secrets are encrypted with; the configuration may name an alias."""
         named = {entry.kms_key for entry in self._configuration.credentials if entry.kms_key and not entry.role}
+        return tuple(key_arn(self.account, name) for name in sorted(named))
+
+    def _target_keys(self) -> tuple[str, ...]:
+        """Find the ARNs of the keys of parameters that are targets."""
+        settings = (target.settings for entry in self._configuration.credentials for target in entry.targets)
+        named = {str(one["kms_key"]) for one in settings if "kms_key" in one}
         return tuple(key_arn(self.account, name) for name in sorted(named))
 
     def _refuse_claimed(self, wishes: Wishes, region: str, account: str) -> None:
@@ -170,7 +187,7 @@ class Deployer:
         """
         wishes = deployment.wishes
         self._ensure_bucket(deployment.bucket, tell)
-        key = self._upload_package(deployment, tell)
+        key, version = self._upload_package(deployment, tell)
         template_key = f"keyrota/{wishes.stack}-template.json"
         write_object(self.account, deployment.bucket, template_key, json.dumps(deployment.template).encode())
         self._store_configuration(deployment, tell)
@@ -178,6 +195,9 @@ class Deployer:
         parameters = {
             "CodeBucket": deployment.bucket,
             "CodeKey": key,
+            "CodeVersion": version,
+            "AllowedHosts": ",".join(deployment.hosts),
+            "ConfigSha256": "" if wishes.is_config_unpinned else fingerprint(deployment.config_text),
             "ConfigParameter": wishes.parameter,
             "UserPattern": wishes.user_pattern,
             "Trigger": wishes.trigger,
@@ -230,25 +250,31 @@ class Deployer:
         return f"https://s3.{self.account.region}.{suffix}/{bucket}"
 
     def _ensure_bucket(self, bucket: str, tell: Tell) -> None:
-        s3, where = self.account.client("s3"), f"s3://{bucket}"
-        with aws_call("s3:ListBucket", where):
-            try:
-                s3.head_bucket(Bucket=bucket)
-            except ClientError as error:
-                if code_of(error) not in {"404", "NoSuchBucket"}:
-                    raise
-            else:
-                return
-        region = self.account.region
-        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        with aws_call("s3:CreateBucket", where):
-            s3.create_bucket(Bucket=bucket, **place)
-        with aws_call("s3:PutBucketPublicAccessBlock", where):
-            names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-            s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(names, True))
-        tell(f"made the bucket {bucket} for code packages")
+        """
+        Make sure that this account owns the bucket, and that it keeps versions.
 
-    def _upload_package(self, deployment: Deployment, tell: Tell) -> str:
+        Raises:
+            ProviderRefused: Another account owns it, or it was named and keeps no versions; nothing was uploaded.
+        """
+        is_ours_by_name = bucket == self._usual_bucket()
+        if not has_bucket(self.account, bucket):
+            make_bucket(self.account, bucket)
+            secure_bucket(self.account, bucket)
+            tell(f"made the bucket {bucket} for code packages")
+        elif is_ours_by_name:
+            secure_bucket(self.account, bucket)
+        elif not keeps_versions(self.account, bucket):
+            raise ProviderRefused(
+                "the bucket keeps no versions, so the code that the functions run could be replaced",
+                where=f"s3://{bucket}",
+                remedy=f"aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled",
+            )
+
+    def _usual_bucket(self) -> str:
+        return f"keyrota-{self.account.ask_id()}-{self.account.region}"
+
+    def _upload_package(self, deployment: Deployment, tell: Tell) -> tuple[str, str]:
+        """Upload the code; returns its key and its version."""
         import hashlib  # noqa: PLC0415  # beside its only use
         import tempfile  # noqa: PLC0415
 
@@ -258,11 +284,11 @@ class Deployer:
                 tell("building the code package …")
                 file = Path(folder) / "keyrota.zip"
                 build(file)
-            data = file.read_bytes()
+            data = _package(file)
         key = f"keyrota/{hashlib.sha256(data).hexdigest()[:32]}.zip"
-        write_object(self.account, deployment.bucket, key, data)
+        version = write_object(self.account, deployment.bucket, key, data)
         tell(f"uploaded {len(data) / 2**20:.1f} MiB to s3://{deployment.bucket}/{key}")
-        return key
+        return key, version
 
     def _store_configuration(self, deployment: Deployment, tell: Tell) -> None:
         text = deployment.config_text
@@ -280,6 +306,20 @@ class Deployer:
                 )
         tell(f"stored the configuration as {deployment.reference}")
 
+    def remains(self, stack: str) -> tuple[Remains, ...]:
+        """List what will stay when a stack is deleted; nothing if there is no stack."""
+        if self._stacks.status(stack) is None:
+            return ()
+        parameters = self._stacks.parameters(stack)
+        found = remains(
+            self._configuration,
+            self._stacks.resources(stack),
+            bucket=parameters.get("CodeBucket") or self._usual_bucket(),
+            stack=stack,
+            parameter=parameters.get("ConfigParameter", ""),
+        )
+        return tuple(found)
+
     def remove(self, stack: str, tell: Tell) -> bool:
         """
         Delete a stack; False if there is none.
@@ -296,6 +336,27 @@ class Deployer:
         for event in self._stacks.delete(stack):
             tell(line_of(event))
         return True
+
+
+_MAX_STACK_NAME = 38
+"""A role's name has 64 characters at most (IAM quotas): STACK-REGION-DUTY, with up to 14 and 10 of them."""
+_MAX_PACKAGE = 250 * 1024 * 1024
+"""Lambda takes 250 MB, unzipped (Lambda quotas)."""
+
+
+def _refuse_long_name(stack: str) -> None:
+    if len(stack) > _MAX_STACK_NAME:
+        raise UsageError(
+            f"the stack's name has {len(stack)} characters, and the names of its roles begin with it",
+            remedy=f"give it a name of up to {_MAX_STACK_NAME} characters",
+        )
+
+
+def _package(file: Path) -> bytes:
+    try:
+        return read_bounded(file, _MAX_PACKAGE)
+    except Unreadable as error:
+        raise UsageError(f"{file}: {error.what}", remedy="give a package that `keyrota package` made") from None
 
 
 def line_of(event: StackEvent) -> str:

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keyrota.app.config import Configuration
-from keyrota.app.config.trust import refuse_local
+from keyrota.app.config import Configuration, Reference
+from keyrota.app.config.trust import refuse_local, refuse_shared_roles
+from keyrota.app.tokens import reading_references, writing_references
+from keyrota.core.naming import ARN_LIKE_END
 from keyrota.errors import ConfigError, Fault
 
 TEMPLATE = Path(__file__).with_name("template.json")
@@ -29,6 +31,20 @@ _LARGEST_POLICY = 9_000
 """IAM takes 10,240 characters for the inline policies of a role; the rest is for what every function may do."""
 
 
+_READING = ("deactivate", "delete", "watch")
+"""Duties that write to no target."""
+_WRITING = ("sync", "emergency")
+"""Duties that write to targets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """The providers' tokens, as ARN patterns."""
+
+    secrets: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """What the functions may touch."""
@@ -39,11 +55,16 @@ class Scope:
     """ARN patterns of their secrets."""
     secret_names: tuple[str, ...]
     """For the patterns of events."""
-    token_secrets: tuple[str, ...]
-    token_parameters: tuple[str, ...]
+    tokens: Tokens
+    """What functions that write to targets use."""
+    read_tokens: Tokens
+    """What functions that only read use: the `read_token` of a provider where one is given."""
     member_roles: tuple[str, ...]
+    """Roles in other accounts; `{duty}` in them is not replaced yet."""
     target_parameters: tuple[str, ...] = ()
     """Parameters that are targets themselves."""
+    target_keys: tuple[str, ...] = ()
+    """KMS keys of such parameters, as ARNs."""
     kms_keys: tuple[str, ...] = ()
     """Keys of the secrets, as ARNs."""
 
@@ -56,8 +77,9 @@ def check_references(configuration: Configuration) -> None:
         ConfigError: A token lies in a variable or a file of this machine, or a profile is named.
     """
     refuse_local(configuration.references)
-    if configuration.profile:
-        what = "`aws: profile:` names a profile of this machine"
+    refuse_shared_roles(configuration)
+    if configuration.profile or "profile" in configuration.providers.get("ssm", {}):
+        what = "`profile:` names a profile of this machine"
         raise ConfigError([Fault(where=str(configuration.path), what=what, remedy="leave it out")])
 
 
@@ -79,6 +101,7 @@ def scope_of(
     account: str,
     region: str,
     kms_keys: Iterable[str] = (),
+    target_keys: Iterable[str] = (),
 ) -> Scope:
     """
     Find what a configuration needs.
@@ -90,52 +113,78 @@ def scope_of(
         account: 12 digits.
         region: Of the stack.
         kms_keys: ARNs of the keys that secrets are encrypted with.
+        target_keys: ARNs of the keys that parameters are encrypted with.
     """
     here = [entry for entry in configuration.credentials if not entry.role]
-    tokens = [reference.text for reference in configuration.references]
     heads = tuple(f"arn:{partition}:secretsmanager:{entry.region or region}:{account}:secret:" for entry in here)
+    parameters = configuration.providers.get("ssm", {})
+    away = str(parameters.get("role", ""))  # parameters of another account are that role's
     return Scope(
         users=tuple(users),
         kms_keys=tuple(kms_keys),
+        target_keys=() if away else tuple(target_keys),
         target_parameters=tuple(
-            f"arn:{partition}:ssm:{target.settings.get('region') or region}:{account}:parameter/"
-            + str(target.settings["parameter"]).lstrip("/")
+            parameter_arn(str(target.settings["parameter"]), partition, account, parameters.get("region") or region)
             for entry in configuration.credentials
             for target in entry.targets
-            if target.kind == "ssm"
+            if target.kind == "ssm" and not away
         ),
         secrets=tuple(f"{head}{entry.secret_name}-??????" for entry, head in zip(here, heads, strict=True)),
         secret_names=tuple(entry.secret_name for entry in here),
-        token_secrets=tuple(
-            _token_arn(reference.removeprefix("secretsmanager:"), partition, account, region)
-            for reference in tokens
-            if reference.startswith("secretsmanager:")
-        ),
-        token_parameters=tuple(
-            f"arn:{partition}:ssm:{region}:{account}:parameter/{reference.removeprefix('ssm:').lstrip('/')}"
-            for reference in tokens
-            if reference.startswith("ssm:")
-        ),
+        tokens=_tokens(writing_references(configuration.references), partition, account, region),
+        read_tokens=_tokens(reading_references(configuration.references), partition, account, region),
         member_roles=tuple(
             dict.fromkeys(
-                _role_arn(entry.role, entry.account or "", partition)
-                for entry in configuration.credentials
-                if entry.role
+                [
+                    *(
+                        _role_arn(entry.role, entry.account or "", partition)
+                        for entry in configuration.credentials
+                        if entry.role
+                    ),
+                    *([away] if away else []),
+                ]
             )
         ),
     )
 
 
-def _token_arn(reference: str, partition: str, account: str, region: str) -> str:
-    name = reference.partition("#")[0]
-    return (
-        name if name.startswith("arn:") else f"arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-??????"
-    )
+def _tokens(references: Iterable[Reference], partition: str, account: str, region: str) -> Tokens:
+    secrets, parameters = [], []
+    for reference in references:
+        kind, _, rest = reference.text.partition(":")
+        if kind == "secretsmanager":
+            secrets.append(secret_arn(rest, partition, account, region))
+        if kind == "ssm":
+            parameters.append(parameter_arn(rest, partition, account, region))
+    return Tokens(secrets=tuple(dict.fromkeys(secrets)), parameters=tuple(dict.fromkeys(parameters)))
+
+
+def secret_arn(reference: str, partition: str, account: str, region: str) -> str:
+    """
+    Write the ARN pattern of the secret that a reference resolves to.
+
+    Secrets Manager appends a hyphen and six characters to the name, and takes an ARN without them too; an ARN that
+    ends so is taken for a whole one (Secrets Manager user guide, determine the ARN; API Reference, GetSecretValue).
+    """
+    name = reference.partition("#")[0].strip()
+    if not name.startswith("arn:"):
+        return f"arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-??????"
+    return name if ARN_LIKE_END.search(name) else f"{name}-??????"
+
+
+def parameter_arn(name: str, partition: str, account: str, region: str) -> str:
+    """
+    Write the ARN of a parameter: with or without a leading slash it is the same, a version or label is no part of it.
+
+    Source: Systems Manager API Reference, GetParameter; Service Authorization Reference.
+    """
+    head, colon, rest = name.partition(":parameter/") if name.startswith("arn:") else ("", "", name)
+    path = rest.lstrip("/").partition(":")[0]
+    return f"{head or f'arn:{partition}:ssm:{region}:{account}'}{colon or ':parameter/'}{path}"
 
 
 def _role_arn(role: str, account: str, partition: str) -> str:
-    arn = role if role.startswith("arn:") else f"arn:{partition}:iam::{account}:role/{role}"
-    return arn.replace("{duty}", "*")
+    return role if role.startswith("arn:") else f"arn:{partition}:iam::{account}:role/{role}"
 
 
 def narrowed(scope: Scope, *, is_fleet: bool, config: str | None = None) -> dict[str, Any]:
@@ -151,10 +200,10 @@ def narrowed(scope: Scope, *, is_fleet: bool, config: str | None = None) -> dict
     fits = sum(len(arn) for arn in (*scope.users, *scope.secrets)) < _LARGEST_POLICY
     for name, resource in made["Resources"].items():
         if resource["Type"] == "AWS::IAM::Policy":
-            document = resource["Properties"]["PolicyDocument"]
+            document, duty = resource["Properties"]["PolicyDocument"], _duty_of(name)
             document["Statement"] = [
-                *_statements(document["Statement"], scope, fits=fits, config=config),
-                *_more_statements(name, document["Statement"], scope),
+                *_statements(document["Statement"], scope, duty, fits=fits, config=config),
+                *_more_statements(duty, document["Statement"], scope),
             ]
         if resource["Type"] == "AWS::Events::Rule":
             _narrow_rule(resource["Properties"], scope, fits=fits)
@@ -169,16 +218,22 @@ def narrowed(scope: Scope, *, is_fleet: bool, config: str | None = None) -> dict
     return made
 
 
+def _duty_of(policy: str) -> str:
+    """Read the duty out of a policy's logical ID; empty for the policies of schedules and of the state machine."""
+    match = re.fullmatch("Rotation(?:Fleet)?(?P<duty>[A-Z][a-z]+)?RoleDefaultPolicy[0-9A-F]{8}", policy)
+    return (match["duty"] or "Rotation").lower() if match else ""
+
+
 def _statements(
-    statements: Iterable[dict[str, Any]], scope: Scope, *, fits: bool, config: str | None
+    statements: Iterable[dict[str, Any]], scope: Scope, duty: str, *, fits: bool, config: str | None
 ) -> Iterator[dict[str, Any]]:
     for statement in statements:
         text = json.dumps(statement.get("Resource", ""))
         if "Fn::If" in statement and "WithMembers" in statement["Fn::If"]:
             if scope.member_roles:
-                yield {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": list(scope.member_roles)}
+                yield _assume(scope.member_roles, duty)
         elif "TokenSecretPrefix" in text:
-            yield from _token_statements(statement, scope)
+            yield from _token_statements(statement, scope.read_tokens if duty in _READING else scope.tokens)
         elif fits and "UserPattern" in text:
             if scope.users:
                 yield {**statement, "Resource": list(scope.users)}
@@ -193,7 +248,21 @@ def _statements(
             yield statement
 
 
-def _more_statements(name: str, statements: list[dict[str, Any]], scope: Scope) -> Iterator[dict[str, Any]]:
+def _assume(roles: Iterable[str], duty: str) -> dict[str, Any]:
+    """
+    Allow a function the roles of its own duty, by name, and in an organization only those of that organization.
+
+    Where the account of such a role, or our own, is in no organization, there is nothing to compare.
+    """
+    return {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Resource": [role.replace("{duty}", duty) for role in roles],
+        "Condition": {"StringEqualsIfExists": {"aws:ResourceOrgID": "${aws:PrincipalOrgID}"}},
+    }
+
+
+def _more_statements(duty: str, statements: list[dict[str, Any]], scope: Scope) -> Iterator[dict[str, Any]]:
     """Allow what only some configurations need: KMS keys of their own, and parameters as targets."""
     of_secrets = {
         action
@@ -205,18 +274,29 @@ def _more_statements(name: str, statements: list[dict[str, Any]], scope: Scope) 
         makes = ["kms:GenerateDataKey"] if "secretsmanager:PutSecretValue" in of_secrets else []
         yield {"Effect": "Allow", "Action": ["kms:Decrypt", *makes], "Resource": list(scope.kms_keys)}
     if scope.target_parameters and of_secrets:
-        writes = re.match("Rotation(Sync|Emergency)Role", name) is not None
-        actions = ["ssm:ListTagsForResource"]
-        actions += ["ssm:PutParameter", "ssm:AddTagsToResource"] if writes else []
-        yield {"Effect": "Allow", "Action": actions, "Resource": list(scope.target_parameters)}
-        yield {"Effect": "Allow", "Action": "ssm:DescribeParameters", "Resource": "*"}  # takes no resource
+        yield from _parameter_statements(duty, scope)
 
 
-def _token_statements(statement: dict[str, Any], scope: Scope) -> Iterator[dict[str, Any]]:
-    if scope.token_secrets:
-        yield {**statement, "Resource": list(scope.token_secrets)}
-    if scope.token_parameters:
-        yield {"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": list(scope.token_parameters)}
+def _parameter_statements(duty: str, scope: Scope) -> Iterator[dict[str, Any]]:
+    """
+    Allow metadata to every function, and the write to those that write; nobody reads the value, which is a pair.
+
+    DescribeParameters takes no resource (Service Authorization Reference, Systems Manager); it returns no values.
+    """
+    parameters = list(scope.target_parameters)
+    yield {"Effect": "Allow", "Action": "ssm:DescribeParameters", "Resource": "*"}
+    writes = ["ssm:PutParameter", "ssm:AddTagsToResource"] if duty in _WRITING else []
+    yield {"Effect": "Allow", "Action": ["ssm:ListTagsForResource", *writes], "Resource": parameters}
+    if writes and scope.target_keys:
+        actions = ["kms:Encrypt", "kms:GenerateDataKey"]  # standard and advanced parameters (SSM user guide, KMS)
+        yield {"Effect": "Allow", "Action": actions, "Resource": list(scope.target_keys)}
+
+
+def _token_statements(statement: dict[str, Any], tokens: Tokens) -> Iterator[dict[str, Any]]:
+    if tokens.secrets:
+        yield {**statement, "Resource": list(tokens.secrets)}
+    if tokens.parameters:
+        yield {"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": list(tokens.parameters)}
 
 
 def _narrow_rule(properties: dict[str, Any], scope: Scope, *, fits: bool) -> None:

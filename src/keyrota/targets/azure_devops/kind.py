@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from keyrota.fragments import NAMES, REFERENCE, Schema, alternative, closed, faults_of_names, names_of, variables_of
+from keyrota.fragments import NAMES, Schema, closed, faults_of_names, names_of, token_alternative, variables_of
 from keyrota.ports import Clock, SecretReader
 from keyrota.targets.azure_devops.connection import AzureConnection
 from keyrota.targets.azure_devops.target import AzureTarget, address
@@ -24,8 +24,8 @@ PROVIDER_SCHEMA: Schema = closed(
         "auth": {
             "description": "A personal access token, or a token of Entra ID.",
             "oneOf": [
-                alternative("a personal access token", token=REFERENCE),
-                alternative("a token of Entra ID", entra_token=REFERENCE),
+                token_alternative("a personal access token"),
+                token_alternative("a token of Entra ID", "entra_token"),
             ],
         },
     },

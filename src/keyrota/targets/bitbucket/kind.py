@@ -7,7 +7,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from keyrota.core.model import Sighting
-from keyrota.fragments import AT_MOST, BUNDLE, NAMES, QUIET, REFERENCE, Schema, alternative, closed, span
+from keyrota.fragments import (
+    AT_MOST,
+    BUNDLE,
+    NAMES,
+    QUIET,
+    REFERENCE,
+    Schema,
+    alternative,
+    closed,
+    span,
+    token_alternative,
+)
 from keyrota.ports import Clock, SecretReader, Target
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.oauth import TOKEN_URL, OAuth
@@ -45,11 +56,9 @@ PROVIDER_SCHEMA: Schema = closed(
         "auth": {
             "description": "One of three kinds of credentials.",
             "oneOf": [
-                alternative("an access token of a repository, project or workspace", token=REFERENCE),
-                alternative(
-                    "an API token with the e-mail of its Atlassian account",
-                    email={"type": "string"},
-                    api_token=REFERENCE,
+                token_alternative("an access token of a repository, project or workspace"),
+                token_alternative(
+                    "an API token with the e-mail of its Atlassian account", "api_token", email={"type": "string"}
                 ),
                 alternative("an OAuth consumer", client_id={"type": "string"}, client_secret=REFERENCE),
             ],

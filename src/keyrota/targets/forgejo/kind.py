@@ -8,17 +8,7 @@ from functools import partial
 from typing import Any
 
 from keyrota.core.secret import Secret
-from keyrota.fragments import (
-    MARKER,
-    NAMES,
-    REFERENCE,
-    Schema,
-    alternative,
-    closed,
-    faults_of_names,
-    marker_of,
-    names_of,
-)
+from keyrota.fragments import MARKER, NAMES, Schema, closed, faults_of_names, marker_of, names_of, token_alternative
 from keyrota.ports import Clock, SecretReader
 from keyrota.targets.forgejo.connection import ForgejoConnection
 from keyrota.targets.forgejo.target import ForgejoTarget, address, where_of
@@ -58,7 +48,7 @@ class ForgejoKind:
                 "base_url": {"type": "string", "description": "Base URL of the API: https://HOST/api/v1."},
                 "auth": {
                     "description": "An access token.",
-                    "oneOf": [alternative("an access token", token=REFERENCE)],
+                    "oneOf": [token_alternative("an access token")],
                 },
             },
             required=["base_url", "auth"],

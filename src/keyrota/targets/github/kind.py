@@ -18,6 +18,7 @@ from keyrota.fragments import (
     alternative,
     closed,
     span,
+    token_alternative,
 )
 from keyrota.ports import Clock, SecretReader, Target
 from keyrota.targets.github.access import App, Installation
@@ -51,7 +52,7 @@ PROVIDER_SCHEMA: Schema = closed(
         "auth": {
             "description": "A token, or an app.",
             "oneOf": [
-                alternative("a fine-grained or classic token", token=REFERENCE),
+                token_alternative("a fine-grained or classic token"),
                 alternative(
                     "a GitHub App",
                     app_id={"type": ["string", "integer"], "description": "Client ID (preferred) or app ID."},

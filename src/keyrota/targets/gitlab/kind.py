@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keyrota.core.model import Sighting
-from keyrota.fragments import AT_MOST, BUNDLE, NAMES, QUIET, REFERENCE, Schema, alternative, closed, span
+from keyrota.fragments import (
+    AT_MOST,
+    BUNDLE,
+    NAMES,
+    QUIET,
+    Schema,
+    closed,
+    span,
+    token_alternative,
+)
 from keyrota.ports import Clock, SecretReader, Target
 from keyrota.targets.gitlab.connection import GitLabConnection
 from keyrota.targets.gitlab.place import place
@@ -28,7 +37,7 @@ PROVIDER_SCHEMA: Schema = closed(
         "at_most": AT_MOST,
         "auth": {
             "description": "An access token. A job's own token (CI_JOB_TOKEN) does not open variables.",
-            "oneOf": [alternative("a personal, project or group access token with the scope api", token=REFERENCE)],
+            "oneOf": [token_alternative("a personal, project or group access token with the scope api")],
         },
     },
     required=["auth"],

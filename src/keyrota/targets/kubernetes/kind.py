@@ -9,13 +9,12 @@ from typing import Any
 from keyrota.fragments import (
     ID_NAME,
     NAMES,
-    REFERENCE,
     SECRET_NAME,
     Schema,
-    alternative,
     closed,
     faults_of_names,
     names_of,
+    token_alternative,
     variables_of,
 )
 from keyrota.ports import Clock, SecretReader
@@ -32,7 +31,7 @@ PROVIDER_SCHEMA: Schema = closed(
         "base_url": {"type": "string", "description": "Of the API server: https://HOST:6443."},
         "auth": {
             "description": "A service account's token.",
-            "oneOf": [alternative("a bearer token", token=REFERENCE)],
+            "oneOf": [token_alternative("a bearer token")],
         },
     },
     required=["base_url", "auth"],

@@ -6,18 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from keyrota.fragments import (
-    AT_MOST,
-    NAMES,
-    REFERENCE,
-    Schema,
-    alternative,
-    closed,
-    faults_of_names,
-    names_of,
-    span,
-    variables_of,
-)
+from keyrota.fragments import AT_MOST, NAMES, Schema, closed, faults_of_names, names_of, span, token_alternative, variables_of
 from keyrota.ports import Clock, SecretReader
 from keyrota.targets.terraform.connection import MEDIA, TerraformConnection
 from keyrota.targets.terraform.place import Category, address
@@ -38,7 +27,7 @@ PROVIDER_SCHEMA: Schema = closed(
         },
         "auth": {
             "description": "A token of a user, a team or an organization.",
-            "oneOf": [alternative("an API token", token=REFERENCE)],
+            "oneOf": [token_alternative("an API token")],
         },
         "at_most": AT_MOST,
     },

@@ -1,0 +1,157 @@
+"""The narrowed templates, judged by the sandbox's policy evaluator: each duty by its own verbs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cfn import ACCOUNT, REGION, Stack
+
+from keyrota.app.config import load_text
+from keyrota.app.deploy.template import narrowed, parameter_arn, scope_of, secret_arn
+from keyrota.sandbox.rights import allows, statements_of
+from keyrota.targets import kinds
+
+UUID = "0d5cd3ca-6c0d-4f0c-9d5c-0a3c5a1f0001"
+PLACES = {
+    "azure_devops": "{project: shop, group: aws}",
+    "bitbucket": "{workspace: acme, repository: shop}",
+    "buildkite": f"{{organization: acme, cluster: {UUID}}}",
+    "circleci": "{project: gh/acme/shop}",
+    "forgejo": "{repository: acme/shop}",
+    "gitea": "{repository: acme/shop}",
+    "github": "{repository: acme/shop}",
+    "gitlab": "{project: acme/shop}",
+    "kubernetes": "{namespace: ci, secret: aws}",
+    "ssm": "{parameter: /ci/pair}",
+    "terraform": "{organization: acme, workspace: shop}",
+}
+DUTIES = ("rotate", "sync", "deactivate", "delete", "watch", "rotation", "emergency")
+READERS = {"deactivate", "delete", "watch"}
+WRITERS = {"sync", "emergency"}
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:keyrota/ci/access-key-AbCdEf"
+PAIR = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/ci/pair"
+TOKEN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:keyrota-tokens/write-AbCdEf"
+READ_TOKEN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:keyrota-tokens/read-AbCdEf"
+VALUES = ("GetParameter", "GetParameters", "GetParametersByPath", "GetParameterHistory")
+
+
+def test_every_kind_is_here() -> None:
+    assert set(PLACES) == set(kinds())
+
+
+def roles(kind: str, *, has_read_token: bool = True, more: str = "", is_fleet: bool = False) -> dict[str, list[Any]]:
+    """Narrow the template for a target of a kind; returns the statements of each duty's role."""
+    auth = "token: 'secretsmanager:keyrota-tokens/write'"
+    auth += ", read_token: 'secretsmanager:keyrota-tokens/read#token'" if has_read_token else ""
+    needs_url = "base_url" in kinds()[kind].provider_schema.get("required", ())
+    provider = "{}" if kind == "ssm" else f"{{{'base_url: https://x.example, ' if needs_url else ''}auth: {{{auth}}}}}"
+    entry = f"  - {{user: ci, targets: [{{{kind}: {PLACES[kind]}}}]}}\n"
+    text = f"version: 1\nproviders: {{{kind}: {provider}}}\ncredentials:\n{entry}{more}"
+    users = [f"arn:aws:iam::{ACCOUNT}:user/ci"]
+    scope = scope_of(load_text("x", text), users, partition="aws", account=ACCOUNT, region=REGION)
+    stack = Stack(template=narrowed(scope, is_fleet=is_fleet), parameters={"Emergency": "auto", "CodeBucket": "b"})
+    handlers = {
+        one["Role"].rpartition("/")[2]: one["Handler"].split(".")[-2]
+        for one in stack.resources("AWS::Lambda::Function").values()
+    }
+    found: dict[str, list[Any]] = {duty: [] for duty in handlers.values()}
+    for policy in stack.resources("AWS::IAM::Policy").values():
+        for role in policy["Roles"]:
+            if role in handlers:
+                found[handlers[role]] += statements_of(policy["PolicyDocument"])
+    return found
+
+
+@pytest.mark.parametrize("kind", sorted(PLACES))
+def test_who_only_reads_reads_no_pair(kind: str) -> None:
+    """Neither from the secret nor from a target; and writes to none."""
+    for duty, statements in roles(kind).items():
+        for call in VALUES:
+            assert not allows(statements, f"ssm:{call}", PAIR), (duty, call)
+        assert allows(statements, "ssm:PutParameter", PAIR) is (kind == "ssm" and duty in WRITERS), duty
+        assert allows(statements, "ssm:AddTagsToResource", PAIR) is (kind == "ssm" and duty in WRITERS), duty
+        assert allows(statements, "ssm:ListTagsForResource", PAIR) is (kind == "ssm" and duty in DUTIES), duty
+        assert not allows(statements, "ssm:DeleteParameter", PAIR), duty
+        if duty in READERS:
+            assert not allows(statements, "secretsmanager:GetSecretValue", SECRET), duty
+            assert not allows(statements, "kms:Decrypt", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"), duty
+
+
+@pytest.mark.parametrize("kind", sorted(set(PLACES) - {"ssm"}))
+@pytest.mark.parametrize("has_read_token", [True, False])
+def test_each_duty_reads_its_own_token(kind: str, has_read_token: bool) -> None:
+    """Where a reading token is given, those who only read get that one alone, and nobody else gets it."""
+    for duty, statements in roles(kind, has_read_token=has_read_token).items():
+        if duty not in DUTIES:
+            continue
+        reads = duty in READERS and has_read_token
+        assert allows(statements, "secretsmanager:GetSecretValue", TOKEN) is not reads, duty
+        assert allows(statements, "secretsmanager:GetSecretValue", READ_TOKEN) is reads, duty
+        other = TOKEN.replace("write", "other")
+        assert not allows(statements, "secretsmanager:GetSecretValue", other), duty
+
+
+@pytest.mark.parametrize("is_fleet", [True, False])
+def test_each_duty_enters_its_own_role_in_another_account(is_fleet: bool) -> None:
+    more = "  - {user: far, account: '210987654321', role: 'keyrota-{duty}', targets: []}\n"
+    for duty, statements in roles("github", more=more, is_fleet=is_fleet).items():
+        entered = {
+            other
+            for other in DUTIES
+            if allows(statements, "sts:AssumeRole", f"arn:aws:iam::210987654321:role/keyrota-{other}")
+        }
+        assert entered == ({duty} & set(DUTIES)), duty
+        assert not allows(statements, "sts:AssumeRole", "arn:aws:iam::333333333333:role/keyrota-delete")
+        conditions = [one["Condition"] for one in statements if one["Action"] == "sts:AssumeRole"]
+        for condition in conditions:
+            assert condition == {"StringEqualsIfExists": {"aws:ResourceOrgID": "${aws:PrincipalOrgID}"}}
+
+
+HEAD = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:"
+
+
+@pytest.mark.parametrize(
+    ("reference", "resolved", "is_matched"),
+    [
+        ("t/bitbucket", f"{HEAD}t/bitbucket-AbCdEf", True),
+        ("t/bitbucket#token", f"{HEAD}t/bitbucket-AbCdEf", True),
+        (f"{HEAD}t/bitbucket-AbCdEf", f"{HEAD}t/bitbucket-AbCdEf", True),
+        (f"{HEAD}t/bitbucket-AbCdEf#token", f"{HEAD}t/bitbucket-AbCdEf", True),
+        (f"{HEAD}t/bitbucket", f"{HEAD}t/bitbucket-AbCdEf", True),
+        (f"{HEAD}t/bitbucket#token", f"{HEAD}t/bitbucket-AbCdEf", True),
+        (
+            f"{HEAD}t/bitbucket".replace(REGION, "us-east-1"),
+            f"{HEAD}t/bitbucket-AbCdEf".replace(REGION, "us-east-1"),
+            True,
+        ),
+        (
+            f"{HEAD}t/bitbucket".replace(ACCOUNT, "210987654321"),
+            f"{HEAD}t/bitbucket-AbCdEf".replace(ACCOUNT, "210987654321"),
+            True,
+        ),
+        ("t/bitbucket", f"{HEAD}t/bitbucket-two-AbCdEf", False),
+        (f"{HEAD}t/bitbucket", f"{HEAD}t/bitbucket-two-AbCdEf", False),
+        ("t/bitbucket", f"{HEAD}t/bitbucket-AbCdEf".replace(REGION, "us-east-1"), False),
+        (f"{HEAD}t/bitbucket-AbCdEf", f"{HEAD}t/bitbucket-GhIjKl", False),
+    ],
+)
+def test_a_policy_matches_what_a_reference_to_a_secret_resolves_to(
+    reference: str, resolved: str, is_matched: bool
+) -> None:
+    pattern = secret_arn(reference, "aws", ACCOUNT, REGION)
+    statement = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": pattern}
+    assert allows([statement], "secretsmanager:GetSecretValue", resolved) is is_matched
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/ci/token", "ci/token", "/ci/token:3", "ci/token:prod", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/ci/token"],
+)
+def test_a_policy_matches_what_a_reference_to_a_parameter_resolves_to(name: str) -> None:
+    assert parameter_arn(name, "aws", ACCOUNT, REGION) == f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/ci/token"
+
+
+def test_a_parameter_elsewhere_is_named_there() -> None:
+    there = "arn:aws:ssm:us-east-1:210987654321:parameter/ci/token"
+    assert parameter_arn(there, "aws", ACCOUNT, REGION) == there
