@@ -245,12 +245,15 @@ def test_older_sessions_are_denied_by_a_policy_that_spares_the_keys(
 
 
 def test_the_quarantine_is_found_and_released(cloud: Cloud, keys: IamAccessKeys, user: UserName) -> None:
+    """AWS's own policy alone: one that a person made and named alike does not mean a leak, and stays attached."""
     iam = client(cloud, "iam")
     statement = {"Effect": "Deny", "Action": "iam:CreateAccessKey", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    created = iam.create_policy(PolicyName=f"AWSCompromisedKeyQuarantineV3-{user}", PolicyDocument=document)
-    arn = created["Policy"]["Arn"]
-    iam.attach_user_policy(UserName=user, PolicyArn=arn)
+    for name in (f"AWSCompromisedKeyQuarantineX{user}", f"AWSCompromisedKeyQuarantineV3{user}"):
+        created = iam.create_policy(PolicyName=name, PolicyDocument=document)
+        iam.attach_user_policy(UserName=user, PolicyArn=created["Policy"]["Arn"])
+    assert keys.quarantine_policies(user) == ()
+    arn = cloud.admin.quarantine(user)
     assert keys.quarantine_policies(user) == (arn,)
     for _ in range(2):
         keys.release_quarantine(user, arn)

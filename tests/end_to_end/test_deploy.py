@@ -128,7 +128,7 @@ def test_members_are_entered_by_the_roles_of_their_duties() -> None:
     scope = scope_of(configuration, [], partition="aws", account=ACCOUNT, region=REGION)
     template = narrowed(scope, is_fleet=True, config="s3://bucket/keyrota/x.yaml")
     (assume,) = [one for one in _statements(template, "Delete") if one["Action"] == "sts:AssumeRole"]
-    assert assume["Resource"] == ["arn:aws:iam::210987654321:role/keyrota-*"]
+    assert assume["Resource"] == ["arn:aws:iam::210987654321:role/keyrota-delete"]
     assert not [one for one in _statements(template, "Delete") if "iam:DeleteAccessKey" in str(one["Action"])]
     read = next(one for one in _statements(template, "Delete") if one["Action"] == "s3:GetObject")
     assert read["Resource"] == {"Fn::Sub": "arn:${AWS::Partition}:s3:::bucket/keyrota/x.yaml"}

@@ -114,7 +114,6 @@ class Account:
                 "AWS_REGION": REGION,
                 "AWS_DEFAULT_REGION": REGION,
                 "AWS_ENDPOINT_URL": self.cloud.aws_url,
-                "KEYROTA_SANDBOX_HOST": "127.0.0.1",
             }
             self.functions[duty] = stack.enter_context(LambdaRuntime(code, made["Handler"], environment, self.clock))
         (queue,) = [one for one in self.stack.resources("AWS::SQS::Queue").values() if "RedrivePolicy" in one]
@@ -334,7 +333,10 @@ def an_account(code: Path, folder: Path, *, is_fleet: bool = False, trigger: str
         made = Account(
             cloud=cloud,
             bitbucket=bitbucket,
-            stack=Stack(template=narrowed(scope, is_fleet=is_fleet), parameters={**PARAMETERS, "Trigger": trigger}),
+            stack=Stack(
+                template=narrowed(scope, is_fleet=is_fleet),
+                parameters={**PARAMETERS, "Trigger": trigger, "AllowedHosts": cloud.aws_url.removeprefix("http://")},
+            ),
             clock=folder / "clock-now",
         )
         made.admin("ssm").put_parameter(Name="/keyrota/config", Value=text, Type="String")
@@ -443,17 +445,15 @@ def _rotate_natively(account: Account) -> None:
 
 def _quarantine(account: Account, user: str) -> None:
     """Let AWS find the user's key in public: the policy is attached, and everything else follows from the event."""
-    iam = account.admin("iam")
     leaked, _ = account.cloud.admin.keys(user)[0]
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iam:CreateUser", "Resource": "*"}]}
-    name = QUARANTINE.rpartition("/")[2]
-    made = iam.create_policy(PolicyName=f"{name}-{user}", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
-    iam.attach_user_policy(UserName=user, PolicyArn=made)
+    assert account.cloud.admin.quarantine(user) == QUARANTINE
+    now, asked = account.cloud.clock.now(), {"userName": user, "policyArn": QUARANTINE}
+    account.relay.put(cloudtrail(now, service="iam", call="AttachUserPolicy", asked=asked, answered=None, by="aws"))
     account.relay.drain(all_of_it=True)
     account.queue.drain()
     assert account.held(user)["AWS_ACCESS_KEY_ID"] != leaked
     assert dict(account.cloud.admin.keys(user))[leaked] == "Inactive"
-    iam.detach_user_policy(UserName=user, PolicyArn=made)
+    account.admin("iam").detach_user_policy(UserName=user, PolicyArn=QUARANTINE)
 
 
 def _lose_the_configuration(account: Account) -> None:

@@ -298,12 +298,7 @@ class CloudHands:
         self._iam.delete_access_key(UserName=user, AccessKeyId=key)
 
     def quarantine(self, user: UserName, arn: str) -> None:
-        name = arn.rpartition("/")[2]
-        if not any(one["Arn"] == arn for one in self._iam.list_policies(Scope="Local")["Policies"]):
-            statement = {"Effect": "Deny", "Action": "iam:CreateAccessKey", "Resource": "*"}
-            document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-            assert self._iam.create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"] == arn
-        self._iam.attach_user_policy(UserName=user, PolicyArn=arn)
+        assert self._cloud.admin.quarantine(user) == arn
 
     def make_secret(self, name: str, tags: Mapping[str, str]) -> None:
         self._sm.create_secret(Name=name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])

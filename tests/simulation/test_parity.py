@@ -43,7 +43,7 @@ USERS = tuple(UserName(name) for name in ("ci-deploy", "ci-web", "nobody"))
 """The last one is never made."""
 NAMES = ("keyrota/deploy", "keyrota/web")
 LABELS = (AWSCURRENT, AWSPREVIOUS, AWSPENDING, CLAIM, PENDING, PLACEHOLDER, "theirs")
-QUARANTINE = "arn:aws:iam::123456789012:policy/AWSCompromisedKeyQuarantineV3"
+QUARANTINE = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
 BESIDE = ("{}", json.dumps({"z": "1", "a": "ß"}), json.dumps({"a": "ß", "z": "1"}))
 TAGS: tuple[dict[str, str], ...] = ({"a": "1"}, {"a": "2", "keyrota:user": "ci"}, {"a": "x,y"}, {"a": "x" * 257})
 SPANS = (timedelta(minutes=63), timedelta(hours=25), timedelta(days=8), timedelta(days=31))

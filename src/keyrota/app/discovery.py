@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keyrota.app.files import Unreadable, create, read_bounded, replace
 from keyrota.core.model import AccessKeyId, Sighting
 from keyrota.errors import NotThere, ProviderRefused, UsageError, printable
 from keyrota.ports import TargetConnection
 
+_MAX_BYTES = 256 * 1024 * 1024
 _SAVED_EVERY = 20
 """Areas: so many are looked at again at most where a job is killed."""
 
@@ -32,17 +34,17 @@ class Survey:
 
     def save(self, file: Path) -> None:
         """Write it down; it holds key IDs and names, no secret."""
-        file.write_text(json.dumps(asdict(self), ensure_ascii=False), "utf-8")
+        replace(file, json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
     @staticmethod
     def resumed(file: Path, provider: str, area: str | None, base_url: str = "") -> Survey:
         """Go on with what an earlier run wrote down for the same walk, or begin anew."""
         fresh = Survey(provider=provider, area=area, base_url=base_url)
         try:
-            content = json.loads(file.read_text("utf-8"))
+            content = json.loads(read_bounded(file, _MAX_BYTES, follows_links=False))
             seen = [Sighting(**entry) for entry in content.pop("sightings")]
             known = Survey(**content, sightings=seen)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, Unreadable, ValueError, TypeError, KeyError, AttributeError):
             return fresh
         is_same = (known.provider, known.area, known.base_url) == (provider, area, base_url)
         return known if is_same else fresh
@@ -173,8 +175,7 @@ def write(file: Path, lines: Iterator[str]) -> None:
         UsageError: The file exists, or cannot be written.
     """
     try:
-        with file.open("x", encoding="utf-8") as out:
-            out.writelines(f"{line}\n" for line in lines)
+        create(file, "".join(f"{line}\n" for line in lines).encode())
     except FileExistsError:
         raise UsageError(f"{file} exists", remedy="choose another file with --output") from None
     except OSError as error:

@@ -28,12 +28,27 @@ class Session:
     """What every command does with the configured credentials."""
 
     def __init__(
-        self, config: Path | str, *, stack: str = "", duty: str = "operator", ends_in: timedelta | None = None
+        self,
+        config: Path | str,
+        *,
+        sha256: str = "",
+        stack: str = "",
+        duty: str = "operator",
+        ends_in: timedelta | None = None,
     ) -> None:
-        """`ends_in` is how long the process may still run (the time limit of a function); None: nobody says."""
+        """
+        Read the configuration, and prepare what it needs.
+
+        Args:
+            config: Where it is.
+            sha256: The fingerprint that its text must have; empty: any.
+            stack: Who keeps the credentials: name, region and account.
+            duty: Of the function; `operator` for the command line.
+            ends_in: How long the process may still run (the time limit of a function); None: nobody says.
+        """
         self.clock = clock()
         until = self.clock.now() + ends_in if ends_in is not None else None
-        self.configuration = load_from(config)
+        self.configuration = load_from(config, sha256=sha256)
         at_most = ends_in / 2 if ends_in is not None else None
         self.wiring = Wiring(self.configuration, self.clock, stack=stack, duty=duty, at_most=at_most, until=until)
 

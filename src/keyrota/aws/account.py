@@ -97,6 +97,7 @@ class Account:
         self._clients: dict[tuple[str, str | None, bool], Any] = {}
         self._id: str | None = None
         self._arn = ""
+        self._asked: tuple[str, str] | None = None
 
     def client(self, service: str, *, region: str | None = None, is_single_attempt: bool = False) -> Any:
         """
@@ -176,6 +177,22 @@ class Account:
         if self._id is None:
             raise RuntimeError("the account was not entered")
         return self._id
+
+    def ask_id(self) -> str:
+        """Return the account's ID, asking STS for it once; neither clock nor configuration is looked at (`enter`)."""
+        return self._identity()[0]
+
+    def partition(self) -> str:
+        """Return the partition of the caller, such as `aws` or `aws-cn`."""
+        return self._identity()[1].split(":")[1]
+
+    def _identity(self) -> tuple[str, str]:
+        with self._lock:
+            if self._asked is None:
+                with aws_call("sts:GetCallerIdentity", self._where()):
+                    answer = self.client("sts").get_caller_identity()
+                    self._asked = str(answer["Account"]), str(answer["Arn"])
+            return self._asked
 
     def caller(self) -> str:
         """Return the ARN that keyrota runs as."""

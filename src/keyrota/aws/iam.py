@@ -23,14 +23,12 @@ from keyrota.core.model import (
     UserName,
     unknown_use,
 )
+from keyrota.core.naming import AWS_QUARANTINE
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderUnavailable
 
 SESSIONS_POLICY = "keyrota-deny-sessions"
 """Name of the inline policy that `revoke --sessions` attaches."""
-
-_QUARANTINE = "AWSCompromisedKeyQuarantine"
-"""AWS attaches AWSCompromisedKeyQuarantine, …V2 or …V3 to a user whose key it finds in public (FACTS-AWS.md, 8.2)."""
 
 
 class IamAccessKeys:
@@ -130,7 +128,7 @@ class IamAccessKeys:
         """Return the ARNs of the quarantine policies that are attached to the user."""
         with aws_call("iam:ListAttachedUserPolicies", f"IAM user {user}"):
             found = all_pages(self._iam(), "list_attached_user_policies", "AttachedPolicies", UserName=user)
-            return tuple(policy["PolicyArn"] for policy in found if policy["PolicyName"].startswith(_QUARANTINE))
+            return tuple(policy["PolicyArn"] for policy in found if AWS_QUARANTINE.fullmatch(policy["PolicyArn"]))
 
     def release_quarantine(self, user: UserName, policy_arn: str) -> None:
         """Detach such a policy; one that is gone already is success."""

@@ -253,7 +253,7 @@ def read_reference(account: Account, reference: str) -> Secret:
     """
     name, _, key = reference.partition("#")
     with aws_call("secretsmanager:GetSecretValue", _where(name)):
-        answer = account.client("secretsmanager").get_secret_value(SecretId=name)
+        answer = account.client("secretsmanager", region=_region_of(name)).get_secret_value(SecretId=name)
         stages = [str(stage) for stage in answer.get("VersionStages") or ()]
     if any(KEY_ID.fullmatch(stage) or stage.startswith("keyrota:") for stage in stages):
         raise ProviderRefused(
@@ -271,10 +271,16 @@ def read_reference(account: Account, reference: str) -> Secret:
     return Secret(content.pop(key))
 
 
+def _region_of(name: str) -> str | None:
+    """Read the region out of an ARN: a service answers for its own region alone."""
+    parts = name.split(":")
+    return parts[3] if parts[0] == "arn" and len(parts) > 3 else None  # noqa: PLR2004  # an ARN's fields
+
+
 def read_parameter(account: Account, name: str) -> Secret:
     """Read a parameter of SSM's Parameter Store, decrypted."""
     with aws_call("ssm:GetParameter", f"parameter {name}"):
-        answer = account.client("ssm").get_parameter(Name=name, WithDecryption=True)
+        answer = account.client("ssm", region=_region_of(name)).get_parameter(Name=name, WithDecryption=True)
         return Secret(str(answer["Parameter"].pop("Value")))
 
 

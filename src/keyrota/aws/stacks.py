@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -11,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from keyrota.aws._translate import aws_call, fields
+from keyrota.aws._translate import all_pages, aws_call, fields
 from keyrota.aws.account import Account
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
@@ -31,6 +32,17 @@ class StackEvent:
     kind: str
     status: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A resource of a stack."""
+
+    kind: str
+    id: str
+    """Its name, ID or ARN."""
+    is_retained: bool
+    """It stays when the stack is deleted."""
 
 
 class Stacks:
@@ -108,7 +120,7 @@ class Stacks:
                 ChangeSetType=kind,
                 **{"TemplateURL" if template.startswith("https://") else "TemplateBody": template},
                 Parameters=given,
-                Capabilities=["CAPABILITY_IAM"],
+                Capabilities=["CAPABILITY_NAMED_IAM"],
                 Tags=[{"Key": "keyrota", "Value": "stack"}],
             )
         found = self._awaited(name, change_set)
@@ -152,6 +164,27 @@ class Stacks:
         if ended not in {"DELETE_COMPLETE", None}:
             raise ProviderRefused(
                 f"the stack is {ended}", where=f"stack {name}", remedy="the events above say which resource failed"
+            )
+
+    def resources(self, name: str) -> tuple[Resource, ...]:
+        """List the resources of a stack, and which of them stay when it is deleted."""
+        with aws_call("cloudformation:GetTemplate", f"stack {name}"):
+            body = self._client().get_template(StackName=name)["TemplateBody"]
+            content = json.loads(body) if isinstance(body, str) else body
+            retained = {
+                logical
+                for logical, one in content["Resources"].items()
+                if one.get("DeletionPolicy") in {"Retain", "RetainExceptOnCreate"}
+            }
+        with aws_call("cloudformation:ListStackResources", f"stack {name}"):
+            found = all_pages(self._client(), "list_stack_resources", "StackResourceSummaries", StackName=name)
+            return tuple(
+                Resource(
+                    kind=str(one.get("ResourceType", "")),
+                    id=str(one.get("PhysicalResourceId", "")),
+                    is_retained=one.get("LogicalResourceId") in retained,
+                )
+                for one in found
             )
 
     def _follow(self, name: str, since: datetime) -> Generator[StackEvent, None, str | None]:

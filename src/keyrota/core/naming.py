@@ -13,6 +13,14 @@ ARN_LIKE_END = re.compile(r"-[A-Za-z0-9]{6}\Z")
 """A hyphen and six characters at the end look like the tail of a secret's ARN; AWS advises against it."""
 
 
+AWS_QUARANTINE = re.compile(r"arn:aws[a-z-]*:iam::aws:policy/(?:[\w+=,.@-]+/)*AWSCompromisedKeyQuarantine\w*", re.ASCII)
+"""
+The policy that AWS attaches to a user whose key it finds in public: AWSCompromisedKeyQuarantine, …V2, …V3 (IAM user
+guide, AWS managed policies). Anyone may make a policy of such a name in an account of their own; only AWS's own
+policies have `aws` in the place of the account.
+"""
+
+
 def secret_name_for(user: str) -> str:
     """
     Derive a secret's name from a user name: different users get different names, all of them legal.

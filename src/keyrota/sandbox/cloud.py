@@ -199,6 +199,25 @@ class Admin:
         record.create_date -= age
         return KeyPair(id=AccessKeyId(record.access_key_id), secret=Secret(record.secret_access_key))
 
+    def quarantine(self, user: str) -> str:
+        """Attach AWS's own quarantine policy, as AWS does where it finds a key in public; returns its ARN."""
+        from moto.iam.models import AWSManagedPolicy  # noqa: PLC0415  # an extra
+
+        name = "AWSCompromisedKeyQuarantineV3"
+        document = {"Version": "2012-10-17", "Statement": []}
+        data = {
+            "Arn": f"arn:aws:iam::aws:policy/{name}",
+            "Path": "/",
+            "CreateDate": "2024-10-02T17:09:45+00:00",
+            "DefaultVersionId": "v1",
+            "UpdateDate": "2024-10-02T17:09:45+00:00",
+            "Document": document,
+        }
+        policy = AWSManagedPolicy.from_data(name, self.account_id, "aws", data)
+        self._aws.iam.managed_policies.setdefault(policy.arn, policy)
+        self._aws.iam.attach_user_policy(policy.arn, user)
+        return str(policy.arn)
+
     def store(self, name: str, pair: KeyPair, fields: Mapping[str, str] | None = None) -> None:
         """Store a pair in Secrets Manager by hand, beside other fields."""
         from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415  # an extra

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from keyrota.sandbox import signature, strict_iam
+from keyrota.sandbox import signature, strict_iam, strict_s3
 from keyrota.sandbox.faults import Fault, FaultKind, Faults
 from keyrota.sandbox.http import Cut, Request, Response
 from keyrota.sandbox.rights import Resources, Rights, action_of, denial
@@ -59,6 +59,7 @@ class StrictAws:
             from moto.iam.responses import IamResponse  # noqa: PLC0415
             from moto.kms.responses import KmsResponse  # noqa: PLC0415
             from moto.moto_api._internal import moto_api_backend  # noqa: PLC0415
+            from moto.s3.models import FakeBucket, s3_backends  # noqa: PLC0415
             from moto.s3.responses import S3Response  # noqa: PLC0415
             from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415
             from moto.secretsmanager.responses import SecretsManagerResponse  # noqa: PLC0415
@@ -68,6 +69,8 @@ class StrictAws:
         except ImportError:
             raise missing("moto") from None
         _quicken(moto_responses)
+        strict_s3.answer_as_over_tls(FakeBucket)
+        self._s3_backends = s3_backends
         self.account_id = str(DEFAULT_ACCOUNT_ID)
         self.clock = clock
         self.faults = faults
@@ -127,6 +130,8 @@ class StrictAws:
             self._authenticate(request, signed)
             self._authorize(request, signed)
             self._refuse_traps(request, service)
+            if service == "s3" and strict_s3.is_of_another(request, self._s3_backends):
+                raise Refused("AccessDenied", "Access Denied", status=403)  # noqa: TRY301  # answered below
             response = self._let_moto_answer(request, signed, service)
         except Refused as refused:
             return self._refusal(service, refused.status, refused.code, refused.message)

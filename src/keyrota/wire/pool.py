@@ -39,7 +39,10 @@ def _bundle(host: str) -> dict[str, str]:
         return {}
     path = os.environ[name]
     is_folder = Path(path).is_dir()
+    is_odd = Path(path).exists() and not (is_folder or Path(path).is_file())  # a pipe would be read without end
     try:
+        if is_odd:
+            raise OSError  # noqa: TRY301  # one refusal for both
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{"capath" if is_folder else "cafile": path})
     except OSError:  # an SSLError is one
         raise ProviderRefused(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say_json
+from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, report_hosts, say_json
 from keyrota.errors import UsageError
 from keyrota.report.text import counted
 
@@ -56,6 +56,12 @@ Examples:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A code package that `keyrota package` made; otherwise it is built now.",
 )
+@click.option(
+    "--config-unpinned",
+    "is_config_unpinned",
+    is_flag=True,
+    help="Let the functions take a configuration that was changed where it is stored; hosts stay pinned.",
+)
 @click.option("--print", "is_print", is_flag=True, help="Print the template, and change nothing.")
 @click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
 @global_options
@@ -63,14 +69,15 @@ Examples:
 def command(options: Options, /, *, is_print: bool, is_yes: bool, **given: Any) -> int:
     """Bring keyrota to Lambda: functions, schedules, events and alarms, by CloudFormation."""
     from keyrota.app.clock import clock  # noqa: PLC0415  # heavy, and not needed for --help
-    from keyrota.app.config import load  # noqa: PLC0415
+    from keyrota.app.config import load_text, read_text  # noqa: PLC0415
     from keyrota.app.deploy.stack import Deployer, Wishes  # noqa: PLC0415
 
     file = Path(options.config)
     if options.config.startswith(("ssm:", "s3:")):
         raise UsageError("the configuration is to be a file here", remedy="--config keyrota.yaml")
-    configuration = load(file)
-    deployer = Deployer(configuration, file.read_text("utf-8-sig"), clock())
+    text = read_text(file)
+    configuration = load_text(str(file), text)  # the very text that is stored: read once
+    deployer = Deployer(configuration, text, clock())
     wishes = Wishes(**given)
     deployment = deployer.prepare(wishes)
     if is_print:
@@ -78,6 +85,7 @@ def command(options: Options, /, *, is_print: bool, is_yes: bool, **given: Any) 
         return words.EXIT_DONE
     number = counted(len(configuration.credentials), "credential")
     aside(f"{number}, the stack {wishes.stack}, {deployer.account.region}")
+    report_hosts(configuration, options)
     ask("Deploy?", is_yes=is_yes)
     outputs = deployer.carry_out(deployment, aside)
     if options.is_json:

@@ -60,13 +60,15 @@ def command(  # click passes what the command line has
     if provider not in _AREAS or provider not in kinds():
         raise UsageError(f"{provider!r} cannot be searched", remedy=f"one of: {', '.join(_AREAS)}")
     area = _area(provider, {"workspace": workspace, "org": org, "group": group})
-    if output.exists():
+    if output.exists() or output.is_symlink():
         raise UsageError(f"{output} exists", remedy="choose another file with --output")
     if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
         raise UsageError(f"nothing can be written into {output.parent}", remedy="choose another file with --output")
     settings = _settings(options, provider, token, base_url)
     connection = kinds()[provider].connect(settings, secrets=references(None), clock=clock())
     file = output.with_name(output.name + ".partial")
+    if file.is_symlink():
+        raise UsageError(f"{file} is a link", remedy="remove it: nothing is written or read through a link")
     survey = Survey.resumed(file, provider, area, str(settings.get("base_url", "")))
     if survey.done:
         aside(

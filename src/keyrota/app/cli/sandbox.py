@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from keyrota.app.cli.frame import Options, global_options, pass_options
+from keyrota.app.files import Unreadable, read_bounded, replace
 from keyrota.errors import UsageError
 
 _EXAMPLES = """\b
@@ -52,10 +53,31 @@ def command(options: Options, *, port: int, folder: Path | None, advance: str | 
     return 0
 
 
+_SIGN = "# Written by keyrota sandbox; the next one replaces it."
+"""The first line of every file that the sandbox writes. Only a file that carries it is replaced."""
+_MAX_BYTES = 1024 * 1024
+
+
 def _write(path: Path, text: str) -> None:
-    if path.exists() and path.read_text("utf-8") != text and "sandbox" not in path.read_text("utf-8"):
-        raise UsageError(f"{path} exists and is not the sandbox's", remedy="choose another folder with --write")
-    path.write_text(text, "utf-8")
+    """
+    Write a file of the sandbox's own.
+
+    Raises:
+        UsageError: Something else has that name.
+    """
+    refused = UsageError(f"{path} exists and is not the sandbox's", remedy="choose another folder with --write")
+    try:
+        known = read_bounded(path, _MAX_BYTES, follows_links=False).splitlines()[:1]
+    except FileNotFoundError:
+        known = [_SIGN.encode()]
+    except Unreadable:
+        raise refused from None
+    if known != [_SIGN.encode()]:
+        raise refused
+    try:
+        replace(path, f"{_SIGN}\n{text}".encode())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _wait() -> None:

@@ -2,9 +2,10 @@
 
 from keyrota.app.config.load import load, load_text
 from keyrota.app.config.model import Configuration, ConfiguredUrl, CredentialConfig, Reference, TargetConfig
+from keyrota.app.config.nodes import read_text
 from keyrota.app.config.references import References, is_reference
 from keyrota.app.config.schema import schema
-from keyrota.app.config.source import load_from, stamped
+from keyrota.app.config.source import fingerprint, load_from, stamped
 
 __all__ = [
     "Configuration",
@@ -13,10 +14,12 @@ __all__ = [
     "Reference",
     "References",
     "TargetConfig",
+    "fingerprint",
     "is_reference",
     "load",
     "load_from",
     "load_text",
+    "read_text",
     "schema",
     "stamped",
 ]

@@ -178,6 +178,16 @@ def read(path: Path) -> Document:
     Raises:
         ConfigError: There is no such file, or it is no YAML.
     """
+    return Document(path, read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """
+    Read the text of a file.
+
+    Raises:
+        ConfigError: There is no such file, it is not a regular one, it is too large, or it is not UTF-8.
+    """
     try:
         data = read_bounded(path, _LARGEST)
     except FileNotFoundError:
@@ -193,6 +203,6 @@ def read(path: Path) -> Document:
     except Unreadable as error:
         raise ConfigError([Fault(where=str(path), what=error.what, remedy="name a file with --config")]) from None
     try:
-        return Document(path, data.decode("utf-8-sig"))
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError([Fault(where=str(path), what="it is not UTF-8", remedy="save it as UTF-8")]) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from pathlib import Path
 
@@ -15,21 +17,40 @@ _WRITTEN_BY = re.compile(r"# written by keyrota (?P<version>[0-9]+\.[0-9]+\.[0-9
 _LARGEST = 16 * 1024 * 1024
 
 
-def load_from(reference: str | Path) -> Configuration:
+def load_from(reference: str | Path, *, sha256: str = "") -> Configuration:
     """
     Read and check a configuration.
 
     Args:
         reference: A path, `ssm:NAME`, or `s3://BUCKET/KEY`; the latter two with the caller's own AWS credentials.
+        sha256: The fingerprint that its text must have; empty: any.
 
     Raises:
-        ConfigError: With every fault that was found; also where a newer keyrota wrote it.
+        ConfigError: With every fault that was found; where a newer keyrota wrote it; or it has another fingerprint.
         ProviderRefused, ProviderUnavailable: AWS does not give it.
     """
     name = str(reference)
     if name.startswith("ssm:") or _S3.fullmatch(name):
-        return _checked(read_reference_text(name), name)
+        text = read_reference_text(name)
+        _refuse_changed(text, name, sha256)
+        return _checked(text, name)
     return load(Path(reference))
+
+
+def fingerprint(text: str) -> str:
+    """Return the SHA-256 of a configuration's text, in hexadecimal digits: what `keyrota deploy` pins."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refuse_changed(text: str, name: str, sha256: str) -> None:
+    if sha256 and not hmac.compare_digest(fingerprint(text), sha256):
+        fault = Fault(
+            where=name,
+            what="this configuration is not the one that was deployed: it was changed where it is stored",
+            remedy="look at the change, and run `keyrota deploy` with the file that you want; "
+            "`keyrota deploy --config-unpinned` lets functions take changes without it",
+        )
+        raise ConfigError([fault])
 
 
 def read_reference_text(name: str) -> str:

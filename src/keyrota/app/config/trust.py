@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keyrota.app.config.model import CredentialConfig, Reference
+from keyrota.app.config.model import Configuration, CredentialConfig, Reference
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault
 
@@ -197,5 +197,26 @@ def refuse_local(references: Iterable[Reference]) -> None:
         for reference in references
         if reference.text.startswith(("env:", "file:"))
     ]
+    if faults:
+        raise ConfigError(faults)
+
+
+def refuse_shared_roles(configuration: Configuration) -> None:
+    """
+    Refuse one role for every duty: in another account every function could do everything.
+
+    Raises:
+        ConfigError: With each role that does not hold `{duty}`.
+    """
+    remedy = "write {duty} where the names of the roles differ: `role: keyrota-{duty}`"
+    faults = [
+        Fault(where=entry.where, what=f"the role {entry.role} is the same for every function", remedy=remedy)
+        for entry in configuration.credentials
+        if entry.role and "{duty}" not in entry.role
+    ]
+    role = configuration.providers.get("ssm", {}).get("role")
+    if role and "{duty}" not in role:
+        where = f"{configuration.path}: providers.ssm.role"
+        faults.append(Fault(where=where, what=f"the role {role} is the same for every function", remedy=remedy))
     if faults:
         raise ConfigError(faults)

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from keyrota.core.model import AWSCURRENT
+from keyrota.core.naming import AWS_QUARANTINE
 
-QUARANTINE = "AWSCompromisedKeyQuarantine"
 _ARN = re.compile(r"arn:[a-z0-9-]+:secretsmanager:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):secret:(?P<name>.+)")
 _TAIL = re.compile(r"-[A-Za-z0-9]{6}\Z")
 _VALUE_CALLS = {"PutSecretValue", "UpdateSecret", "UpdateSecretVersionStage", "CreateSecret", "RotationSucceeded"}
@@ -75,7 +75,7 @@ class KeyEvent:
     @property
     def is_quarantine(self) -> bool:
         """Whether AWS attached its quarantine policy: a key of this user was found in public."""
-        return self.call == "AttachUserPolicy" and QUARANTINE in self.policy
+        return self.call == "AttachUserPolicy" and AWS_QUARANTINE.fullmatch(self.policy) is not None
 
 
 def value_event(event: Mapping[str, Any]) -> ValueEvent | None:
@@ -107,7 +107,7 @@ def key_event(event: Mapping[str, Any]) -> KeyEvent | None:
     call = str(detail.get("eventName") or "")
     asked = _mapping(detail.get("requestParameters"))
     policy = str(asked.get("policyArn") or "")
-    is_quarantine = call == "AttachUserPolicy" and QUARANTINE in policy
+    is_quarantine = call == "AttachUserPolicy" and AWS_QUARANTINE.fullmatch(policy) is not None
     who = _mapping(detail.get("userIdentity"))
     user = str(asked.get("userName") or (who.get("userName") if who.get("type") == "IAMUser" else "") or "")
     if detail.get("errorCode") or not user or not (call in _KEY_CALLS or is_quarantine):

@@ -39,6 +39,8 @@ class FunctionSettings:
     """The ARN of the SNS topic for alarms; empty: there is none."""
     trigger: Trigger
     emergency: Emergency
+    config_sha256: str = ""
+    """The fingerprint of the configuration that was deployed; empty: any is taken."""
     roles: tuple[str, ...]
     """Names of our own roles, so that `watch` tells others from us."""
 
@@ -60,6 +62,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> FunctionSettings:
         topic=environment.get("KEYROTA_ALARM_TOPIC", ""),
         trigger=Trigger(_word(Trigger, environment, "KEYROTA_TRIGGER", Trigger.NATIVE)),
         emergency=Emergency(_word(Emergency, environment, "KEYROTA_EMERGENCY", Emergency.ALARM)),
+        config_sha256=environment.get("KEYROTA_CONFIG_SHA256", ""),
         roles=tuple(name for name in environment.get("KEYROTA_ROLES", "").split(",") if name),
     )
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from keyrota.app.choice import EVERYTHING, Wanted
-from keyrota.app.config.trust import refuse_local
+from keyrota.app.config.trust import refuse_local, refuse_shared_roles
 from keyrota.app.functions.announce import Announcement, Teller
 from keyrota.app.functions.measures import Measure, counts
 from keyrota.app.functions.settings import FunctionSettings, settings
@@ -139,8 +139,9 @@ def _begin(function: str, context: Any) -> Work:
     log.append_keys(function=function, request=str(getattr(context, "aws_request_id", "")))
     left = context.get_remaining_time_in_millis() if hasattr(context, "get_remaining_time_in_millis") else None
     span = timedelta(milliseconds=left) if left is not None else None
-    session = Session(known.config, stack=known.stack, duty=function, ends_in=span)
+    session = Session(known.config, sha256=known.config_sha256, stack=known.stack, duty=function, ends_in=span)
     refuse_local(session.configuration.references)
+    refuse_shared_roles(session.configuration)
     until = session.wiring.settings.until
     return Work(session=session, settings=known, function=function, until=until)
 

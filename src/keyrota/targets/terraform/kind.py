@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from keyrota.fragments import AT_MOST, NAMES, Schema, closed, faults_of_names, names_of, span, token_alternative, variables_of
+from keyrota.fragments import (
+    AT_MOST,
+    NAMES,
+    Schema,
+    closed,
+    faults_of_names,
+    names_of,
+    span,
+    token_alternative,
+    variables_of,
+)
 from keyrota.ports import Clock, SecretReader
 from keyrota.targets.terraform.connection import MEDIA, TerraformConnection
 from keyrota.targets.terraform.place import Category, address
