@@ -93,16 +93,16 @@ def _on_credentials(
 
 def _beside(scope: Scope, actions: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Allow what a configuration needs beside: tokens of providers, parameters as targets, roles of other accounts."""
-    if scope.token_secrets:
-        yield _allow(["secretsmanager:GetSecretValue"], list(scope.token_secrets))
-    if scope.token_parameters:
-        yield _allow(["ssm:GetParameter"], list(scope.token_parameters))
+    if scope.tokens.secrets:
+        yield _allow(["secretsmanager:GetSecretValue"], list(scope.tokens.secrets))
+    if scope.tokens.parameters:
+        yield _allow(["ssm:GetParameter"], list(scope.tokens.parameters))
     if scope.target_parameters:
         writes = ["ssm:AddTagsToResource", "ssm:PutParameter"] if "secretsmanager:GetSecretValue" in actions else []
         yield _allow(["ssm:ListTagsForResource", *writes], list(scope.target_parameters))
         yield _allow(["ssm:DescribeParameters"], ["*"])  # lists metadata, and takes no resource
     if scope.member_roles:
-        yield _allow(["sts:AssumeRole"], [arn.replace("*", "operator") for arn in scope.member_roles])
+        yield _allow(["sts:AssumeRole"], [arn.replace("{duty}", "operator") for arn in scope.member_roles])
 
 
 def _trust(caller: str, external_id: str) -> dict[str, Any]:
