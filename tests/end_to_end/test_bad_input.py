@@ -195,6 +195,25 @@ def test_a_key_that_a_person_made_meanwhile_lives(sandbox: Sandbox) -> None:
     assert sandbox.keys()[theirs.id] == "Active"
 
 
+def test_a_throttled_createaccesskey_is_tried_again_under_the_same_claim(sandbox: Sandbox) -> None:
+    """D4: a refusal before any effect makes nothing and locks out nobody."""
+    sandbox.cloud.faults.add(Fault(operation="iam:CreateAccessKey", status=400, code="Throttling", times=3))
+    assert sandbox.run("apply")[0] == 0
+    assert len(sandbox.keys()) == 2
+    assert is_whole(sandbox)
+
+
+def test_a_createaccesskey_that_stays_throttled_ends_its_claim(sandbox: Sandbox) -> None:
+    """D4: the next run, at once, makes the key."""
+    sandbox.cloud.faults.add(Fault(operation="iam:CreateAccessKey", status=400, code="Throttling", times=-1))
+    code, document = sandbox.json("apply")
+    assert (code, len(sandbox.keys())) == (1, 1)
+    assert "may have been made" not in document["errors"][0]["message"]
+    sandbox.cloud.faults.clear()
+    assert sandbox.run("apply")[0] == 0
+    assert len(sandbox.keys()) == 2
+
+
 @pytest.mark.parametrize("kind", [FaultKind.LOST_AFTER, FaultKind.ERROR_AFTER])
 def test_a_createaccesskey_that_worked_although_it_failed(sandbox: Sandbox, kind: FaultKind) -> None:
     """Reported at once; held within the lease; a day and a grace later the orphan goes, and the rotation comes."""

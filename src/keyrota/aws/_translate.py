@@ -61,6 +61,9 @@ _SKEW_WORDS = ("Signature expired", "Signature not yet current", "is now earlier
 
 _ODD_ANSWER = (ResponseParserError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError)
 """What botocore's parsers and the reading of an answer raise where it is none of AWS's, or lacks what it must hold."""
+_UNSENT = (bc.EndpointConnectionError, bc.ConnectTimeoutError, bc.ProxyConnectionError)
+"""There was no connection, so nothing was sent. A connection that broke, or a missing answer, says no such thing."""
+_PERHAPS_DONE = {"RequestTimeout", "RequestTimeoutException"}
 _MOST_PAGES = 50
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9]{2,80}|[0-9]{3}")
 _MARKED = "the secret is marked for deletion"
@@ -96,7 +99,10 @@ def aws_call(action: str, where: str, *, has_secret: bool = False) -> Iterator[N
         ) from None
     except (bc.HTTPClientError, bc.ConnectionError) as error:
         raise ProviderUnavailable(
-            f"{action}: AWS did not answer ({type(error).__name__})", where=where, remedy="the next run looks again"
+            f"{action}: AWS did not answer ({type(error).__name__})",
+            where=where,
+            remedy="the next run looks again",
+            is_undone=isinstance(error, _UNSENT),
         ) from None
     except bc.BotoCoreError as error:
         raise ProviderRefused(f"{action}: {_short(error)}", where=where) from None
@@ -150,7 +156,12 @@ def _refusal(  # noqa: PLR0911  # a table in the form of code
             remedy="allow kms:Decrypt and kms:GenerateDataKey on that key, or enable it",
         )
     if code in _TRANSIENT or status >= 500:  # noqa: PLR2004  # HTTP: the server's fault
-        return ProviderUnavailable(f"{action}: {code or status}", where=where, remedy="the next run looks again")
+        return ProviderUnavailable(
+            f"{action}: {code or status}",
+            where=where,
+            remedy="the next run looks again",
+            is_undone=_is_before_effect(code, status) and not was_repeated(error),
+        )
     if code == "LimitExceeded":
         return ProviderRefused(f"{action}: {message}", where=where, remedy="a user can have two access keys")
     return ProviderRefused(f"{action}: {code}: {message}", where=where)
@@ -167,6 +178,11 @@ def fields(error: bc.ClientError) -> tuple[str, str, int]:
 def code_of(error: bc.ClientError) -> str:
     """Tell a refusal's code."""
     return fields(error)[0]
+
+
+def _is_before_effect(code: str, status: int) -> bool:
+    """Tell a call that was refused at the door (throttling) from one whose effect is not known."""
+    return 400 <= status < 500 and code not in _PERHAPS_DONE  # noqa: PLR2004  # HTTP: refused
 
 
 def is_not_there(error: bc.ClientError) -> bool:

@@ -89,6 +89,8 @@ class IamAccessKeys:
                     created=within_reach(record["CreateDate"]),
                 )
         except ProviderUnavailable as error:
+            if error.is_undone:
+                raise
             raise ProviderUnavailable(
                 f"{error.what}: a key may have been made, and its secret is lost then",
                 where=error.where,

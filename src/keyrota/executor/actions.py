@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import assert_never
 
 from keyrota.core import plan as act
@@ -48,12 +49,14 @@ from keyrota.core.records import (
     format_discard,
 )
 from keyrota.core.rules import owner_tag
-from keyrota.errors import LostRace, NotThisUsersKey, ProviderRefused, SecretUnusable
+from keyrota.errors import LostRace, NotThisUsersKey, ProviderRefused, ProviderUnavailable, SecretUnusable
 from keyrota.executor.adoption import labelled, recognize, refusal
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.sync import sync
 from keyrota.executor.verify import verify
 
+_THROTTLED_S = (1.0, 2.0, 4.0, 8.0)
+"""Pauses after a CreateAccessKey that was refused before any effect."""
 _GENERATIONS = 1024
 """So many claims on one current version are tried; each stands for a run that died or a rollback."""
 
@@ -341,12 +344,7 @@ def create_under_claim(subject: Subject, settings: Settings, memory: Memory) -> 
             f"the claim on {subject.secret_name} is too old to make a key under it: this run was held up for too long",
             remedy="no key was made; run the same command again",
         )
-    try:
-        created = subject.access_keys.create(subject.user)
-    except ProviderRefused:
-        # Refused for good: no key of ours can come of this claim, and one that a person makes now is not ours.
-        _take_off(subject, CLAIM, claim.version)
-        raise
+    created = _created(subject, claim, settings)
     memory.made[created.credential.id] = AccessKey(
         id=created.credential.id,
         status=KeyStatus.ACTIVE,
@@ -360,6 +358,30 @@ def create_under_claim(subject: Subject, settings: Settings, memory: Memory) -> 
             remedy="the key was given to no one and is removed by this run or a later one; run the same command again",
         )
     return created
+
+
+def _created(subject: Subject, claim: Claim, settings: Settings) -> CreatedKey:
+    """
+    Make the key; a refusal before any effect (throttling) is tried again under the same claim, while it lasts.
+
+    What is refused for good, or for that long, ends the claim: no key of ours can come of it, one that a person makes
+    now is not ours, and no other run is kept out. Only an outcome that is not known leaves it in force.
+    """
+    for pause in (*_THROTTLED_S, None):
+        try:
+            return subject.access_keys.create(subject.user)
+        except ProviderRefused:
+            _take_off(subject, CLAIM, claim.version)
+            raise
+        except ProviderUnavailable as error:
+            if not error.is_undone:
+                raise
+            is_over = pause is None or settings.clock.now() + timedelta(seconds=pause) >= claim.at + CREATED_WITHIN
+            if pause is None or is_over:
+                _take_off(subject, CLAIM, claim.version)
+                raise
+        settings.clock.sleep(pause)
+    raise RuntimeError("the last pause is none")
 
 
 def _verify(subject: Subject, action: act.Verify, settings: Settings, memory: Memory) -> None:

@@ -16,11 +16,11 @@ def attempted(call: Callable[[], Answer]) -> Answer | None:
         The answer; None if there was none, so that whether it was done is not known.
 
     Raises:
-        ProviderUnavailable: A limit that lasts; nothing was done.
+        ProviderUnavailable: A limit that lasts, or no connection; nothing was done.
     """
     try:
         return call()
     except ProviderUnavailable as error:
-        if error.retry_after_s is not None:
+        if error.is_undone:
             raise
         return None

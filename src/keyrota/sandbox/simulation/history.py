@@ -423,7 +423,8 @@ class History:
                 self._die(self.runs[call.by])
             case FaultKind.THROTTLED | FaultKind.SERVER_ERROR | FaultKind.LOST_BEFORE:
                 self._say(call.by, f"{call.name}: {fault.value}")
-                raise ProviderUnavailable(f"{call.name}: {fault.value}")
+                is_undone = fault is FaultKind.THROTTLED  # a definite refusal; the other two look like their twins
+                raise ProviderUnavailable(f"{call.name}: {fault.value}", is_undone=is_undone)
         if is_unread:
             self._say(call.by, f"{call.name} {call.about}: throttled")
             raise ProviderUnavailable(f"{call.name}: Throttling")
