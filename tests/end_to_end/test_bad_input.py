@@ -195,6 +195,35 @@ def test_a_key_that_a_person_made_meanwhile_lives(sandbox: Sandbox) -> None:
     assert sandbox.keys()[theirs.id] == "Active"
 
 
+def test_no_key_is_made_where_tags_cannot_be_written(sandbox: Sandbox) -> None:
+    """D3: the key would be made and promoted, and where it is served could never be noted."""
+    sandbox.run("apply", "--only", "sync")
+    sandbox.admin("secretsmanager").create_secret(Name=SECRET, SecretString="{}")
+    sandbox.admin("secretsmanager").tag_resource(SecretId=SECRET, Tags=[{"Key": "keyrota:user", "Value": USER}])
+    denied = Fault(operation="secretsmanager:TagResource", status=400, code="AccessDeniedException", times=-1)
+    sandbox.cloud.faults.add(denied)
+    code, document = sandbox.json("apply")
+    assert (code, len(sandbox.keys())) == (1, 1)
+    assert any("secretsmanager:TagResource is not allowed" in error["message"] for error in document["errors"])
+    sandbox.cloud.faults.clear()
+    assert sandbox.run("apply")[0] == 0
+    assert len(sandbox.keys()) == 2
+
+
+def test_no_key_is_made_where_there_is_no_room_for_tags(sandbox: Sandbox) -> None:
+    """D3: 47 tags of the user's own on an adopted secret; the quota is 50."""
+    secrets = sandbox.admin("secretsmanager")
+    tags = [{"Key": f"team-{number}", "Value": "x"} for number in range(47)]
+    secrets.create_secret(Name=SECRET, SecretString="{}", Tags=tags)
+    for _ in range(2):
+        code, document = sandbox.json("apply")
+    assert (code, len(sandbox.keys())) == (3, 1)
+    assert "the secret has 48 tags" in str(document["credentials"][0]["holds"])
+    secrets.untag_resource(SecretId=SECRET, TagKeys=[f"team-{number}" for number in range(10)])
+    assert sandbox.run("apply")[0] == 0
+    assert len(sandbox.keys()) == 2
+
+
 def test_a_throttled_createaccesskey_is_tried_again_under_the_same_claim(sandbox: Sandbox) -> None:
     """D4: a refusal before any effect makes nothing and locks out nobody."""
     sandbox.cloud.faults.add(Fault(operation="iam:CreateAccessKey", status=400, code="Throttling", times=3))

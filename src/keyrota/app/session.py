@@ -59,7 +59,7 @@ class Session:
         previews = plan_all(subjects, self.wiring.settings, intent=intent, at_once=at_once)
         return Planned(previews=previews, unreachable=unreachable)
 
-    def one(self, wanted: Wanted) -> Preview:
+    def one(self, wanted: Wanted, intent: Intent | None = None) -> Preview:
         """
         Look at the one credential that is wanted; writes nothing.
 
@@ -67,7 +67,7 @@ class Session:
             UsageError: It is not configured, or several are meant.
             KeyrotaError: It cannot be reached.
         """
-        planned = self.plan(wanted)
+        planned = self.plan(wanted, intent)
         for missing in planned.unreachable:
             raise missing.error
         (preview,) = planned.previews

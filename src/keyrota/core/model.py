@@ -543,6 +543,8 @@ class Observation:
     """This run has attached the policy that denies sessions issued before it."""
     stack: str = ""
     """The deployed stack that looks; empty for a person."""
+    tags_to_come: frozenset[str] = frozenset()
+    """Keys of the tags that the configuration's targets and its own `tags:` need on the secret."""
     is_secret_named: bool = False
     """The configuration names the secret itself (then an existing one is adopted), instead of deriving its name."""
 

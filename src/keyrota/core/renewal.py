@@ -10,7 +10,19 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import is_being_made, is_leaving_now, leaves
 from keyrota.core.lifecycle import CREATED_WITHIN, KeyState, key_label
-from keyrota.core.model import CLAIM, PENDING, AccessKey, key_token
+from keyrota.core.model import (
+    CLAIM,
+    DEACTIVATED_TAG,
+    ORPHAN_TAG,
+    OWNER_TAG,
+    PAIRS_TAG,
+    PENDING,
+    STACK_TAG,
+    SYNC_PASS_TAG,
+    SYNCED_TAG,
+    AccessKey,
+    key_token,
+)
 from keyrota.core.places import holds, questions
 from keyrota.core.plan import Action, Hold, Needs, Upcoming
 from keyrota.core.policy import Adopt
@@ -19,6 +31,9 @@ from keyrota.core.schedule import gone_due, off_due, rotation_due
 
 _MOST_LABELS = 20
 """Secrets Manager User Guide, quotas: labels attached across all versions of a secret."""
+_MOST_TAGS = 50
+"""AWS General Reference, tag quotas: tags of a secret."""
+_OUR_TAGS = (OWNER_TAG, SYNCED_TAG, SYNC_PASS_TAG, PAIRS_TAG, DEACTIVATED_TAG, ORPHAN_TAG, STACK_TAG)
 _OUR_LABELS = 3
 """A rotation adds so many at most: of the claim, of what is pending, and of the new key."""
 
@@ -174,6 +189,20 @@ def _no_room(case: Case) -> Iterator[Hold]:
             f"{needed} more are needed, and Secrets Manager takes {_MOST_LABELS}",
             remedy="take off labels of your own: aws secretsmanager update-secret-version-stage "
             "--remove-from-version-id",
+        )
+    yield from _no_room_for_tags(case)
+
+
+def _no_room_for_tags(case: Case) -> Iterator[Hold]:
+    """Say that the secret takes no more tags: a key would be made, and where it is served could not be noted."""
+    secret = case.view.observation.secret
+    worn = {tag for tag, _ in secret.tags} if secret else set()
+    needed = {*_OUR_TAGS, *case.view.observation.tags_to_come} - worn
+    if len(worn) + len(needed) > _MOST_TAGS:
+        yield Hold(
+            reason=f"a new key is due, and could not be kept track of: the secret has {len(worn)} tags, "
+            f"{len(needed)} more are needed, and Secrets Manager takes {_MOST_TAGS}",
+            remedy="remove tags of your own: aws secretsmanager untag-resource",
         )
 
 

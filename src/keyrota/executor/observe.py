@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from keyrota.core.model import CLAIM, AccessKey, Observation, SecretState, TargetEvidence, TargetState
 from keyrota.core.places import Removed, removed
-from keyrota.core.records import Index, parse_index
+from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError
 from keyrota.executor.subject import Settings, Subject
 
@@ -47,10 +47,18 @@ def observe(
         left_behind=_left_behind(subject, secret, settings, targets) if known_left is None else known_left,
         claim=subject.store.claim(subject.secret_name) if is_claimed else None,
         run=settings.run,
+        tags_to_come=_tags_to_come(subject, secret),
         is_secret_named=subject.is_secret_named,
         stack=subject.stack,
         first_writes=subject.first_writes,
     )
+
+
+def _tags_to_come(subject: Subject, secret: SecretState | None) -> frozenset[str]:
+    """Name the tags that the index needs once today's targets are in it, and those of a secret that is made anew."""
+    index = parse_index(dict(secret.tags)) if secret else Index()
+    own = frozenset() if secret else frozenset(subject.tags)
+    return own.union(format_index(index.joined(subject.index)))
 
 
 def _left_behind(
@@ -77,6 +85,14 @@ def read_removed(subject: Subject, gone: Removed) -> TargetState:
 
 def _with_last_use(subject: Subject, key: AccessKey) -> AccessKey:
     return replace(key, last_use=subject.access_keys.last_use(key.id))
+
+
+def unasked(subject: Subject) -> tuple[TargetState, ...]:
+    """Name the targets without asking them anything."""
+    return tuple(
+        TargetState(address=target.address, evidence=TargetEvidence.FAILED, detail="not asked yet")
+        for target in subject.targets
+    )
 
 
 def read_targets(subject: Subject, settings: Settings) -> tuple[TargetState, ...]:

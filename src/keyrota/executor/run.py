@@ -15,7 +15,7 @@ from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged, Stopped
 from keyrota.executor.actions import Memory, perform
 from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
-from keyrota.executor.observe import observe
+from keyrota.executor.observe import observe, unasked
 from keyrota.executor.subject import Settings, Subject
 
 _log = logging.getLogger(__name__)
@@ -26,6 +26,9 @@ _STEPS = 60
 _PROVEN_AFRESH = (act.Deactivate, act.Delete, act.DeleteOrphan)
 """Actions whose proof is looked at once more, targets included, in the same step."""
 
+
+_BEFORE_OFF = (act.MarkRevoked, act.Deactivate)
+"""What `revoke --now` does before it asks any provider."""
 
 _QUESTIONS = (act.Preflight, act.AskRuns, act.LookAround, act.AskFirst)
 """Actions that change nothing: a plan is made with their answers."""
@@ -45,6 +48,10 @@ class Run:
         self._memory = Memory()
         self._targets: tuple[TargetState, ...] | None = None
         self._left_behind: tuple[TargetState, ...] | None = None
+        self._is_unasked = isinstance(intent, Revoke) and intent.off_first
+        """No provider is asked before the key is off (promise emergency-first): what targets hold is not known yet."""
+        if self._is_unasked:
+            self._targets, self._left_behind = unasked(subject), ()
         self._done: list[Done] = []
         self._errors: list[KeyrotaError] = []
         self._failed: set[tuple[str, str]] = set()
@@ -67,6 +74,8 @@ class Run:
 
     def _look_through(self) -> tuple[Observation, Plan]:
         """Look, and ask targets what the plan wants to know of them before it can be made."""
+        if self._is_unasked:
+            return self._look(is_fresh=False)
         self._memory.carried = None
         self._memory.surroundings = None
         observation, planned = self._look(is_fresh=True)
@@ -94,6 +103,14 @@ class Run:
         planned = first
         for _ in range(_STEPS):
             action = self._next(planned, first)
+            if self._is_unasked and not isinstance(action, _BEFORE_OFF):
+                self._ask_from_now_on()
+                try:
+                    observation, planned = self._look(is_fresh=True)
+                except KeyrotaError as error:
+                    self._errors.append(error)
+                    break
+                continue
             if action is None:
                 break
             if self._is_stopped(action):
@@ -112,6 +129,11 @@ class Run:
             if not action.follows and _identity(action) in self._lost:
                 self._errors.append(self._lost.pop(_identity(action)))  # nobody did it instead
         return self.outcome(planned, observation)
+
+    def _ask_from_now_on(self) -> None:
+        """The key is off, or cannot be: providers may take their time now."""
+        self._is_unasked = False
+        self._targets = self._left_behind = None
 
     def _is_stopped(self, action: act.Action) -> bool:
         """Begin nothing more once the process was told to stop."""
@@ -177,6 +199,8 @@ class Run:
         return None
 
     def _is_proven_afresh(self, action: act.Action) -> bool:
+        if self._is_unasked:
+            return True
         try:
             seen, planned = self._look_through()
         except KeyrotaError as error:

@@ -14,6 +14,7 @@ from keyrota.sandbox.world.stored import (
     LONGEST_TOKEN,
     LONGEST_VALUE,
     MOST_LABELS,
+    MOST_TAGS,
     MOST_VERSIONS,
     SHORTEST_TOKEN,
 )
@@ -70,6 +71,8 @@ class SecretRules:
             if settled is None:
                 _make_room(secret, content)
             return settled
+        if action == "TagResource":
+            _check_tags(secret, content)
         if action == "CreateSecret":
             return _check_create(secret, content)
         if action == "RotateSecret":
@@ -182,6 +185,13 @@ def _check_labels(secret: Any, labels: list[str]) -> None:
     worn = {label for version in secret.versions.values() for label in version["version_stages"]}
     if len(worn.union(labels)) > MOST_LABELS:
         raise Refused("LimitExceededException", "a secret has at most 20 staging labels across all versions")
+
+
+def _check_tags(secret: Any, content: Mapping[str, Any]) -> None:
+    """Count the tags with those that are there (AWS General Reference, tag quotas)."""
+    there = {tag["Key"] for tag in secret.tags or ()}
+    if len(there.union(tag["Key"] for tag in content.get("Tags") or ())) > MOST_TAGS:
+        raise Refused("InvalidParameterException", f"a secret has at most {MOST_TAGS} tags")
 
 
 def _check_rotate(secret: Any, content: Mapping[str, Any]) -> None:

@@ -86,7 +86,9 @@ def command(  # click passes what the command line has
     session = Session(options.config)
     if key is not None:
         wanted = _with_key(session, wanted, AccessKeyId(key))
-    preview = session.one(wanted)
+    # With --now, no provider is asked before the key is off: not for the question either (promise emergency-first).
+    glance = Revoke(key=AccessKeyId(key or ""), off_first=True) if is_now else None
+    preview = session.one(wanted, glance)
     seen, name = preview.seen, preview.credential
     leaked = AccessKeyId(key) if key is not None else current_key(read(seen))
     if leaked is None:

@@ -226,8 +226,8 @@ class WorldSecrets(View):
         """Set tags, all of them with one call."""
 
         def effect() -> None:
-            check_tags(tags)
             stored = self._get(name)
+            check_tags(tags, stored.tags)
             stored.tags.update(tags)
             stored.changed_at = self._world.clock.now()
 

@@ -23,6 +23,8 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 MOST_LABELS = 20
 """Staging labels attached across all versions of a secret."""
+MOST_TAGS = 50
+"""Tags of a secret (AWS General Reference, tag quotas)."""
 MOST_VERSIONS = 100
 """About so many versions a secret has at most."""
 KEPT = timedelta(days=1)
@@ -157,13 +159,15 @@ class StoredSecret:
             del self.versions[version]
 
 
-def check_tags(tags: Mapping[str, str]) -> None:
+def check_tags(tags: Mapping[str, str], there: Mapping[str, str] | None = None) -> None:
     """
-    Look at the characters and lengths of tags.
+    Look at the characters, the lengths and the number of tags, with those that are there.
 
     Raises:
         ProviderRefused: Secrets Manager would not take them.
     """
+    if len({*tags, *(there or {})}) > MOST_TAGS:
+        raise ProviderRefused(f"a secret has at most {MOST_TAGS} tags")
     for key, value in tags.items():
         is_legal = _TAG.fullmatch(key) and _TAG.fullmatch(value)
         if not is_legal or not 1 <= len(key) <= LONGEST_TAG_KEY or len(value) > LONGEST_TAG_VALUE:
