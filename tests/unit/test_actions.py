@@ -55,6 +55,8 @@ STAMP = NOW.isoformat()
 PAIR = KeyPair(id=NEW, secret=Secret("made up"))
 BESIDE = Secret("{}")
 Call = tuple[object, ...]
+PROBE = ("tag", {"keyrota:user": USER})
+"""Whoever may not write tags makes no key."""
 
 
 @dataclass
@@ -421,7 +423,7 @@ def test_the_first_claim_that_nobody_has_used_is_taken() -> None:
     for used_up in range(3):
         stage, memory = Stage(a_secret(current(), *(a_version(token(number)) for number in range(used_up)))), Memory()
         stage.perform(TAKE, memory)
-        assert stage.calls == [("put_claim", taken(used_up))]
+        assert stage.calls == [PROBE, ("put_claim", taken(used_up))]
         assert memory.claim == taken(used_up)
 
 
@@ -449,7 +451,7 @@ def test_a_claim_that_came_since_the_plan_was_made_is_somebody_s() -> None:
         perform(stage.subject(), TAKE, observed(a_key(), secret=a_secret(current())), stage.settings, Memory())
     assert stage.calls == []
     stage.perform(TAKE)  # the plan saw it, and found it to be over
-    assert stage.calls == [("put_claim", taken(0))]
+    assert stage.calls == [PROBE, ("put_claim", taken(0))]
 
 
 def test_a_secret_that_is_gone_is_not_claimed() -> None:

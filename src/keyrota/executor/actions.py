@@ -279,8 +279,9 @@ def _claim(subject: Subject, action: act.TakeClaim, observation: Observation, se
     if (taken := _claimed(state)) is not None and taken != _claimed(observation.secret):
         raise LostRace(f"another run has claimed {subject.secret_name} meanwhile")
     # Whoever may not write tags could make and promote a key, and never note where it is served. To write one that is
-    # there already changes nothing, and tells.
-    subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
+    # there already changes nothing, and tells. The function of Secrets Manager's own rotation writes none, and may not.
+    if not state.rotates_itself:
+        subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
     current = _current(subject)
     known = {version.id for version in state.versions}
     now = settings.clock.now()
