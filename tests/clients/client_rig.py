@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,10 +52,11 @@ def run_python(name: str, environment: Mapping[str, str]) -> Any:
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> Any:
-    """Run with nothing of our own environment but where programs and homes are."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    variables = {"NO_PROXY": "127.0.0.1", **kept, **environment}
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    """Run with nothing of our own environment but where programs are, and an empty home: some keep caches."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    with tempfile.TemporaryDirectory() as home:
+        variables = {"NO_PROXY": "127.0.0.1", **kept, "HOME": home, **environment}
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if done.returncode != 0:
         pytest.fail(f"{command[-1]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     return json.loads(done.stdout)

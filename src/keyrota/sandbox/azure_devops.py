@@ -30,8 +30,19 @@ _LOCATIONS = [
         ("f5b09dd5-9d54-45a1-8b5a-1c8287d634cc", "{project}/"),
         ("ef5b7057-ffc3-4c77-bbad-c10b4a4abcc7", ""),
     )
+] + [
+    {
+        "id": "e81700f7-3be2-46de-8624-2eb35882fcaa",
+        "area": "Location",
+        "resourceName": "ResourceAreas",
+        "routeTemplate": "_apis/{resource}/{areaId}",
+        "resourceVersion": 1,
+        "minVersion": "3.2",
+        "maxVersion": "7.2",
+        "releasedVersion": "0.0",
+    }
 ]
-"""Where SDKs find variable groups of a project and of all (azure-devops-python-api, `task_agent_client.py`)."""
+"""Where SDKs find areas, and variable groups of a project and of all (azure-devops-python-api, location_client.py)."""
 
 
 class AzureStandIn(StandIn):
@@ -138,7 +149,7 @@ class AzureStandIn(StandIn):
                 return json_response({"count": len(_LOCATIONS), "value": _LOCATIONS})
             case "OPTIONS", ["_apis", "distributedtask"]:
                 return json_response({"count": len(_LOCATIONS), "value": _LOCATIONS})
-            case "GET", ["_apis", "resourceAreas", *_]:
+            case "GET", ["_apis", "resourceAreas" | "ResourceAreas", *_]:
                 return json_response({"count": 0, "value": []})
             case "GET", ["_apis", "projects"]:
                 return json_response({"count": len(self._projects()), "value": self._projects()})

@@ -10,6 +10,7 @@ from keyrota.sandbox.faults import Faults
 from keyrota.sandbox.http import Request, Response, json_response
 from keyrota.sandbox.standin import StandIn
 
+_REGISTRY = {"modules.v1": "/api/registry/v1/modules/", "providers.v1": "/api/registry/v1/providers/"}
 TOKEN = "sandbox-terraform-token"  # noqa: S105  # opens nothing but the sandbox
 _MEDIA = "application/vnd.api+json"
 _LONGEST_PAGE = 100
@@ -111,8 +112,13 @@ class TerraformStandIn(StandIn):
 
     def route(self, request: Request) -> Response:
         """Answer a request."""
-        if request.segments == ("ping",):
-            return Response(status=204)
+        match request.segments:
+            case ["ping"]:
+                return Response(status=204)
+            case [".well-known", "terraform.json"]:  # clients look here first, without a token
+                return json_response(
+                    {"tfe.v2": "/api/v2/", "tfe.v2.1": "/api/v2/", "tfe.v2.2": "/api/v2/", **_REGISTRY}
+                )
         if request.headers.get("authorization") != f"Bearer {self._token}":
             raise self.refuse(401, "unauthorized")
         match request.method, request.segments:
