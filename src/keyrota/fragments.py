@@ -33,6 +33,12 @@ MARKER: Schema = {
     "description": "Also write the key ID into a readable variable, so that drift shows: true, or its name.",
     "anyOf": [{"type": "boolean"}, VARIABLE],
 }
+WAITING = "x-waiting-runs"
+"""
+Of a target's schema: what is known of runs that wait, for an approval say, while their provider is not asked for them.
+
+They may carry an older key (`CarriedRuns`); `keyrota check` says so once for each kind of target in use.
+"""
 AT_MOST: Schema = {
     **DURATION,
     "default": "30m",

@@ -391,3 +391,35 @@ def test_buildkite_shows_one_secret_and_changes_description_and_policy(buildkite
 @pytest.mark.parametrize("body", [None, [], {}, {"key": "A"}, {"key": "A", "value": ""}, {"value": "x"}])
 def test_buildkite_refuses_a_secret_without_key_or_value(buildkite: Ask, body: Any) -> None:
     assert buildkite("POST", "/organizations/acme/clusters/c1/secrets", body)[0] == 422
+
+
+# --- all of them ----------------------------------------------------------------------------------------------------
+
+WRITES = {
+    "kubernetes": [("POST", SECRETS), ("PUT", f"{SECRETS}/aws"), ("PATCH", f"{SECRETS}/aws")],
+    "terraform": [("POST", "/varsets/varset-1/relationships/vars")],
+    "forgejo": [("PUT", "/repos/acme/shop/actions/secrets/A"), ("POST", "/repos/acme/shop/actions/variables/A")],
+    "circleci": [("POST", "/project/gh/acme/shop/envvar"), ("PUT", "/context/c1/environment-variable/A")],
+    "azure": [("POST", GROUPS), ("PUT", f"{GROUPS}/1")],
+    "buildkite": [("POST", "/organizations/acme/clusters/c1/secrets")],
+}
+ODD: list[Any] = [
+    None, [], "text", 5, {}, {"data": 5}, {"data": []}, {"data": {"attributes": []}}, {"metadata": []}, {"metadata": 5},
+    {"metadata": {"name": "aws"}, "data": []}, {"metadata": {"name": "aws"}, "stringData": 5}, {"variables": {"A": 5}},
+    {"name": "A", "variableGroupProjectReferences": 5}, {"name": "A", "variableGroupProjectReferences": [5]},
+    {"name": 5, "value": 5}, {"key": 5, "value": 5}, {"key": "A", "value": []},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "forgejo"), [(name, False) for name in WRITES], indirect=["forgejo"])
+def test_no_emulator_fails_at_an_odd_body(request: pytest.FixtureRequest, name: str, forgejo: Ask) -> None:
+    """The service refuses; 500 is what an outage looks like."""
+    ask: Ask = forgejo if name == "forgejo" else request.getfixturevalue(name)
+    if name == "kubernetes":
+        ask("POST", SECRETS, a_secret(stringData={"A": "1"}))
+    for method, path in WRITES[name]:
+        for body in ODD:
+            kinds = [MERGE, PATCH] if method == "PATCH" else [API if name == "terraform" else "application/json"]
+            for kind in kinds:
+                status, answer = ask(method, path, body, Content_Type=kind)
+                assert status < 500, (method, path, body, answer)

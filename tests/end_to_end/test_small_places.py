@@ -176,3 +176,15 @@ def test_no_command_says_a_secret(places: Places) -> None:
     tokens = {value for name in PLACES for value in sandbox.cloud.standins[name].environment.values()}
     assert len(secrets) == 1
     assert not [value for value in secrets | tokens if value in told]
+
+
+def test_check_says_once_for_each_kind_what_is_not_known_of_runs_that_wait(places: Places) -> None:
+    """C11: where a provider is not asked for waiting runs, and where it is: HCP Terraform."""
+    code, out, _ = places.sandbox.run("check")
+    assert code == 0
+    said = [line for line in out.splitlines() if "what still has the old key" in line]
+    for name in ("azure_devops", "buildkite", "circleci", "forgejo", "gitea", "kubernetes"):
+        assert len([line for line in said if f"{name}, " in line]) == 1, name
+    assert not any("terraform, " in line for line in said)
+    (azure,) = [line for line in said if "azure_devops" in line]
+    assert "approval" in azure

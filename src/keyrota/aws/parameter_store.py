@@ -34,7 +34,7 @@ from keyrota.core.model import (
 from keyrota.core.sighting import plain
 from keyrota.core.variables import listed, pair_conflicts
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
-from keyrota.fragments import NAMES, Schema, closed, names_of
+from keyrota.fragments import NAMES, WAITING, Schema, closed, names_of
 from keyrota.ports import Clock, SecretReader
 from keyrota.wire import Budget, Limit, RunlessPlace, Unsearched
 
@@ -68,6 +68,12 @@ TARGET_SCHEMA: Schema = closed(
     },
     required=["parameter"],
     description="A parameter of Parameter Store.",
+    **{
+        WAITING: (
+            "who read the parameter before is not known: what keeps its value in memory has to read it "
+            "again within the overlap"
+        )
+    },
 )
 
 

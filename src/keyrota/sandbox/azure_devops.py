@@ -172,6 +172,13 @@ class AzureStandIn(StandIn):
         content = request.json()
         if not isinstance(content, dict) or not isinstance(content.get("variables", {}), dict):
             raise self.refuse(400, "Value cannot be null. Parameter name: group")
+        references = content.get("variableGroupProjectReferences") or []
+        parts = [
+            *content.get("variables", {}).values(),
+            *(references if isinstance(references, list) else [references]),
+        ]
+        if not all(isinstance(part, dict) for part in parts):
+            raise self.refuse(400, "a variable or a project reference is no object")
         return content
 
     def _add(self, request: Request) -> Response:
@@ -179,7 +186,10 @@ class AzureStandIn(StandIn):
         references = content.get("variableGroupProjectReferences")
         if not content.get("name") or not isinstance(references, list) or not references:
             raise self.refuse(400, "name and variableGroupProjectReferences are needed")
-        names = [str(each.get("projectReference", {}).get("name")) for each in references]
+        projects = [each.get("projectReference") for each in references]
+        names = [str(project.get("name")) for project in projects if isinstance(project, dict)]
+        if not names:
+            raise self.refuse(400, "Project information is not valid for variable group.")
         taken = any(
             group["name"] == content["name"] and self._is_in(group, names[0]) for group in self._groups.values()
         )

@@ -189,7 +189,13 @@ class KubernetesStandIn(StandIn):
         content = request.json()
         if not isinstance(content, dict):
             raise self.refuse(400, "the object provided is unrecognized: it is no JSON object")
+        self._refuse_odd(content)
         return content
+
+    def _refuse_odd(self, content: Mapping[str, Any]) -> None:
+        for field in ("metadata", "data", "stringData"):
+            if not isinstance(content.get(field) or {}, dict):
+                raise self.refuse(400, f"Secret in version v1 cannot be handled: {field} is no map")
 
     def _create(self, request: Request, namespace: str) -> Response:
         content = self._sent(request)
@@ -222,7 +228,9 @@ class KubernetesStandIn(StandIn):
         content_type, sent = request.headers.get("content-type", ""), request.json()
         try:
             if content_type == _JSON_PATCH:
-                return dict(json_patched(found, sent))
+                made = dict(json_patched(found, sent))
+                self._refuse_odd(made)
+                return made
             if content_type in _MERGES:
                 return dict(merged(found, self._sent(request)))
         except BadPatch as error:

@@ -27,6 +27,7 @@ from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.fragments import (
     AT_MOST,
     NAMES,
+    WAITING,
     Schema,
     closed,
     faults_of_names,
@@ -104,6 +105,9 @@ TARGET_SCHEMA: Schema = closed(
     },
     required=["organization", "cluster"],
     description="Secrets of a cluster.",
+    **{
+        WAITING: ("a build at a block step is not asked for: a job reads a secret when it asks for it, after the block")
+    },
 )
 
 

@@ -16,7 +16,17 @@ from typing import Any
 from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroundings, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.core.variables import listed, pair_conflicts, states_of
-from keyrota.fragments import NAMES, Schema, closed, faults_of_names, named, names_of, token_alternative, variables_of
+from keyrota.fragments import (
+    NAMES,
+    WAITING,
+    Schema,
+    closed,
+    faults_of_names,
+    named,
+    names_of,
+    token_alternative,
+    variables_of,
+)
 from keyrota.ports import Clock, SecretReader
 from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, each_page, header, instant, together
 
@@ -55,6 +65,11 @@ TARGET_SCHEMA: Schema = closed(
         "names": NAMES,
     },
     description="Environment variables of a project or a context.",
+    **{
+        WAITING: (
+            "a workflow on hold is not asked for: its jobs get their variables when they start, after the approval"
+        )
+    },
 )
 
 

@@ -20,8 +20,10 @@ from keyrota.errors import KeyrotaError, NoCredentials, SharedPlace, printable
 from keyrota.executor import Preview
 from keyrota.executor.confirm import questions
 from keyrota.executor.parallel import in_parallel
+from keyrota.fragments import WAITING
 from keyrota.report.data import error_fields, stamp
 from keyrota.report.text import Paint, counted
+from keyrota.targets import kinds
 
 DAYS = 400
 
@@ -48,7 +50,7 @@ def command(options: Options, *, days: int, stack: str | None) -> int:
     findings = [_configuration(session.configuration), *_hosts(session.configuration)]
     findings += [*_aws(session), *_targets(session)]
     previews = _previews(session)
-    findings += _places(previews, session.clock.now())
+    findings += [*_places(previews, session.clock.now()), *_waiting(session.configuration)]
     if stack is not None:
         findings += _deployed(session, stack, options.config)
     dates = tuple(sorted(_dates(session, previews, days), key=lambda dated: dated.entry.at))
@@ -122,6 +124,15 @@ def _targets(session: Session) -> Iterator[Finding]:
     for credential in session.configuration.credentials:
         answers = in_parallel(lambda target: target.preflight(), session.wiring.targets(credential), 8)
         yield from (_target(answer) for answer in answers)
+
+
+def _waiting(configuration: Configuration) -> Iterator[Finding]:
+    """Say once for each kind of target in use what is not known of runs that may carry an older key."""
+    used = {target.kind for credential in configuration.credentials for target in credential.targets}
+    for name in sorted(used & kinds().keys()):
+        said = kinds()[name].target_schema.get(WAITING)
+        if said:
+            yield Finding(what=f"{name}, what still has the old key", is_good=None, detail=str(said))
 
 
 def _target(answer: Readiness) -> Finding:

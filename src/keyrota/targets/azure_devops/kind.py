@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from keyrota.fragments import NAMES, Schema, closed, faults_of_names, names_of, token_alternative, variables_of
+from keyrota.fragments import NAMES, WAITING, Schema, closed, faults_of_names, names_of, token_alternative, variables_of
 from keyrota.ports import Clock, SecretReader
 from keyrota.targets.azure_devops.connection import AzureConnection
 from keyrota.targets.azure_devops.target import AzureTarget, address
@@ -44,6 +44,13 @@ TARGET_SCHEMA: Schema = closed(
     },
     required=["project", "group"],
     description="A variable group.",
+    **{
+        WAITING: (
+            "runs that wait for an approval are not asked for: it is not documented when a stage reads "
+            "a variable group, and a classic release keeps the values of its creation; approve or "
+            "cancel them within the overlap"
+        )
+    },
 )
 
 

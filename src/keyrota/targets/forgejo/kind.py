@@ -8,7 +8,17 @@ from functools import partial
 from typing import Any
 
 from keyrota.core.secret import Secret
-from keyrota.fragments import MARKER, NAMES, Schema, closed, faults_of_names, marker_of, names_of, token_alternative
+from keyrota.fragments import (
+    MARKER,
+    NAMES,
+    WAITING,
+    Schema,
+    closed,
+    faults_of_names,
+    marker_of,
+    names_of,
+    token_alternative,
+)
 from keyrota.ports import Clock, SecretReader
 from keyrota.targets.forgejo.connection import ForgejoConnection
 from keyrota.targets.forgejo.target import ForgejoTarget, address, where_of
@@ -25,6 +35,7 @@ TARGET_SCHEMA: Schema = closed(
         "names": NAMES,
     },
     description="Actions secrets of a repository, an organization, or a user.",
+    **{WAITING: ("jobs that wait are not asked for: a job gets its secrets when a runner takes it")},
 )
 
 

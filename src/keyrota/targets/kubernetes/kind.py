@@ -10,6 +10,7 @@ from keyrota.fragments import (
     ID_NAME,
     NAMES,
     SECRET_NAME,
+    WAITING,
     Schema,
     closed,
     faults_of_names,
@@ -49,6 +50,12 @@ TARGET_SCHEMA: Schema = closed(
     },
     required=["namespace", "secret"],
     description="A Secret.",
+    **{
+        WAITING: (
+            "pods are not asked for: one that took the Secret into its environment keeps the old key "
+            "until it is restarted; restart what uses it within the overlap"
+        )
+    },
 )
 
 
