@@ -188,7 +188,7 @@ def test_each_secret_and_the_marker_say_what_a_write_replaces(rig: GitHubRig) ->
     assert rig.target().read().variables == (
         VariableState(name=ID, is_present=True),
         VariableState(name=SECRET, is_present=True),
-        VariableState(name=MARKER, is_present=True, key=K1, is_readable=True),
+        VariableState(name=MARKER, is_present=True, key=K1, is_readable=True, is_marker=True),
     )
 
 

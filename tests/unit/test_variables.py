@@ -46,6 +46,11 @@ def test_each_variable_says_what_a_write_would_replace() -> None:
     )
 
 
+def test_a_marker_is_no_half_of_the_pair() -> None:
+    (_, marker) = states_of((ID, "MARK"), [listed(ID, None)], id_name="MARK", marker="MARK")
+    assert marker == VariableState(name="MARK", is_present=False, is_marker=True)
+
+
 def test_a_key_id_beside_the_pair_is_shown_with_its_place() -> None:
     variables = [listed(ID, ONE), listed("CREDENTIALS", FILE), listed("REGION", "eu"), listed("HIDDEN", None)]
     assert shown_by(variables, "bitbucket acme/shop", beside=(ID,)) == (
@@ -79,6 +84,9 @@ PAIRS: list[tuple[str, dict[str, object], list[tuple[str, str, bool]]]] = [
     ("a secret under another name", {"MY_AWS_SECRET": None}, [("half a pair under another name", "names:", False)]),
     ("a session token beside it", {ID: ONE, SECRET: None, "AWS_SESSION_TOKEN": None}, [("session", "delete", True)]),
     ("a profile beside it", {ID: ONE, SECRET: None, "AWS_PROFILE": "x"}, [("profile", "delete", False)]),
+    ("a credentials file before it", {"AWS_SHARED_CREDENTIALS_FILE": FILE}, [("instead of that file", "leave", False)]),
+    ("a role's token before it", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/x"}, [("instead of the role", "leave", False)]),
+    ("a credentials file beside it", {ID: ONE, SECRET: None, "AWS_SHARED_CREDENTIALS_FILE": FILE}, []),
     ("a key ID within another value", {"URL": f"https://x/?c={ONE}/y"}, []),
 ]
 

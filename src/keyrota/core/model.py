@@ -346,6 +346,8 @@ class VariableState:
     key: AccessKeyId | None = None
     """The key ID that it shows; None where it is absent, unreadable, or not a key ID."""
     is_readable: bool = False
+    is_marker: bool = False
+    """It only names the key beside secrets that cannot be read: no half of the pair, and no job needs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,6 +371,8 @@ class Conflict:
     remedy: str
     is_lasting: bool = False
     """Harmful also after the first write: a plain pair that shadows the bundle. Otherwise only the first one asks."""
+    key: AccessKeyId | None = None
+    """The key of a pair under other names: one that keyrota keeps for another configured user is no conflict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -234,10 +234,10 @@ def _first_doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
     if target.evidence is TargetEvidence.FAILED or _is_confirmed_by_file(case, target):
         return
     around = next((look for look in case.view.observation.first_looks or () if look.address == target.address), None)
-    conflicts = tuple(dict.fromkeys((*target.conflicts, *(around.conflicts if around else ()))))
+    found = dict.fromkeys((*target.conflicts, *(around.conflicts if around else ())))
+    conflicts = tuple(conflict for conflict in found if not _is_of_neighbour(case, conflict))
     yield from (_as_doubt(target, conflict) for conflict in conflicts)
-    is_half = target.evidence is TargetEvidence.ABSENT and not target.is_empty
-    if is_half and not conflicts:
+    if _is_half(target) and not conflicts:
         yield _doubt(target, f"half a pair is there: it lacks {target.detail}", "find where the other half comes from")
     for key in _strange_keys(case.view, target):
         yield _doubt(target, f"it holds {key}, {whose(case.view, key)}", "check which account it is meant for")
@@ -245,6 +245,18 @@ def _first_doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
         yield _doubt(target, "it holds something that is not a key ID", "look at what uses it")
     if _asks_always(case, target) and _is_unreadable(target):
         yield _doubt(target, "it holds a pair that cannot be read (`first_write: ask`)", "look at what uses it")
+
+
+def _is_half(target: TargetState) -> bool:
+    """Tell whether a part of the pair is there; a marker is none."""
+    of_pair = [variable.is_present for variable in target.variables if not variable.is_marker]
+    is_part = target.evidence is TargetEvidence.ABSENT and not target.is_empty
+    return is_part and (not of_pair or not all(of_pair))
+
+
+def _is_of_neighbour(case: Case, conflict: Conflict) -> bool:
+    """Tell a pair of another configured user beside ours, under names of its own: the place is meant for both."""
+    return conflict.key in dict(case.view.observation.neighbours) and conflict.key not in _own_keys(case.view)
 
 
 def _as_doubt(target: TargetState, conflict: Conflict) -> Doubt:

@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import AccessKeyId, Conflict, ShownKey, VariableState
@@ -21,6 +21,11 @@ _ANYWHERE = re.compile(r"(?<![A-Za-z0-9])AKIA[A-Z0-9]{12,124}(?![A-Za-z0-9])")
 """In a credentials file, a JSON document or a presigned URL: never within a longer word, as a secret might be."""
 _USUAL_ID, _USUAL_SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 _SESSION, _PROFILE = "AWS_SESSION_TOKEN", "AWS_PROFILE"
+_IDENTITIES = {
+    "AWS_SHARED_CREDENTIALS_FILE": "that file",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "the role that the token stands for",
+}
+"""Credential sources that come after environment variables (AWS SDKs and Tools Reference, provider chain)."""
 _MAX_ENCODED = 64 * 1024
 
 
@@ -70,7 +75,9 @@ def listed(name: str, value: object, *, is_readable: bool | None = None) -> List
     )
 
 
-def states_of(names: Iterable[str], variables: Iterable[Listed], *, id_name: str) -> tuple[VariableState, ...]:
+def states_of(
+    names: Iterable[str], variables: Iterable[Listed], *, id_name: str, marker: str | None = None
+) -> tuple[VariableState, ...]:
     """
     Say of each variable that a write creates or replaces what is there now.
 
@@ -78,9 +85,11 @@ def states_of(names: Iterable[str], variables: Iterable[Listed], *, id_name: str
         names: Of the variables that a write creates or replaces, as they are spelled in the list.
         variables: The whole list, or at least ours.
         id_name: The one whose value is the key ID (or contains it, for a bundle or a marker).
+        marker: The one that only names the key beside secrets that cannot be read.
     """
     known = {variable.name: variable for variable in variables}
-    return tuple(_state_of(name, known.get(name), is_id=name == id_name) for name in dict.fromkeys(names))
+    states = (_state_of(name, known.get(name), is_id=name == id_name) for name in dict.fromkeys(names))
+    return tuple(replace(state, is_marker=state.name == marker) for state in states)
 
 
 def _state_of(name: str, found: Listed | None, *, is_id: bool) -> VariableState:
@@ -136,6 +145,7 @@ def pair_conflicts(
         )
     if not present:
         yield from _other_names(names, {id_name, secret_name}, noun)
+        yield from _replaced_by_pair(names, id_name, noun)
     if plain(id_name) == _USUAL_ID:
         yield from _beside_pair(names, noun)
 
@@ -184,6 +194,7 @@ def _other_names(names: dict[str, Listed], ours: set[str], noun: str) -> Iterato
             remedy=f"set `names: {{id: {variable.name}, secret: {secret}}}` if it is this user's pair"
             if secret
             else f"find the secret that belongs to {variable.name}, and give both with `names:`",
+            key=variable.key,
         )
     ids = [name for name in names if looks_like_id(name)]
     secrets = [name for name in names if looks_like_secret(name) and name not in ours]
@@ -192,6 +203,16 @@ def _other_names(names: dict[str, Listed], ours: set[str], noun: str) -> Iterato
             what=f"half a pair under another name: the {noun} {secrets[0]} is there, and no ID is",
             remedy="find where the other half comes from, and give both with `names:`",
         )
+
+
+def _replaced_by_pair(names: dict[str, Listed], id_name: str, noun: str) -> Iterator[Conflict]:
+    """Find what gives jobs their identity now, and would not once the plain pair is there: AWS tools prefer that."""
+    for name in names:
+        if plain(id_name) == _USUAL_ID and plain(name) in _IDENTITIES:
+            yield Conflict(
+                what=f"the {noun} {name} is there: AWS tools would use the pair instead of {_IDENTITIES[plain(name)]}",
+                remedy=f"leave this place out if {name} is what jobs use, or delete {name}",
+            )
 
 
 def _beside_pair(names: dict[str, Listed], noun: str) -> Iterator[Conflict]:

@@ -113,7 +113,7 @@ class ForgejoTarget(RunlessPlace):
         if self._marker_name:
             names.append(self._marker_name)
             there += [listed(self._marker_name, marker["data"])] if marker else []
-        return states_of(names, there, id_name=self._marker_name or "")
+        return states_of(names, there, id_name=self._marker_name or "", marker=self._marker_name)
 
     def _conflicts(self, secrets: Mapping[str, str], variables: Sequence[Listed]) -> Iterator[Conflict]:
         if self._is_listed:

@@ -29,7 +29,7 @@ def variables_of(where: Place, found: Iterable[str], marker: str | None) -> tupl
     if where.marker is None:
         return secrets
     known = [listed(where.marker, marker)] if marker is not None else []
-    return (*secrets, *states_of([where.marker], known, id_name=where.marker))
+    return (*secrets, *states_of([where.marker], known, id_name=where.marker, marker=where.marker))
 
 
 def conflicts_of(
