@@ -143,7 +143,7 @@ ENDS: list[tuple[str, Observation, str, datetime | None, str]] = [
         observed(a_key(age_days=95), a_key(ODD), secret=a_secret(current(), tags=[synced()])),
         f"slots are taken: {OLD}, {ODD}",
         None,
-        "delete the key that is not needed",
+        "one of the two has to be released",
     ),
 ]
 

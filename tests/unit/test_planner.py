@@ -204,10 +204,9 @@ STRANGERS = [
         hold=(OLD, ODD, "both of IAM's two slots"),
     ),
     Row(
-        "an Inactive key beside an empty secret is not adopted, and the first key is made",
+        "an Inactive key beside an empty secret is not adopted, and a person decides about a first one",
         observed(a_key(OLD, age_days=200, status=OFF)),
-        hold=(f"{OLD} (Inactive) was not made by keyrota",),
-        do=("Preflight", "CreateSecret", "TakeClaim", "CreateKey", "Verify", "Promote", "Sync"),
+        hold=(f"{OLD} (Inactive) was not made by keyrota", "someone deactivated it before keyrota adopted it"),
     ),
     Row(
         "three keys: each stranger is named, and the number",

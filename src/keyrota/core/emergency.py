@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import discarded, is_being_made
+from keyrota.core.evidence import places_showing, why_needed
 from keyrota.core.lifecycle import KeyState, View
 from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, key_token
 from keyrota.core.places import holds
@@ -97,7 +98,7 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
         yield from taken_in
         if any(isinstance(finding, act.Adopt) for finding in taken_in):
             return
-    if state in {KeyState.FOREIGN, KeyState.STRANGE, KeyState.ORPHAN}:
+    if state in _NOT_OURS:
         yield _not_ours(case, wish.key, state)
         return
     if key is not None and view.version_of(key.id) is not None and not view.is_revoked(key.id):
@@ -121,12 +122,19 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
     yield from _quarantine(case, wish)
 
 
+_NOT_OURS = frozenset({KeyState.FOREIGN, KeyState.STRANGE, KeyState.ORPHAN, KeyState.RELEASED, KeyState.DISCARDED})
+
+
 def _not_ours(case: Case, key: AccessKeyId, state: KeyState) -> Hold:
+    places = ", ".join(place.where for place in places_showing(case.view.observation, key))
+    command = (
+        f"aws iam update-access-key --user-name {case.view.observation.user} --access-key-id {key} --status Inactive"
+    )
+    breaks = f"what runs with it at {places} fails once it is Inactive: {command}"
     return Hold(
         key=key,
         reason=f"{key} was not made or adopted by keyrota ({state.value}): left alone",
-        remedy=f"aws iam update-access-key --user-name {case.view.observation.user} "
-        f"--access-key-id {key} --status Inactive",
+        remedy=breaks if places else f"if it leaked, deactivate it yourself: {command}",
     )
 
 
@@ -156,10 +164,15 @@ def _replacement(case: Case, leaked: AccessKeyId) -> Iterator[Finding]:
 def _free_a_slot(case: Case, leaked: AccessKeyId) -> str:
     """Say what a person can do; keyrota itself deletes nothing before its grace is over (promise off-before-gone)."""
     user = case.view.observation.user
-    other = next((key.id for key in case.view.keys if key.id != leaked), "")
+    meanwhile = f"keyrota revoke {user} --now deactivates {leaked} meanwhile"
+    other = next((key for key in case.view.keys if key.id != leaked), None)
+    if other is None:
+        return meanwhile
+    if why := why_needed(case, other):
+        return f"decide whether {other.id} may go ({why}), free its slot, and run the same command again; {meanwhile}"
     return (
-        f"if {other} may go, delete it yourself (aws iam delete-access-key --user-name {user} --access-key-id {other}) "
-        f"and run the same command again; keyrota revoke {user} --now switches {leaked} off meanwhile"
+        f"if {other.id} may go, delete it yourself (aws iam delete-access-key --user-name {user} "
+        f"--access-key-id {other.id}) and run the same command again; {meanwhile}"
     )
 
 

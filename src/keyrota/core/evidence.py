@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from keyrota.core import plan as act
-from keyrota.core.case import Case, Finding
-from keyrota.core.model import AccessKeyId, KeyStatus, Observation, TargetEvidence, TargetState
+from keyrota.core.case import Case, Finding, used
+from keyrota.core.lifecycle import USE_IS_SHOWN_WITHIN
+from keyrota.core.model import AccessKey, AccessKeyId, Evidence, KeyStatus, Observation, TargetEvidence, TargetState
 from keyrota.core.plan import Hold, Notice
 
-Ending = act.Deactivate | act.Delete | act.DeleteOrphan
+Ending = act.Deactivate | act.Delete | act.DeleteOrphan | act.Release
 """Actions after which whatever uses the key fails."""
 
 
@@ -50,6 +51,28 @@ def _shown_by(target: TargetState, key: AccessKeyId) -> Iterator[Shown]:
             if variable.key == key:
                 yield Shown(target=target.address, where=f"variable {variable.name} of {target.address}")
     yield from (Shown(target=target.address, where=shown.where) for shown in target.shown if shown.key == key)
+
+
+def why_needed(case: Case, key: AccessKey) -> str:
+    """
+    Say why a key may be in use, so that nobody is told to delete it; empty where nothing speaks for it.
+
+    A place shows it, it was used within `quiet_for`, its use is unknown or cannot be shown yet, or it is the only
+    Active key of its user.
+    """
+    places = places_showing(case.view.observation, key.id)
+    if places:
+        return f"{places[0].where} shows it"
+    if key.status is not KeyStatus.INACTIVE:
+        if all(other.status is not KeyStatus.ACTIVE for other in case.view.keys if other.id != key.id):
+            return "it is the user's only Active key"
+        if case.now < key.created + USE_IS_SHOWN_WITHIN:
+            return "it is less than a day old, and IAM shows uses late"
+    if key.last_use.evidence is Evidence.UNKNOWN:
+        return f"its last use could not be read: {key.last_use.why or 'no reason given'}"
+    if key.last_use.at is not None and case.now < key.last_use.at + max(case.policy.quiet_for, USE_IS_SHOWN_WITHIN):
+        return used(key)
+    return ""
 
 
 def guarded(case: Case, finding: Finding, *, asked: bool) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from keyrota.core import discarding, health, renewal, retirement, rules, serving
 from keyrota.core import plan as act
+from keyrota.core.adoption import Adoption, adoption
 from keyrota.core.case import Case, Finding
 from keyrota.core.duty import Duty, part_of, unlabelled
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
@@ -35,7 +36,7 @@ class Only:
     duty: Duty
 
 
-Intent = Routine | Only | SyncOnly | Revoke | Rollback
+Intent = Routine | Only | SyncOnly | Revoke | Rollback | Adoption
 
 
 def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent: Intent | None = None) -> Plan:
@@ -75,7 +76,7 @@ def _is_off_first(finding: Finding, intent: Intent) -> bool:
 
 
 def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
-    if not isinstance(intent, Only) or intent.duty is Duty.SYNC:
+    if not isinstance(intent, Only | Adoption) or (isinstance(intent, Only) and intent.duty is Duty.SYNC):
         yield from health.broken(case)
     stops = tuple(rules.obstacles(case))
     if stops:
@@ -101,6 +102,8 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
             yield from rollback(case, intent)
             yield from serving.place_holds(case)
             yield from serving.notices(case)
+        case Adoption():
+            yield from adoption(case, intent)
 
 
 def _routine(case: Case) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import is_being_made, is_leaving_now, leaves
+from keyrota.core.evidence import places_showing
 from keyrota.core.lifecycle import CREATED_WITHIN, KeyState, key_label
 from keyrota.core.model import (
     CLAIM,
@@ -21,12 +22,16 @@ from keyrota.core.model import (
     SYNC_PASS_TAG,
     SYNCED_TAG,
     AccessKey,
+    KeyStatus,
+    TargetEvidence,
+    TargetState,
     key_token,
 )
 from keyrota.core.places import holds, questions
 from keyrota.core.plan import Action, Hold, Needs, Upcoming
 from keyrota.core.policy import Adopt
-from keyrota.core.rules import sync_all
+from keyrota.core.records import NEW_KEY
+from keyrota.core.rules import foreign_version, obstacles, strangers, sync_all
 from keyrota.core.schedule import gone_due, off_due, rotation_due
 
 _MOST_LABELS = 20
@@ -78,6 +83,9 @@ def rotation(case: Case) -> Iterator[Finding]:
     if view.current_key is not None and case.served is None:
         return  # the key behind AWSCURRENT is missing: a person decides (current_key_trouble)
     old = case.served or next(iter(view.in_state(KeyState.ADOPTABLE)), None)
+    if old is None and (undecided := tuple(no_key_in_use(case))):
+        yield from undecided
+        return
     due = rotation_due(old, case.policy, is_adoptable=not view.is_stored) if old else case.now
     if case.now < due:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
@@ -85,6 +93,61 @@ def rotation(case: Case) -> Iterator[Finding]:
     yield from questions(case, is_due=True)
     blocks = tuple(_blocks_rotation(case))
     yield from blocks or after_discarded(case, new_key(case, old, due=due, reason=_why_rotate(case, old)))
+
+
+def no_key_in_use(case: Case) -> Iterator[Hold]:
+    """
+    Say why no first key is made by itself: a person took the last one away, so a person decides.
+
+    A user that never had a key has no Inactive one, and no place that holds a pair.
+    """
+    view = case.view
+    if view.current_key is not None or view.chosen == NEW_KEY or view.in_state(KeyState.ADOPTABLE):
+        return
+    user = view.observation.user
+    wanted = f"for a new key: keyrota adopt {user} --new-key"
+    inactive = [key for key in view.in_state(KeyState.FOREIGN) if key.status is KeyStatus.INACTIVE]
+    if inactive and not any(key.status is KeyStatus.ACTIVE for key in view.keys):
+        for key in inactive:
+            yield Hold(
+                key=key.id,
+                needs=Needs.REPAIR if places_showing(view.observation, key.id) else Needs.PERSON,
+                reason=f"{key.id} is Inactive, and the user has no other key: someone deactivated it before "
+                "keyrota adopted it",
+                remedy=f"reactivate it in IAM if it may be used again; {wanted}",
+            )
+        return
+    held = [target for target in view.observation.targets if _may_hold_pair(target)]
+    if not view.keys and held:
+        yield Hold(
+            target=held[0].address,
+            needs=Needs.REPAIR,
+            reason=f"the user has no access key, and {held[0].address} {_holds(held[0])}: someone deleted the key",
+            remedy=wanted,
+        )
+
+
+def _may_hold_pair(target: TargetState) -> bool:
+    return target.evidence in {TargetEvidence.HOLDS, TargetEvidence.CANNOT_TELL, TargetEvidence.FAILED}
+
+
+def _holds(target: TargetState) -> str:
+    if target.evidence is TargetEvidence.FAILED:
+        return "cannot be read"
+    return f"holds {target.key}" if target.key else "holds a pair that cannot be read"
+
+
+def cannot_rotate(case: Case) -> Iterator[Hold]:
+    """Name what stands in the way of each rotation until a person has acted, whether one is due now or not."""
+    stops = tuple(obstacles(case))
+    if stops:
+        yield from stops
+        return
+    rules = [strangers, current_key_trouble, foreign_version, no_key_in_use]
+    if not case.view.in_state(*_LEAVING):
+        rules.append(no_slot)
+    for rule in rules:
+        yield from (hold for hold in rule(case) if isinstance(hold, Hold) and hold.until is None)
 
 
 def after_discarded(case: Case, actions: Iterator[Action]) -> Iterator[Action]:
@@ -150,7 +213,7 @@ _LEAVING = (KeyState.SUPERSEDED, KeyState.RETIRED, *_DISCARDED)
 
 def _slot_remedy(leaving: AccessKey | None, until: datetime | None) -> str:
     if leaving is None:
-        return "delete the key that is not needed; keyrota touches only keys that it made or adopted"
+        return "one of the two has to be released (see above); keyrota touches only keys that it made or adopted"
     if until is None:
         return f"{leaving.id} must leave first: mend what holds it"
     return f"nothing to do: {leaving.id} leaves first, about {until:%Y-%m-%d}"

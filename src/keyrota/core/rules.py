@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
+from keyrota.core.evidence import why_needed
 from keyrota.core.lifecycle import KeyState, key_label
-from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, SecretVersion
+from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, KeyStatus, SecretVersion
 from keyrota.core.places import kept_out
 from keyrota.core.plan import Action, Hold
 
@@ -60,15 +61,26 @@ def strangers(case: Case) -> Iterator[Hold]:
         yield Hold(
             key=key.id,
             reason=f"{key.id} ({key.status.value}) was not made by keyrota and is not in the secret: left alone",
-            remedy=f"delete it if nobody needs it: aws iam delete-access-key "
-            f"--user-name {view.observation.user} --access-key-id {key.id}",
+            remedy=_about_unmanaged(case, key),
         )
     if len(view.keys) > 2:  # noqa: PLR2004  # IAM's quota of two, which parallel calls can exceed
         holds = f"AWSCURRENT holds {view.current_key}" if view.current_key else "look which one AWSCURRENT holds"
         yield Hold(
             reason=f"the user has {len(view.keys)} access keys, more than IAM's quota of two",
-            remedy=f"delete what nobody needs ({holds}); keyrota touches none of them and makes no new one",
+            remedy=f"delete what is not needed ({holds}); keyrota touches none of them and makes no new one",
         )
+
+
+def _about_unmanaged(case: Case, key: AccessKey) -> str:
+    """Say what a person can do about a key that is not ours; never how to delete one that may be in use."""
+    user, why = case.view.observation.user, why_needed(case, key)
+    if not why:
+        return (
+            f"if nothing needs it: keyrota adopt {user} --release {key.id} (deactivated, and deleted after the grace)"
+        )
+    if case.view.current_key is None and key.status is KeyStatus.ACTIVE:
+        return f"{why}. To let keyrota replace it when it is due: keyrota adopt {user} --key {key.id}"
+    return f"{why}: find out what uses it, and give that the current key"
 
 
 def keeper(case: Case) -> Iterator[Finding]:

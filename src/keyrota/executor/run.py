@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from keyrota.core import plan as act
+from keyrota.core.adoption import Adoption
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import named_and_gone
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 _STEPS = 60
 """More steps than any road has: a loop that does not end is a bug, not a state of the world."""
 
-_PROVEN_AFRESH = (act.Deactivate, act.Delete, act.DeleteOrphan)
+_PROVEN_AFRESH = (act.Deactivate, act.Delete, act.DeleteOrphan, act.Release)
 """Actions whose proof is looked at once more, targets included, in the same step."""
 
 
@@ -184,7 +185,7 @@ class Run:
     @property
     def _is_asked_for(self) -> bool:
         """A person asked for the whole road (`revoke`, `rollback`), not for what a plan showed."""
-        return isinstance(self._intent, (Revoke, Rollback))
+        return isinstance(self._intent, (Revoke, Rollback, Adoption))
 
     def _next(self, planned: Plan, first: Plan) -> act.Action | None:
         """Find the first action that can be done now, was planned at the start, and has not failed in this run."""

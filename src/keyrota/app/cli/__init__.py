@@ -32,6 +32,7 @@ _COMMANDS = {
     "sync": "send AWSCURRENT again where a target differs; makes no new key",
     "check": "check the configuration, the permissions, each target, and print the calendar",
     "revoke": "replace a key and switch it off at once, without overlap",
+    "adopt": "decide which key of a user keyrota keeps, and which one may go",
     "rollback": "make the previous key current again, everywhere",
     "confirm": "let keyrota write into a place that holds something which is not this user's key",
     "forget": "end a target that was taken out of the configuration",

@@ -38,6 +38,8 @@ _STEPS = {
     act.Delete: "is deleted",
     act.DeleteOrphan: "(an orphan) is deleted",
     act.DenySessions: "older sessions are denied",
+    act.Choose: "is chosen: keyrota replaces it when it is due",
+    act.Release: "is released: it is deactivated, and deleted after the grace",
     act.ReleaseQuarantine: "the quarantine is detached",
 }
 

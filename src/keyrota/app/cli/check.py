@@ -13,9 +13,12 @@ from keyrota.app import words
 from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
 from keyrota.app.config import Configuration, CredentialConfig
 from keyrota.app.session import Session
+from keyrota.core.case import Case
+from keyrota.core.lifecycle import view
 from keyrota.core.model import Readiness
 from keyrota.core.naming import ARN_LIKE_END
 from keyrota.core.policy import AUDIT_LIMIT, CalendarEntry, calendar
+from keyrota.core.renewal import cannot_rotate
 from keyrota.errors import KeyrotaError, NoCredentials, SharedPlace, printable
 from keyrota.executor import Preview
 from keyrota.executor.confirm import questions
@@ -53,6 +56,7 @@ def command(options: Options, *, days: int, stack: str | None) -> int:
     findings += [*_places(previews, session.clock.now()), *_waiting(session.configuration)]
     if stack is not None:
         findings += _deployed(session, stack, options.config)
+    findings += _rotatable(previews, session.clock.now())
     dates = tuple(sorted(_dates(session, previews, days), key=lambda dated: dated.entry.at))
     if options.is_json:
         say_json(_document(findings, dates))
@@ -140,6 +144,17 @@ def _target(answer: Readiness) -> Finding:
     unknown = "the provider does not tell when its token ends: note the date yourself"
     detail = answer.detail or f"reachable; {expiry or unknown}"
     return Finding(what=answer.address, is_good=answer.is_ready, detail=detail, remedy=answer.remedy)
+
+
+def _rotatable(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding]:
+    """Name what stands in the way of each credential's next rotation until a person has acted."""
+    for preview in previews:
+        if preview.observation is None:
+            continue
+        case = Case(view=view(preview.observation), policy=preview.subject.policy, now=now)
+        for hold in cannot_rotate(case):
+            detail = f"cannot be rotated: {hold.reason}"
+            yield Finding(what=str(preview.credential), is_good=False, detail=detail, remedy=hold.remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from keyrota.core.adoption import Adoption
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
@@ -417,6 +418,8 @@ class People:
                 if self._is_broken(stored):
                     self._stores_some_key(user)
             self._clean_keys(user, stored)
+            if not self._world.users[user]:
+                self._history.run(Adoption(makes_first=True), users=(user,))  # as the report says
             for address in self._history.removed.pop(user, []):
                 self._world.person_sets(address, None)
             current = self._current_key(user)

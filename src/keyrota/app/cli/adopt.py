@@ -1,0 +1,83 @@
+"""`keyrota adopt`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from keyrota.app.choice import Wanted
+from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options
+from keyrota.app.cli.naming import one_credential
+from keyrota.core.model import AccessKeyId
+from keyrota.errors import UsageError
+
+if TYPE_CHECKING:
+    from keyrota.core.adoption import Adoption
+    from keyrota.core.case import Case
+
+_EXAMPLES = """\b
+Examples:
+  keyrota adopt ci-deploy                       keep the key that the targets show
+  keyrota adopt ci-deploy --key AKIAIOSFODNN7EXAMPLE
+  keyrota adopt ci-deploy --release AKIAI44QH8DHBEXAMPLE    nothing needs this one: deactivate it, delete it later
+  keyrota adopt ci-deploy --new-key             the user has no key in use, and gets one
+"""
+
+
+@click.command("adopt", epilog=_EXAMPLES)
+@one_credential
+@click.option("--key", metavar="ID", help="The key to keep; otherwise the one that the targets show.")
+@click.option(
+    "--release",
+    metavar="ID",
+    help="A key that nothing needs: it is deactivated, and deleted after the grace. Refused where it may be in use.",
+)
+@click.option("--new-key", "is_new_key", is_flag=True, help="The user has no key in use: let the next run make one.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@global_options
+@pass_options
+def command(
+    options: Options, *, wanted: Wanted, key: str | None, release: str | None, is_new_key: bool, is_yes: bool
+) -> int:
+    """Decide about keys that keyrota did not make: which one it keeps and replaces when due, and which one may go."""
+    from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.session import Session  # noqa: PLC0415
+    from keyrota.core.adoption import describe  # noqa: PLC0415
+    from keyrota.core.case import Case  # noqa: PLC0415
+    from keyrota.core.planner import read  # noqa: PLC0415
+
+    if not wanted.names:
+        raise UsageError("name a user", remedy="keyrota adopt --help")
+    if is_new_key and (key or release):
+        raise UsageError("--new-key stands alone", remedy="keyrota adopt --help")
+    session = Session(options.config)
+    preview = session.one(wanted)
+    case = Case(view=read(preview.seen), policy=preview.subject.policy, now=session.clock.now())
+    for known in preview.seen.keys:
+        aside(describe(case, known))
+    wish = _wish(case, key, release, makes_first=is_new_key)
+    ask(f"{_question(wish)} ({preview.credential})", is_yes=is_yes)
+    return carry_out(session, session.plan(wanted, wish), options, is_deed=True)
+
+
+def _wish(case: Case, key: str | None, release: str | None, *, makes_first: bool) -> Adoption:
+    from keyrota.core.adoption import Adoption, shown_key  # noqa: PLC0415  # heavy, and not needed for --help
+
+    if makes_first:
+        return Adoption(makes_first=True)
+    kept = AccessKeyId(key) if key else None
+    if kept is None and release is None:
+        kept = shown_key(case.view)
+        if kept is None:
+            raise UsageError(
+                "which key to keep is not clear: the targets show none of the user's Active keys, or several",
+                remedy="name it with --key; what is known of each key is listed above",
+            )
+    return Adoption(key=kept, release=AccessKeyId(release) if release else None)
+
+
+def _question(wish: Adoption) -> str:
+    parts = [f"Keep {wish.key}, and replace it when it is due"] if wish.key else []
+    parts += [f"Deactivate {wish.release}, and delete it after the grace"] if wish.release else []
+    return "? ".join(parts or ["Let the next run make a first key"]) + "?"
