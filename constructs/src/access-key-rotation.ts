@@ -21,7 +21,7 @@ import { DutyFunction, FunctionSettings } from './functions';
 import { iamEventsRegion } from './iam-events';
 import { ages, RotationPolicyProps } from './policy';
 import { hosts, ProvidersProps, tokens } from './providers';
-import { addSchedules, SchedulesProps } from './schedules';
+import { addSchedules, heartbeatHours, SchedulesProps } from './schedules';
 import { charactersOf } from './sizes';
 
 /** Which events announce a new secret value. */
@@ -290,7 +290,14 @@ export class AccessKeyRotation extends Construct {
       ? new Fleet(this, 'Fleet', { ...props.fleet, functions, settings, configuration, deadLetters: this.deadLetterQueue })
       : undefined;
     addSchedules(this, props.schedules ?? {}, functions, this.deadLetterQueue, fleet?.stateMachine);
-    addAlarms(this, { rotation: this, functions: Object.values(duties).map((duty) => duty.function), fleet: fleet?.stateMachine, topic: props.alarmsTopic });
+    addAlarms(this, {
+      rotation: this,
+      functions: Object.values(duties).map((duty) => duty.function),
+      scheduled: functions,
+      heartbeatHours: heartbeatHours(props.schedules ?? {}),
+      fleet: fleet?.stateMachine,
+      topic: props.alarmsTopic,
+    });
     if (props.permissionsBoundary) {
       PermissionsBoundary.of(this).apply(props.permissionsBoundary);
     }

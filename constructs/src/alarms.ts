@@ -1,5 +1,5 @@
 import { Annotations, ArnFormat, Duration, Stack } from 'aws-cdk-lib';
-import { Alarm, ComparisonOperator, IMetric, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import { Alarm, ComparisonOperator, IMetric, MathExpression, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { IFunction } from 'aws-cdk-lib/aws-lambda';
@@ -19,11 +19,14 @@ interface Measured {
 interface AlarmsProps {
   readonly rotation: Measured;
   readonly functions: IFunction[];
+  readonly scheduled: { [duty: string]: IFunction };
+  readonly heartbeatHours: number;
   readonly fleet?: IStateMachine;
   readonly topic?: ITopic;
 }
 
 const A_WEEK = 7;
+const HALF_A_DAY = 12;
 const TOKEN_DAYS = 14;
 
 /** Who works on a leaked key rings at the first failure. */
@@ -67,7 +70,14 @@ export function addAlarms(scope: Construct, props: AlarmsProps): void {
       isUrgent(one) ? {} : { evaluationPeriods: 2, datapointsToAlarm: 2 },
     );
   }
-  make('Overdue', `a key is older than rotate_after and ${rotation.overdueAfterDays} days`, rotation.metricDaysOverdue(), rotation.overdueAfterDays);
+  make(
+    'ValueRefused',
+    'someone put a value into a secret that is not a valid key of its user; it is not served, and the event "Secret Value Refused" says why',
+    rotation.metric('ValuesRefused', 'sync', { period: Duration.minutes(5), statistic: 'Sum' }),
+    0,
+  );
+  make('Overdue', `a key is older than rotate_after and ${rotation.overdueAfterDays} days`, overdue(rotation), rotation.overdueAfterDays);
+  addHeartbeats(make, props);
   for (const duty of ['rotate', 'sync', 'deactivate', 'delete']) {
     make(
       `${duty[0].toUpperCase()}${duty.slice(1)}Held`,
@@ -86,6 +96,36 @@ export function addAlarms(scope: Construct, props: AlarmsProps): void {
 }
 
 type Make = (id: string, text: string, metric: IMetric, threshold: number, more?: any) => void;
+
+/** The age of the oldest key, as whichever of the daily runs measured it: none of them watches itself. */
+function overdue(rotation: Measured): IMetric {
+  const seen = { sync: rotation.metricDaysOverdue(), deactivate: rotation.metric('DaysOverdue', 'deactivate'), remove: rotation.metric('DaysOverdue', 'delete') };
+  return new MathExpression({ expression: 'MAX([sync, deactivate, remove])', usingMetrics: seen, period: Duration.days(1), label: 'DaysOverdue' });
+}
+
+/**
+ * Rings where a schedule has stopped: missing data is breaching, so that silence is an alarm.
+ *
+ * `sync` is invoked by events as well; that it has looked at all credentials shows only in what its daily run measures.
+ */
+function addHeartbeats(make: Make, { rotation, scheduled, heartbeatHours }: AlarmsProps): void {
+  const periods = heartbeatHours / HALF_A_DAY;
+  const options = { period: Duration.hours(HALF_A_DAY) };
+  for (const [duty, one] of Object.entries(scheduled)) {
+    make(
+      `${duty[0].toUpperCase()}${duty.slice(1)}Silent`,
+      `${duty} has not run for ${heartbeatHours} hours; keyrota check --stack looks at its schedule`,
+      duty === 'sync' ? rotation.metric('Credentials', 'sync', { ...options, statistic: 'SampleCount' }) : one.metricInvocations({ ...options, statistic: 'Sum' }),
+      1,
+      {
+        comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
+        treatMissingData: TreatMissingData.BREACHING,
+        evaluationPeriods: periods,
+        datapointsToAlarm: periods,
+      },
+    );
+  }
+}
 
 /** In a fleet the map reads what failed, so no invocation fails for one credential: its executions and its counts are watched. */
 function addFleetAlarms(make: Make, rotation: Measured, fleet: IStateMachine): void {

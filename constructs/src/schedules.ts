@@ -38,6 +38,11 @@ export interface SchedulesProps {
    * @default 15
    */
   readonly flexibleMinutes?: number;
+  /**
+   * After how many hours without a run of a duty an alarm rings: 24 to 168, in steps of 12. More than the longest time between two runs.
+   * @default 36
+   */
+  readonly heartbeatHours?: number;
 }
 
 const USUAL: { readonly [duty: string]: string } = {
@@ -48,6 +53,16 @@ const USUAL: { readonly [duty: string]: string } = {
 };
 const EXPRESSION = /^(cron\((\S+ ){5}\S+\)|rate\([1-9][0-9]* (minute|hour|day)s?\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\))$/;
 const A_DAY = 1440;
+const HEARTBEAT = 36;
+
+/** After how many hours of silence a duty's alarm rings. */
+export function heartbeatHours(props: SchedulesProps): number {
+  const hours = props.heartbeatHours ?? HEARTBEAT;
+  if (!Number.isInteger(hours) || hours % 12 !== 0 || hours < 24 || hours > 168) {
+    throw new Error(`schedules.heartbeatHours is ${hours}: 24 to 168, in steps of 12`);
+  }
+  return hours;
+}
 
 /** Lets EventBridge Scheduler start each duty, by a function's call or by an execution of the fleet's state machine. */
 export function addSchedules(
