@@ -2,7 +2,7 @@
 Metrics: what a run counted, and what the fleet looks like.
 
 Counts come from every run. The picture of the whole (ages, due dates, tokens) comes from the daily run of `sync`,
-which looks at all credentials anyway.
+which looks at all credentials anyway; how overdue the oldest key is, from the daily runs of the other duties as well.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from keyrota.core.lifecycle import KeyState, view
+from keyrota.core.model import KeyStatus
 from keyrota.core.plan import HoldKind
 from keyrota.core.planner import plan
 from keyrota.report.data import CredentialReport, done_lines
@@ -64,12 +65,20 @@ def gauges(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
             bands[_band((report.now - key.created) / timedelta(days=1))] += 1
     made = [Measure(name="Credentials", unit="Count", value=len(reports))]
     made += [Measure(name=name, unit="Count", value=bands[name]) for name in (*(name for _, name in _BANDS), _OLDEST)]
-    ages = [days for report in reports for days in _overdue(report)]
-    if ages:
-        made.append(Measure(name="DaysOverdue", unit="Count", value=max(0.0, *ages)))
+    made += overdue(reports)
     made += _nearest("DaysToNextDue", (_next_due(report) for report in reports))
     made += _nearest("TokenDaysLeft", (_token_days(report) for report in reports))
     return tuple(made)
+
+
+def overdue(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
+    """
+    Measure the key that is overdue most.
+
+    Each scheduled duty measures it, not only the run that it would accuse: an alarm takes the largest of them.
+    """
+    ages = [days for report in reports for days in _overdue(report)]
+    return (Measure(name="DaysOverdue", unit="Count", value=max(0.0, *ages)),) if ages else ()
 
 
 def lag(now: datetime, moments: Iterable[datetime | None]) -> tuple[Measure, ...]:
@@ -88,6 +97,8 @@ def _overdue(report: CredentialReport) -> Iterable[float]:
         return ()
     known = view(report.observation)
     served = known.in_state(KeyState.CURRENT, KeyState.ADOPTABLE)
+    if known.is_foreign_version:  # it is not labelled yet, so any key may be the one that pipelines use
+        served = tuple(key for key in known.keys if key.status is KeyStatus.ACTIVE)
     rotate_after = report.policy.rotate_after
     return [(report.now - key.created - rotate_after) / timedelta(days=1) for key in served]
 

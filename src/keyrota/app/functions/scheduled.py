@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from keyrota.app.choice import Name, Wanted, account_id
+from keyrota.app.functions.measures import overdue
 from keyrota.app.functions.work import Work, fail_if_any_failed, invoke, summary
 from keyrota.core.duty import Duty
 from keyrota.core.planner import Only
@@ -33,6 +34,8 @@ def carry_out(work: Work, duty: Duty, event: Any) -> dict[str, Any]:
     """
     wanted, is_read = wanted_of(event)
     reports = work.carry_out(Only(duty=duty), wanted)
+    if wanted.is_everything or is_read:
+        work.measures += overdue(reports)
     if not is_read or _is_all_lost(reports):
         fail_if_any_failed(reports)
     return summary(reports)
