@@ -200,10 +200,33 @@ test('failed events and messages end in the dead-letter queue, and an alarm ring
   made.hasResourceProperties('AWS::SQS::Queue', { RedrivePolicy: Match.objectLike({ maxReceiveCount: 5 }), VisibilityTimeout: 5400 });
   made.hasResourceProperties('AWS::Lambda::EventSourceMapping', { FunctionResponseTypes: ['ReportBatchItemFailures'], ScalingConfig: { MaximumConcurrency: 2 } });
   made.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'ApproximateNumberOfMessagesVisible' });
-  made.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'DaysOverdue', Threshold: 2 });
+  made.hasResourceProperties('AWS::CloudWatch::Alarm', {
+    Threshold: 2,
+    Metrics: Match.arrayWith(['sync', 'deactivate', 'delete'].map((duty) =>
+      Match.objectLike({
+        MetricStat: Match.objectLike({
+          Stat: 'Maximum',
+          Metric: Match.objectLike({ MetricName: 'DaysOverdue', Dimensions: Match.arrayWith([{ Name: 'Function', Value: duty }]) }),
+        }),
+      }))),
+  });
+  made.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'ValuesRefused', Threshold: 0, Period: 300 });
   made.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'TokenDaysLeft', Threshold: 14, ComparisonOperator: 'LessThanThreshold' });
   made.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'HeldWithoutEnd', EvaluationPeriods: 7 });
   made.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'Errors', Threshold: 0, EvaluationPeriods: 2, DatapointsToAlarm: 2 });
+});
+
+test('silence is an alarm: each scheduled duty has a heartbeat, and missing data is breaching', () => {
+  const made = template();
+  const silent = { TreatMissingData: 'breaching', ComparisonOperator: 'LessThanThreshold', Threshold: 1, Period: 43200, EvaluationPeriods: 3, DatapointsToAlarm: 3 };
+  const alarms = Object.entries(made.findResources('AWS::CloudWatch::Alarm', { Properties: silent }));
+  expect(alarms.map(([name]) => name.replace(/.*Alarms/, '').replace(/Silent.*/, '')).sort()).toEqual(['Deactivate', 'Delete', 'Rotate', 'Sync']);
+  // sync is invoked by events too: only its daily run measures all credentials
+  expect(alarms.map(([, alarm]) => alarm.Properties.MetricName).sort()).toEqual(['Credentials', 'Invocations', 'Invocations', 'Invocations']);
+});
+
+test.each([35, 12, 180, 36.5])('a heartbeat of %d hours is refused', (heartbeatHours) => {
+  expect(() => template({ schedules: { heartbeatHours } })).toThrow('heartbeatHours');
 });
 
 test('emergency auto adds a function with a role of its own; alarm does not', () => {

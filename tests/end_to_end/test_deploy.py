@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from keyrota.app.config import load_text
 from keyrota.app.deploy.encryption import kept_out
 from keyrota.app.deploy.inspect import inspected
 from keyrota.app.deploy.package import LAMBDA, SERVICES, build
-from keyrota.app.deploy.template import TEMPLATE, narrowed, scope_of
+from keyrota.app.deploy.template import FLEET_TEMPLATE, TEMPLATE, narrowed, scope_of
 from keyrota.app.session import Session
 from keyrota.aws.stacks import Stacks
 from keyrota.sandbox.cloud import REGION
@@ -324,3 +325,14 @@ def test_the_package_is_for_lambda_and_the_same_bytes_each_time(tmp_path: Path) 
     assert models == set(SERVICES)
     assert not [name for name in names if name.startswith(("keyrota/sandbox", "keyrota/app/cli", "boto3"))]
     assert (tmp_path / "a.zip").stat().st_size < 12 * 2**20
+
+
+def test_each_alarm_has_its_line_in_the_reference() -> None:
+    """What it means, and what to do."""
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "alarms.md").read_text("utf-8")
+    for file in (TEMPLATE, FLEET_TEMPLATE):
+        resources = json.loads(file.read_text("utf-8"))["Resources"]
+        alarms = [name for name, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"]
+        names = {re.sub(r"^RotationAlarms(\w+?)[0-9A-F]{8}$", r"\1", name) for name in alarms}
+        assert len(names) >= 18
+        assert [name for name in sorted(names) if f"`{name}`" not in page] == []
