@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from standin_rig import CANARY_TOKEN, GitHubRig, a_github_rig, a_pair
+from small_rigs import RIGS
+from standin_rig import CANARY_TOKEN, CONTEXT, GitHubRig, a_github_rig, a_pair
 from test_github import make_app_keys
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
@@ -39,6 +40,32 @@ def test_the_time_of_a_change_is_told_by_our_clock(rig: GitHubRig) -> None:
     state = target.read()
     assert state.changed_at is not None
     assert abs(state.changed_at - written) <= timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("name", RIGS)
+@pytest.mark.parametrize("ahead", OFF, ids=str)
+def test_no_provider_tells_a_change_by_its_own_clock(name: str, ahead: timedelta) -> None:
+    """Whoever tells when something was changed: CircleCI's contexts, Buildkite's secrets, and those that come."""
+    with RIGS[name]() as made:
+        made.standin.ahead = ahead
+        target = made.target()
+        target.write(a_pair())
+        written = made.clock.now()
+        made.clock.sleep(3600)
+        changed = target.read().changed_at
+        assert changed is None or abs(changed - written) <= timedelta(seconds=30)
+        assert (changed is not None) is (name in {"buildkite", "github"} or bool(made.usual.get("context")))
+
+
+@pytest.mark.parametrize("ahead", OFF, ids=str)
+def test_a_context_of_circleci_tells_a_change_by_our_clock(ahead: timedelta) -> None:
+    with RIGS["circleci"]() as made:
+        made.standin.ahead = ahead
+        target = made.target({"context": CONTEXT})
+        target.write(a_pair())
+        changed = target.read().changed_at
+        assert changed is not None
+        assert abs(changed - made.clock.now()) <= timedelta(seconds=2)
 
 
 def test_runs_are_asked_for_by_the_services_own_time(rig: GitHubRig) -> None:

@@ -35,7 +35,7 @@ from keyrota.sandbox.http import Request, Response
 from keyrota.sandbox.world import WorldClock
 from keyrota.targets import kinds
 from keyrota.targets.github.connection import expiry
-from keyrota.wire import Answer, instant
+from keyrota.wire import Answer, Http
 
 PLACES: Mapping[str, list[Any]] = {
     "bitbucket": [{"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}],
@@ -272,6 +272,7 @@ def test_links_of_a_header_are_found_in_linear_time() -> None:
 
 
 def test_the_token_of_an_app_may_have_ended_before_the_calendar_begins() -> None:
-    assert instant(EARLY) is None
-    assert instant("2026-01-01T00:00:00+02:00") == datetime(2025, 12, 31, 22, tzinfo=UTC)
+    http = Http("http://127.0.0.1:9", clock=WorldClock())
+    assert http.told(EARLY) is None
+    assert http.told("2026-01-01T00:00:00+02:00") == datetime(2025, 12, 31, 22, tzinfo=UTC)
     assert expiry("0001-01-01 00:00:00 +1400") is None

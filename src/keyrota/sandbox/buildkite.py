@@ -172,7 +172,7 @@ class BuildkiteStandIn(StandIn):
         return number
 
     def _touch(self, place: _Place, number: str) -> None:
-        self._secrets[place][number]["updated_at"] = f"{self.clock.now():%Y-%m-%dT%H:%M:%S.000Z}"
+        self._secrets[place][number]["updated_at"] = f"{self.now():%Y-%m-%dT%H:%M:%S.000Z}"
 
     def _named(self, place: _Place, key: str) -> str | None:
         return next((number for number, secret in self._secrets[place].items() if secret["key"] == key), None)

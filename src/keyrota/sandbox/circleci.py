@@ -48,7 +48,7 @@ class CircleStandIn(StandIn):
 
     def set_variable(self, kind: str, name: str, variable: str, value: str) -> None:
         """Set a variable as a person would."""
-        self._places[kind, name][variable] = (value, f"{self.clock.now():%Y-%m-%dT%H:%M:%S.000Z}")
+        self._places[kind, name][variable] = (value, f"{self.now():%Y-%m-%dT%H:%M:%S.000Z}")
 
     def values(self, kind: str, name: str) -> dict[str, str]:
         """Tell what a job sees."""

@@ -61,7 +61,7 @@ class ForgejoStandIn(StandIn):
 
     def set_secret(self, place: Place, name: str, value: str, *, description: str = "") -> None:
         """Set a secret as a person would."""
-        now = f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ}"
+        now = f"{self.now():%Y-%m-%dT%H:%M:%SZ}"
         made = self._secrets[place].get(name.upper(), {"created_at": now})
         self._secrets[place][name.upper()] = {**made, "data": value, "description": description}
 

@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
 from nacl.exceptions import CryptoError
@@ -111,8 +110,6 @@ class GitHubStandIn(StandIn):
         self.may_push = True
         self.may_read_actions = True
         """Permission `Actions: read`: without it, environments are not listed (404)."""
-        self.ahead = timedelta()
-        """So far the service's own clock is ahead of everyone else's: of an Enterprise Server that nobody sets."""
         self.is_suspended = False
         self.selection = "all"
         """Of the app's installation: `all` repositories, or `selected` ones."""
@@ -188,10 +185,6 @@ class GitHubStandIn(StandIn):
             return self._owners[owner]
         found = self._repositories[owner, repository]
         return found.environments[environment] if environment else found.id
-
-    def now(self) -> datetime:
-        """Tell the time by the service's own clock."""
-        return self.clock.now() + self.ahead
 
     def push(self, owner: str, name: str) -> None:
         """Push to a repository."""
@@ -338,7 +331,6 @@ class GitHubStandIn(StandIn):
         answer = super().__call__(request)
         now = self.now()
         headers = {
-            "date": format_datetime(now, usegmt=True),
             "x-ratelimit-limit": "5000",
             "x-ratelimit-remaining": "4990",
             "x-ratelimit-used": "10",

@@ -7,6 +7,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from keyrota.ports import Clock
@@ -38,6 +40,8 @@ class StandIn(ABC):
         self.journal: list[tuple[str, int]] = []
         self.latency_s = 0.0
         """Real seconds that each call takes, for measuring."""
+        self.ahead = timedelta()
+        """So far the service's own clock is ahead of everyone else's, as of a server that nobody sets."""
         self._lock = threading.RLock()
         self._is_shifted = False
 
@@ -64,6 +68,10 @@ class StandIn(ABC):
     def every_value(self) -> Iterator[str]:
         """Go through all values that are stored, for tests that look for secrets."""
 
+    def now(self) -> datetime:
+        """Tell the time by the service's own clock."""
+        return self.clock.now() + self.ahead
+
     # --- what all of them do ----------------------------------------------------------------------------------------
 
     def __call__(self, request: Request) -> Response:
@@ -79,7 +87,7 @@ class StandIn(ABC):
             self.journal.append((operation, response.status))
         if fault and fault.kind in {FaultKind.LOST_BEFORE, FaultKind.LOST_AFTER}:
             raise Cut
-        return response
+        return replace(response, headers={"Date": format_datetime(self.now(), usegmt=True), **response.headers})
 
     def _answered(self, request: Request, fault: Fault | None) -> Response:
         if fault and fault.kind in {FaultKind.ERROR, FaultKind.LOST_BEFORE}:

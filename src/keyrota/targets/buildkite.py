@@ -50,7 +50,6 @@ from keyrota.wire import (
     attempted,
     bearer,
     each_page,
-    instant,
     together,
 )
 
@@ -142,7 +141,7 @@ class BuildkiteConnection:
             return _TokenRecord()
         content = answer.object() if answer.is_success else {}
         scopes = content.get("scopes")
-        expires = instant(str(content.get("expires_at")).replace(" UTC", "+00:00"))
+        expires = self.http.told(str(content.get("expires_at")).replace(" UTC", "+00:00"))
         if not isinstance(scopes, list):
             return _TokenRecord(expires=expires)
         return _TokenRecord(expires=expires, missing=tuple(scope for scope in _SCOPES if scope not in scopes))
@@ -201,7 +200,8 @@ class BuildkiteTarget(RunlessPlace):
         missing = [name for name in self._names if name not in found]
         if missing:
             return self.lacking(missing, is_empty=not found)
-        changed = max((at for secret in found.values() if (at := instant(secret.get("updated_at")))), default=None)
+        told = self._connection.http.told
+        changed = max((at for secret in found.values() if (at := told(secret.get("updated_at")))), default=None)
         return TargetState(address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed)
 
     @property

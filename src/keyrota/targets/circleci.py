@@ -28,7 +28,7 @@ from keyrota.fragments import (
     variables_of,
 )
 from keyrota.ports import Clock, SecretReader
-from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, each_page, header, instant, together
+from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, each_page, header, together
 
 API = "https://circleci.com/api/v2"
 _SAYS = Refusals(
@@ -191,7 +191,7 @@ class CircleTarget(RunlessPlace):
             for item in _SAYS.entries(answer, about, under="items"):
                 name = item.get("name", item.get("variable"))
                 if isinstance(name, str):
-                    found[name] = instant(item.get("updated_at"))
+                    found[name] = self._http.told(item.get("updated_at"))
         return found
 
     def _put(self, name: str, value: Secret) -> None:

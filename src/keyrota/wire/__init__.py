@@ -6,7 +6,7 @@ from keyrota.wire.attempt import attempted
 from keyrota.wire.authorization import Authorization, basic, bearer, header
 from keyrota.wire.budget import Budget, Limit
 from keyrota.wire.http import Http, Patience
-from keyrota.wire.listing import each_page, instant
+from keyrota.wire.listing import each_page
 from keyrota.wire.many import Bounds, ManyRepositories
 from keyrota.wire.places import RunlessPlace, Unsearched
 from keyrota.wire.refusals import Refusals
@@ -34,6 +34,5 @@ __all__ = [
     "bearer",
     "each_page",
     "header",
-    "instant",
     "together",
 ]

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import urllib3
 
 from keyrota import __version__
+from keyrota.core.instants import within_reach
 from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
@@ -178,9 +179,16 @@ class Http:
         if self._write_budget:
             self._write_budget.note(what, at)
 
+    def told(self, text: Any) -> datetime | None:
+        """Read a time that the service told, with its zone (ISO 8601), by our clock; None for anything else."""
+        try:
+            return self.ours(within_reach(datetime.fromisoformat(str(text))))
+        except (ValueError, OverflowError):
+            return None
+
     def ours(self, instant: datetime) -> datetime:
         """
-        Turn a time that the service told into one of our clock, so that both can be compared.
+        Turn a time that the service told into one of our clock: the two are compared in no other way.
 
         An Enterprise Server's clock may be minutes off: its `Date` says by how much.
         """

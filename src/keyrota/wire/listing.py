@@ -1,12 +1,9 @@
-"""What lists share: following one page to the next within bounds, and reading the times that entries carry."""
+"""What lists share: following one page to the next within bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
-from typing import Any
 
-from keyrota.core.instants import parsed
 from keyrota.errors import ProviderUnavailable
 from keyrota.wire.answer import Answer
 
@@ -45,11 +42,3 @@ def each_page(
         seen.add(following)
         answer = follow(following)
     raise ProviderUnavailable(f"{name}'s list has more than {most} pages", where=where)
-
-
-def instant(text: Any) -> datetime | None:
-    """Read a time with its zone (ISO 8601), in UTC; None for anything else, also for one that is centuries away."""
-    try:
-        return parsed(str(text))
-    except ValueError:
-        return None

@@ -13,7 +13,7 @@ from typing import Any
 from keyrota.core.secret import Secret
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
-from keyrota.wire import Answer, Http, bearer, instant
+from keyrota.wire import Answer, Http, bearer
 
 _LEEWAY = timedelta(minutes=5)
 _JWT_BACK, _JWT_AHEAD = timedelta(seconds=60), timedelta(minutes=9)
@@ -126,8 +126,7 @@ class App:
         token, ends = content.pop("token", None), content.get("expires_at")
         if not isinstance(token, str) or not token:
             raise ProviderRefused("GitHub's answer holds no token", where=WHERE, remedy="check `base_url`")
-        told = instant(ends)
-        until = self._http.ours(told) if told else self._clock.now() + timedelta(minutes=30)
+        until = self._http.told(ends) or self._clock.now() + timedelta(minutes=30)
         return _Given(token=Secret(token), ends=until)
 
     def _is_late(self) -> bool:

@@ -20,7 +20,6 @@ from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Place
 from keyrota.targets.github.visibility import selected_repositories
-from keyrota.wire import instant
 
 LONGEST = timedelta(days=35)
 """A workflow run ends after 35 days, waiting included (GitHub's reference, `Usage limits`): nothing is older."""
@@ -104,11 +103,11 @@ def _remedy(place: Place) -> str:
 def _runs(connection: GitHubConnection, where: Place, status: str, before: datetime | None) -> Iterator[dict[str, Any]]:
     about = f"the workflow runs of {where.owner}/{where.repository}"
     path = ("repos", where.owner, where.repository or "", "actions", "runs")
+    http, query = connection.http(where.owner, where.repository), {"status": status}
     if before is not None:
-        before = connection.http(where.owner, where.repository).theirs(before)  # `created_at` is GitHub's own time
-    query = {"status": status} | ({"created": f"<={before:%Y-%m-%dT%H:%M:%SZ}"} if before else {})
+        query |= {"created": f"<={http.theirs(before):%Y-%m-%dT%H:%M:%SZ}"}
     for run in connection.pages(where, path, "workflow_runs", about, per_page=100, query=query):
-        queued = instant(run.get("created_at"))
+        queued = http.told(run.get("created_at"))
         is_over = run.get("status") == "completed"
         if not is_over and (before is None or queued is None or queued <= before):
             yield run

@@ -20,7 +20,7 @@ from keyrota.targets.github.place import Path, Place
 from keyrota.targets.github.readiness import preflight
 from keyrota.targets.github.shown import conflicts_of, is_gone, names_only, variables_of
 from keyrota.targets.github.visibility import Visibility, visibility_of
-from keyrota.wire import Answer, attempted, instant, together
+from keyrota.wire import Answer, attempted, together
 
 _WRITTEN = {201, 204}
 _GONE = 204
@@ -97,8 +97,8 @@ class GitHubTarget:
         )
 
     def _held(self, found: Mapping[str, Mapping[str, Any]], marker: str | None) -> TargetState:
-        ours = self._connection.http(self._place.owner, self._place.repository).ours
-        times = {name: ours(at) for name, secret in found.items() if (at := instant(secret.get("updated_at")))}
+        told = self._connection.http(self._place.owner, self._place.repository).told
+        times = {name: at for name, secret in found.items() if (at := told(secret.get("updated_at")))}
         for name, at in times.items():
             self._connection.count_write(self._place, name, at)
         changed = max(times.values(), default=None)

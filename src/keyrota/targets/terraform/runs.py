@@ -18,7 +18,6 @@ from keyrota.errors import KeyrotaError
 from keyrota.targets.terraform.around import applies_to
 from keyrota.targets.terraform.connection import TerraformConnection, related
 from keyrota.targets.terraform.place import Place
-from keyrota.wire import instant
 
 LONGEST = timedelta(days=90)
 """HCP Terraform discards no run by itself. A wait this long is taken for the longest, so that a token which may not see
@@ -42,7 +41,7 @@ def carried(connection: TerraformConnection, where: Place, number: str, before: 
     Raises:
         KeyrotaError: The runs cannot be read.
     """
-    old = [run for run in _runs(connection, where, number) if _is_older(run, before)]
+    old = [run for run in _runs(connection, where, number) if _is_older(connection, run, before)]
     if not old:
         return CarriedRuns(address=where.address, evidence=RunsEvidence.NONE)
     words = sorted({str(_attributes(run).get("status")) for run in old})
@@ -71,9 +70,9 @@ def _runs(connection: TerraformConnection, where: Place, number: str) -> Iterato
             yield run
 
 
-def _is_older(run: Mapping[str, Any], before: datetime) -> bool:
+def _is_older(connection: TerraformConnection, run: Mapping[str, Any], before: datetime) -> bool:
     attributes = _attributes(run)
-    created = instant(attributes.get("created-at"))
+    created = connection.http.told(attributes.get("created-at"))
     return attributes.get("status") not in _DONE and (created is None or created <= before)
 
 
