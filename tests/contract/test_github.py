@@ -303,7 +303,7 @@ def test_a_403_that_is_a_limit_is_waited_out(
 
 def test_a_403_that_is_no_limit_is_told_at_once(rig: GitHubRig) -> None:
     rig.standin.faults.add(
-        Fault(operation="PUT secrets", status=403, message="Resource not accessible by personal access token")
+        Fault(operation="PUT secrets", status=403, message="Resource not accessible by personal access token", times=-1)
     )
     began = rig.clock.now()
     with pytest.raises(ProviderRefused, match="not allowed"):

@@ -151,6 +151,15 @@ def test_a_deleted_repository_is_gone_where_the_token_sees_others_of_its_owner(r
     assert "keyrota forget 'github acme/shop'" in state.remedy
 
 
+def test_a_persons_deleted_repository_is_gone_where_the_token_sees_another_of_theirs(rig: GitHubRig) -> None:
+    """A person is no organization: their repositories are listed as the token's own."""
+    rig.standin.add_repository("ann", "tools", ())
+    rig.standin.delete_repository("ann", "tools")
+    assert not read(rig, {"repository": "ann/tools"}).is_gone, "acme's do not count"
+    rig.standin.add_repository("ann", "dotfiles", ())
+    assert read(rig, {"repository": "ann/tools"}).is_gone
+
+
 @pytest.mark.parametrize(("selection", "expected"), [("all", True), ("selected", False)])
 def test_an_app_knows_what_is_gone_only_where_it_sees_everything(selection: str, expected: bool) -> None:
     private, public = make_app_keys()

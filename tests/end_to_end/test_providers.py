@@ -63,7 +63,7 @@ def test_a_rotation_reaches_all_three(sandbox: Sandbox) -> None:
 
 def test_one_provider_that_fails_holds_back_nothing_but_itself(sandbox: Sandbox) -> None:
     """Named with what to do; the old key lives, and the next run writes only what is left."""
-    sandbox.cloud.faults.add(Fault(operation="POST variables", status=403, times=1))
+    sandbox.cloud.faults.add(Fault(operation="POST variables", status=403, times=2))
     code, out, _ = sandbox.run("apply")
     assert code == 1
     assert "not allowed to do this (403)" in out
@@ -72,10 +72,6 @@ def test_one_provider_that_fails_holds_back_nothing_but_itself(sandbox: Sandbox)
     assert sandbox.run("apply")[0] == 0
     assert len(_held(sandbox)) == 1
     assert not any(operation.startswith("PUT") for operation, _ in sandbox.github.journal)
-
-
-def _archive(sandbox: Sandbox) -> None:
-    sandbox.github.archive("acme", "shop")
 
 
 def _no_environment(sandbox: Sandbox) -> None:
@@ -105,7 +101,6 @@ def _gone(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
-        (_archive, "archived"),
         (_no_environment, "no environment 'prod'"),
         (_another_type, "exists as a file"),
         (_no_visibility, "who may see it"),

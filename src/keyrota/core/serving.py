@@ -150,8 +150,9 @@ def unreadable_targets(case: Case) -> Iterator[Hold]:
         if target.is_gone:
             yield Hold(
                 target=target.address,
-                reason=f"{target.address} is deleted: {target.detail}",
-                remedy=f"remove it from the configuration, then: keyrota forget {quote(target.address)}",
+                reason=f"{target.address}: {target.detail}",
+                remedy=target.remedy
+                or f"remove it from the configuration, then: keyrota forget {quote(target.address)}",
             )
         elif target.evidence is TargetEvidence.FAILED and not target.is_archived:
             yield Hold(target=target.address, reason=target.detail, remedy=target.remedy)

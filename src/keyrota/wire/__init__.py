@@ -9,11 +9,12 @@ from keyrota.wire.http import Http, Patience
 from keyrota.wire.listing import each_page
 from keyrota.wire.many import Bounds, ManyRepositories
 from keyrota.wire.places import RunlessPlace, Unsearched
-from keyrota.wire.refusals import Refusals
+from keyrota.wire.refusals import DELETED, Refusals
 from keyrota.wire.stop import STOP, Stop
 from keyrota.wire.together import together
 
 __all__ = [
+    "DELETED",
     "STOP",
     "Answer",
     "Authorization",

@@ -13,7 +13,7 @@ from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
 from keyrota.targets.bitbucket.identity import UUID, Identities
 from keyrota.targets.bitbucket.place import Place
-from keyrota.wire import Answer, Http, ManyRepositories, RecentLists, each_page
+from keyrota.wire import DELETED, Answer, Http, ManyRepositories, RecentLists, each_page
 
 _PAGE = {"pagelen": "100"}
 _MOST_PAGES = 200
@@ -175,7 +175,7 @@ class BitbucketConnection:
                     "Bitbucket does not find it (404): the workspace, repository, environment or variable does not "
                     "exist, or the token may not see it",
                     where=where,
-                    remedy=f"correct the names in the configuration; {SCOPES}",
+                    remedy=f"correct the names in the configuration; {DELETED}; {SCOPES}",
                 )
             case _:
                 raise ProviderRefused(

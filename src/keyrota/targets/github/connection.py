@@ -19,7 +19,7 @@ from keyrota.ports import Clock
 from keyrota.targets.github.access import App, Installation
 from keyrota.targets.github.identity import Identities
 from keyrota.targets.github.place import Path, Place
-from keyrota.wire import Answer, Http, ManyRepositories, RecentLists, each_page
+from keyrota.wire import DELETED, Answer, Http, ManyRepositories, RecentLists, each_page
 
 _MOST_PAGES = 200
 _UNPROCESSABLE = 422
@@ -286,7 +286,7 @@ class GitHubConnection:
                 raise NotThere(
                     "GitHub does not find it (404): it does not exist, Actions are off, or the token may not see it",
                     where=about,
-                    remedy=f"correct the names in the configuration; {needs}",
+                    remedy=f"correct the names in the configuration; {DELETED}; {needs}",
                 )
             case _:
                 raise ProviderRefused(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 from keyrota.core.levels import Level, Side, level_conflicts
 from keyrota.core.model import Conflict, VariableState
 from keyrota.core.variables import Listed, bundle_conflicts, listed, pair_conflicts, states_of
-from keyrota.errors import KeyrotaError
+from keyrota.errors import KeyrotaError, NotThere
 from keyrota.targets.github.around import list_variables, remedy, written
 from keyrota.targets.github.connection import GitHubConnection
-from keyrota.targets.github.place import Place
+from keyrota.targets.github.place import Path, Place
 
 _MISSING = 404
 
@@ -95,12 +95,18 @@ def _lacks_environment(connection: GitHubConnection, where: Place) -> bool:
 
 
 def _sees_another(connection: GitHubConnection, where: Place) -> bool:
+    try:
+        return any(_is_another(value, where) for value in _private(connection, where, ("orgs", where.owner, "repos")))
+    except NotThere:  # a person's account
+        return any(_is_another(value, where) for value in _private(connection, where, ("user", "repos")))
+
+
+def _private(connection: GitHubConnection, where: Place, path: Path) -> Iterator[dict[str, Any]]:
     owner, about = replace(where, repository=None, environment=None), f"the repositories of {where.owner}"
-    query = {"type": "private"}
-    values = connection.pages(owner, ("orgs", where.owner, "repos"), None, about, per_page=100, query=query)
-    return any(_is_another(value, where) for value in values)
+    return connection.pages(owner, path, None, about, per_page=100, query={"type": "private"})
 
 
 def _is_another(value: Mapping[str, Any], where: Place) -> bool:
-    name = str(value.get("name", "")).casefold()
-    return value.get("private") is True and name != (where.repository or "").casefold()
+    owner, _, name = str(value.get("full_name", "")).casefold().partition("/")
+    is_theirs = owner == where.owner.casefold()
+    return value.get("private") is True and is_theirs and name != (where.repository or "").casefold()

@@ -20,7 +20,7 @@ from keyrota.targets.github.place import Path, Place
 from keyrota.targets.github.readiness import preflight
 from keyrota.targets.github.shown import conflicts_of, is_gone, names_only, variables_of
 from keyrota.targets.github.visibility import Visibility, visibility_of
-from keyrota.wire import Answer, attempted, together
+from keyrota.wire import DELETED, Answer, attempted, together
 
 _WRITTEN = {201, 204}
 _GONE = 204
@@ -77,9 +77,10 @@ class GitHubTarget:
         state = self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
         if not is_gone(self._connection, self._place):
             return state
-        what = error.what if self._place.environment else "the repository does not exist any more (404)"
-        forget = f"if it was deleted, remove it from the configuration and run: keyrota forget '{self.address}'"
-        return replace(state, is_gone=True, detail=what, remedy=f"{forget}; {error.remedy}")
+        forget = f"{DELETED} '{self.address}'"
+        if self._place.environment:  # a name that was misspelt needs those that exist
+            return replace(state, is_gone=True, remedy=f"{error.remedy}; {forget}")
+        return replace(state, is_gone=True, detail="the repository does not exist any more (404)", remedy=forget)
 
     def _read(self) -> TargetState:
         where, connection = self._place, self._connection

@@ -14,7 +14,7 @@ from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnav
 from keyrota.ports import Clock
 from keyrota.targets.gitlab.identity import Identities
 from keyrota.targets.gitlab.place import Path, Place
-from keyrota.wire import Answer, Http, ManyRepositories, RecentLists, each_page
+from keyrota.wire import DELETED, Answer, Http, ManyRepositories, RecentLists, each_page
 
 _MOST_PAGES = 400
 _PROJECT = re.compile(r"/projects/([0-9]+)(?:[/?]|$)")
@@ -126,7 +126,7 @@ class GitLabConnection:
                 raise NotThere(
                     "GitLab does not find it (404): it does not exist, or the token may not see it",
                     where=about,
-                    remedy=f"correct the names in the configuration; {needs}",
+                    remedy=f"correct the names in the configuration; {DELETED}; {needs}",
                 )
             case _:
                 raise ProviderRefused(

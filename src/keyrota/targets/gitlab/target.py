@@ -13,6 +13,7 @@ from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
     CarriedRuns,
+    Conflict,
     KeyPair,
     Readiness,
     RunsEvidence,
@@ -28,7 +29,7 @@ from keyrota.targets.gitlab.connection import GitLabConnection, is_absent_variab
 from keyrota.targets.gitlab.gone import is_gone
 from keyrota.targets.gitlab.place import Place
 from keyrota.targets.gitlab.shown import Variable, conflicts, states
-from keyrota.wire import Answer, attempted, together
+from keyrota.wire import DELETED, Answer, attempted, together
 
 _LONGEST = 10_000
 _IN_A_FILE = re.compile(r"^aws_access_key_id\s*=\s*(\S+)\s*$", re.MULTILINE)
@@ -103,15 +104,17 @@ class GitLabTarget:
         except KeyrotaError as error:
             return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
         state = replace(self._held(found), place=place, is_archived=record is not None and record.is_archived)
-        return replace(state, variables=states(self._place, found), conflicts=conflicts(self._place, found))
+        misfits = (self._misfit(variable) for variable in found.values())
+        unfit = tuple(Conflict(what=misfit.what, remedy=misfit.remedy) for misfit in misfits if misfit is not None)
+        return replace(state, variables=states(self._place, found), conflicts=(*unfit, *conflicts(self._place, found)))
 
     def _not_there(self, error: NotThere) -> TargetState:
         state = self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
         if not is_gone(self._connection, self._place):
             return state
-        forget = f"if it was deleted, remove it from the configuration and run: keyrota forget '{self.address}'"
+        forget = f"{DELETED} '{self.address}'"
         what = "the project does not exist any more (404)"
-        return replace(state, is_gone=True, detail=what, remedy=f"{forget}; {error.remedy}")
+        return replace(state, is_gone=True, detail=what, remedy=forget)
 
     def _held(self, found: Mapping[str, Variable]) -> TargetState:
         missing = [name for name in self._place.names if name not in found]

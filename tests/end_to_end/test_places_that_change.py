@@ -1,0 +1,87 @@
+"""Places that are archived, deleted, renamed or made anew at GitHub, GitLab and Bitbucket, through the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_rig import Sandbox, a_sandbox
+
+ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+TARGETS = """\
+      - github: {repository: acme/web}
+      - github: {repository: acme/api}
+      - gitlab: {project: acme/site}
+"""
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sandbox]:
+    """Two repositories at GitHub and a project at GitLab, all written once."""
+    with a_sandbox(tmp_path, capsys) as made:
+        providers = "".join(
+            f"  {name}: {{base_url: '{made.cloud.url(name)}{path}', auth: {{token: 'env:{name.upper()}_TOKEN'}}}}\n"
+            for name, path in (("github", ""), ("gitlab", "/api/v4"))
+        )
+        made.configure("credentials:\n", providers + "credentials:\n")
+        made.configure("    targets:\n", "    targets:\n" + TARGETS)
+        for name in ("web", "api", "other"):
+            made.github.add_repository("acme", name)
+        for name in ("site", "blog"):
+            made.gitlab.add_project(f"acme/{name}")
+        assert made.run("apply")[0] == 0
+        made.travel(days=1)
+        yield made
+
+
+def test_an_archived_repository_is_noted_and_not_counted(sandbox: Sandbox) -> None:
+    """C6: rotation and retirement go on without it."""
+    sandbox.github.archive("acme", "web")
+    sandbox.gitlab.archive("acme/site")
+    code, out, _ = sandbox.run("plan")
+    assert code == 0
+    assert out.count("archived") == 2
+    sandbox.travel(days=30)
+    assert sandbox.run("apply")[0] == 0
+    assert sandbox.keys()[sandbox.old.id] != "Active"
+
+
+def test_a_deleted_repository_is_one_forget_away_on_the_first_day(sandbox: Sandbox) -> None:
+    """C6: the hold says so, with the command."""
+    sandbox.github.delete_repository("acme", "web")
+    sandbox.gitlab.delete_project("acme/site")
+    code, out, _ = sandbox.run("plan", "--exit-code")
+    assert code in {1, 3}
+    for address in ("github acme/web", "gitlab acme/site"):
+        assert f"keyrota forget '{address}'" in out
+    sandbox.configure(TARGETS, "      - github: {repository: acme/api}\n")
+    for address in ("github acme/web", "gitlab acme/site"):
+        assert sandbox.run("forget", address, "--yes")[0] == 0
+    assert sandbox.run("plan")[0] == 0
+
+
+def test_a_name_that_was_given_to_something_else_is_not_written(sandbox: Sandbox) -> None:
+    """B8: the production key must not go into another repository."""
+    sandbox.github.rename("acme", "web", "web-old")
+    code, out, _ = sandbox.run("plan")
+    assert code == 0, "a renamed place is followed"
+    assert "renamed" in out
+    sandbox.github.add_repository("acme", "web")
+    sandbox.gitlab.move_project("acme/site", "acme/site-old")
+    sandbox.gitlab.add_project("acme/site")
+    code, out, _ = sandbox.run("apply")
+    assert code in {1, 3}
+    assert sandbox.github.values("acme", "web") == {}
+    assert sandbox.gitlab.values("acme/site") == {}
+    for address in ("github acme/web", "gitlab acme/site"):
+        assert address in out
+
+
+def test_a_repository_at_bitbucket_that_was_made_anew_is_not_written(sandbox: Sandbox) -> None:
+    sandbox.bitbucket.rename_repository("acme", "shop", "shop-old")
+    sandbox.bitbucket.add_repository("acme", "shop")
+    code, out, _ = sandbox.run("apply")
+    assert code in {1, 3}
+    assert sandbox.bitbucket.values("acme", "shop", "Production") == {}
+    assert "another place answers to that name" in out
