@@ -568,6 +568,7 @@ def test_clocks_differ_less_than_keys_of_a_claim_may(cloud: Cloud, seconds: int)
 
 def test_a_role_is_assumed_with_its_external_id(cloud: Cloud) -> None:
     """In another account; its temporary credentials do the work."""
+    cloud.add_account("210987654321", external_id="customer-1")
     role = Role(arn="arn:aws:iam::210987654321:role/keyrota", external_id="customer-1")
     account = Account(role=role, expected="210987654321")
     before = len(cloud.aws.journal)

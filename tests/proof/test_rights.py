@@ -95,7 +95,9 @@ class Account:
         """Make roles, functions, rules and the queue from the template."""
         topic = self.admin("sns").create_topic(Name="keyrota-Alarms04B5A0BF")["TopicArn"]
         self.stack.ids["Alarms04B5A0BF"] = topic
-        trust = {"Version": "2012-10-17", "Statement": []}
+        own = {"AWS": f"arn:aws:iam::{self.cloud.aws.account_id}:root"}
+        allowed = {"Effect": "Allow", "Principal": own, "Action": "sts:AssumeRole"}
+        trust = {"Version": "2012-10-17", "Statement": [allowed]}
         for name in self.stack.resources("AWS::IAM::Role"):
             role = f"keyrota-{name}"
             self.stack.ids[name] = role

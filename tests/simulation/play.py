@@ -67,10 +67,13 @@ def drawn(seed: int) -> Setup:
         quiet_for=lots.choice((timedelta(hours=6), DAY)),
         drift=lots.choice((Drift.MEND, Drift.MEND, Drift.HOLD)),
     )
+    # Two accounts with equal user and secret names, or two names in one account; drawn from the seed itself, so that
+    # what is drawn after it is the same for both.
+    names = {"web": "222222222222:{}shop"} if seed % 2 else {}
     fleet = tuple(
         Keeping(
-            user=UserName(f"ci-{name}"),
-            secret=f"keyrota/{name}",
+            user=UserName(names.get(name, f"{{}}{name}").format("ci-")),
+            secret=names.get(name, f"{{}}{name}").format("keyrota/"),
             places=tuple(_place(lots, f"{name}-{number}") for number in range(lots.choice((1, 1, 2, 3)))),
             age=policy.rotate_after - timedelta(days=lots.uniform(0, 2)),
             policy=policy,

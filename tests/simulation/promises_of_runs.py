@@ -16,7 +16,7 @@ from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyStatus, UserName
 from keyrota.core.planner import Only
 from keyrota.executor import Event, Outcome, Preview
-from keyrota.sandbox.simulation import RunInfo
+from keyrota.sandbox.simulation import RunInfo, owner_of
 from keyrota.sandbox.world import Call, Variables
 
 CANARY = "secret-of-"
@@ -88,7 +88,7 @@ class RunPromises:
         self.record.statistics["runs"] += 1
         does_all = info.intent is None or (isinstance(info.intent, Only) and info.intent.duty is Duty.DEACTIVATE)
         if does_all and not info.is_plan_only and info.stopped is None:
-            content = [one.user for one in info.outcomes if not one.errors and one.plan and not one.plan.holds]
+            content = [owner_of(one) for one in info.outcomes if not one.errors and one.plan and not one.plan.holds]
             self.record.note_seen_on(tuple(content), info.began)
         for preview, outcome in zip(info.previews, info.outcomes, strict=False):
             for error in outcome.errors:
@@ -98,7 +98,7 @@ class RunPromises:
             self._no_canary(repr(outcome.done) + repr(outcome.plan), "an outcome")
             if isinstance(info.intent, (Revoke, Rollback)) or preview.plan is None:
                 continue
-            by = info.name if len(info.users) == 1 else f"{info.name} {outcome.user}"
+            by = info.name if len(info.users) == 1 else f"{info.name} {owner_of(outcome)}"
             self._ended_with_the_newest(by, outcome)
             self._was_planned(by, preview, outcome)
             self._failed_alone(by, preview, outcome)
@@ -109,9 +109,9 @@ class RunPromises:
         wrote = self.record.wrote.get(by)
         synced = [done.key for done in outcome.done if isinstance(done.action, act.Sync)]
         self.record.note_current()
-        if wrote is None or not synced or outcome.errors or self.record.moved.get(outcome.user, 0) > wrote:
+        if wrote is None or not synced or outcome.errors or self.record.moved.get(owner_of(outcome), 0) > wrote:
             return
-        current = current_pair(self.record.stored(outcome.user))
+        current = current_pair(self.record.stored(owner_of(outcome)))
         if current is not None and synced[-1] != current:
             self.record.breaks("newest-wins", f"{by} wrote {synced[-1]} last, and AWSCURRENT was {current} by then")
 
@@ -133,7 +133,7 @@ class RunPromises:
         if outcome.errors or outcome.done:  # it was not kept back: what it leaves half-done is another promise's matter
             return
         if outcome.plan is None:
-            self.record.breaks("one-fails-alone", f"{by} did nothing for {outcome.user}, and does not say why")
+            self.record.breaks("one-fails-alone", f"{by} did nothing for {owner_of(outcome)}, and does not say why")
             return
         planned = {(action.shown, action.key) for action in preview.plan.actions} if preview.plan else set()
         for action in outcome.plan.actions:
@@ -142,7 +142,7 @@ class RunPromises:
 
     def _targets_fail_alone(self, by: str, info: RunInfo, outcome: Outcome) -> None:
         """A target that waits for the new key is written, whatever ails another."""
-        user, record = outcome.user, self.record
+        user, record = owner_of(outcome), self.record
         is_writing = info.intent is None or (isinstance(info.intent, Only) and info.intent.duty is Duty.SYNC)
         if not is_writing or any(not error.target for error in outcome.errors):
             return

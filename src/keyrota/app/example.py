@@ -49,6 +49,10 @@ providers:
 """
 
 
+OTHER_ACCOUNT = "222222222222"
+"""Another account, with the role `keyrota`: `docs/how-to/several-accounts.md` uses it."""
+
+
 def configuration(cloud: Cloud) -> str:
     """Write the example's `keyrota.yaml`."""
     urls = {name: cloud.url(name) for name in cloud.standins}
@@ -72,6 +76,7 @@ def example(*, port: int = 0) -> Iterator[Cloud]:
         stored = _seed(cloud, bitbucket, "ci-web", 92, ("web", "Production"))
         _seed(cloud, bitbucket, "ci-docs", 20, ("docs", None))
         _seed_elsewhere(cloud, github, gitlab)
+        _seed_other_account(cloud, bitbucket)
         cloud.admin.add_user("ci-runner")  # of the page on Kubernetes
         cloud.admin.store("team/web-pipeline", stored, {"DEPLOY_BUCKET": "acme-web"})
         caller = AwsCaller(cloud.aws_url, REGION)
@@ -110,6 +115,16 @@ def _seed_elsewhere(cloud: Cloud, github: GitHubStandIn, gitlab: GitLabStandIn) 
         github.set_secret(("env", "acme", "apps", "production"), name, value)
         gitlab.set_variable(("project", "acme/platform/apps"), name, value, scope="production", masked=True)
     gitlab.add_schedule("acme/platform/apps", "nightly", both)
+
+
+def _seed_other_account(cloud: Cloud, bitbucket: BitbucketStandIn) -> None:
+    """Make the account of the page on several accounts: its user has the name of one of ours."""
+    other = cloud.add_account(OTHER_ACCOUNT)
+    other.add_user("ci-deploy")
+    pair = other.add_key("ci-deploy", age=timedelta(days=95))
+    bitbucket.add_repository("acme", "api")
+    bitbucket.set_variable("acme", "api", None, "AWS_ACCESS_KEY_ID", pair.id)
+    bitbucket.set_variable("acme", "api", None, "AWS_SECRET_ACCESS_KEY", pair.secret.reveal(), secured=True)
 
 
 def _deploy(pipeline: Pipeline) -> tuple[bool, str]:

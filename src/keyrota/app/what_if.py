@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from keyrota.app.choice import EVERYTHING, Chooser, Wanted
 from keyrota.app.config import Configuration, CredentialConfig, TargetConfig
 from keyrota.core import plan as act
 from keyrota.core.model import AccessKeyId, UserName
@@ -18,7 +19,7 @@ from keyrota.executor import Outcome
 from keyrota.executor.events import Event, EventKind
 from keyrota.ports import Clock
 from keyrota.report.data import stamp
-from keyrota.sandbox.simulation import CLIMATES, Failure, History, Keeping, People, Place, RunInfo, Setup
+from keyrota.sandbox.simulation import CLIMATES, Failure, History, Keeping, People, Place, RunInfo, Setup, owner_of
 from keyrota.targets import kinds
 
 DAY = timedelta(days=1)
@@ -79,7 +80,7 @@ def play_ahead(  # what a person can ask for
     configuration: Configuration,
     clock: Clock,
     *,
-    users: Iterable[str] = (),
+    wanted: Wanted = EVERYTHING,
     days: int,
     faults: str,
     seed: int,
@@ -96,7 +97,7 @@ def play_ahead(  # what a person can ask for
     Args:
         configuration: Whose policies, targets and brake hold.
         clock: For the adapters, which are built to tell what kind of variables they write, and asked nothing else.
-        users: Only these; none for all.
+        wanted: Only these. An entry without an account has none here, because AWS is not asked.
         days: So far.
         faults: A name of `CLIMATES`.
         seed: The same one plays the same history.
@@ -105,9 +106,9 @@ def play_ahead(  # what a person can ask for
         pass_day: Told of each day that has passed.
 
     Raises:
-        UsageError: A user is not configured.
+        UsageError: What is wanted is not configured, or means several credentials.
     """
-    chosen = _chosen(configuration, tuple(users))
+    chosen = Chooser(configuration=configuration, account_of=_account_of).chosen(wanted)
     setup = Setup(
         seed=seed,
         credentials=tuple(_keepings(configuration, chosen, clock, key_age)),
@@ -136,16 +137,11 @@ def play_ahead(  # what a person can ask for
     return future
 
 
-def _chosen(configuration: Configuration, users: tuple[str, ...]) -> tuple[CredentialConfig, ...]:
-    known = {credential.user for credential in configuration.credentials}
-    unknown = [user for user in users if user not in known]
-    if unknown:
-        raise UsageError(
-            f"{', '.join(unknown)} is not configured",
-            where=str(configuration.path),
-            remedy=f"configured users: {', '.join(sorted(known))}",
-        )
-    return tuple(entry for entry in configuration.credentials if not users or entry.user in users)
+def _account_of(entry: CredentialConfig) -> str:
+    """Tell an account without AWS: the caller's own is not known then."""
+    if entry.known_account is None:
+        raise UsageError("the caller's own account is not known here", remedy="name `account` in the configuration")
+    return entry.known_account
 
 
 def _keepings(
@@ -153,7 +149,7 @@ def _keepings(
 ) -> Iterator[Keeping]:
     is_once = Counter(entry.user for entry in chosen)
     for entry in chosen:
-        prefix = "" if is_once[entry.user] == 1 else f"{entry.account or 'own account'}:"
+        prefix = "" if is_once[entry.user] == 1 else f"{entry.known_account or 'own account'}:"
         yield Keeping(
             user=UserName(prefix + entry.user),
             secret=prefix + entry.secret_name,
@@ -210,13 +206,15 @@ class _Scribe:
         if event.kind is EventKind.FAILED:
             detail = str(event.error)
             self._add(
-                Moment(at=now, user=event.user, what=event.action.shown, key=event.key, detail=detail, is_failure=True)
+                Moment(
+                    at=now, user=owner_of(event), what=event.action.shown, key=event.key, detail=detail, is_failure=True
+                )
             )
         elif event.kind is EventKind.DONE and told is not None:
             is_silent = isinstance(event.action, act.Sync) and event.action.is_rewrite
             if not is_silent:
                 self._future.done[told] += 1
-                self._add(Moment(at=now, user=event.user, what=told, key=event.key, detail=_detail(event.action)))
+                self._add(Moment(at=now, user=owner_of(event), what=told, key=event.key, detail=_detail(event.action)))
 
     def _add(self, moment: Moment) -> None:
         self._future.moments.append(moment)
@@ -231,10 +229,10 @@ class _Scribe:
 
     def _of_outcome(self, outcome: Outcome, now: datetime) -> None:
         for hold in outcome.plan.holds if outcome.plan else ():
-            self._hold(outcome.user, hold, now)
+            self._hold(owner_of(outcome), hold, now)
         if outcome.plan is None:
             for error in outcome.errors:
-                told = Moment(at=now, user=outcome.user, what="look", key=None, detail=str(error), is_failure=True)
+                told = Moment(at=now, user=owner_of(outcome), what="look", key=None, detail=str(error), is_failure=True)
                 self._add(told)
 
     def _hold(self, user: UserName, hold: Hold, now: datetime) -> None:

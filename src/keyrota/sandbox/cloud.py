@@ -70,7 +70,7 @@ class Cloud:
         self._seed = seed
         self._server: Server | None = None
         self.aws = StrictAws(self.clock, self.faults, seed=seed)
-        self.admin = Admin(self.aws)
+        self.admin = Admin(self.aws, self.aws.account_id)
         self.on_deploy: Callable[[], tuple[bool, str]] | None = None
         """Runs the example's pipeline, where there is an example."""
 
@@ -122,6 +122,19 @@ class Cloud:
     def control_url(self) -> str:
         """Where the clock and the faults are."""
         return f"{self.aws_url}{CONTROL}"
+
+    def add_account(self, account: str, *, role: str = "keyrota", external_id: str | None = None) -> Admin:
+        """
+        Make another account, with a role that everything in the sandbox's own account may assume.
+
+        Args:
+            account: Its ID, 12 digits.
+            role: The role's name.
+            external_id: What whoever assumes the role has to say, if anything.
+        """
+        admin = Admin(self.aws, account)
+        admin.add_role(role, trusts=f"arn:aws:iam::{self.aws.account_id}:root", external_id=external_id)
+        return admin
 
     def environment(self) -> dict[str, str]:
         """Tell the variables with which every AWS tool, and keyrota, use this sandbox."""
@@ -180,21 +193,38 @@ class Cloud:
 class Admin:
     """What a person with a console does, without the console."""
 
-    def __init__(self, aws: StrictAws) -> None:
+    def __init__(self, aws: StrictAws, account: str) -> None:
         self._aws = aws
+        self.account_id = account
+        """12 digits."""
 
     @property
-    def account_id(self) -> str:
-        """The sandbox's account, 12 digits."""
-        return self._aws.account_id
+    def _iam(self) -> Any:
+        return self._aws.iam_of(self.account_id)
+
+    def add_role(self, name: str, *, trusts: str, external_id: str | None = None) -> str:
+        """Make a role that a principal may assume; returns its ARN."""
+        condition = {"StringEquals": {"sts:ExternalId": external_id}} if external_id else None
+        statement = {"Effect": "Allow", "Principal": {"AWS": trusts}, "Action": "sts:AssumeRole"}
+        trust = {"Version": "2012-10-17", "Statement": [statement | ({"Condition": condition} if condition else {})]}
+        made = self._iam.create_role(
+            role_name=name,
+            assume_role_policy_document=json.dumps(trust),
+            path="/",
+            permissions_boundary=None,
+            description="",
+            tags=[],
+            max_session_duration="3600",
+        )
+        return str(made.arn)
 
     def add_user(self, name: str) -> None:
         """Make an IAM user."""
-        self._aws.iam.create_user("us-east-1", name)
+        self._iam.create_user("us-east-1", name)
 
     def add_key(self, user: str, *, age: timedelta = timedelta(), status: str = "Active") -> KeyPair:
         """Make a key of an age."""
-        record = self._aws.iam.create_access_key(user)
+        record = self._iam.create_access_key(user)
         record.status = status
         record.create_date -= age
         return KeyPair(id=AccessKeyId(record.access_key_id), secret=Secret(record.secret_access_key))
@@ -237,8 +267,8 @@ class Admin:
 
     def keys(self, user: str) -> tuple[tuple[str, str], ...]:
         """Tell a user's keys: ID and status."""
-        return tuple((key.access_key_id, key.status) for key in self._aws.iam.list_access_keys(user))
+        return tuple((key.access_key_id, key.status) for key in self._iam.list_access_keys(user))
 
     def record(self, key: str) -> Any:
         """Return moto's own record of a key, to bend it."""
-        return self._aws.iam.access_keys[key]
+        return self._iam.access_keys[key]

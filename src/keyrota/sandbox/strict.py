@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from keyrota.sandbox import signature, strict_iam, strict_s3
+from keyrota.sandbox import signature, strict_iam, strict_s3, strict_trust
 from keyrota.sandbox.faults import Fault, FaultKind, Faults
 from keyrota.sandbox.http import Cut, Request, Response
 from keyrota.sandbox.rights import Resources, Rights, action_of, denial
@@ -106,7 +106,11 @@ class StrictAws:
     @property
     def iam(self) -> Any:
         """Moto's IAM of the sandbox's own account."""
-        return self._iam_backends[self.account_id]["aws"]
+        return self.iam_of(self.account_id)
+
+    def iam_of(self, account: str) -> Any:
+        """Moto's IAM of an account; another one begins empty."""
+        return self._iam_backends[account]["aws"]
 
     def __call__(self, request: Request) -> Response:
         """Answer one call."""
@@ -166,7 +170,8 @@ class StrictAws:
             return
         action = _action(request)
         name = action_of(request, signed.service, action)
-        finder = Resources(self.account_id, self.iam, self._secrets_backends)
+        account = self._account_of(signed.key)
+        finder = Resources(account, self.iam_of(account), self._secrets_backends)
         resource = finder.of(request, signed, action, _form(request))
         if not self.rights.permits(signed.key, name, resource):
             is_json = signed.service in _JSON_SERVICES
@@ -224,10 +229,14 @@ class StrictAws:
             raise Refused("InvalidAction", f"sandbox: the service {service} is not embedded", status=400)
         content = request.json() if service == "secretsmanager" else None
         action, form = _action(request), _form(request)
+        if (service, action) == ("iam", "GetAccessKeyLastUsed"):
+            self._demand_own_key(form.get("AccessKeyId", ""), self._account_of(signed.key))
         if service == "iam":
             strict_iam.check(action, form, self._iam_backends[self._account_of(signed.key)]["aws"])
         if (service, action) == ("ssm", "PutParameter"):
             strict_iam.check_parameter(request.json() or {})
+        if (service, action) == ("sts", "AssumeRole"):
+            self._demand_trust(form, signed.key)
         secret, before = None, labels_of(None)
         if isinstance(content, dict):
             secret = self._rules.secret(content, self._account_of(signed.key), signed.region)
@@ -242,6 +251,22 @@ class StrictAws:
             self._rules.settle(action, secret, before)
         answer = Response(status=status, headers=headers, body=body.encode() if isinstance(body, str) else body)
         return self._as_aws(service, action, form, signed.key, answer)
+
+    def _demand_own_key(self, key: str, account: str) -> None:
+        """Refuse to tell of another account's key; moto looks through all accounts."""
+        owner, record = self._record_of(key)
+        if record is not None and owner != account:
+            message = f"not authorized to perform: iam:GetAccessKeyLastUsed on resource: access key {key}"
+            raise Refused("AccessDenied", message, status=403)
+
+    def _demand_trust(self, form: Mapping[str, str], key: str) -> None:
+        """Let a role be assumed only where it is there and trusts the caller."""
+        owner = self._sessions[key].owner if key in self._sessions else key
+        account, user = self._account_of(owner), self._arn_of(owner)
+        caller = user or f"arn:aws:iam::{account}:{'user/administrator' if owner == ADMIN_ID else 'role/assumed'}"
+        parts = form.get("RoleArn", "").split(":")
+        roles = self.iam_of(parts[4]).roles.values() if len(parts) == 6 else ()  # noqa: PLR2004  # parts of an ARN
+        strict_trust.check(form, next((role for role in roles if role.arn == form["RoleArn"]), None), caller)
 
     def _as_aws(self, service: str, action: str, form: Mapping[str, str], key: str, answer: Response) -> Response:
         """Correct what moto answers otherwise than AWS."""

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from keyrota.app import words
+from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, aside, global_options, paint, pass_options, say, say_json
+from keyrota.app.cli.naming import some_credentials
 from keyrota.core.policy import duration, format_duration
 from keyrota.errors import UsageError
 from keyrota.report.text import Paint
@@ -34,6 +36,7 @@ Examples:
 
 
 @click.command("simulate", epilog=_EXAMPLES)
+@some_credentials
 @click.option("--days", default=400, type=click.IntRange(1, 4000), show_default=True, help="Days to play.")
 @click.option("--faults", default="none", type=click.Choice(_FAULTS), show_default=True, help="How much goes wrong.")
 @click.option(
@@ -45,11 +48,10 @@ Examples:
 )
 @click.option("--key-age", default="0d", show_default=True, help="Age of the keys that are there (45d).")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC (default: today).")
-@click.option("--user", "users", multiple=True, help="Only this IAM user; may be given several times.")
 @global_options
 @pass_options
 def command(  # one argument an option
-    options: Options, *, days: int, faults: str, seed: int, key_age: str, start: datetime | None, users: tuple[str, ...]
+    options: Options, *, days: int, faults: str, seed: int, key_age: str, start: datetime | None, wanted: Wanted
 ) -> int:
     """
     Play your own policy and targets ahead in a simulated world: what comes when, what would be held, and why.
@@ -75,7 +77,7 @@ def command(  # one argument an option
         future = play_ahead(
             load_from(options.config),
             now,
-            users=users,
+            wanted=wanted,
             days=days,
             faults=faults,
             seed=seed,

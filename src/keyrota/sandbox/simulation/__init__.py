@@ -4,7 +4,7 @@ Histories: real runs of keyrota in the world, with faults, people, pipelines and
 `keyrota simulate` plays a fleet; `tests/simulation` plays thousands of small ones and checks every step.
 """
 
-from keyrota.sandbox.simulation.history import History, RunInfo, Teller, Watcher
+from keyrota.sandbox.simulation.history import History, RunInfo, Teller, Watcher, owner_of
 from keyrota.sandbox.simulation.jobs import Cause, Failure
 from keyrota.sandbox.simulation.people import People
 from keyrota.sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
@@ -30,4 +30,5 @@ __all__ = [
     "Timeline",
     "Watcher",
     "Weather",
+    "owner_of",
 ]

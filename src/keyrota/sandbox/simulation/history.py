@@ -26,7 +26,7 @@ from keyrota.sandbox.simulation.jobs import Jobs
 from keyrota.sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
 from keyrota.sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
 from keyrota.sandbox.simulation.weather import FaultKind, Weather
-from keyrota.sandbox.world import ACCOUNT, Call, Crash, Variables, World
+from keyrota.sandbox.world import Call, Crash, Variables, World, credential_of, in_world
 
 T = TypeVar("T")
 
@@ -110,6 +110,11 @@ class Teller(Protocol):
     def __call__(self, at: datetime, who: str, what: str, answer: str) -> None:
         """Take one line."""
         ...
+
+
+def owner_of(told: Event | Outcome) -> UserName:
+    """Name the user as the world does: with its account, where that is another than the world's own."""
+    return UserName(in_world(told.account, told.user))
 
 
 class History:
@@ -267,9 +272,9 @@ class History:
             self.under_way.pop(info.name, None)
         for outcome in info.outcomes:
             for mistake in outcome.errors:
-                self._say(info.name, f"{outcome.user}: {mistake}")
+                self._say(info.name, f"{owner_of(outcome)}: {mistake}")
             for hold in outcome.plan.holds if outcome.plan else ():
-                self._say(info.name, f"{outcome.user} is held: {hold.reason}")
+                self._say(info.name, f"{owner_of(outcome)} is held: {hold.reason}")
         for look in self.after_run:
             look(info)
         info.previews = ()
@@ -291,15 +296,16 @@ class History:
         keeping = self.credentials[user]
         addresses = tuple(place.address for place in keeping.places)
         self.runs[by].addresses = addresses
+        owner = credential_of(user)
         return Subject(
-            user=user,
-            account=ACCOUNT,
-            secret_name=keeping.secret,
+            user=owner.user,
+            account=owner.account,
+            secret_name=keeping.secret.rpartition(":")[2],
             is_secret_named=False,
             policy=keeping.policy,
-            access_keys=type(self.world.access_keys)(self.world, by),
-            identity=type(self.world.identity)(self.world, by),
-            store=type(self.world.store)(self.world, by),
+            access_keys=type(self.world.access_keys)(self.world, by, owner.account),
+            identity=type(self.world.identity)(self.world, by, owner.account),
+            store=type(self.world.store)(self.world, by, owner.account),
             targets=tuple(self.world.target(address, by) for address in addresses),
             index=tuple(_entry(address) for address in addresses),
             reach=lambda entry: self.world.target(entry.address, by),
@@ -308,7 +314,7 @@ class History:
     def _step(self, info: RunInfo, event: Event) -> None:
         for listen in self.on_event:
             listen(event)
-        info = self._at_work(info, event.user)
+        info = self._at_work(info, owner_of(event))
         name = type(event.action).__name__
         info.step = name if event.kind is EventKind.DOING and name not in _QUESTIONS else _LOOKING
         for trouble in info.touched:
@@ -324,7 +330,7 @@ class History:
             happens = self.lots.choice(self.moves if is_moved else self.meanwhile)
             is_short = self.setup.is_proof and info.step in _SELDOM  # one call, and over
             soon_s = self.lots.choice(_SOON_S[:_AT_ONCE] if is_short else _SOON_S)
-            self.timeline.after(self.lots.expovariate(1 / soon_s), partial(happens, event.user))
+            self.timeline.after(self.lots.expovariate(1 / soon_s), partial(happens, owner_of(event)))
 
     def _often(self, step: str) -> float:
         if step in _OFTEN or not self.setup.is_proof:

@@ -38,7 +38,9 @@ class Keeping:
     """One credential."""
 
     user: UserName
+    """As the world names it: `ACCOUNT:USER` in another account than the world's own."""
     secret: str
+    """The same: `ACCOUNT:SECRET`."""
     places: tuple[Place, ...]
     age: timedelta
     """Of the key that is there at the beginning."""

@@ -11,7 +11,7 @@ from keyrota.sandbox.world.contents import SLOTS, Outage, StoredSecret, Variable
 from keyrota.sandbox.world.iam import WorldAccessKeys
 from keyrota.sandbox.world.lags import Lags
 from keyrota.sandbox.world.secrets import WorldSecrets
-from keyrota.sandbox.world.sts import ACCOUNT, WorldIdentity
+from keyrota.sandbox.world.sts import ACCOUNT, WorldIdentity, credential_of, in_world
 from keyrota.sandbox.world.target import WorldTarget
 from keyrota.sandbox.world.world import Call, Road, World
 
@@ -32,4 +32,6 @@ __all__ = [
     "WorldIdentity",
     "WorldSecrets",
     "WorldTarget",
+    "credential_of",
+    "in_world",
 ]

@@ -15,11 +15,15 @@ from keyrota.core.model import (
 )
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.sandbox.world.contents import SLOTS
+from keyrota.sandbox.world.sts import ACCOUNT, in_world
 from keyrota.sandbox.world.view import View
 
 
 class WorldAccessKeys(View):
     """IAM, behind the port AccessKeys."""
+
+    def _named(self, user: UserName) -> UserName:
+        return UserName(in_world(self._account or ACCOUNT, user))
 
     def _user(self, user: UserName) -> dict[AccessKeyId, AccessKey]:
         if user not in self._world.users:
@@ -28,6 +32,7 @@ class WorldAccessKeys(View):
 
     def list(self, user: UserName) -> tuple[AccessKey, ...]:
         """Return all keys, oldest first."""
+        user = self._named(user)
         keys = self._call("iam:ListAccessKeys", lambda: self._world.listed(user), user)
         return tuple(sorted(keys, key=lambda key: (key.created, key.id)))
 
@@ -52,6 +57,7 @@ class WorldAccessKeys(View):
 
     def create(self, user: UserName) -> CreatedKey:
         """Make a key; the quota is counted from a list that may be old (FACTS-AWS.md, 1.1)."""
+        user = self._named(user)
 
         def effect() -> CreatedKey:
             if len(self._world.listed(user)) >= SLOTS:
@@ -62,6 +68,8 @@ class WorldAccessKeys(View):
         return self._call("iam:CreateAccessKey", effect, user)
 
     def _set(self, user: UserName, key: AccessKeyId, status: KeyStatus) -> None:
+        user = self._named(user)
+
         def effect() -> None:
             if key not in self._user(user):
                 raise NotThere(f"the access key {key} does not exist")
@@ -79,6 +87,7 @@ class WorldAccessKeys(View):
 
     def delete(self, user: UserName, key: AccessKeyId) -> bool:
         """Delete the key, and return whether it was there; those of a user that is gone are gone."""
+        user = self._named(user)
 
         def effect() -> bool:
             if user not in self._world.users:
@@ -91,6 +100,7 @@ class WorldAccessKeys(View):
 
     def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
         """Return the quarantine policies."""
+        user = self._named(user)
 
         def effect() -> tuple[str, ...]:
             self._user(user)
@@ -100,6 +110,7 @@ class WorldAccessKeys(View):
 
     def release_quarantine(self, user: UserName, policy_arn: str) -> None:
         """Detach one."""
+        user = self._named(user)
 
         def effect() -> None:
             left = tuple(arn for arn in self._world.quarantine.get(user, ()) if arn != policy_arn)
@@ -109,6 +120,7 @@ class WorldAccessKeys(View):
 
     def deny_sessions_before(self, user: UserName, instant: datetime) -> None:
         """Note the denial."""
+        user = self._named(user)
 
         def effect() -> None:
             self._user(user)

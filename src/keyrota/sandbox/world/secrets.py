@@ -29,7 +29,7 @@ from keyrota.sandbox.world.stored import (
     Version,
     check_tags,
 )
-from keyrota.sandbox.world.sts import ACCOUNT
+from keyrota.sandbox.world.sts import ACCOUNT, in_world
 from keyrota.sandbox.world.view import View
 
 _USUAL = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -40,8 +40,11 @@ _ROOM = len(json.dumps({"AWS_ACCESS_KEY_ID": "x" * 128, "AWS_SECRET_ACCESS_KEY":
 class WorldSecrets(View):
     """Secrets Manager, behind the port SecretStore."""
 
+    def _find(self, name: str) -> StoredSecret | None:
+        return self._world.secret(in_world(self._account or ACCOUNT, name))
+
     def _get(self, name: str) -> StoredSecret:
-        stored = self._world.secret(name)
+        stored = self._find(name)
         if stored is None:
             raise NotThere(f"the secret {name} does not exist")
         if stored.deleted_at:
@@ -63,11 +66,11 @@ class WorldSecrets(View):
         """Return the secret without a value."""
 
         def effect() -> SecretState | None:
-            stored = self._world.secret(name)
+            stored = self._find(name)
             if stored is None:
                 return None
             return SecretState(
-                arn=f"arn:aws:secretsmanager:eu-central-1:{ACCOUNT}:secret:{name}-AbCdEf",
+                arn=f"arn:aws:secretsmanager:eu-central-1:{self._account or ACCOUNT}:secret:{name}-AbCdEf",
                 name=name,
                 versions=tuple(
                     SecretVersion(id=version, labels=frozenset(content.labels))
@@ -106,8 +109,10 @@ class WorldSecrets(View):
 
     def _create(self, name: str, tags: Mapping[str, str], first: VersionId) -> None:
         check_tags(tags)
-        if self._world.secret(name) is None:
-            self._world.make_secret(name, tags).put(first, Version(labels={AWSCURRENT}), self._world.clock.now())
+        if self._find(name) is None:
+            self._world.make_secret(in_world(self._account or ACCOUNT, name), tags).put(
+                first, Version(labels={AWSCURRENT}), self._world.clock.now()
+            )
             return
         born = self._get(name).versions.get(first)
         if born is None or not born.is_same_value(Version(labels=set())):

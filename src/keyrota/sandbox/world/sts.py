@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keyrota.core.model import AccessKeyId, KeyPair
+from keyrota.core.model import AccessKeyId, CredentialId, KeyPair, UserName
 from keyrota.errors import KeyrotaError
 from keyrota.sandbox.world.view import View
 
 ACCOUNT = "123456789012"
+"""The world's own account: what lies in it is named without it."""
+
+
+def in_world(account: str, name: str) -> str:
+    """Name a user or a secret as the world does: with its account, where that is another than its own."""
+    return name if account == ACCOUNT else f"{account}:{name}"
+
+
+def credential_of(user: UserName) -> CredentialId:
+    """Take the name of a user of the world apart."""
+    account, colon, name = user.rpartition(":")
+    return CredentialId(account=account if colon else ACCOUNT, user=UserName(name))
 
 
 class WorldIdentity(View):
@@ -21,7 +33,10 @@ class WorldIdentity(View):
             if not self._world.use(credential, service="sts"):
                 return (None,)
             found = self._world.find(credential.id)
-            return (f"arn:aws:iam::{ACCOUNT}:user/{found[0]}" if found else None,)
+            if found is None:
+                return (None,)
+            owner = credential_of(found[0])
+            return (f"arn:aws:iam::{owner.account}:user/{owner.user}",)
 
         return self._call("sts:GetCallerIdentity", effect, credential.id)
 
@@ -29,6 +44,9 @@ class WorldIdentity(View):
         """Name the account of a key: ours, or another one's."""
 
         def effect() -> str | None:
+            found = self._world.find(key)
+            if found is not None:
+                return credential_of(found[0]).account
             return ACCOUNT if key in self._world.values else self._world.elsewhere.get(key)
 
         try:

@@ -14,9 +14,11 @@ T = TypeVar("T")
 class View:
     """One service of the world, as one actor calls it."""
 
-    def __init__(self, world: World, by: str = "") -> None:
+    def __init__(self, world: World, by: str = "", account: str = "") -> None:
         self._world = world
         self._by = by
+        self._account = account
+        """Seen from this one; empty: the world's own."""
 
     def _call(self, name: str, effect: Callable[[], T], about: str = "") -> T:
         return self._world.call(name, effect, by=self._by, about=about)
