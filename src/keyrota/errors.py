@@ -103,6 +103,14 @@ class PlanChanged(KeyrotaError):
     """
 
 
+class OwnKey(KeyrotaError):
+    """
+    The access key that would be deactivated or deleted is the one that keyrota itself is running with.
+
+    What still holds: the key stays as it is; where it was named on the command line, nothing was begun.
+    """
+
+
 class LostRace(KeyrotaError):
     """
     Another run was first: a compare-and-swap was refused.

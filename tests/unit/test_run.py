@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from keyrota.executor import Event, EventKind, Run, Settings, Subject
 from keyrota.executor.run import _log_plan
 
 V1 = VersionId("v1")
+ODD_TIME = NOW + timedelta(days=1)
 
 
 @dataclass
@@ -321,3 +322,43 @@ def test_targets_are_asked_for_runs_as_well_before_a_plan_is_made() -> None:
     run = Scripted(of(act.AskRuns(key=OLD, before=NOW, reason="", due=NOW), off()), of(off()))
     assert run.plan()[1] == of(off())
     assert (run.looks, run._memory.carried) == ([True, False], ())
+
+
+# --- each action has an identity of its own ---------------------------------------------------------------------------
+
+
+def release(policy: str) -> act.ReleaseQuarantine:
+    return act.ReleaseQuarantine(policy_arn=f"arn:aws:iam::aws:policy/{policy}", reason="", due=NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("release_quarantine", release("V2"), release("V3")),
+        ("move_label", tidy("one"), tidy("two")),
+        ("deactivate", off(OLD), off(NEW)),
+    ],
+)
+def test_one_refused_action_does_not_keep_another_from_being_tried(
+    name: str, first: act.Action, second: act.Action
+) -> None:
+    """A7: `ReleaseQuarantine` of the first of two policies was refused, and the second was never tried."""
+    assert first.identity != second.identity
+    ports = Ports(fails={name: ProviderUnavailable("down")})
+    run = Scripted(of(first, second), ports=ports, intent=Revoke(key=OLD))
+    outcome = run.end(of(first, second))
+    assert [call[0] for call in ports.calls].count(name) == 2
+    assert len(outcome.errors) == 2
+
+
+def test_an_action_is_the_same_for_another_reason_at_another_time() -> None:
+    """Else what failed once would be tried again and again in one run."""
+    again = act.Deactivate(key=OLD, reason="another", due=ODD_TIME, follows=True, is_emergency=True)
+    assert again.identity == off(OLD).identity
+    assert act.Sync(key=NEW, targets=("a", "b"), reason="", due=NOW).identity == (
+        act.Sync(key=NEW, targets=("b",), reason="one is left", due=NOW).identity
+    )
+
+
+def test_no_two_kinds_of_action_share_an_identity() -> None:
+    assert len({one.identity for one in (tidy(), off(), gone(OLD), claim(), promote(OLD), release("V3"))}) == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -17,7 +18,7 @@ from botocore.exceptions import NoCredentialsError
 
 from keyrota import __version__
 from keyrota.aws._translate import aws_call
-from keyrota.core.model import KeyPair
+from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.errors import ClockIsOff, ProviderRefused
 from keyrota.ports import Clock
 
@@ -71,6 +72,24 @@ def _session(*, profile: str | None = None) -> botocore.session.Session:
     return session
 
 
+_WITHOUT_PROFILE = frozenset({"env", "iam-role", "container-role", "assume-role-with-web-identity"})
+"""How botocore says that it found credentials without a look at a profile's keys (`Credentials.method`)."""
+
+
+def _profile_keys(session: botocore.session.Session) -> Iterator[str]:
+    """Follow a profile's `source_profile`s to the keys that its roles are assumed with."""
+    profiles = session.full_config.get("profiles", {})
+    name: str | None = session.profile or "default"
+    seen: set[str] = set()
+    while name and name not in seen:
+        seen.add(name)
+        profile = profiles.get(name, {})
+        yield str(profile.get("aws_access_key_id", ""))
+        if profile.get("credential_source") == "Environment":
+            yield os.environ.get("AWS_ACCESS_KEY_ID", "")
+        name = profile.get("source_profile")
+
+
 class Account:
     """
     The clients of one account and region; made when they are first used, then shared by all threads.
@@ -98,6 +117,35 @@ class Account:
         self._id: str | None = None
         self._arn = ""
         self._asked: tuple[str, str] | None = None
+
+    def keys_behind(self) -> frozenset[AccessKeyId]:
+        """
+        Return the IDs of the access keys behind these credentials, as far as this machine knows them.
+
+        Their own, that of the credentials which assumed this role, and those that a profile's roles are assumed with:
+        a role's session ends with the last renewal that its source key can make.
+
+        Raises:
+            NoCredentials, ProviderRefused: There are no credentials.
+        """
+        with self._lock, aws_call("sts:GetCallerIdentity", self._where()):
+            source = _session(profile=self._profile)
+            own = source.get_credentials()
+            if own is None:
+                raise NoCredentialsError
+            profiles = _profile_keys(source) if own.method not in _WITHOUT_PROFILE else ()
+            return frozenset(AccessKeyId(key) for key in (own.access_key, *profiles) if key)
+
+    def is_session(self) -> bool:
+        """
+        Tell whether the credentials of the machine, before any role of the configuration, are temporary ones.
+
+        Raises:
+            NoCredentials, ProviderRefused: There are no credentials.
+        """
+        with self._lock, aws_call("sts:GetCallerIdentity", self._where()):
+            own = _session(profile=self._profile).get_credentials()
+            return own is not None and bool(own.token)
 
     def client(self, service: str, *, region: str | None = None, is_single_attempt: bool = False) -> Any:
         """

@@ -163,8 +163,8 @@ def _replacement(case: Case, leaked: AccessKeyId) -> Iterator[Finding]:
 
 def _free_a_slot(case: Case, leaked: AccessKeyId) -> str:
     """Say what a person can do; keyrota itself deletes nothing before its grace is over (promise off-before-gone)."""
-    user = case.view.observation.user
-    meanwhile = f"keyrota revoke {user} --now deactivates {leaked} meanwhile"
+    user, name = case.view.observation.user, case.view.observation.name
+    meanwhile = f"keyrota revoke {name} --now deactivates {leaked} meanwhile"
     other = next((key for key in case.view.keys if key.id != leaked), None)
     if other is None:
         return meanwhile
@@ -234,7 +234,7 @@ def _quarantine(case: Case, wish: Revoke) -> Iterator[Finding]:
                 needs=Needs.REPAIR,
                 reason=f"AWS attached {name} to the user: pipelines fail with any key until it is detached",
                 remedy="when the leak is dealt with: "
-                f"keyrota revoke {case.view.observation.user} --key {wish.key} --release",
+                f"keyrota revoke {case.view.observation.name} --key {wish.key} --release",
             )
 
 

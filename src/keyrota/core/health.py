@@ -99,5 +99,5 @@ def _fails(case: Case, target: TargetState, trouble: str) -> Hold:
         reason=f"pipelines fail at {target.address} now: {trouble}",
         remedy=f"keyrota confirm {quote(target.address)}, if pipelines still need the key there"
         if target.is_empty
-        else f"keyrota sync --user {case.view.observation.user}",
+        else f"keyrota sync --user {case.view.observation.name}",
     )

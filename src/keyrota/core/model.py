@@ -109,6 +109,23 @@ class CredentialId:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Whom keyrota itself runs as, as far as it matters for what it may switch off (promise right-credential)."""
+
+    keys: frozenset[AccessKeyId] = frozenset()
+    """The access keys behind its credentials: their own, and those that its roles were assumed with."""
+    session_of: CredentialId | None = None
+    """The IAM user whose temporary credentials it has; AWS does not tell which of the user's keys made them."""
+
+    def runs_with(self, credential: CredentialId, key: AccessKeyId) -> bool:
+        """Tell whether a key of a credential is, or may be, one that keyrota is running with."""
+        return key in self.keys or credential == self.session_of
+
+
+NOBODY = Caller()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKey:
     """IAM's record of an access key: never its secret."""
 
@@ -551,6 +568,20 @@ class Observation:
     """Keys of the tags that the configuration's targets and its own `tags:` need on the secret."""
     is_secret_named: bool = False
     """The configuration names the secret itself (then an existing one is adopted), instead of deriving its name."""
+    runs_as: Caller = NOBODY
+    """Whom keyrota itself runs as."""
+    label: str = ""
+    """How commands and reports name the credential: with its account, where several accounts are configured."""
+
+    @property
+    def credential(self) -> CredentialId:
+        """Whose observation it is."""
+        return CredentialId(account=self.account, user=self.user)
+
+    @property
+    def name(self) -> str:
+        """Write the credential as the command line takes it."""
+        return self.label or self.user
 
 
 def version_mark(version: VersionId) -> str:

@@ -21,10 +21,21 @@ class _Base:
 
     shown: ClassVar[str]
     """Its word in reports and `--json`; the small steps of one rotation are all `rotate` there."""
+    acts_on: ClassVar[tuple[str, ...]] = ("key",)
+    """
+    The fields that say what it acts on: two actions of one kind that differ in one of them are two actions.
+
+    The other fields say why, when and how; they may change from one look to the next while the action is the same.
+    """
     reason: str
     due: datetime
     """When it fell due; not later than the instant that was planned for."""
     follows: bool = False
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Tell this action from every other: its kind and what it acts on."""
+        return (type(self).__name__, *(getattr(self, name) for name in self.acts_on))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +51,7 @@ class Adopt(_Base):
     """Label the current version with the key that it stands for, so that later runs know this key as ours."""
 
     shown: ClassVar[str] = "adopt"
+    acts_on: ClassVar[tuple[str, ...]] = ("key", "version")
     version: VersionId | None
     """None: the version is not there yet when the plan is made."""
     key: AccessKeyId | None
@@ -103,6 +115,7 @@ class Tidy(_Base):
     """Take a label off that has done its duty."""
 
     shown: ClassVar[str] = "tidy"
+    acts_on: ClassVar[tuple[str, ...]] = ("key", "label", "version")
     key: AccessKeyId | None = None
     label: str
     version: VersionId
@@ -113,6 +126,7 @@ class Sync(_Base):
     """Write AWSCURRENT to targets, and note it in `keyrota:synced` once all of them have it."""
 
     shown: ClassVar[str] = "sync"
+    acts_on: ClassVar[tuple[str, ...]] = ("key", "is_rewrite", "is_mend")
     key: AccessKeyId | None
     targets: tuple[str, ...]
     """Addresses of the targets to write."""
@@ -264,6 +278,7 @@ class ReleaseQuarantine(_Base):
     """Detach the quarantine policy that AWS attached, and take our own denial of sessions off."""
 
     shown: ClassVar[str] = "release-quarantine"
+    acts_on: ClassVar[tuple[str, ...]] = ("policy_arn",)
     key: None = None
     policy_arn: str
 

@@ -15,6 +15,7 @@ from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
 from keyrota.core.evidence import guarded
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import Observation
+from keyrota.core.own_key import without_own_key
 from keyrota.core.plan import Hold, Notice, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
 
@@ -54,7 +55,8 @@ def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent
         The executor does the first action that does not follow another one, and observes again.
     """
     case = Case(view=view(observation), policy=policy, now=now)
-    return _collected(_guarded(case, intent or Routine()))
+    asked = intent if isinstance(intent, (Revoke, Rollback)) else None
+    return without_own_key(_collected(_guarded(case, intent or Routine())), observation, asked)
 
 
 def _guarded(case: Case, intent: Intent) -> Iterator[Finding]:

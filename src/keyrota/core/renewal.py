@@ -45,13 +45,13 @@ _OUR_LABELS = 3
 
 def current_key_trouble(case: Case) -> Iterator[Hold]:
     """Report a current key that does not work any more; nobody but a person can know why."""
-    view, user = case.view, case.view.observation.user
+    view, name = case.view, case.view.observation.name
     for key in view.in_state(KeyState.CURRENT_OFF):
         yield Hold(
             key=key.id,
             needs=Needs.REPAIR,
             reason=f"{key.id} is the key that targets hold, and it is Inactive: somebody switched it off",
-            remedy=f"keyrota rollback {user} switches it on again; keyrota revoke {user} makes a new one",
+            remedy=f"keyrota rollback {name} switches it on again; keyrota revoke {name} makes a new one",
         )
     if view.current_key is None or view.key(view.current_key) is not None:
         return
@@ -69,7 +69,7 @@ def current_key_trouble(case: Case) -> Iterator[Hold]:
             key=view.current_key,
             needs=Needs.REPAIR,
             reason=f"{view.current_key} is the key that targets hold, and IAM does not have it any more",
-            remedy=f"keyrota revoke {user} makes a new key and brings it to every target",
+            remedy=f"keyrota revoke {name} makes a new key and brings it to every target",
         )
 
 

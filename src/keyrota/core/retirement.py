@@ -259,7 +259,7 @@ def _blocks_deletion(case: Case, key: AccessKey, version: SecretVersion) -> Iter
         yield Hold(
             key=key.id,
             reason=f"{key.id} is kept: the key that should have replaced it is not Active",
-            remedy=f"keyrota rollback {case.view.observation.user}",
+            remedy=f"keyrota rollback {case.view.observation.name}",
         )
     if key.last_use.evidence is Evidence.UNKNOWN:
         yield unknown_use(key)

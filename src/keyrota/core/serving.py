@@ -139,7 +139,7 @@ def _held(case: Case, target: TargetState, key: AccessKey) -> Hold:
     return Hold(
         target=target.address,
         reason=f"somebody changed it: {drift(target, key)}",
-        remedy=f"keyrota sync --user {case.view.observation.user} writes {key.id} again; "
+        remedy=f"keyrota sync --user {case.view.observation.name} writes {key.id} again; "
         "or set `drift: mend` in the policy",
     )
 

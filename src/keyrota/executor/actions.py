@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import assert_never
 
+from keyrota.core import own_key
 from keyrota.core import plan as act
 from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN, view
 from keyrota.core.model import (
@@ -49,7 +50,7 @@ from keyrota.core.records import (
     format_discard,
 )
 from keyrota.core.rules import owner_tag
-from keyrota.errors import LostRace, NotThisUsersKey, ProviderRefused, ProviderUnavailable, SecretUnusable
+from keyrota.errors import LostRace, NotThisUsersKey, OwnKey, ProviderRefused, ProviderUnavailable, SecretUnusable
 from keyrota.executor.adoption import labelled, recognize, refusal
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.sync import sync
@@ -131,6 +132,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         KeyrotaError: It was not done, or for a write whose answer was lost, perhaps it was.
     """
     name = subject.secret_name
+    _refuse_own_key(action, observation)
     match action:
         case act.CreateSecret():
             subject.store.create(name, {**subject.tags, OWNER_TAG: owner_tag(subject.user)})
@@ -204,6 +206,14 @@ def _demand_ours(action: act.Delete | act.DeleteOrphan, *, is_ours: bool) -> Non
     """Leave what another run has deleted meanwhile to that run's report: each deed is reported once."""
     if not is_ours:
         raise LostRace(f"another run has deleted {action.key} meanwhile")
+
+
+def _refuse_own_key(action: act.Action, observation: Observation) -> None:
+    """Make sure once more, whatever was planned (promise right-credential)."""
+    if isinstance(action, own_key.ENDING) and not isinstance(action, act.AskRuns):
+        held = own_key.refusal(observation, action.key)
+        if held is not None:
+            raise OwnKey(held.reason, where=f"IAM user {observation.user}", remedy=held.remedy)
 
 
 def _asked_for_runs(subject: Subject, action: act.AskRuns, settings: Settings) -> tuple[CarriedRuns, ...]:

@@ -127,7 +127,8 @@ def apply_all(
     def one(preview: Preview) -> Outcome:
         if preview.plan is None or preview.observation is None:
             errors = (preview.error,) if preview.error else ()
-            return Outcome(user=preview.user, account=preview.subject.account, errors=errors)
+            subject = preview.subject
+            return Outcome(user=subject.user, account=subject.account, label=subject.label, errors=errors)
         if preview.plan.actions and is_late():
             return replace(preview.run.outcome(preview.plan, preview.observation), left=preview.plan.actions)
         try:

@@ -51,6 +51,8 @@ def observe(
         is_secret_named=subject.is_secret_named,
         stack=subject.stack,
         first_writes=subject.first_writes,
+        runs_as=subject.runs_as,
+        label=subject.label,
     )
 
 

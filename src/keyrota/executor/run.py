@@ -55,9 +55,9 @@ class Run:
             self._targets, self._left_behind = unasked(subject), ()
         self._done: list[Done] = []
         self._errors: list[KeyrotaError] = []
-        self._failed: set[tuple[str, str]] = set()
+        self._failed: set[tuple[object, ...]] = set()
         self._left: dict[act.Action, None] = {}
-        self._lost: dict[tuple[str, str], LostRace] = {}
+        self._lost: dict[tuple[object, ...], LostRace] = {}
 
     def plan(self) -> tuple[Observation, Plan]:
         """
@@ -125,10 +125,10 @@ class Run:
                 self._errors.append(error)
                 break
         else:
-            raise RuntimeError(f"{self._subject.user}: no end after {_STEPS} steps")
+            raise RuntimeError(f"{self._subject.name}: no end after {_STEPS} steps")
         for action in planned.actions:
-            if not action.follows and _identity(action) in self._lost:
-                self._errors.append(self._lost.pop(_identity(action)))  # nobody did it instead
+            if not action.follows and action.identity in self._lost:
+                self._errors.append(self._lost.pop(action.identity))  # nobody did it instead
         return self.outcome(planned, observation)
 
     def _ask_from_now_on(self) -> None:
@@ -151,6 +151,7 @@ class Run:
         return Outcome(
             user=self._subject.user,
             account=self._subject.account,
+            label=self._subject.label,
             done=tuple(self._done),
             errors=tuple(self._errors),
             plan=planned,
@@ -191,7 +192,7 @@ class Run:
         """Find the first action that can be done now, was planned at the start, and has not failed in this run."""
         promised = {_sort(action) for action in first.actions}
         for action in planned.actions:
-            if action.follows or _identity(action) in self._failed:
+            if action.follows or action.identity in self._failed:
                 continue
             if self._is_asked_for or _sort(action) in promised or _is_own_cleanup(action, self._memory):
                 return action
@@ -205,17 +206,17 @@ class Run:
         try:
             seen, planned = self._look_through()
         except KeyrotaError as error:
-            self._failed.add(_identity(action))
+            self._failed.add(action.identity)
             self._errors.append(error)
             return False
-        again = next((other for other in planned.actions if _identity(other) == _identity(action)), None)
+        again = next((other for other in planned.actions if other.identity == action.identity), None)
         if again is not None and not again.follows:
             return True
-        self._failed.add(_identity(action))
+        self._failed.add(action.identity)
         if not _is_explained(action, seen, planned):
             self._errors.append(
                 PlanChanged(
-                    f"{self._subject.user}: {action.shown} {action.key} was planned, and what it needs has changed "
+                    f"{self._subject.name}: {action.shown} {action.key} was planned, and what it needs has changed "
                     "since",
                     remedy="nothing was done about it; keyrota plan shows what is due now",
                 )
@@ -228,14 +229,14 @@ class Run:
             key = perform(self._subject, action, observation, self._settings, self._memory)
         except LostRace as error:
             # Another run was first. What it did is in the next observation; if nothing moved, we would try for ever.
-            self._failed.add(_identity(action))
-            self._lost[_identity(action)] = error
+            self._failed.add(action.identity)
+            self._lost[action.identity] = error
             return
         except KeyrotaError as error:
-            self._failed.add(_identity(action))
+            self._failed.add(action.identity)
             if isinstance(action, act.CreateKey):
                 # A key may exist whose answer was lost: claiming again would take it for one that was there before.
-                self._failed.add((act.TakeClaim.__name__, str(action.key)))
+                self._failed.add((act.TakeClaim.__name__, action.key))
             self._errors.append(error)
             self._tell(tell, EventKind.FAILED, action, error=error)
             return
@@ -261,6 +262,7 @@ class Run:
                 at=self._settings.clock.now(),
                 user=self._subject.user,
                 account=self._subject.account,
+                label=self._subject.label,
                 kind=kind,
                 action=action,
                 key=key or action.key,
@@ -272,11 +274,11 @@ class Run:
 def _log_plan(subject: Subject, planned: Plan) -> None:
     """Tell why, for --debug: reasons and IDs, never a value."""
     for action in planned.actions:
-        _log.debug("%s: %s %s: %s", subject.user, type(action).__name__, action.key or "", action.reason)
+        _log.debug("%s: %s %s: %s", subject.name, type(action).__name__, action.key or "", action.reason)
     for hold in planned.holds:
-        _log.debug("%s: held: %s", subject.user, hold.reason)
+        _log.debug("%s: held: %s", subject.name, hold.reason)
     for later in planned.upcoming:
-        _log.debug("%s: %s due %s: %s", subject.user, later.shown, later.due.isoformat(), later.reason)
+        _log.debug("%s: %s due %s: %s", subject.name, later.shown, later.due.isoformat(), later.reason)
 
 
 def _sort(action: act.Action) -> tuple[str, str]:
@@ -291,10 +293,6 @@ def _is_explained(action: act.Action, seen: Observation, planned: Plan) -> bool:
     is_done = key is None or (isinstance(action, act.Deactivate) and key.status is KeyStatus.INACTIVE)
     told = {hold.key for hold in planned.holds} | {later.key for later in planned.upcoming}
     return is_done or action.key in told
-
-
-def _identity(action: act.Action) -> tuple[str, str]:
-    return type(action).__name__, str(action.key)
 
 
 def _is_own_cleanup(action: act.Action, memory: Memory) -> bool:

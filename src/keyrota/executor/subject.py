@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from keyrota.core.model import CredentialId, FirstWrite, IndexEntry, UserName
+from keyrota.core.model import NOBODY, Caller, CredentialId, FirstWrite, IndexEntry, UserName
 from keyrota.core.policy import RotationPolicy
 from keyrota.errors import KeyrotaError
 from keyrota.executor.parallel import Parallel, in_parallel
@@ -81,10 +81,20 @@ class Subject:
     tags: Mapping[str, str] = field(default_factory=dict)
     """The user's own tags for a secret that keyrota creates."""
 
+    runs_as: Caller = NOBODY
+    """Whom keyrota itself runs as."""
+    label: str = ""
+    """How commands and reports name it: with its account, where several accounts are configured; empty: the user."""
+
     @property
     def credential(self) -> CredentialId:
         """Its one identity."""
         return CredentialId(account=self.account, user=self.user)
+
+    @property
+    def name(self) -> str:
+        """Name it as the command line takes it, with the account where it is needed."""
+        return self.label or self.user
 
     @property
     def fingerprint(self) -> str:
