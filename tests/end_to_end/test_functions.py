@@ -201,7 +201,7 @@ def test_what_a_limit_left_fails_no_invocation_and_comes_back_to_the_queue(
     rotate.handler({}, Context())
     rig.lines()
     answer = sync.handler({}, Context())
-    assert (answer["left"], answer["failed"]) == ([USER], [])
+    assert (answer["left"], answer["failed"]) == ([{"user": USER, "account": ACCOUNT}], [])
     told = rig.told("Target Failed")
     assert 0 < len(told) < 20
     assert all("used up until" in detail["reason"] for detail in told)
@@ -248,7 +248,7 @@ def test_little_time_begins_no_credential(rig: Rig, monkeypatch: pytest.MonkeyPa
     """The next run goes on; nothing is half done."""
     monkeypatch.setattr(Context, "left_ms", 80_000)
     answer = rotate.handler({}, Context())
-    assert answer["left"] == [USER]
+    assert answer["left"] == [{"user": USER, "account": ACCOUNT}]
     assert list(rig.box.keys()) == [rig.box.old.id]
 
 
@@ -421,12 +421,12 @@ def test_emergency_auto_revokes_once_however_often_the_event_comes(rig: Rig, mon
     now = rig.box.cloud.clock.now()
     event = iam_event("AttachUserPolicy", policyArn=QUARANTINE)
     event["detail"]["eventTime"] = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-    assert emergency.handler(event, Context())["safe"] == [USER]
+    assert emergency.handler(event, Context())["safe"] == [f"{ACCOUNT}:{USER}"]
     new = rig.box.held()["AWS_ACCESS_KEY_ID"]
     assert new != leaked
     assert rig.box.keys()[leaked] == "Inactive"
     rig.box.travel(hours=2)
-    assert emergency.handler(event, Context())["safe"] == [USER]
+    assert emergency.handler(event, Context())["safe"] == [f"{ACCOUNT}:{USER}"]
     assert rig.box.held()["AWS_ACCESS_KEY_ID"] == new
     assert "revoked the keys" in rig.alarms[0][0]
     assert rig.box.deploys()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from builders import NEW, NOW, OLD, a_key, a_secret, a_version, current, holds, observed, synced
 from keyrota.app.functions.measures import Measure, counts, gauges, overdue
 from keyrota.core.model import Observation
@@ -27,7 +29,16 @@ def report(user: str, seen: Observation | None, *holds: Hold) -> CredentialRepor
 
 
 def days(measures: tuple[Measure, ...]) -> list[float]:
-    return [round(measure.value, 3) for measure in measures if measure.name == "DaysOverdue"]
+    whole = (measure for measure in measures if measure.credential is None)
+    return [round(measure.value, 3) for measure in whole if measure.name == "DaysOverdue"]
+
+
+def test_each_overdue_credential_is_measured_with_its_account() -> None:
+    """Two users of one name were one, with one policy."""
+    here, there = report("ci", served(91)), replace(report("ci", served(97)), account="222222222222")
+    made = overdue((here, there, report("ci-web", served(3))))
+    each = {(str(one.credential), round(one.value, 3)) for one in made if one.credential is not None}
+    assert each == {("123456789012:ci", 1.0), ("222222222222:ci", 7.0)}
 
 
 def test_the_most_overdue_key_is_measured_in_whatever_order() -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from keyrota.app.session import Session
 from keyrota.core.emergency import Revoke
 from keyrota.core.lifecycle import KeyState, view
-from keyrota.core.model import AccessKeyId, KeyStatus, Observation, TargetEvidence
+from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetEvidence
 from keyrota.errors import KeyrotaError, UsageError
 from keyrota.executor import Listener, Outcome, Preview, apply_all, plan_all
 from keyrota.report.data import again, flattened
@@ -62,7 +62,9 @@ class Exposed:
 class Verdict:
     """What became of one credential."""
 
-    user: str
+    credential: CredentialId
+    name: str
+    """How reports name it."""
     is_safe: bool
     keys: tuple[AccessKeyId, ...]
     new_key: AccessKeyId | None
@@ -110,8 +112,8 @@ def _forgot(preview: Preview) -> bool:
 def _unsure(preview: Preview) -> KeyrotaError:
     return KeyrotaError(
         "where it was written in former times is not known: the tags keyrota:targets do not tell all",
-        where=preview.user,
-        remedy=f"if it may have been there: keyrota revoke {preview.user}",
+        where=preview.subject.name,
+        remedy=f"if it may have been there: keyrota revoke {preview.subject.name}",
     )
 
 
@@ -176,7 +178,8 @@ def _replaced(session: Session, it: Exposed, tell: Listener) -> Verdict:
     told = tuple(_reasons(outcomes, it, last, missed))
     is_safe = last is not None and not keys_before(last, it.before)
     return Verdict(
-        user=it.preview.user,
+        credential=it.preview.credential,
+        name=it.preview.subject.name,
         is_safe=is_safe,
         keys=it.keys,
         new_key=view(last).current_key if last else None,

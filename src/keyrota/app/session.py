@@ -101,6 +101,7 @@ class Session:
                 plan=preview.plan,
                 errors=(preview.error,) if preview.error else (),
                 policy=preview.subject.policy,
+                label=preview.subject.label,
             )
             for preview in planned.previews
         ]
@@ -121,6 +122,7 @@ class Session:
                 errors=outcome.errors,
                 left=outcome.left,
                 policy=preview.subject.policy,
+                label=preview.subject.label,
             )
             for preview, outcome in zip(planned.previews, outcomes, strict=True)
         ]
@@ -134,6 +136,7 @@ class Session:
                 secret_name=missing.secret_name,
                 now=self.clock.now(),
                 errors=(missing.error,),
+                label=missing.label,
             )
             for missing in planned.unreachable
         )

@@ -10,14 +10,15 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from keyrota.app import twice
 from keyrota.app.choice import EVERYTHING, Chooser, Wanted
 from keyrota.app.config import Configuration, CredentialConfig, References
 from keyrota.app.hosts import refuse_untrusted
 from keyrota.app.tokens import settings_of
-from keyrota.core.model import CredentialId, FirstWrite, IndexEntry, UserName
+from keyrota.core.model import Caller, CredentialId, FirstWrite, IndexEntry, UserName
 from keyrota.core.policy import duration, format_duration
 from keyrota.core.secret import Secret
-from keyrota.errors import KeyrotaError, NoCredentials
+from keyrota.errors import ConfigError, Fault, KeyrotaError, NoCredentials
 from keyrota.executor import Settings, Subject
 from keyrota.ports import Clock, Target, TargetConnection
 from keyrota.targets import kinds
@@ -38,6 +39,8 @@ class Unreachable:
     account: str
     secret_name: str
     error: KeyrotaError
+    label: str = ""
+    """How reports name it."""
 
 
 class Wiring:
@@ -60,6 +63,7 @@ class Wiring:
         self._at_most = at_most
         self._until = until
         self._own: Account | None = None
+        self._own_id: str | None = None
         self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
         self._connections: dict[str, TargetConnection] = {}
         refuse_untrusted(configuration)
@@ -83,21 +87,25 @@ class Wiring:
         Build the subjects of all configured credentials, or of those that are wanted.
 
         Raises:
+            ConfigError: A user or a secret is configured twice, once real account IDs are compared.
             UsageError: What is wanted is not configured, or means several credentials.
             NoCredentials: There are none for any account.
         """
+        self.refuse_twice()
         chosen = self.chooser.chosen(wanted)
         ready: list[Subject] = []
         unreachable: list[Unreachable] = []
         for credential in chosen:
-            entered = self.account(credential)
+            entered = self._unclear.get(id(credential)) or self._entered(credential)
             if isinstance(entered, KeyrotaError):
+                known = CredentialId(account=credential.known_account or "", user=UserName(credential.user))
                 unreachable.append(
                     Unreachable(
-                        user=credential.user,
-                        account=credential.known_account or "",
+                        user=known.user,
+                        account=known.account,
                         secret_name=credential.secret_name,
                         error=entered,
+                        label=self.label(known),
                     )
                 )
             else:
@@ -105,6 +113,67 @@ class Wiring:
         if not ready and unreachable and isinstance(unreachable[0].error, NoCredentials):
             raise unreachable[0].error
         return tuple(ready), tuple(unreachable)
+
+    def refuse_twice(self) -> None:
+        """
+        Make sure that no user and no secret is configured twice under two descriptions.
+
+        Raises:
+            ConfigError: With every fault; nothing was begun.
+        """
+        if self._twice:
+            raise ConfigError(self._twice)
+
+    @cached_property
+    def _twice(self) -> tuple[Fault, ...]:
+        return tuple(twice.faults(self.configuration.credentials, self.account_of, self._region_of))
+
+    @cached_property
+    def _unclear(self) -> Mapping[int, KeyrotaError]:
+        """Why an entry, by its `id`, may be another one's twin without our knowing."""
+        return twice.unclear(self.configuration.credentials, self.account_of)
+
+    def _region_of(self, credential: CredentialConfig) -> str:
+        return credential.region or self.own_account().region or ""
+
+    def _entered(self, credential: CredentialConfig) -> Account | KeyrotaError:
+        """Enter an account, and find out whether keyrota runs with one of its keys."""
+        entered = self.account(credential)
+        if not isinstance(entered, KeyrotaError) and isinstance(self.caller, KeyrotaError):
+            return self.caller
+        return entered
+
+    @cached_property
+    def caller(self) -> Caller | KeyrotaError:
+        """Whom keyrota itself runs as; an error where that cannot be told (then no key may be touched)."""
+        own = self.own_account()
+        try:
+            keys = own.keys_behind()
+            return Caller(keys=keys, session_of=self.runs_as() if own.is_session() else None)
+        except KeyrotaError as error:
+            return error
+
+    def runs_as(self) -> CredentialId | None:
+        """
+        Return the IAM user that keyrota runs as, before any role; None: it is not a user.
+
+        Raises:
+            KeyrotaError: STS does not say.
+        """
+        own = self.own_account()
+        account = own.entered(self.clock)
+        resource = own.caller().rpartition(":")[2]
+        is_user = resource.startswith("user/")
+        return CredentialId(account=account, user=UserName(resource.rpartition("/")[2])) if is_user else None
+
+    def label(self, credential: CredentialId) -> str:
+        """Name a credential in commands and reports: with its account where several accounts are configured."""
+        return str(credential) if self.is_of_several_accounts else credential.user
+
+    @cached_property
+    def is_of_several_accounts(self) -> bool:
+        """Whether the configuration names more than one account; entries without one are of the caller's own."""
+        return len({entry.known_account for entry in self.configuration.credentials}) > 1
 
     @cached_property
     def chooser(self) -> Chooser:
@@ -143,10 +212,12 @@ class Wiring:
         """
         if credential.known_account is not None:
             return credential.known_account
-        entered = self.account(credential)
-        if isinstance(entered, KeyrotaError):
-            raise entered
-        return entered.id()
+        if self._own_id is None:
+            entered = self.account(credential)
+            if isinstance(entered, KeyrotaError):
+                raise entered
+            self._own_id = entered.id()
+        return self._own_id
 
     def credential(self, entry: CredentialConfig) -> CredentialId:
         """
@@ -179,9 +250,15 @@ class Wiring:
             kms_key=credential.kms_key,
             replica_region=credential.replica_region,
         )
+        identity = CredentialId(account=account.id(), user=UserName(credential.user))
+        caller = self.caller
+        if isinstance(caller, KeyrotaError):
+            raise caller
         return Subject(
-            user=UserName(credential.user),
-            account=account.id(),
+            user=identity.user,
+            account=identity.account,
+            label=self.label(identity),
+            runs_as=caller,
             secret_name=credential.secret_name,
             is_secret_named=credential.is_secret_named,
             policy=credential.policy,

@@ -43,6 +43,13 @@ class CredentialReport:
     left: tuple[Action, ...] = ()
     policy: RotationPolicy | None = None
     """Whose ages hold for it; None where it could not be reached."""
+    label: str = ""
+    """How lines for people name it: with its account where several accounts are configured; empty: the user."""
+
+    @property
+    def name(self) -> str:
+        """Name the credential in a line for people."""
+        return self.label or self.user
 
     @property
     def credential(self) -> CredentialId:

@@ -51,7 +51,7 @@ def _broken(report: CredentialReport, paint: Paint) -> Iterator[str]:
 
 
 def _head(report: CredentialReport, paint: Paint) -> Iterator[str]:
-    yield f"{paint('title', report.user)}  {paint('quiet', f'account {report.account} · secret {report.secret_name}')}"
+    yield f"{paint('title', report.name)}  {paint('quiet', f'account {report.account} · secret {report.secret_name}')}"
 
 
 def _keys(report: CredentialReport, paint: Paint) -> Iterator[str]:

@@ -65,10 +65,10 @@ class Progress:
         if event.kind is EventKind.FAILED and event.error:
             if is_stop(event.error):
                 left = left_text(flattened(event.error))
-                return f"{at} {event.user}: {event.action.shown} stopped at a limit: {left}"
-            return f"{at} {event.user}: {event.action.shown} failed: {event.error}"
+                return f"{at} {event.name}: {event.action.shown} stopped at a limit: {left}"
+            return f"{at} {event.name}: {event.action.shown} failed: {event.error}"
         key = f" {event.key}" if event.key else ""
-        return f"{at} {event.user}:{key} {_STEPS[type(event.action)]}"
+        return f"{at} {event.name}:{key} {_STEPS[type(event.action)]}"
 
 
 def carry_out(

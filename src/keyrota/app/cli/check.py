@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,16 +10,18 @@ from typing import Any
 import click
 
 from keyrota.app import words
+from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
+from keyrota.app.cli.naming import some_credentials
 from keyrota.app.config import Configuration, CredentialConfig
 from keyrota.app.session import Session
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import view
-from keyrota.core.model import Readiness
+from keyrota.core.model import CredentialId, Readiness, UserName
 from keyrota.core.naming import ARN_LIKE_END
 from keyrota.core.policy import AUDIT_LIMIT, CalendarEntry, calendar
 from keyrota.core.renewal import cannot_rotate
-from keyrota.errors import KeyrotaError, NoCredentials, SharedPlace, printable
+from keyrota.errors import ConfigError, KeyrotaError, NoCredentials, SharedPlace, printable
 from keyrota.executor import Preview
 from keyrota.executor.confirm import questions
 from keyrota.executor.parallel import in_parallel
@@ -40,24 +42,34 @@ class Finding:
     """None: it cannot be told."""
     detail: str = ""
     remedy: str = ""
+    is_warning: bool = False
+    """Nothing is wrong yet, and it should be changed all the same."""
 
 
 @click.command("check")
+@some_credentials
 @click.option("--days", default=DAYS, type=click.IntRange(1, 4000), show_default=True, help="Length of the calendar.")
 @click.option("--stack", help="Also look at the stack of this name that keyrota deploy made.")
 @global_options
 @pass_options
-def command(options: Options, *, days: int, stack: str | None) -> int:
+def command(options: Options, *, wanted: Wanted, days: int, stack: str | None) -> int:
     """Check the configuration, the AWS permissions that it needs and each target; print the policy's calendar."""
     session = Session(options.config)
-    findings = [_configuration(session.configuration), *_hosts(session.configuration)]
-    findings += [*_aws(session), *_targets(session)]
-    previews = _previews(session)
+    entries = session.wiring.chooser.chosen(wanted)
+    findings = [
+        _configuration(session.configuration),
+        *_hosts(session.configuration),
+        *_twice(session),
+        *_aws(session, entries),
+        *_own_key(session, entries),
+        *_targets(session, entries),
+    ]
+    previews = _previews(session, wanted)
     findings += [*_places(previews, session.clock.now()), *_waiting(session.configuration)]
     if stack is not None:
         findings += _deployed(session, stack, options.config)
     findings += _rotatable(previews, session.clock.now())
-    dates = tuple(sorted(_dates(session, previews, days), key=lambda dated: dated.entry.at))
+    dates = tuple(sorted(_dates(session, wanted, previews, days), key=lambda dated: dated.entry.at))
     if options.is_json:
         say_json(_document(findings, dates))
     elif not options.is_quiet:
@@ -89,11 +101,39 @@ def _hosts(configuration: Configuration) -> Iterator[Finding]:
     yield from (Finding(what="host", is_good=True, detail=line) for line in host_lines(configuration))
 
 
-def _aws(session: Session) -> Iterator[Finding]:
+def _twice(session: Session) -> Iterator[Finding]:
+    """Tell what is configured twice, once real account IDs are compared."""
+    try:
+        session.wiring.refuse_twice()
+    except ConfigError as error:
+        yield from (
+            Finding(what=fault.where, is_good=False, detail=fault.what, remedy=fault.remedy) for fault in error.faults
+        )
+
+
+def _own_key(session: Session, entries: Iterable[CredentialConfig]) -> Iterator[Finding]:
+    """Warn where keyrota runs as a user whose key it rotates."""
+    try:
+        user = session.wiring.runs_as()
+        if user is None or all(session.wiring.credential(entry) != user for entry in entries):
+            return
+    except KeyrotaError:
+        return  # told with the accounts already
+    yield Finding(
+        what="keyrota's own identity",
+        is_good=None,
+        is_warning=True,
+        detail=f"keyrota runs as {user}, whose key it rotates: the key that it runs with is replaced, and never "
+        "deactivated or deleted",
+        remedy="run keyrota as another identity: with a role, or with another user's key",
+    )
+
+
+def _aws(session: Session, entries: Iterable[CredentialConfig]) -> Iterator[Finding]:
     seen: set[str] = set()
-    for credential in session.configuration.credentials:
+    for credential in entries:
         account = session.wiring.account(credential)
-        name = f"account {credential.account or 'of the caller'}" + (
+        name = f"account {credential.known_account or 'of the caller'}" + (
             f", role {credential.role}" if credential.role else ""
         )
         if name in seen:
@@ -124,8 +164,8 @@ def _permissions(answers: Mapping[str, bool | None]) -> Iterator[Finding]:
             yield Finding(what="AWS permissions", is_good=wanted, detail=f"{said}: {', '.join(actions)}", remedy=remedy)
 
 
-def _targets(session: Session) -> Iterator[Finding]:
-    for credential in session.configuration.credentials:
+def _targets(session: Session, entries: Iterable[CredentialConfig]) -> Iterator[Finding]:
+    for credential in entries:
         answers = in_parallel(lambda target: target.preflight(), session.wiring.targets(credential), 8)
         yield from (_target(answer) for answer in answers)
 
@@ -161,13 +201,16 @@ def _rotatable(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding
 class Dated:
     """One date of one credential."""
 
-    user: str
+    credential: CredentialId
+    """Its account is empty where it could not be entered."""
+    label: str
+    """How a report names it."""
     entry: CalendarEntry
 
 
-def _previews(session: Session) -> tuple[Preview, ...]:
+def _previews(session: Session, wanted: Wanted) -> tuple[Preview, ...]:
     try:
-        return session.plan().previews
+        return session.plan(wanted).previews
     except KeyrotaError:
         return ()
 
@@ -189,30 +232,40 @@ def _places(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding]:
                     )
 
 
-def _dates(session: Session, previews: tuple[Preview, ...], days: int) -> Iterator[Dated]:
+def _dates(session: Session, wanted: Wanted, every: tuple[Preview, ...], days: int) -> Iterator[Dated]:
     """Tell what comes for each credential, if every run is on time; for a key of today where none is known."""
-    keys = {str(preview.user): preview.observation.keys for preview in previews if preview.observation}
+    previews = {preview.credential: preview for preview in every}
     now = session.clock.now()
-    for credential in session.configuration.credentials:
-        yield from _of_the_previous(credential, previews, now)
-        created = max((key.created for key in keys.get(credential.user, ())), default=now)
-        for entry in calendar(credential.policy, created, now, days=days):
-            yield Dated(user=credential.user, entry=entry)
+    for configured in session.wiring.chooser.chosen(wanted):
+        credential = _identity(session, configured)
+        label = session.wiring.label(credential)
+        preview = previews.get(credential)
+        seen = preview.observation if preview else None
+        entries = list(_of_the_previous(preview, now)) if preview else []
+        created = max((key.created for key in seen.keys), default=now) if seen else now
+        entries += calendar(configured.policy, created, now, days=days)
+        yield from (Dated(credential=credential, label=label, entry=entry) for entry in entries)
 
 
-def _of_the_previous(credential: CredentialConfig, previews: tuple[Preview, ...], now: datetime) -> Iterator[Dated]:
+def _identity(session: Session, configured: CredentialConfig) -> CredentialId:
+    try:
+        return session.wiring.credential(configured)
+    except KeyrotaError:
+        return CredentialId(account="", user=UserName(configured.user))
+
+
+def _of_the_previous(preview: Preview, now: datetime) -> Iterator[CalendarEntry]:
     """Tell what is still to come for a key that was replaced already: key 0 of the calendar."""
-    preview = next((preview for preview in previews if preview.user == credential.user), None)
-    if preview is None or preview.plan is None or preview.observation is None:
+    if preview.plan is None or preview.observation is None:
         return
     created = {key.id: key.created for key in preview.observation.keys}
     for later in preview.plan.upcoming:
         if later.shown == "rotate" or later.key not in created:
             continue
-        yield Dated(user=credential.user, entry=CalendarEntry(at=later.due, what=later.shown, key=0))
+        yield CalendarEntry(at=later.due, what=later.shown, key=0)
         red = max(now, created[later.key] + AUDIT_LIMIT)
         if later.shown == "deactivate" and red < later.due:
-            yield Dated(user=credential.user, entry=CalendarEntry(at=red, what="audit", key=0, until=later.due))
+            yield CalendarEntry(at=red, what="audit", key=0, until=later.due)
 
 
 _AUDIT = "auditors read red (Config access-keys-rotated, Security Hub IAM.3, CIS, PCI)"
@@ -221,6 +274,7 @@ _AUDIT = "auditors read red (Config access-keys-rotated, Security Hub IAM.3, CIS
 def _text(findings: list[Finding], dates: tuple[Dated, ...], colour: Paint) -> Iterator[str]:
     for finding in findings:
         mark = {True: colour("good", "✓"), False: colour("bad", "✗"), None: colour("quiet", "?")}[finding.is_good]
+        mark = colour("held", "!") if finding.is_warning else mark
         yield f"{mark} {finding.what}" + (f": {printable(finding.detail)}" if finding.detail else "")
         if finding.remedy:
             yield colour("quiet", f"    {printable(finding.remedy)}")
@@ -230,21 +284,28 @@ def _text(findings: list[Finding], dates: tuple[Dated, ...], colour: Paint) -> I
         entry = dated.entry
         if entry.until is not None:
             until = f"{_AUDIT} until {entry.until:%Y-%m-%d} (preset strict avoids it)"
-            yield colour("held", f"  {entry.at:%Y-%m-%d}  {dated.user:<20} key {entry.key}: {until}")
+            yield colour("held", f"  {entry.at:%Y-%m-%d}  {dated.label:<20} key {entry.key}: {until}")
         else:
-            yield f"  {entry.at:%Y-%m-%d}  {dated.user:<20} key {entry.key}: {entry.what}"
+            yield f"  {entry.at:%Y-%m-%d}  {dated.label:<20} key {entry.key}: {entry.what}"
 
 
 def _document(findings: list[Finding], dates: tuple[Dated, ...]) -> dict[str, Any]:
     return {
         "version": 1,
         "checks": [
-            {"what": item.what, "ok": item.is_good, "detail": item.detail or None, "remedy": item.remedy or None}
+            {
+                "what": item.what,
+                "ok": item.is_good,
+                "warning": item.is_warning,
+                "detail": item.detail or None,
+                "remedy": item.remedy or None,
+            }
             for item in findings
         ],
         "calendar": [
             {
-                "user": dated.user,
+                "user": dated.credential.user,
+                "account": dated.credential.account or None,
                 "key": dated.entry.key,
                 "at": stamp(dated.entry.at),
                 "what": dated.entry.what,

@@ -7,7 +7,9 @@ import shlex
 import click
 
 from keyrota.app import words
+from keyrota.app.choice import Name, Wanted
 from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
+from keyrota.app.cli.naming import AccountId, CredentialName
 from keyrota.errors import UsageError
 
 _EXAMPLES = """\b
@@ -20,16 +22,27 @@ Examples:
 
 @click.command("forget", epilog=_EXAMPLES)
 @click.argument("target")
+@click.option(
+    "--user",
+    "names",
+    multiple=True,
+    type=CredentialName(),
+    help="Only where this user's secret remembers it; may be given several times.",
+)
+@click.option("--account", metavar="ID", type=AccountId(), help="Only for users of this account.")
 @click.option("--delete-variables", "deletes", is_flag=True, help="Delete its variables first, if they are ours.")
 @click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
 @global_options
 @pass_options
-def command(options: Options, target: str, *, deletes: bool, is_yes: bool) -> int:
+def command(
+    options: Options, target: str, *, names: tuple[Name, ...], account: str | None, deletes: bool, is_yes: bool
+) -> int:
     """End a target that was taken out of the configuration and is reported as left behind."""
     from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.executor.forget import forget, remembered  # noqa: PLC0415
 
-    planned = Session(options.config).plan()
+    session = Session(options.config)
+    planned = session.plan(Wanted(names=names, account=account))
     previews = planned.previews
     failed = [preview.error for preview in previews if preview.error is not None]
     failed += [missing.error for missing in planned.unreachable]
@@ -41,7 +54,7 @@ def command(options: Options, target: str, *, deletes: bool, is_yes: bool) -> in
     if not found:
         listed = ", ".join(shlex.quote(address) for address in left) or "none"
         raise UsageError(f"no target {target!r} is left behind", remedy=f"left behind: {listed}")
-    owners = [it.user for it in previews if any(one.address == target for one in it.subject.targets)]
+    owners = [it.subject.name for it in previews if any(one.address == target for one in it.subject.targets)]
     found = [one for one in found if not one.is_configured]
     if not found:
         raise UsageError(
@@ -57,11 +70,14 @@ def command(options: Options, target: str, *, deletes: bool, is_yes: bool) -> in
     for one in found:
         held = one.state.key if one.state and one.state.key else "it cannot be told which key"
         what = "Its variables are deleted: a pipeline there fails then." if deletes else "Its variables stay."
-        aside(f"{target} holds {held}. {what}")
+        whose = f"{one.subject.name}: " if session.wiring.is_of_several_accounts else ""
+        aside(f"{whose}{target} holds {held}. {what}")
     ask(f"Forget {target}?", is_yes=is_yes)
     gone = [name for one in found for name in forget(one, deletes_variables=deletes)]
     if options.is_json:
-        say_json({"version": 1, "target": target, "users": [one.subject.user for one in found], "deleted": gone})
+        say_json(
+            {"version": 1, "target": target, "users": [str(one.subject.credential) for one in found], "deleted": gone}
+        )
     elif not options.is_quiet:
         say([f"forgotten: {target}" + (f"; deleted {', '.join(gone)}" if gone else "")])
     return words.EXIT_DONE

@@ -15,7 +15,7 @@ from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_opti
 from keyrota.app.cli.naming import one_credential
 from keyrota.core.model import AccessKeyId, Observation
 from keyrota.core.plan import CreateKey, Plan, Promote
-from keyrota.errors import KeyrotaError, UsageError
+from keyrota.errors import KeyrotaError, OwnKey, UsageError
 
 if TYPE_CHECKING:
     from keyrota.app.breach import Verdict
@@ -81,6 +81,7 @@ def command(  # click passes what the command line has
     from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.core.emergency import Revoke, current_key  # noqa: PLC0415
+    from keyrota.core.own_key import refusal  # noqa: PLC0415
     from keyrota.core.planner import read  # noqa: PLC0415
 
     session = Session(options.config)
@@ -101,6 +102,9 @@ def command(  # click passes what the command line has
             f"{name} has no access key {leaked}",
             remedy=f"keyrota status {name} shows its keys; keyrota revoke --key {leaked} finds whose it is",
         )
+    own = refusal(seen, leaked)
+    if own is not None:
+        raise OwnKey(own.reason, where=str(name), remedy=own.remedy)
     wish = Revoke(key=leaked, off_first=is_now, with_sessions=with_sessions, releases_quarantine=is_release)
     planned = session.plan(wanted, wish)
     for line in _consequences(leaked, planned.previews[0].plan or Plan(), seen, is_now=is_now):
@@ -123,6 +127,7 @@ def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool)
     from keyrota.app.breach import Place, exposed, places, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.cli.carry_out import Progress  # noqa: PLC0415
     from keyrota.app.session import Session  # noqa: PLC0415
+    from keyrota.report.text import counted  # noqa: PLC0415
 
     place = Place.read(text)
     session = Session(options.config)
@@ -134,10 +139,10 @@ def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool)
         aside(f"hint: targets at {place.provider}: {known}")
     waiting = [it for it in found if it.keys]
     for it in waiting:
-        aside(f"{it.preview.user}: {', '.join(it.keys)}")
+        aside(f"{it.preview.credential}: {', '.join(it.keys)}")
     if waiting:
         aside("Pipelines that are running with them fail at their next call to AWS.")
-        ask(f"Replace the keys of {len(waiting)} users?", is_yes=is_yes)
+        ask(f"Replace the keys of {counted(len(waiting), 'credential')}?", is_yes=is_yes)
     verdicts = replace_all(session, found, Progress(options), lambda _: None)
     config = "" if options.config == Options().config else f" --config {shlex.quote(options.config)}"
     again = f"keyrota{config} revoke --served-by {shlex.quote(text)} --before {since:%Y-%m-%dT%H:%M:%SZ}"
@@ -166,13 +171,13 @@ def _breach_text(verdicts: Sequence[Verdict], errors: Sequence[KeyrotaError], ag
     yield f"safe again: {len(safe)} of {len(verdicts) + len(errors)} (every older key was read as Inactive or deleted)"
     for verdict in safe:
         off = ", ".join(verdict.keys) or "no key was Active"
-        yield f"  ✓ {verdict.user}: {off} → {verdict.new_key or 'no key'}"
+        yield f"  ✓ {verdict.name}: {off} → {verdict.new_key or 'no key'}"
     missing = [verdict for verdict in verdicts if not verdict.is_safe]
     if missing or errors:
         yield "not yet:"
     for verdict in missing:
         left = [left_text(verdict.stops)] if verdict.stops else []
-        yield f"  ✗ {verdict.user}: {'; '.join([*left, *verdict.reasons])}"
+        yield f"  ✗ {verdict.name}: {'; '.join([*left, *verdict.reasons])}"
         yield from (f"      {remedy}" for remedy in verdict.remedies)
     for error in errors:
         yield f"  ✗ {error}"
@@ -193,7 +198,8 @@ def _breach_document(
         "again": again,
         "credentials": [
             {
-                "user": verdict.user,
+                "user": verdict.credential.user,
+                "account": verdict.credential.account,
                 "safe": verdict.is_safe,
                 "keys": list(verdict.keys),
                 "new_key": verdict.new_key,

@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from keyrota.app import twice
 from keyrota.app.config import Configuration, fingerprint, stamped
 from keyrota.app.deploy.encryption import CREATE, kept_out, key_arn
 from keyrota.app.deploy.package import build
@@ -29,7 +30,7 @@ from keyrota.aws.account import Account
 from keyrota.aws.objects import has_bucket, keeps_versions, make_bucket, secure_bucket, write_object
 from keyrota.aws.stacks import StackEvent, Stacks
 from keyrota.core.model import STACK_TAG
-from keyrota.errors import ProviderRefused, UsageError, printable
+from keyrota.errors import ConfigError, ProviderRefused, UsageError, printable
 from keyrota.ports import Clock
 
 IAM_EVENTS_REGION = "us-east-1"
@@ -92,7 +93,7 @@ class Deployer:
         Look at everything; changes nothing.
 
         Raises:
-            ConfigError: The configuration refers to this machine.
+            ConfigError: The configuration refers to this machine, or names a user or a secret twice.
             UsageError: There are too many users to name, and no pattern was given.
             ProviderRefused: A user is not there, or another stack keeps one.
         """
@@ -101,6 +102,7 @@ class Deployer:
         _refuse_long_name(wishes.stack)
         account = self.account.enter(self._clock)
         partition, region = self.account.caller().split(":")[1], self.account.region or ""
+        self._refuse_twice(account, region)
         users = [self._user_arn(entry.user) for entry in self._configuration.credentials if not entry.role]
         scope = scope_of(
             self._configuration,
@@ -150,6 +152,16 @@ class Deployer:
         settings = (target.settings for entry in self._configuration.credentials for target in entry.targets)
         named = {str(one["kms_key"]) for one in settings if "kms_key" in one}
         return tuple(key_arn(self.account, name) for name in sorted(named))
+
+    def _refuse_twice(self, account: str, region: str) -> None:
+        """Refuse here what every function would refuse."""
+        found = twice.faults(
+            self._configuration.credentials,
+            lambda entry: entry.known_account or account,
+            lambda entry: entry.region or region,
+        )
+        if faults := tuple(found):
+            raise ConfigError(faults)
 
     def _refuse_claimed(self, wishes: Wishes, region: str, account: str) -> None:
         """Refuse users that another stack keeps, of the same name in another account too."""

@@ -40,7 +40,7 @@ def _revoke(work: Work, event: Any) -> dict[str, Any]:
     _report(work, verdicts, Wanted.only(entry))
     if still_open:
         raise RunFailed("not yet: " + ("; ".join(_why_not(verdict) for verdict in still_open)))
-    return {"safe": [verdict.user for verdict in verdicts], "open": []}
+    return {"safe": [str(verdict.credential) for verdict in verdicts], "open": []}
 
 
 def _replaced(work: Work, wanted: Wanted, before: datetime) -> tuple[Verdict, ...]:
@@ -67,13 +67,14 @@ def _report(work: Work, verdicts: tuple[Verdict, ...], wanted: Wanted) -> None:
         teller.rotated(report, key=verdict.keys[0], new_key=verdict.new_key, reason="AWS found its key in public")
         for report in reports
         for verdict in made
-        if verdict.keys
+        if verdict.keys and verdict.credential == report.credential
     )
     for verdict in verdicts:
+        what = "revoked" if verdict.is_safe else "NOT YET: could not revoke"
         work.alarm(
-            f"keyrota: {'revoked' if verdict.is_safe else 'NOT YET: could not revoke'} the keys of {verdict.user}",
+            f"keyrota: {what} the keys of {verdict.credential}",
             f"{_state(verdict, work)} Pipelines keep failing until the quarantine is detached: "
-            f"keyrota revoke {verdict.user} --release",
+            f"keyrota revoke {verdict.credential} --release",
         )
 
 
@@ -89,4 +90,4 @@ def _state(verdict: Verdict, work: Work) -> str:
 
 def _why_not(verdict: Verdict) -> str:
     said = [*verdict.reasons, *map(str, verdict.stops), *verdict.remedies]
-    return "; ".join(said) or f"the keys of {verdict.user} were not read as Inactive"
+    return "; ".join(said) or f"the keys of {verdict.credential} were not read as Inactive"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from keyrota.core.lifecycle import KeyState, view
-from keyrota.core.model import KeyStatus
+from keyrota.core.model import CredentialId, KeyStatus
 from keyrota.core.plan import HoldKind
 from keyrota.core.planner import plan
 from keyrota.report.data import CredentialReport, done_lines
@@ -39,6 +39,8 @@ class Measure:
     name: str
     unit: str
     value: float
+    credential: CredentialId | None = None
+    """What it is a measure of; None: all of them together."""
 
 
 def counts(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
@@ -73,12 +75,17 @@ def gauges(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
 
 def overdue(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
     """
-    Measure the key that is overdue most.
+    Measure the key that is overdue most, and each credential that is overdue.
 
     Each scheduled duty measures it, not only the run that it would accuse: an alarm takes the largest of them.
     """
-    ages = [days for report in reports for days in _overdue(report)]
-    return (Measure(name="DaysOverdue", unit="Count", value=max(0.0, *ages)),) if ages else ()
+    ages = {report.credential: max(found) for report in reports if (found := tuple(_overdue(report)))}
+    if not ages:
+        return ()
+    # CloudWatch bills each set of dimensions as a metric of its own: only those that are overdue have one.
+    late = ((credential, days) for credential, days in sorted(ages.items()) if days > 0)
+    each = (Measure(name="DaysOverdue", unit="Count", value=days, credential=of) for of, days in late)
+    return (Measure(name="DaysOverdue", unit="Count", value=max(0.0, *ages.values())), *each)
 
 
 def lag(now: datetime, moments: Iterable[datetime | None]) -> tuple[Measure, ...]:

@@ -54,7 +54,7 @@ def _step(work: Work, event: Any) -> dict[str, Any]:
             user=subject.user, account=subject.account, secret_name=subject.secret_name, now=work.session.clock.now()
         )
         work.announce([_rotated(work, report, key)])
-    return {"user": subject.user, "step": step, "key": key}
+    return {"user": subject.user, "account": subject.account, "step": step, "key": key}
 
 
 def _rotated(work: Work, report: CredentialReport, key: str | None) -> Announcement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -50,12 +50,20 @@ def tell_log(run: str) -> Listener:
 
 def record(function: str, stack: str, measures: Iterable[Measure]) -> None:
     """Write metrics in CloudWatch's embedded format."""
+    measures = tuple(measures)
+    whole = [measure for measure in measures if measure.credential is None]
+    if whole:
+        _flush({"Stack": stack or "none", "Function": function}, whole)
+    for measure in measures:
+        if measure.credential is not None:
+            of = {"Account": measure.credential.account, "User": measure.credential.user}
+            _flush({"Stack": stack or "none", **of}, [measure])
+
+
+def _flush(dimensions: Mapping[str, str], measures: Iterable[Measure]) -> None:
     made = EphemeralMetrics(namespace=NAMESPACE)
-    made.add_dimension(name="Stack", value=stack or "none")
-    made.add_dimension(name="Function", value=function)
-    is_any = False
+    for name, value in dimensions.items():
+        made.add_dimension(name=name, value=value)
     for measure in measures:
         made.add_metric(name=measure.name, unit=MetricUnit(measure.unit), value=measure.value)
-        is_any = True
-    if is_any:
-        made.flush_metrics()
+    made.flush_metrics()

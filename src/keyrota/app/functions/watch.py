@@ -43,7 +43,8 @@ def _watch(work: Work, event: Any) -> dict[str, Any]:
     if found.is_quarantine:
         _alarm(work, entry, found)
     elif found.call != "CreateAccessKey" or _has_trouble(reports):
-        work.alarm(f"keyrota: {found.call} on {entry.user}", f"{found.call} by {found.by}; {_state(reports)}")
+        name = work.session.wiring.credential(entry)
+        work.alarm(f"keyrota: {found.call} on {name}", f"{found.call} by {found.by}; {_state(reports)}")
     return summary(reports)
 
 
@@ -62,11 +63,12 @@ def _alarm(work: Work, entry: CredentialConfig, found: KeyEvent) -> None:
         if is_begun
         else "nothing was changed yet"
     )
+    name = work.session.wiring.credential(entry)
     work.alarm(
-        f"keyrota: a key of {entry.user} is public",
-        f"AWS attached {found.policy.rpartition('/')[2]} to the IAM user {entry.user} in {found.account}: one of its "
-        f"access keys was found in public; {what}. Run: keyrota revoke {entry.user} --sessions, and when the leak is "
-        f"dealt with: keyrota revoke {entry.user} --release",
+        f"keyrota: a key of {name} is public",
+        f"AWS attached {found.policy.rpartition('/')[2]} to the IAM user {name.user} in account {name.account}: one of "
+        f"its access keys was found in public; {what}. Run: keyrota revoke {name} --sessions, and when the leak is "
+        f"dealt with: keyrota revoke {name} --release",
     )
 
 

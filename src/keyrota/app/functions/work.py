@@ -152,18 +152,22 @@ def summary(reports: Iterable[CredentialReport]) -> dict[str, Any]:
     return {
         "credentials": len(reports),
         "done": [
-            {"user": report.user, "action": line.action, "key": line.key, "newKey": line.new_key, "target": line.target}
+            _named(report) | {"action": line.action, "key": line.key, "newKey": line.new_key, "target": line.target}
             for report in reports
             for line, _ in done_lines(report.done)
         ],
         "held": [
-            {"user": report.user, "reason": hold.reason, "until": stamp(hold.until)}
+            _named(report) | {"reason": hold.reason, "until": stamp(hold.until)}
             for report in reports
             for hold in (report.plan.holds if report.plan else ())
         ],
-        "left": [report.user for report in reports if report.left or report.stops],
-        "failed": [{"user": report.user, "reason": _texts(report)} for report in reports if report.failures],
+        "left": [_named(report) for report in reports if report.left or report.stops],
+        "failed": [_named(report) | {"reason": _texts(report)} for report in reports if report.failures],
     }
+
+
+def _named(report: CredentialReport) -> dict[str, Any]:
+    return {"user": report.user, "account": report.account or None}
 
 
 def fail_if_any_failed(reports: Iterable[CredentialReport]) -> None:
@@ -173,7 +177,7 @@ def fail_if_any_failed(reports: Iterable[CredentialReport]) -> None:
     Raises:
         RunFailed: With each user and reason.
     """
-    failed = [f"{report.user}: {_texts(report)}" for report in reports if report.failures]
+    failed = [f"{report.name}: {_texts(report)}" for report in reports if report.failures]
     if failed:
         raise RunFailed("; ".join(failed)[:2000])
 
