@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,13 @@ def test_the_page_works_in_the_sandbox(cloud: Cloud, tmp_path: Path, capsys: pyt
         assert code == 0, f"{line}\n{told.out}\n{told.err}"
         whose = OTHER_ACCOUNT if OTHER_ACCOUNT in line else cloud.aws.account_id
         assert f"{whose}:ci-deploy" in told.out + told.err, line
-    assert cloud.aws.rights.denied == [] or {use.action for use in cloud.aws.rights.denied} <= {
-        "iam:SimulatePrincipalPolicy"
-    }
-    assert {use.action for use in cloud.aws.rights.uses} >= {"iam:CreateAccessKey", "iam:UpdateAccessKey"}
+    for days in (10.5, 1, 10.5, 1):
+        cloud.clock.travel(timedelta(days=days))
+        main(["--config", str(file), "apply"])
+    assert len(cloud.admin.keys("ci-deploy")) == 1, capsys.readouterr().out
+    code = main(["--config", str(file), "revoke", f"{OTHER_ACCOUNT}:ci-deploy", "--now", "--yes"])
+    told = capsys.readouterr()
+    assert code == 0, told.out + told.err
+    assert {use.action for use in cloud.aws.rights.denied} <= {"iam:SimulatePrincipalPolicy"}, told.err
+    used = {use.action for use in cloud.aws.rights.uses}
+    assert used >= {"iam:CreateAccessKey", "iam:UpdateAccessKey", "iam:DeleteAccessKey", "iam:ListAttachedUserPolicies"}
