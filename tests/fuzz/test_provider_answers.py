@@ -15,7 +15,8 @@ from fuzz_rig import conforming, examples, is_clean
 from hostile_wire import MOST_CALLS, SCRIPTS, Twist, hostile
 from hypothesis import given
 from hypothesis import strategies as st
-from standin_rig import CANARY_TOKEN, CONTEXT, RIGS, a_pair
+from small_rigs import RIGS, VARIABLE_SET
+from standin_rig import CANARY_TOKEN, CONTEXT, a_pair
 
 from builders import NOW, a_key, a_secret, current, observed
 from keyrota.app.cli.check import _target, _text
@@ -23,7 +24,7 @@ from keyrota.app.config import load_text
 from keyrota.app.discovery import Survey, configuration, sort
 from keyrota.app.words import told
 from keyrota.core.lifecycle import KEY_ID
-from keyrota.core.model import CarriedRuns, Readiness, Sighting, TargetState
+from keyrota.core.model import CarriedRuns, Readiness, Sighting, Surroundings, TargetState
 from keyrota.core.planner import plan
 from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
@@ -47,6 +48,8 @@ PLACES: Mapping[str, list[Any]] = {
     ],
     "gitlab": [{"project": "acme/shop", "quiet": "1m"}, {"project": "acme/shop", "bundle": "AWS_FILE"}],
     "circleci": [{"context": CONTEXT}],
+    "terraform": [{"organization": "acme", "variable_set": VARIABLE_SET}],
+    "forgejo": [{"organization": "acme"}, {"token_user": True, "marker": True}],
 }
 """More places that the stand-ins know, beside each one's usual."""
 KINDS = {name: kind for name, kind in kinds().items() if "base_url" in kind.provider_schema["properties"]}
@@ -117,6 +120,13 @@ def check_state(state: TargetState) -> str:
     return shown_state(state)
 
 
+def check_surroundings(found: Surroundings) -> str:
+    assert all(KEY_ID.fullmatch(shown.key) for shown in found.shown)
+    parts = [*(shown.where for shown in found.shown), *found.unread]
+    parts += [text for conflict in found.conflicts for text in (conflict.what, conflict.remedy)]
+    return "\n".join(line for part in parts for line in told(KeyrotaError(part)))
+
+
 def check_readiness(answer: Readiness) -> str:
     assert answer.is_ready or answer.detail
     return "\n".join(_text([_target(answer)], (), plain))
@@ -176,6 +186,22 @@ def test_a_target_takes_any_answer(provider: Provider, data: st.DataObject, scri
     check_words(words)
 
 
+def _with_ends(script: tuple[Twist, ...]) -> tuple[Twist, ...]:
+    return tuple(twist for twist in script if twist.how != "on") or (Twist(),)
+
+
+@examples(40)
+@given(data=st.data(), script=SCRIPTS.map(_with_ends))
+def test_a_look_around_takes_any_answer(provider: Provider, data: st.DataObject, script: tuple[Twist, ...]) -> None:
+    """Many levels, each with lists of its own: lists without end have their own test."""
+    provider.reset()
+    target = provider.connect().target(data.draw(provider.settings()))
+    with hostile(provider.real, script) as line:
+        words = check_surroundings(target.surroundings())
+    assert line.calls <= MOST_CALLS
+    check_words(words)
+
+
 def _surveyed(connection: TargetConnection, area: str) -> list[Sighting]:
     """Walk to the end: a survey is read as it goes."""
     return list(connection.survey(area))
@@ -210,6 +236,9 @@ EARLY = "0001-01-01T00:00:00+14:00"
 FOUND: list[tuple[str, Any]] = [
     ("kubernetes", {"kind": "Secret", "data": 5}),
     ("kubernetes", {"kind": "Secret", "data": BOTH}),
+    ("kubernetes", {"kind": "Secret", "items": [{"metadata": [1]}], "metadata": {"uid": [1], "ownerReferences": [5]}}),
+    ("terraform", {"data": [{"id": "v", "attributes": {"key": "A", "category": [], "status": []}}]}),
+    ("forgejo", [{"name": BOTH[0], "data": "x"}, 5]),
     ("circleci", {"items": [{"name": {}}]}),
     ("circleci", {"items": [{"name": BOTH[0], "updated_at": EARLY}]}),
     ("circleci", {"items": [], "next_page_token": "\ud800"}),

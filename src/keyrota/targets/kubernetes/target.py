@@ -112,7 +112,8 @@ class KubernetesTarget(RunlessPlace):
         shown: list[ShownKey] = []
         try:
             for found in self._connection.every_secret(self._namespace, self._about()):
-                name = str((found.get("metadata") or {}).get("name"))
+                metadata = found.get("metadata")
+                name = str(metadata.get("name")) if isinstance(metadata, dict) else ""
                 if name != self._secret:
                     where = f"kubernetes {self._namespace}/{name}"
                     shown += shown_by(listed_entries(found), where, noun="entry")

@@ -103,7 +103,7 @@ def _variable(item: Mapping[str, Any]) -> Variable | None:
     if not isinstance(attributes, dict) or not isinstance(item.get("id"), str):
         return None
     name, category = attributes.get("key"), attributes.get("category")
-    if not isinstance(name, str) or category not in set(Category):
+    if not isinstance(name, str) or category not in tuple(Category):
         return None
     is_sensitive = attributes.get("sensitive") is True
     value = attributes.get("value")

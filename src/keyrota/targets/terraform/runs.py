@@ -73,7 +73,7 @@ def _runs(connection: TerraformConnection, where: Place, number: str) -> Iterato
 def _is_older(connection: TerraformConnection, run: Mapping[str, Any], before: datetime) -> bool:
     attributes = _attributes(run)
     created = connection.http.told(attributes.get("created-at"))
-    return attributes.get("status") not in _DONE and (created is None or created <= before)
+    return str(attributes.get("status")) not in _DONE and (created is None or created <= before)
 
 
 def _attributes(run: Mapping[str, Any]) -> Mapping[str, Any]:
