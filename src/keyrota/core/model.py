@@ -477,6 +477,8 @@ class CarriedRuns:
     evidence: RunsEvidence
     detail: str = ""
     remedy: str = ""
+    needs_person: bool = False
+    """The runs do not end by themselves, or cannot be seen until someone grants the right to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

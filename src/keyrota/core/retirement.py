@@ -89,7 +89,7 @@ def _blocked_by_runs(case: Case, key: AccessKey) -> Iterator[Hold]:
             key=key.id,
             target=answer.address,
             until=until,
-            needs=Needs.NOBODY if until else Needs.PERSON,
+            needs=Needs.NOBODY if until and not answer.needs_person else Needs.PERSON,
             reason=f"{key.id} stays Active: {answer.address} {what}: {answer.detail}",
             remedy=answer.remedy,
         )

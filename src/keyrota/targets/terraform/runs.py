@@ -51,12 +51,15 @@ def carried(connection: TerraformConnection, where: Place, number: str, before: 
         evidence=RunsEvidence.SOME,
         detail=f"{len(old)} of {where.address} ({', '.join(words)}), the first created at {first[:16]}",
         remedy="confirm or discard them: " + ", ".join(str(run.get("id")) for run in old[:5]),
+        needs_person=True,
     )
 
 
 def unknown(where: Place, error: KeyrotaError) -> CarriedRuns:
     """Say that the runs could not be read."""
-    return CarriedRuns(address=where.address, evidence=RunsEvidence.UNKNOWN, detail=error.what, remedy=_READS)
+    return CarriedRuns(
+        address=where.address, evidence=RunsEvidence.UNKNOWN, detail=error.what, remedy=_READS, needs_person=True
+    )
 
 
 def _runs(connection: TerraformConnection, where: Place, number: str) -> Iterator[dict[str, Any]]:
