@@ -248,8 +248,14 @@ def _first_doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
 
 
 def _is_half(target: TargetState) -> bool:
-    """Tell whether a part of the pair is there; a marker is none."""
-    of_pair = [variable.is_present for variable in target.variables if not variable.is_marker]
+    """
+    Tell whether a part of the pair is there.
+
+    A marker is none, unless it has the name of a secret: jobs read that half as a variable (`marker:` at GitHub).
+    """
+    marked = {variable.name for variable in target.variables if variable.is_marker and variable.is_present}
+    parts = [variable for variable in target.variables if not variable.is_marker]
+    of_pair = [variable.is_present or variable.name in marked for variable in parts]
     is_part = target.evidence is TargetEvidence.ABSENT and not target.is_empty
     return is_part and (not of_pair or not all(of_pair))
 

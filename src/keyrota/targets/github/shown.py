@@ -60,7 +60,7 @@ def conflicts_of(
     with suppress(KeyrotaError):  # the half is reported all the same
         beside = list_variables(connection, where)
     level = Level(name=where.scope, side=Side.BESIDE, variables=beside)
-    return (*level_conflicts(written(where, names), [level], remedy=remedy(where)), *found)
+    return level_conflicts(written(where, names), [level], remedy=remedy(where)) or tuple(found)
 
 
 def is_gone(connection: GitHubConnection, where: Place) -> bool:
