@@ -13,6 +13,7 @@ from keyrota.fragments import (
     NAMES,
     QUIET,
     REFERENCE,
+    WAITING,
     Schema,
     alternative,
     closed,
@@ -90,6 +91,7 @@ TARGET_SCHEMA: Schema = closed(
     dependentRequired={"environment": ["repository"]},
     description="Variables of a deployment environment; without `environment` the repository's, "
     "without `repository` the workspace's.",
+    **{WAITING: "a pipeline that waits for a manual step is not asked for: a step reads its variables when it starts"},
 )
 
 

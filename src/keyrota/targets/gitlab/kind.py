@@ -11,6 +11,7 @@ from keyrota.fragments import (
     BUNDLE,
     NAMES,
     QUIET,
+    WAITING,
     Schema,
     closed,
     span,
@@ -73,6 +74,7 @@ TARGET_SCHEMA: Schema = closed(
         "quiet": QUIET,
     },
     description="CI/CD variables of a project, a group, or the instance.",
+    **{WAITING: "manual and delayed jobs are not asked for: a job gets its variables when a runner takes it"},
 )
 
 
