@@ -98,11 +98,21 @@ def _gone(sandbox: Sandbox) -> None:
     sandbox.configure("{project: acme/shop, environment_scope: production}", "{project: acme/nowhere}")
 
 
+def test_an_archived_repository_holds_nothing_up(sandbox: Sandbox) -> None:
+    """It runs nothing: noted, not written, and written once it is not archived any more."""
+    _archive(sandbox)
+    code, document = sandbox.json("apply")
+    assert code == 0
+    assert any("archived" in notice["reason"] for notice in document["credentials"][0]["notices"])
+    assert sandbox.held()[ID] != sandbox.old.id
+    assert sandbox.github.values("acme", "shop")[ID] == sandbox.old.id
+
+
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
         (_no_environment, "no environment 'prod'"),
-        (_another_type, "exists as a file"),
+        (_another_type, "half a pair"),
         (_no_visibility, "who may see it"),
         (_only_sees, "may not write to it"),
         (_reads_only, "scope api"),

@@ -169,7 +169,7 @@ ROWS = [
     Row("what is not a key ID", seen(showing(None)), ("it holds something that is not a key ID",)),
     Row(
         "half a pair, though the provider judges nothing",
-        seen(replace(EMPTY, is_empty=False, detail=SECRET, variables=variables(ID))),
+        seen(replace(EMPTY, is_empty=False, detail=SECRET, variables=())),
         ("half a pair is there: it lacks AWS_SECRET_ACCESS_KEY",),
     ),
     Row("what the provider judges harmful", seen(replace(EMPTY, conflicts=(HALF,))), (HALF.what,)),

@@ -287,7 +287,9 @@ def _asks_always(case: Case, target: TargetState) -> bool:
 
 
 def _is_unreadable(target: TargetState) -> bool:
-    return target.evidence is TargetEvidence.CANNOT_TELL
+    """Tell whether something is there that cannot be read, and nothing that says whose it is."""
+    hidden = any(variable.is_present and not variable.is_readable for variable in target.variables)
+    return not _shown(target) and (hidden or target.evidence is TargetEvidence.CANNOT_TELL)
 
 
 # --- whose key it is ------------------------------------------------------------------------------------------------
