@@ -233,6 +233,8 @@ class StrictAws:
             self._demand_own_key(form.get("AccessKeyId", ""), self._account_of(signed.key))
         if service == "iam":
             strict_iam.check(action, form, self._iam_backends[self._account_of(signed.key)]["aws"])
+        if (service, action) == ("sts", "GetAccessKeyInfo"):
+            return strict_iam.access_key_info(form.get("AccessKeyId", ""))
         if (service, action) == ("ssm", "PutParameter"):
             strict_iam.check_parameter(request.json() or {})
         if (service, action) == ("sts", "AssumeRole"):

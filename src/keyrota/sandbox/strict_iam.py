@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -160,3 +162,28 @@ def identity_of(owner: str, arn_of: Callable[[str], str | None], response: Respo
 
 def _with_body(response: Response, body: bytes) -> Response:
     return Response(status=response.status, body=body, headers=response.headers)
+
+
+def access_key_info(key: str) -> Response:
+    """
+    Name the account of a key, as STS does for any key ID, also one that is deleted or of another account.
+
+    The account ID is in the key ID: the first six bytes of its Base32 part hold it, shifted by seven bits. Moto makes
+    its key IDs in the same way.
+    """
+    try:
+        head = int.from_bytes(base64.b32decode(key[_PREFIX:])[:6], "big")
+    except (binascii.Error, ValueError):
+        raise Refused("ValidationError", f"1 validation error detected: {key!r} is not an access key ID") from None
+    account = (head & _ACCOUNT_BITS) >> 7
+    body = (
+        "<GetAccessKeyInfoResponse><GetAccessKeyInfoResult>"
+        f"<Account>{account:012}</Account></GetAccessKeyInfoResult>"
+        "<ResponseMetadata><RequestId>sandbox</RequestId></ResponseMetadata></GetAccessKeyInfoResponse>"
+    )
+    return Response(status=200, body=body.encode(), headers={"Content-Type": "text/xml"})
+
+
+_PREFIX = 4
+"""AKIA, ASIA: the kind of the key."""
+_ACCOUNT_BITS = 0x7FFFFFFFFF80
