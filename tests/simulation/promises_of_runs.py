@@ -21,15 +21,15 @@ from keyrota.sandbox.world import Call, Variables
 
 CANARY = "secret-of-"
 READS = ("iam:Get", "iam:List", "secretsmanager:Describe", "secretsmanager:GetSecretValue", "sts:")
-TARGET_READS = ("target:preflight", "target:read", "target:busy", "target:runs")
+TARGET_READS = ("target:preflight", "target:read", "target:busy", "target:runs", "target:surroundings")
 TARGET_VERBS = {
-    Duty.ROTATE: ("target:preflight", "target:read"),
-    Duty.SYNC: ("target:read", "target:busy", "target:write"),
-    Duty.DEACTIVATE: ("target:read", "target:runs"),
-    Duty.DELETE: ("target:read",),
+    Duty.ROTATE: ("target:preflight", "target:read", "target:surroundings"),
+    Duty.SYNC: ("target:read", "target:busy", "target:write", "target:surroundings"),
+    Duty.DEACTIVATE: ("target:read", "target:runs", "target:surroundings"),
+    Duty.DELETE: ("target:read", "target:surroundings"),
 }
 """What each function asks of targets; what it asks of AWS is in the policy of its role."""
-_BOOKS = (act.Tidy, act.NoteActive, act.NoteOrphan, act.NoteStack, act.MarkRevoked)
+_BOOKS = (act.AskFirst, act.LookAround, act.Tidy, act.NoteActive, act.NoteOrphan, act.NoteStack, act.MarkRevoked)
 """Actions that keep the books: no key and no target changes."""
 _NAMED = (act.Deactivate, act.Delete, act.DeleteOrphan)
 """Actions that are promised for one key only."""

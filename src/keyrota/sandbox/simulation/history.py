@@ -33,7 +33,7 @@ T = TypeVar("T")
 _CLOCKS_DIFFER = timedelta(seconds=45)
 """keyrota refuses to work with a clock that differs more (the adapters compare it with AWS's)."""
 _LOOKING = "look"
-_QUESTIONS = frozenset({"AskRuns", "LookAround", "Preflight"})
+_QUESTIONS = frozenset({"AskFirst", "AskRuns", "LookAround", "Preflight"})
 """Steps that only look."""
 _OFTEN = frozenset({_LOOKING, "Sync", "Tidy"})
 _SELDOM = frozenset({"Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate"})
