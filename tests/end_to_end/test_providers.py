@@ -100,7 +100,7 @@ def _gone(sandbox: Sandbox) -> None:
 
 def test_an_archived_repository_holds_nothing_up(sandbox: Sandbox) -> None:
     """It runs nothing: noted, not written, and written once it is not archived any more."""
-    _archive(sandbox)
+    sandbox.github.archive("acme", "shop")
     code, document = sandbox.json("apply")
     assert code == 0
     assert any("archived" in notice["reason"] for notice in document["credentials"][0]["notices"])

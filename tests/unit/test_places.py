@@ -368,3 +368,13 @@ def test_an_archived_place_blocks_nothing_and_a_deleted_one_says_how_it_ends() -
     deleted = plan(seen(replace(down(SHOP), is_gone=True), index=(entry(),)), CLASSIC, NOW)
     (hold,) = (hold for hold in deleted.holds if hold.target == SHOP)
     assert "keyrota forget 'github acme/shop'" in hold.remedy
+
+
+def test_an_index_that_is_full_keeps_every_older_key_active() -> None:
+    """A removed target is not known then, and may hold it: unknown is never good."""
+    tags = (synced("v2", since=30), ("keyrota:targets.full", "yes"))
+    both = a_secret(previous(OLD, "v1"), current(NEW, "v2"), tags=tags)
+    keys = (a_key(OLD, age_days=125), a_key(NEW, age_days=35))
+    planned = plan(replace(seen(showing(NEW)), secret=both, keys=keys), CLASSIC, NOW)
+    assert not any(isinstance(action, act.Deactivate) for action in planned.actions)
+    assert any("more targets than the secret's tags can remember" in hold.reason for hold in planned.holds)

@@ -115,6 +115,13 @@ def _blocked_by_left_behind(case: Case, key: AccessKey) -> Iterator[Hold]:
             "were taken out of the configuration are not known",
             remedy="if nothing was taken out, remove the tag keyrota:targets; the next sync writes it anew",
         )
+    if case.view.index.is_full:
+        yield Hold(
+            key=key.id,
+            reason=f"{key.id} stays Active: this credential has more targets than the secret's tags can remember, so "
+            "that a removed target which still holds it may not be known",
+            remedy="divide the targets among several IAM users",
+        )
     for target in case.view.observation.left_behind:
         is_unknown = _is_unknown(target)
         if is_unknown or (target.evidence is TargetEvidence.HOLDS and target.key == key.id):

@@ -175,8 +175,8 @@ def notices(case: Case) -> Iterator[Notice]:
     if case.view.index.is_full:
         yield Notice(
             reason="this credential has more targets than the secret's tags can remember: one that is taken out of the "
-            "configuration may not be reported as left behind",
-            remedy="share them out among several IAM users, or keep the list yourself",
+            "configuration may not be reported as left behind, so no older key is deactivated",
+            remedy="divide the targets among several IAM users",
         )
     for target in case.view.observation.targets:
         if target.notice:
