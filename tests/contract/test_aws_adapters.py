@@ -635,3 +635,36 @@ def test_the_region_of_the_environment(monkeypatch: pytest.MonkeyPatch, variable
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert Account().region == region
+
+
+@pytest.mark.usefixtures("cloud")
+def test_clients_of_two_regions_are_two() -> None:
+    """One account may be asked in several regions: STS is, and secrets of two regions are two secrets."""
+    account = Account(region="eu-west-3")
+    clients = [account.client("sts", region=region) for region in ("eu-north-1", "us-east-2", None, "eu-north-1")]
+    assert [client.meta.region_name for client in clients] == ["eu-north-1", "us-east-2", "eu-west-3", "eu-north-1"]
+    assert clients[0] is clients[3]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (400, "InvalidParameterException", LostRace),
+        (400, "ResourceNotFoundException", LostRace),
+        (400, "ThrottlingException", ProviderUnavailable),
+        (400, "AccessDeniedException", ProviderRefused),
+        (400, "DecryptionFailure", ProviderRefused),
+        (400, "InvalidRequestException", ProviderRefused),
+        (500, "InternalServiceError", ProviderUnavailable),
+    ],
+)
+def test_a_refused_move_of_a_label_is_a_lost_race_only_where_the_label_was_elsewhere(
+    cloud: Cloud, store: SecretsManagerStore, status: int, code: str, error: type[KeyrotaError]
+) -> None:
+    cloud.faults.add(Fault(operation="secretsmanager:UpdateSecretVersionStage", status=status, code=code, times=-1))
+    try:
+        with pytest.raises(KeyrotaError) as refused:
+            store.move_label("any", AWSCURRENT, to=VersionId("x" * 32), remove_from=VersionId("y" * 32))
+    finally:
+        cloud.faults.clear()
+    assert type(refused.value) is error

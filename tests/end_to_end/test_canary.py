@@ -154,3 +154,19 @@ def test_logging_a_secret_shows_none(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         logging.getLogger("test_canary").debug("%s %r", _values()["secret"], _values())
     assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize("more", [(), ("--json",), ("--debug",)], ids=["plain", "json", "debug"])
+def test_an_unexpected_error_s_own_text_is_not_printed(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    """It may hold anything: what was parsed, sent, or received."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(CANARY) from ValueError(CANARY)
+
+    monkeypatch.setattr("keyrota.app.session.Session.plan", fail)
+    code, out, err = sandbox.run("plan", *more)
+    assert code == 1
+    assert "RuntimeError" in err
+    assert CANARY not in out + err

@@ -33,6 +33,10 @@ from keyrota.core.policy import CLASSIC, STRICT, Adopt, RotationPolicy
 from keyrota.core.records import DeactivationNote
 from keyrota.core.schedule import gone_due, off_due, quiet_since, rotation_due
 
+UNEVEN = RotationPolicy(
+    rotate_after=timedelta(days=90), deactivate_after=timedelta(days=97), delete_after=timedelta(days=130)
+)
+"""An overlap of 7 days and a grace of 33: where both are ten, one can stand for the other unnoticed."""
 ADOPT_NOW = replace(CLASSIC, adopt=Adopt.NOW)
 PRESETS = pytest.mark.parametrize("policy", [CLASSIC, STRICT], ids=["classic", "strict"])
 
@@ -81,6 +85,8 @@ OFF_DUE = [
     ("replaced early: in time for its successor's own rotation", 20, 10, 10, CLASSIC, 70),
     ("replaced early, served late: the overlap still holds", 85, 75, 1, CLASSIC, 9),
     ("overdue", 130, 30, 30, CLASSIC, -20),
+    ("uneven: the overlap of seven days", 130, 1, 1, UNEVEN, 6),
+    ("uneven, replaced early: a grace of 33 days before its successor's rotation", 20, 10, 10, UNEVEN, 47),
 ]
 
 
@@ -115,6 +121,8 @@ GONE_DUE = [
     ("unknown use: the date stands, the plan holds it", 130, 15, off_since(9), UNKNOWN, CLASSIC, 1),
     ("replaced early: gone when its successor is due", 60, 50, off_since(2), NEVER, CLASSIC, 40),
     ("known to be Active lately", 130, 15, off_since(9, note=DeactivationNote.SEEN_ACTIVE), NEVER, CLASSIC, None),
+    ("uneven: the grace of 33 days", 130, 15, off_since(1), NEVER, UNEVEN, 32),
+    ("uneven, used since: the grace counts from the use", 130, 15, off_since(9), used(2), UNEVEN, 31),
     ("off, and nobody noted since when", 130, 15, off_since(9, NEW), NEVER, CLASSIC, None),
 ]
 

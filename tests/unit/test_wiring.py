@@ -51,3 +51,26 @@ def test_another_way_in_is_another_account(other: dict[str, str]) -> None:
     assert isinstance(two, Account)
     assert one is not two
     assert (one.region, two.region) == ("eu-central-1", other.get("region", "eu-central-1"))
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [
+        ("eu-central-1", "aws"),
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("eusc-de-east-1", "aws-eusc"),
+    ],
+)
+@pytest.mark.parametrize("is_of_environment", [False, True])
+def test_a_role_is_one_of_its_partition(
+    monkeypatch: pytest.MonkeyPatch, region: str, partition: str, *, is_of_environment: bool
+) -> None:
+    """A role that is given by name alone lies in the region's partition, also where only the environment names it."""
+    text = TEXT.replace(", region: eu-central-1", "" if is_of_environment else f", region: {region}")
+    monkeypatch.setenv("AWS_REGION", region if is_of_environment else "eu-west-1")
+    (entry,) = load_text("keyrota.yaml", text).credentials
+    made = Wiring(load_text("keyrota.yaml", text), SimpleNamespace()).account(entry)
+    assert isinstance(made, Account)
+    assert made._role is not None
+    assert made._role.arn == f"arn:{partition}:iam::111111111111:role/deploy"

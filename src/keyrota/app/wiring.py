@@ -190,8 +190,14 @@ class Wiring:
         if name not in self._accounts:
             from keyrota.aws.account import Account, Role  # noqa: PLC0415  # botocore is imported only when it is needed
 
+            # The partition is the region's, also where only the environment or the profile names the region.
             role = (
-                Role(arn=_role_arn(credential, region), external_id=credential.external_id) if credential.role else None
+                Role(
+                    arn=_role_arn(credential, region or self.own_account().region),
+                    external_id=credential.external_id,
+                )
+                if credential.role
+                else None
             )
             profile, expected = self.configuration.profile, credential.known_account
             account = Account(region=region, profile=profile, role=role, expected=expected)

@@ -1,0 +1,45 @@
+"""The defaults that the schema tells, and those that the loader takes, are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from keyrota.app.config import Configuration, load_text, schema
+from keyrota.core.policy import duration
+
+BARE = "version: 1\ncredentials: [{user: ci}]\n"
+
+
+def _told(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(node, Mapping):
+        if "default" in node and path:
+            yield path, node["default"]
+        for name, below in node.get("properties", {}).items():
+            yield from _told(below, (*path, name))
+        for option in (*node.get("oneOf", ()), *node.get("anyOf", ())):
+            yield from _told(option, path)
+
+
+TOLD = dict(_told(schema()))
+TAKEN: Mapping[tuple[str, ...], Any] = {
+    ("verify", "times"): lambda it: it.verify.times,
+    ("verify", "within"): lambda it: it.verify.span_s,
+    ("brake", "most"): lambda it: it.brake.most,
+    ("brake", "share"): lambda it: it.brake.share,
+    ("concurrency",): lambda it: it.concurrency,
+}
+
+
+@pytest.mark.parametrize("path", TAKEN, ids=".".join)
+def test_a_default_is_the_one_that_is_told(path: tuple[str, ...]) -> None:
+    configuration: Configuration = load_text("keyrota.yaml", BARE)
+    told = TOLD[path]
+    assert TAKEN[path](configuration) == (duration(told).total_seconds() if isinstance(told, str) else told)
+
+
+def test_every_default_outside_of_providers_and_targets_is_compared() -> None:
+    beyond = {path for path in TOLD if path[0] not in {"providers", "credentials", "policy"}}
+    assert beyond <= set(TAKEN)
