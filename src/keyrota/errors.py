@@ -7,7 +7,8 @@ Errors carry no secret value: a message is built from names, IDs and status code
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,12 +18,50 @@ GOES_ON = "nothing is lost: a run after that time goes on where this one stopped
 """The remedy of a limit that outlasts a run's bound, seen before anything was sent."""
 
 
+HIDDEN = "(hidden)"
+_MAX_LOOKED_AT = 20_000
+_QUOTED_HEADERS = re.compile(
+    r"""(?ix)
+    \b(?P<name>x-amz-security-token|x-amz-signature|x-amz-credential|(?:proxy-)?authorization|private-token|job-token
+    |circle-token|x-vault-token|set-cookie|cookie)
+    (?P<between>["']?\s*[:=]\s*["']?) [^"'<>\\\r\n]+
+    | \b(?P<scheme>AWS4-HMAC-SHA256\s+Credential=|Bearer\s+|Basic\s+(?=[A-Za-z0-9+/]{12})) [^"'<>\\\r\n]+
+    """
+)
+"""What carries a credential in a request, as an error that quotes the request would show it."""
+_redactors: list[Callable[[str], str]] = []
+
+
+def add_redactor(redactor: Callable[[str], str]) -> None:
+    """Let every text that is shown pass through a function that removes what it knows to be secret."""
+    _redactors.append(redactor)
+
+
+def redacted(text: str) -> str:
+    """Remove secrets from other people's words: quoted headers by their look, our own credentials by their value."""
+    text = text[:_MAX_LOOKED_AT]
+    return without_own_secrets(_QUOTED_HEADERS.sub(_without_value, text))
+
+
+def _without_value(match: re.Match[str]) -> str:
+    return f"{match['name'] or match['scheme']}{match['between'] or ''}{HIDDEN}"
+
+
+def without_own_secrets(text: str) -> str:
+    """Remove this process's own credentials from a line of output: the last look, after every error had its own."""
+    for redactor in _redactors:
+        text = redactor(text)
+    return text
+
+
 def printable(text: str) -> str:
     """
     Make a text safe to show: control characters (terminal escapes, line breaks) become visible, and it has an end.
 
-    Names and messages come from other people's services; every error passes through here.
+    Names and messages come from other people's services; every error passes through here. Secrets are removed before
+    the text is cut: a part of one would not be known again.
     """
+    text = redacted(text)
     shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:_LONGEST])
     return shown + "…" if len(text) > _LONGEST else shown
 

@@ -11,7 +11,7 @@ from keyrota.core.model import TargetEvidence
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.sandbox.faults import Fault, FaultKind
-from keyrota.sandbox.http import Request, Server, json_response
+from keyrota.sandbox.http import Request, Response, Server, json_response
 from keyrota.sandbox.world import WorldClock
 from keyrota.targets.bitbucket import KIND
 from keyrota.wire import Http, bearer
@@ -145,3 +145,21 @@ def test_a_reset_is_a_moment_or_a_span(rig: Rig, text: str, prefix: str) -> None
     began = rig.clock.now()
     rig.target().write(a_pair())
     assert 42 <= (rig.clock.now() - began).total_seconds() < 60
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "x"])
+def test_what_is_compressed_is_not_unpacked(encoding: str) -> None:
+    """It was not asked for, and what is compressed has no bound before it is unpacked."""
+    asked: list[Request] = []
+
+    def answer(request: Request) -> object:
+        asked.append(request)
+        return Response(status=200, body=b"\x1f\x8b" + b"0" * 50, headers={"Content-Encoding": encoding})
+
+    server = Server({"/": answer})  # type: ignore[dict-item]  # it answers
+    try:
+        with pytest.raises(ProviderUnavailable, match="compressed"):
+            Http(server.url, clock=WorldClock()).call("GET", ("x",))
+    finally:
+        server.close()
+    assert {request.headers["accept-encoding"] for request in asked} == {"identity"}

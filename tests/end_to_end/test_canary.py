@@ -87,6 +87,50 @@ def test_no_command_says_a_secret(sandbox: Sandbox, trouble: str, caplog: pytest
         assert secret not in told
 
 
+SESSION = "IQoJb3JpZ2luX2VjEJr//////////wEaDGV1LWNlbnRyYWwtMSJHMEUCIQCanary=="
+QUOTES = (
+    "x-amz-security-token: {session}",
+    "The Canonical String was 'POST\\n/\\nx-amz-security-token:{session}\\nhost:iam'",
+    "Authorization: AWS4-HMAC-SHA256 Credential=AKIAX/20260101/eu-central-1/iam, Signature=c0ffee5167",
+    "blocked: GET /?X-Amz-Security-Token={quoted}&X-Amz-Signature=c0ffee5167",
+    "the gateway saw {session} and {secret}",
+    "<header name='x-amz-security-token'>{session}</header>",
+)
+
+
+@pytest.mark.parametrize("quote", QUOTES)
+@pytest.mark.parametrize(
+    "operation", ["iam:ListAccessKeys", "secretsmanager:DescribeSecret", "sts:GetCallerIdentity", "iam:CreateAccessKey"]
+)
+def test_the_process_s_own_credentials_are_in_no_text(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, quote: str, operation: str
+) -> None:
+    """AWS or a proxy quotes the request in its refusal: lines, JSON, --debug and logs show none of it."""
+    from urllib.parse import quote as quoted  # noqa: PLC0415  # beside its only use
+
+    from keyrota.sandbox.strict import ADMIN_SECRET  # noqa: PLC0415  # what this process signs with
+
+    monkeypatch.setenv("AWS_SECURITY_TOKEN", SESSION)
+    message = quote.format(session=SESSION, quoted=quoted(SESSION, safe=""), secret=ADMIN_SECRET)
+    fault = Fault(operation=operation, kind=FaultKind.ERROR, status=400, code="Teapot", message=message, times=-1)
+    sandbox.cloud.faults.add(fault)
+    said = [text for more in ((), ("--debug", "--json")) for text in sandbox.run("apply", *more)[1:]]
+    told = "\n".join(said) + caplog.text
+    assert "Teapot" in told
+    for secret in (SESSION, ADMIN_SECRET, "c0ffee5167", quoted(SESSION, safe="")):
+        assert secret not in told
+        assert secret[:20] not in told
+
+
+def test_a_token_that_a_provider_quotes_is_in_no_text(sandbox: Sandbox) -> None:
+    sandbox.cloud.faults.add(
+        Fault(operation="GET *", kind=FaultKind.BODY, status=403, body=f'{{"error": "{CANARY_TOKEN}"}}', times=-1)
+    )
+    for more in ((), ("--debug", "--json")):
+        _, out, err = sandbox.run("plan", *more)
+        assert CANARY_TOKEN not in out + err
+
+
 def test_a_value_that_somebody_broke_is_not_repeated(sandbox: Sandbox) -> None:
     """A secret in the wrong place of the JSON."""
     sm = sandbox.admin("secretsmanager")

@@ -9,6 +9,9 @@ import pytest
 
 from keyrota.app.config import References, load_text
 from keyrota.app.config.trust import Kept, reference_fault
+from keyrota.app.tokens import settings_of
+from keyrota.app.wiring import Wiring
+from keyrota.core.model import IndexEntry
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, KeyrotaError, UsageError
 from keyrota.sandbox.world import WorldClock
@@ -295,3 +298,48 @@ def test_the_providers_own_host_needs_no_permission(name: str) -> None:
 def test_one_providers_host_is_not_anothers() -> None:
     with pytest.raises(ConfigError, match="not the provider's own"):
         trusted("https://api.github.com", ["https://gitlab.com/api/v4"], "gitlab base_url")
+
+
+# --- what a tag remembers ---------------------------------------------------------------------------------------------
+
+REACHED = """\
+version: 1
+providers: {github: {auth: {token: "env:T", read_token: "env:R"}}, gitlab: {auth: {token: "env:T"}}}
+credentials: [{user: ci}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("github", '{"repository": "acme/../../evil"}'),
+        ("github", '{"repository": "acme/shop", "base_url": "https://evil.example"}'),
+        ("github", '{"repository": "acme/shop", "organization": "acme"}'),
+        ("github", '["acme/shop"]'),
+        ("github", "{"),
+        ("gitlab", '{"project": "a", "names": {"id": "A-B"}}'),
+        ("circleci", '{"project": "gh/acme/shop"}'),
+        ("nothing", "{}"),
+    ],
+)
+def test_settings_that_a_tag_remembers_are_judged_as_those_of_the_file(kind: str, settings: str) -> None:
+    """Whoever may tag the secret does not get a token to a place that no configuration could name."""
+    wiring = Wiring(load_text("keyrota.yaml", REACHED), WorldClock())
+    entry = IndexEntry(address="x", kind=kind, settings=settings)
+    assert isinstance(wiring.reach(entry), KeyrotaError)
+    good = IndexEntry(address="x", kind="github", settings='{"repository": "acme/shop"}')
+    assert not isinstance(wiring.reach(good), KeyrotaError)
+
+
+@pytest.mark.parametrize(
+    ("duty", "used"),
+    [("operator", "env:T"), ("rotate", "env:T"), ("sync", "env:T"), ("emergency", "env:T")]
+    + [(duty, "env:R") for duty in ("deactivate", "delete", "watch")],
+)
+def test_who_only_reads_uses_the_reading_token(duty: str, used: str) -> None:
+    settings = {"auth": {"token": "env:T", "read_token": "env:R"}, "at_most": "5m"}
+    assert settings_of(settings, duty) == {"auth": {"token": used}, "at_most": "5m"}
+    other = {"auth": {"email": "a@b", "api_token": "env:T", "read_token": "env:R"}}
+    assert settings_of(other, duty) == {"auth": {"email": "a@b", "api_token": used}}
+    alone = {"auth": {"app_id": "1", "private_key": "env:T"}}
+    assert settings_of(alone, duty) == alone

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from keyrota.app import twice
 from keyrota.app.choice import EVERYTHING, Chooser, Wanted
 from keyrota.app.config import Configuration, CredentialConfig, References
+from keyrota.app.config.check import fits
 from keyrota.app.hosts import refuse_untrusted
 from keyrota.app.tokens import settings_of
 from keyrota.core.model import Caller, CredentialId, FirstWrite, IndexEntry, UserName
@@ -309,11 +310,18 @@ class Wiring:
         return tuple((address, target.first_write) for address, target in targets if target.first_write is not None)
 
     def reach(self, entry: IndexEntry) -> Target | KeyrotaError:
-        """Reach a target that the configuration names no more; an error where that cannot be."""
+        """
+        Reach a target that the configuration names no more; an error where that cannot be.
+
+        Whoever may tag the secret writes these settings, so they are judged as those of the configuration are.
+        """
         if entry.kind not in self.configuration.providers or entry.kind not in kinds():
             return KeyrotaError(f"{entry.kind} is not configured any more", where=entry.address)
         try:
-            return self._connection_of(entry).target(json.loads(entry.settings))
+            settings = json.loads(entry.settings)
+            if not fits(settings, kinds()[entry.kind].target_schema) or kinds()[entry.kind].faults(settings):
+                return KeyrotaError("its settings are not those of a target", where=entry.address)
+            return self._connection_of(entry).target(settings)
         except (KeyrotaError, ValueError, KeyError, TypeError):
             return KeyrotaError("its settings are not understood any more", where=entry.address)
 

@@ -22,6 +22,7 @@ from keyrota.errors import (
     NotThere,
     ProviderRefused,
     ProviderUnavailable,
+    redacted,
 )
 
 _NOT_THERE = {"NoSuchEntity", "ResourceNotFoundException", "ParameterNotFound", "NoSuchEntityException"}
@@ -171,7 +172,7 @@ def fields(error: bc.ClientError) -> tuple[str, str, int]:
     """Take code, message and HTTP status out of a refusal; a message is AWS's words on names, never a value."""
     answer: dict[str, Any] = dict(error.response)
     code = str(answer.get("Error", {}).get("Code", ""))
-    message = str(answer.get("Error", {}).get("Message", ""))[:300]
+    message = redacted(str(answer.get("Error", {}).get("Message", "")))[:300]
     return code, message, int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
 
 
@@ -202,4 +203,4 @@ def lost_race(what: str, where: str) -> LostRace:
 
 
 def _short(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+    return redacted(str(error)).splitlines()[0][:300] if str(error) else type(error).__name__

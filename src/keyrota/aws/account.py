@@ -19,8 +19,10 @@ from botocore.exceptions import NoCredentialsError
 from keyrota import __version__
 from keyrota.aws._translate import aws_call
 from keyrota.core.model import AccessKeyId, KeyPair
+from keyrota.core.secret import Secret
 from keyrota.errors import ClockIsOff, ProviderRefused
 from keyrota.ports import Clock
+from keyrota.wire.own_secrets import note
 
 _USER_AGENT = f"keyrota/{__version__}"
 _CONNECT_S, _READ_S = 5, 20
@@ -69,6 +71,7 @@ def _usual_region(session: botocore.session.Session) -> str | None:
 def _session(*, profile: str | None = None) -> botocore.session.Session:
     session = botocore.session.Session(profile=profile)
     session.register_component("data_loader", _MODELS)
+    session.register("before-sign", _note_credentials)
     return session
 
 
@@ -88,6 +91,17 @@ def _profile_keys(session: botocore.session.Session) -> Iterator[str]:
         if profile.get("credential_source") == "Environment":
             yield os.environ.get("AWS_ACCESS_KEY_ID", "")
         name = profile.get("source_profile")
+
+
+def _note_credentials(**event: Any) -> None:
+    """Note what a request is signed with, wherever it came from, so that no text shows it."""
+    signing = event["request_signer"]._credentials  # noqa: SLF001  # botocore has no public way to it, and signs with it next
+    if signing is None:
+        return
+    frozen = signing.get_frozen_credentials()
+    for value in (frozen.secret_key, frozen.token):
+        if value:
+            note(Secret(value))
 
 
 class Account:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +14,8 @@ from keyrota.app import words
 from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
 from keyrota.app.cli.naming import some_credentials
-from keyrota.app.config import Configuration, CredentialConfig
+from keyrota.app.config import Configuration, CredentialConfig, load
+from keyrota.app.hosts import refuse_untrusted
 from keyrota.app.session import Session
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import view
@@ -21,7 +23,7 @@ from keyrota.core.model import CredentialId, Readiness, UserName
 from keyrota.core.naming import ARN_LIKE_END
 from keyrota.core.policy import AUDIT_LIMIT, CalendarEntry, calendar
 from keyrota.core.renewal import cannot_rotate
-from keyrota.errors import ConfigError, KeyrotaError, NoCredentials, SharedPlace, printable
+from keyrota.errors import ConfigError, KeyrotaError, NoCredentials, SharedPlace, UsageError, printable
 from keyrota.executor import Preview
 from keyrota.executor.confirm import questions
 from keyrota.executor.parallel import in_parallel
@@ -50,10 +52,18 @@ class Finding:
 @some_credentials
 @click.option("--days", default=DAYS, type=click.IntRange(1, 4000), show_default=True, help="Length of the calendar.")
 @click.option("--stack", help="Also look at the stack of this name that keyrota deploy made.")
+@click.option(
+    "--offline",
+    "is_offline",
+    is_flag=True,
+    help="Check the file alone: schema, contradictions, references, hosts; makes no network call, reads no secret.",
+)
 @global_options
 @pass_options
-def command(options: Options, *, wanted: Wanted, days: int, stack: str | None) -> int:
+def command(options: Options, *, wanted: Wanted, days: int, stack: str | None, is_offline: bool) -> int:
     """Check the configuration, the AWS permissions that it needs and each target; print the policy's calendar."""
+    if is_offline:
+        return _report(_offline(options.config, stack), (), options)
     session = Session(options.config)
     entries = session.wiring.chooser.chosen(wanted)
     findings = [
@@ -70,11 +80,37 @@ def command(options: Options, *, wanted: Wanted, days: int, stack: str | None) -
         findings += _deployed(session, stack, options.config)
     findings += _rotatable(previews, session.clock.now())
     dates = tuple(sorted(_dates(session, wanted, previews, days), key=lambda dated: dated.entry.at))
+    return _report(findings, dates, options)
+
+
+def _report(findings: list[Finding], dates: tuple[Dated, ...], options: Options) -> int:
     if options.is_json:
         say_json(_document(findings, dates))
     elif not options.is_quiet:
         say(_text(findings, dates, paint()))
     return words.EXIT_FAILED if any(finding.is_good is False for finding in findings) else words.EXIT_DONE
+
+
+def _offline(config: str, stack: str | None) -> list[Finding]:
+    """
+    Look at a file, and at nothing else: safe for a change that someone proposes, without credentials.
+
+    Raises:
+        UsageError: The configuration, or what is to be checked, is not on this machine.
+        ConfigError: With every fault of the file.
+    """
+    if stack is not None or config.startswith(("ssm:", "s3:")):
+        what = "a stack" if stack is not None else config
+        raise UsageError(f"{what} cannot be checked offline", remedy="leave --offline out, or give a file")
+    configuration = load(Path(config))
+    refuse_untrusted(configuration)
+    found = [_configuration(configuration), *_hosts(configuration)]
+    for reference in configuration.references:
+        detail = f"{reference.text} is of an allowed form; it was not read"
+        found.append(
+            Finding(what=f"providers.{reference.provider}.auth.{reference.field}", is_good=True, detail=detail)
+        )
+    return found
 
 
 def _deployed(session: Session, stack: str, config: str) -> Iterator[Finding]:
@@ -278,6 +314,8 @@ def _text(findings: list[Finding], dates: tuple[Dated, ...], colour: Paint) -> I
         yield f"{mark} {finding.what}" + (f": {printable(finding.detail)}" if finding.detail else "")
         if finding.remedy:
             yield colour("quiet", f"    {printable(finding.remedy)}")
+    if not dates:
+        return
     yield ""
     yield "Calendar, if every run is on time:"
     for dated in dates:

@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from keyrota.app import words
-from keyrota.errors import KeyrotaError
+from keyrota.errors import KeyrotaError, redacted, without_own_secrets
 from keyrota.report.text import Paint, plain
 
 if TYPE_CHECKING:
@@ -114,8 +114,16 @@ def log_to_stderr(level: int) -> None:
     logger.setLevel(level)
     logger.propagate = False
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname).1s %(name)s: %(message)s"))
+    handler.setFormatter(_Redacting("%(levelname).1s %(name)s: %(message)s"))
     logger.handlers = [handler]
+
+
+class _Redacting(logging.Formatter):
+    """Removes secrets from every line, whatever was logged."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a line."""
+        return redacted(super().format(record))
 
 
 def paint() -> Paint:
@@ -129,7 +137,7 @@ def say(lines: Iterable[str]) -> None:
     """Print for people; a reader who has seen enough, like `head`, changes neither the work nor its exit code."""
     try:
         for line in lines:
-            click.echo(line)
+            click.echo(without_own_secrets(line))
     except BrokenPipeError:
         silence(sys.stdout)
 
@@ -137,7 +145,7 @@ def say(lines: Iterable[str]) -> None:
 def aside(line: str, *, nl: bool = True) -> None:
     """Tell on stderr what happens meanwhile; where it cannot be written, the work goes on all the same."""
     try:
-        click.echo(line, err=True, nl=nl)
+        click.echo(without_own_secrets(line), err=True, nl=nl)
     except OSError:
         silence(sys.stderr)
 

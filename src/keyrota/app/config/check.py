@@ -43,6 +43,11 @@ def _is_reference(value: object) -> bool:
     return not isinstance(value, str) or is_reference(value)
 
 
+def fits(value: object, schema: Mapping[str, Any]) -> bool:
+    """Say whether a value that is not of the file fits a schema: settings that a tag remembers."""
+    return bool(Draft202012Validator(schema, format_checker=_FORMATS).is_valid(value))
+
+
 def faults(document: Document, schema: Mapping[str, Any]) -> Iterator[Fault]:
     """Find everything that does not fit the schema, up to a number that a person can mend at once."""
     validator = Draft202012Validator(schema, format_checker=_FORMATS)

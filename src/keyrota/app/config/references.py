@@ -14,6 +14,7 @@ from keyrota.app.config.trust import NOTHING_KEPT, leads_to_credentials, referen
 from keyrota.app.files import Unreadable, read_bounded
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError
+from keyrota.wire.own_secrets import note
 
 _REFERENCE = re.compile(r"(?P<kind>env|file|secretsmanager|ssm):(?P<rest>\S(?:.*\S)?)")
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s\\]+-----END [A-Z ]*PRIVATE KEY-----")
@@ -101,6 +102,7 @@ def _token(secret: Secret, where: str) -> Secret:
         raise _missing(where, "it is empty", "store the token in it")
     if _KEY_ID.search(stripped.reveal()):
         raise _missing(where, "it holds an AWS access key, not a token", "refer to the provider's token")
+    note(stripped)
     refuse_own_credentials(stripped, where)
     if _PEM.fullmatch(stripped.reveal()):
         return stripped

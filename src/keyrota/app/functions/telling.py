@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from keyrota.app.functions.measures import Measure
+from keyrota.errors import without_own_secrets
 from keyrota.executor import Event, EventKind, Listener
 from keyrota.report.data import is_stop
 
 NAMESPACE = "keyrota"
-log = Logger(service="keyrota", level="INFO", use_rfc3339=True, log_record_order=["level", "message", "timestamp"])
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    """Write a line as Powertools does, without this process's own credentials."""
+    return without_own_secrets(json.dumps(record, default=str, separators=(",", ":"), ensure_ascii=False))
+
+
+log = Logger(
+    service="keyrota",
+    level="INFO",
+    use_rfc3339=True,
+    log_record_order=["level", "message", "timestamp"],
+    json_serializer=_line,
+)
 """One line an event, with the fields of a plan; never a secret, because nothing that is logged holds one."""
 
 _package = logging.getLogger("keyrota")
