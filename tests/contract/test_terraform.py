@@ -72,7 +72,7 @@ def test_a_pair_of_the_other_category_is_a_conflict_that_proposes_it(rig: Terraf
     assert (state.evidence, state.is_empty) == (TargetEvidence.ABSENT, True)
     (conflict,) = state.conflicts
     assert "of the other category" in conflict.what
-    assert "category: terraform" in conflict.remedy
+    assert conflict.remedy == "set `category: terraform`"
     assert [shown.key for shown in state.shown] == [a_pair("OLD").id]
     rig.target().write(a_pair())
     assert rig.standin.attributes(home, ID, "terraform")["value"] == a_pair("OLD").id

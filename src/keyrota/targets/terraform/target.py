@@ -23,6 +23,7 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError
+from keyrota.fragments import ID_NAME, SECRET_NAME
 from keyrota.targets.terraform import runs
 from keyrota.targets.terraform.around import Around
 from keyrota.targets.terraform.connection import MEDIA, SAYS, Path, TerraformConnection, Variable, variables_path
@@ -30,6 +31,8 @@ from keyrota.targets.terraform.place import Category, address, place_of
 from keyrota.wire import Answer, RunlessPlace, attempted, together
 
 _MISSING = 404
+_USUAL = f"names: {{id: {ID_NAME}, secret: {SECRET_NAME}}}"
+"""What needs no `names:` in the configuration."""
 _DYNAMIC = "TFC_AWS_PROVIDER_AUTH"
 """Switches dynamic provider credentials on (HCP Terraform, "Dynamic Credentials with the AWS Provider")."""
 
@@ -112,7 +115,7 @@ class TerraformTarget(RunlessPlace):
                     found,
                     what=f"{found.what.partition(':')[0].replace(' under another name', '')} of the other category: "
                     f"a write would add {own.noun}s beside it, which no run may read",
-                    remedy=f"set `category: {other}`; or {found.remedy}",
+                    remedy=f"set `category: {other}`{'' if _USUAL in found.remedy else f', and {found.remedy}'}",
                 )
         if any(one.name == _DYNAMIC and one.category is Category.ENV for one in everything):
             yield Conflict(
