@@ -162,6 +162,14 @@ class SecretStore(Protocol):
         """
         ...
 
+    def put_restored(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
+        """
+        Store an older pair again, under its key ID alone, beside the user's own fields; that label moves with it.
+
+        Storing the same again is success; `LostRace` if the version has another content.
+        """
+        ...
+
     def put_rotating(
         self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret, rotation_token: str | None
     ) -> None:

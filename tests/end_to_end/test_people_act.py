@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cli_rig import USER, Sandbox, a_sandbox
+
+from keyrota.core.model import AccessKeyId
 
 
 @pytest.fixture
@@ -79,3 +82,64 @@ def test_a_deleted_only_key_is_left_to_a_person(sandbox: Sandbox) -> None:
     assert code in {1, 3}
     assert sandbox.keys() == {}
     assert any("someone deleted the key" in hold["reason"] for hold in document["credentials"][0]["holds"])
+
+
+def rotated(sandbox: Sandbox) -> AccessKeyId:
+    """Rotate, and let the old key go; name the current one."""
+    for days in (0, 1, 11, 11):
+        sandbox.travel(days=days)
+        sandbox.json("apply")
+    (current,) = sandbox.keys()
+    return AccessKeyId(current)
+
+
+def test_another_key_of_the_user_at_a_target_is_no_drift(sandbox: Sandbox) -> None:
+    """C4: a key made in the console is pasted into the target; it stays there until a person has decided."""
+    current = rotated(sandbox)
+    theirs = sandbox.cloud.admin.add_key(USER)
+    where = ("acme", "shop", "Production")
+    sandbox.bitbucket.set_variable(*where, "AWS_ACCESS_KEY_ID", theirs.id)
+    sandbox.bitbucket.set_variable(*where, "AWS_SECRET_ACCESS_KEY", theirs.secret.reveal(), secured=True)
+    sandbox.travel(hours=1)
+    for command in ("plan", "apply", "sync"):
+        code, document = sandbox.json(command)
+        holds = document["credentials"][0]["holds"]
+        assert code == (0 if command == "plan" else 3), command
+        assert any("another Active key of this user" in hold["reason"] for hold in holds)
+        assert any("put-secret-value" in hold["remedy"] and "keyrota confirm" in hold["remedy"] for hold in holds)
+        assert sandbox.held()["AWS_ACCESS_KEY_ID"] == theirs.id
+    sandbox.admin("iam").delete_access_key(UserName=USER, AccessKeyId=current)
+    assert sandbox.deploys(), "the person deletes the other key as planned"
+
+
+def test_a_person_confirms_that_another_key_is_written_over(sandbox: Sandbox) -> None:
+    """C4: the way back to the current key."""
+    current = rotated(sandbox)
+    theirs = sandbox.cloud.admin.add_key(USER)
+    sandbox.bitbucket.set_variable("acme", "shop", "Production", "AWS_ACCESS_KEY_ID", theirs.id)
+    sandbox.travel(hours=1)
+    code, out, err = sandbox.run("confirm", "bitbucket acme/shop Production", "--yes")
+    assert code == 0, (out, err)
+    sandbox.json("apply")
+    assert sandbox.held()["AWS_ACCESS_KEY_ID"] == current
+
+
+def test_rollback_keeps_today_s_other_fields(sandbox: Sandbox) -> None:
+    """C8: DB_PASSWORD was changed after the rotation; the older pair comes back, the older password does not."""
+    rotated(sandbox)
+    sandbox.travel(days=91)
+    sandbox.json("apply")
+    store = sandbox.admin("secretsmanager")
+    (name,) = [secret["Name"] for secret in store.list_secrets()["SecretList"]]
+    value = json.loads(store.get_secret_value(SecretId=name)["SecretString"])
+    label = store.describe_secret(SecretId=name)["VersionIdsToStages"]
+    newest = value["AWS_ACCESS_KEY_ID"]
+    store.put_secret_value(SecretId=name, SecretString=json.dumps(value | {"DB_PASSWORD": "today"}))
+    sandbox.json("apply")
+    code, document = sandbox.json("rollback", USER, "--yes")
+    assert code == 0, document
+    after = json.loads(store.get_secret_value(SecretId=name)["SecretString"])
+    assert after["AWS_ACCESS_KEY_ID"] != newest, label
+    assert after["DB_PASSWORD"] == "today"
+    assert sandbox.held()["AWS_ACCESS_KEY_ID"] == after["AWS_ACCESS_KEY_ID"]
+    assert sandbox.deploys()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyStatus
+from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyStatus, UserName
 from keyrota.core.policy import RotationPolicy
 from keyrota.sandbox.world import SLOTS, World
 
@@ -43,6 +43,11 @@ class Watch:
             if status is KeyStatus.ACTIVE:
                 self._inactive_since.pop(key, None)
         self._before = now
+
+    def person_deletes(self, user: UserName, key: AccessKeyId) -> None:
+        """Delete a key as a person does, who needs no grace."""
+        self._world.remove_key(user, key)
+        self._before.pop(key, None)
 
     def _served(self) -> set[AccessKeyId]:
         return {place.pair.id for place in self._world.places.values() if place.pair is not None}

@@ -97,3 +97,13 @@ def a_rig(age_days: float = 90, *, policy: RotationPolicy = CLASSIC, places: Seq
         world.target(place)
         world.places[place].pair = made
     return Rig(world=world, policy=policy, places=places)
+
+
+def free_slot(rig: Rig) -> bool:
+    """Do what `revoke` reports where a lost key takes the slot: a person deletes it. Tell whether there was one."""
+    stored = rig.world.secrets[SECRET]
+    named = {label for version in stored.versions.values() for label in version.labels}
+    lost = [key for key in rig.world.users[USER] if key not in named]
+    for key in lost:
+        rig.watch.person_deletes(USER, key)
+    return bool(lost)

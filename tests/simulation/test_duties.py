@@ -47,6 +47,7 @@ def test_every_action_belongs_to_one_duty_or_to_a_person() -> None:
     asked_for = {
         act.MarkRevoked,
         act.Reactivate,
+        act.Restore,
         act.DenySessions,
         act.ReleaseQuarantine,
         act.Choose,

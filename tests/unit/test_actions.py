@@ -43,6 +43,7 @@ from keyrota.core.model import (
     VersionId,
     claim_token,
     key_token,
+    restored_token,
 )
 from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
@@ -482,6 +483,24 @@ def test_a_key_is_stored_with_the_very_next_call() -> None:
         ("put_pending", key_token(NEW, VersionId("v1")), PAIR, BESIDE),
     ]
     assert memory.made == {NEW: a_key(NEW, age_days=0, use=NEVER)}
+
+
+RESTORE = act.Restore(key=NEW, version=VersionId("v0"), base=VersionId("v1"), reason="", due=NOW)
+RESTORED = restored_token(NEW, VersionId("v1"))
+
+
+def test_an_older_pair_is_stored_again_beside_today_s_fields() -> None:
+    """C8: what people changed beside the pair does not go back with it."""
+    stage = Stage(answers={"read": PAIR, "other_fields": BESIDE})
+    assert stage.perform(RESTORE) == NEW
+    assert stage.calls == [("read", "v0"), ("other_fields", "v1"), ("put_restored", RESTORED, PAIR, BESIDE)]
+
+
+def test_a_version_without_that_pair_is_not_stored_again() -> None:
+    stage = Stage(answers={"read": None})
+    with pytest.raises(ProviderRefused, match="does not hold that key"):
+        stage.perform(RESTORE)
+    assert stage.calls == [("read", "v0")]
 
 
 def test_a_key_is_stored_for_the_version_that_was_planned_for() -> None:

@@ -44,8 +44,8 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.plan import Hold, Needs
-from keyrota.core.planner import plan
-from keyrota.core.policy import CLASSIC
+from keyrota.core.planner import Intent, Routine, SyncOnly, plan
+from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.renewal import cannot_rotate
 
 OFF = KeyStatus.INACTIVE
@@ -290,3 +290,37 @@ FREE = [
 @pytest.mark.parametrize(("case", "seen"), FREE, ids=[row[0] for row in FREE])
 def test_check_passes_what_can_be_rotated(case: str, seen: Observation) -> None:
     assert list(cannot_rotate(case_of(seen))) == [], case
+
+
+OURS = observed(a_key(OLD, age_days=20), a_key(ODD, age_days=1), secret=a_secret(current(OLD), tags=[synced()]))
+WEB = "gitlab acme/web"
+THEIRS: list[tuple[str, Observation, bool]] = [
+    ("C4: another Active key of the user", replace(OURS, targets=(holds(ODD),)), True),
+    ("at one of many targets", replace(OURS, targets=(holds(OLD), holds(ODD, WEB))), True),
+    ("the current key", replace(OURS, targets=(holds(OLD),)), False),
+    (
+        "an Inactive one: what runs there fails already",
+        replace(OURS, keys=(OURS.keys[0], a_key(ODD, age_days=1, status=OFF)), targets=(holds(ODD),)),
+        False,
+    ),
+    (
+        "an older key of ours, which a run that died wrote",
+        replace(OURS, secret=a_secret(previous(ODD), current(OLD), tags=[synced()]), targets=(holds(ODD),)),
+        False,
+    ),
+    ("before keyrota has a key of its own", replace(observed(a_key(OLD)), targets=(holds(OLD),)), False),
+]
+
+
+@pytest.mark.parametrize(("case", "seen", "is_held"), THEIRS, ids=[row[0] for row in THEIRS])
+@pytest.mark.parametrize("drift", Drift)
+@pytest.mark.parametrize("intent", [Routine(), SyncOnly()], ids=["the routine", "keyrota sync"])
+def test_another_key_of_the_user_is_not_written_over(
+    case: str, seen: Observation, is_held: bool, drift: Drift, intent: Intent
+) -> None:
+    planned = plan(seen, replace(CLASSIC, drift=drift), NOW, intent)
+    held = [hold for hold in planned.holds if f"{ODD}, another Active key of this user" in hold.reason]
+    assert bool(held) is is_held, case
+    written = {target for action in planned.actions if isinstance(action, act.Sync) for target in action.targets}
+    assert not written & {hold.target for hold in held}
+    assert all("put-secret-value" in hold.remedy and "keyrota confirm" in hold.remedy for hold in held)

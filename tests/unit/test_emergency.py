@@ -37,7 +37,17 @@ from builders import (
 from keyrota.core import plan as act
 from keyrota.core.emergency import Revoke, Rollback, current_key, previous_key
 from keyrota.core.lifecycle import view
-from keyrota.core.model import AWSCURRENT, PENDING, KeyStatus, Observation, TargetState, VersionId, key_token
+from keyrota.core.model import (
+    AWSCURRENT,
+    AWSPREVIOUS,
+    PENDING,
+    KeyStatus,
+    Observation,
+    TargetState,
+    VersionId,
+    key_token,
+    restored_token,
+)
 from keyrota.core.planner import Intent, plan
 from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.records import DeactivationNote
@@ -89,6 +99,16 @@ def pair(
 
 SUCCEEDED = revoked(pair(old=OFF, tags=(synced(confirmed=0.5), off_since(0.5, OLD))), OLD)
 """`revoke OLD` came to its end."""
+
+
+def restored(seen: Observation) -> Observation:
+    """The same, once the old pair is stored again beside the fields of the current version."""
+    assert seen.secret is not None
+    again = a_version(restored_token(OLD, VersionId("v1")), OLD)
+    versions = (a_version("v0", AWSPREVIOUS), again, current(NEW))
+    return replace(seen, secret=replace(seen.secret, versions=versions))
+
+
 RETIRED = pair(old=OFF, tags=(synced(confirmed=0.5), off_since(0.5, OLD)))
 FOREIGN = observed(a_key(), a_key(ODD), secret=a_secret(current(), tags=[synced()]))
 BEGUN = observed(
@@ -193,13 +213,16 @@ REVOKE = [
     ),
     Row("no slot: a foreign key takes it", FOREIGN, Revoke(key=OLD), hold=("both of IAM's two slots are taken",)),
     Row(
-        "no slot: the previous key, still Active, takes over", pair(), Revoke(key=NEW), do=("Verify", "Promote", "Sync")
+        "no slot: the previous key, still Active, takes over",
+        pair(),
+        Revoke(key=NEW),
+        do=("Restore", "Verify", "Promote", "Sync"),
     ),
     Row(
         "no slot: the previous key is switched on and takes over",
         RETIRED,
         Revoke(key=NEW),
-        do=("Reactivate", "Verify", "Promote", "Sync"),
+        do=("Reactivate", "Restore", "Verify", "Promote", "Sync"),
     ),
     Row(
         "no slot: a revoked key never takes over",
@@ -279,32 +302,43 @@ ROLLBACK = [
         "the previous key, still Active: first of all, nobody shall switch it off",
         pair(),
         Rollback(to=OLD),
-        do=("NoteActive", "Verify", "Promote", "Sync"),
+        do=("NoteActive", "Restore", "Verify", "Promote", "Sync"),
     ),
     Row(
         "that is noted",
         pair(tags=(synced(confirmed=0.5), off_since(0, note=DeactivationNote.SEEN_ACTIVE))),
         Rollback(to=OLD),
-        do=("Verify", "Promote", "Sync"),
+        do=("Restore", "Verify", "Promote", "Sync"),
     ),
     Row(
         "a note about the other key is none",
         pair(tags=(synced(confirmed=0.5), off_since(0, NEW, note=DeactivationNote.SEEN_ACTIVE))),
         Rollback(to=OLD),
-        do=("NoteActive", "Verify", "Promote", "Sync"),
+        do=("NoteActive", "Restore", "Verify", "Promote", "Sync"),
     ),
     Row(
         "an older note of its being switched off is none",
         pair(tags=(synced(confirmed=0.5), off_since(1))),
         Rollback(to=OLD),
-        do=("NoteActive", "Verify", "Promote", "Sync"),
+        do=("NoteActive", "Restore", "Verify", "Promote", "Sync"),
     ),
-    Row("the previous key, Inactive", RETIRED, Rollback(to=OLD), do=("Reactivate", "Verify", "Promote", "Sync")),
+    Row(
+        "the previous key, Inactive",
+        RETIRED,
+        Rollback(to=OLD),
+        do=("Reactivate", "Restore", "Verify", "Promote", "Sync"),
+    ),
     Row(
         "proven in this run",
         by_run(pair(), verified=frozenset({OLD})),
         Rollback(to=OLD),
-        do=("NoteActive", "Promote", "Sync"),
+        do=("NoteActive", "Restore", "Promote", "Sync"),
+    ),
+    Row(
+        "stored again already",
+        restored(pair()),
+        Rollback(to=OLD),
+        do=("NoteActive", "Verify", "Promote", "Sync"),
     ),
     Row(
         "back on its way: the sync is what is left",
@@ -344,7 +378,7 @@ ROLLBACK = [
         "the label of the rotation that is undone comes off first",
         UNDONE,
         Rollback(to=OLD),
-        do=("NoteActive", "Tidy", "Verify", "Promote", "Sync"),
+        do=("NoteActive", "Tidy", "Restore", "Verify", "Promote", "Sync"),
     ),
 ]
 
@@ -367,24 +401,30 @@ def test_a_plan_that_has_something_to_do_begins_with_something_possible(row: Row
 FOLLOWING = [
     (
         "a promotion waits for its proof, the sync for the promotion",
-        pair(),
+        restored(pair()),
         Rollback(to=OLD),
         (False, False, True, True),
     ),
-    ("of a key that is switched on first, all waits for that", RETIRED, Rollback(to=OLD), (False, True, True, True)),
+    ("all of it waits until the pair is stored again", pair(), Rollback(to=OLD), (False, False, True, True, True)),
+    (
+        "of a key that is switched on first, all waits for that",
+        RETIRED,
+        Rollback(to=OLD),
+        (False, True, True, True, True),
+    ),
     (
         "what this run has proven waits for nothing",
-        by_run(pair(), verified=frozenset({OLD})),
+        by_run(restored(pair()), verified=frozenset({OLD})),
         Rollback(to=OLD),
         (False, False, True),
     ),
     (
         "proven, and Inactive: its promotion waits until it is switched on",
-        by_run(RETIRED, verified=frozenset({OLD})),
+        by_run(restored(RETIRED), verified=frozenset({OLD})),
         Rollback(to=OLD),
         (False, True, True),
     ),
-    ("a label that comes off keeps nothing waiting", UNDONE, Rollback(to=OLD), (False, False, False, True, True)),
+    ("a label that comes off keeps nothing waiting", UNDONE, Rollback(to=OLD), (False, False, False, True, True, True)),
     ("a new key waits for its claim", revoked(alone(), OLD), Revoke(key=OLD), (False, True, True, True, True)),
 ]
 
@@ -487,6 +527,15 @@ def test_revoke_without_a_key_means(case: str, seen: Observation, found: str | N
                 ),
             ),
             None,
+        ),
+        (
+            "the current key, while what a rollback went back from is not overwritten everywhere",
+            observed(
+                a_key(OLD, age_days=91),
+                a_key(NEW, age_days=1),
+                secret=a_secret(a_version(restored_token(OLD, VersionId("v1")), AWSCURRENT, OLD), previous(NEW, "v1")),
+            ),
+            OLD,
         ),
         (
             "AWSPREVIOUS rather than a key that was never served",

@@ -79,7 +79,15 @@ def test_words_that_people_s_scripts_read(kind: type[StrEnum], words: str) -> No
 
 
 SHOWN = {
-    "rotate": (plan.CreateSecret, plan.Preflight, plan.TakeClaim, plan.CreateKey, plan.Verify, plan.Promote),
+    "rotate": (
+        plan.CreateSecret,
+        plan.Preflight,
+        plan.TakeClaim,
+        plan.CreateKey,
+        plan.Verify,
+        plan.Restore,
+        plan.Promote,
+    ),
     "adopt": (plan.Adopt, plan.Choose),
     "release": (plan.Release,),
     "tidy": (plan.Tidy, plan.NoteActive, plan.NoteStack, plan.NoteOrphan, plan.MarkRevoked),

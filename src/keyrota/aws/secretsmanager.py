@@ -191,6 +191,10 @@ class SecretsManagerStore:
         """Store a new pair beside the user's own fields."""
         self._put(name, version, self._joined(beside, credential), [PENDING, credential.id])
 
+    def put_restored(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
+        """Store an older pair again; the label of its key moves to it (API Reference, PutSecretValue)."""
+        self._put(name, version, self._joined(beside, credential), [credential.id])
+
     def put_rotating(
         self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret, rotation_token: str | None
     ) -> None:

@@ -14,7 +14,7 @@ from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import discarded, is_being_made
 from keyrota.core.evidence import places_showing, why_needed
 from keyrota.core.lifecycle import KeyState, View
-from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, key_token
+from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, key_token, restored_token
 from keyrota.core.places import holds
 from keyrota.core.plan import Hold, Needs
 from keyrota.core.renewal import after_discarded, new_key, no_slot, under_way
@@ -77,9 +77,16 @@ def previous_key(view: View) -> AccessKeyId | None:
 
 
 def _is_successor(view: View, key: AccessKey) -> bool:
-    """Tell whether a key was made to replace the current one (its version's ID names its base)."""
+    """
+    Tell whether a key was made to replace the current one.
+
+    Its version's ID names its base; or the current version's ID says that a rollback went back from exactly that key.
+    """
     version = view.version_of(key.id)
-    return version is not None and version.id == key_token(key.id, view.current_id)
+    if version is None:
+        return False
+    went_back = view.current_key is not None and view.current_id == restored_token(view.current_key, version.id)
+    return went_back or version.id == key_token(key.id, view.current_id)
 
 
 def _is_stored(view: View, key: AccessKey) -> bool:
@@ -187,8 +194,19 @@ def _back_to(case: Case, key: AccessKey, *, reason: str) -> Iterator[Finding]:
     is_off = case.view.state_of(key) is KeyState.RETIRED
     if is_off:
         yield act.Reactivate(key=key.id, reason=reason, due=case.now)
-    for action in finish_rotation(case, key, version, is_rollback=True):
-        yield _follow(action) if is_off else action
+    restored = restored_token(key.id, current.id) if current is not None else version.id
+    waits = is_off or version.id != restored
+    if current is not None and version.id != restored:
+        yield act.Restore(
+            key=key.id,
+            version=version.id,
+            base=current.id,
+            reason="its pair is stored beside today's other fields",
+            due=case.now,
+            follows=is_off,
+        )
+    for action in finish_rotation(case, key, replace(version, id=restored), is_rollback=True):
+        yield _follow(action) if waits else action
 
 
 def _follow(action: act.Action) -> act.Action:

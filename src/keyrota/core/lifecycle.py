@@ -189,11 +189,13 @@ TRANSITIONS: tuple[Transition, ...] = (
     _line(_S.SUPERSEDED, act.Deactivate, _S.RETIRED, "its successor is on every target", Road.REVOKE),
     _line(_S.PENDING, act.Deactivate, _S.RETIRED, "named with `--key`", Road.REVOKE),
     _line(_S.RETIRED, act.Reactivate, _S.SUPERSEDED, "no slot is free: the previous key takes over", Road.REVOKE),
+    _line(_S.SUPERSEDED, act.Restore, _S.SUPERSEDED, "stored again, beside today's other fields", Road.REVOKE),
     _line(_S.SUPERSEDED, act.Verify, _S.SUPERSEDED, "before it is served again", Road.REVOKE),
     _line(_S.SUPERSEDED, act.Promote, _S.CURRENT, "no slot is free: the previous key takes over", Road.REVOKE),
     _line(_S.RETIRED, act.Reactivate, _S.SUPERSEDED, "asked for", Road.ROLLBACK),
     _line(_S.CURRENT_OFF, act.Reactivate, _S.CURRENT, "asked for, and there is no previous key", Road.ROLLBACK),
     _line(_S.SUPERSEDED, act.NoteActive, _S.SUPERSEDED, "asked for: nobody switches it off meanwhile", Road.ROLLBACK),
+    _line(_S.SUPERSEDED, act.Restore, _S.SUPERSEDED, "stored again, beside today's other fields", Road.ROLLBACK),
     _line(_S.SUPERSEDED, act.Verify, _S.SUPERSEDED, "before it is served again", Road.ROLLBACK),
     _line(_S.SUPERSEDED, act.Promote, _S.CURRENT, "STS accepts it as the right user", Road.ROLLBACK),
 )

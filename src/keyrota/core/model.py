@@ -614,6 +614,15 @@ def placeholder_token(secret_name: str) -> VersionId:
     return VersionId(str(uuid.uuid5(uuid.NAMESPACE_URL, f"keyrota placeholder {secret_name}")))
 
 
+def restored_token(key: AccessKeyId, base: VersionId | None) -> VersionId:
+    """
+    Name the version that stores an older key again, to take over from `base`.
+
+    It holds the older pair beside the fields that `base` has: what people changed since does not go back with it.
+    """
+    return VersionId(str(uuid.uuid5(_NAMESPACE, f"restored {key} {base or '-'}")))
+
+
 def key_token(key: AccessKeyId, base: VersionId | None) -> VersionId:
     """
     Name the version that stores a new key, made while `base` was AWSCURRENT.

@@ -24,6 +24,7 @@ from keyrota.core.model import (
     FirstWrite,
     IndexEntry,
     KeyOwner,
+    KeyStatus,
     TargetEvidence,
     TargetState,
 )
@@ -91,6 +92,7 @@ def doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
         return
     yield from _shared(case, target)
     yield from _of_neighbours(case, target)
+    yield from _of_this_user(case, target)
     if is_first_write(case.view, target):
         yield from _replaced_place(case, target)
         yield from _first_doubts(case, target)
@@ -205,6 +207,26 @@ def _of_neighbours(case: Case, target: TargetState) -> Iterator[Doubt]:
                 reason=f"it holds {key}, the key that keyrota keeps for {neighbours[key]}",
                 remedy="configure the place for one of the two users, or give each its own variables (`names:`)",
                 is_confirmable=False,
+            )
+
+
+def _of_this_user(case: Case, target: TargetState) -> Iterator[Doubt]:
+    """
+    Another Active key of the same user is no ordinary drift, whatever `drift:` says: a person put it there to stay.
+
+    Written over, it would fail with the key that the person deletes next, believing it replaced.
+    """
+    view = case.view
+    for key_id in _shown(target):
+        key = view.key(key_id)
+        if key is None or key.status is not KeyStatus.ACTIVE or key_id == view.current_key:
+            continue
+        if view.current_key is not None and view.version_of(key_id) is None:
+            yield _doubt(
+                target,
+                f"it holds {key_id}, another Active key of this user, which keyrota did not make",
+                f"to keep {key_id}, store its pair in the secret (aws secretsmanager put-secret-value): keyrota "
+                f"verifies it, adopts it and brings it to every target; do not delete {view.current_key} before",
             )
 
 

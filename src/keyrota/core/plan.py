@@ -99,6 +99,18 @@ class Verify(_Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restore(_Base):
+    """Store an older pair once more, in a version of its own beside today's other fields, under its key's label."""
+
+    shown: ClassVar[str] = "rotate"
+    key: AccessKeyId
+    version: VersionId
+    """Which holds the pair."""
+    base: VersionId
+    """AWSCURRENT as it was observed: which holds today's other fields."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Promote(_Base):
     """Move AWSCURRENT to a version, away from exactly the version that was observed."""
 
@@ -290,6 +302,7 @@ Action = (
     | TakeClaim
     | CreateKey
     | Verify
+    | Restore
     | Promote
     | Tidy
     | Sync

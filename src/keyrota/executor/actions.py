@@ -39,6 +39,7 @@ from keyrota.core.model import (
     VersionId,
     claim_token,
     key_token,
+    restored_token,
 )
 from keyrota.core.records import (
     NEW_KEY,
@@ -146,6 +147,8 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             return _create(subject, action, settings, memory)
         case act.Verify():
             _verify(subject, action, settings, memory)
+        case act.Restore():
+            _restore(subject, action)
         case act.Promote():
             _promote(subject, action, memory)
         case act.Tidy():
@@ -410,6 +413,28 @@ def _verify(subject: Subject, action: act.Verify, settings: Settings, memory: Me
         )
     verify(subject, credential, settings)
     memory.verified.add(credential.id)
+
+
+def _restore(subject: Subject, action: act.Restore) -> None:
+    """
+    Store an older pair beside the fields of AWSCURRENT; its key's label moves to it with the same call.
+
+    Where AWSCURRENT cannot be read as JSON, the fields that were stored with the pair are kept: going back is the way
+    out of such a value.
+    """
+    store, name = subject.store, subject.secret_name
+    credential = store.read(name, action.version)
+    if credential is None or credential.id != action.key:
+        raise ProviderRefused(
+            f"the version labelled {action.key} does not hold that key",
+            where=f"secret {name}",
+            remedy="keyrota revoke makes a new key",
+        )
+    try:
+        beside = store.other_fields(name, action.base)
+    except SecretUnusable:
+        beside = store.other_fields(name, action.version)
+    store.put_restored(name, restored_token(action.key, action.base), credential, beside=beside)
 
 
 def _promote(subject: Subject, action: act.Promote, memory: Memory) -> None:

@@ -56,6 +56,8 @@ class Run:
         self._done: list[Done] = []
         self._errors: list[KeyrotaError] = []
         self._failed: set[tuple[object, ...]] = set()
+        self._latest: tuple[Observation, Plan] | None = None
+        """What was seen last, and the plan that was made from it."""
         self._left: dict[act.Action, None] = {}
         self._lost: dict[tuple[object, ...], LostRace] = {}
 
@@ -117,6 +119,7 @@ class Run:
             if self._is_stopped(action):
                 break
             if isinstance(action, _PROVEN_AFRESH) and not self._is_proven_afresh(action):
+                observation, planned = self._latest or (observation, planned)  # which says what is in the way
                 continue
             self._do(action, observation, tell)
             try:
@@ -178,6 +181,7 @@ class Run:
             seen = self._with_quarantine(seen)
         planned = plan(seen, subject.policy, now, self._intent)
         _log_plan(subject, planned)
+        self._latest = seen, planned
         return seen, planned
 
     def _with_quarantine(self, seen: Observation) -> Observation:

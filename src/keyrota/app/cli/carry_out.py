@@ -25,6 +25,7 @@ _QUIET_STEPS = (
     act.MarkRevoked,
     act.Preflight,
     act.CreateSecret,
+    act.Restore,
 )
 _STEPS = {
     act.Adopt: "adopted",

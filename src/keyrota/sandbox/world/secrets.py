@@ -195,6 +195,16 @@ class WorldSecrets(View):
 
         self._call("secretsmanager:PutSecretValue", effect, f"{credential.id} {version}")
 
+    def put_restored(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
+        """Store an older pair again."""
+        _check_id(version)
+
+        def effect() -> None:
+            content = Version(labels={credential.id}, pair=credential, fields=json.loads(beside.reveal()))
+            self._put(name, version, content)
+
+        self._call("secretsmanager:PutSecretValue", effect, f"{credential.id} {version}")
+
     def put_rotating(
         self,
         name: str,
