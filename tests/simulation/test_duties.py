@@ -53,9 +53,10 @@ def test_every_action_belongs_to_one_duty_or_to_a_person() -> None:
         act.Choose,
         act.Release,
     }
-    owned = [kind for kinds in ACTIONS.values() for kind in kinds]
+    questions = {act.LookAround, act.AskFirst}  # which change nothing: whoever needs the answer asks
+    owned = [kind for kinds in ACTIONS.values() for kind in kinds if kind not in questions]
     assert len(owned) == len(set(owned))
-    assert set(owned) | asked_for == set(act.Action.__args__)
+    assert set(owned) | asked_for | questions == set(act.Action.__args__)
 
 
 @pytest.mark.parametrize("order", [ORDER, ORDER[::-1], (Duty.DELETE, Duty.ROTATE, Duty.DEACTIVATE, Duty.SYNC)])

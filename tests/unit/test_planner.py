@@ -305,8 +305,11 @@ CLAIMS = [
     Row(
         "an orphan that a target shows is someone's key",
         replace(orphaned(1, note=""), targets=(holds(OLD), holds(NEW, "gitlab acme/web"))),
-        do=("Sync",),
-        hold=(f"{NEW} stays Active: gitlab acme/web still shows it", "both of IAM's two slots"),
+        hold=(
+            f"{NEW} stays Active: gitlab acme/web still shows it",
+            f"it holds {NEW}, another Active key of this user",
+            "both of IAM's two slots",
+        ),
     ),
     Row(
         "an orphan that someone switched on again is theirs",
