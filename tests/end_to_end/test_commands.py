@@ -199,6 +199,27 @@ def test_rollback_brings_the_previous_key_back_secret_and_all(sandbox: Sandbox) 
     assert value["other"] == "kept"
 
 
+def test_rotate_replaces_a_young_key_once_with_the_usual_overlap(sandbox: Sandbox) -> None:
+    sandbox.run("apply")
+    sandbox.travel(days=20)
+    sandbox.run("apply")
+    first = sandbox.held()["AWS_ACCESS_KEY_ID"]
+    code, out, err = sandbox.run("rotate", USER)
+    assert (code, "this needs a yes" in err) == (1, True)
+    assert sandbox.held()["AWS_ACCESS_KEY_ID"] == first
+    sandbox.travel(days=40)
+    sandbox.run("apply")
+    code, out, _ = sandbox.run("rotate", USER, "--yes")
+    second = sandbox.held()["AWS_ACCESS_KEY_ID"]
+    assert code == 0, out
+    assert second != first
+    assert (sandbox.keys()[first], sandbox.keys()[second]) == ("Active", "Active")
+    assert sandbox.deploys()
+    code, out, _ = sandbox.run("rotate", USER, "--yes")
+    assert code == 1, out  # both slots are taken: nothing is made, and the second key stays
+    assert set(sandbox.keys()) == {first, second}
+
+
 def test_rollback_without_a_previous_key_says_why(sandbox: Sandbox) -> None:
     code, _, err = sandbox.run("rollback", USER, "--yes")
     assert code == 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from keyrota.core.lifecycle import KeyState, View
-from keyrota.core.model import AccessKey
+from keyrota.core.model import AccessKey, AccessKeyId
 from keyrota.core.plan import Action, Hold, Needs, Notice, Upcoming
 from keyrota.core.policy import RotationPolicy
 
@@ -21,6 +21,8 @@ class Case:
     view: View
     policy: RotationPolicy
     now: datetime
+    replaced_now: AccessKeyId | None = None
+    """A key that a person wants replaced now, whatever its age."""
 
     @property
     def has_too_many_keys(self) -> bool:

@@ -14,7 +14,7 @@ from keyrota.core.duty import Duty, part_of, unlabelled
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
 from keyrota.core.evidence import guarded
 from keyrota.core.lifecycle import View, view
-from keyrota.core.model import Observation
+from keyrota.core.model import AccessKeyId, Observation
 from keyrota.core.own_key import without_own_key
 from keyrota.core.plan import Hold, Notice, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
@@ -37,7 +37,15 @@ class Only:
     duty: Duty
 
 
-Intent = Routine | Only | SyncOnly | Revoke | Rollback | Adoption
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotate:
+    """Replace a key now, whatever its age; what follows is the routine, with its overlap and its grace."""
+
+    key: AccessKeyId
+    """Once another key is current, this asks for nothing more: the run itself replaces no second key."""
+
+
+Intent = Routine | Rotate | Only | SyncOnly | Revoke | Rollback | Adoption
 
 
 def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent: Intent | None = None) -> Plan:
@@ -54,7 +62,8 @@ def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent
         Actions in the order in which they are safe, holds with their remedy, and what comes later, soonest first.
         The executor does the first action that does not follow another one, and observes again.
     """
-    case = Case(view=view(observation), policy=policy, now=now)
+    replaced_now = intent.key if isinstance(intent, Rotate) else None
+    case = Case(view=view(observation), policy=policy, now=now, replaced_now=replaced_now)
     asked = intent if isinstance(intent, (Revoke, Rollback)) else None
     return without_own_key(_collected(_guarded(case, intent or Routine())), observation, asked)
 
@@ -85,7 +94,7 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
         yield from stops
         return
     match intent:
-        case Routine():
+        case Routine() | Rotate():
             yield from _routine(case)
         case Only():
             yield from _of_duty(case, intent.duty)

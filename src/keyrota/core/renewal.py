@@ -87,6 +87,8 @@ def rotation(case: Case) -> Iterator[Finding]:
         yield from undecided
         return
     due = rotation_due(old, case.policy, is_adoptable=not view.is_stored) if old else case.now
+    if old is not None and old.id == case.replaced_now:
+        due = min(due, case.now)
     if case.now < due:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
         return
@@ -163,6 +165,8 @@ def _why_rotate(case: Case, old: AccessKey | None) -> str:
     if old is None:
         return "the user has no access key in use: its first one is made"
     age = (case.now - old.created).days
+    if old.id == case.replaced_now and case.now < rotation_due(old, case.policy):
+        return f"{old.id} is replaced on request, {age} days old"
     if not case.view.is_stored:  # it was there before keyrota, and `adopt: now` is about it
         how = "at once (`adopt: now`)" if case.policy.adopt is Adopt.NOW else f"{age} days old"
         return f"{old.id} was there before keyrota: it is replaced, {how}"

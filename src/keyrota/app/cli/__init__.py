@@ -31,6 +31,7 @@ _COMMANDS = {
     "status": "show each credential: keys, ages, use, where it is served, what comes next",
     "sync": "send AWSCURRENT again where a target differs; makes no new key",
     "check": "check the configuration, the permissions, each target, and print the calendar",
+    "rotate": "replace a key now, with the usual overlap",
     "revoke": "replace a key and switch it off at once, without overlap",
     "adopt": "decide which key of a user keyrota keeps, and which one may go",
     "rollback": "make the previous key current again, everywhere",
