@@ -12,6 +12,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore import xform_name
 from cfn import Stack
 from cli_rig import SECRET, USER, Sandbox, a_sandbox
 
@@ -256,6 +257,9 @@ def test_a_key_made_by_the_stack_encrypts_all_of_it() -> None:
 def _stack(monkeypatch: pytest.MonkeyPatch, status: str | None, **parameters: str) -> None:
     monkeypatch.setattr(Stacks, "status", lambda *_: status)
     monkeypatch.setattr(Stacks, "parameters", lambda *_: parameters)
+    monkeypatch.setattr(Stacks, "made_at", lambda *_: None)
+    monkeypatch.setattr("keyrota.app.deploy.inspect.resources_of", lambda *_: ())
+    monkeypatch.setattr("keyrota.app.deploy.inspect.alive", lambda _: ())  # test_check_stack.py
 
 
 def test_check_says_what_a_deployed_stack_lacks(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +289,8 @@ def test_check_says_from_where_no_event_comes(box: Sandbox, monkeypatch: pytest.
         box.file.read_text("utf-8") + "  - {user: b, account: '210987654321', role: r, targets: []}\n", "utf-8"
     )
     _stack(monkeypatch, "CREATE_COMPLETE", Emergency="auto")
-    seen, trail = list(inspected(Session(file), "keyrota", file))[1:]
+    seen, trail, configuration = list(inspected(Session(file), "keyrota", file))[1:]
+    assert configuration.is_good is None, "what was not compared is not good"
     assert seen.is_good is None
     assert "no event of a secret comes from region us-east-1, account 210987654321" in seen.detail
     assert trail.is_good is False
@@ -336,3 +341,67 @@ def test_each_alarm_has_its_line_in_the_reference() -> None:
         names = {re.sub(r"^RotationAlarms(\w+?)[0-9A-F]{8}$", r"\1", name) for name in alarms}
         assert len(names) >= 18
         assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("ending", ["", "# a comment of somebody else\n"])
+def test_a_configuration_in_s3_is_compared_too(box: Sandbox, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    """One above 8,192 characters does not fit a parameter; the functions know where it is."""
+    file = str(box.file)
+    _stack(monkeypatch, "CREATE_COMPLETE")
+    monkeypatch.setattr("keyrota.app.deploy.inspect._reference", lambda *_: "s3://keyrota-config/keyrota/keyrota.yaml")
+    s3 = box.admin("s3")
+    s3.create_bucket(Bucket="keyrota-config", CreateBucketConfiguration={"LocationConstraint": REGION})
+    text = f"# written by keyrota 0.0.1\n{box.file.read_text('utf-8')}{ending}"
+    s3.put_object(Bucket="keyrota-config", Key="keyrota/keyrota.yaml", Body=text.encode())
+    (seen,) = [seen for seen in inspected(Session(file), "keyrota", file) if "s3://keyrota-config" in seen.detail]
+    assert seen.is_good is (not ending)
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED", "DELETE_COMPLETE"],
+)
+def test_a_stack_that_went_back_is_not_deployed(box: Sandbox, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    """What CloudFormation rolled back runs the older code: an error, the status, and exit code 1."""
+    states = iter(["CREATE_COMPLETE", "UPDATE_IN_PROGRESS", status])
+    monkeypatch.setattr(Stacks, "status", lambda *_: next(states))
+    monkeypatch.setattr(Stacks, "_propose", lambda *_: True)
+    monkeypatch.setattr(Stacks, "_events", lambda *_: [])
+    monkeypatch.setattr("keyrota.app.deploy.stack.Deployer._upload_package", lambda *_: "keyrota.zip")
+    code, out, err = box.run("deploy", "--yes")
+    assert code == 1
+    assert f"the stack is {status}" in err
+    assert "is deployed" not in out + err
+
+
+@pytest.mark.parametrize(
+    "status", ["UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE", "UPDATE_FAILED", "REVIEW_IN_PROGRESS"]
+)
+def test_check_calls_a_stack_that_went_back_no_good_one(
+    box: Sandbox, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    file = str(box.file)
+    _stack(monkeypatch, status)
+    first = next(iter(inspected(Session(file), "keyrota", file)))
+    assert (first.is_good, first.detail) == (False, status)
+    assert first.remedy
+
+
+def test_the_commands_for_dead_letters_are_aws_s_own() -> None:
+    """Each command and option of the page, held against botocore's model; its queues are the template's."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "dead-letters.md").read_text("utf-8")
+    session = botocore.session.get_session()
+    commands = re.findall(r"aws (sqs|cloudformation) ([a-z-]+)((?: --[a-z-]+ (?:\"[^\"]*\"|\S+))*)", page)
+    assert {command for _, command, _ in commands} >= {"start-message-move-task", "list-message-move-tasks"}
+    for service, command, options in commands:
+        model = session.get_service_model(service)
+        (operation,) = [name for name in model.operation_names if xform_name(name, "-") == command]
+        shape = model.operation_model(operation).input_shape
+        assert shape is not None
+        known = {xform_name(name, "-") for name in shape.members} | {"query", "output"}
+        assert set(re.findall(r"--([a-z-]+)", re.sub(r"\"[^\"]*\"", "", options))) <= known, command
+    resources = json.loads(TEMPLATE.read_text("utf-8"))["Resources"]
+    queues = [name for name, one in resources.items() if one["Type"] == "AWS::SQS::Queue"]
+    for begin in ("RotationDeadLetters", "RotationEventsQueue"):
+        assert f"arn {begin}" in page
+        assert len([name for name in queues if name.startswith(begin)]) == 1

@@ -61,6 +61,13 @@ class Stacks:
             found = self._described(name)
             return str(found["StackStatus"]) if found else None
 
+    def made_at(self, name: str) -> datetime | None:
+        """Tell when a stack was made, or changed last; None if that is not known."""
+        with _asked(name):
+            found = self._described(name) or {}
+            made: datetime | None = found.get("LastUpdatedTime") or found.get("CreationTime")
+            return made
+
     def outputs(self, name: str) -> dict[str, str]:
         """Tell a stack's outputs."""
         with _asked(name):

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from keyrota.app.config.source import read_reference_text, without_stamp
+from keyrota.app.deploy.deployed import Deployed, Seen, resources_of
+from keyrota.app.deploy.liveness import alive
 from keyrota.app.deploy.stack import IAM_EVENTS_REGION
 from keyrota.app.deploy.template import beyond_events
 from keyrota.app.session import Session
+from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account
 from keyrota.aws.stacks import Stacks
 from keyrota.aws.trails import missing_trail
 from keyrota.errors import KeyrotaError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """One thing that was looked at; `is_good` is None where it cannot be told."""
-
-    what: str
-    is_good: bool | None
-    detail: str = ""
-    remedy: str = ""
 
 
 def inspected(session: Session, stack: str, config: str) -> Iterator[Seen]:
@@ -51,7 +44,18 @@ def inspected(session: Session, stack: str, config: str) -> Iterator[Seen]:
     if parameters.get("Emergency") == "auto":
         account.enter(session.clock)
         yield from _quarantine(account, name)
-    yield from _configuration(parameters, config, name)
+    found = _deployed(session, stacks, stack)
+    yield from _configuration(found, parameters, config)
+    yield from alive(found)
+
+
+def _deployed(session: Session, stacks: Stacks, name: str) -> Deployed:
+    account = session.wiring.own_account()
+    try:
+        resources = resources_of(account, name)
+    except KeyrotaError:
+        resources = ()  # each look then says what it misses
+    return Deployed(account=account, name=name, now=session.clock.now(), made=stacks.made_at(name), resources=resources)
 
 
 def _trail(account: Account, name: str, what: str) -> Seen:
@@ -88,15 +92,32 @@ def _beyond(session: Session, name: str) -> Iterator[Seen]:
         yield Seen(what=name, is_good=None, detail=detail)
 
 
-def _configuration(parameters: dict[str, str], config: str, name: str) -> Iterator[Seen]:
-    stored = parameters.get("ConfigParameter")
-    if stored is None or not Path(config).is_file():
-        return
+def _configuration(stack: Deployed, parameters: dict[str, str], config: str) -> Iterator[Seen]:
+    """Compare what the functions read with the file at hand, in Parameter Store or, for a large one, in S3."""
     try:
-        text = read_reference_text(f"ssm:{stored}")
+        reference = _reference(stack, parameters)
+        if reference is None or not Path(config).is_file():
+            yield stack.seen(
+                f"its configuration ({reference or 'unknown'}) is not compared: {config} is not a file", is_good=None
+            )
+            return
+        text = read_reference_text(reference)
     except KeyrotaError as error:
-        yield Seen(what=name, is_good=False, detail=f"ssm:{stored}: {error}", remedy="keyrota deploy")
+        yield stack.seen(f"its configuration cannot be read: {error}", error.remedy or "keyrota deploy", is_good=False)
         return
     is_same = without_stamp(text) == Path(config).read_text("utf-8-sig")
-    detail = f"runs with ssm:{stored}, " + ("the same as this file" if is_same else "which differs from this file")
-    yield Seen(what=name, is_good=is_same, detail=detail, remedy="" if is_same else "keyrota deploy brings it there")
+    detail = f"runs with {reference}, " + ("the same as this file" if is_same else "which differs from this file")
+    yield stack.seen(detail, "keyrota deploy brings it there", is_good=is_same)
+
+
+def _reference(stack: Deployed, parameters: dict[str, str]) -> str | None:
+    """Tell where the functions read their configuration: only they know, where it is too large for a parameter."""
+    if "ConfigParameter" in parameters:
+        return f"ssm:{parameters['ConfigParameter']}"
+    for one in stack.of("AWS::Lambda::Function"):
+        with aws_call("lambda:GetFunctionConfiguration", f"function {one.physical}"):
+            found = stack.account.client("lambda").get_function_configuration(FunctionName=one.physical)
+            reference = (found.get("Environment") or {}).get("Variables", {}).get("KEYROTA_CONFIG")
+        if reference:
+            return str(reference)
+    return None
