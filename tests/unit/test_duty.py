@@ -92,3 +92,28 @@ def test_a_duty_reports_what_it_announces_and_nobody_else_does(duty: Duty) -> No
     young = observed(a_key(), secret=a_secret(current(), tags=[synced()]), targets=(holds(OLD),))
     announced = plan(young, CLASSIC, NOW, Only(duty=duty)).upcoming
     assert [later.shown for later in announced] == (["rotate"] if duty is Duty.ROTATE else [])
+
+
+def test_a_step_that_waits_for_another_duty_says_so() -> None:
+    """`deactivate` before the day's rewrite: a line in log and report, instead of nothing."""
+    overlap_over = observed(
+        a_key(OLD, age_days=101),
+        a_key(NEW, age_days=11),
+        secret=a_secret(previous(), current(NEW), tags=[synced(since=10.5, confirmed=9)]),
+        targets=(holds(NEW),),
+    )
+    whole = plan(overlap_over, CLASSIC, NOW)
+    assert [type(action) for action in whole.actions] == [act.Sync, act.Deactivate]
+    waits = [
+        hold
+        for hold in plan(overlap_over, CLASSIC, NOW, Only(duty=Duty.DEACTIVATE)).holds
+        if "waits for" in hold.reason
+    ]
+    (hold,) = waits
+    assert hold.key == OLD
+    assert "deactivate waits for the next run of sync: written once more before" in hold.reason
+    assert hold.remedy
+    for duty in (Duty.ROTATE, Duty.SYNC, Duty.DELETE):
+        assert not [
+            hold for hold in plan(overlap_over, CLASSIC, NOW, Only(duty=duty)).holds if "waits for" in hold.reason
+        ]

@@ -57,6 +57,11 @@ def part_of(duty: Duty, action: act.Action) -> act.Action | None:
     return replace(action, version=None) if isinstance(action, act.Delete) else action
 
 
+def duty_of(action: act.Action) -> Duty | None:
+    """Tell which duty does an action first; None for those of `revoke` and `rollback`."""
+    return next((duty for duty, kinds in ACTIONS.items() if isinstance(action, kinds)), None)
+
+
 def unlabelled(action: act.Adopt) -> act.Adopt | None:
     """
     Find the part of an adoption that needs no right to move labels: reading a value that someone else put there.

@@ -10,13 +10,13 @@ from keyrota.core import discarding, health, renewal, retirement, rules, serving
 from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption, adoption
 from keyrota.core.case import Case, Finding
-from keyrota.core.duty import Duty, part_of, unlabelled
+from keyrota.core.duty import Duty, duty_of, part_of, unlabelled
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
 from keyrota.core.evidence import guarded
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import AccessKeyId, Observation
 from keyrota.core.own_key import without_own_key
-from keyrota.core.plan import Hold, Notice, Plan, Upcoming
+from keyrota.core.plan import Hold, Needs, Notice, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
 
 
@@ -148,12 +148,30 @@ _KEPT_FROM_SYNC = (renewal.current_key_trouble, rules.foreign_version)
 def _of_duty(case: Case, duty: Duty) -> Iterator[Finding]:
     """Find what one duty does, and what it has to report."""
     for find, owner in _ROUTINE:
+        awaited: act.Action | None = None
         for finding in find(case):
             if isinstance(finding, (Hold, Notice, Upcoming)):
                 if owner is duty or (duty is Duty.SYNC and find in _KEPT_FROM_SYNC):
                     yield finding
-            elif (part := part_of(duty, finding)) is not None:
-                yield part
+                continue
+            part = part_of(duty, finding)
+            if part is None:
+                awaited = finding
+                continue
+            if part.follows and awaited is not None:
+                yield _waits(part, awaited)
+                awaited = None
+            yield part
+
+
+def _waits(action: act.Action, awaited: act.Action) -> Hold:
+    """Say for what a step of this duty waits: another duty's step comes first, and its next run is once a day."""
+    return Hold(
+        key=action.key,
+        needs=Needs.NOBODY,
+        reason=f"{action.shown} waits for the next run of {duty_of(awaited)}: {awaited.reason}",
+        remedy="the daily runs do both; to do it now: keyrota apply",
+    )
 
 
 def _of_sync(findings: Iterator[Finding]) -> Iterator[Finding]:

@@ -65,6 +65,15 @@ class Work:
             UnsafePlan: The brake stopped the run; nothing was changed.
             UsageError: What is wanted is not configured, or means several credentials.
         """
+        if self.is_late():
+            log.error(
+                "too little time to begin anything",
+                extra={
+                    "until": stamp(self.until),
+                    "needs_s": _SPARE_S,
+                    "remedy": f"set the function's time limit to more than {_SPARE_S:.0f} s; keyrota deploy sets 900",
+                },
+            )
         planned = self.session.plan(wanted, intent)
         outcomes = self.session.apply(planned, is_forced=is_forced, tell=tell_log(self.run), is_late=self.is_late)
         reports = list(self.session.outcome_reports(planned, outcomes))
