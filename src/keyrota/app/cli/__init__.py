@@ -37,6 +37,7 @@ _COMMANDS = {
     "rollback": "make the previous key current again, everywhere",
     "confirm": "let keyrota write into a place that holds something which is not this user's key",
     "forget": "end a target that was taken out of the configuration",
+    "release": "stop reporting a credential that left the configuration",
     "discover": "find the AWS keys at a provider, and write a keyrota.yaml for them",
     "policy": "print the IAM policy that this configuration needs, as JSON or Terraform",
     "deploy": "bring keyrota to Lambda: functions, schedules, events and alarms",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, global_options, pass_options
+from keyrota.app.cli.frame import Options, global_options, pass_options, warn_of_departed
 from keyrota.app.cli.naming import some_credentials
 
 _EXAMPLES = """\b
@@ -36,4 +36,6 @@ def command(options: Options, *, wanted: Wanted, only: str | None, is_forced: bo
 
     session = Session(options.config)
     intent = Only(duty=Duty(only)) if only else None
-    return carry_out(session, session.plan(wanted, intent), options, is_forced=is_forced)
+    code = carry_out(session, session.plan(wanted, intent), options, is_forced=is_forced)
+    warn_of_departed(session)
+    return code

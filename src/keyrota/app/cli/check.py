@@ -78,6 +78,7 @@ def command(options: Options, *, wanted: Wanted, days: int, stack: str | None, i
     findings += [*_places(previews, session.clock.now()), *_waiting(session.configuration)]
     if stack is not None:
         findings += _deployed(session, stack, options.config)
+    findings += _departed(session)
     findings += _rotatable(previews, session.clock.now())
     dates = tuple(sorted(_dates(session, wanted, previews, days), key=lambda dated: dated.entry.at))
     return _report(findings, dates, options)
@@ -129,6 +130,19 @@ def _configuration(configuration: Configuration) -> Finding:
             "AWS advises against such names, for a name could be taken for an ARN that lacks its end"
         )
     return Finding(what=str(configuration.path), is_good=True, detail=detail)
+
+
+def _departed(session: Session) -> Iterator[Finding]:
+    """Name the credentials that left the configuration; whether they are kept elsewhere is a person's to say."""
+    from keyrota.app.departed import departed  # noqa: PLC0415  # heavy, and not needed for --help
+
+    found, errors = departed(session)
+    for one in found:
+        is_good = False if one.secret.stack else None
+        yield Finding(what=f"credential {one.user}", is_good=is_good, detail=one.told(), remedy=one.remedy)
+    for error in errors:
+        detail = f"whether a credential left the configuration is not known: {error}"
+        yield Finding(what="secrets", is_good=None, detail=detail, remedy=error.remedy)
 
 
 def _hosts(configuration: Configuration) -> Iterator[Finding]:

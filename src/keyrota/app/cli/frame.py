@@ -21,6 +21,7 @@ from keyrota.report.text import Paint, plain
 
 if TYPE_CHECKING:
     from keyrota.app.config import Configuration
+    from keyrota.app.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -230,3 +231,11 @@ def ask(question: str, *, is_yes: bool) -> None:
 
 
 pass_options = click.make_pass_decorator(Options)
+
+
+def warn_of_departed(session: Session) -> None:
+    """Report, aside, the credentials that left the configuration and are not released."""
+    from keyrota.app.departed import lines  # noqa: PLC0415  # heavy, and not needed for --help
+
+    for line in lines(session):
+        aside(line)

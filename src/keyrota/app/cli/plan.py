@@ -6,7 +6,16 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, global_options, paint, pass_options, report_hosts, say, say_json
+from keyrota.app.cli.frame import (
+    Options,
+    global_options,
+    paint,
+    pass_options,
+    report_hosts,
+    say,
+    say_json,
+    warn_of_departed,
+)
 from keyrota.app.cli.naming import some_credentials
 from keyrota.core.plan import Needs
 from keyrota.report.data import CredentialReport
@@ -42,6 +51,7 @@ def command(options: Options, *, wanted: Wanted, with_exit_code: bool) -> int:
         say_json(document(reports))
     elif not options.is_quiet or any(_is_notable(report) for report in reports):
         say(plan_text(reports, paint()))
+    warn_of_departed(session)
     return _exit_code(reports, with_exit_code=with_exit_code)
 
 

@@ -1,0 +1,49 @@
+"""`keyrota release`."""
+
+from __future__ import annotations
+
+import click
+
+from keyrota.app import words
+from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
+from keyrota.errors import UsageError
+
+_EXAMPLES = """\b
+Examples:
+  keyrota check                              names the credentials that left the configuration
+  keyrota release ci-deploy                  its key and its secret stay; keyrota stops reporting it
+  keyrota release 222222222222:ci-deploy     of this account
+"""
+
+
+@click.command("release", epilog=_EXAMPLES)
+@click.argument("credential", metavar="[ACCOUNT:]USER")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@global_options
+@pass_options
+def command(options: Options, credential: str, *, is_yes: bool) -> int:
+    """Stop reporting a credential that left the configuration. Changes no key and no variable."""
+    from keyrota.app.departed import departed  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.session import Session  # noqa: PLC0415
+    from keyrota.aws.kept import release  # noqa: PLC0415
+
+    session = Session(options.config)
+    every, errors = departed(session)
+    account, _, user = credential.rpartition(":")
+    found = [one for one in every if one.user == user and account in ("", one.account.id())]
+    if not found and errors:
+        raise errors[0]
+    if len(found) != 1:
+        among = found or every
+        known = ", ".join(f"{one.account.id()}:{one.user}" for one in among) or "none"
+        what = "means several credentials" if found else "is not a credential that left the configuration"
+        raise UsageError(f"{credential!r} {what}", remedy=f"one of: {known}")
+    (one,) = found
+    aside(one.told())
+    ask(f"Release {one.account.id()}:{one.user}?", is_yes=is_yes)
+    release(one.account, one.secret.arn, session.clock.now())
+    if options.is_json:
+        say_json({"version": 1, "user": one.user, "account": one.account.id(), "secret": one.secret.name, "errors": []})
+    elif not options.is_quiet:
+        say([f"released: {one.account.id()}:{one.user}; its keys and its secret {one.secret.name} stay as they are"])
+    return words.EXIT_DONE

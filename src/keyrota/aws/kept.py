@@ -1,0 +1,58 @@
+"""The secrets of an account that keyrota has kept keys in, whatever the configuration names today."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from keyrota.aws._translate import aws_call
+from keyrota.aws.account import Account
+from keyrota.core.model import OWNER_TAG, RELEASED_TAG, STACK_TAG, UserName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptSecret:
+    """A secret with keyrota's tag, as ListSecrets shows it: no value is read."""
+
+    name: str
+    arn: str
+    user: UserName
+    """From the tag, which writes a comma as a slash."""
+    stack: str
+    is_released: bool
+
+
+def kept_secrets(account: Account) -> tuple[KeptSecret, ...]:
+    """
+    List the secrets of one account and region that carry the tag `keyrota:user`, all pages.
+
+    Secrets that are scheduled for deletion are not among them (Secrets Manager API Reference, ListSecrets).
+
+    Raises:
+        ProviderRefused, ProviderUnavailable: They cannot be listed.
+    """
+    found: list[KeptSecret] = []
+    with aws_call("secretsmanager:ListSecrets", f"region {account.region}"):
+        pages = account.client("secretsmanager").get_paginator("list_secrets")
+        for page in pages.paginate(Filters=[{"Key": "tag-key", "Values": [OWNER_TAG]}]):
+            for secret in page.get("SecretList") or ():
+                tags = {tag["Key"]: tag["Value"] for tag in secret.get("Tags") or ()}
+                if OWNER_TAG not in tags:
+                    continue  # the filter matches what a key begins with
+                found.append(
+                    KeptSecret(
+                        name=str(secret["Name"]),
+                        arn=str(secret["ARN"]),
+                        user=UserName(tags[OWNER_TAG].replace("/", ",")),
+                        stack=tags.get(STACK_TAG, ""),
+                        is_released=RELEASED_TAG in tags,
+                    )
+                )
+    return tuple(found)
+
+
+def release(account: Account, arn: str, at: datetime) -> None:
+    """Note on a secret that a person has released its credential."""
+    with aws_call("secretsmanager:TagResource", f"secret {arn}"):
+        tag = {"Key": RELEASED_TAG, "Value": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+        account.client("secretsmanager").tag_resource(SecretId=arn, Tags=[tag])
