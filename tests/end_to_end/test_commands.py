@@ -74,6 +74,7 @@ def test_the_whole_life_in_the_calls_that_it_takes(sandbox: Sandbox) -> None:
         "iam:GetAccessKeyLastUsed",
         "iam:ListAccessKeys",
         "secretsmanager:DescribeSecret",
+        "secretsmanager:ListSecrets",
         "sts:GetCallerIdentity",
     ]
     sandbox.travel(days=10)

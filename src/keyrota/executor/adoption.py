@@ -24,6 +24,8 @@ _LOOK_AGAIN_S = 2.0
 """IAM's list of keys can lag behind CreateAccessKey by some seconds; STS may know the key before."""
 _PATIENCE_S = 60.0
 """Maximum wait for STS to accept a key that was made just now; 3 to 15 s are reported (FACTS-AWS.md, 1.2)."""
+_MARGIN_S = 10.0
+"""The proof itself is spread over `verify_span_s`; this much more for its calls."""
 
 
 def recognize(
@@ -79,7 +81,7 @@ def _prove(subject: Subject, pair: KeyPair, keys: tuple[AccessKey, ...], setting
     """Have STS accept the pair; only a key that may be new is waited for."""
     found = next((known for known in keys if known.id == pair.id), None)
     is_old = found is not None and settings.clock.now() - found.created > JUST_NOW
-    patience_s = 0.0 if is_old else min(_PATIENCE_S, settings.verify_give_up_s)
+    patience_s = settings.verify_span_s + (_MARGIN_S if is_old else _PATIENCE_S)
     try:
         verify(subject, pair, replace(settings, verify_give_up_s=patience_s))
     except NotVerified:
