@@ -10,7 +10,7 @@ import pytest
 from keyrota.app.config import Configuration, References, load
 from keyrota.core.policy import CLASSIC, Adopt, Brake, OnStillUsed
 from keyrota.core.secret import Secret
-from keyrota.errors import ConfigError, Fault, KeyrotaError
+from keyrota.errors import ConfigError, Fault, KeyrotaError, NotThere
 
 HEAD = """\
 version: 1
@@ -258,3 +258,46 @@ providers:
     found = faults(tmp_path, f"{providers}credentials: [{{user: ci, targets: [{target}]}}]\n")
     assert any(words in f"{fault.what} {fault.remedy}" for fault in found)
     assert all(":9:" in fault.where for fault in found)
+
+
+def test_faults_of_a_policy_are_told_all_at_once_with_their_lines(tmp_path: Path) -> None:
+    """D9: what the schema cannot say is looked for although other values do not fit it."""
+    policy = """\
+policy:
+  freeze:
+    - weekdays: [friday]
+      timezone: Europe/Berln
+  rotate_after: 100d
+  deactivate_after: 90d
+"""
+    told = faults(tmp_path, HEAD + policy + "credentials: [{user: ci, policy: {rotate_after: 5d}, nmes: {}}]\n")
+    found = [(fault.where.split(":")[1], fault.what) for fault in told]
+    assert [line for line, what in found if "weekdays" in what] == ["5"]
+    assert [line for line, what in found if "'Europe/Berln' is not known" in what] == ["6"]
+    assert any("the ages must rise" in what for _, what in found)
+    assert any("'nmes' is not known here" in what for _, what in found)
+    assert len(found) >= 4
+
+
+def test_a_credential_that_fits_is_looked_at_beside_one_that_does_not(tmp_path: Path) -> None:
+    text = HEAD + "credentials:\n  - {usr: a}\n  - {user: ci, role: duty}\n"
+    told = faults(tmp_path, text)
+    assert any("a role's name needs `account`" in fault.what and ":5:" in fault.where for fault in told)
+
+
+def test_a_reference_that_aws_does_not_give_names_itself_and_is_asked_for_once() -> None:
+    """D8."""
+    asked: list[str] = []
+
+    def read_secret(name: str) -> Secret:
+        asked.append(name)
+        raise NotThere("secretsmanager:GetSecretValue: Secrets Manager can't find the specified secret.")
+
+    references = References({"secretsmanager": read_secret}, {})
+    for _ in range(3):
+        with pytest.raises(NotThere) as caught:
+            references("secretsmanager:keyrota-tokens/bitbucket")
+        assert "the token reference secretsmanager:keyrota-tokens/bitbucket cannot be resolved" in caught.value.what
+        assert caught.value.remedy.startswith("create the secret")
+    assert asked == ["keyrota-tokens/bitbucket"]
+    assert list(references.refusals) == ["secretsmanager:keyrota-tokens/bitbucket"]

@@ -283,10 +283,18 @@ def test_a_run_that_cannot_look_ends_there() -> None:
     assert (len(outcome.done), outcome.errors, len(run.looks)) == (1, (error,), 1)
 
 
-def test_a_loop_without_end_is_a_bug() -> None:
+def test_what_is_undone_each_time_is_given_up_and_said() -> None:
+    """C9: somebody puts a label back as often as it is removed."""
     run = Scripted(of(tidy()))
+    outcome = run.end(of(tidy()))
+    assert len(run.ports.calls) == 5
+    assert "was done 5 times in this run, and undone each time" in outcome.errors[0].what
+
+
+def test_a_loop_without_end_is_a_bug() -> None:
+    run = Scripted(*[of(tidy(f"x{number}")) for number in range(70)])
     with pytest.raises(RuntimeError, match="no end after 60 steps"):
-        run.end(of(tidy()))
+        run.end(of(tidy("x")))
     assert len(run.ports.calls) == 60
 
 

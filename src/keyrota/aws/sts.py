@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account
 from keyrota.core.model import AccessKeyId, KeyPair
-from keyrota.errors import KeyrotaError, NoCredentials
+from keyrota.errors import KeyrotaError, NoCredentials, ProviderRefused, ProviderUnavailable
 
 
 class StsIdentity:
@@ -20,6 +20,7 @@ class StsIdentity:
     def __init__(self, account: Account, regions: Sequence[str] = ()) -> None:
         self._account = account
         self._regions = tuple(regions)
+        self._known: dict[str, KeyrotaError | None] = {}
 
     def whoami(self, credential: KeyPair) -> Sequence[str | None]:
         """Return one ARN per region; None where the key is not accepted (yet)."""
@@ -40,10 +41,46 @@ class StsIdentity:
 
     def _ask(self, credential: KeyPair, region: str | None) -> str | None:
         client = self._account.client_as("sts", credential, region=region)
+        where = f"access key {credential.id}" + (f", region {region}" if region else "")
         try:
-            with aws_call("sts:GetCallerIdentity", f"access key {credential.id}"):
+            with aws_call("sts:GetCallerIdentity", where):
                 return str(client.get_caller_identity()["Arn"])
         except NoCredentials:
+            if region is not None and (refusal := self.refusal_of(region)) is not None:
+                raise refusal from None
             return None
         finally:
             client.close()
+
+    def regions(self) -> tuple[str, ...]:
+        """Name the regions that are asked, as `verify.regions` does."""
+        return self._regions
+
+    def refusal_of(self, region: str) -> KeyrotaError | None:
+        """
+        Tell why a region accepts no key of this account at all; None where it knows keyrota's own credentials.
+
+        A region that is not enabled answers every key with InvalidClientTokenId, as if the key were not known there
+        yet (STS user guide, managing AWS STS in a region). The credentials that keyrota runs with tell the two apart.
+        """
+        if region not in self._known:
+            self._known[region] = self._own_refusal(region)
+        return self._known[region]
+
+    def _own_refusal(self, region: str) -> KeyrotaError | None:
+        try:
+            with aws_call("sts:GetCallerIdentity", f"region {region}"):
+                self._account.client("sts", region=region).get_caller_identity()
+        except NoCredentials:
+            return ProviderRefused(
+                f"the region {region} accepts no key of this account, not even keyrota's own: it is not enabled",
+                where=f"verify.regions: {region}",
+                remedy=f"enable it (account:EnableRegion), or remove {region} from `verify: regions:`",
+            )
+        except ProviderUnavailable as error:
+            return ProviderUnavailable(
+                f"STS of the region {region} cannot be asked: {error.what}",
+                where=f"verify.regions: {region}",
+                remedy=f"if there is no such region, correct `verify: regions:`; {error.remedy}",
+            )
+        return None

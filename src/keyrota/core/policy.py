@@ -124,15 +124,14 @@ class RotationPolicy:
         return tuple(self._faults())
 
     def _faults(self) -> Iterator[str]:
-        if not self.rotate_after < self.deactivate_after < self.delete_after:
+        is_rising = self.rotate_after < self.deactivate_after < self.delete_after
+        if not is_rising:
             yield (
                 "the ages must rise: rotate_after < deactivate_after < delete_after, not "
                 f"{format_duration(self.rotate_after)}, {format_duration(self.deactivate_after)}, "
                 f"{format_duration(self.delete_after)}"
             )
-            return
-        leaves = self.delete_after - self.rotate_after
-        if leaves >= self.rotate_after:
+        elif (leaves := self.delete_after - self.rotate_after) >= self.rotate_after:
             yield (
                 f"the old key leaves {format_duration(leaves)} after the rotation, and the next rotation comes after "
                 f"{format_duration(self.rotate_after)}: IAM has two slots, so none would be free; "
@@ -149,9 +148,9 @@ class RotationPolicy:
                 f"({format_duration(self.overlap)}): the old key might never count as unused"
             )
         if not self.allow_short:
-            yield from self._too_short()
+            yield from self._too_short(is_rising=is_rising)
 
-    def _too_short(self) -> Iterator[str]:
+    def _too_short(self, *, is_rising: bool) -> Iterator[str]:
         spans = {
             "rotate_after": self.rotate_after,
             "the overlap (deactivate_after - rotate_after)": self.overlap,
@@ -159,7 +158,7 @@ class RotationPolicy:
             "quiet_for": self.quiet_for,
         }
         for name, span in spans.items():
-            if span < HOUR:
+            if span < HOUR and (is_rising or name in {"rotate_after", "quiet_for"}):
                 yield f"{name} is {format_duration(span)}, less than an hour: set `allow_short: true` if that is meant"
 
     def frozen_until(self, instant: datetime) -> datetime | None:

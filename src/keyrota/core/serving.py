@@ -30,9 +30,29 @@ def sync(case: Case, *, mends: bool | None = None) -> Iterator[Finding]:
     view, key = case.view, case.served
     if key is None or not view.is_stored:
         return
-    shut = kept_out(case)
+    back = _changed_back(case, key)
+    yield from (_changed_back_hold(case, target, key) for target in back)
+    shut = kept_out(case) | {target.address for target in back}
     yield from questions(case, is_due=not view.is_synced())
     yield from (_without(finding, shut) for finding in _sync(case, key, mends) if not _is_void(finding, shut))
+
+
+def _changed_back(case: Case, key: AccessKey) -> tuple[TargetState, ...]:
+    """Find the places that show something else although this run has just written them: once is enough."""
+    written = case.view.observation.made_whole
+    targets = case.view.observation.targets
+    return tuple(target for target in targets if target.address in written and is_drifted(case.view, target, key))
+
+
+def _changed_back_hold(case: Case, target: TargetState, key: AccessKey) -> Hold:
+    return Hold(
+        target=target.address,
+        key=target.key,
+        reason=f"{target.address} was changed back right after our write, or its provider shows an older state: "
+        f"{drift(target, key)}",
+        remedy="find what writes there (a controller, another deployment), and let it write no key; "
+        f"then: keyrota sync {case.view.observation.user}",
+    )
 
 
 def _without(finding: Finding, shut: frozenset[str]) -> Finding:

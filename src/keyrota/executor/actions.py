@@ -440,6 +440,7 @@ def _restore(subject: Subject, action: act.Restore) -> None:
 def _promote(subject: Subject, action: act.Promote, memory: Memory) -> None:
     if action.version is None or action.key is None:
         raise RuntimeError("a projected promotion cannot be carried out")
+    memory.made_whole.clear()  # what was written until now was the key before
     memory.promoted.add(action.key)  # first, since the answer may be lost
     try:
         subject.store.move_label(subject.secret_name, AWSCURRENT, to=action.version, remove_from=action.remove_from)

@@ -27,6 +27,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import NotThere, ProviderRefused
 from keyrota.executor.actions import Memory, create_under_claim, perform
 from keyrota.executor.observe import observe
+from keyrota.executor.own_writes import OwnWrites
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.verify import verify
 
@@ -61,6 +62,7 @@ def rotate(
     """
     if step is Step.SET:
         return None
+    subject = replace(subject, store=OwnWrites(subject.store, settings.clock))
     rotation = _Rotation(subject=subject, settings=settings, token=token, rotation_token=rotation_token)
     now = settings.clock.now()  # before the look: what is seen is at least as new
     known = rotation.look()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import replace
 
 from keyrota.core import plan as act
@@ -13,14 +14,18 @@ from keyrota.core.lifecycle import named_and_gone
 from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetState
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
-from keyrota.errors import KeyrotaError, LostRace, PlanChanged, Stopped
+from keyrota.errors import KeyrotaError, LostRace, PlanChanged, ProviderRefused, Stopped
 from keyrota.executor.actions import Memory, perform
 from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
 from keyrota.executor.observe import observe, unasked
+from keyrota.executor.own_writes import OwnWrites
 from keyrota.executor.subject import Settings, Subject
 
 _log = logging.getLogger(__name__)
 
+_TIMES = 5
+"""More often than this, no road does the same thing in one run."""
+_SETTLES_S = 5.0
 _STEPS = 60
 """More steps than any road has: a loop that does not end is a bug, not a state of the world."""
 
@@ -43,7 +48,7 @@ class Run:
     """
 
     def __init__(self, subject: Subject, settings: Settings, intent: Intent | None = None) -> None:
-        self._subject = subject
+        self._subject = replace(subject, store=OwnWrites(subject.store, settings.clock))
         self._settings = settings
         self._intent = intent or Routine()
         self._memory = Memory()
@@ -59,6 +64,7 @@ class Run:
         self._latest: tuple[Observation, Plan] | None = None
         """What was seen last, and the plan that was made from it."""
         self._left: dict[act.Action, None] = {}
+        self._times: Counter[tuple[object, ...]] = Counter()
         self._lost: dict[tuple[object, ...], LostRace] = {}
 
     def plan(self) -> tuple[Observation, Plan]:
@@ -121,9 +127,11 @@ class Run:
             if isinstance(action, _PROVEN_AFRESH) and not self._is_proven_afresh(action):
                 observation, planned = self._latest or (observation, planned)  # which says what is in the way
                 continue
+            if self._is_endless(action):
+                continue
             self._do(action, observation, tell)
             try:
-                observation, planned = self._look(is_fresh=False)
+                observation, planned = self._look_after(action)
             except KeyrotaError as error:
                 self._errors.append(error)
                 break
@@ -133,6 +141,40 @@ class Run:
             if not action.follows and action.identity in self._lost:
                 self._errors.append(self._lost.pop(action.identity))  # nobody did it instead
         return self.outcome(planned, observation)
+
+    def _look_after(self, action: act.Action) -> tuple[Observation, Plan]:
+        """
+        Look at what an action has come to.
+
+        A provider may show for some seconds what was there before our write: such a place is read once more.
+        """
+        observation, planned = self._look(is_fresh=False)
+        if not isinstance(action, act.Sync) or not any(
+            hold.target in self._memory.made_whole for hold in planned.holds
+        ):
+            return observation, planned
+        try:
+            self._settings.clock.sleep(_SETTLES_S)
+        except Stopped:
+            return observation, planned
+        self._targets = None
+        return self._look(is_fresh=False)
+
+    def _is_endless(self, action: act.Action) -> bool:
+        """Stop doing what something undoes each time (a tag that is removed, a label that is moved back)."""
+        same = (*action.identity, str(getattr(action, "label", "")), str(getattr(action, "targets", "")))
+        self._times[same] += 1
+        if self._times[same] <= _TIMES:
+            return False
+        self._failed.add(action.identity)
+        self._errors.append(
+            ProviderRefused(
+                f"{self._subject.name}: {action.shown} was done {_TIMES} times in this run, and undone each time",
+                where=f"secret {self._subject.secret_name}",
+                remedy="find what changes the secret, its tags or labels, or the places back; CloudTrail names it",
+            )
+        )
+        return True
 
     def _ask_from_now_on(self) -> None:
         """The key is off, or cannot be: providers may take their time now."""
@@ -229,6 +271,7 @@ class Run:
 
     def _do(self, action: act.Action, observation: Observation, tell: Listener) -> None:
         self._tell(tell, EventKind.DOING, action)
+        is_ours = action.key in self._memory.made
         try:
             key = perform(self._subject, action, observation, self._settings, self._memory)
         except LostRace as error:
@@ -249,6 +292,8 @@ class Run:
                 self._targets = None
         if isinstance(action, act.Adopt) and key is None and self._memory.refused is not None:
             return  # nothing was adopted: the next plan holds the value, and says why
+        if isinstance(action, act.DeleteOrphan) and is_ours and not self._lost and not self._errors:
+            self._errors.append(_dropped(action))
         self._done.append(Done(action=action, at=self._settings.clock.now(), key=key))
         self._tell(tell, EventKind.DONE, action, key=key)
 
@@ -297,6 +342,13 @@ def _is_explained(action: act.Action, seen: Observation, planned: Plan) -> bool:
     is_done = key is None or (isinstance(action, act.Deactivate) and key.status is KeyStatus.INACTIVE)
     told = {hold.key for hold in planned.holds} | {later.key for later in planned.upcoming}
     return is_done or action.key in told
+
+
+def _dropped(action: act.DeleteOrphan) -> ProviderRefused:
+    return ProviderRefused(
+        f"the key {action.key} that this run made was dropped again: the secret did not show that it was stored",
+        remedy="look who else changes the secret; the next run makes another key",
+    )
 
 
 def _is_own_cleanup(action: act.Action, memory: Memory) -> bool:

@@ -79,6 +79,8 @@ class Silence:
     why: str = ""
     is_unsent: bool = False
     """There was no connection: nothing can have happened."""
+    is_slow: bool = False
+    """The time for the exchange was over."""
 
     def __bool__(self) -> Literal[False]:
         """Be no answer."""

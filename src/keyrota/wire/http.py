@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,9 +25,11 @@ from keyrota.wire.answer import A_YEAR_S, Answer, Silence, asked_pause, left, pa
 from keyrota.wire.authorization import Authorization, refuse_odd_headers
 from keyrota.wire.budget import Budget, SharedLimit
 from keyrota.wire.hosts import trusted
-from keyrota.wire.pool import TIMEOUT, is_untrusted, pool, silence
+from keyrota.wire.pool import TIMEOUT, TOO_LONG, is_untrusted, pool, silence
+from keyrota.wire.slowness import Slowness
 from keyrota.wire.together import note_doubt
 from keyrota.wire.urls import built, joined, origin, parts_of, place_origin, refuse_odd_names
+from keyrota.wire.watch import deadline
 
 _LARGEST = 8 * 1024 * 1024
 """Bytes of an answer: a page of 100 variables of 32 KiB is the largest that is known."""
@@ -40,7 +41,6 @@ _JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 _UNAUTHORIZED = 401
 _SERVER_FAILS = 500
 _CHUNK = 64 * 1024
-_LONGEST_BODY_S = 60.0
 _SAME_TIME = timedelta(seconds=5)
 """`Date` is in whole seconds, and an answer takes a while: clocks that lie no further apart count as one."""
 
@@ -60,6 +60,10 @@ class Patience:
     limited_s: float = 1.0
     """The same after a limit."""
     attempts: int = 6
+    exchange_s: float = 40.0
+    """One exchange, from the connection to the last byte; beyond the 30 s that a single read may take."""
+    slow_attempts: int = 2
+    """So often a call is made that is not answered in that time: what hangs once hangs again."""
     jitter: Callable[[], float] = random.random
     """Between 0 and 1; a wait of our own choice is multiplied by half to one and a half."""
 
@@ -113,6 +117,7 @@ class Http:
         self._left: tuple[int, datetime] | None = None
         """What is left of the limit that the service counts itself, and when it counts anew."""
         self._renew = renew
+        self._slowness = Slowness(clock)
         self._limit = SharedLimit(clock, self._patience.total_s, name)
         self._ahead = timedelta()
         """How far the service's clock was ahead of ours at the latest answer that told its time."""
@@ -234,6 +239,7 @@ class Http:
             is_limited = bool(answer and (answer.status == _TOO_MANY or self._limited(answer)))
             if answer and not is_limited and answer.status < _SERVER_FAILS:
                 self._limit.end(is_write=call.is_write)
+                self._slowness.end()
                 self._left = left(answer, self._clock.now())
                 return answer
             if call.is_write and not is_limited and not (isinstance(answer, Silence) and answer.is_unsent):
@@ -244,7 +250,11 @@ class Http:
                 raise self._unavailable(answer, call.where, why, is_undone=not is_in_doubt)
             left_s = self._patience.total_s - waited
             pause = self._pause(answer, attempt, left_s, is_limited=is_limited)
-            if attempt >= self._patience.attempts or pause > left_s:
+            attempts = self._patience.attempts
+            if isinstance(answer, Silence) and answer.is_slow:
+                attempts = 1 if self._slowness.is_known() else self._patience.slow_attempts
+                self._slowness.note()
+            if attempt >= attempts or pause > left_s:
                 asked = asked_pause(answer, self._clock.now()) if answer else None
                 why = f"given up after {attempt} attempts"
                 after_s = asked or (pause if is_limited else None)
@@ -328,11 +338,22 @@ class Http:
         headers = dict(self._headers)
         if call.body is not None:
             headers["Content-Type"] = call.content_type
+        with deadline(self._slowness.bound_s(self._patience.exchange_s)) as end:
+            answer = self._exchanged(call, url, headers, authorization)
+        if end.is_over:
+            return TOO_LONG
+        if answer:
+            self._hear_time(answer, asked)
+        return answer
+
+    def _exchanged(
+        self, call: _Call, url: str, headers: Mapping[str, str], authorization: Mapping[str, Secret]
+    ) -> Answer | Silence:
         try:
             response = pool(self._origin[1]).request(
                 call.method,
                 url,
-                headers=headers | {name: value.reveal() for name, value in authorization.items()},
+                headers={**headers} | {name: value.reveal() for name, value in authorization.items()},
                 body=call.body.reveal().encode() if call.body is not None else None,
                 timeout=TIMEOUT,
                 retries=False,
@@ -349,30 +370,27 @@ class Http:
             ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return silence(error, self._origin[1])
-        answer = self._read(response, call.where)
-        if answer:
-            self._hear_time(answer, asked)
-        return answer
+        return self._read(response, call)
 
-    def _read(self, response: urllib3.BaseHTTPResponse, where: str) -> Answer | Silence:
+    def _read(self, response: urllib3.BaseHTTPResponse, call: _Call) -> Answer | Silence:
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in {"", "identity"}:
             response.close()
             raise ProviderUnavailable(
                 f"{self._name} answered with a compressed body, which was not asked for",
-                where=where,
+                where=call.where,
                 remedy="a proxy may have answered; the next run tries again",
             )
-        data, until = bytearray(), time.monotonic() + _LONGEST_BODY_S
+        data = bytearray()
         try:
             while chunk := response.read1(_CHUNK, decode_content=False):
                 data += chunk
                 if len(data) > _LARGEST:
                     response.close()  # what is still to come must not be read as the next answer
-                    raise ProviderRefused(f"{self._name} sent more than {_LARGEST // 2**20} MiB", where=where)
-                if time.monotonic() > until:
-                    response.close()
-                    return Silence()
+                    what = f"{self._name} sent more than {_LARGEST // 2**20} MiB"
+                    if call.is_write:  # it was done, or not: that much of an answer says nothing
+                        return Silence(what)
+                    raise ProviderRefused(what, where=call.where)
         except (urllib3.exceptions.HTTPError, OSError):
             return Silence()
         response.release_conn()

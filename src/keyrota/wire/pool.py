@@ -16,7 +16,9 @@ from urllib3.util import Url, parse_url
 from keyrota.errors import ProviderRefused
 from keyrota.wire.answer import Silence
 from keyrota.wire.urls import LOOPBACK
+from keyrota.wire.watch import watched
 
+TOO_LONG = Silence("it took too long", is_slow=True)
 TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
 
 
@@ -28,8 +30,8 @@ def pool(host: str) -> urllib3.PoolManager:
     parts = _proxy(host)
     if parts:
         user = urllib3.make_headers(proxy_basic_auth=unquote(parts.auth)) if parts.auth else None
-        return urllib3.ProxyManager(f"{parts.scheme}://{parts.netloc}", proxy_headers=user, **options)
-    return urllib3.PoolManager(**options)
+        return watched(urllib3.ProxyManager(f"{parts.scheme}://{parts.netloc}", proxy_headers=user, **options))
+    return watched(urllib3.PoolManager(**options))
 
 
 def _bundle(host: str) -> dict[str, str]:
@@ -81,7 +83,7 @@ def silence(error: Exception, host: str) -> Silence:
         case urllib3.exceptions.NewConnectionError() | urllib3.exceptions.ConnectTimeoutError():
             return Silence(f"no connection to {host}", is_unsent=True)
         case urllib3.exceptions.ReadTimeoutError():
-            return Silence("it took too long")
+            return TOO_LONG
     return Silence()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,6 +31,9 @@ from keyrota.fragments import WAITING
 from keyrota.report.data import error_fields, stamp
 from keyrota.report.text import Paint, counted
 from keyrota.targets import kinds
+
+if TYPE_CHECKING:
+    from keyrota.aws.account import Account
 
 DAYS = 400
 
@@ -193,6 +196,7 @@ def _aws(session: Session, entries: Iterable[CredentialConfig]) -> Iterator[Find
             yield _failed(name, account)
             continue
         yield Finding(what=f"AWS {name}", is_good=True, detail=f"{account.caller()}; the clock agrees")
+        yield from _regions(session, account)
         from keyrota.aws.permissions import all_actions, simulate  # noqa: PLC0415  # botocore is imported late
 
         yield from _permissions(simulate(account, all_actions()))
@@ -202,6 +206,17 @@ def _failed(name: str, error: KeyrotaError) -> Finding:
     if isinstance(error, NoCredentials):
         return Finding(what=f"AWS {name}", is_good=False, detail=error.what, remedy=error.remedy)
     return Finding(what=f"AWS {name}", is_good=False, detail=str(error), remedy=error.remedy)
+
+
+def _regions(session: Session, account: Account) -> Iterator[Finding]:
+    """Tell which of `verify.regions` would accept no key: a rotation would wait for it in vain."""
+    from keyrota.aws.sts import StsIdentity  # noqa: PLC0415  # botocore is imported late
+
+    identity = StsIdentity(account, session.configuration.verify.regions)
+    for region in identity.regions():
+        refusal = identity.refusal_of(region)
+        if refusal is not None:
+            yield Finding(what=refusal.where, is_good=False, detail=refusal.what, remedy=refusal.remedy)
 
 
 def _permissions(answers: Mapping[str, bool | None]) -> Iterator[Finding]:
@@ -215,9 +230,13 @@ def _permissions(answers: Mapping[str, bool | None]) -> Iterator[Finding]:
 
 
 def _targets(session: Session, entries: Iterable[CredentialConfig]) -> Iterator[Finding]:
+    refused = session.wiring.references.refusals
     for credential in entries:
         answers = in_parallel(lambda target: target.preflight(), session.wiring.targets(credential), 8)
-        yield from (_target(answer) for answer in answers)
+        whats = {error.what for error in refused.values()}
+        yield from (_target(answer) for answer in answers if answer.is_ready or answer.detail not in whats)
+    for reference, error in refused.items():
+        yield Finding(what=reference, is_good=False, detail=error.what, remedy=error.remedy)
 
 
 def _waiting(configuration: Configuration) -> Iterator[Finding]:

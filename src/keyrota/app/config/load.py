@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from keyrota.app.config.check import faults
+from keyrota.app.config.check import faults, misfits
 from keyrota.app.config.model import (
     Configuration,
     ConfiguredUrl,
@@ -68,7 +68,8 @@ def _from_document(document: Document, path: Path | str) -> Configuration:
         )
     found_faults = list(faults(document, schema()))
     if found_faults:
-        raise ConfigError(sorted(found_faults, key=_position))
+        found_faults += _Reading(document, kinds()).faults_beside(misfits(document, schema()))
+        raise ConfigError(sorted(dict.fromkeys(found_faults), key=_position))
     return _Reading(document, kinds()).configuration()
 
 
@@ -80,6 +81,34 @@ class _Reading:
         self._kinds = known
         self._faults: list[Fault] = []
         self._region: str = (document.value.get("aws") or {}).get("region", "")
+
+    def faults_beside(self, misfits: frozenset[tuple[str | int, ...]]) -> list[Fault]:
+        """
+        Find what the schema cannot say, where other parts of the document do not fit it: all faults at once.
+
+        Args:
+            misfits: Paths of the values that do not fit; they are left out.
+        """
+        content: dict[str, Any] = self._document.value
+        policy = self._policy_beside(content.get("policy"), ("policy",), misfits, CLASSIC)
+        entries = content.get("credentials")
+        for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+            path = ("credentials", number)
+            if not any(misfit[:2] == path for misfit in misfits) and isinstance(entry, dict):
+                self._credential(entry, path, policy)
+            elif isinstance(entry, dict):
+                self._policy_beside(entry.get("policy"), (*path, "policy"), misfits, policy)
+        return self._faults
+
+    def _policy_beside(
+        self, value: Any, path: tuple[str | int, ...], misfits: frozenset[tuple[str | int, ...]], base: RotationPolicy
+    ) -> RotationPolicy:
+        """Look at what fits of a policy; of freeze windows that do not fit, only at their time zones."""
+        entry = _without(value, path, misfits)
+        freeze = (*path, "freeze")
+        if any(misfit[: len(freeze)] == freeze for misfit in misfits):
+            self._freezes(entry.pop("freeze", ()), freeze)
+        return self._policy(entry, path, base)
 
     def configuration(self) -> Configuration:
         content: dict[str, Any] = self._document.value
@@ -279,6 +308,22 @@ class _Reading:
                         what=f"{target.kind} is not configured",
                         remedy=f"add it: providers: {{{target.kind}: {{{settings}}}}}",
                     )
+
+
+def _without(value: Any, path: tuple[str | int, ...], misfits: frozenset[tuple[str | int, ...]]) -> dict[str, Any]:
+    """Take a mapping without what does not fit the schema in it; an empty one where it does not fit itself."""
+    if not isinstance(value, dict) or path in misfits:
+        return {}
+    kept: dict[str, Any] = _pruned(value, path, misfits)
+    return kept
+
+
+def _pruned(value: Any, path: tuple[str | int, ...], misfits: frozenset[tuple[str | int, ...]]) -> Any:
+    if isinstance(value, dict):
+        return {k: _pruned(v, (*path, k), misfits) for k, v in value.items() if (*path, k) not in misfits}
+    if isinstance(value, list):
+        return [_pruned(v, (*path, n), misfits) for n, v in enumerate(value) if (*path, n) not in misfits]
+    return value
 
 
 def _providers_of(target: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

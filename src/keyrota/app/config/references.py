@@ -13,7 +13,7 @@ from pathlib import Path
 from keyrota.app.config.trust import NOTHING_KEPT, leads_to_credentials, reference_fault, refuse_own_credentials
 from keyrota.app.files import Unreadable, read_bounded
 from keyrota.core.secret import Secret
-from keyrota.errors import ConfigError, Fault, KeyrotaError
+from keyrota.errors import ConfigError, Fault, KeyrotaError, ProviderRefused
 from keyrota.wire.own_secrets import note
 
 _REFERENCE = re.compile(r"(?P<kind>env|file|secretsmanager|ssm):(?P<rest>\S(?:.*\S)?)")
@@ -40,6 +40,8 @@ class References:
         self._remote = remote
         self._environment = environment
         self._known: dict[str, Secret] = {}
+        self.refusals: dict[str, KeyrotaError] = {}
+        """By reference: why AWS does not give the value; each is asked for once in a run."""
         self._lock = threading.Lock()
 
     def __call__(self, reference: str) -> Secret:
@@ -51,6 +53,8 @@ class References:
             ProviderRefused, ProviderUnavailable: AWS does not give it.
         """
         with self._lock:
+            if reference in self.refusals:
+                raise self.refusals[reference]
             if reference not in self._known:
                 self._known[reference] = self._resolved(reference)
             return self._known[reference]
@@ -67,12 +71,24 @@ class References:
             return self._from_environment(rest)
         if kind == "file":
             return _from_file(rest)
-        return _token(self._remote[kind](rest), reference)
+        try:
+            return _token(self._remote[kind](rest), reference)
+        except ProviderRefused as error:
+            self.refusals[reference] = _refused(reference, error)
+            raise self.refusals[reference] from None
 
     def _from_environment(self, name: str) -> Secret:
         if not self._environment.get(name):
             raise _missing(f"env:{name}", "the environment variable is not set", f"export {name}=…")
         return _token(Secret(self._environment[name]), f"env:{name}")
+
+
+def _refused(reference: str, error: ProviderRefused) -> ProviderRefused:
+    """Name the reference: a refusal by AWS alone does not say which line of the configuration asked for it."""
+    service = "the secret" if reference.startswith("secretsmanager:") else "the parameter"
+    remedy = f"create {service} in the account and region that keyrota runs in, or correct the reference"
+    what = f"the token reference {reference} cannot be resolved: {error.what}"
+    return type(error)(what, where=reference, remedy=error.remedy or remedy)
 
 
 def _from_file(name: str) -> Secret:

@@ -1,0 +1,169 @@
+"""
+A run trusts what it wrote itself: Secrets Manager may answer for some seconds as if it had not been written.
+
+Without that, a run would take the key that it has just stored for one that could not be stored, and delete it. Only
+an answer that shows exactly what was there before our write is taken for an old one, and only for a short time: what
+somebody else wrote since then stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from keyrota.core.model import (
+    AWSCURRENT,
+    AWSPENDING,
+    AWSPREVIOUS,
+    CLAIM,
+    PENDING,
+    Claim,
+    KeyPair,
+    SecretState,
+    SecretVersion,
+    VersionId,
+)
+from keyrota.core.secret import Secret
+from keyrota.ports import Clock, SecretStore
+
+_LAG = timedelta(seconds=60)
+"""An answer may be so old; AWS names no figure, and seconds are what is seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moved:
+    """A label that this run moved, or that came with a version that it wrote."""
+
+    label: str
+    before: VersionId | None
+    to: VersionId | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tagged:
+    """A tag that this run wrote."""
+
+    key: str
+    before: str | None
+    value: str
+    at: datetime
+
+
+@dataclass(slots=True)
+class OwnWrites:
+    """A secret's store, as one run sees it: the port SecretStore, with the run's own writes in every answer."""
+
+    store: SecretStore
+    clock: Clock
+    _seen: SecretState | None = None
+    _made: dict[VersionId, datetime] = field(default_factory=dict)
+    _moved: list[_Moved] = field(default_factory=list)
+    _tagged: list[_Tagged] = field(default_factory=list)
+    _claim: Claim | None = None
+
+    # --- reads ------------------------------------------------------------------------------------------------------
+
+    def describe(self, name: str) -> SecretState | None:
+        """Return the secret, as it is at least since this run's last write."""
+        state = self.store.describe(name)
+        self._seen = self._with_own(state) if state is not None else None
+        return self._seen
+
+    def read(self, name: str, version: VersionId) -> KeyPair | None:
+        """Return the pair that a version holds."""
+        return self.store.read(name, version)
+
+    def current(self, name: str) -> tuple[VersionId, KeyPair]:
+        """Return AWSCURRENT; where the answer is older than this run's own move of it, the version that it moved to."""
+        version, pair = self.store.current(name)
+        moved = next((one for one in reversed(self._young(self._moved)) if one.label == AWSCURRENT), None)
+        if moved is None or moved.to is None or version != moved.before:
+            return version, pair
+        newer = self.store.read(name, moved.to)
+        return (moved.to, newer) if newer is not None else (version, pair)
+
+    def claim(self, name: str) -> Claim | None:
+        """Return the claim; this run's own where the answer does not show it yet."""
+        found = self.store.claim(name)
+        own = self._claim
+        is_young = own is not None and self.clock.now() < own.at + _LAG
+        return own if own is not None and is_young and found is None else found
+
+    def other_fields(self, name: str, version: VersionId) -> Secret:
+        """Return the fields of a version that are not the pair's."""
+        return self.store.other_fields(name, version)
+
+    # --- writes -----------------------------------------------------------------------------------------------------
+
+    def create(self, name: str, tags: Mapping[str, str]) -> None:
+        """Make the secret."""
+        self.store.create(name, tags)
+
+    def put_claim(self, name: str, claim: Claim) -> None:
+        """Store a claim."""
+        self.store.put_claim(name, claim)
+        self._claim = claim
+        self._note_version(claim.version, CLAIM)
+
+    def put_pending(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
+        """Store a new pair."""
+        self.store.put_pending(name, version, credential, beside=beside)
+        self._note_version(version, PENDING, credential.id)
+
+    def put_rotating(
+        self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret, rotation_token: str | None
+    ) -> None:
+        """Store a new pair for Secrets Manager's own rotation."""
+        self.store.put_rotating(name, version, credential, beside=beside, rotation_token=rotation_token)
+        self._note_version(version, AWSPENDING, credential.id)
+
+    def move_label(self, name: str, label: str, *, to: VersionId | None, remove_from: VersionId | None) -> None:
+        """Move a label."""
+        self.store.move_label(name, label, to=to, remove_from=remove_from)
+        now = self.clock.now()
+        if label == AWSCURRENT:
+            self._moved.append(_Moved(label=AWSPREVIOUS, before=self._wearing(AWSPREVIOUS), to=remove_from, at=now))
+        self._moved.append(_Moved(label=label, before=remove_from, to=to, at=now))
+
+    def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        self.store.tag(name, tags)
+        before = dict(self._seen.tags) if self._seen else {}
+        now = self.clock.now()
+        for key, value in tags.items():
+            self._tagged.append(_Tagged(key=key, before=before.get(key), value=value, at=now))
+
+    # --- what was written -------------------------------------------------------------------------------------------
+
+    def _note_version(self, version: VersionId, *labels: str) -> None:
+        now = self.clock.now()
+        self._made[version] = now
+        for label in labels:
+            self._moved.append(_Moved(label=label, before=self._wearing(label), to=version, at=now))
+
+    def _wearing(self, label: str) -> VersionId | None:
+        versions = self._seen.versions if self._seen else ()
+        return next((version.id for version in versions if label in version.labels), None)
+
+    def _young(self, written: list[_Moved]) -> list[_Moved]:
+        now = self.clock.now()
+        return [one for one in written if now < one.at + _LAG]
+
+    def _with_own(self, state: SecretState) -> SecretState:
+        now = self.clock.now()
+        labels = {version.id: set(version.labels) for version in state.versions}
+        for moved in self._young(self._moved):
+            wearing = next((version for version, worn in labels.items() if moved.label in worn), None)
+            if wearing == moved.before and wearing != moved.to:
+                if wearing is not None:
+                    labels[wearing].discard(moved.label)
+                if moved.to is not None:
+                    labels.setdefault(moved.to, set()).add(moved.label)
+        tags = dict(state.tags)
+        for tagged in self._tagged:
+            if now < tagged.at + _LAG and tags.get(tagged.key) == tagged.before:
+                tags[tagged.key] = tagged.value
+        versions = (SecretVersion(id=name, labels=frozenset(worn)) for name, worn in sorted(labels.items()) if worn)
+        return replace(state, versions=tuple(versions), tags=tuple(tags.items()))

@@ -1,0 +1,40 @@
+"""A service that hangs, as all callers of one client know it: each of them alone would wait for the whole patience."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+
+from keyrota.ports import Clock
+
+_REMEMBERED = timedelta(minutes=5)
+_GLANCE_S = 10.0
+"""So long an exchange may take while the service is known to hang."""
+
+
+class Slowness:
+    """Whether the service hung lately; shared by threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._since: datetime | None = None
+
+    def note(self) -> None:
+        """Note a call that was not answered in time."""
+        with self._lock:
+            self._since = self._clock.now()
+
+    def end(self) -> None:
+        """Note an answer."""
+        with self._lock:
+            self._since = None
+
+    def is_known(self) -> bool:
+        """Tell whether it hung within the last minutes, and has not answered since."""
+        with self._lock:
+            return self._since is not None and self._clock.now() - self._since < _REMEMBERED
+
+    def bound_s(self, usual_s: float) -> float:
+        """Tell how long an exchange may take now."""
+        return min(usual_s, _GLANCE_S) if self.is_known() else usual_s

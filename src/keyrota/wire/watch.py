@@ -1,0 +1,112 @@
+"""
+A deadline for a whole exchange: connection, headers and body together.
+
+The time-outs of urllib3 and of sockets are for each read: a service that sends one byte of a header every few seconds
+never meets them. So a timer shuts the socket down when the time is over, and whoever waits on it meets an end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_here = threading.local()
+
+
+class Deadline:
+    """The end of one exchange; knows the connection that it is made on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: HTTPConnection | None = None
+        self.is_over = False
+
+    def watch(self, connection: HTTPConnection) -> None:
+        """Name the connection; one that comes after the end is shut down at once."""
+        with self._lock:
+            self._connection = connection
+            if self.is_over:
+                _shut(connection)
+
+    def end(self) -> None:
+        """Let whoever waits meet an end."""
+        with self._lock:
+            self.is_over = True
+            if self._connection is not None:
+                _shut(self._connection)
+
+
+def _shut(connection: HTTPConnection) -> None:
+    sock: Any = connection.sock
+    with contextlib.suppress(OSError, AttributeError):  # closed by now, or never opened
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[Deadline]:
+    """Bound the exchange that this thread makes meanwhile; nothing is left running afterwards."""
+    made = Deadline()
+    timer = threading.Timer(seconds, made.end)
+    timer.daemon = True
+    timer.start()
+    _here.deadline = made
+    try:
+        yield made
+    finally:
+        timer.cancel()
+        _here.deadline = None
+
+
+def _note(connection: HTTPConnection) -> None:
+    made: Deadline | None = getattr(_here, "deadline", None)
+    if made is not None:
+        made.watch(connection)
+
+
+class _Plain(HTTPConnection):
+    """A connection that tells its exchange of itself."""
+
+    def connect(self) -> None:
+        """Connect."""
+        _note(self)
+        super().connect()
+
+    def request(self, *given: Any, **named: Any) -> None:
+        """Send."""
+        _note(self)
+        super().request(*given, **named)
+
+
+class _Secure(HTTPSConnection):
+    """The same with TLS."""
+
+    def connect(self) -> None:
+        """Connect."""
+        _note(self)
+        super().connect()
+
+    def request(self, *given: Any, **named: Any) -> None:
+        """Send."""
+        _note(self)
+        super().request(*given, **named)
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+def watched(manager: urllib3.PoolManager) -> urllib3.PoolManager:
+    """Let a manager make connections that a deadline can end."""
+    manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+    return manager

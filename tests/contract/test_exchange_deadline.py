@@ -1,0 +1,112 @@
+"""A service that hangs, byte by byte, ends with the deadline of the whole exchange, and delays nobody else for long."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from keyrota.core.secret import Secret
+from keyrota.errors import ProviderUnavailable
+from keyrota.sandbox.world import WorldClock
+from keyrota.wire import Http, Patience, bearer
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+EXCHANGE_S = 0.5
+
+
+def _dripping_head(peer: socket.socket) -> None:
+    peer.sendall(HEAD)
+    while True:
+        peer.sendall(b"X")
+        time.sleep(0.05)  # noqa: TID251  # real time: it is what is measured
+
+
+def _endless_body(peer: socket.socket) -> None:
+    peer.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    while True:
+        peer.sendall(b"1\r\n \r\n")
+        time.sleep(0.05)  # noqa: TID251  # as above
+
+
+def _short_body(peer: socket.socket) -> None:
+    """Fewer bytes come than Content-Length says."""
+    peer.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+    time.sleep(60)  # noqa: TID251  # as above
+
+
+def _silent(_: socket.socket) -> None:
+    time.sleep(60)  # noqa: TID251  # as above
+
+
+@contextlib.contextmanager
+def serving(answer: Callable[[socket.socket], None]) -> Iterator[tuple[str, list[float]]]:
+    """Serve raw sockets; gives the URL, and the moments at which a connection came."""
+    came: list[float] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = listening.accept()
+                    came.append(time.monotonic())
+                    threading.Thread(target=_answered, args=(answer, peer), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", came
+
+
+def _answered(answer: Callable[[socket.socket], None], peer: socket.socket) -> None:
+    with contextlib.suppress(OSError), peer:
+        peer.recv(65536)
+        answer(peer)
+
+
+def http(url: str) -> Http:
+    patience = Patience(exchange_s=EXCHANGE_S, jitter=lambda: 0.5)
+    return Http(url, clock=WorldClock(), authorization=bearer(lambda: Secret("canary")), patience=patience)
+
+
+@pytest.mark.parametrize("answer", [_dripping_head, _endless_body, _short_body, _silent])
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_an_exchange_that_never_ends_is_ended(answer: Callable[[socket.socket], None], method: str) -> None:
+    """D6: one byte of a header every few seconds, a body without an end, a body that stops."""
+    with serving(answer) as (url, came):
+        began = time.monotonic()
+        with pytest.raises(ProviderUnavailable, match="it took too long") as caught:
+            http(url).call(method, ["x"])
+        assert time.monotonic() - began < 6 * EXCHANGE_S
+    assert len(came) == 2
+    assert not caught.value.is_undone or method == "GET"
+
+
+def test_what_is_known_to_hang_is_asked_once_more_and_not_twice() -> None:
+    """A hanging provider delays each further call by one glance."""
+    with serving(_silent) as (url, came):
+        client = http(url)
+        for _ in range(3):
+            with pytest.raises(ProviderUnavailable):
+                client.call("GET", ["x"])
+        assert len(came) == 2 + 1 + 1
+
+
+def test_many_calls_to_what_hangs_leave_room_for_others() -> None:
+    """Eight callers at once wait for one patience, not for eight."""
+    with serving(_silent) as (url, _):
+        client = http(url)
+
+        def call() -> None:
+            with contextlib.suppress(ProviderUnavailable):
+                client.call("GET", ["x"])
+
+        threads = [threading.Thread(target=call) for _ in range(8)]
+        began = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - began < 8 * EXCHANGE_S

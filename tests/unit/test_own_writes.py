@@ -1,0 +1,122 @@
+"""A run trusts what it wrote itself, while Secrets Manager answers as if it had not (D10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from builders import NEW, NOW, OLD, a_secret, a_version, current
+from keyrota.core.model import AWSCURRENT, AWSPREVIOUS, CLAIM, PENDING, Claim, KeyPair, SecretState, VersionId
+from keyrota.core.secret import Secret
+from keyrota.executor.own_writes import OwnWrites
+from keyrota.ports import SecretStore
+
+V0, V1, CLAIMED = VersionId("v0"), VersionId("v1"), VersionId("claim")
+PAIR = KeyPair(id=NEW, secret=Secret("made up"))
+BEFORE = a_secret(current(OLD, "v0"), tags=[("keyrota:synced", "old")])
+
+
+@dataclass
+class Lagging:
+    """A store that answers as it was before every write, until it is told to catch up."""
+
+    state: SecretState = BEFORE
+    instant: datetime = NOW
+    version: VersionId = V0
+    claim_: Claim | None = None
+    writes: list[str] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def sleep(self, seconds: float) -> None:
+        self.instant += timedelta(seconds=seconds)
+
+    def describe(self, _: str) -> SecretState:
+        return self.state
+
+    def current(self, _: str) -> tuple[VersionId, KeyPair]:
+        return self.version, KeyPair(id=OLD, secret=Secret("old"))
+
+    def read(self, _: str, version: VersionId) -> KeyPair | None:
+        return PAIR if version == V1 else None
+
+    def claim(self, _: str) -> Claim | None:
+        return self.claim_
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: self.writes.append(name)
+
+
+def own(store: Lagging) -> OwnWrites:
+    made = OwnWrites(cast("SecretStore", store), store)
+    made.describe("s")
+    return made
+
+
+def labels(state: SecretState | None) -> dict[str, set[str]]:
+    return {version.id: set(version.labels) for version in state.versions} if state else {}
+
+
+def stored(store: Lagging) -> OwnWrites:
+    made = own(store)
+    made.put_pending("s", V1, PAIR, beside=Secret("{}"))
+    return made
+
+
+def test_a_key_that_was_just_stored_is_stored_whatever_the_answer_says() -> None:
+    made = stored(Lagging())
+    assert labels(made.describe("s"))[V1] == {PENDING, NEW}
+
+
+def test_aws_current_is_where_this_run_moved_it_and_its_pair_is_the_new_one() -> None:
+    made = stored(Lagging())
+    made.move_label("s", AWSCURRENT, to=V1, remove_from=V0)
+    seen = labels(made.describe("s"))
+    assert AWSCURRENT in seen[V1]
+    assert seen[V0] == {OLD, AWSPREVIOUS}
+    assert made.current("s") == (V1, PAIR)
+
+
+def test_a_tag_that_was_just_written_is_there() -> None:
+    made = own(Lagging())
+    made.tag("s", {"keyrota:synced": "new", "keyrota:pairs": "whole"})
+    seen = made.describe("s")
+    assert seen is not None
+    assert dict(seen.tags)["keyrota:synced"] == "new"
+    assert dict(seen.tags)["keyrota:pairs"] == "whole"
+
+
+def test_a_claim_that_was_just_taken_is_ours() -> None:
+    made = own(Lagging())
+    claim = Claim(version=CLAIMED, run="r", at=NOW, lease_until=NOW + timedelta(minutes=10), keys_seen=frozenset())
+    made.put_claim("s", claim)
+    assert labels(made.describe("s"))[CLAIMED] == {CLAIM}
+    assert made.claim("s") == claim
+    made.move_label("s", CLAIM, to=None, remove_from=CLAIMED)
+    assert CLAIMED not in labels(made.describe("s"))
+
+
+def test_an_answer_that_has_caught_up_is_taken_as_it_is() -> None:
+    store = Lagging()
+    made = stored(store)
+    store.state = a_secret(current(OLD, "v0"), a_version("v1", PENDING, NEW), tags=[("keyrota:synced", "old")])
+    assert labels(made.describe("s")) == labels(store.state)
+
+
+@pytest.mark.parametrize("what", ["another value", "later"])
+def test_what_somebody_else_wrote_stands(what: str) -> None:
+    """Only the value from before our write is an old answer, and only for a minute."""
+    store = Lagging()
+    made = own(store)
+    made.tag("s", {"keyrota:synced": "new"})
+    if what == "later":
+        store.instant += timedelta(minutes=2)
+    else:
+        store.state = replace(BEFORE, tags=(("keyrota:synced", "theirs"),))
+    seen = made.describe("s")
+    assert seen is not None
+    assert dict(seen.tags)["keyrota:synced"] == dict(store.state.tags)["keyrota:synced"]
