@@ -15,7 +15,7 @@ from typing import assert_never
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import key_label
 from keyrota.core.model import KeyStatus, PairDoubt, TargetEvidence, TargetState
-from keyrota.core.plan import Hold, Needs
+from keyrota.core.plan import Hold, HoldKind, Needs
 
 
 def broken(case: Case) -> Iterator[Hold]:
@@ -37,14 +37,14 @@ def torn(case: Case) -> Iterator[Hold]:
     for target in (*observation.targets, *observation.left_behind):
         doubt = case.view.doubt_of(target.address)
         if doubt is not None:
-            yield replace(_fails(case, target, _halves(case, doubt)), is_torn=True)
+            yield replace(_fails(case, target, _halves(case, doubt)), kind=HoldKind.TORN)
     if pairs is not None and pairs.is_cut and not observation.made_whole:
         yield Hold(
             needs=Needs.REPAIR,
-            is_torn=True,
+            kind=HoldKind.TORN,
             reason=f"a write to many places began at {pairs.at:%Y-%m-%d %H:%M:%S} UTC, and its end is not known: "
             "any of them may hold half a pair, and pipelines fail there then",
-            remedy=f"keyrota sync --user {observation.user}",
+            remedy=f"keyrota sync --user {observation.name}",
         )
 
 

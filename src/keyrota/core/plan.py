@@ -341,6 +341,8 @@ class HoldKind(StrEnum):
     ORDINARY = "ordinary"
     VALUE_REFUSED = "value refused"
     """Someone put a value into the secret that is not a valid key of this user: pipelines do not get it."""
+    TORN = "torn"
+    """A place holds half a pair, or may: every pipeline there fails until it is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,9 +356,12 @@ class Hold:
     until: datetime | None = None
     """When it ends by itself; None: not by time alone."""
     needs: Needs = Needs.PERSON
-    is_torn: bool = False
-    """The place holds half a pair, or may: every pipeline there fails until it is written."""
     kind: HoldKind = HoldKind.ORDINARY
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether the place holds half a pair, or may."""
+        return self.kind is HoldKind.TORN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ def _changed_back_hold(case: Case, target: TargetState, key: AccessKey) -> Hold:
         reason=f"{target.address} was changed back right after our write, or its provider shows an older state: "
         f"{drift(target, key)}",
         remedy="find what writes there (a controller, another deployment), and let it write no key; "
-        f"then: keyrota sync {case.view.observation.user}",
+        f"then: keyrota sync --user {case.view.observation.name}",
     )
 
 

@@ -21,15 +21,16 @@ _DONE = {
     "delete": "Access Key Deleted",
     "delete-orphan": "Access Key Deleted",
 }
-HELD, VALUE_REFUSED, TARGET_FAILED, FAILED, CHANGED = (
+HELD, VALUE_REFUSED, TORN, TARGET_FAILED, FAILED, CHANGED = (
     "Access Key Held",
     "Secret Value Refused",
+    "Access Key Pair Torn",
     "Target Failed",
     "Access Key Failed",
     "Access Key Changed By Others",
 )
-DETAIL_TYPES = tuple(dict.fromkeys((*_DONE.values(), HELD, VALUE_REFUSED, TARGET_FAILED, FAILED, CHANGED)))
-_HELD_AS = {HoldKind.ORDINARY: HELD, HoldKind.VALUE_REFUSED: VALUE_REFUSED}
+DETAIL_TYPES = tuple(dict.fromkeys((*_DONE.values(), HELD, VALUE_REFUSED, TORN, TARGET_FAILED, FAILED, CHANGED)))
+_HELD_AS = {HoldKind.ORDINARY: HELD, HoldKind.VALUE_REFUSED: VALUE_REFUSED, HoldKind.TORN: TORN}
 _TEXT = {"type": ["string", "null"]}
 SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

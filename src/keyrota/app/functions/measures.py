@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from keyrota.core.lifecycle import KeyState, view
 from keyrota.core.model import CredentialId, KeyStatus
-from keyrota.core.plan import HoldKind
+from keyrota.core.plan import HoldKind, Needs
 from keyrota.core.planner import plan
 from keyrota.report.data import CredentialReport, done_lines
 
@@ -28,7 +28,7 @@ _COUNTED = {
     "delete": "Deleted",
     "delete-orphan": "OrphansDeleted",
 }
-COUNTS = (*dict.fromkeys(_COUNTED.values()), "Held", "HeldWithoutEnd", "ValuesRefused", "Failed")
+COUNTS = (*dict.fromkeys(_COUNTED.values()), "Held", "HeldWithoutEnd", "ValuesRefused", "Torn", "Broken", "Failed")
 GAUGES = ("Credentials", *(name for _, name in _BANDS), _OLDEST, "DaysOverdue", "DaysToNextDue", "TokenDaysLeft")
 
 
@@ -54,6 +54,8 @@ def counts(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
         found["Held"] += bool(holds)
         found["HeldWithoutEnd"] += any(hold.until is None for hold in holds)
         found["ValuesRefused"] += any(hold.kind is HoldKind.VALUE_REFUSED for hold in holds)
+        found["Torn"] += any(hold.is_torn for hold in holds)
+        found["Broken"] += report.needs is Needs.REPAIR
         found["Failed"] += bool(report.failures)
     return tuple(Measure(name=name, unit="Count", value=found[name]) for name in COUNTS)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from keyrota.core.plan import Needs
 from keyrota.core.planner import Intent
 from keyrota.errors import KeyrotaError, printable
 from keyrota.report.data import CredentialReport, again, done_lines, flattened, stamp
+from keyrota.wire import STOP
 
 _SPARE_S = 90.0
 """So long before the function's end no credential is begun: proving a key takes 20 s, and targets have time-outs."""
@@ -124,6 +127,7 @@ def invoke(function: str, context: Any, do: Callable[[Work], Any]) -> Any:
     Raises:
         RunFailed: Configuration, permissions, or a credential; the message says what and what to do, without a secret.
     """
+    _heed_the_end()
     try:
         work = _begin(function, context)
         try:
@@ -141,6 +145,13 @@ def invoke(function: str, context: Any, do: Callable[[Work], Any]) -> Any:
         place = f"{where.name}, line {where.lineno}"
         log.error("a bug in keyrota", extra={"kind": type(error).__name__, "where": place})  # as above
         raise RunFailed(f"a bug in keyrota: {type(error).__name__} in {place}") from None
+
+
+def _heed_the_end() -> None:
+    """On SIGTERM (Lambda ends an environment, a container is stopped), begin no more pair and finish the one begun."""
+    STOP.forget()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: STOP.ask())
 
 
 def _begin(function: str, context: Any) -> Work:
@@ -171,7 +182,7 @@ def summary(reports: Iterable[CredentialReport]) -> dict[str, Any]:
             for hold in (report.plan.holds if report.plan else ())
         ],
         "left": [_named(report) for report in reports if report.left or report.stops],
-        "failed": [_named(report) | {"reason": _texts(report)} for report in reports if report.failures],
+        "failed": [_named(report) | {"reason": _texts(report)} for report in reports if report.is_broken],
     }
 
 
@@ -181,18 +192,20 @@ def _named(report: CredentialReport) -> dict[str, Any]:
 
 def fail_if_any_failed(reports: Iterable[CredentialReport]) -> None:
     """
-    Let the invocation fail if a credential did: an alarm counts failed invocations.
+    Let the invocation fail if a credential did, or a place does not work now: an alarm counts failed invocations.
 
     Raises:
         RunFailed: With each user and reason.
     """
-    failed = [f"{report.name}: {_texts(report)}" for report in reports if report.failures]
+    failed = [f"{report.name}: {_texts(report)}" for report in reports if report.is_broken]
     if failed:
         raise RunFailed("; ".join(failed)[:2000])
 
 
 def _texts(report: CredentialReport) -> str:
-    return printable("; ".join(str(failure) for failure in report.failures))
+    holds = report.plan.holds if report.plan else ()
+    broken = [hold.reason for hold in holds if hold.needs is Needs.REPAIR]
+    return printable("; ".join([*broken, *(str(failure) for failure in report.failures)]))
 
 
 def _log_report(run: str, report: CredentialReport) -> None:
