@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -127,11 +128,11 @@ def invoke(function: str, context: Any, do: Callable[[Work], Any]) -> Any:
     Raises:
         RunFailed: Configuration, permissions, or a credential; the message says what and what to do, without a secret.
     """
-    _heed_the_end()
     try:
         work = _begin(function, context)
         try:
-            return do(work)
+            with _heeding_the_end():
+                return do(work)
         finally:
             record(function, work.settings.stack, work.measures)
     except KeyrotaError as error:
@@ -147,11 +148,17 @@ def invoke(function: str, context: Any, do: Callable[[Work], Any]) -> Any:
         raise RunFailed(f"a bug in keyrota: {type(error).__name__} in {place}") from None
 
 
-def _heed_the_end() -> None:
+@contextmanager
+def _heeding_the_end() -> Iterator[None]:
     """On SIGTERM (Lambda ends an environment, a container is stopped), begin no more pair and finish the one begun."""
     STOP.forget()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: STOP.ask())
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, lambda *_: STOP.ask()) if is_main else None
+    try:
+        yield
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _begin(function: str, context: Any) -> Work:
