@@ -112,6 +112,11 @@ class OwnWrites:
         self.store.put_pending(name, version, credential, beside=beside)
         self._note_version(version, PENDING, credential.id)
 
+    def put_restored(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
+        """Store an older pair again."""
+        self.store.put_restored(name, version, credential, beside=beside)
+        self._note_version(version, credential.id)
+
     def put_rotating(
         self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret, rotation_token: str | None
     ) -> None:
