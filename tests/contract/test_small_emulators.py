@@ -327,7 +327,7 @@ def azure() -> Iterator[Ask]:
 def test_azure_devops_says_where_its_resources_are(azure: Ask) -> None:
     """The official SDKs begin so, and put the version into `Accept`."""
     status, found = azure("OPTIONS", "/_apis")
-    assert (status, {each["resourceName"] for each in found["value"]}) == (200, {"variablegroups"})
+    assert (status, {each["resourceName"] for each in found["value"]}) == (200, {"variablegroups", "ResourceAreas"})
     assert azure("GET", "/_apis/resourceAreas")[1]["value"] == []
     (project,) = azure("GET", "/_apis/projects")[1]["value"]
     assert azure("GET", f"/_apis/projects/{project['id'].replace(' ', '%20')}")[1]["name"] == "acme"
