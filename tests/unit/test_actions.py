@@ -328,6 +328,15 @@ def test_a_foreign_version_is_read_proven_and_labelled() -> None:
     assert memory.verified == {NEW}
 
 
+@pytest.mark.parametrize("call", ["move_label", "tag"])
+def test_a_key_whose_label_could_not_be_put_on_is_not_adopted(call: str) -> None:
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT", "keyrota:placeholder"))), Memory()
+    stage.answers[call] = ProviderUnavailable("no answer")
+    with pytest.raises(ProviderUnavailable):
+        stage.perform(act.Adopt(version=VersionId("v1"), key=OLD, reason="", due=NOW), memory)
+    assert view(memory.added_to(observed(a_key(OLD), secret=stage.secret))).current_key is None
+
+
 def test_a_foreign_version_without_a_pair_counts_as_a_placeholder() -> None:
     stage, memory = Stage(a_secret(a_version("v0", "keyrota:placeholder"), a_version("v1", "AWSCURRENT"))), Memory()
     assert stage.perform(UNKNOWN_PAIR, memory) is None

@@ -256,11 +256,13 @@ def _adopt(
             memory.refused = refusal(version, error)
             return None
     label = key or PLACEHOLDER
-    memory.labels[label] = version
     if action.is_labelled:
         wearing = _wearing(subject, label)
         subject.store.move_label(subject.secret_name, label, to=version, remove_from=wearing)
         subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
+    # Only now: where the label could not be moved, a run that remembered it would replace a key that no later run
+    # knows as its own, and the places that hold it would be written no more.
+    memory.labels[label] = version
     return key
 
 
