@@ -20,6 +20,7 @@ from keyrota.core.model import AWSCURRENT, AccessKeyId, IndexEntry, KeyPair, Use
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
+from keyrota.executor.confirm import confirm, questions
 from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview
 from keyrota.sandbox.simulation.jobs import Jobs
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 _CLOCKS_DIFFER = timedelta(seconds=45)
 """keyrota refuses to work with a clock that differs more (the adapters compare it with AWS's)."""
+_A_PERSON = "arn:aws:iam::123456789012:user/platform-engineer"
 _LOOKING = "look"
 _QUESTIONS = frozenset({"AskFirst", "AskRuns", "LookAround", "Preflight"})
 """Steps that only look."""
@@ -290,6 +292,25 @@ class History:
         hand = replace(info, name=f"{info.name} {user}", users=(user,))
         self.runs[hand.name] = hand
         return hand.name
+
+    def confirm(self, user: UserName) -> None:
+        """Let a person answer what `confirm` asks about the places of a credential that wait for a first write."""
+        name = f"run-{len(self.runs) + 1}"
+        clock = RunClock(self, timedelta())
+        self.runs[name] = RunInfo(
+            name=name, intent=None, is_plan_only=False, clock=clock, users=(user,), began=self.world.clock.instant
+        )
+        self.lanes.start(lambda: self._confirm(user, self.runs[name]))
+
+    def _confirm(self, user: UserName, info: RunInfo) -> None:
+        settings = Settings(clock=info.clock, run=info.name, parallel=self.lanes.parallel)
+        (preview,) = plan_all([self.subject(user, info.name)], settings)
+        waiting = questions(preview.subject, preview.observation, info.clock.now()) if preview.observation else ()
+        for one in waiting:
+            if one.is_confirmable:
+                self._say(info.name, f"confirms {one.target.address}: {'; '.join(it.reason for it in one.doubts)}")
+                confirm(one, by=_A_PERSON, at=info.clock.now())
+        info.is_over = True
 
     def subject(self, user: UserName, by: str) -> Subject:
         """Give a run its ports to one credential, as a new process has them."""

@@ -425,6 +425,7 @@ class People:
             current = self._current_key(user)
             for place in keeping.places:
                 self._put_back(place, current)
+            self._history.confirm(user)
             if keeping.policy.drift is Drift.HOLD and self._is_changed(keeping):
                 self._history.run(SyncOnly(), users=(user,))
 
