@@ -116,7 +116,7 @@ def test_the_emergency_function_fails_until_unmanaged_keys_are_off(rig: Rig, mon
     assert "NOT YET" in subject
     assert "are replaced" not in text
     deactivated(rig, rig.box.old.id, other)
-    assert emergency.handler(event, Context()) == {"safe": [USER], "open": []}
+    assert emergency.handler(event, Context()) == {"safe": [f"{rig.box.cloud.admin.account_id}:{USER}"], "open": []}
     assert "every key that the user had is Inactive or deleted" in rig.alarms[-1][1]
 
 

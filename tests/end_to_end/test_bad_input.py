@@ -129,13 +129,15 @@ def test_a_token_that_is_not_set(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     "content", [{"SecretString": "no json"}, {"SecretBinary": b"\x00"}, {"SecretString": '{"AWS_ACCESS_KEY_ID": "x"}'}]
 )
 def test_a_secret_whose_value_is_broken(sandbox: Sandbox, content: dict[str, object]) -> None:
-    """Told, and left as it is; mended, the next run goes on."""
+    """A person has to correct it: a hold, and nothing is written; corrected, the next run continues."""
     sm = sandbox.admin("secretsmanager")
     sm.create_secret(Name=SECRET, **content)
     code, document = sandbox.json("apply")
-    assert code == 1
-    assert SECRET in document["errors"][0]["where"]
-    assert document["errors"][0]["remedy"]
+    assert code == 3
+    (credential,) = document["credentials"]
+    assert any(
+        "was put into the secret is not served" in hold["reason"] and hold["remedy"] for hold in credential["holds"]
+    )
     assert sandbox.keys() == {sandbox.old.id: "Active"}
     sm.put_secret_value(SecretId=SECRET, SecretString="{}")
     sandbox.json("apply")

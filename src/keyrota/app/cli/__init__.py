@@ -67,7 +67,7 @@ class _Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Suggest a command that is written alike: click knows only those that are imported."""
-        close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+        close = difflib.get_close_matches(args[0], _COMMANDS, n=1, cutoff=0.7)
         if close and args[0] not in _COMMANDS and not ctx.resilient_parsing:
             raise UsageError(f"there is no command {args[0]!r}", remedy=f"did you mean `keyrota {close[0]}`?")
         return super().resolve_command(ctx, args)
