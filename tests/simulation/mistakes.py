@@ -22,9 +22,9 @@ RULES, SCHEDULE, SERVING, PLANNER, RUN = (
 )
 
 _REWRITE = "    wanted = record.since + case.policy.overlap\n"
-_THE_NOTE = "        if wanted is not None:\n            walk.begin(wanted)\n"
+_THE_NOTE = "        if wanted is not None:\n            walk.begin(wanted, chosen)\n"
 _THE_SECRET = "        version, credential = subject.store.current(subject.secret_name)\n"
-_DELETE = """            subject.access_keys.delete(subject.user, action.key)
+_DELETE = """            is_ours = subject.access_keys.delete(subject.user, action.key)
             memory.deleted.add(action.key)
 """
 _ITS_LABEL = """            if action.version is not None:
@@ -98,14 +98,9 @@ MISTAKES = (
         "converges",
         (
             ACTIONS,
-            "        created = subject.access_keys.create(subject.user)\n    except ProviderRefused:",
-            (
-                "        try:\n            created = subject.access_keys.create(subject.user)\n"
-                "        except ProviderUnavailable:\n            created = subject.access_keys.create(subject.user)\n"
-                "    except ProviderRefused:"
-            ),
+            "            if not error.is_undone:\n                raise\n",
+            "            if not error.is_undone:\n                return subject.access_keys.create(subject.user)\n",
         ),
-        (ACTIONS, "from keyrota.errors import ", "from keyrota.errors import ProviderUnavailable, "),
     ),
     _mistake(
         "an unreadable last use counts as never used",
@@ -173,7 +168,7 @@ MISTAKES = (
     _mistake(
         "the overlap begins anew with every sync",
         "converges",
-        (SYNC, "since=now if known is None or self._replaced_ours(before) else known.since", "since=now"),
+        (SYNC, "since=self._since(before, index.noted(held), known, now, is_untouched=is_untouched)", "since=now"),
     ),
     _mistake(
         "trust IAM's quota as a lock",
@@ -189,7 +184,7 @@ MISTAKES = (
             "    if settings.clock.now() >= claim.lease_until - SIGNED",
             "    if claim and settings.clock.now() >= claim.lease_until - SIGNED",
         ),
-        (ACTIONS, "        _take_off(subject, CLAIM, claim.version)\n        raise", "        raise"),
+        (ACTIONS, "            _take_off(subject, CLAIM, claim.version)\n            raise", "            raise"),
     ),
     _mistake(
         "forget pagination: the first key is all there is",
@@ -199,7 +194,7 @@ MISTAKES = (
     _mistake(
         "write a secret into an error",
         "nothing-leaks",
-        (VERIFY, '"the key is stored and served nowhere; the next run tries again"', "credential.secret.reveal()"),
+        (VERIFY, '"it was written to no target in this step; the next run tries again"', "credential.secret.reveal()"),
     ),
     _mistake(
         "delete as soon as it is off",
@@ -288,19 +283,23 @@ MISTAKES = (
     _mistake(
         "delete takes labels off as well",
         "least-privilege",
-        (DUTY, "(act.Delete, act.DeleteOrphan)", "(act.Delete, act.DeleteOrphan, act.Tidy)"),
+        (
+            DUTY,
+            "(act.LookAround, act.Delete, act.DeleteOrphan)",
+            "(act.LookAround, act.Delete, act.DeleteOrphan, act.Tidy)",
+        ),
     ),
     _mistake(
         "name a version by its secret",
         "nothing-leaks",
         (
             ACTIONS,
-            "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n\n\ndef _promote",
+            "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n\n\ndef _restore",
             (
                 "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n"
                 "    label = credential.secret.reveal()\n    wearing = _wearing(subject, label)\n"
                 "    subject.store.move_label(subject.secret_name, label, to=action.version, remove_from=wearing)\n\n\n"
-                "def _promote"
+                "def _restore"
             ),
         ),
     ),
@@ -360,15 +359,21 @@ MISTAKES = (
         "converges",
         (
             LIFECYCLE,
-            "        return until if now < until else None\n\n    def is_synced",
-            "        return None\n\n    def is_synced",
+            "        return until if now < until else None\n\n    def doubt_of",
+            "        return None\n\n    def doubt_of",
         ),
     ),
     _mistake(
         "take the claim off when no answer came: nothing was made",
         "converges",
-        (ACTIONS, "    except ProviderRefused:\n        # Refused", "    except KeyrotaError:\n        # Refused"),
-        (ACTIONS, "from keyrota.errors import ", "from keyrota.errors import KeyrotaError, "),
+        (
+            ACTIONS,
+            "            if not error.is_undone:\n                raise\n",
+            (
+                "            if not error.is_undone:\n                _take_off(subject, CLAIM, claim.version)\n"
+                "                raise\n"
+            ),
+        ),
     ),
     _mistake(
         "make the key for whatever is AWSCURRENT by then",
@@ -398,8 +403,8 @@ MISTAKES = (
         "proof-before-off",
         (
             SYNC,
-            "            wanted, chosen = version, subject.targets\n            continue\n",
-            "            wanted, chosen = version, subject.targets\n",
+            "            wanted, chosen = version, _writable(subject, action)\n            continue\n",
+            "            wanted, chosen = version, _writable(subject, action)\n",
         ),
     ),
     _mistake(

@@ -54,7 +54,9 @@ def test_every_action_belongs_to_one_duty_or_to_a_person() -> None:
         act.Release,
     }
     questions = {act.LookAround, act.AskFirst}  # which change nothing: whoever needs the answer asks
-    owned = [kind for kinds in ACTIONS.values() for kind in kinds if kind not in questions]
+    read_only = (Duty.SYNC, act.Adopt)  # its part of an adoption reads and proves the value, and moves no label
+    kinds = [(duty, kind) for duty, kinds in ACTIONS.items() for kind in kinds if kind not in questions]
+    owned = [kind for duty, kind in kinds if (duty, kind) != read_only]
     assert len(owned) == len(set(owned))
     assert set(owned) | asked_for | questions == set(act.Action.__args__)
 
