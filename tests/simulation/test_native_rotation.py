@@ -129,7 +129,11 @@ def _calls() -> int:
 @pytest.mark.parametrize("number", range(1, _calls() + 1))
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_cut_off_at_any_call_it_heals(number: int, before: bool) -> None:
-    """Secrets Manager begins again; a lost key is noted and deleted, and the next rotation comes home."""
+    """
+    Secrets Manager begins again, and the next rotation is completed.
+
+    A lost key is noted, deactivated a day later, and deleted after the grace.
+    """
     rig = _stored()
     watch, count = rig.watch, 0
 
@@ -148,8 +152,8 @@ def test_cut_off_at_any_call_it_heals(number: int, before: bool) -> None:
             _all(rig, token)
             break
         except (Crash, KeyrotaError):
-            rig.world.clock.travel(timedelta(hours=4))
-            for duty in (Duty.ROTATE, Duty.DELETE, Duty.ROTATE):
+            rig.world.clock.travel(timedelta(hours=4) if attempt == 0 else timedelta(days=4))
+            for duty in (Duty.ROTATE, Duty.DEACTIVATE, Duty.DELETE, Duty.ROTATE):
                 rig.run(Only(duty=duty))
             token = rig.world.begin_rotation(SECRET, TOKEN if attempt == 0 else f"{OTHER}{attempt}")
     known = view(observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x")))
