@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from shlex import quote
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding, used
@@ -89,7 +90,8 @@ def guarded(case: Case, finding: Finding, *, asked: bool) -> Iterator[Finding]:
         return
     seen = case.view.observation
     if places := places_showing(seen, finding.key):
-        yield from (_kept(finding, place) for place in places)
+        removed = {target.address for target in seen.left_behind}
+        yield from (_kept(finding, place, seen.name, is_removed=place.target in removed) for place in places)
         return
     yield from _unread(finding.key, seen)
     if seen.surroundings is None and seen.targets:
@@ -109,13 +111,22 @@ def _is_only_noted(case: Case, finding: Ending) -> bool:
     return isinstance(finding, act.Deactivate) and key is not None and key.status is KeyStatus.INACTIVE
 
 
-def _kept(finding: Ending, place: Shown) -> Hold:
+def _kept(finding: Ending, place: Shown, name: str, *, is_removed: bool) -> Hold:
     kept = "stays Active" if isinstance(finding, act.Deactivate) else "is kept"
+    if isinstance(finding, act.Deactivate) and finding.is_emergency:
+        # Never `forget` here: after it, `revoke --served-by` would not know that the provider ever held the key.
+        command = f"keyrota revoke {name} --key {finding.key} --now"
+        remedy = f"remove it there if nothing uses it, or deactivate the key all the same: {command}"
+    elif is_removed:
+        command = f"keyrota forget {quote(place.target)}"
+        remedy = f"put it back into the configuration, or when nothing there needs the key: {command}"
+    else:
+        remedy = "replace it there with the current key, or remove it there if nothing uses it"
     return Hold(
         key=finding.key,
         target=place.target,
         reason=f"{finding.key} {kept}: {place.where} still shows it",
-        remedy="replace it there with the current key, or remove it there if nothing uses it",
+        remedy=remedy,
     )
 
 
