@@ -235,7 +235,7 @@ def test_by_hand_for_one_user_or_for_a_fleet() -> None:
 def test_a_slice_is_of_one_account_and_measures_what_it_saw(rig: Rig) -> None:
     """One user name may be in several accounts; a slice of a fleet works on its own, and its measures ring alarms."""
     text = rig.box.file.read_text("utf-8")
-    rig.store(text + f"  - {{user: {USER}, account: '210987654321', role: gone, targets: []}}\n")
+    rig.store(text + f"  - {{user: {USER}, account: '210987654321', role: 'gone-{{duty}}', targets: []}}\n")
     rig.lines()
     event = {"users": [USER], "account": "", "report": True}
     assert sync.handler(event, Context())["credentials"] == 1
@@ -347,7 +347,8 @@ def test_in_a_fleet_one_slice_says_that_the_trail_is_missing(rig: Rig, monkeypat
     """Not each of them, every day."""
     monkeypatch.setenv("KEYROTA_TRIGGER", "cloudtrail")
     rig.store(
-        rig.box.file.read_text("utf-8") + f"  - {{user: {USER}, account: '210987654321', role: r, targets: []}}\n"
+        rig.box.file.read_text("utf-8")
+        + f"  - {{user: {USER}, account: '210987654321', role: 'r-{{duty}}', targets: []}}\n"
     )
     for account in ("", "210987654321"):
         with contextlib.suppress(RunFailed):
@@ -400,7 +401,7 @@ def test_quarantine_raises_the_alarm_with_the_command(rig: Rig) -> None:
     watch.handler(iam_event("AttachUserPolicy", policyArn=QUARANTINE), Context())
     ((subject, text),) = rig.alarms
     assert "is public" in subject
-    assert f"keyrota revoke {USER}" in text
+    assert f"keyrota revoke {ACCOUNT}:{USER}" in text
     assert emergency.handler(iam_event("AttachUserPolicy", policyArn=QUARANTINE), Context()) == {"safe": [], "open": []}
     assert rig.box.keys() == before
 
