@@ -237,7 +237,7 @@ def test_a_slice_is_of_one_account_and_measures_what_it_saw(rig: Rig) -> None:
     text = rig.box.file.read_text("utf-8")
     rig.store(text + f"  - {{user: {USER}, account: '210987654321', role: 'gone-{{duty}}', targets: []}}\n")
     rig.lines()
-    event = {"users": [USER], "account": "", "report": True}
+    event = {"users": [USER], "account": ACCOUNT, "report": True}
     assert sync.handler(event, Context())["credentials"] == 1
     metrics = next(line for line in rig.lines() if "_aws" in line)
     assert metrics["Credentials"] == [1.0]
@@ -350,7 +350,7 @@ def test_in_a_fleet_one_slice_says_that_the_trail_is_missing(rig: Rig, monkeypat
         rig.box.file.read_text("utf-8")
         + f"  - {{user: {USER}, account: '210987654321', role: 'r-{{duty}}', targets: []}}\n"
     )
-    for account in ("", "210987654321"):
+    for account in (ACCOUNT, "210987654321"):
         with contextlib.suppress(RunFailed):
             sync.handler({"users": [USER], "account": account, "report": True}, Context())
     assert len(rig.alarms) == 1

@@ -343,6 +343,8 @@ class HoldKind(StrEnum):
     """Someone put a value into the secret that is not a valid key of this user: pipelines do not get it."""
     TORN = "torn"
     """A place holds half a pair, or may: every pipeline there fails until it is written."""
+    UNWRITTEN = "unwritten"
+    """A place was not given the current key, because it did not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState, View
 from keyrota.core.model import AccessKey, IndexEntry, TargetEvidence, TargetState, version_mark
-from keyrota.core.places import followed, holds, kept_out, known_entry, questions
-from keyrota.core.plan import Hold, Notice
+from keyrota.core.places import followed, holds, is_first_write, kept_out, known_entry, questions
+from keyrota.core.plan import Hold, HoldKind, Needs, Notice
 from keyrota.core.policy import Drift
 
 TOKEN_ENDS_SOON = timedelta(days=30)
@@ -175,7 +175,27 @@ def unreadable_targets(case: Case) -> Iterator[Hold]:
                 or f"remove it from the configuration, then: keyrota forget {quote(target.address)}",
             )
         elif target.evidence is TargetEvidence.FAILED and not target.is_archived:
-            yield Hold(target=target.address, reason=target.detail, remedy=target.remedy)
+            yield from _unanswered(case, target)
+
+
+def _unanswered(case: Case, target: TargetState) -> Iterator[Hold]:
+    """
+    Name a target that did not answer; it fails the run where the current key should be brought there.
+
+    A place that was written before is tried all the same, and fails by itself. A first write is not tried unseen; but
+    its key is missing there, so a message of the queue has to come back, and exit code 0 or 3 would say too little.
+    """
+    is_due = case.served is not None and case.view.is_stored and not case.view.is_synced()
+    if is_due and is_first_write(case.view, target):
+        yield Hold(
+            target=target.address,
+            needs=Needs.REPAIR,
+            kind=HoldKind.UNWRITTEN,
+            reason=f"{target.address} was not given the current key, because it did not answer: {target.detail}",
+            remedy=target.remedy,
+        )
+    else:
+        yield Hold(target=target.address, reason=target.detail, remedy=target.remedy)
 
 
 def notices(case: Case) -> Iterator[Notice]:

@@ -30,7 +30,12 @@ HELD, VALUE_REFUSED, TORN, TARGET_FAILED, FAILED, CHANGED = (
     "Access Key Changed By Others",
 )
 DETAIL_TYPES = tuple(dict.fromkeys((*_DONE.values(), HELD, VALUE_REFUSED, TORN, TARGET_FAILED, FAILED, CHANGED)))
-_HELD_AS = {HoldKind.ORDINARY: HELD, HoldKind.VALUE_REFUSED: VALUE_REFUSED, HoldKind.TORN: TORN}
+_HELD_AS = {
+    HoldKind.ORDINARY: HELD,
+    HoldKind.VALUE_REFUSED: VALUE_REFUSED,
+    HoldKind.TORN: TORN,
+    HoldKind.UNWRITTEN: TARGET_FAILED,
+}
 _TEXT = {"type": ["string", "null"]}
 SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

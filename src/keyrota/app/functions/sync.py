@@ -24,6 +24,7 @@ from keyrota.app.functions.work import Work, fail_if_any_failed, invoke, summary
 from keyrota.core.duty import Duty
 from keyrota.core.lifecycle import view
 from keyrota.core.model import CredentialId
+from keyrota.core.plan import HoldKind
 from keyrota.core.planner import Only
 from keyrota.report.data import CredentialReport
 
@@ -109,11 +110,12 @@ def _batch(work: Work, event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _comes_back(report: CredentialReport) -> bool:
-    """Tell whether a message is tried again: a failure, work that was left, a value whose key IAM does not list yet."""
+    """Tell whether a message is tried again: a failure, work that was left, a silent place, a key not listed yet."""
     holds = report.plan.holds if report.plan else ()
     served = view(report.observation).current_key if report.observation else None
     is_awaited = any(hold.key is not None and hold.key == served and hold.until is not None for hold in holds)
-    return bool(report.errors or report.left) or is_awaited
+    is_unwritten = any(hold.kind is HoldKind.UNWRITTEN for hold in holds)
+    return bool(report.errors or report.left) or is_awaited or is_unwritten
 
 
 def _wrote(report: CredentialReport) -> bool:
