@@ -99,7 +99,7 @@ MISTAKES = (
         (
             ACTIONS,
             "            if not error.is_undone:\n                raise\n",
-            "            if not error.is_undone:\n                return subject.access_keys.create(subject.user)\n",
+            "            if not error.is_undone:\n                continue\n",
         ),
     ),
     _mistake(
