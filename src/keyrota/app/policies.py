@@ -86,6 +86,7 @@ def _on_credentials(
     others = [name for name in names if not name.startswith(("iam:", "secretsmanager:"))]
     if others:
         yield _allow(others, ["*"])  # they act on no resource: sts:GetAccessKeyInfo
+    yield _allow(["secretsmanager:ListSecrets"], ["*"])  # credentials that left the configuration; takes no resource
     if keys and "secretsmanager:GetSecretValue" in names:
         writes = ["kms:GenerateDataKey"] if "secretsmanager:PutSecretValue" in names else []
         yield _allow(["kms:Decrypt", *writes], list(dict.fromkeys(keys)))
