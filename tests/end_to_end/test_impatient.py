@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cli_rig import USER, Sandbox, a_sandbox
 
+from keyrota.app import files
 from keyrota.app.config import load
 from keyrota.sandbox.faults import Fault
 
@@ -84,14 +85,14 @@ def test_a_walk_that_is_killed_is_not_all_lost(sandbox: Sandbox, monkeypatch: py
     limit = Fault(operation="GET variables", status=429, headers=(("Retry-After", "7200"),), skip=25)
     sandbox.cloud.faults.add(limit)
     kept: list[str] = []
-    real = Path.write_text
+    real = files.replace
 
-    def write(self: Path, text: str, encoding: str) -> int:
-        if self.name.endswith(".partial"):
-            kept.append(text)
-        return real(self, text, encoding)
+    def replace(path: Path, data: bytes) -> None:
+        if path.name.endswith(".partial"):
+            kept.append(data.decode())
+        real(path, data)
 
-    monkeypatch.setattr(Path, "write_text", write)
+    monkeypatch.setattr("keyrota.app.discovery.replace", replace)
     code, file, _ = _discover(sandbox)
     assert code == 1
     assert len(kept) == 2
@@ -125,6 +126,11 @@ def _move(sandbox: Sandbox) -> None:
         "  - user: ci-new\n    targets:\n"
         "      - bitbucket: {workspace: acme, repository: shop, environment: Production}\n",
     )
+    sandbox.run("apply")
+    assert sandbox.run("confirm", SHOP, "--yes")[0] == 0  # it shows the other user's key: a person confirms
+    assert (
+        sandbox.run("adopt", "ci-new", "--new-key", "--yes")[0] == 0
+    )  # and wants a first key, although a pair is there
     sandbox.run("apply")
 
 

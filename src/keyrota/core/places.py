@@ -205,8 +205,8 @@ def _of_neighbours(case: Case, target: TargetState) -> Iterator[Doubt]:
         if key in neighbours and key not in _own_keys(case.view):
             yield Doubt(
                 reason=f"it holds {key}, the key that keyrota keeps for {neighbours[key]}",
-                remedy="configure the place for one of the two users, or give each its own variables (`names:`)",
-                is_confirmable=False,
+                remedy="configure the place for one of the two users, or give each its own variables (`names:`); "
+                f"if it was given to this user: keyrota confirm {quote(target.address)}",
             )
 
 
