@@ -118,6 +118,10 @@ class SecretStore(Protocol):
         """Return the secret's versions, labels and tags, no value; None if it does not exist."""
         ...
 
+    def resource_policy(self, name: str) -> str | None:
+        """Return the secret's resource policy, JSON text (secretsmanager:GetResourcePolicy); None if it has none."""
+        ...
+
     def create(self, name: str, tags: Mapping[str, str]) -> None:
         """
         Make the secret with its placeholder version (AWSCURRENT and `keyrota:placeholder`).

@@ -108,6 +108,34 @@ def a_pair(label: str = "ONE") -> KeyPair:
     return KeyPair(id=AccessKeyId(f"AKIA{label:0>16}"), secret=Secret(f"{CANARY}/{label}"))
 
 
+def test_a_resource_policy_and_a_foreign_kms_key_are_shown(
+    cloud: Cloud, store: SecretsManagerStore, account: Account, name: str
+) -> None:
+    """The strict sandbox keeps a policy as AWS does; a secret without one answers without it."""
+    key = "arn:aws:kms:eu-central-1:999999999999:key/1"
+    aws = client(cloud, "secretsmanager")
+    aws.create_secret(Name=name, KmsKeyId=key)
+    assert store.resource_policy(name) is None
+    statement = {"Effect": "Allow", "Principal": {"AWS": "999999999999"}, "Action": "secretsmanager:GetSecretValue"}
+    policy = {"Version": "2012-10-17", "Statement": [statement | {"Resource": "*"}]}
+    aws.put_resource_policy(SecretId=name, ResourcePolicy=json.dumps(policy))
+    assert json.loads(store.resource_policy(name) or "") == policy
+    state = store.describe(name)
+    assert state is not None
+    assert state.other_kms_key == key
+    configured = SecretsManagerStore(account, SecretOptions(kms_key=key)).describe(name)
+    assert configured is not None
+    assert not configured.other_kms_key, "the configuration names it"
+    with pytest.raises(NotThere):
+        store.resource_policy(f"{name}-none")
+    cloud.faults.add(
+        Fault(operation="secretsmanager:GetResourcePolicy", status=400, code="AccessDeniedException", times=-1)
+    )
+    with pytest.raises(ProviderRefused) as caught:
+        store.resource_policy(name)
+    assert "secretsmanager:GetResourcePolicy" in f"{caught.value} {caught.value.remedy}"
+
+
 # --- IAM ------------------------------------------------------------------------------------------------------------
 
 

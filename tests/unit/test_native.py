@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -74,6 +75,7 @@ class Aws:
     is_ready: bool = True
     calls: list[Call] = field(default_factory=list)
     address: str = "a"
+    policy: str | None = None
 
     def now(self) -> datetime:
         return NOW
@@ -99,6 +101,9 @@ class Aws:
 
     def describe(self, _: str) -> SecretState | None:
         return self.secret
+
+    def resource_policy(self, _: str) -> str | None:
+        return self.policy
 
     def claim(self, _: str) -> Claim | None:
         return self.taken
@@ -245,6 +250,16 @@ def test_the_newest_key_that_was_left_over_is_taken_over(case: str, version: Sec
 def test_the_first_key_is_made_behind_a_placeholder() -> None:
     aws = an_aws(placeholder(), EMPTY, keys=())
     assert aws.step(Step.CREATE) == NEW
+
+
+def test_no_first_key_is_made_where_another_account_may_read_the_secret() -> None:
+    aws = an_aws(placeholder(), EMPTY, keys=())
+    aws.policy = json.dumps(
+        {"Statement": {"Effect": "Allow", "Principal": {"AWS": "999999999999"}, "Action": "*", "Resource": "*"}}
+    )
+    with pytest.raises(ProviderRefused, match="its resource policy allows \\* to 999999999999"):
+        aws.step(Step.CREATE)
+    assert aws.calls == []
 
 
 # --- a call by hand -------------------------------------------------------------------------------------------------

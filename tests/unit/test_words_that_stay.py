@@ -142,6 +142,7 @@ DEFAULTS: list[tuple[type[Any], Mapping[str, object]]] = [
     (model.LastUse, {"at": None, "service": "", "region": "", "why": ""}),
     (model.AccessKey, {"status_word": ""}),
     (model.SecretState, {"tags": (), "deleted_at": None, "changed_at": None, "problem": "", "rotates_itself": False}),
+    (model.SecretReaders, {"others": (), "why_unknown": "", "remedy": ""}),
     (
         model.TargetState,
         {"key": None, "detail": "", "remedy": "", "is_empty": False, "notice": "", "carried_for": timedelta()},

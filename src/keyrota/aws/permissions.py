@@ -17,6 +17,7 @@ DUTIES: Mapping[str, tuple[str, ...]] = {
         *LOOK,
         "iam:CreateAccessKey",
         "secretsmanager:CreateSecret",
+        "secretsmanager:GetResourcePolicy",
         "secretsmanager:GetSecretValue",
         "secretsmanager:PutSecretValue",
         "secretsmanager:UpdateSecretVersionStage",

@@ -72,9 +72,15 @@ class SecretsManagerStore:
         """Return the secret's versions, labels and tags; no value."""
         try:
             with _call("secretsmanager:DescribeSecret", name):
-                return _state(self._sm().describe_secret(SecretId=name))
+                return _state(self._sm().describe_secret(SecretId=name), self._options.kms_key)
         except NotThere:
             return None
+
+    def resource_policy(self, name: str) -> str | None:
+        """Return the secret's resource policy; None if it has none (the answer has no ResourcePolicy then)."""
+        with _call("secretsmanager:GetResourcePolicy", name):
+            policy = self._sm().get_resource_policy(SecretId=name).get("ResourcePolicy")
+            return str(policy) if policy else None
 
     def create(self, name: str, tags: Mapping[str, str]) -> None:
         """
@@ -307,7 +313,8 @@ def _json(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _state(answer: Mapping[str, Any]) -> SecretState:
+def _state(answer: Mapping[str, Any], kms_key: str | None) -> SecretState:
+    found = str(answer.get("KmsKeyId") or "")
     stages: dict[str, list[str]] = answer.get("VersionIdsToStages") or {}
     return SecretState(
         arn=answer["ARN"],
@@ -321,6 +328,7 @@ def _state(answer: Mapping[str, Any]) -> SecretState:
         deleted_at=_utc(answer.get("DeletedDate")),
         changed_at=_utc(answer.get("LastChangedDate")),
         rotates_itself=bool(answer.get("RotationEnabled")),
+        other_kms_key="" if found == kms_key else found,
     )
 
 

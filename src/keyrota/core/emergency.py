@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from keyrota.core import plan as act
+from keyrota.core import readers
 from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import discarded, is_being_made
 from keyrota.core.evidence import places_showing, why_needed
@@ -157,7 +158,8 @@ def _replacement(case: Case, leaked: AccessKeyId) -> Iterator[Finding]:
     blocked = tuple(no_slot(case))
     if not blocked:
         steps = new_key(case, view.key(leaked), due=case.now, reason=f"{leaked} is revoked", needs_readiness=False)
-        yield from tuple(under_way(case)) or after_discarded(case, steps)
+        yield from readers.questions(case)
+        yield from (*under_way(case), *readers.holds(case)) or after_discarded(case, steps)
         return
     previous = next((key for key in view.keys if key.id == previous_key(view) and key.id != leaked), None)
     if previous is not None and view.is_revoked(previous.id):

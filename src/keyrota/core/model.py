@@ -247,6 +247,19 @@ class SecretState:
     """Filled where a record of ours could not be read (a tag that somebody edited); it is then ignored."""
     rotates_itself: bool = False
     """RotationEnabled: Secrets Manager calls a function on a schedule of its own."""
+    other_kms_key: str = ""
+    """KmsKeyId, where it is not the key that the configuration names; empty: that one, or Secrets Manager's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretReaders:
+    """Who besides the own account may read the secret, as its resource policy says."""
+
+    others: tuple[str, ...] = ()
+    """What is allowed, and to whom, in words."""
+    why_unknown: str = ""
+    """Filled where the policy could not be read; unknown is never taken for none."""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -554,6 +567,8 @@ class Observation:
     """What surrounds the places that are written for the first time; None: not asked yet (`plan.AskFirst` asks)."""
     owners: tuple[KeyOwner, ...] = ()
     """Whose keys such places show."""
+    readers: SecretReaders | None = None
+    """Who else may read the secret; None: not asked yet (only before a first key is stored)."""
     first_writes: tuple[tuple[str, FirstWrite], ...] = ()
     """What the configuration says of first writes to single targets, by address."""
     neighbours: tuple[tuple[AccessKeyId, CredentialId], ...] = ()

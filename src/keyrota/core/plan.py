@@ -182,7 +182,7 @@ class LookAround(_Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskFirst(_Base):
-    """Ask what surrounds places before their first write, and whose keys they show; changes nothing."""
+    """Ask, before a first write, what surrounds places, whose keys they show, or who reads the secret; no changes."""
 
     shown: ClassVar[str] = "look"
     key: None = None
@@ -190,6 +190,8 @@ class AskFirst(_Base):
     """Addresses of the places whose surroundings are read."""
     keys: tuple[AccessKeyId, ...] = ()
     """Keys whose owner AWS is asked for."""
+    asks_readers: bool = False
+    """Ask who besides the own account may read the secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

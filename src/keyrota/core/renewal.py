@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from keyrota.core import plan as act
+from keyrota.core import readers
 from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import is_being_made, is_leaving_now, leaves
 from keyrota.core.evidence import places_showing
@@ -93,6 +94,7 @@ def rotation(case: Case) -> Iterator[Finding]:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
         return
     yield from questions(case, is_due=True)
+    yield from readers.questions(case)
     blocks = tuple(_blocks_rotation(case))
     yield from blocks or after_discarded(case, new_key(case, old, due=due, reason=_why_rotate(case, old)))
 
@@ -185,6 +187,7 @@ def _blocks_rotation(case: Case) -> Iterator[Hold]:
     yield from no_slot(case)
     yield from under_way(case)
     yield from holds(case)
+    yield from readers.holds(case)
     archived = {target.address for target in case.view.observation.targets if target.is_archived}
     for answer in case.view.observation.readiness or ():
         if not answer.is_ready and answer.address not in archived:
@@ -325,7 +328,7 @@ def new_key(
     steps.append(act.Verify(key=None, version=None, reason="ask STS before anyone is given the key", due=due))
     steps.append(act.Promote(key=None, version=None, remove_from=view.current_id, reason=reason, due=due))
     steps.append(sync_all(case, reason="the new key goes to every target"))
-    yield steps[0]
+    yield _following(steps[0]) if readers.is_unasked(case) else steps[0]
     yield from (_following(step) for step in steps[1:])
 
 

@@ -34,6 +34,7 @@ from keyrota.core.model import (
     Observation,
     Readiness,
     RefusedValue,
+    SecretReaders,
     SecretState,
     Surroundings,
     VersionId,
@@ -41,6 +42,7 @@ from keyrota.core.model import (
     key_token,
     restored_token,
 )
+from keyrota.core.readers import readers
 from keyrota.core.records import (
     NEW_KEY,
     NOTHING_NOTED,
@@ -84,6 +86,7 @@ class Memory:
     surroundings: tuple[Surroundings, ...] | None = None
     first_looks: tuple[Surroundings, ...] | None = None
     owners: tuple[KeyOwner, ...] = ()
+    readers: SecretReaders | None = None
     neighbours: tuple[tuple[AccessKeyId, CredentialId], ...] = ()
     labels: dict[str, VersionId] = field(default_factory=dict)
     """Which version holds which key, as this run read it; another run may still have to put the label on."""
@@ -108,6 +111,7 @@ class Memory:
             surroundings=self.surroundings,
             first_looks=self.first_looks,
             owners=self.owners,
+            readers=self.readers,
             neighbours=self.neighbours,
             secret=labelled(observation.secret, self.labels),
             refused=self.refused,
@@ -231,6 +235,17 @@ def _ask_first(subject: Subject, action: act.AskFirst, settings: Settings, memor
     memory.first_looks = (*before, *settings.each(lambda target: target.surroundings(), chosen))
     known = {owner.key for owner in memory.owners}
     memory.owners = (*memory.owners, *(_owner(subject, key) for key in action.keys if key not in known))
+    if action.asks_readers:
+        memory.readers = _readers(subject)
+
+
+def _readers(subject: Subject) -> SecretReaders:
+    """Read who else may read the secret; a question that is refused or fails leaves it unknown."""
+    try:
+        return readers(subject.store.resource_policy(subject.secret_name), subject.account)
+    except (ProviderRefused, ProviderUnavailable) as error:
+        remedy = error.remedy or "allow secretsmanager:GetResourcePolicy on the secret, and run the same command again"
+        return SecretReaders(why_unknown=str(error), remedy=remedy)
 
 
 def _owner(subject: Subject, key: AccessKeyId) -> KeyOwner:

@@ -16,6 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from keyrota.core import plan as act
+from keyrota.core import readers
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import KeyState, View, key_label, view
 from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, KeyPair, SecretVersion, VersionId
@@ -134,7 +135,7 @@ class _Rotation:
 
     def _asked(self, case: Case) -> Case:
         """Ask what a first write would replace, before a key is made."""
-        for question in questions(case, is_due=True):
+        for question in (*questions(case, is_due=True), *readers.questions(case)):
             self._perform(question, case.view)
         return replace(case, view=view(self.memory.added_to(case.view.observation)))
 
@@ -191,6 +192,7 @@ def _obstacles(case: Case) -> Iterator[Hold]:
     yield from no_slot(case)
     yield from under_way(case)
     yield from holds(case)
+    yield from readers.holds(case)
 
 
 def _abandoned(known: View) -> SecretVersion | None:

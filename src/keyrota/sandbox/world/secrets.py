@@ -81,9 +81,14 @@ class WorldSecrets(View):
                 deleted_at=stored.deleted_at,
                 changed_at=stored.changed_at,
                 rotates_itself=stored.rotates_itself,
+                other_kms_key=stored.kms_key,
             )
 
         return self._call("secretsmanager:DescribeSecret", effect, name)
+
+    def resource_policy(self, name: str) -> str | None:
+        """Return the secret's resource policy."""
+        return self._call("secretsmanager:GetResourcePolicy", lambda: self._get(name).resource_policy, name)
 
     def create(self, name: str, tags: Mapping[str, str]) -> None:
         """Make the secret with its placeholder, then label that: the adapter's calls, one by one."""

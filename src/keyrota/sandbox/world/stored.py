@@ -78,6 +78,8 @@ class StoredSecret:
     gone_at: datetime | None = None
     """The end of its recovery window: nothing is left of it from then on."""
     rotates_itself: bool = False
+    resource_policy: str | None = None
+    kms_key: str = ""
 
     def wearing(self, label: str) -> VersionId | None:
         """Name the version that a label is on."""

@@ -1,0 +1,142 @@
+"""Who besides the own account may read a secret: no first key is stored into one that someone else reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import NOW, OLD, a_key, a_secret, current, observed, placeholder
+from keyrota.core import plan as act
+from keyrota.core.emergency import Revoke
+from keyrota.core.model import Observation, SecretReaders
+from keyrota.core.plan import Needs
+from keyrota.core.planner import Intent, Rotate, Routine, plan
+from keyrota.core.policy import CLASSIC
+from keyrota.core.readers import readers
+
+OURS, THEIRS = "123456789012", "999999999999"
+READ = "secretsmanager:GetSecretValue"
+KEY = "arn:aws:kms:eu-central-1:{}:key/1"
+
+
+def policy(**statement: Any) -> str:
+    """Write a policy of one statement; by default another account may read."""
+    usual = {"Effect": "Allow", "Principal": {"AWS": THEIRS}, "Action": READ, "Resource": "*"}
+    made = {key: value for key, value in (usual | statement).items() if value is not None}
+    return json.dumps({"Version": "2012-10-17", "Statement": [made]})
+
+
+def only(operator: str, key: str, value: Any) -> dict[str, Any]:
+    return {"Principal": "*", "Condition": {operator: {key: value}}}
+
+
+OUTSIDE = [
+    (policy(), THEIRS),
+    (policy(Principal="*"), "any principal"),
+    (policy(Principal={"AWS": "*"}), "any principal"),
+    (policy(Principal={"AWS": [OURS, f"arn:aws:iam::{THEIRS}:root"]}), f"arn:aws:iam::{THEIRS}:root"),
+    (policy(Principal={"AWS": f"arn:aws:sts::{THEIRS}:assumed-role/a/b"}), THEIRS),
+    (policy(Principal={"AWS": "AIDACKCEVSQ6C2EXAMPLE"}), "AIDACKCEVSQ6C2EXAMPLE"),
+    (policy(Principal={"Service": "codebuild.amazonaws.com"}), "codebuild.amazonaws.com"),
+    (policy(Principal=None, NotPrincipal={"AWS": OURS}), "any principal"),
+    (policy(Action="*"), "* to"),
+    (policy(Action="secretsmanager:*"), "secretsmanager:*"),
+    (policy(Action="secretsmanager:Get*"), "Get*"),
+    (policy(Action=["secretsmanager:PutResourcePolicy"]), "PutResourcePolicy"),
+    (policy(Action=None, NotAction="secretsmanager:DeleteSecret"), "every action but a few"),
+    (policy(**only("StringEquals", "aws:PrincipalAccount", [OURS, THEIRS])), "any principal"),
+    (policy(**only("StringEqualsIfExists", "aws:PrincipalAccount", OURS)), "any principal"),
+    (policy(**only("StringNotEquals", "aws:PrincipalAccount", OURS)), "any principal"),
+    (policy(**only("StringEquals", "aws:PrincipalOrgID", "o-1")), "any principal"),
+    (policy(**only("StringEquals", "aws:PrincipalAccount", [])), "any principal"),
+    (policy(**only("ArnLike", "aws:PrincipalArn", "arn:aws:iam::*:role/ci")), "any principal"),
+]
+INSIDE = [
+    None,
+    policy(Effect="Deny", Principal="*"),
+    policy(Principal={"AWS": OURS}),
+    policy(Principal={"AWS": [f"arn:aws:iam::{OURS}:root", f"arn:aws-cn:iam::{OURS}:role/ci"]}),
+    policy(Action="secretsmanager:DescribeSecret"),
+    policy(**only("StringEquals", "aws:PrincipalAccount", OURS)),
+    policy(**only("StringEquals", "AWS:principalaccount", [OURS])),
+    policy(**only("ArnLike", "aws:PrincipalArn", f"arn:aws:iam::{OURS}:role/*")),
+    policy(Principal={"Service": "a.amazonaws.com"}, Condition={"StringEquals": {"aws:SourceAccount": OURS}}),
+]
+UNREADABLE = ["", "[]", "{", '"text"', '{"Version": "2012-10-17"}', '{"Statement": ["x"]}']
+
+
+@pytest.mark.parametrize(("text", "words"), OUTSIDE)
+def test_what_a_policy_allows_outside_the_account_is_named(text: str, words: str) -> None:
+    (found,) = readers(text, OURS).others
+    assert words in found
+
+
+@pytest.mark.parametrize("text", INSIDE)
+def test_a_policy_that_stays_inside_the_account_is_fine(text: str | None) -> None:
+    assert readers(text, OURS) == SecretReaders()
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_a_policy_that_cannot_be_read_is_unknown(text: str) -> None:
+    found = readers(text, OURS)
+    assert found.why_unknown
+    assert found.remedy
+
+
+ROADS: list[Intent] = [Routine(), Rotate(key=OLD), Revoke(key=OLD)]
+
+
+def new(found: SecretReaders | None, kms: str = "") -> Observation:
+    """Make a user whose key keyrota has not stored yet, and a secret with nothing but a placeholder."""
+    secret = replace(a_secret(placeholder()), other_kms_key=kms)
+    return replace(observed(a_key(OLD, age_days=95), secret=secret), readers=found)
+
+
+@pytest.mark.parametrize("intent", ROADS, ids=lambda intent: type(intent).__name__)
+def test_it_is_asked_before_the_first_key(intent: Intent) -> None:
+    """Everything else follows the question: where it is not answered, no key is made."""
+    planned = plan(new(None), CLASSIC, NOW, intent)
+    first = planned.actions[[isinstance(action, act.AskFirst) for action in planned.actions].index(True)]
+    assert isinstance(first, act.AskFirst)
+    assert first.asks_readers
+    makes = [action for action in planned.actions if isinstance(action, (act.Preflight, act.Adopt, act.TakeClaim))]
+    assert makes
+    assert all(action.follows for action in makes)
+
+
+HELD = [
+    (SecretReaders(others=(f"{READ} to {THEIRS}",)), "", f"allows {READ} to {THEIRS}"),
+    (SecretReaders(why_unknown="not allowed", remedy="allow it"), "", "is not known: not allowed"),
+    (SecretReaders(), KEY.format(THEIRS), "KMS key of another account"),
+]
+
+
+@pytest.mark.parametrize("intent", ROADS, ids=lambda intent: type(intent).__name__)
+@pytest.mark.parametrize(("found", "kms", "words"), HELD, ids=["another account", "unknown", "KMS"])
+def test_no_first_key_is_stored_where_someone_else_may_read_it(
+    found: SecretReaders, kms: str, words: str, intent: Intent
+) -> None:
+    """E6: a secret with our tag, made by anyone, was taken for ours and received the key."""
+    planned = plan(new(found, kms), CLASSIC, NOW, intent)
+    (hold,) = [hold for hold in planned.holds if words in hold.reason]
+    assert hold.needs is Needs.PERSON
+    assert hold.remedy
+    assert not any(isinstance(action, (act.TakeClaim, act.CreateKey, act.Adopt)) for action in planned.actions)
+
+
+@pytest.mark.parametrize("intent", ROADS, ids=lambda intent: type(intent).__name__)
+@pytest.mark.parametrize("kms", ["", KEY.format(OURS), "alias/aws/secretsmanager"])
+def test_the_own_account_is_no_obstacle(intent: Intent, kms: str) -> None:
+    assert plan(new(SecretReaders(), kms), CLASSIC, NOW, intent).makes_key
+
+
+def test_it_is_not_asked_where_the_secret_has_a_key_or_is_not_there() -> None:
+    """Each rotation after the first one needs no more calls than before."""
+    for secret in (None, a_secret(current())):
+        seen = replace(observed(a_key(OLD, age_days=95), secret=secret), readers=None)
+        planned = plan(seen, CLASSIC, NOW)
+        assert planned.makes_key
+        assert not any(isinstance(action, act.AskFirst) for action in planned.actions)
