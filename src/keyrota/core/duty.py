@@ -54,6 +54,8 @@ def part_of(duty: Duty, action: act.Action) -> act.Action | None:
         return None
     if duty is Duty.SYNC and isinstance(action, act.Adopt):
         return unlabelled(action)
+    if duty is Duty.SYNC and isinstance(action, act.AskFirst) and action.asks_readers:
+        return None  # only who stores a first key asks, and may ask, who else reads the secret
     return replace(action, version=None) if isinstance(action, act.Delete) else action
 
 
