@@ -71,6 +71,10 @@ class OwnWrites:
         self._seen = self._with_own(state) if state is not None else None
         return self._seen
 
+    def resource_policy(self, name: str) -> str | None:
+        """Return the secret's resource policy."""
+        return self.store.resource_policy(name)
+
     def read(self, name: str, version: VersionId) -> KeyPair | None:
         """Return the pair that a version holds."""
         return self.store.read(name, version)
