@@ -492,20 +492,14 @@ class BitbucketStandIn(StandIn):
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
         query = request.query
-        length = min(_LARGEST_PAGE, max(1, self._number(query.get("pagelen"), _PAGE)))
-        page = max(1, self._number(query.get("page"), 1))
+        length = min(_LARGEST_PAGE, self.asked_number(request, "pagelen", _PAGE))
+        page = self.asked_number(request, "page", 1)
         shown = self.page_of(values, page, length)
         content: dict[str, Any] = {"page": page, "pagelen": length, "size": len(values), "values": shown}
         if page * length < len(values):
             others = "".join(f"&{name}={value}" for name, value in query.items() if name not in {"page", "pagelen"})
             content["next"] = f"{request.base}{request.path}?pagelen={length}&page={page + 1}{others}"
         return json_response(content)
-
-    def _number(self, text: str | None, default: int) -> int:
-        """Read a parameter of a list."""
-        if text is not None and not (text.isascii() and text.isdigit()):
-            raise self.refuse(400, "Invalid page")
-        return int(text) if text is not None else default
 
     def every_value(self) -> Iterator[str]:
         """Go through all values, for tests that look for secrets."""

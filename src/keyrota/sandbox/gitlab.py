@@ -573,16 +573,10 @@ class GitLabStandIn(StandIn):
             found.sort(key=lambda it: it.active, reverse=query.get("sort", "desc") == "desc")
         return [self._project_shape(it) for it in found]
 
-    def _number(self, query: Mapping[str, str], name: str, default: int) -> int:
-        text = query.get(name)
-        if text is not None and not (text.isascii() and text.isdigit()):
-            raise Refusal(json_response({"error": f"{name} is invalid"}, 400))
-        return int(text) if text is not None else default
-
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
         query = request.query
-        length = min(100, max(1, self._number(query, "per_page", 20)))
-        number = max(1, self._number(query, "page", 1))
+        length = min(100, self.asked_number(request, "per_page", 20))
+        number = self.asked_number(request, "page", 1)
         headers = {"x-page": str(number), "x-per-page": str(length), "x-total": str(len(values)), "x-next-page": ""}
         if number * length < len(values):
             others = "".join(f"&{name}={value}" for name, value in query.items() if name not in {"page", "per_page"})

@@ -130,17 +130,14 @@ def _written(root: ET.Element) -> bytes:
 
 def administrator(response: Response, account: str) -> Response:
     """Answer GetCallerIdentity of the sandbox's administrator: an IAM user of the account."""
-    arn = f"arn:aws:iam::{account}:user/administrator".encode()
-    body = re.sub(rb"<Arn>[^<]*</Arn>", b"<Arn>" + arn + b"</Arn>", response.body)
-    body = re.sub(rb"<UserId>[^<]*</UserId>", b"<UserId>AIDASANDBOXADMIN00000</UserId>", body)
-    return _with_body(response, body)
+    named = _named(response, f"arn:aws:iam::{account}:user/administrator")
+    return _with_body(named, _filled(named.body, "UserId", "AIDASANDBOXADMIN00000"))
 
 
 def give_session(response: Response, owner: str, sessions: dict[str, Session]) -> Response:
     """Give out temporary credentials that work; moto gives the ones of AWS's documentation to everyone."""
     key, secret = f"ASIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30)
-    body = re.sub(rb"<AccessKeyId>[^<]*<", b"<AccessKeyId>" + key.encode() + b"<", response.body)
-    body = re.sub(rb"<SecretAccessKey>[^<]*<", b"<SecretAccessKey>" + secret.encode() + b"<", body)
+    body = _filled(_filled(response.body, "AccessKeyId", key), "SecretAccessKey", secret)
     until = re.search(rb"<Expiration>([^<]*)<", body)
     sessions[key] = Session(
         secret=secret,
@@ -153,11 +150,17 @@ def give_session(response: Response, owner: str, sessions: dict[str, Session]) -
 def identity_of(owner: str, arn_of: Callable[[str], str | None], response: Response) -> Response:
     """Answer GetCallerIdentity of a session with the user that asked for it."""
     arn = arn_of(owner)
-    if arn is None:
-        return response
-    account = arn.split(":")[4].encode()
-    body = re.sub(rb"<Arn>[^<]*</Arn>", b"<Arn>" + arn.encode() + b"</Arn>", response.body)
-    return _with_body(response, re.sub(rb"<Account>[^<]*<", b"<Account>" + account + b"<", body))
+    return response if arn is None else _named(response, arn)
+
+
+def _named(response: Response, arn: str) -> Response:
+    """Put an ARN, and its account, into an answer of GetCallerIdentity."""
+    return _with_body(response, _filled(_filled(response.body, "Arn", arn), "Account", arn.split(":")[4]))
+
+
+def _filled(body: bytes, element: str, text: str) -> bytes:
+    """Replace the text of an element."""
+    return re.sub(rf"<{element}>[^<]*<".encode(), f"<{element}>{text}<".encode(), body)
 
 
 def _with_body(response: Response, body: bytes) -> Response:
