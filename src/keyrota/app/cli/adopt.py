@@ -8,7 +8,7 @@ import click
 
 from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options
-from keyrota.app.cli.naming import one_credential
+from keyrota.app.cli.naming import one_credential, require_name
 from keyrota.core.model import AccessKeyId
 from keyrota.errors import UsageError
 
@@ -47,8 +47,7 @@ def command(
     from keyrota.core.case import Case  # noqa: PLC0415
     from keyrota.core.planner import read  # noqa: PLC0415
 
-    if not wanted.names:
-        raise UsageError("name a user", remedy="keyrota adopt --help")
+    require_name(wanted, "adopt")
     if is_new_key and (key or release):
         raise UsageError("--new-key stands alone", remedy="keyrota adopt --help")
     session = Session(options.config)

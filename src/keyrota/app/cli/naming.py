@@ -110,3 +110,14 @@ def _within(name: Name, account: str | None) -> Name:
     if account is not None and name.account not in (None, account):
         raise UsageError(f"{name} is not a credential of account {account}", remedy="name the account once")
     return name
+
+
+def require_name(wanted: Wanted, command: str) -> None:
+    """
+    Refuse a command that acts on one credential, and was given none.
+
+    Raises:
+        UsageError: No credential was named.
+    """
+    if not wanted.names:
+        raise UsageError("name a user", remedy=f"keyrota {command} --help")

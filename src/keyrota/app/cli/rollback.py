@@ -6,7 +6,7 @@ import click
 
 from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, ask, global_options, pass_options
-from keyrota.app.cli.naming import one_credential
+from keyrota.app.cli.naming import one_credential, require_name
 from keyrota.errors import UsageError
 
 
@@ -22,8 +22,7 @@ def command(options: Options, *, wanted: Wanted, is_yes: bool) -> int:
     from keyrota.core.emergency import Rollback, previous_key  # noqa: PLC0415
     from keyrota.core.planner import read  # noqa: PLC0415
 
-    if not wanted.names:
-        raise UsageError("name a user", remedy="keyrota rollback --help")
+    require_name(wanted, "rollback")
     session = Session(options.config)
     preview = session.one(wanted)
     previous = previous_key(read(preview.seen))

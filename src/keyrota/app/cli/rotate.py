@@ -6,7 +6,7 @@ import click
 
 from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, ask, global_options, pass_options
-from keyrota.app.cli.naming import one_credential
+from keyrota.app.cli.naming import one_credential, require_name
 from keyrota.errors import UsageError
 
 _EXAMPLES = """\b
@@ -32,8 +32,7 @@ def command(options: Options, *, wanted: Wanted, is_yes: bool) -> int:
     from keyrota.core.emergency import current_key  # noqa: PLC0415
     from keyrota.core.planner import Rotate, read  # noqa: PLC0415
 
-    if not wanted.names:
-        raise UsageError("name a user", remedy="keyrota rotate --help")
+    require_name(wanted, "rotate")
     session = Session(options.config)
     preview = session.one(wanted)
     key = current_key(read(preview.seen))
