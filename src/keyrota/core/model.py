@@ -128,6 +128,27 @@ NOBODY = Caller()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OfCredential:
+    """What belongs to one credential: whose it is, and how people read its name."""
+
+    user: UserName
+    account: str
+    """The account ID, 12 digits."""
+    label: str = ""
+    """How commands and reports name it: with its account, where several accounts are configured; empty: the user."""
+
+    @property
+    def credential(self) -> CredentialId:
+        """The credential's one identity."""
+        return CredentialId(account=self.account, user=self.user)
+
+    @property
+    def name(self) -> str:
+        """Name the credential as the command line takes it."""
+        return self.label or self.user
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKey:
     """IAM's record of an access key: never its secret."""
 
@@ -535,11 +556,9 @@ class RefusedValue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class Observation(OfCredential):
     """Everything that is known of one credential at one moment: IAM, the secret, the targets."""
 
-    user: UserName
-    account: str
     keys: tuple[AccessKey, ...]
     secret: SecretState | None
     """None: the secret does not exist yet."""
@@ -589,18 +608,6 @@ class Observation:
     """The configuration names the secret itself (then an existing one is adopted), instead of deriving its name."""
     runs_as: Caller = NOBODY
     """Whom keyrota itself runs as."""
-    label: str = ""
-    """How commands and reports name the credential: with its account, where several accounts are configured."""
-
-    @property
-    def credential(self) -> CredentialId:
-        """Whose observation it is."""
-        return CredentialId(account=self.account, user=self.user)
-
-    @property
-    def name(self) -> str:
-        """Write the credential as the command line takes it."""
-        return self.label or self.user
 
 
 def version_mark(version: VersionId) -> str:

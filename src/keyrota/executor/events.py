@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from keyrota.core.model import AccessKeyId, CredentialId, Observation, UserName
+from keyrota.core.model import AccessKeyId, Observation, OfCredential
 from keyrota.core.plan import Action, Plan
 from keyrota.errors import KeyrotaError
 
@@ -21,29 +21,15 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(OfCredential):
     """One moment of a run."""
 
     at: datetime
-    user: UserName
-    account: str
     kind: EventKind
     action: Action
     key: AccessKeyId | None
     """The key that the action is about; for a new key its own ID once it is known."""
     error: KeyrotaError | None = None
-    label: str = ""
-    """How reports name the credential; empty: the user."""
-
-    @property
-    def credential(self) -> CredentialId:
-        """Whose it is."""
-        return CredentialId(account=self.account, user=self.user)
-
-    @property
-    def name(self) -> str:
-        """Name the credential in a line for people."""
-        return self.label or self.user
 
 
 Listener = Callable[[Event], None]
@@ -59,11 +45,9 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(OfCredential):
     """What became of one credential in one run."""
 
-    user: UserName
-    account: str
     done: tuple[Done, ...] = ()
     errors: tuple[KeyrotaError, ...] = ()
     plan: Plan | None = None
@@ -71,15 +55,3 @@ class Outcome:
     observation: Observation | None = None
     left: tuple[Action, ...] = ()
     """Due now, but not when the run began: left to the next run, because `apply` does what `plan` said."""
-    label: str = ""
-    """How reports name the credential; empty: the user."""
-
-    @property
-    def credential(self) -> CredentialId:
-        """Whose it is."""
-        return CredentialId(account=self.account, user=self.user)
-
-    @property
-    def name(self) -> str:
-        """Name the credential in a line for people."""
-        return self.label or self.user

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from keyrota.core.model import NOBODY, Caller, CredentialId, FirstWrite, IndexEntry, UserName
+from keyrota.core.model import NOBODY, Caller, FirstWrite, IndexEntry, OfCredential
 from keyrota.core.policy import RotationPolicy
 from keyrota.errors import KeyrotaError
 from keyrota.executor.parallel import Parallel, in_parallel
@@ -53,12 +53,9 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(OfCredential):
     """One IAM user whose key keyrota keeps: names, policy and ports."""
 
-    user: UserName
-    account: str
-    """The account ID, 12 digits."""
     secret_name: str
     policy: RotationPolicy
     access_keys: AccessKeys
@@ -83,18 +80,6 @@ class Subject:
 
     runs_as: Caller = NOBODY
     """Whom keyrota itself runs as."""
-    label: str = ""
-    """How commands and reports name it: with its account, where several accounts are configured; empty: the user."""
-
-    @property
-    def credential(self) -> CredentialId:
-        """Its one identity."""
-        return CredentialId(account=self.account, user=self.user)
-
-    @property
-    def name(self) -> str:
-        """Name it as the command line takes it, with the account where it is needed."""
-        return self.label or self.user
 
     @property
     def fingerprint(self) -> str:
