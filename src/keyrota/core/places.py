@@ -27,6 +27,7 @@ from keyrota.core.model import (
     KeyStatus,
     TargetEvidence,
     TargetState,
+    version_mark,
 )
 from keyrota.core.plan import Hold
 from keyrota.core.records import Index
@@ -217,6 +218,8 @@ def _of_this_user(case: Case, target: TargetState) -> Iterator[Doubt]:
     Written over, it would fail with the key that the person deletes next, believing it replaced.
     """
     view = case.view
+    if _was_given_what_a_person_put(view, target):
+        return
     for key_id in _shown(target):
         key = view.key(key_id)
         if key is None or key.status is not KeyStatus.ACTIVE or key_id == view.current_key:
@@ -228,6 +231,20 @@ def _of_this_user(case: Case, target: TargetState) -> Iterator[Doubt]:
                 f"to keep {key_id}, store its pair in the secret (aws secretsmanager put-secret-value): keyrota "
                 f"verifies it, adopts it and brings it to every target; do not delete {view.current_key} before",
             )
+
+
+def _was_given_what_a_person_put(view: View, target: TargetState) -> bool:
+    """
+    Tell whether keyrota itself wrote there a value that a person had put into the secret, and that has no label yet.
+
+    The duty that serves such a value at once may move no labels, so which key it is cannot be told from the versions
+    until the next run that rotates.
+    """
+    known = known_entry(view, target)
+    if known is None or known.written is None:
+        return False
+    given = (version for version in view.versions if version_mark(version.id) == known.written.version)
+    return any(key_label(version) is None and view.holds_secret(version) for version in given)
 
 
 def _replaced_place(case: Case, target: TargetState) -> Iterator[Doubt]:
