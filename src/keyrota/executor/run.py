@@ -244,6 +244,8 @@ class Run:
                 return action
             if not isinstance(action, _QUESTIONS):
                 self._left.setdefault(action)
+            elif (waiting := _waiting_for(action, planned)) is not None and _sort(waiting) not in promised:
+                self._left.setdefault(waiting)
         return None
 
     def _is_proven_afresh(self, action: act.Action) -> bool:
@@ -318,6 +320,12 @@ class Run:
                 error=error,
             )
         )
+
+
+def _waiting_for(question: act.Action, planned: Plan) -> act.Action | None:
+    """Find what is due and waits for the answer to a question that this run does not ask."""
+    waiting = (action for action in planned.actions if action.follows and action.shown == question.shown)
+    return next((action for action in waiting if not isinstance(action, _QUESTIONS)), None)
 
 
 def _log_plan(subject: Subject, planned: Plan) -> None:
