@@ -58,10 +58,16 @@ def faults(document: Document, schema: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(where=str(document.path), what=f"more than {_MOST_FAULTS} faults; the first are told here")
 
 
-def misfits(document: Document, schema: Mapping[str, Any]) -> frozenset[tuple[str | int, ...]]:
-    """Find the paths of the values that do not fit; a mapping with a key that is not known fits otherwise."""
+def misfits(document: Document, schema: Mapping[str, Any]) -> frozenset[tuple[str | int, ...]] | None:
+    """
+    Return the paths of the values that do not fit; a mapping with a key that is not known fits otherwise.
+
+    None: the document has more errors than are listed, so that what fits is not known.
+    """
     validator = Draft202012Validator(schema, format_checker=_FORMATS)
-    errors = islice(validator.iter_errors(document.value), _MOST_FAULTS)
+    errors = list(islice(validator.iter_errors(document.value), _MOST_FAULTS))
+    if len(errors) == _MOST_FAULTS:
+        return None
     return frozenset(tuple(error.absolute_path) for error in errors if error.validator != "additionalProperties")
 
 

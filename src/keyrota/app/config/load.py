@@ -68,7 +68,8 @@ def _from_document(document: Document, path: Path | str) -> Configuration:
         )
     found_faults = list(faults(document, schema()))
     if found_faults:
-        found_faults += _Reading(document, kinds()).faults_beside(misfits(document, schema()))
+        unfit = misfits(document, schema())
+        found_faults += [] if unfit is None else _Reading(document, kinds()).faults_beside(unfit)
         raise ConfigError(sorted(dict.fromkeys(found_faults), key=_position))
     return _Reading(document, kinds()).configuration()
 
