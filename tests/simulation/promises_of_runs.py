@@ -20,7 +20,14 @@ from keyrota.sandbox.simulation import RunInfo, owner_of
 from keyrota.sandbox.world import Call, Variables
 
 CANARY = "secret-of-"
-READS = ("iam:Get", "iam:List", "secretsmanager:Describe", "secretsmanager:GetSecretValue", "sts:")
+READS = (
+    "iam:Get",
+    "iam:List",
+    "secretsmanager:Describe",
+    "secretsmanager:GetSecretValue",
+    "secretsmanager:GetResourcePolicy",
+    "sts:",
+)
 TARGET_READS = ("target:preflight", "target:read", "target:busy", "target:runs", "target:surroundings")
 TARGET_VERBS = {
     Duty.ROTATE: ("target:preflight", "target:read", "target:surroundings"),

@@ -304,13 +304,19 @@ class History:
 
     def _confirm(self, user: UserName, info: RunInfo) -> None:
         settings = Settings(clock=info.clock, run=info.name, parallel=self.lanes.parallel)
-        (preview,) = plan_all([self.subject(user, info.name)], settings)
-        waiting = questions(preview.subject, preview.observation, info.clock.now()) if preview.observation else ()
-        for one in waiting:
-            if one.is_confirmable:
-                self._say(info.name, f"confirms {one.target.address}: {'; '.join(it.reason for it in one.doubts)}")
-                confirm(one, by=_A_PERSON, at=info.clock.now())
-        info.is_over = True
+        try:
+            (preview,) = plan_all([self.subject(user, info.name)], settings)
+            waiting = questions(preview.subject, preview.observation, info.clock.now()) if preview.observation else ()
+            for one in waiting:
+                if one.is_confirmable:
+                    self._say(info.name, f"confirms {one.target.address}: {'; '.join(it.reason for it in one.doubts)}")
+                    confirm(one, by=_A_PERSON, at=info.clock.now())
+        except Crash:
+            self._say(info.name, "is dead")
+        except KeyrotaError as error:
+            self._say(info.name, f"could not confirm: {error}")
+        finally:
+            info.is_over = True
 
     def subject(self, user: UserName, by: str) -> Subject:
         """Give a run its ports to one credential, as a new process has them."""
