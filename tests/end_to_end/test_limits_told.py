@@ -63,17 +63,18 @@ def test_a_run_that_stops_at_a_limit_says_it_in_one_line_and_goes_on(sandbox: Sa
 
 def test_a_program_still_has_each_target(sandbox: Sandbox) -> None:
     """JSON names every one that is left, with the time from which a run goes on."""
+    began = sandbox.cloud.clock.now()
     code, document = sandbox.json("apply")
     assert code == 3
     assert len(document["errors"]) == TARGETS - _written(sandbox)
     assert len({error["where"] for error in document["errors"]}) == len(document["errors"])
-    now = sandbox.cloud.clock.now()
     for error in document["errors"]:
-        assert now < datetime.fromisoformat(error["again"]) < now + timedelta(minutes=2)
+        assert timedelta(minutes=1) < datetime.fromisoformat(error["again"]) - began < timedelta(minutes=3)
 
 
 def test_a_failure_beside_a_limit_is_a_failure(sandbox: Sandbox) -> None:
-    sandbox.cloud.faults.add(Fault(operation="PUT secrets", status=403, message="Resource not accessible"))
+    refused = "Resource not accessible"
+    sandbox.cloud.faults.add(Fault(operation="PUT secrets", status=403, message=refused, times=2))  # tried once more
     code, document = sandbox.json("apply")
     assert code == 1
     assert [error["message"] for error in document["errors"] if error["again"] is None] == [
@@ -94,7 +95,7 @@ def _at_bitbucket(sandbox: Sandbox, calls: int) -> None:
 
 def test_where_bitbucket_ends_its_hour_the_rest_is_left_as_well(sandbox: Sandbox) -> None:
     """There the look before a write counts too; what cannot be read afterwards is one line, not twenty-one."""
-    _at_bitbucket(sandbox, 65)
+    _at_bitbucket(sandbox, 110)
     code, out, _ = sandbox.run("apply")
     done = sum(1 for number in range(TARGETS) if sandbox.bitbucket.values("acme", f"r{number}"))
     assert code == 3

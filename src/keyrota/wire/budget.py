@@ -69,11 +69,12 @@ class Budget:
                 self._began = now
             turn = self._turn(now, calls)
             if turn > max(now, self._began + self._bound):
+                again = _whole_second_after(turn)  # reports show seconds; a run that starts then finds its turn
                 raise LeftByLimit(
-                    f"{self._name} is used up until {turn:%Y-%m-%d %H:%M:%S} UTC",
+                    f"{self._name} is used up until {again:%Y-%m-%d %H:%M:%S} UTC",
                     where=where,
-                    retry_after_s=(turn - now).total_seconds(),
-                    again=turn,
+                    retry_after_s=(again - now).total_seconds(),
+                    again=again,
                 )
             self._slots.extend(turn + number * self._gap for number in range(calls))
             del self._slots[: -self._most]
@@ -178,3 +179,7 @@ class SharedLimit:
             raise LeftByLimit(what, where=where, retry_after_s=after_s, again=again)
         self._clock.sleep((until - now).total_seconds())
         return True
+
+
+def _whole_second_after(instant: datetime) -> datetime:
+    return instant + timedelta(microseconds=-instant.microsecond % 1_000_000)
