@@ -246,6 +246,7 @@ class WorldSecrets(View):
         """Set tags, all of them with one call."""
 
         def effect() -> None:
+            check_tags(tags)  # what a request says is judged before what it names is looked for
             stored = self._get(name)
             check_tags(tags, stored.tags)
             stored.tags.update(tags)
