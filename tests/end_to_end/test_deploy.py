@@ -367,7 +367,7 @@ def test_a_stack_that_went_back_is_not_deployed(box: Sandbox, monkeypatch: pytes
     monkeypatch.setattr(Stacks, "status", lambda *_: next(states))
     monkeypatch.setattr(Stacks, "_propose", lambda *_: True)
     monkeypatch.setattr(Stacks, "_events", lambda *_: [])
-    monkeypatch.setattr("keyrota.app.deploy.stack.Deployer._upload_package", lambda *_: "keyrota.zip")
+    monkeypatch.setattr("keyrota.app.deploy.stack.Deployer._upload_package", lambda *_: ("keyrota.zip", "v1"))
     code, out, err = box.run("deploy", "--yes")
     assert code == 1
     assert f"the stack is {status}" in err
