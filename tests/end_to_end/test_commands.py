@@ -14,6 +14,7 @@ from cli_rig import SECRET, USER, Sandbox, a_sandbox
 from jsonschema import Draft202012Validator
 
 from keyrota.app.cli import main
+from keyrota.app.demo import Demo, Moment
 from keyrota.sandbox.faults import Fault
 
 
@@ -321,6 +322,18 @@ def test_the_demo_plays_and_breaks_nothing() -> None:
     ]
     assert (numbers["pipeline_failures"], numbers["broken_promises"], numbers["orphans_healed"]) == (0, 0, 1)
     assert numbers["held"] > 0
+
+
+def test_the_demo_finds_a_pair_under_other_names_before_it_does_harm() -> None:
+    moments: list[Moment] = []
+    numbers = Demo(days=10, seed=1, tell=moments.append).play()
+    told = [(moment.day, moment.text) for moment in moments if moment.user == "ci-app"]
+    assert told[0][0] == 1
+    assert "DEPLOY_KEY_ID and DEPLOY_SECRET_KEY" in told[0][1]
+    assert "look like a pair under other names" in told[0][1]
+    rotated = [day for day, text in told if text.startswith("rotated")]
+    assert rotated == [9]  # due on day 3, and held until a person gave the names
+    assert (numbers.pipeline_failures, numbers.broken_promises) == (0, 0)
 
 
 def test_ctrl_c_ends_with_130(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

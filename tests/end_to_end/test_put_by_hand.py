@@ -120,7 +120,7 @@ REFUSED: dict[str, tuple[Callable[[Rig], Any], str]] = {
     "half a pair": (lambda rig: {"AWS_ACCESS_KEY_ID": made(rig)[0]}, "half a pair"),
     "a pair under other names": (
         lambda rig: {"accessKeyId": made(rig)[0], "secretAccessKey": "x" * 40},
-        "looks like a pair under another name",
+        "look like a pair under other names",
     ),
     "no key ID": (lambda _: as_json(("hunter2", "x" * 40)), "no access key ID"),
     "an empty object": (lambda _: {}, "no access key"),

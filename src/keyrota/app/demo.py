@@ -64,9 +64,17 @@ credentials:
       - bitbucket: {{workspace: acme, repository: tools, environment: Production}}
       - github: {{repository: acme/tools, marker: true}}
       - gitlab: {{project: acme/tools}}
+  - user: ci-app
+    targets:
+      - bitbucket: {{workspace: acme, repository: app, environment: Production{names}}}
 """
 
-AGES = {"ci-shop": 84, "ci-payments": 61, "ci-docs": 35, "ci-tools": 12}
+_OTHER_NAMES = {"AWS_ACCESS_KEY_ID": "DEPLOY_KEY_ID", "AWS_SECRET_ACCESS_KEY": "DEPLOY_SECRET_KEY"}
+"""The pipeline of acme/app reads these; the configuration of the first days does not say so."""
+_NAMES_DAY = 9
+"""The day on which a person has read the report, and gives the names in the configuration."""
+
+AGES = {"ci-shop": 84, "ci-payments": 61, "ci-docs": 35, "ci-tools": 12, "ci-app": 88}
 """Ages in days of the keys that are there on the first day; nobody has stored them."""
 
 _DOWN_ON_ROTATION = 2
@@ -110,7 +118,7 @@ Tell = Callable[[Moment], None]
 
 
 class Demo:
-    """One play: four users, six pipelines at three providers, a year and a bit."""
+    """One play: five users, seven pipelines at three providers, a year and a bit."""
 
     def __init__(self, *, days: int, seed: int, tell: Tell, pass_day: Callable[[int], None] = lambda _: None) -> None:
         self._days = days
@@ -143,13 +151,15 @@ class Demo:
 
     def _play(self, folder: Path, caller: AwsCaller) -> None:
         pipelines = {name: pipeline for user in AGES for name, pipeline in self._pipelines(user, caller)}
-        file = folder / "keyrota.yaml"
-        urls = {name: self._cloud.url(name) for name in self._cloud.standins}
-        file.write_text(CONFIGURATION.format(**urls), "utf-8")
-        wiring = Wiring(load(file), self._cloud.clock)
+        wiring = self._configured(folder, names="")
         witness = Witness(cloud=self._cloud, grace=CLASSIC.grace)
         for day in range(1, self._days + 1):
             self._day = day
+            if day == _NAMES_DAY:
+                self._go_to(_midnight(day))
+                self._say("quiet", "ci-app", "a person gives the names that the pipeline reads: DEPLOY_KEY_ID, …")
+                id_name, secret_name = _OTHER_NAMES.values()
+                wiring = self._configured(folder, names=f", names: {{id: {id_name}, secret: {secret_name}}}")
             self._live_through(day, wiring, pipelines, caller, witness)
             self._pass_day(day)
         for pipeline in pipelines.values():
@@ -158,6 +168,13 @@ class Demo:
         self.numbers.pipeline_failures = len(self.failures)
         self.numbers.broken_promises = len(witness.broken)
         self.failures += witness.broken
+
+    def _configured(self, folder: Path, names: str) -> Wiring:
+        """Write the configuration, and read it as a new process does."""
+        file = folder / "keyrota.yaml"
+        urls = {name: self._cloud.url(name) for name in self._cloud.standins}
+        file.write_text(CONFIGURATION.format(names=names, **urls), "utf-8")
+        return Wiring(load(file), self._cloud.clock)
 
     def _pipelines(self, user: str, caller: AwsCaller) -> Iterator[tuple[str, Pipeline]]:
         """Make a user with a key, and the pipelines that somebody gave it to by hand."""
@@ -179,7 +196,17 @@ class Demo:
                 "github acme/tools": self._at_github("tools", None),
                 "gitlab acme/tools": self._at_gitlab("acme/tools", "*"),
             },
+            "ci-app": {"bitbucket acme/app Production": self._under_other_names(self._at_bitbucket("app"))},
         }
+
+    @staticmethod
+    def _under_other_names(place: _Place) -> _Place:
+        """The same variables as a pipeline has them that was written before keyrota: under names of its own."""
+        usual = {other: name for name, other in _OTHER_NAMES.items()}
+        return _Place(
+            read=lambda: {usual[name]: value for name, value in place.read().items() if name in usual},
+            put_one=lambda name, value: place.put_one(_OTHER_NAMES[name], value),
+        )
 
     def _at_bitbucket(self, repository: str) -> _Place:
         where = ("acme", repository, "Production")
@@ -217,7 +244,7 @@ class Demo:
 
         The nightly run starts before keyrota and ends after it, with the pair that it read at its start.
         """
-        midnight = START.replace(hour=0) + timedelta(days=day - 1)
+        midnight = _midnight(day)
         self._go_to(midnight + timedelta(hours=5, minutes=45))
         self._queue_run(pipelines["github acme/tools"])
         started = {name: pipeline.variables() for name, pipeline in pipelines.items()}
@@ -358,6 +385,10 @@ class Demo:
 
     def _say(self, role: str, user: str, text: str) -> None:
         self._tell_moment(Moment(at=self._cloud.clock.now(), day=self._day, role=role, user=user, text=text))
+
+
+def _midnight(day: int) -> datetime:
+    return START.replace(hour=0) + timedelta(days=day - 1)
 
 
 def _pair_of(values: Mapping[str, str]) -> KeyPair:

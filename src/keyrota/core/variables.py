@@ -179,6 +179,10 @@ def bundle_conflicts(variables: Iterable[Listed], bundle: str, *, noun: str = "v
         yield from _other_names(names, {bundle}, noun)
 
 
+def _plural(noun: str) -> str:
+    return f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
+
+
 def _other_names(names: dict[str, Listed], ours: set[str], noun: str) -> Iterator[Conflict]:
     """Find pairs under other names, where our own are wholly absent: a second pair would be made beside them."""
     for variable in names.values():
@@ -186,11 +190,14 @@ def _other_names(names: dict[str, Listed], ours: set[str], noun: str) -> Iterato
         if not is_id or variable.name in ours:
             continue
         secret = secret_beside(variable.name, frozenset(names) - ours)
-        pair = f"{variable.name} and {secret}" if secret else variable.name
         shows = f" ({variable.key})" if variable.key else ""
+        found = (
+            f"the {_plural(noun)} {variable.name} and {secret}{shows} look like a pair under other names"
+            if secret
+            else f"the {noun} {variable.name}{shows} looks like half a pair under another name"
+        )
         yield Conflict(
-            what=f"{noun} {pair}{shows} looks like {'a pair' if secret else 'half a pair'} under another name: "
-            f"a write would add a second pair beside it",
+            what=f"{found}: a write would add a second pair beside {'them' if secret else 'it'}",
             remedy=f"set `names: {{id: {variable.name}, secret: {secret}}}` if it is this user's pair"
             if secret
             else f"find the secret that belongs to {variable.name}, and give both with `names:`",

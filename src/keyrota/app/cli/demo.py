@@ -47,7 +47,7 @@ def command(options: Options, *, days: int, seed: int) -> int:
 
     if is_told:
         click.echo(
-            f"{days} days in the sandbox: 4 IAM users, 6 pipelines at 3 providers, keyrota runs once a day at 06:00\n"
+            f"{days} days in the sandbox: 5 IAM users, 7 pipelines at 3 providers, keyrota runs once a day at 06:00\n"
         )
     demo = Demo(days=days, seed=seed, tell=tell, pass_day=pass_day)
     numbers = demo.play()
