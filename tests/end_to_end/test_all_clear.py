@@ -101,7 +101,9 @@ def test_a_value_that_a_person_put_is_taken_in_or_not_yet_safe(
             said_safe = False
     else:
         said_safe = rig.box.run(*SERVED_BY)[0] == 0
-    assert said_safe is all(rig.box.keys().get(key) != "Active" for key in before)
+    is_off = all(rig.box.keys().get(key) != "Active" for key in before)
+    assert said_safe <= is_off
+    assert is_off or not is_emergency, "the function deactivates first; that it could not replace them is its failure"
 
 
 def test_the_emergency_function_fails_until_unmanaged_keys_are_off(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,23 @@
-"""`revoke --now`: the key is off within 5 s, whatever providers do (promise emergency-first)."""
+"""`revoke --now` and the function `emergency`: keys are off within 5 s, whatever providers do (emergency-first)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cli_rig import USER, Sandbox, a_sandbox
+from cli_rig import SECRET, USER, Sandbox, a_sandbox
+from function_rig import ACCOUNT, Context, Rig, rig
 
+from keyrota.app.functions import emergency
+from keyrota.app.functions.work import RunFailed
+from keyrota.core.model import KeyPair
 from keyrota.sandbox.faults import Fault, FaultKind
+
+__all__ = ["rig"]
 
 HANGS = "hangs"
 TROUBLE = {
@@ -26,20 +34,8 @@ def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sand
         yield made
 
 
-@pytest.mark.parametrize("trouble", list(TROUBLE))
-def test_the_key_is_off_before_any_provider_is_asked(sandbox: Sandbox, trouble: str) -> None:
-    """D5: by the sandbox's clock, and by the order of the calls."""
-    assert sandbox.run("apply")[0] == 0
-    sandbox.configure("environment: Production}", "environment: Production, quiet: 10m}")
-    leaked = sandbox.held()["AWS_ACCESS_KEY_ID"]
-    seen: list[tuple[str, datetime]] = []
-    bitbucket = type(sandbox.bitbucket)
-    original = bitbucket.__call__
-
-    def noted(self: object, request: object) -> object:
-        seen.append((sandbox.keys()[leaked], sandbox.cloud.clock.now()))
-        return original(self, request)  # type: ignore[arg-type]
-
+def put_trouble(sandbox: Sandbox, trouble: str) -> None:
+    """Let the provider answer 503 or 429 to everything, or hang."""
     fault = TROUBLE[trouble]
     for method in ("GET", "PUT", "POST"):
         sandbox.cloud.faults.add(
@@ -52,13 +48,166 @@ def test_the_key_is_off_before_any_provider_is_asked(sandbox: Sandbox, trouble: 
                 times=2 if trouble == HANGS else -1,
             )
         )
-    began = sandbox.cloud.clock.now()
+
+
+@contextmanager
+def noting_active(sandbox: Sandbox, leaked: dict[str, str]) -> Iterator[list[set[str]]]:
+    """Note at each request to the provider which of the leaked keys (by ID, with their users) are Active."""
+    seen: list[set[str]] = []
+    bitbucket = type(sandbox.bitbucket)
+    original = bitbucket.__call__
+
+    def noted(self: object, request: object) -> object:
+        status = {key: word for user in set(leaked.values()) for key, word in sandbox.cloud.admin.keys(user)}
+        seen.append({key for key in leaked if status.get(key) == "Active"})
+        return original(self, request)  # type: ignore[arg-type]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bitbucket, "__call__", noted)
+        yield seen
+
+
+def offs(sandbox: Sandbox) -> list[datetime]:
+    return [call.at for call in sandbox.cloud.aws.journal if call.operation == "iam:UpdateAccessKey"]
+
+
+@pytest.mark.parametrize("trouble", list(TROUBLE))
+def test_the_key_is_off_before_any_provider_is_asked(sandbox: Sandbox, trouble: str) -> None:
+    """D5: by the sandbox's clock, and by the order of the calls."""
+    assert sandbox.run("apply")[0] == 0
+    sandbox.configure("environment: Production}", "environment: Production, quiet: 10m}")
+    leaked = sandbox.held()["AWS_ACCESS_KEY_ID"]
+    put_trouble(sandbox, trouble)
+    began = sandbox.cloud.clock.now()
+    with noting_active(sandbox, {leaked: USER}) as active:
         sandbox.run("revoke", USER, "--now", "--yes")
     assert sandbox.keys()[leaked] == "Inactive"
-    assert seen, "the providers are asked afterwards"
-    assert {status for status, _ in seen} == {"Inactive"}
-    (off,) = [call for call in sandbox.cloud.aws.journal if call.operation == "iam:UpdateAccessKey"]
-    assert off.at - began < timedelta(seconds=5)
-    assert off.at <= seen[0][1]
+    assert active, "the providers are asked afterwards"
+    assert not any(active)
+    (off,) = offs(sandbox)
+    assert off - began < timedelta(seconds=5)
+
+
+def with_another_user(sandbox: Sandbox) -> KeyPair:
+    """Add ci-web, whose key is at the same provider."""
+    sandbox.cloud.admin.add_user("ci-web")
+    sandbox.bitbucket.add_repository("acme", "web")
+    pair = sandbox.cloud.admin.add_key("ci-web", age=timedelta(days=5))
+    value = {"AWS_ACCESS_KEY_ID": pair.id, "AWS_SECRET_ACCESS_KEY": pair.secret.reveal()}
+    sandbox.admin("secretsmanager").create_secret(Name="keyrota/ci-web", SecretString=json.dumps(value))
+    with sandbox.file.open("a", encoding="utf-8") as file:
+        file.write(
+            "  - user: ci-web\n    secret: keyrota/ci-web\n    targets:\n"
+            "      - bitbucket: {workspace: acme, repository: web, environment: Production}\n"
+        )
+    return pair
+
+
+@pytest.mark.parametrize("trouble", list(TROUBLE))
+def test_all_keys_at_a_provider_are_off_before_it_is_asked(sandbox: Sandbox, trouble: str) -> None:
+    """D5's sibling: `--served-by … --now`; all keys first, then everything else."""
+    web = with_another_user(sandbox)
+    code, out, err = sandbox.run("apply", "--force")
+    assert code == 0, out + err
+    leaked = {sandbox.held()["AWS_ACCESS_KEY_ID"]: USER, web.id: "ci-web"}
+    put_trouble(sandbox, trouble)
+    began = sandbox.cloud.clock.now()
+    with noting_active(sandbox, leaked) as active:
+        code, out, _ = sandbox.run("revoke", "--served-by", "bitbucket", "--now", "--yes")
+    assert active
+    assert not any(active), "the provider was asked while a key was Active"
+    assert max(offs(sandbox)) - began < timedelta(seconds=5)
+    if trouble == HANGS:
+        return
+    assert code == 1
+    assert "not replaced yet" in out
+    assert "pipelines" in out
+    assert "fail now" in out
+    sandbox.cloud.faults.clear()
+    sandbox.travel(minutes=20)
+    sandbox.admin("iam").delete_access_key(UserName=USER, AccessKeyId=sandbox.old.id)
+    again = out.partition("to go on: keyrota ")[2].split()
+    assert "--now" in again
+    code, out, _ = sandbox.run(*again, "--yes")
+    assert (code, "safe again: 2 of 2" in out) == (0, True), out
+    assert sandbox.deploys()
+
+
+def test_the_new_key_at_no_target_is_no_success(sandbox: Sandbox) -> None:
+    """The old key is off and the new one is made, but it could not be written: exit 1, and *fails now*."""
+    web = with_another_user(sandbox)
+    sandbox.configure("  - user: ci-deploy", "  - user: ci-other")
+    sandbox.cloud.admin.add_user("ci-other")
+    assert sandbox.run("apply", "ci-web", "--force")[0] == 0
+    sandbox.cloud.faults.add(Fault(operation="PUT *", status=403, times=-1))
+    code, document = sandbox.json("revoke", "--served-by", "bitbucket:acme", "--now", "--yes")
+    verdict = next(one for one in document["credentials"] if one["user"] == "ci-web")
+    assert (code, verdict["safe"], verdict["replaced"]) == (1, True, False)
+    assert web.id in verdict["keys"]
+    assert any("pipelines" in reason and "fail now" in reason for reason in verdict["reasons"])
+
+
+@pytest.mark.parametrize("trouble", list(TROUBLE))
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_a_key_that_is_not_adopted_yet_is_off_before_any_provider_is_asked(
+    sandbox: Sandbox, trouble: str, is_stored: bool
+) -> None:
+    """D5's sibling: it is adopted on the way, which asks no provider; STS is asked once, not for half a minute."""
+    pair = sandbox.old
+    if is_stored:
+        value = {"AWS_ACCESS_KEY_ID": pair.id, "AWS_SECRET_ACCESS_KEY": pair.secret.reveal()}
+        sandbox.admin("secretsmanager").create_secret(Name=SECRET, SecretString=json.dumps(value))
+    sandbox.run("status", USER)  # imports what takes a second once
+    put_trouble(sandbox, trouble)
+    began = sandbox.cloud.clock.now()
+    with noting_active(sandbox, {pair.id: USER}) as active:
+        sandbox.run("revoke", USER, "--now", "--yes")
+    assert sandbox.keys()[pair.id] == "Inactive"
+    assert active
+    assert not any(active)
+    (off,) = offs(sandbox)
+    assert off - began < timedelta(seconds=5)
+
+
+def quarantined(box: Sandbox) -> dict[str, object]:
+    """AWS's quarantine, now."""
+    policy = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
+    detail = {
+        "eventName": "AttachUserPolicy",
+        "eventTime": f"{box.cloud.clock.now():%Y-%m-%dT%H:%M:%SZ}",
+        "recipientAccountId": ACCOUNT,
+        "requestParameters": {"userName": USER, "policyArn": policy},
+        "userIdentity": {"arn": f"arn:aws:iam::{ACCOUNT}:root"},
+    }
+    return {"id": "1", "source": "aws.iam", "detail-type": "AWS API Call via CloudTrail", "detail": detail}
+
+
+@pytest.mark.parametrize("trouble", list(TROUBLE))
+def test_the_emergency_function_deactivates_before_any_provider_is_asked(
+    rig: Rig, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D5 on Lambda: within 5 s of the invocation; the alarm says that pipelines fail until the key is replaced."""
+    box = rig.box
+    assert box.run("apply")[0] == 0
+    box.admin("iam").delete_access_key(UserName=USER, AccessKeyId=box.old.id)
+    leaked = box.held()["AWS_ACCESS_KEY_ID"]
+    monkeypatch.setenv("KEYROTA_EMERGENCY", "auto")
+    put_trouble(box, trouble)
+    event, began = quarantined(box), box.cloud.clock.now()
+    with noting_active(box, {leaked: USER}) as active:
+        if trouble == HANGS:
+            emergency.handler(event, Context())
+        else:
+            with pytest.raises(RunFailed, match="fail now"):
+                emergency.handler(event, Context())
+    assert active
+    assert not any(active)
+    assert offs(box)[0] - began < timedelta(seconds=5)
+    if trouble == HANGS:
+        return
+    assert "deactivated, NOT YET replaced" in rig.alarms[0][0]
+    box.cloud.faults.clear()
+    box.travel(minutes=20)
+    assert emergency.handler(event, Context())["safe"] == [f"{ACCOUNT}:{USER}"]
+    assert box.deploys()
+    assert leaked != box.held()["AWS_ACCESS_KEY_ID"]

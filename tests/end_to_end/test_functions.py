@@ -434,7 +434,7 @@ def test_emergency_auto_revokes_once_however_often_the_event_comes(rig: Rig, mon
 
 
 def test_emergency_fails_while_a_key_is_not_replaced(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A leaked key that still works is a failed invocation: it comes again, and an alarm counts it."""
+    """Off is not enough: pipelines without a key are a failed invocation, which comes again, and an alarm counts it."""
     rotate.handler({}, Context())
     rotate.handler({}, Context())
     sync.handler({}, Context())
@@ -442,11 +442,11 @@ def test_emergency_fails_while_a_key_is_not_replaced(rig: Rig, monkeypatch: pyte
     token, rig.box.bitbucket._token = rig.box.bitbucket._token, "revoked"
     event = iam_event("AttachUserPolicy", policyArn=QUARANTINE)
     event["detail"]["eventTime"] = f"{rig.box.cloud.clock.now():%Y-%m-%dT%H:%M:%SZ}"
-    with pytest.raises(RunFailed):
+    with pytest.raises(RunFailed, match="pipelines that hold it fail now"):
         emergency.handler(event, Context())
-    assert "could not revoke" in rig.alarms[0][0]
+    assert "deactivated, NOT YET replaced" in rig.alarms[0][0]
     rig.box.bitbucket._token = token
-    assert rig.box.deploys()
+    assert set(rig.box.keys().values()) == {"Inactive"}
 
 
 # --- Secrets Manager's own rotation -----------------------------------------------------------------------------------

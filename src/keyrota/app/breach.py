@@ -1,23 +1,32 @@
-"""A breached provider: every key that was ever written there is made new, in the order of what is reachable fastest."""
+"""
+A breached provider: every key that was ever written there is replaced, in the order of what is reachable fastest.
+
+With `--now`, and in the function `emergency`, all of the keys are deactivated before any provider is waited for
+(promise emergency-first); everything else follows.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyrota.app.session import Session
+from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke
 from keyrota.core.lifecycle import KeyState, view
 from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetEvidence
+from keyrota.core.planner import Intent, Only
 from keyrota.errors import KeyrotaError, UsageError
 from keyrota.executor import Listener, Outcome, Preview, apply_all, plan_all
 from keyrota.report.data import again, flattened
 from keyrota.targets import kinds
 
 _UNMANAGED = {KeyState.FOREIGN, KeyState.STRANGE, KeyState.ORPHAN}
+_OFF_AT_ONCE = 16
+"""At least this many credentials are deactivated at once: each takes half a dozen calls of AWS, and none waits."""
 _LOOKS, _LOOK_AGAIN_S = 5, 3.0
 """IAM's list of keys can lag behind UpdateAccessKey by some seconds: at most this many looks, so far apart."""
 
@@ -66,6 +75,9 @@ class Verdict:
     name: str
     """How reports name it."""
     is_safe: bool
+    """Every older key was read as Inactive or deleted after everything was done."""
+    is_replaced: bool
+    """Another key is current, and as far as is known, every target holds it."""
     keys: tuple[AccessKeyId, ...]
     new_key: AccessKeyId | None
     reasons: tuple[str, ...] = ()
@@ -73,8 +85,19 @@ class Verdict:
     stops: tuple[KeyrotaError, ...] = ()
     """Targets that a limit left to a later run."""
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the old keys open nothing, and pipelines have another."""
+        return self.is_safe and self.is_replaced
 
-def exposed(session: Session, place: Place, before: datetime) -> tuple[tuple[Exposed, ...], tuple[KeyrotaError, ...]]:
+
+GLANCE = Revoke(key=AccessKeyId(""), off_first=True)
+"""Looks at IAM and Secrets Manager, and waits for no provider."""
+
+
+def exposed(
+    session: Session, place: Place, before: datetime, *, intent: Revoke | None = None
+) -> tuple[tuple[Exposed, ...], tuple[KeyrotaError, ...]]:
     """
     Find the credentials that were served in a place, and what could not be looked at.
 
@@ -82,8 +105,9 @@ def exposed(session: Session, place: Place, before: datetime) -> tuple[tuple[Exp
         session: Configured credentials; their secrets' indexes name targets that the configuration names no more.
         place: What was breached.
         before: Keys that were made later are safe: they are the ones that an earlier, broken-off run made.
+        intent: `GLANCE` where no provider may be waited for; None: targets are read, and those that answer come first.
     """
-    planned = session.plan()
+    planned = session.plan(intent=intent)
     errors = [preview.error for preview in planned.previews if preview.error]
     errors += [missing.error for missing in planned.unreachable]
     errors += [_unsure(preview) for preview in planned.previews if _forgot(preview) and not _was_served(place, preview)]
@@ -156,37 +180,81 @@ def _effort(one: Exposed) -> tuple[int, int]:
 
 
 def replace_all(
-    session: Session, every: tuple[Exposed, ...], tell: Listener, pass_one: Callable[[Verdict], None]
+    session: Session, every: tuple[Exposed, ...], tell: Listener, *, off_first: bool = False
 ) -> tuple[Verdict, ...]:
-    """Make new what was exposed; each credential fails alone, and what cannot be done now is left to the next run."""
+    """
+    Replace what was exposed; each credential fails alone, and what cannot be done now is left to the next run.
 
-    def one(it: Exposed) -> Verdict:
-        verdict = _replaced(session, it, tell)
-        pass_one(verdict)
-        return verdict
+    Args:
+        session: Of the command or function.
+        every: What was exposed.
+        tell: Called at each step.
+        off_first: Deactivate all keys of all credentials before any provider is waited for.
+    """
 
+    def off(it: Exposed) -> list[Outcome]:
+        return [
+            outcome
+            for key in it.keys
+            for outcome in _carried_out(session, it, Revoke(key=key, off_first=True, only_off=True), tell)
+        ]
+
+    def replaced(it: Exposed) -> Verdict:
+        return _replaced(session, it, tell, off_first=off_first)
+
+    with ThreadPoolExecutor(max_workers=max(_OFF_AT_ONCE, session.configuration.concurrency)) as pool:
+        for _ in pool.map(off, every if off_first else ()):
+            pass  # what could not be deactivated is tried again below, and read in the end
     with ThreadPoolExecutor(max_workers=session.configuration.concurrency) as pool:
-        return tuple(pool.map(one, every))
+        return tuple(pool.map(replaced, every))
 
 
-def _replaced(session: Session, it: Exposed, tell: Listener) -> Verdict:
-    outcomes: list[Outcome] = []
+def _carried_out(session: Session, it: Exposed, intent: Intent, tell: Listener) -> tuple[Outcome, ...]:
+    previews = plan_all([it.preview.subject], session.wiring.settings, intent=intent, at_once=1)
+    return apply_all(previews, brake=None, tell=tell, at_once=1)
+
+
+def _intents(it: Exposed, *, off_first: bool) -> Iterator[Intent]:
+    """What is done about a credential; one whose old keys are off may still have targets without the new one."""
     for key in it.keys:
-        previews = plan_all([it.preview.subject], session.wiring.settings, intent=Revoke(key=key), at_once=1)
-        outcomes += apply_all(previews, brake=None, tell=tell, at_once=1)
+        yield Revoke(key=key, off_first=off_first)
+    seen = it.preview.observation
+    if not it.keys and seen is not None and not _is_served(seen):
+        yield Only(duty=Duty.SYNC)
+
+
+def _replaced(session: Session, it: Exposed, tell: Listener, *, off_first: bool) -> Verdict:
+    outcomes = [
+        outcome for intent in _intents(it, off_first=off_first) for outcome in _carried_out(session, it, intent, tell)
+    ]
     last, missed = _seen_after(session, it, outcomes)
     told = tuple(_reasons(outcomes, it, last, missed))
-    is_safe = last is not None and not keys_before(last, it.before)
+    is_safe = last is not None and not _open(last, it.before)
+    is_replaced = last is not None and not keys_before(last, it.before) and _is_served(last)
+    is_done = is_safe and is_replaced
     return Verdict(
         credential=it.preview.credential,
         name=it.preview.subject.name,
         is_safe=is_safe,
+        is_replaced=is_replaced,
         keys=it.keys,
         new_key=view(last).current_key if last else None,
-        reasons=() if is_safe else tuple(dict.fromkeys(reason for reason, _ in told)),
-        remedies=() if is_safe else tuple(dict.fromkeys(remedy for _, remedy in told if remedy)),
-        stops=() if is_safe else tuple(single for single in _singles(outcomes) if again(single) is not None),
+        reasons=() if is_done else tuple(dict.fromkeys(reason for reason, _ in told)),
+        remedies=() if is_done else tuple(dict.fromkeys(remedy for _, remedy in told if remedy)),
+        stops=() if is_done else tuple(single for single in _singles(outcomes) if again(single) is not None),
     )
+
+
+def _open(seen: Observation, before: datetime) -> tuple[AccessKeyId, ...]:
+    """Find the older keys that still open the account."""
+    active = {key.id for key in seen.keys if key.status is not KeyStatus.INACTIVE}
+    return tuple(key for key in keys_before(seen, before) if key in active)
+
+
+def _is_served(seen: Observation) -> bool:
+    """Tell whether every target has the current key, as the secret records it; without a key, there is none to have."""
+    known = view(seen)
+    return known.current_key is None or known.is_synced()
 
 
 def _seen_after(
@@ -198,13 +266,18 @@ def _seen_after(
     Waits for no provider; looks again while IAM's list lags behind what this command did.
     """
     done = outcomes[-1].observation if outcomes else None
-    is_done = done is not None and not keys_before(done, it.before)
     for look in range(_LOOKS):
         seen, error = _look(it)
-        if seen is None or not keys_before(seen, it.before) or not is_done or look == _LOOKS - 1:
+        if seen is None or done is None or not _lags_behind(seen, done, it.before) or look == _LOOKS - 1:
             break
         session.clock.sleep(_LOOK_AGAIN_S)
     return seen, error
+
+
+def _lags_behind(seen: Observation, done: Observation, before: datetime) -> bool:
+    """Tell whether a read does not show yet what the run itself has done."""
+    is_off_later = bool(_open(seen, before)) and not _open(done, before)
+    return is_off_later or (_is_served(done) and not _is_served(seen))
 
 
 def _look(it: Exposed) -> tuple[Observation | None, KeyrotaError | None]:
@@ -237,5 +310,10 @@ def _reasons(
         return
     for key in keys_before(last, it.before):
         status = next(known.status_word or known.status.value for known in last.keys if known.id == key)
+        if key not in _open(last, it.before):
+            yield f"{key} is {status}, and not replaced yet: pipelines that hold it fail now", ""
+            continue
         held = "the key that targets hold, and " if key == view(last).current_key else ""
         yield f"{key} is {held}still {status}", ""
+    if not _is_served(last):
+        yield f"not every target holds the new key {view(last).current_key} yet: pipelines there fail now", ""

@@ -30,6 +30,8 @@ class Revoke:
     key: AccessKeyId
     off_first: bool = False
     """`--now`: off before its successor is served. The one road that may break promise served-key-lives."""
+    only_off: bool = False
+    """With `off_first`: nothing but that; the replacement is left to a run that may wait for providers."""
     with_sessions: bool = False
     """Also deny temporary credentials issued before now (they live up to 36 hours, whatever happens to the key)."""
     releases_quarantine: bool = False
@@ -111,23 +113,44 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
         return
     if key is not None and view.version_of(key.id) is not None and not view.is_revoked(key.id):
         yield act.MarkRevoked(key=key.id, reason="marked as revoked: it never takes over again", due=case.now)
-    if wish.off_first and key is not None and state in {KeyState.CURRENT, KeyState.SUPERSEDED, KeyState.PENDING}:
-        yield act.Deactivate(
-            key=key.id,
-            is_emergency=True,
-            reason="revoked with --now: off first; pipelines that hold it fail until the new key is there",
-            due=case.now,
-        )
+    if wish.off_first:
+        yield from _off_first(case, wish.key, state)
+    if wish.only_off:
+        return
     if wish.with_sessions and not view.observation.are_sessions_denied:
         yield act.DenySessions(reason="sessions outlive the key that made them, up to 36 hours", due=case.now)
     if wish.key == view.current_key or state is KeyState.ADOPTABLE:
-        yield from _replacement(case, wish.key)
+        yield from (finding for finding in _replacement(case, wish.key) if not _is_first(finding, wish, state))
     else:
         yield from sync(case, mends=True)
         if not wish.off_first:
             yield from _switch_off(case, key, state)
     yield from leftovers(case)
     yield from _quarantine(case, wish)
+
+
+def _is_first(finding: Finding, wish: Revoke, state: KeyState) -> bool:
+    """Tell whether a step of the replacement is one of `_off_first` already."""
+    is_adopted_first = wish.off_first and state is KeyState.ADOPTABLE
+    return is_adopted_first and isinstance(finding, (act.CreateSecret, act.Adopt))
+
+
+def _off_first(case: Case, key: AccessKeyId, state: KeyState) -> Iterator[Finding]:
+    """Deactivate a key; one that is not stored yet is labelled as ours before, which asks no provider."""
+    if state in {KeyState.CURRENT, KeyState.SUPERSEDED, KeyState.PENDING}:
+        yield act.Deactivate(
+            key=key,
+            is_emergency=True,
+            reason="revoked with --now: off first; pipelines that hold it fail until the new key is there",
+            due=case.now,
+        )
+    if state is not KeyState.ADOPTABLE:
+        return
+    is_secret_missing = case.view.current is None
+    reason = f"{key} becomes keyrota's to deactivate"
+    if is_secret_missing:
+        yield act.CreateSecret(reason=reason, due=case.now)
+    yield act.Adopt(version=case.view.current_id, key=key, reason=reason, due=case.now, follows=is_secret_missing)
 
 
 _NOT_OURS = frozenset({KeyState.FOREIGN, KeyState.STRANGE, KeyState.ORPHAN, KeyState.RELEASED, KeyState.DISCARDED})

@@ -33,8 +33,8 @@ _PROVEN_AFRESH = (act.Deactivate, act.Delete, act.DeleteOrphan, act.Release)
 """Actions whose proof is looked at once more, targets included, in the same step."""
 
 
-_BEFORE_OFF = (act.MarkRevoked, act.Deactivate)
-"""What `revoke --now` does before it asks any provider."""
+_BEFORE_OFF = (act.CreateSecret, act.Adopt, act.MarkRevoked, act.Deactivate)
+"""What `revoke --now` does before it asks any provider: a key that is not ours yet is adopted, and then deactivated."""
 
 _QUESTIONS = (act.Preflight, act.AskRuns, act.LookAround, act.AskFirst)
 """Actions that change nothing: a plan is made with their answers."""
@@ -113,6 +113,8 @@ class Run:
         for _ in range(_STEPS):
             action = self._next(planned, first)
             if self._is_unasked and not isinstance(action, _BEFORE_OFF):
+                if self._is_only_off:
+                    break
                 self._ask_from_now_on()
                 try:
                     observation, planned = self._look(is_fresh=True)
@@ -175,6 +177,10 @@ class Run:
             )
         )
         return True
+
+    @property
+    def _is_only_off(self) -> bool:
+        return isinstance(self._intent, Revoke) and self._intent.only_off
 
     def _ask_from_now_on(self) -> None:
         """The key is off, or cannot be: providers may take their time now."""
@@ -275,7 +281,7 @@ class Run:
         self._tell(tell, EventKind.DOING, action)
         is_ours = action.key in self._memory.made
         try:
-            key = perform(self._subject, action, observation, self._settings, self._memory)
+            key = self._performed(action, observation)
         except LostRace as error:
             # Another run was first. What it did is in the next observation; if nothing moved, we would try for ever.
             self._failed.add(action.identity)
@@ -298,6 +304,18 @@ class Run:
             self._errors.append(_dropped(action))
         self._done.append(Done(action=action, at=self._settings.clock.now(), key=key))
         self._tell(tell, EventKind.DONE, action, key=key)
+
+    def _performed(self, action: act.Action, observation: Observation) -> AccessKeyId | None:
+        if not (self._is_unasked and isinstance(action, act.Adopt)):
+            return perform(self._subject, action, observation, self._settings, self._memory)
+        # A key that is to be deactivated within seconds is not proven for half a minute before. That proof is for keys
+        # that are served: what was accepted once is not remembered as verified, and sync proves it anew.
+        verified = set(self._memory.verified)
+        quick = replace(self._settings, verify_times=1, verify_span_s=0.0)
+        try:
+            return perform(self._subject, action, observation, quick, self._memory)
+        finally:
+            self._memory.verified = verified
 
     def _tell(
         self,

@@ -30,6 +30,7 @@ Examples:
   keyrota revoke 123456789012:ci-deploy --now  the user of that account
   keyrota revoke --served-by github     GitHub was breached: every key that was ever written there
   keyrota revoke --served-by gitlab:acme/platform
+  keyrota revoke --served-by github --now      all of them off first, then new ones
 """
 
 
@@ -49,7 +50,12 @@ Examples:
     metavar="ID",
     help="This access key ID; otherwise the one that targets hold. Without a user: of whichever user it is.",
 )
-@click.option("--now", "is_now", is_flag=True, help="Switch the key off before its successor is served.")
+@click.option(
+    "--now",
+    "is_now",
+    is_flag=True,
+    help="Deactivate the key first, before any provider is waited for; pipelines fail until its successor is there.",
+)
 @click.option(
     "--sessions", "with_sessions", is_flag=True, help="Deny sessions issued before now (they live up to 36 h)."
 )
@@ -71,9 +77,9 @@ def command(  # click passes what the command line has
 ) -> int:
     """Replace a key and switch it off at once, without overlap."""
     if served_by is not None:
-        if not wanted.is_everything or key or is_now or with_sessions or is_release:
-            raise UsageError("--served-by stands alone, with --before and --yes")
-        return _served_by(options, served_by, before, is_yes=is_yes)
+        if not wanted.is_everything or key or with_sessions or is_release:
+            raise UsageError("--served-by stands alone, with --before, --now and --yes")
+        return _served_by(options, served_by, before, is_now=is_now, is_yes=is_yes)
     if before is not None or (key is None and not wanted.names):
         raise UsageError(
             "name a user, a key with --key, or a provider with --served-by", remedy="keyrota revoke --help"
@@ -122,9 +128,9 @@ def _with_key(session: Session, wanted: Wanted, key: AccessKeyId) -> Wanted:
     return Wanted.only(credential_with(session.wiring, wanted, key))
 
 
-def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool) -> int:
-    """Make new every key that was ever written to a provider."""
-    from keyrota.app.breach import Place, exposed, places, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
+def _served_by(options: Options, text: str, before: str | None, *, is_now: bool, is_yes: bool) -> int:
+    """Replace every key that was ever written to a provider."""
+    from keyrota.app.breach import GLANCE, Place, exposed, places, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.cli.carry_out import Progress  # noqa: PLC0415
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.report.text import counted  # noqa: PLC0415
@@ -132,7 +138,7 @@ def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool)
     place = Place.read(text)
     session = Session(options.config)
     since = _instant(before) if before else session.clock.now()
-    found, errors = exposed(session, place, since)
+    found, errors = exposed(session, place, since, intent=GLANCE if is_now else None)
     if not found and not errors:
         known = ", ".join(places(session, place.provider)) or "none"
         aside(f"warning: no key of this configuration was ever written to {text}")
@@ -141,12 +147,16 @@ def _served_by(options: Options, text: str, before: str | None, *, is_yes: bool)
     for it in waiting:
         aside(f"{it.preview.credential}: {', '.join(it.keys)}")
     if waiting:
-        aside("Pipelines that are running with them fail at their next call to AWS.")
+        if is_now:
+            aside("They are all deactivated first. What uses them fails until the new keys are at every target.")
+        else:
+            aside("Pipelines that are running with them fail at their next call to AWS.")
         ask(f"Replace the keys of {counted(len(waiting), 'credential')}?", is_yes=is_yes)
-    verdicts = replace_all(session, found, Progress(options), lambda _: None)
+    verdicts = replace_all(session, found, Progress(options), off_first=is_now)
     config = "" if options.config == Options().config else f" --config {shlex.quote(options.config)}"
     again = f"keyrota{config} revoke --served-by {shlex.quote(text)} --before {since:%Y-%m-%dT%H:%M:%SZ}"
-    is_done = all(verdict.is_safe for verdict in verdicts) and not errors
+    again += " --now" if is_now else ""
+    is_done = all(verdict.is_done for verdict in verdicts) and not errors
     if options.is_json:
         say_json(_breach_document(text, since, verdicts, errors, again))
     else:
@@ -171,8 +181,9 @@ def _breach_text(verdicts: Sequence[Verdict], errors: Sequence[KeyrotaError], ag
     yield f"safe again: {len(safe)} of {len(verdicts) + len(errors)} (every older key was read as Inactive or deleted)"
     for verdict in safe:
         off = ", ".join(verdict.keys) or "no key was Active"
-        yield f"  ✓ {verdict.name}: {off} → {verdict.new_key or 'no key'}"
-    missing = [verdict for verdict in verdicts if not verdict.is_safe]
+        new = verdict.new_key if verdict.is_replaced else None
+        yield f"  ✓ {verdict.name}: {off} → {new or ('no key' if verdict.is_replaced else 'not replaced yet')}"
+    missing = [verdict for verdict in verdicts if not verdict.is_done]
     if missing or errors:
         yield "not yet:"
     for verdict in missing:
@@ -201,6 +212,7 @@ def _breach_document(
                 "user": verdict.credential.user,
                 "account": verdict.credential.account,
                 "safe": verdict.is_safe,
+                "replaced": verdict.is_replaced,
                 "keys": list(verdict.keys),
                 "new_key": verdict.new_key,
                 "reasons": [*map(str, verdict.stops), *verdict.reasons],
@@ -219,9 +231,9 @@ def _consequences(key: str, planned: Plan, seen: Observation, *, is_now: bool) -
     successor = f"The previous key {back}" if back else "A new key"
     is_replaced = any(isinstance(action, (CreateKey, Promote)) for action in planned.actions)
     if is_now:
-        yield f"{key} goes off first. Whoever has it is out; what uses it fails: {where}, running pipelines."
+        yield f"{key} is deactivated first. Whoever has it is out; what uses it fails: {where}, running pipelines."
     if is_replaced:
-        yield f"{successor} goes to {where}" + ("." if is_now else f", then {key} goes off at once.")
+        yield f"{successor} goes to {where}" + ("." if is_now else f", then {key} is deactivated at once.")
         if not is_now:
             yield "Pipelines that are running with it then fail at their next call to AWS."
     elif is_now:

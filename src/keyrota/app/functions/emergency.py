@@ -1,10 +1,11 @@
 """
-`emergency`, on AWS's quarantine of a managed user, where `emergency: auto`: new key first, then the leaked ones off.
+`emergency`, on AWS's quarantine of a managed user, where `emergency: auto`: the keys are deactivated, then replaced.
 
-It waits for no overlap, and it breaks no pipeline: the successor is on every target before a key is deactivated. Keys
-that were made after the event are not replaced, so the same event twice, or late, replaces nothing twice. It fails
-until every key that the user had was read as Inactive or deleted: a key that keyrota does not manage is a person's to
-deactivate, and until then nothing here says that all is well.
+A key that is in public is deactivated before any provider is waited for (promise emergency-first): pipelines fail from
+then on until the new key is at their target. Keys that were made after the event are not replaced, so the same event
+twice, or late, replaces nothing twice. It fails until every key that the user had was read as Inactive or deleted, and
+until every target holds the new key: a key that keyrota does not manage is a person's to deactivate, and until then
+nothing here says that all is well.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from keyrota.app.breach import Exposed, Verdict, keys_before, replace_all
+from keyrota.app.breach import GLANCE, Exposed, Verdict, keys_before, replace_all
 from keyrota.app.choice import Wanted
 from keyrota.app.functions.announce import Teller
 from keyrota.app.functions.incoming import key_event
@@ -36,7 +37,7 @@ def _revoke(work: Work, event: Any) -> dict[str, Any]:
         return {"safe": [], "open": []}
     before = found.at or work.session.clock.now()
     verdicts = _replaced(work, Wanted.only(entry), before)
-    still_open = [verdict for verdict in verdicts if not verdict.is_safe]
+    still_open = [verdict for verdict in verdicts if not verdict.is_done]
     _report(work, verdicts, Wanted.only(entry))
     if still_open:
         raise RunFailed("not yet: " + ("; ".join(_why_not(verdict) for verdict in still_open)))
@@ -44,7 +45,7 @@ def _revoke(work: Work, event: Any) -> dict[str, Any]:
 
 
 def _replaced(work: Work, wanted: Wanted, before: datetime) -> tuple[Verdict, ...]:
-    planned = work.session.plan(wanted)
+    planned = work.session.plan(wanted, GLANCE)
     for preview in planned.previews:
         if preview.error:
             raise preview.error
@@ -55,11 +56,17 @@ def _replaced(work: Work, wanted: Wanted, before: datetime) -> tuple[Verdict, ..
         for preview in planned.previews
         if preview.observation is not None
     )
-    return replace_all(work.session, every, tell_log(work.run), lambda _: None)
+    return replace_all(work.session, every, tell_log(work.run), off_first=True)
 
 
 def _report(work: Work, verdicts: tuple[Verdict, ...], wanted: Wanted) -> None:
-    reports = work.session.reports(work.session.plan(wanted))
+    for verdict in verdicts:
+        work.alarm(
+            f"keyrota: {_done(verdict)} the keys of {verdict.credential}",
+            f"{_state(verdict, work)} Pipelines keep failing until the quarantine is detached: "
+            f"keyrota revoke {verdict.credential} --release",
+        )
+    reports = work.session.reports(work.session.plan(wanted))  # reads the targets: later than the alarm
     work.tell(reports)
     teller = Teller(stack=work.settings.stack, run=work.run)
     made = [verdict for verdict in verdicts if verdict.new_key and verdict.new_key not in verdict.keys]
@@ -69,23 +76,22 @@ def _report(work: Work, verdicts: tuple[Verdict, ...], wanted: Wanted) -> None:
         for verdict in made
         if verdict.keys and verdict.credential == report.credential
     )
-    for verdict in verdicts:
-        what = "revoked" if verdict.is_safe else "NOT YET: could not revoke"
-        work.alarm(
-            f"keyrota: {what} the keys of {verdict.credential}",
-            f"{_state(verdict, work)} Pipelines keep failing until the quarantine is detached: "
-            f"keyrota revoke {verdict.credential} --release",
-        )
+
+
+def _done(verdict: Verdict) -> str:
+    if verdict.is_done:
+        return "revoked"
+    return "deactivated, NOT YET replaced:" if verdict.is_safe else "NOT YET: could not revoke"
 
 
 def _state(verdict: Verdict, work: Work) -> str:
     """Say safe only of what was read after everything was done (promise all-clear-is-seen)."""
-    if verdict.is_safe:
-        at = f"{work.session.clock.now():%Y-%m-%d %H:%M:%S} UTC"
-        return (
-            f"Read at {at}: every key that the user had is Inactive or deleted ({', '.join(verdict.keys) or 'none'})."
-        )
-    return f"Not yet: {_why_not(verdict)}. This function fails until then, and is invoked again."
+    at = f"{work.session.clock.now():%Y-%m-%d %H:%M:%S} UTC"
+    off = f"Read at {at}: every key that the user had is Inactive or deleted ({', '.join(verdict.keys) or 'none'})."
+    if verdict.is_done:
+        return off
+    what = f"{off} Not replaced yet" if verdict.is_safe else "Not yet"
+    return f"{what}: {_why_not(verdict)}. This function fails until then, and is invoked again."
 
 
 def _why_not(verdict: Verdict) -> str:
