@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cli_rig import USER, Sandbox, a_sandbox
+from cli_rig import SECRET, USER, Sandbox, a_sandbox
 
 from keyrota.core.model import AccessKeyId
 
@@ -142,4 +142,48 @@ def test_rollback_keeps_today_s_other_fields(sandbox: Sandbox) -> None:
     assert after["AWS_ACCESS_KEY_ID"] != newest, label
     assert after["DB_PASSWORD"] == "today"
     assert sandbox.held()["AWS_ACCESS_KEY_ID"] == after["AWS_ACCESS_KEY_ID"]
+    assert sandbox.deploys()
+
+
+def _move_back(sandbox: Sandbox) -> None:
+    """Do what AWS's documentation says for going back: AWSCURRENT to the version that is AWSPREVIOUS."""
+    manager = sandbox.admin("secretsmanager")
+    stages = manager.describe_secret(SecretId=SECRET)["VersionIdsToStages"]
+    versions = {label: version for version, labels in stages.items() for label in labels}
+    manager.update_secret_version_stage(
+        SecretId=SECRET,
+        VersionStage="AWSCURRENT",
+        MoveToVersionId=versions["AWSPREVIOUS"],
+        RemoveFromVersionId=versions["AWSCURRENT"],
+    )
+
+
+def test_awscurrent_moved_back_to_a_leaked_key(sandbox: Sandbox) -> None:
+    """The report proposed `rollback`, which reactivated the leaked key and brought it to every target, exit 0."""
+    leaked = rotated(sandbox)
+    assert sandbox.run("revoke", USER, "--yes")[0] == 0
+    good = sandbox.held()["AWS_ACCESS_KEY_ID"]
+    _move_back(sandbox)
+    for command, code in (("plan", 3), ("check", 1), ("sync", 3), ("apply", 3)):
+        found, out, _ = sandbox.run(command, *(["--exit-code"] if command == "plan" else []))
+        assert (found, f"moved AWSCURRENT to the version of {leaked}, which is revoked" in out) == (code, True), out
+    assert sandbox.run("rollback", USER, "--yes")[0] == 0
+    assert sandbox.held()["AWS_ACCESS_KEY_ID"] == good
+    assert sandbox.keys() == {leaked: "Inactive", good: "Active"}
+    assert sandbox.run("apply")[0] == 0
+
+
+def test_awscurrent_moved_back_after_the_first_rotation(sandbox: Sandbox) -> None:
+    """AWSPREVIOUS holds no secret access key then: no rotation was due for ever, and `rollback` did nothing, exit 0."""
+    assert sandbox.run("apply")[0] == 0
+    good = sandbox.held()["AWS_ACCESS_KEY_ID"]
+    _move_back(sandbox)
+    code, out, _ = sandbox.run("apply")
+    assert code == 3
+    assert "without a secret access key" in out
+    assert f"{good} must leave first" not in out, "pipelines hold it"
+    assert sandbox.run("rollback", USER, "--yes")[0] == 0
+    sandbox.travel(days=30)
+    assert sandbox.run("apply")[0] == 0
+    assert sandbox.keys() == {sandbox.old.id: "Inactive", good: "Active"}
     assert sandbox.deploys()

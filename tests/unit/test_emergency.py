@@ -41,6 +41,7 @@ from keyrota.core.model import (
     AWSCURRENT,
     AWSPREVIOUS,
     PENDING,
+    PLACEHOLDER,
     KeyStatus,
     Observation,
     TargetState,
@@ -114,6 +115,24 @@ FOREIGN = observed(a_key(), a_key(ODD), secret=a_secret(current(), tags=[synced(
 BEGUN = observed(
     a_key(), a_key(NEW, age_days=0), secret=a_secret(current(), pending(), tags=[synced()]), targets=(holds(OLD),)
 )
+
+MOVED_TO_REVOKED = revoked(
+    replace(
+        RETIRED,
+        secret=a_secret(
+            a_version("v0", AWSCURRENT, OLD),
+            a_version(key_token(NEW, VersionId("v0")), AWSPREVIOUS, NEW),
+            tags=[synced(key_token(NEW, VersionId("v0"))), off_since(0.5, OLD)],
+        ),
+    ),
+    OLD,
+)
+"""After `revoke OLD`, someone moved AWSCURRENT back to AWSPREVIOUS; the targets hold NEW."""
+MOVED_TO_PLACEHOLDER = replace(
+    pair(),
+    secret=a_secret(a_version("v0", AWSCURRENT, PLACEHOLDER, OLD), a_version("v1", AWSPREVIOUS, NEW), tags=[synced()]),
+)
+"""The same after the first rotation: AWSPREVIOUS is what the secret was made with."""
 
 UNDONE = replace(pair(), secret=a_secret(previous(OLD), a_version("v1", AWSCURRENT, NEW, PENDING), tags=[synced()]))
 """A rotation whose label was not taken off."""
@@ -486,11 +505,34 @@ def test_a_rollback_says_so_in_the_promotion() -> None:
         ("AWSCURRENT's key, though IAM lost it", observed(secret=a_secret(current())), OLD),
         ("none without keys", observed(), None),
         ("not one whose revocation came to its end", SUCCEEDED, NEW),
+        ("the key that targets hold, where AWSCURRENT was moved away from it", MOVED_TO_REVOKED, NEW),
+        ("not the key before, where the successor was deactivated first", pair(new=OFF, tags=[synced("v0")]), NEW),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_revoke_without_a_key_means(case: str, seen: Observation, found: str | None) -> None:
     assert current_key(view(seen)) == found, case
+
+
+def test_a_moved_awscurrent_is_reported_with_a_way_back_that_serves_no_leaked_key() -> None:
+    """AWS's own way back moves AWSCURRENT to AWSPREVIOUS: a leaked key, or the placeholder of the beginning."""
+    for seen, word in (
+        (MOVED_TO_REVOKED, f"the version of {OLD}, which is revoked"),
+        (MOVED_TO_PLACEHOLDER, "without"),
+    ):
+        planned = plan(seen, CLASSIC, NOW)
+        assert planned.actions == ()
+        (hold,) = planned.holds
+        assert word in hold.reason
+        assert hold.remedy == f"keyrota rollback ci-deploy makes {NEW} current again"
+    (hold,) = plan(revoked(alone(status=OFF), OLD), CLASSIC, NOW).holds
+    assert "rollback" not in hold.remedy
+
+
+def test_a_target_that_shows_the_leaked_key_is_broken_whatever_awscurrent_is() -> None:
+    broken = plan(replace(MOVED_TO_REVOKED, targets=(holds(OLD),)), CLASSIC, NOW).holds[0]
+    assert broken.needs is act.Needs.REPAIR
+    assert f"it holds {OLD}, which is Inactive" in broken.reason
 
 
 @pytest.mark.parametrize(
@@ -535,6 +577,15 @@ def test_revoke_without_a_key_means(case: str, seen: Observation, found: str | N
                 a_key(NEW, age_days=1),
                 secret=a_secret(a_version(restored_token(OLD, VersionId("v1")), AWSCURRENT, OLD), previous(NEW, "v1")),
             ),
+            OLD,
+        ),
+        ("the key of the targets, where AWSCURRENT was moved to a leaked one", MOVED_TO_REVOKED, NEW),
+        ("the key of the targets, where AWSCURRENT was moved to the placeholder", MOVED_TO_PLACEHOLDER, NEW),
+        ("no leaked key, also where it is the only one", revoked(alone(status=OFF), OLD), None),
+        ("no leaked key, where the targets' own one leaked as well", revoked(MOVED_TO_REVOKED, OLD, NEW), None),
+        (
+            "the key before, where the successor was deactivated before it reached every target",
+            pair(new=OFF, tags=[synced("v0")]),
             OLD,
         ),
         (

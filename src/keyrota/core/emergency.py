@@ -53,6 +53,8 @@ def current_key(view: View) -> AccessKeyId | None:
     begun = [key.id for key in view.keys if key.status is KeyStatus.ACTIVE and view.is_revoked(key.id)]
     if begun:
         return begun[0]
+    if view.key_before_move is not None:
+        return view.key_before_move
     if view.current_key is not None:
         return view.current_key
     only = [key for key in view.in_state(KeyState.ADOPTABLE, KeyState.FOREIGN) if key.status is KeyStatus.ACTIVE]
@@ -63,20 +65,31 @@ def previous_key(view: View) -> AccessKeyId | None:
     """
     Find the key that `rollback` goes back to: the newest before the current that IAM and the secret still have.
 
-    Never one that was revoked, and never one that was made after the current key: where the current key is what an
-    earlier rollback went back to, and its targets are not all written yet, that is what is to be finished.
+    Never one that was revoked. One that was made after the current key only where AWSCURRENT was moved away from it to
+    what cannot be served; otherwise the current key is what an earlier rollback went back to, and where its targets
+    are not all written yet, that is what is to be finished.
     """
     candidates = view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED)
     usable = [key for key in candidates if _is_stored(view, key) and not view.is_revoked(key.id)]
+    if view.key_before_move in {key.id for key in usable}:
+        return view.key_before_move
     ours = [key for key in usable if not _is_successor(view, key)]
     if not ours and usable and not view.is_synced():
-        return view.current_key
+        return view.current_key if _is_servable(view) else usable[-1].id
     if view.previous is not None:
         ours.sort(key=lambda key: view.version_of(key.id) is view.previous)
     if ours:
         return ours[-1].id
-    off = [key for key in view.in_state(KeyState.CURRENT_OFF) if _is_stored(view, key)]
+    off = [key for key in view.in_state(KeyState.CURRENT_OFF) if _is_stored(view, key) and not view.is_revoked(key.id)]
     return off[0].id if off else None
+
+
+def _is_servable(view: View) -> bool:
+    """Tell whether AWSCURRENT holds the pair of an Active key that was not revoked."""
+    current = view.key(view.current_key)
+    if current is None or current.status is not KeyStatus.ACTIVE:
+        return False
+    return view.is_stored and not view.is_revoked(current.id)
 
 
 def _is_successor(view: View, key: AccessKey) -> bool:

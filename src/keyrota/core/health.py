@@ -75,7 +75,8 @@ def _dead_key(case: Case, target: TargetState) -> str:
     The current key is reported once for all places (`renewal.current_key_trouble`).
     """
     key_id, view = target.key, case.view
-    if target.evidence is not TargetEvidence.HOLDS or key_id is None or key_id == view.current_key:
+    is_reported = key_id == view.current_key and view.key_before_move is None
+    if target.evidence is not TargetEvidence.HOLDS or key_id is None or is_reported:
         return ""
     key = view.key(key_id)
     if key is not None:

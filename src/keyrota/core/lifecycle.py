@@ -53,6 +53,7 @@ from keyrota.core.model import (
     VersionId,
     key_token,
     placeholder_token,
+    restored_token,
 )
 from keyrota.core.records import (
     DeactivationNote,
@@ -251,6 +252,31 @@ class View:
     def current_id(self) -> VersionId | None:
         """The ID of the version with AWSCURRENT."""
         return self.current.id if self.current else None
+
+    @property
+    def recorded(self) -> SecretVersion | None:
+        """The version that every target was last found or made to hold, whatever AWSCURRENT is now."""
+        return next((one for one in self.versions if self.synced and one.id == self.synced.version), None)
+
+    @property
+    def key_before_move(self) -> AccessKeyId | None:
+        """
+        The key that the targets hold, where someone moved AWSCURRENT away from it to what cannot be served.
+
+        That is a version without a secret access key, or one of an older key that is Inactive. None: that did not
+        happen. A successor that was deactivated before it reached every target, or a rollback, is no such move.
+        """
+        held = self.key(key_label(self.recorded)) if self.recorded else None
+        if held is None or self.recorded is None or held.id == self.current_key:
+            return None
+        if held.status is not KeyStatus.ACTIVE or self.is_revoked(held.id):
+            return None
+        if self.current is not None and not self.is_stored:
+            return held.id
+        now = self.key(self.current_key)
+        if now is None or now.status is not KeyStatus.INACTIVE or now.created >= held.created:
+            return None
+        return None if self.current_id == restored_token(now.id, self.recorded.id) else held.id
 
     @property
     def is_foreign_version(self) -> bool:

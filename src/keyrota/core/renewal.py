@@ -47,12 +47,16 @@ _OUR_LABELS = 3
 def current_key_trouble(case: Case) -> Iterator[Hold]:
     """Report a current key that does not work any more; nobody but a person can know why."""
     view, name = case.view, case.view.observation.name
+    yield from _moved(case)
+    if view.key_before_move is not None:
+        return
     for key in view.in_state(KeyState.CURRENT_OFF):
+        back = "" if view.is_revoked(key.id) else f"keyrota rollback {name} switches it on again; "
         yield Hold(
             key=key.id,
             needs=Needs.REPAIR,
             reason=f"{key.id} is the key that targets hold, and it is Inactive: somebody switched it off",
-            remedy=f"keyrota rollback {name} switches it on again; keyrota revoke {name} makes a new one",
+            remedy=f"{back}keyrota revoke {name} makes a new one",
         )
     if view.current_key is None or view.key(view.current_key) is not None:
         return
@@ -74,12 +78,34 @@ def current_key_trouble(case: Case) -> Iterator[Hold]:
         )
 
 
+def _moved(case: Case) -> Iterator[Hold]:
+    """
+    Report that someone moved AWSCURRENT to what cannot be served, as AWS's own instructions for going back do.
+
+    After the first rotation AWSPREVIOUS is the placeholder that the secret was made with; after a revocation it is the
+    key that leaked.
+    """
+    view, held = case.view, case.view.key_before_move
+    if held is None:
+        return
+    is_empty = not view.is_stored
+    state = "revoked" if view.current_key and view.is_revoked(view.current_key) else "Inactive"
+    what = (
+        "a version without a secret access key" if is_empty else f"the version of {view.current_key}, which is {state}"
+    )
+    yield Hold(
+        key=view.current_key,
+        reason=f"someone moved AWSCURRENT to {what}: it is not served, and every target was last given {held}",
+        remedy=f"keyrota rollback {view.observation.name} makes {held} current again",
+    )
+
+
 def rotation(case: Case) -> Iterator[Finding]:
     """Make a new key when the current one is due, or when there is none."""
     view = case.view
     if view.is_foreign_version or view.is_empty_of_others or view.in_state(KeyState.PENDING, KeyState.CURRENT_OFF):
         return
-    if is_being_made(case):
+    if is_being_made(case) or view.key_before_move is not None:
         return
     if view.current_key is not None and case.served is None:
         return  # the key behind AWSCURRENT is missing: a person decides (current_key_trouble)
