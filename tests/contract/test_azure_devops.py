@@ -283,6 +283,11 @@ def test_it_carries_nothing_and_names_itself(rig: AzureRig) -> None:
     settings = {"project": "Acme", "group": 7, "names": {"id": "A"}}
     assert KIND.address(settings) == f"azure_devops Acme/7 (A, {SECRET})"
     assert KIND.is_within(settings, "acme")
+    number = "6ce954b1-ce1f-45d1-b94d-e6bf2464ba2c"
+    assert KIND.is_within(settings, number.upper()), "it may be the ID of Acme"
+    assert KIND.is_within({"project": number, "group": 7}, "acme")
+    assert not KIND.is_within({"project": number, "group": 7}, number.replace("6", "7"))
+    assert not KIND.is_within(settings, "acme-2")
     assert KIND.variables(settings) == {"azure_devops acme/7: a", f"azure_devops acme/7: {SECRET.lower()}"}
 
 

@@ -170,6 +170,17 @@ def test_a_base_url_that_would_give_the_token_away_is_refused(url: str) -> None:
         )
 
 
+def test_a_workspace_by_its_slug_may_be_the_one_of_a_uuid() -> None:
+    """`revoke --served-by bitbucket:acme` said that nothing was ever written there, where the target gives the UUID."""
+    number = "{84f5b027-29e9-58cc-9ddd-7e0ae38c9551}"
+    assert KIND.is_within({"workspace": "Acme"}, "acme")
+    assert KIND.is_within({"workspace": number}, "acme")
+    assert KIND.is_within({"workspace": "acme"}, number)
+    assert KIND.is_within({"workspace": number.upper()}, number)
+    assert not KIND.is_within({"workspace": number}, number.replace("8", "9"))
+    assert not KIND.is_within({"workspace": "acme-2"}, "acme")
+
+
 def test_the_calls_are_counted(rig: Rig) -> None:
     """One list of environments a connection; then one list and two writes."""
     rig.target().write(a_pair("OLD"))

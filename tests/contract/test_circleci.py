@@ -74,7 +74,13 @@ def test_it_carries_nothing_and_names_itself(rig: CircleRig) -> None:
     assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
     assert KIND.address({"context": CONTEXT, "names": {"id": "A"}}).endswith("(A, AWS_SECRET_ACCESS_KEY)")
     assert KIND.is_within({"project": "gh/acme/shop"}, "gh/acme")
-    assert not KIND.is_within({"context": CONTEXT}, "gh/acme")
+    assert KIND.is_within({"project": "github/Acme/shop"}, "gh/acme")
+    assert not KIND.is_within({"project": "gh/acme-2/shop"}, "gh/acme")
+    assert not KIND.is_within({"project": "bb/acme/shop"}, "github/acme")
+    assert KIND.is_within({"context": CONTEXT}, "gh/acme"), "its organization is not known: it may be this one"
+    assert KIND.is_within({"project": "circleci/8vR1/5nQz"}, "gh/acme")
+    assert KIND.is_within({"project": "gh/acme/shop"}, "circleci/8vR1")
+    assert not KIND.is_within({"project": "circleci/8vR1/5nQz"}, "circleci/9999")
     assert len(KIND.variables({"context": CONTEXT})) == 2
 
 

@@ -506,7 +506,7 @@ def test_a_rollback_says_so_in_the_promotion() -> None:
         ("none without keys", observed(), None),
         ("not one whose revocation came to its end", SUCCEEDED, NEW),
         ("the key that targets hold, where AWSCURRENT was moved away from it", MOVED_TO_REVOKED, NEW),
-        ("not the key before, where the successor was deactivated first", pair(new=OFF, tags=[synced("v0")]), NEW),
+        ("not the key before, where the successor was deactivated first", pair(new=OFF, tags=(synced("v0"),)), NEW),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -585,7 +585,7 @@ def test_a_target_that_shows_the_leaked_key_is_broken_whatever_awscurrent_is() -
         ("no leaked key, where the targets' own one leaked as well", revoked(MOVED_TO_REVOKED, OLD, NEW), None),
         (
             "the key before, where the successor was deactivated before it reached every target",
-            pair(new=OFF, tags=[synced("v0")]),
+            pair(new=OFF, tags=(synced("v0"),)),
             OLD,
         ),
         (

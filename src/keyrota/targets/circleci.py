@@ -38,6 +38,9 @@ _SAYS = Refusals(
 )
 _MOST_PAGES = 200
 _MISSING = 404
+_SHORT = {"github": "gh", "bitbucket": "bb"}
+_BY_ID = "circleci"
+"""Begins the slug of a project whose organization is of CircleCI itself: IDs follow (API v2, "Get a project")."""
 
 PROVIDER_SCHEMA: Schema = closed(
     {
@@ -236,8 +239,17 @@ class CircleKind:
         return address(settings)
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a project lies in an organization (`gh/acme`); a context tells none."""
-        return str(settings.get("project", "")).casefold().startswith(f"{area.casefold()}/")
+        """
+        Tell whether a project lies in an organization (`gh/acme`).
+
+        Which one a context belongs to is not known here, nor whose name the IDs of `circleci/…` stand for: it may be
+        this one.
+        """
+        if "project" not in settings:
+            return True
+        provider, owner = _organization(settings["project"])
+        wanted, name = _organization(area)
+        return (provider, owner) == (wanted, name) or (provider == _BY_ID) != (wanted == _BY_ID)
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
         """Name each variable that this target would write."""
@@ -249,6 +261,12 @@ class CircleKind:
         base = settings.get("base_url", API)
         http = Http(base, clock=clock, own=(API,), authorization=token, name="CircleCI")
         return Unsearched(partial(CircleTarget, http))
+
+
+def _organization(slug: str) -> tuple[str, str]:
+    """Take the organization out of a slug; `github/acme/shop` is another way to write `gh/acme/shop`."""
+    provider, _, rest = slug.casefold().partition("/")
+    return _SHORT.get(provider, provider), rest.partition("/")[0]
 
 
 def address(settings: Mapping[str, Any]) -> str:

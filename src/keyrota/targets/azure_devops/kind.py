@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -13,6 +14,8 @@ from keyrota.targets.azure_devops.target import AzureTarget, address
 from keyrota.wire import Http, Patience, Unsearched, basic, bearer
 
 OWN = ("https://dev.azure.com",)
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Of a project; the configuration takes its name as well."""
 
 PROVIDER_SCHEMA: Schema = closed(
     {
@@ -78,8 +81,9 @@ class AzureKind:
         return address(settings)
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a group lies in a project."""
-        return str(settings["project"]).casefold() == area.casefold()
+        """Tell whether a group lies in a project, by its name or its ID; one may be the other's."""
+        project, wanted = str(settings["project"]).casefold(), area.casefold()
+        return project == wanted or (_ID.fullmatch(project) is None) != (_ID.fullmatch(wanted) is None)
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
         """Name each variable that this target would write."""

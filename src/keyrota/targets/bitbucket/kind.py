@@ -137,8 +137,9 @@ class BitbucketKind:
         return place(settings).address
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a target lies in a workspace."""
-        return str(settings["workspace"]).casefold() == area.casefold()
+        """Tell whether a target lies in a workspace, by its slug or its UUID; one may be the other's."""
+        workspace, wanted = str(settings["workspace"]).casefold(), area.casefold()
+        return workspace == wanted or workspace.startswith("{") != wanted.startswith("{")
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
         """Name each variable that this target would write."""
