@@ -527,6 +527,7 @@ def test_a_moved_awscurrent_is_reported_with_a_way_back_that_serves_no_leaked_ke
         assert hold.remedy == f"keyrota rollback ci-deploy makes {NEW} current again"
     (hold,) = plan(revoked(alone(status=OFF), OLD), CLASSIC, NOW).holds
     assert "rollback" not in hold.remedy
+    assert "it was revoked" in hold.reason
 
 
 def test_a_target_that_shows_the_leaked_key_is_broken_whatever_awscurrent_is() -> None:

@@ -51,11 +51,13 @@ def current_key_trouble(case: Case) -> Iterator[Hold]:
     if view.key_before_move is not None:
         return
     for key in view.in_state(KeyState.CURRENT_OFF):
-        back = "" if view.is_revoked(key.id) else f"keyrota rollback {name} switches it on again; "
+        is_revoked = view.is_revoked(key.id)
+        why = "it was revoked, and no other key took its place" if is_revoked else "somebody switched it off"
+        back = "" if is_revoked else f"keyrota rollback {name} switches it on again; "
         yield Hold(
             key=key.id,
             needs=Needs.REPAIR,
-            reason=f"{key.id} is the key that targets hold, and it is Inactive: somebody switched it off",
+            reason=f"{key.id} is the key that targets hold, and it is Inactive: {why}",
             remedy=f"{back}keyrota revoke {name} makes a new one",
         )
     if view.current_key is None or view.key(view.current_key) is not None:
