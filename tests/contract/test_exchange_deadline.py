@@ -7,13 +7,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
 from keyrota.core.secret import Secret
-from keyrota.errors import ProviderUnavailable
+from keyrota.errors import LeftByLimit, ProviderUnavailable
+from keyrota.executor.parallel import in_parallel
 from keyrota.sandbox.world import WorldClock
-from keyrota.wire import Http, Patience, bearer
+from keyrota.wire import STOP, Http, Patience, bearer, bounded
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 EXCHANGE_S = 0.5
@@ -110,3 +112,95 @@ def test_many_calls_to_what_hangs_leave_room_for_others() -> None:
         for thread in threads:
             thread.join()
         assert time.monotonic() - began < 8 * EXCHANGE_S
+
+
+# --- one credential's time, all calls together ------------------------------------------------------------------------
+
+
+def _slow(peer: socket.socket) -> None:
+    """A whole answer, well within the deadline of the exchange."""
+    time.sleep(0.2)  # noqa: TID251  # as above
+    peer.sendall(HEAD + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One second instead of five minutes."""
+    monkeypatch.setattr("keyrota.wire.http.SLOW_S", 0.1)
+    monkeypatch.setattr("keyrota.wire.waiting.MAX_S", 1.0)
+    monkeypatch.setattr("keyrota.wire.waiting.MAX_AGAIN_S", 0.3)
+    monkeypatch.setattr("keyrota.wire.slowness._QUICK_S", 0.1)
+
+
+def calls_until_refused(client: Http, *, most: int = 40) -> int:
+    for number in range(most):
+        try:
+            client.call("GET", ["x"])
+        except ProviderUnavailable as error:
+            assert "that one credential waits for it in one run are used up" in str(error)  # noqa: PT017  # the count is what is asked
+            assert error.is_undone  # noqa: PT017
+            assert "next run" in error.remedy  # noqa: PT017
+            return number
+    return most
+
+
+@pytest.mark.usefixtures("short")
+def test_answers_that_are_slow_each_time_end_with_the_credentials_time() -> None:
+    """D6: each answer comes within the deadline, a hundred of them would take hours; the next credential waits less."""
+    with serving(_slow) as (url, _):
+        client, clock = http(url), WorldClock()
+        with bounded(clock, None):
+            assert calls_until_refused(client) == 5
+        with bounded(clock, None):
+            assert calls_until_refused(client) == 2
+        assert calls_until_refused(client, most=7) == 7, "outside of a run nothing is counted"
+
+
+@pytest.mark.usefixtures("short")
+def test_threads_of_one_credential_share_its_time() -> None:
+    with serving(_slow) as (url, _):
+        client = http(url)
+
+        def call(_: int) -> bool:
+            with contextlib.suppress(ProviderUnavailable):
+                client.call("GET", ["x"])
+                return True
+            return False
+
+        with bounded(WorldClock(), None):
+            assert sum(in_parallel(call, range(40), 4)) < 12
+
+
+@pytest.mark.usefixtures("short")
+def test_what_must_be_whole_is_not_cut() -> None:
+    with serving(_slow) as (url, _):
+        client = http(url)
+        with bounded(WorldClock(), None):
+            calls_until_refused(client)
+            with STOP.whole():
+                assert client.call("PUT", ["x"]).status == 200
+            with pytest.raises(ProviderUnavailable):
+                client.call("PUT", ["x"])
+
+
+def test_repeated_failures_use_up_the_time_as_well() -> None:
+    """A hundred calls that are answered 503, and repeated six times each, would take an hour."""
+
+    def failing(peer: socket.socket) -> None:
+        peer.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with serving(failing) as (url, came):
+        client = http(url)
+        with bounded(WorldClock(), None):
+            for _ in range(100):
+                with pytest.raises(ProviderUnavailable):
+                    client.call("GET", ["x"])
+        assert len(came) < 100
+
+
+def test_a_function_asks_nothing_shortly_before_its_end() -> None:
+    with serving(_slow) as (url, came):
+        client, clock = http(url), WorldClock()
+        with bounded(clock, clock.now() + timedelta(seconds=15)), pytest.raises(LeftByLimit, match="time of this run"):
+            client.call("GET", ["x"])
+        assert not came

@@ -16,6 +16,7 @@ from keyrota.executor.events import Listener, Outcome
 from keyrota.executor.parallel import Parallel, in_parallel
 from keyrota.executor.run import Run
 from keyrota.executor.subject import Settings, Subject
+from keyrota.wire import bounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,8 @@ def plan_all(
     def one(subject: Subject) -> Preview:
         run = Run(subject, settings, intent)
         try:
-            observation, planned = run.plan()
+            with bounded(settings.clock, settings.until):
+                observation, planned = run.plan()
         except KeyrotaError as error:
             return Preview(subject=subject, run=run, error=error)
         except Exception as error:  # noqa: BLE001  # promise one-fails-alone: a bug on one is no reason to stop the others
@@ -132,7 +134,8 @@ def apply_all(
         if preview.plan.actions and is_late():
             return replace(preview.run.outcome(preview.plan, preview.observation), left=preview.plan.actions)
         try:
-            return preview.run.apply(preview.plan, preview.observation, tell)
+            with preview.run.bounded():
+                return preview.run.apply(preview.plan, preview.observation, tell)
         except Exception as error:  # noqa: BLE001  # as above
             so_far = preview.run.outcome(preview.plan, preview.observation)
             return replace(so_far, errors=(*so_far.errors, _bug(error)))

@@ -17,6 +17,7 @@ from keyrota.core.model import AccessKeyId, KeyPair, PairDoubt, TargetEvidence, 
 from keyrota.errors import Half, KeyrotaError, LeftByLimit, ProviderUnavailable, TornPair
 from keyrota.executor.subject import Settings
 from keyrota.ports import Target
+from keyrota.wire import current_waiting
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
 _ON_STOP_S = 1.0
@@ -78,6 +79,7 @@ class Pairs:
             KeyrotaError: It was not written; the place holds what it held before.
         """
         _demand_time(self.settings, target)
+        _demand_answers(target)
         with self.settings.stop.whole():
             try:
                 target.write(credential)
@@ -211,6 +213,22 @@ def told_halves(written: set[Half], unsure: set[Half], *, new: AccessKeyId | Non
     for half in unsure:
         keys[half] = f"{new} or {old or 'another key'}"
     return f"half a pair: its ID is that of {keys[Half.ID]}, its secret that of {keys[Half.SECRET]}"
+
+
+def _demand_answers(target: Target) -> None:
+    """
+    Begin no pair at a place whose service has used up what this credential waits for it: a pair is never cut.
+
+    Only a read tells which service that was; one that is not asked any more refuses it at once.
+    """
+    account = current_waiting()
+    if account is None or not account.is_used_up:
+        return
+    state = target.read()
+    if state.evidence is TargetEvidence.FAILED:
+        raise ProviderUnavailable(
+            state.detail or f"{target.address} does not answer", where=target.address, is_undone=True
+        )
 
 
 def _demand_time(settings: Settings, target: Target) -> None:

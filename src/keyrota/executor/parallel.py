@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -24,4 +25,6 @@ def in_parallel(do: Callable[[T], R], things: Iterable[T], workers: int) -> list
     if len(things) < 2:  # noqa: PLR2004  # a thread for one thing is a thread too many
         return [do(thing) for thing in things]
     with ThreadPoolExecutor(max_workers=min(workers, len(things)), thread_name_prefix="target") as pool:
-        return list(pool.map(do, things))
+        # Each in a copy of the context: how long a credential waits for a service is known in all of its threads.
+        futures = [pool.submit(copy_context().run, do, thing) for thing in things]
+    return [future.result() for future in futures]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from keyrota.core import plan as act
@@ -20,6 +21,7 @@ from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
 from keyrota.executor.observe import observe, unasked
 from keyrota.executor.own_writes import OwnWrites
 from keyrota.executor.subject import Settings, Subject
+from keyrota.wire import bounded
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +68,10 @@ class Run:
         self._left: dict[act.Action, None] = {}
         self._times: Counter[tuple[object, ...]] = Counter()
         self._lost: dict[tuple[object, ...], LostRace] = {}
+
+    def bounded(self) -> AbstractContextManager[None]:
+        """Bound how long what happens within waits for services: it is of one credential."""
+        return bounded(self._settings.clock, self._settings.until)
 
     def plan(self) -> tuple[Observation, Plan]:
         """

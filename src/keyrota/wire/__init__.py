@@ -12,6 +12,7 @@ from keyrota.wire.places import RunlessPlace, Unsearched
 from keyrota.wire.refusals import DELETED, Refusals
 from keyrota.wire.stop import STOP, Stop
 from keyrota.wire.together import together
+from keyrota.wire.waiting import bounded, current_waiting
 
 __all__ = [
     "DELETED",
@@ -33,6 +34,8 @@ __all__ = [
     "attempted",
     "basic",
     "bearer",
+    "bounded",
+    "current_waiting",
     "each_page",
     "header",
     "together",

@@ -19,7 +19,7 @@ import urllib3
 from keyrota import __version__
 from keyrota.core.instants import within_reach
 from keyrota.core.secret import Secret
-from keyrota.errors import ProviderRefused, ProviderUnavailable
+from keyrota.errors import LeftByLimit, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
 from keyrota.wire.answer import A_YEAR_S, Answer, Silence, asked_pause, left, parsed
 from keyrota.wire.authorization import Authorization, refuse_odd_headers
@@ -27,8 +27,10 @@ from keyrota.wire.budget import Budget, SharedLimit
 from keyrota.wire.hosts import trusted
 from keyrota.wire.pool import TIMEOUT, TOO_LONG, is_untrusted, pool, silence
 from keyrota.wire.slowness import Slowness
+from keyrota.wire.stop import is_within_whole
 from keyrota.wire.together import note_doubt
 from keyrota.wire.urls import built, joined, origin, parts_of, place_origin, refuse_odd_names
+from keyrota.wire.waiting import SLOW_S, current_waiting
 from keyrota.wire.watch import deadline
 
 _LARGEST = 8 * 1024 * 1024
@@ -231,6 +233,7 @@ class Http:
         waited, attempt, is_renewed, is_in_doubt = 0.0, 0, False, False
         while True:
             attempt += 1
+            self._demand_patience(call.where, is_undone=not is_in_doubt)
             self._take_turn(call, is_again=attempt > 1)
             answer = self._attempt(call, url)
             if answer and answer.status == _UNAUTHORIZED and not is_renewed and self._renew and self._renew():
@@ -239,7 +242,6 @@ class Http:
             is_limited = bool(answer and (answer.status == _TOO_MANY or self._limited(answer)))
             if answer and not is_limited and answer.status < _SERVER_FAILS:
                 self._limit.end(is_write=call.is_write)
-                self._slowness.end()
                 self._left = left(answer, self._clock.now())
                 return answer
             if call.is_write and not is_limited and not (isinstance(answer, Silence) and answer.is_unsent):
@@ -248,7 +250,7 @@ class Http:
             if not is_repeatable and not is_limited:
                 why = "whether it was done is not known" if is_in_doubt else "it was not done"
                 raise self._unavailable(answer, call.where, why, is_undone=not is_in_doubt)
-            left_s = self._patience.total_s - waited
+            left_s = min(self._patience.total_s - waited, self._time_left_s())
             pause = self._pause(answer, attempt, left_s, is_limited=is_limited)
             attempts = self._patience.attempts
             if isinstance(answer, Silence) and answer.is_slow:
@@ -262,8 +264,25 @@ class Http:
             waited += pause
             if is_limited:
                 self._limit.begin(pause, is_write=call.is_write)
+            elif (account := current_waiting()) is not None:
+                account.note(self, pause)
             self._clock.sleep(pause)
             self._stay()
+
+    def _time_left_s(self) -> float:
+        """Tell how long the credential that is worked on may still wait for this service."""
+        account = current_waiting()
+        if account is None or is_within_whole():
+            return A_YEAR_S
+        return account.left_s(self, is_known=self._slowness.is_costly())
+
+    def _demand_patience(self, where: str, *, is_undone: bool) -> None:
+        account = current_waiting()
+        if account is not None and self._time_left_s() <= 0:
+            refusal = account.refusal(self._name, where, is_undone=is_undone)
+            if not isinstance(refusal, LeftByLimit):
+                self._slowness.note_cost()
+            raise refusal
 
     def _take_turn(self, call: _Call, *, is_again: bool) -> None:
         """Wait for the turn; what is reserved has it, and is not given up for want of another."""
@@ -338,12 +357,17 @@ class Http:
         headers = dict(self._headers)
         if call.body is not None:
             headers["Content-Type"] = call.content_type
-        with deadline(self._slowness.bound_s(self._patience.exchange_s)) as end:
+        bound_s = min(self._slowness.bound_s(self._patience.exchange_s), max(1.0, self._time_left_s()))
+        with deadline(bound_s) as end:
             answer = self._exchanged(call, url, headers, authorization)
+        if end.took_s > SLOW_S and (account := current_waiting()) is not None:
+            account.note(self, end.took_s)
         if end.is_over:
             return TOO_LONG
         if answer:
             self._hear_time(answer, asked)
+            if answer.status < _SERVER_FAILS:
+                self._slowness.end(end.took_s)
         return answer
 
     def _exchanged(

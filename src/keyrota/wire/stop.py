@@ -17,6 +17,11 @@ from keyrota.errors import Stopped
 _is_within: ContextVar[bool] = ContextVar("keyrota_is_within_whole", default=False)
 
 
+def is_within_whole() -> bool:
+    """Tell whether this thread does something that must not break off in the middle."""
+    return _is_within.get()
+
+
 class Stop:
     """
     Whether the process was told to stop, and what is not whole yet.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,12 @@ class Deadline:
         self._lock = threading.Lock()
         self._connection: HTTPConnection | None = None
         self.is_over = False
+        self._began = time.monotonic()
+
+    @property
+    def took_s(self) -> float:
+        """Real seconds since it began, whatever a sandbox's clock says."""
+        return time.monotonic() - self._began
 
     def watch(self, connection: HTTPConnection) -> None:
         """Name the connection; one that comes after the end is shut down at once."""
