@@ -19,6 +19,7 @@ from keyrota.core.model import (
     CreatedKey,
     KeyPair,
     LastUse,
+    PlaceId,
     Readiness,
     SecretState,
     Sighting,
@@ -226,6 +227,14 @@ class Target(Protocol):
 
     def read(self) -> TargetState:
         """Tell what is there; a failed read is the value FAILED, not an exception."""
+        ...
+
+    def place_now(self) -> PlaceId | None:
+        """
+        Say which place the name means now, asked anew; None where the provider does not say.
+
+        Asked before a write that comes some time after the last read: the name may have been given to something else.
+        """
         ...
 
     def write(self, credential: KeyPair) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from cli_rig import Sandbox, a_sandbox
 
+from keyrota.core.model import AccessKeyId
+from keyrota.sandbox.timemachine import TimeMachine
+
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 TARGETS = """\
       - github: {repository: acme/web}
@@ -85,3 +88,50 @@ def test_a_repository_at_bitbucket_that_was_made_anew_is_not_written(sandbox: Sa
     assert code in {1, 3}
     assert sandbox.bitbucket.values("acme", "shop", "Production") == {}
     assert "another place answers to that name" in out
+
+
+def _rename_during_the_run(sandbox: Sandbox, patch: pytest.MonkeyPatch) -> None:
+    """Give each name to something new while the new key is verified: some 40 seconds after the places were read."""
+    clock, sleep = type(sandbox.cloud.clock), type(sandbox.cloud.clock).sleep
+    changes = [
+        lambda: sandbox.github.rename("acme", "web", "web-old"),
+        lambda: sandbox.github.add_repository("acme", "web"),
+        lambda: sandbox.gitlab.move_project("acme/site", "acme/site-old"),
+        lambda: sandbox.gitlab.add_project("acme/site"),
+        lambda: sandbox.bitbucket.rename_repository("acme", "docs", "docs-old"),
+        lambda: sandbox.bitbucket.add_repository("acme", "docs"),
+    ]
+
+    def changed(self: TimeMachine, seconds: float) -> None:
+        while changes:
+            changes.pop(0)()
+        sleep(self, seconds)
+
+    patch.setattr(clock, "sleep", changed)
+
+
+def test_a_name_that_is_given_to_something_else_during_the_run(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B8, between read and write: the new key went into the new repository, exit 0, for the ID was looked up once."""
+    sandbox.bitbucket.add_repository("acme", "docs")
+    sandbox.configure("    targets:\n", "    targets:\n      - bitbucket: {workspace: acme, repository: docs}\n")
+    assert sandbox.run("apply")[0] == 0
+    for days in (12, 11):
+        sandbox.travel(days=days)
+        assert sandbox.run("apply")[0] == 0
+    (served,) = sandbox.keys()
+    sandbox.travel(days=80)
+    _rename_during_the_run(sandbox, monkeypatch)
+    code, out, _ = sandbox.run("apply")
+    assert code == 1
+    assert sandbox.github.values("acme", "web") == sandbox.gitlab.values("acme/site") == {}
+    assert sandbox.bitbucket.values("acme", "docs") == {}
+    for address in ("github acme/web", "gitlab acme/site", "bitbucket acme/docs"):
+        assert f"{address} means another place now" in out
+    monkeypatch.undo()
+    assert sandbox.github.values("acme", "web-old")[ID] == served
+    assert sandbox.github.values("acme", "api")[ID] != served, "the others are written"
+    sandbox.travel(days=30)
+    assert sandbox.run("apply")[0] == 3
+    assert sandbox.keys()[AccessKeyId(served)] == "Active", "the renamed places hold it still"

@@ -473,6 +473,8 @@ class TargetState:
     """The place exists and runs nothing; it refuses writes."""
     carried_for: timedelta = timedelta()
     """So long after a write, runs that were queued before it may still carry the old value; zero: they do not."""
+    read_at: datetime | None = field(default=None, compare=False)
+    """When the read began; aware, UTC. Not a part of what was found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from keyrota.core.places import Removed, removed
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError
 from keyrota.executor.subject import Settings, Subject
+from keyrota.ports import Target
 
 
 def observe(
@@ -99,4 +100,9 @@ def unasked(subject: Subject) -> tuple[TargetState, ...]:
 
 def read_targets(subject: Subject, settings: Settings) -> tuple[TargetState, ...]:
     """Read every target, several at once, in their order."""
-    return tuple(settings.each(lambda target: target.read(), subject.targets))
+
+    def read(target: Target) -> TargetState:
+        began = settings.clock.now()
+        return replace(target.read(), read_at=began)
+
+    return tuple(settings.each(read, subject.targets))

@@ -39,7 +39,7 @@ from keyrota.core.records import (
     parse_index,
     place_digest,
 )
-from keyrota.errors import KeyrotaError, PartialFailure, ProviderUnavailable, TornPair
+from keyrota.errors import KeyrotaError, PartialFailure, ProviderRefused, ProviderUnavailable, TornPair
 from keyrota.executor.pairs import Pairs, Torn
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.verify import verify
@@ -47,6 +47,8 @@ from keyrota.ports import Target
 
 _ROUNDS = 5
 """AWSCURRENT moves once in 90 days; if it moves five times while one sync runs, something else is wrong."""
+_READ_JUST_NOW = timedelta(seconds=10)
+"""A name that was read within that time is not asked for again before the write."""
 _LOOK_AGAIN_S, _MOST_S = 15.0, 60.0
 """So often a target is asked whether its pipelines are done: soon at first, then less, or a few targets that wait would
 use up the hour's calls (1,000 at Bitbucket, three for one look)."""
@@ -101,7 +103,9 @@ def sync(
         def is_still_wanted(version: VersionId = version) -> bool:
             return _current(subject.store.describe(subject.secret_name)) == version
 
-        failures = _write(chosen, credential, pairs, is_patient=is_patient, is_still_wanted=is_still_wanted)
+        failures = _write(
+            chosen, credential, pairs, observation.targets, is_patient=is_patient, is_still_wanted=is_still_wanted
+        )
         if made_whole is not None:
             made_whole |= {target.address for target in chosen} - failures.keys()
             made_whole -= pairs.torn.keys()
@@ -346,6 +350,7 @@ def _write(
     targets: Iterable[Target],
     credential: KeyPair,
     pairs: Pairs,
+    states: Iterable[TargetState],
     *,
     is_patient: bool,
     is_still_wanted: Callable[[], bool],
@@ -355,11 +360,13 @@ def _write(
 
     Who waited for a pipeline asks again whether the credential is still the current one: it may be revoked by then.
     """
+    seen = {state.address: state for state in states}
 
     def attempt(target: Target) -> tuple[str, KeyrotaError] | None:
         try:
             if is_patient and _wait_until_quiet(target, pairs.settings) and not is_still_wanted():
                 return None
+            _demand_same_place(target, seen.get(target.address), pairs.settings)
             pairs.write(target, credential)
         except KeyrotaError as error:
             error.target = target.address
@@ -367,6 +374,26 @@ def _write(
         return None
 
     return dict(failure for failure in pairs.settings.each(attempt, targets) if failure is not None)
+
+
+def _demand_same_place(target: Target, state: TargetState | None, settings: Settings) -> None:
+    """
+    Refuse to write a place whose name was given to something else since it was read (promise a-place-is-an-id).
+
+    Between the read and the write lie the verification, runs that are waited for, and other credentials: up to hours.
+    """
+    if state is None or state.place is None or state.read_at is None:
+        return
+    if settings.clock.now() < state.read_at + _READ_JUST_NOW:
+        return
+    found = target.place_now()
+    if found is not None and found != state.place:
+        raise ProviderRefused(
+            f"{target.address} means another place now: that was {state.place.id}, and this is {found.id}",
+            where=target.address,
+            remedy="nothing was written there; if the first one was renamed, write its new name into the "
+            "configuration, and the next run writes it",
+        )
 
 
 def _older_pair(subject: Subject, observation: Observation, key: AccessKeyId) -> KeyPair | None:

@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from keyrota.core.model import CarriedRuns, Readiness, RunsEvidence, Sighting, Surroundings, TargetEvidence, TargetState
+from keyrota.core.model import (
+    CarriedRuns,
+    PlaceId,
+    Readiness,
+    RunsEvidence,
+    Sighting,
+    Surroundings,
+    TargetEvidence,
+    TargetState,
+)
 from keyrota.errors import KeyrotaError, NotThere
 from keyrota.ports import Target
 
@@ -26,6 +35,14 @@ class RunlessPlace:
     def quiet_for(self) -> timedelta:
         """Zero: whose run uses the place is not known here."""
         return timedelta()
+
+    def read(self) -> TargetState:
+        """Tell what is there; each place has its own."""
+        raise NotImplementedError
+
+    def place_now(self) -> PlaceId | None:
+        """Read the place again; None where that fails."""
+        return self.read().place
 
     def is_busy(self) -> bool | None:
         """Tell False: a write never waits here."""

@@ -90,6 +90,10 @@ class WorldTarget(View):
         except KeyrotaError as error:
             return Readiness(address=self._address, is_ready=False, detail=error.what)
 
+    def place_now(self) -> PlaceId | None:
+        """Say which place has this name now."""
+        return PlaceId(kind="world", origin=self._place.origin, id=f"place {self._place.number}")
+
     def read(self) -> TargetState:
         """Tell what is there."""
 
@@ -105,7 +109,7 @@ class WorldTarget(View):
                 changed_at=place.changed_at if place.is_change_told else None,
                 carried_for=place.carried_for,
                 shown=(*self._shown_beside(place), *shown_by(listed, self._address, beside=names)),
-                place=PlaceId(kind="world", origin=place.origin, id=f"place {place.number}"),
+                place=self.place_now(),
                 variables=states_of(names, listed, id_name=names[0]),
                 conflicts=tuple(
                     bundle_conflicts(listed, _BUNDLE) if place.is_bundle else pair_conflicts(listed, *_NAMES)

@@ -48,6 +48,17 @@ class Identities:
             return self._place("repository", self._repository(where.workspace, where.repository))
         return self._place("workspace", self._workspace(where.workspace))
 
+    def again(self, where: Place) -> PlaceId | None:
+        """Say what a repository or a workspace is, asked anew; None where the token may not see that."""
+        name = where.repository or where.workspace
+        if UUID.fullmatch(name):
+            found: str | None = name
+        elif where.repository is not None:
+            found = self._asked(("repositories", where.workspace, name), is_listed=True)
+        else:
+            found = _uuid_in(self._http.call("GET", ("workspaces", name), where=f"the UUID of {name}").object())
+        return self._place("workspace" if where.repository is None else "repository", found)
+
     def _place(self, what: str, uuid: str | None) -> PlaceId | None:
         known = PlaceId(kind="bitbucket", origin=self._http.origin, id=f"{what} {(uuid or '').lower()}")
         return known if uuid else None

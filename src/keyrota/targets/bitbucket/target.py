@@ -12,6 +12,7 @@ from keyrota.core.model import (
     CarriedRuns,
     Conflict,
     KeyPair,
+    PlaceId,
     Readiness,
     RunsEvidence,
     Surroundings,
@@ -119,6 +120,12 @@ class BitbucketTarget:
             notice=self._connection.notice(self._place),
             token_expires=self._connection.token_expires,
         )
+
+    def place_now(self) -> PlaceId | None:
+        """Ask for the UUID of the repository or the workspace once more; an environment is written by its UUID."""
+        environment = self._environment()
+        identities = self._connection.identities
+        return identities.place(self._place, environment) if environment else identities.again(self._place)
 
     def write(self, credential: KeyPair) -> None:
         """

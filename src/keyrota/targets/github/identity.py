@@ -53,6 +53,13 @@ class Identities:
         store = " dependabot" if where.is_dependabot else ""
         return PlaceId(kind="github", origin=origin, id=f"{what}{store}") if what else None
 
+    def forget(self, where: Place) -> None:
+        """Let the next question about a place be asked anew."""
+        owner = _key(where.owner_path)
+        with self._lock:
+            self._known.pop(owner, None)
+            self._known.pop((*owner, "environments"), None)
+
     def repository(self, where: Place) -> Record | None:
         """Return the record of a repository; None where the token may not see it, or of an organization."""
         if where.repository is None:

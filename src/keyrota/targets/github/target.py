@@ -9,7 +9,16 @@ from functools import partial
 from typing import Any
 
 from keyrota.core.lifecycle import KEY_ID
-from keyrota.core.model import AccessKeyId, CarriedRuns, KeyPair, Readiness, Surroundings, TargetEvidence, TargetState
+from keyrota.core.model import (
+    AccessKeyId,
+    CarriedRuns,
+    KeyPair,
+    PlaceId,
+    Readiness,
+    Surroundings,
+    TargetEvidence,
+    TargetState,
+)
 from keyrota.core.secret import Secret
 from keyrota.core.sighting import LONG_LIVED
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
@@ -135,6 +144,12 @@ class GitHubTarget:
             token_expires=self._connection.token_expires,
             carried_for=runs.LONGEST if runs.may_carry(self._place) else timedelta(),
         )
+
+    def place_now(self) -> PlaceId | None:
+        """Ask for the numbers of the repository and the environment once more."""
+        where, connection = self._place, self._connection
+        connection.identities.forget(where)
+        return connection.identities.place(where, connection.http(where.owner, where.repository).origin)
 
     def write(self, credential: KeyPair) -> None:
         """

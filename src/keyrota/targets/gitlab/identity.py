@@ -56,6 +56,12 @@ class Identities:
         number = f"{what} {record.id} scope {where.environment_scope}"
         return PlaceId(kind="gitlab", origin=self._origin, id=number)
 
+    def forget(self, where: Place) -> None:
+        """Let the next question about a place be asked anew."""
+        path = where.variables_path[:2]
+        with self._lock:
+            self._known.pop((path[0], path[1].casefold()), None)
+
     def record(self, where: Place) -> Record | None:
         """Return the record of a project or a group; None of the instance, and where the token may not see it."""
         if where.is_instance:

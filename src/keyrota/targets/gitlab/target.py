@@ -15,6 +15,7 @@ from keyrota.core.model import (
     CarriedRuns,
     Conflict,
     KeyPair,
+    PlaceId,
     Readiness,
     RunsEvidence,
     Surroundings,
@@ -138,6 +139,11 @@ class GitLabTarget:
             notice=self._connection.notice(self._place),
             token_expires=self._connection.token().expires if evidence is not TargetEvidence.FAILED else None,
         )
+
+    def place_now(self) -> PlaceId | None:
+        """Ask for the number of the project or the group once more."""
+        self._connection.identities.forget(self._place)
+        return self._connection.identities.place(self._place)
 
     def write(self, credential: KeyPair) -> None:
         """

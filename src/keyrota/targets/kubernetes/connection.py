@@ -41,6 +41,11 @@ class KubernetesConnection:
                 self._namespaces[name] = self._uid(name, about)
             return self._namespaces[name]
 
+    def forget(self, name: str) -> None:
+        """Let the next question about a namespace be asked anew."""
+        with self._lock:
+            self._namespaces.pop(name, None)
+
     def _uid(self, name: str, about: str) -> str:
         answer = self.http.call("GET", ("api", "v1", "namespaces", name), where=about)
         if answer.status == _FORBIDDEN:

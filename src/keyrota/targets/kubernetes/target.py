@@ -107,6 +107,11 @@ class KubernetesTarget(RunlessPlace):
             conflicts.append(Conflict(what="the Secret is immutable", remedy=_REPLACE, is_lasting=True))
         return (*conflicts, *writers_of(found, self._names))
 
+    def place_now(self) -> PlaceId | None:
+        """Read the place again, with the UID of its namespace."""
+        self._connection.forget(self._namespace)
+        return self.read().place
+
     def surroundings(self) -> Surroundings:
         """Look at the other Secrets of the namespace, where the token may list them."""
         shown: list[ShownKey] = []
