@@ -92,22 +92,23 @@ def test_a_repository_at_bitbucket_that_was_made_anew_is_not_written(sandbox: Sa
 
 def _rename_during_the_run(sandbox: Sandbox, patch: pytest.MonkeyPatch) -> None:
     """Give each name to something new while the new key is verified: some 40 seconds after the places were read."""
-    clock, sleep = type(sandbox.cloud.clock), type(sandbox.cloud.clock).sleep
-    changes = [
-        lambda: sandbox.github.rename("acme", "web", "web-old"),
-        lambda: sandbox.github.add_repository("acme", "web"),
-        lambda: sandbox.gitlab.move_project("acme/site", "acme/site-old"),
-        lambda: sandbox.gitlab.add_project("acme/site"),
-        lambda: sandbox.bitbucket.rename_repository("acme", "docs", "docs-old"),
-        lambda: sandbox.bitbucket.add_repository("acme", "docs"),
-    ]
+    sleep, done = TimeMachine.sleep, list[bool]()
 
-    def changed(self: TimeMachine, seconds: float) -> None:
-        while changes:
-            changes.pop(0)()
-        sleep(self, seconds)
+    def change() -> None:
+        sandbox.github.rename("acme", "web", "web-old")
+        sandbox.github.add_repository("acme", "web")
+        sandbox.gitlab.move_project("acme/site", "acme/site-old")
+        sandbox.gitlab.add_project("acme/site")
+        sandbox.bitbucket.rename_repository("acme", "docs", "docs-old")
+        sandbox.bitbucket.add_repository("acme", "docs")
 
-    patch.setattr(clock, "sleep", changed)
+    def changed(clock: TimeMachine, seconds: float) -> None:
+        if not done:
+            done.append(True)
+            change()
+        sleep(clock, seconds)
+
+    patch.setattr(TimeMachine, "sleep", changed)
 
 
 def test_a_name_that_is_given_to_something_else_during_the_run(

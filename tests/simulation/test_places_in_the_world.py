@@ -67,7 +67,7 @@ HARM: dict[str, tuple[Callable[[World], None], str]] = {
     "a key of another user": (_of_another_user, "a key of the user ci-web"),
     "only the ID is there": (_only_the_id, "half a pair"),
     "only the secret is there": (_only_the_secret, "half a pair"),
-    "the pair is there under other names": (_under_other_names, "under another name"),
+    "the pair is there under other names": (_under_other_names, "a pair under other names"),
     "the other half is at another level": (_half_at_another_level, "half a pair at the repository"),
     "a session token stands beside it": (_a_session_token_beside_it, "AWS_SESSION_TOKEN"),
 }
