@@ -18,7 +18,7 @@ from keyrota.app import words
 from keyrota.app.cli import group
 from keyrota.app.config import schema
 from keyrota.app.functions.announce import SCHEMA as EVENT_SCHEMA
-from keyrota.aws.permissions import DUTIES, FUNCTIONS, LOOK, policy_document
+from keyrota.aws.permissions import DUTIES, FUNCTIONS, LOOK, TAGGING, TAGGING_CONDITION, policy_document
 from keyrota.core.lifecycle import MEANING, TRANSITIONS, KeyState, Road
 from keyrota.core.policy import PRESETS, format_duration
 
@@ -154,14 +154,27 @@ def operations() -> str:
     return "\n".join(lines).rstrip()
 
 
+def _literal(value: object) -> str:
+    return json.dumps(value).replace('"', "'")
+
+
 def function_actions() -> str:
     """Write the actions of each function's role for the construct."""
     rows = [
         f"  {name}: [\n" + "".join(f"    '{action}',\n" for action in actions) + "  ],"
         for name, actions in FUNCTIONS.items()
     ]
+    tagging = [
+        "",
+        "/** Allowed in a statement of their own, for one tag. */",
+        f"export const TAGGING: readonly string[] = {_literal(TAGGING)};",
+        "",
+        "/** The condition of that statement. */",
+        f"export const ONE_TAG: {{ readonly [operator: string]: any }} = {_literal(TAGGING_CONDITION)};",
+    ]
     head = "/** What the role of each function is allowed; written by docs/generate.py from aws/permissions.py. */"
-    return "\n".join([head, "export const ACTIONS: { readonly [name: string]: string[] } = {", *rows, "};"]) + "\n"
+    table = [head, "export const ACTIONS: { readonly [name: string]: string[] } = {", *rows, "};"]
+    return "\n".join([*table, *tagging]) + "\n"
 
 
 FILES: dict[str, Callable[[], str]] = {

@@ -33,6 +33,7 @@ from keyrota.core.model import (
     TargetEvidence,
     TargetState,
     UserName,
+    UserTag,
     VersionId,
     Written,
     key_token,
@@ -46,6 +47,8 @@ from keyrota.core.records import DeactivationNote, Index, format_deactivated, fo
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 USER = UserName("ci-deploy")
 FINGERPRINT = "0123456789abcdef"
+MARK = "eu-central-1:keyrota/ci-deploy"
+"""How the user's tag names its secret."""
 SHOP = "bitbucket acme/shop Production"
 
 
@@ -210,6 +213,8 @@ def observed(
         fingerprint=FINGERPRINT,
         claim=claim,
         readers=SecretReaders(),
+        user_tag=UserTag(secret=MARK),
+        secret_mark=MARK,
         run="this-run",
         surroundings=(),
         first_looks=looked_around(*targets),

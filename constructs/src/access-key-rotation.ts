@@ -11,7 +11,7 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { ITopic, Topic } from 'aws-cdk-lib/aws-sns';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { ACTIONS } from './actions';
+import { ACTIONS, ONE_TAG, TAGGING } from './actions';
 import { addAlarms } from './alarms';
 import { Configuration, StoredConfiguration } from './configuration';
 import { Credential, RotatedCredential } from './credential';
@@ -357,7 +357,9 @@ export class AccessKeyRotation extends Construct {
     bus: IEventBus,
   ): void {
     const actions = ACTIONS[duty];
-    made.allow(actions.filter((action) => action.startsWith('iam:')), configuration.userArns);
+    const onUsers = actions.filter((action) => action.startsWith('iam:'));
+    made.allow(onUsers.filter((action) => !TAGGING.includes(action)), configuration.userArns);
+    made.allow(onUsers.filter((action) => TAGGING.includes(action)), configuration.userArns, ONE_TAG);
     made.allow(actions.filter((action) => action.startsWith('secretsmanager:')), configuration.secretArns);
     configuration.grantRead(made.role);
     for (const token of tokens(props.providers ?? {})) {

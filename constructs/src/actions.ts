@@ -4,7 +4,9 @@ export const ACTIONS: { readonly [name: string]: string[] } = {
     'iam:ListAccessKeys',
     'iam:GetAccessKeyLastUsed',
     'secretsmanager:DescribeSecret',
+    'iam:ListUserTags',
     'iam:CreateAccessKey',
+    'iam:TagUser',
     'secretsmanager:CreateSecret',
     'secretsmanager:GetResourcePolicy',
     'secretsmanager:GetSecretValue',
@@ -16,6 +18,7 @@ export const ACTIONS: { readonly [name: string]: string[] } = {
     'iam:ListAccessKeys',
     'iam:GetAccessKeyLastUsed',
     'secretsmanager:DescribeSecret',
+    'iam:ListUserTags',
     'secretsmanager:GetSecretValue',
     'secretsmanager:TagResource',
   ],
@@ -23,6 +26,7 @@ export const ACTIONS: { readonly [name: string]: string[] } = {
     'iam:ListAccessKeys',
     'iam:GetAccessKeyLastUsed',
     'secretsmanager:DescribeSecret',
+    'iam:ListUserTags',
     'iam:UpdateAccessKey',
     'secretsmanager:TagResource',
   ],
@@ -30,6 +34,7 @@ export const ACTIONS: { readonly [name: string]: string[] } = {
     'iam:ListAccessKeys',
     'iam:GetAccessKeyLastUsed',
     'secretsmanager:DescribeSecret',
+    'iam:ListUserTags',
     'iam:DeleteAccessKey',
   ],
   watch: [
@@ -41,7 +46,9 @@ export const ACTIONS: { readonly [name: string]: string[] } = {
     'iam:ListAccessKeys',
     'iam:GetAccessKeyLastUsed',
     'secretsmanager:DescribeSecret',
+    'iam:ListUserTags',
     'iam:CreateAccessKey',
+    'iam:TagUser',
     'secretsmanager:GetResourcePolicy',
     'secretsmanager:GetSecretValue',
     'secretsmanager:PutSecretValue',
@@ -51,7 +58,9 @@ export const ACTIONS: { readonly [name: string]: string[] } = {
     'iam:ListAccessKeys',
     'iam:GetAccessKeyLastUsed',
     'secretsmanager:DescribeSecret',
+    'iam:ListUserTags',
     'iam:CreateAccessKey',
+    'iam:TagUser',
     'secretsmanager:CreateSecret',
     'secretsmanager:GetResourcePolicy',
     'secretsmanager:GetSecretValue',
@@ -62,3 +71,9 @@ export const ACTIONS: { readonly [name: string]: string[] } = {
     'iam:ListAttachedUserPolicies',
   ],
 };
+
+/** Allowed in a statement of their own, for one tag. */
+export const TAGGING: readonly string[] = ['iam:TagUser', 'iam:UntagUser'];
+
+/** The condition of that statement. */
+export const ONE_TAG: { readonly [operator: string]: any } = {'ForAllValues:StringEquals': {'aws:TagKeys': ['keyrota:secret']}};

@@ -1,7 +1,7 @@
 import { Aws, Token } from 'aws-cdk-lib';
 import { AccountPrincipal, Effect, PolicyStatement, Role } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-import { ACTIONS } from './actions';
+import { ACTIONS, ONE_TAG, TAGGING } from './actions';
 
 /** Properties of MemberRoles. */
 export interface MemberRolesProps {
@@ -66,8 +66,13 @@ export class MemberRoles extends Construct {
       });
       const allow = (service: string, resource: string): void => {
         const found = actions.filter((action) => action.startsWith(service));
-        if (found.length) {
-          role.addToPolicy(new PolicyStatement({ effect: Effect.ALLOW, actions: found, resources: [resource] }));
+        const tagging = found.filter((action) => TAGGING.includes(action));
+        const others = found.filter((action) => !TAGGING.includes(action));
+        if (others.length) {
+          role.addToPolicy(new PolicyStatement({ effect: Effect.ALLOW, actions: others, resources: [resource] }));
+        }
+        if (tagging.length) {
+          role.addToPolicy(new PolicyStatement({ effect: Effect.ALLOW, actions: tagging, resources: [resource], conditions: ONE_TAG }));
         }
       };
       allow('iam:', users);

@@ -71,6 +71,16 @@ test.each(['rotate', 'sync', 'deactivate', 'delete', 'watch'])('%s holds its own
   expect(actions(about)).toEqual([...ACTIONS[duty]].sort());
 });
 
+test('only rotate tags users, and with no tag but its own', () => {
+  const made = template();
+  for (const duty of ['Rotate', 'Sync', 'Deactivate', 'Delete', 'Watch']) {
+    const tagging = policies(made, duty).filter((one) => /iam:(Tag|Untag|\*)/.test(JSON.stringify(one.Action)));
+    expect(tagging.map((one) => [one.Action, one.Condition])).toEqual(
+      duty === 'Rotate' ? [['iam:TagUser', { 'ForAllValues:StringEquals': { 'aws:TagKeys': ['keyrota:secret'] } }]] : [],
+    );
+  }
+});
+
 test('nobody but rotate makes keys, nobody but delete deletes them, and two read no secret access key', () => {
   const made = template();
   const able = (action: string): string[] =>

@@ -78,6 +78,22 @@ class AccessKeys(Protocol):
         """Delete the key; a key that is gone already is success. Returns whether this call deleted it."""
         ...
 
+    def secret_tag(self, user: UserName) -> str:
+        """
+        Return the value of the user's tag `keyrota:secret`; empty if it has none.
+
+        `NotThere` if the user does not exist; a refused or failed read is `ProviderRefused` or `ProviderUnavailable`.
+        """
+        ...
+
+    def set_secret_tag(self, user: UserName, secret: str) -> None:
+        """Set the user's tag `keyrota:secret`; whoever writes last wins, so read it again."""
+        ...
+
+    def remove_secret_tag(self, user: UserName) -> None:
+        """Remove the user's tag `keyrota:secret`; one that is gone already is success."""
+        ...
+
     def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
         """Return the ARNs of the policies `AWSCompromisedKeyQuarantine*` that are attached to the user."""
         ...

@@ -102,3 +102,27 @@ def test_session_tokens_work_as_long_as_their_key_does(cloud: Cloud) -> None:
     cloud.admin.record(pair.id).status = "Inactive"
     with pytest.raises(ClientError):
         _client(cloud, "sts", *temporary).get_caller_identity()
+
+
+def test_a_user_has_fifty_tags_at_most(cloud: Cloud) -> None:
+    """Moto takes any number and any length (IAM User Guide, quotas)."""
+    cloud.admin.add_user("tagged")
+    iam = _client(cloud, "iam")
+    iam.tag_user(UserName="tagged", Tags=[{"Key": f"k{number}", "Value": ""} for number in range(50)])
+    iam.tag_user(UserName="tagged", Tags=[{"Key": "k7", "Value": "another"}])
+    with pytest.raises(ClientError, match="LimitExceeded"):
+        iam.tag_user(UserName="tagged", Tags=[{"Key": "k50", "Value": ""}])
+    with pytest.raises(ClientError, match="ValidationError"):
+        iam.tag_user(UserName="tagged", Tags=[{"Key": "k7", "Value": "v" * 257}])
+    assert len(iam.list_user_tags(UserName="tagged")["Tags"]) == 50
+    iam.untag_user(UserName="tagged", TagKeys=["k7"])
+    assert len(iam.list_user_tags(UserName="tagged", MaxItems=49)["Tags"]) == 49
+
+
+def test_the_tags_of_a_deleted_user_are_gone(cloud: Cloud) -> None:
+    iam = _client(cloud, "iam")
+    iam.create_user(UserName="again")
+    iam.tag_user(UserName="again", Tags=[{"Key": "k", "Value": "v"}])
+    iam.delete_user(UserName="again")
+    iam.create_user(UserName="again")
+    assert iam.list_user_tags(UserName="again")["Tags"] == []

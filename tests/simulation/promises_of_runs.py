@@ -36,7 +36,16 @@ TARGET_VERBS = {
     Duty.DELETE: ("target:read", "target:surroundings"),
 }
 """What each function asks of targets; what it asks of AWS is in the policy of its role."""
-_BOOKS = (act.AskFirst, act.LookAround, act.Tidy, act.NoteActive, act.NoteOrphan, act.NoteStack, act.MarkRevoked)
+_BOOKS = (
+    act.AskFirst,
+    act.AskOwner,
+    act.LookAround,
+    act.Tidy,
+    act.NoteActive,
+    act.NoteOrphan,
+    act.NoteStack,
+    act.MarkRevoked,
+)
 """Actions that keep the books: no key and no target changes."""
 _NAMED = (act.Deactivate, act.Delete, act.DeleteOrphan)
 """Actions that are promised for one key only."""

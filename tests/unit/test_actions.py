@@ -288,7 +288,8 @@ def test_a_run_sees_its_own_doings_though_iam_s_list_lags() -> None:
 def test_a_run_that_did_nothing_adds_nothing() -> None:
     strange = replace(a_key(OLD), status=KeyStatus.OTHER, status_word="Asleep")
     for seen in (
-        replace(observed(key), surroundings=None, first_looks=None, readers=None) for key in (a_key(OLD), strange)
+        replace(observed(key), surroundings=None, first_looks=None, readers=None, user_tag=None)
+        for key in (a_key(OLD), strange)
     ):
         assert Memory().added_to(seen) == seen
 

@@ -76,6 +76,8 @@ class Aws:
     calls: list[Call] = field(default_factory=list)
     address: str = "a"
     policy: str | None = None
+    tag: str = ":s"
+    """Of the user: which secret keeps its keys."""
 
     def now(self) -> datetime:
         return NOW
@@ -88,6 +90,13 @@ class Aws:
 
     def last_use(self, key: AccessKeyId) -> Any:
         return next(one.last_use for one in self.keys if one.id == key)
+
+    def secret_tag(self, _: str) -> str:
+        return self.tag
+
+    def set_secret_tag(self, _: str, secret: str) -> None:
+        self.calls.append(("tag the user", secret))
+        self.tag = secret
 
     def create(self, _: str) -> CreatedKey:
         self.calls.append(("create",))

@@ -9,7 +9,7 @@ from typing import Any
 
 from keyrota.app.config import Configuration, CredentialConfig
 from keyrota.app.deploy.template import Scope, scope_of
-from keyrota.aws.permissions import DUTIES, LOOK
+from keyrota.aws.permissions import DUTIES, READING, allowed
 
 _VERSION = "2012-10-17"
 
@@ -42,7 +42,7 @@ def permissions(
         caller: ARN of the principal that keyrota runs as; only it is trusted by member roles.
         duties: Of `keyrota.aws.permissions.DUTIES`; any other word means reading alone.
     """
-    actions = tuple(dict.fromkeys(action for duty in duties for action in DUTIES.get(duty, LOOK)))
+    actions = tuple(dict.fromkeys(action for duty in duties for action in DUTIES.get(duty, READING)))
     here = [entry for entry in configuration.credentials if not entry.role]
     scope = scope_of(configuration, (), partition=partition, account=account, region=region)
     own = [*_on_credentials(actions, here, partition, account, region), *_beside(scope, actions)]
@@ -80,9 +80,7 @@ def _on_credentials(
     keys = [entry.kms_key for entry in entries if entry.kms_key and entry.kms_key.startswith("arn:")]
     names = sorted(actions)
     for prefix, resources in (("iam:", users), ("secretsmanager:", secrets)):
-        allowed = [name for name in names if name.startswith(prefix)]
-        if allowed:
-            yield _allow(allowed, resources)
+        yield from allowed([name for name in names if name.startswith(prefix)], resources)
     others = [name for name in names if not name.startswith(("iam:", "secretsmanager:"))]
     if others:
         yield _allow(others, ["*"])  # they act on no resource: sts:GetAccessKeyInfo

@@ -267,6 +267,7 @@ class Wiring:
             label=self.label(identity),
             runs_as=caller,
             secret_name=credential.secret_name,
+            region=account.region or "",
             is_secret_named=credential.is_secret_named,
             policy=credential.policy,
             access_keys=IamAccessKeys(account),

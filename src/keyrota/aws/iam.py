@@ -13,6 +13,7 @@ from keyrota.aws.account import Account
 from keyrota.core.instants import within_reach
 from keyrota.core.model import (
     NEVER_USED,
+    SECRET_TAG,
     AccessKey,
     AccessKeyId,
     CreatedKey,
@@ -125,6 +126,29 @@ class IamAccessKeys:
                     raise
                 return was_repeated(error)
             return True
+
+    def secret_tag(self, user: UserName) -> str:
+        """
+        Return the value of the user's tag `keyrota:secret`; empty if it has none.
+
+        Source: IAM User Guide, tagging: IAM's tag keys differ in more than case, so case does not count.
+        """
+        with aws_call("iam:ListUserTags", f"IAM user {user}"):
+            tags = all_pages(self._iam(), "list_user_tags", "Tags", UserName=user)
+            return next((str(tag["Value"]) for tag in tags if str(tag["Key"]).lower() == SECRET_TAG), "")
+
+    def set_secret_tag(self, user: UserName, secret: str) -> None:
+        """Set the user's tag `keyrota:secret`."""
+        with aws_call("iam:TagUser", f"IAM user {user}"):
+            self._iam().tag_user(UserName=user, Tags=[{"Key": SECRET_TAG, "Value": secret}])
+
+    def remove_secret_tag(self, user: UserName) -> None:
+        """Remove the user's tag `keyrota:secret`; one that is gone already, or whose user is, is success."""
+        try:
+            with aws_call("iam:UntagUser", f"IAM user {user}"):
+                self._iam().untag_user(UserName=user, TagKeys=[SECRET_TAG])
+        except NotThere:
+            return
 
     def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
         """Return the ARNs of the quarantine policies that are attached to the user."""

@@ -7,15 +7,29 @@ from typing import Any
 
 from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account
+from keyrota.core.model import SECRET_TAG
 from keyrota.errors import KeyrotaError
 
 LOOK = ("iam:ListAccessKeys", "iam:GetAccessKeyLastUsed", "secretsmanager:DescribeSecret")
 """What every duty needs to observe; no secret value is read."""
 
+_ASK_OWNER = "iam:ListUserTags"
+"""Whether another secret keeps the user's keys: asked before a key is made, taken in, deactivated or deleted."""
+
+TAGGING = ("iam:TagUser", "iam:UntagUser")
+"""Allowed for one tag only: other tags of a user may decide what it is allowed (attribute-based access control)."""
+TAGGING_CONDITION: Mapping[str, Any] = {"ForAllValues:StringEquals": {"aws:TagKeys": [SECRET_TAG]}}
+"""Beside `TAGGING` in every policy."""
+
+READING = (*LOOK, _ASK_OWNER, "secretsmanager:GetResourcePolicy")
+"""What `plan` needs to say exactly what `apply` would do."""
+
 DUTIES: Mapping[str, tuple[str, ...]] = {
     "rotate": (
         *LOOK,
+        _ASK_OWNER,
         "iam:CreateAccessKey",
+        "iam:TagUser",
         "secretsmanager:CreateSecret",
         "secretsmanager:GetResourcePolicy",
         "secretsmanager:GetSecretValue",
@@ -23,17 +37,18 @@ DUTIES: Mapping[str, tuple[str, ...]] = {
         "secretsmanager:UpdateSecretVersionStage",
         "secretsmanager:TagResource",
     ),
-    "sync": (*LOOK, "secretsmanager:GetSecretValue", "secretsmanager:TagResource"),
-    "deactivate": (*LOOK, "iam:UpdateAccessKey", "secretsmanager:TagResource"),
-    "delete": (*LOOK, "iam:DeleteAccessKey"),
+    "sync": (*LOOK, _ASK_OWNER, "secretsmanager:GetSecretValue", "secretsmanager:TagResource"),
+    "deactivate": (*LOOK, _ASK_OWNER, "iam:UpdateAccessKey", "secretsmanager:TagResource"),
+    "delete": (*LOOK, _ASK_OWNER, "iam:DeleteAccessKey"),
     "revoke": (
         "iam:UpdateAccessKey",
         "iam:PutUserPolicy",
         "iam:ListAttachedUserPolicies",
         "iam:DetachUserPolicy",
     ),
+    "release": ("iam:UntagUser", "secretsmanager:TagResource"),
 }
-"""`plan`, `status` and `check` need LOOK. sts:GetCallerIdentity needs no permission."""
+"""`status` needs LOOK, `plan` and `check` READING. sts:GetCallerIdentity needs no permission."""
 
 
 FUNCTIONS: Mapping[str, tuple[str, ...]] = {
@@ -68,9 +83,21 @@ def policy_document(duty: str, *, account: str, user: str, secret_name: str, par
     statements = []
     for prefix, resource in (("iam:", user_arn), ("secretsmanager:", secret_arn)):
         actions = sorted(action for action in DUTIES[duty] if action.startswith(prefix))
-        if actions:
-            statements.append({"Effect": "Allow", "Action": actions, "Resource": resource})
+        statements += allowed(actions, resource)
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def allowed(actions: Iterable[str], resources: str | list[str]) -> list[dict[str, Any]]:
+    """Write the statements that allow actions on resources; tagging in a statement of its own, for one tag."""
+    statements = []
+    actions = tuple(actions)
+    for chosen, condition in (
+        ([action for action in actions if action not in TAGGING], {}),
+        ([action for action in actions if action in TAGGING], {"Condition": dict(TAGGING_CONDITION)}),
+    ):
+        if chosen:
+            statements.append({"Effect": "Allow", "Action": chosen, "Resource": resources, **condition})
+    return statements
 
 
 def simulate(account: Account, actions: Iterable[str]) -> dict[str, bool | None]:

@@ -29,6 +29,8 @@ class Adoption:
     """A key that nothing needs: deactivated, and deleted after the grace."""
     makes_first: bool = False
     """The user has no key in use, and a person wants one."""
+    takes_over: bool = False
+    """Another secret keeps the user's keys, or none does: from now on this one does."""
 
 
 def shown_key(view: View) -> AccessKeyId | None:
@@ -57,6 +59,9 @@ def describe(case: Case, key: AccessKey) -> str:
 
 def adoption(case: Case, wish: Adoption) -> Iterator[Finding]:
     """Lay out what `keyrota adopt` does."""
+    if wish.takes_over:
+        yield from _take_over(case)
+        return
     refusals = tuple(_refusals(case, wish))
     if refusals:
         yield from refusals
@@ -73,6 +78,14 @@ def adoption(case: Case, wish: Adoption) -> Iterator[Finding]:
         yield act.Release(
             key=wish.release, reason="a person said that nothing needs it: deactivated, then deleted", due=case.now
         )
+
+
+def _take_over(case: Case) -> Iterator[act.TakeOver]:
+    """Lay out `--take-over`; the user's tag is read before it is replaced."""
+    seen = case.view.observation
+    if seen.user_tag is None or seen.user_tag.secret != seen.secret_mark:
+        reason = "a person said that this secret keeps the keys of the user from now on"
+        yield act.TakeOver(secret=seen.secret_mark, reason=reason, due=case.now)
 
 
 def _refusals(case: Case, wish: Adoption) -> Iterator[Hold]:

@@ -33,6 +33,7 @@ ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
         act.Adopt,
         act.Preflight,
         act.AskFirst,
+        act.AskOwner,
         act.TakeClaim,
         act.CreateKey,
         act.Verify,
@@ -41,9 +42,9 @@ ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
         act.NoteOrphan,
         act.NoteStack,
     ),
-    Duty.SYNC: (act.Adopt, act.AskFirst, act.Sync),
-    Duty.DEACTIVATE: (act.AskRuns, act.LookAround, act.Deactivate, act.NoteActive),
-    Duty.DELETE: (act.LookAround, act.Delete, act.DeleteOrphan),
+    Duty.SYNC: (act.AskOwner, act.Adopt, act.AskFirst, act.Sync),
+    Duty.DEACTIVATE: (act.AskOwner, act.AskRuns, act.LookAround, act.Deactivate, act.NoteActive),
+    Duty.DELETE: (act.AskOwner, act.LookAround, act.Delete, act.DeleteOrphan),
 }
 """The actions of each duty; those of `revoke` and `rollback` belong to none."""
 

@@ -45,6 +45,8 @@ RELEASED_TAG = "keyrota:released"
 ORPHAN_TAG = "keyrota:orphan"
 ADOPT_TAG = "keyrota:adopt"
 OWNER_TAG = "keyrota:user"
+SECRET_TAG = "keyrota:secret"  # noqa: S105  # a name
+"""On the IAM user, not on a secret: which secret keeps the user's keys."""
 
 _MAX_MARK = 24
 """A provider's ID of at most so many characters is stored as it is."""
@@ -280,6 +282,19 @@ class SecretReaders:
     """What is allowed, and to whom, in words."""
     why_unknown: str = ""
     """Filled where the policy could not be read; unknown is never taken for none."""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserTag:
+    """What the IAM user's tag `keyrota:secret` says: which secret keeps the user's keys."""
+
+    secret: str = ""
+    """As `secret_mark` writes it; empty: the user has no such tag."""
+    why_unknown: str = ""
+    """Filled where the tag could not be read; unknown is never taken for none."""
+    why_not_written: str = ""
+    """Filled where the user has no such tag, and this run may not set it."""
     remedy: str = ""
 
 
@@ -589,7 +604,11 @@ class Observation(OfCredential):
     owners: tuple[KeyOwner, ...] = ()
     """Whose keys such places show."""
     readers: SecretReaders | None = None
-    """Who else may read the secret; None: not asked yet (only before a first key is stored)."""
+    """Who else may read the secret; None: not asked yet (`plan.AskFirst` asks before a key is stored)."""
+    user_tag: UserTag | None = None
+    """Which secret keeps the user's keys, as the user's own tag says; None: not asked yet (`plan.AskOwner` asks)."""
+    secret_mark: str = ""
+    """How that tag names the secret of this configuration."""
     first_writes: tuple[tuple[str, FirstWrite], ...] = ()
     """What the configuration says of first writes to single targets, by address."""
     neighbours: tuple[tuple[AccessKeyId, CredentialId], ...] = ()
@@ -610,6 +629,24 @@ class Observation(OfCredential):
     """The configuration names the secret itself (then an existing one is adopted), instead of deriving its name."""
     runs_as: Caller = NOBODY
     """Whom keyrota itself runs as."""
+
+
+def secret_mark(region: str, name: str) -> str:
+    """
+    Write a secret as the tag `keyrota:secret` of an IAM user names it: `REGION:NAME`.
+
+    The account is the user's own. The random end of the secret's ARN is left out, because a secret that was deleted and
+    made again is the same one to the configuration. A tag's value has room for 256 characters (IAM User Guide, quotas)
+    and a secret's name may have 512, so a long name ends in its hash.
+    """
+    mark = f"{region}:{name}"
+    if len(mark) <= _MAX_TAG_VALUE:
+        return mark
+    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return f"{mark[: _MAX_TAG_VALUE - len(digest) - 1]}:{digest}"
+
+
+_MAX_TAG_VALUE = 256
 
 
 def version_mark(version: VersionId) -> str:

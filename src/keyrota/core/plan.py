@@ -195,6 +195,24 @@ class AskFirst(_Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskOwner(_Base):
+    """Read the IAM user's tag `keyrota:secret`: whether another secret keeps the user's keys; changes nothing."""
+
+    shown: ClassVar[str] = "look"
+    key: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOver(_Base):
+    """Set the IAM user's tag `keyrota:secret` to this secret, because a person said so."""
+
+    shown: ClassVar[str] = "adopt"
+    key: None = None
+    secret: str
+    """How the tag names this secret from now on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deactivate(_Base):
     """Set a key Inactive and note since when."""
 
@@ -311,6 +329,8 @@ Action = (
     | AskRuns
     | LookAround
     | AskFirst
+    | AskOwner
+    | TakeOver
     | Deactivate
     | NoteActive
     | NoteOrphan
@@ -324,6 +344,10 @@ Action = (
     | DenySessions
     | ReleaseQuarantine
 )
+
+
+LOOKS = AskRuns | LookAround | AskFirst | AskOwner
+"""Questions that a plan asks before it can be made; they change nothing."""
 
 
 class Needs(StrEnum):

@@ -16,6 +16,7 @@ from keyrota.core.evidence import guarded
 from keyrota.core.lifecycle import View, view
 from keyrota.core.model import AccessKeyId, Observation
 from keyrota.core.own_key import without_own_key
+from keyrota.core.ownership import owned
 from keyrota.core.plan import Hold, Needs, Notice, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
 
@@ -65,7 +66,7 @@ def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent
     replaced_now = intent.key if isinstance(intent, Rotate) else None
     case = Case(view=view(observation), policy=policy, now=now, replaced_now=replaced_now)
     asked = intent if isinstance(intent, (Revoke, Rollback)) else None
-    return without_own_key(_collected(_guarded(case, intent or Routine())), observation, asked)
+    return without_own_key(_collected(owned(case, _guarded(case, intent or Routine()))), observation, asked)
 
 
 def _guarded(case: Case, intent: Intent) -> Iterator[Finding]:

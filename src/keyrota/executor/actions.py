@@ -37,11 +37,13 @@ from keyrota.core.model import (
     SecretReaders,
     SecretState,
     Surroundings,
+    UserTag,
     VersionId,
     claim_token,
     key_token,
     restored_token,
 )
+from keyrota.core.ownership import MARKING
 from keyrota.core.readers import readers
 from keyrota.core.records import (
     NEW_KEY,
@@ -55,6 +57,7 @@ from keyrota.core.records import (
 from keyrota.core.rules import owner_tag
 from keyrota.errors import LostRace, NotThisUsersKey, OwnKey, ProviderRefused, ProviderUnavailable, SecretUnusable
 from keyrota.executor.adoption import labelled, recognize, refusal
+from keyrota.executor.ownership import mark_user, set_user_tag, user_tag
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.sync import sync
 from keyrota.executor.verify import verify
@@ -87,6 +90,7 @@ class Memory:
     first_looks: tuple[Surroundings, ...] | None = None
     owners: tuple[KeyOwner, ...] = ()
     readers: SecretReaders | None = None
+    user_tag: UserTag | None = None
     neighbours: tuple[tuple[AccessKeyId, CredentialId], ...] = ()
     labels: dict[str, VersionId] = field(default_factory=dict)
     """Which version holds which key, as this run read it; another run may still have to put the label on."""
@@ -112,6 +116,7 @@ class Memory:
             first_looks=self.first_looks,
             owners=self.owners,
             readers=self.readers,
+            user_tag=self.user_tag,
             neighbours=self.neighbours,
             secret=labelled(observation.secret, self.labels),
             refused=self.refused,
@@ -138,6 +143,8 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
     """
     name = subject.secret_name
     _refuse_own_key(action, observation)
+    if isinstance(action, MARKING):
+        mark_user(subject, observation, memory)
     match action:
         case act.CreateSecret():
             subject.store.create(name, {**subject.tags, OWNER_TAG: owner_tag(subject.user)})
@@ -165,6 +172,10 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             memory.surroundings = tuple(settings.each(lambda target: target.surroundings(), subject.targets))
         case act.AskFirst():
             _ask_first(subject, action, settings, memory)
+        case act.AskOwner():
+            memory.user_tag = user_tag(subject)
+        case act.TakeOver():
+            memory.user_tag = set_user_tag(subject)
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
             memory.switched[action.key] = KeyStatus.INACTIVE

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from keyrota.core import ownership, readers
 from keyrota.core import plan as act
-from keyrota.core import readers
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import KeyState, View, key_label, view
 from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, KeyPair, SecretVersion, VersionId
@@ -126,7 +126,7 @@ class _Rotation:
                 "the secret has no value", where=_where(self.subject), remedy="keyrota apply stores one"
             )
         seen = frozenset(key.id for key in known.keys)
-        self._perform(act.TakeClaim(keys_seen=seen, reason="rotation", due=now), known)
+        self._perform(act.TakeClaim(keys_seen=seen, reason="rotation", due=now), case.view)
         beside = self.subject.store.other_fields(self.subject.secret_name, known.current.id)
         with self.settings.stop.whole():
             created = create_under_claim(self.subject, self.settings, self.memory)
@@ -135,7 +135,8 @@ class _Rotation:
 
     def _asked(self, case: Case) -> Case:
         """Ask what a first write would replace, before a key is made."""
-        for question in (*questions(case, is_due=True), *readers.questions(case)):
+        asked: tuple[act.Action, ...] = (*ownership.questions(case), *questions(case, is_due=True))
+        for question in (*asked, *readers.questions(case)):
             self._perform(question, case.view)
         return replace(case, view=view(self.memory.added_to(case.view.observation)))
 
@@ -188,6 +189,7 @@ def _version(known: View, token: VersionId) -> SecretVersion:
 
 def _obstacles(case: Case) -> Iterator[Hold]:
     yield from obstacles(case)
+    yield from ownership.holds(case)
     yield from (hold for hold in strangers(case) if hold.key is None)
     yield from no_slot(case)
     yield from under_way(case)

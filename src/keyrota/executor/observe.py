@@ -53,6 +53,7 @@ def observe(
         stack=subject.stack,
         first_writes=subject.first_writes,
         runs_as=subject.runs_as,
+        secret_mark=subject.secret_mark,
         label=subject.label,
     )
 

@@ -38,7 +38,18 @@ _PROVEN_AFRESH = (act.Deactivate, act.Delete, act.DeleteOrphan, act.Release)
 _BEFORE_OFF = (act.CreateSecret, act.Adopt, act.MarkRevoked, act.Deactivate)
 """What `revoke --now` does before it asks any provider: a key that is not ours yet is adopted, and then deactivated."""
 
-_QUESTIONS = (act.Preflight, act.AskRuns, act.LookAround, act.AskFirst)
+_BOOKS = (
+    act.AskFirst,
+    act.AskOwner,
+    act.Tidy,
+    act.NoteActive,
+    act.NoteOrphan,
+    act.NoteStack,
+    act.MarkRevoked,
+)
+"""Actions that change no key and no target."""
+
+_QUESTIONS = (act.Preflight, act.AskRuns, act.LookAround, act.AskFirst, act.AskOwner)
 """Actions that change nothing: a plan is made with their answers."""
 
 
@@ -387,4 +398,4 @@ def _is_own_cleanup(action: act.Action, memory: Memory) -> bool:
     """Tell whether the action only keeps the books, or drops what this very run made."""
     if isinstance(action, act.DeleteOrphan):
         return action.key in memory.made
-    return isinstance(action, (act.AskFirst, act.Tidy, act.NoteActive, act.NoteOrphan, act.NoteStack, act.MarkRevoked))
+    return isinstance(action, _BOOKS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from keyrota.core.model import NOBODY, Caller, FirstWrite, IndexEntry, OfCredential
+from keyrota.core.model import NOBODY, Caller, FirstWrite, IndexEntry, OfCredential, secret_mark
 from keyrota.core.policy import RotationPolicy
 from keyrota.errors import KeyrotaError
 from keyrota.executor.parallel import Parallel, in_parallel
@@ -57,6 +57,8 @@ class Subject(OfCredential):
     """One IAM user whose key keyrota keeps: names, policy and ports."""
 
     secret_name: str
+    region: str = ""
+    """Where the secret is."""
     policy: RotationPolicy
     access_keys: AccessKeys
     identity: Identity
@@ -80,6 +82,11 @@ class Subject(OfCredential):
 
     runs_as: Caller = NOBODY
     """Whom keyrota itself runs as."""
+
+    @property
+    def secret_mark(self) -> str:
+        """How the tag `keyrota:secret` of the IAM user names the secret."""
+        return secret_mark(self.region, self.secret_name)
 
     @property
     def fingerprint(self) -> str:

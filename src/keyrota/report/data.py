@@ -91,7 +91,7 @@ class Line:
 
 def lines(actions: Iterable[Action]) -> Iterator[Line]:
     """Put actions into the words of a report."""
-    actions = tuple(action for action in actions if not isinstance(action, act.AskRuns | act.LookAround | act.AskFirst))
+    actions = tuple(action for action in actions if not isinstance(action, act.LOOKS))
     is_rollback = any(isinstance(action, act.Promote) and action.is_rollback for action in actions)
     is_rotation_told = False
     for action in actions:
@@ -131,7 +131,7 @@ def done_lines(done: Iterable[DoneLine]) -> Iterator[tuple[Line, datetime]]:
             for target in action.targets or (None,):
                 reason = action.reason_for(target)
                 yield Line(action="sync", key=item.key, target=target, reason=reason, due=action.due), item.at
-        elif isinstance(action, act.AskRuns | act.LookAround | act.AskFirst):
+        elif isinstance(action, act.LOOKS):
             continue
         elif action.shown not in {"rotate", act.Tidy.shown} and not _is_part_of_rotation(action):
             yield Line(action=action.shown, key=item.key, target=None, reason=action.reason, due=action.due), item.at

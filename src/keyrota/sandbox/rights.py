@@ -2,8 +2,9 @@
 Policies, enforced: who may call what on what, for principals that were given statements.
 
 moto's own access control looks at actions and not at resources; AWS looks at both. This is the part of IAM's logic
-that identity policies of roles need: Allow and Deny, wildcards, resources. Conditions are not evaluated: a statement
-with one counts as it stands, which no policy of ours depends on (they narrow uses of a KMS key; the sandbox has none).
+that identity policies of roles need: Allow and Deny, wildcards, resources. Of conditions, only `aws:TagKeys` is
+evaluated, which limits the tags that a call may set; a statement with another one counts as it stands, which no policy
+of ours depends on (they narrow uses of a KMS key; the sandbox has none).
 """
 
 from __future__ import annotations
@@ -46,30 +47,37 @@ class Rights:
         self.principals[key] = principal
         self.statements[principal] = list(statements)
 
-    def permits(self, key: str, action: str, resource: str) -> bool:
-        """Judge a call, and note it."""
+    def permits(self, key: str, action: str, resource: str, tags: Iterable[str] = ()) -> bool:
+        """Judge a call, and note it; `tags` are the keys of the tags that it sets or removes."""
         principal = self.principals.get(key)
         if principal is None or action in _FREE:
             return True
-        return self.judge(principal, action, resource)
+        return self.judge(principal, action, resource, tags)
 
-    def judge(self, principal: str, action: str, resource: str) -> bool:
+    def judge(self, principal: str, action: str, resource: str, tags: Iterable[str] = ()) -> bool:
         """Judge a call of a principal, and note it."""
         use = Use(principal=principal, action=action, resource=resource)
-        is_allowed = allows(self.statements[principal], action, resource)
+        is_allowed = allows(self.statements[principal], action, resource, tags)
         (self.uses if is_allowed else self.denied).append(use)
         return is_allowed
 
 
-def allows(statements: Iterable[Mapping[str, Any]], action: str, resource: str) -> bool:
+def allows(statements: Iterable[Mapping[str, Any]], action: str, resource: str, tags: Iterable[str] = ()) -> bool:
     """Tell whether statements allow an action on a resource: a Deny wins, and what nobody allows is denied."""
-    matching = [one for one in statements if _covers(one, action, resource)]
+    tags = frozenset(tags)
+    matching = [one for one in statements if _covers(one, action, resource) and _allows_tags(one, tags)]
     return bool(matching) and all(one["Effect"] == "Allow" for one in matching)
 
 
 def _covers(statement: Mapping[str, Any], action: str, resource: str) -> bool:
     actions = any(_pattern(word.lower()).fullmatch(action.lower()) for word in _listed(statement["Action"]))
     return actions and any(_pattern(word).fullmatch(resource) for word in _listed(statement["Resource"]))
+
+
+def _allows_tags(statement: Mapping[str, Any], tags: frozenset[str]) -> bool:
+    """Evaluate `ForAllValues:StringEquals` on `aws:TagKeys` (IAM User Guide, multivalued context keys)."""
+    tests = (statement.get("Condition") or {}).get("ForAllValues:StringEquals", {})
+    return "aws:TagKeys" not in tests or tags <= set(_listed(tests["aws:TagKeys"]))
 
 
 def _listed(value: Any) -> list[str]:

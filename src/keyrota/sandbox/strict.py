@@ -13,7 +13,7 @@ import io
 import json
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -44,6 +44,13 @@ class Call:
     """`iam:CreateAccessKey`."""
     key: str
     status: int
+
+
+def _tag_keys(form: Mapping[str, str]) -> Iterator[str]:
+    """Name the tags that a call to IAM sets or removes."""
+    for name, value in form.items():
+        if name.startswith("TagKeys.") or (name.startswith("Tags.") and name.endswith(".Key")):
+            yield value
 
 
 class StrictAws:
@@ -173,7 +180,7 @@ class StrictAws:
         account = self._account_of(signed.key)
         finder = Resources(account, self.iam_of(account), self._secrets_backends)
         resource = finder.of(request, signed, action, _form(request))
-        if not self.rights.permits(signed.key, name, resource):
+        if not self.rights.permits(signed.key, name, resource, _tag_keys(_form(request))):
             is_json = signed.service in _JSON_SERVICES
             code = "AccessDeniedException" if is_json else "AccessDenied"
             message = denial(self.rights.principals[signed.key], name, resource)

@@ -48,12 +48,30 @@ def check(action: str, form: Mapping[str, str], iam: Any) -> None:
         )
     if "MaxItems" in form and not (form["MaxItems"].isascii() and form["MaxItems"].isdigit() and _is_page(form)):
         raise Refused("ValidationError", f"Value '{form['MaxItems']}' at 'maxItems' must be between 1 and 1000")
+    if action == "TagUser":
+        _check_tags(form, iam)
     if action == "DeleteUser":
         _demand_bare_user(iam.users.get(form.get("UserName", "")))
 
 
 def _is_page(form: Mapping[str, str]) -> bool:
     return 1 <= int(form["MaxItems"]) <= _MAX_ITEMS
+
+
+def _check_tags(form: Mapping[str, str], iam: Any) -> None:
+    """Refuse tags that are too long or too many (IAM User Guide, quotas: 50 tags, keys of 128, values of 256)."""
+    given = {form[name]: form.get(f"{name[:-3]}Value", "") for name in form if _TAG_KEY.fullmatch(name)}
+    for key, value in given.items():
+        if not 1 <= len(key) <= _MAX_TAG_KEY or len(value) > _MAX_TAG_VALUE:
+            raise Refused("ValidationError", f"1 validation error detected: tag {key!r} is too long")
+    user = iam.users.get(form.get("UserName", ""))
+    worn = {str(tag["Key"]) for tag in iam.tagger.list_tags_for_resource(user.arn)["Tags"]} if user else set()
+    if len(worn | given.keys()) > _MAX_TAGS:
+        raise Refused("LimitExceeded", f"Cannot exceed quota for TagsPerUser: {_MAX_TAGS}", status=409)
+
+
+_TAG_KEY = re.compile(r"Tags\.member\.\d+\.Key")
+_MAX_TAGS, _MAX_TAG_KEY, _MAX_TAG_VALUE = 50, 128, 256
 
 
 def _demand_bare_user(user: Any) -> None:

@@ -22,7 +22,14 @@ Examples:
   keyrota adopt ci-deploy --key AKIAIOSFODNN7EXAMPLE
   keyrota adopt ci-deploy --release AKIAI44QH8DHBEXAMPLE    nothing needs this one: deactivate it, delete it later
   keyrota adopt ci-deploy --new-key             the user has no key in use, and gets one
+  keyrota adopt ci-deploy --take-over           another secret keeps its keys: from now on the one configured here does
 """
+
+
+_WARNING = (
+    "warning: the other configuration does nothing for this user any more. Targets that are not configured here keep "
+    "the key that they hold now, and fail when it is deactivated: configure all of them first."
+)
 
 
 @click.command("adopt", epilog=_EXAMPLES)
@@ -34,28 +41,44 @@ Examples:
     help="A key that nothing needs: it is deactivated, and deleted after the grace. Refused where it may be in use.",
 )
 @click.option("--new-key", "is_new_key", is_flag=True, help="The user has no key in use: let the next run make one.")
+@click.option(
+    "--take-over",
+    "is_take_over",
+    is_flag=True,
+    help="Another configuration's secret keeps this user's keys: from now on the one that is configured here does.",
+)
 @click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
 @global_options
 @pass_options
 def command(
-    options: Options, *, wanted: Wanted, key: str | None, release: str | None, is_new_key: bool, is_yes: bool
+    options: Options,
+    *,
+    wanted: Wanted,
+    key: str | None,
+    release: str | None,
+    is_new_key: bool,
+    is_take_over: bool,
+    is_yes: bool,
 ) -> int:
     """Decide about keys that keyrota did not make: which one it keeps and replaces when due, and which one may go."""
     from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
-    from keyrota.core.adoption import describe  # noqa: PLC0415
+    from keyrota.core.adoption import Adoption, describe  # noqa: PLC0415
     from keyrota.core.case import Case  # noqa: PLC0415
     from keyrota.core.planner import read  # noqa: PLC0415
 
     require_name(wanted, "adopt")
-    if is_new_key and (key or release):
-        raise UsageError("--new-key stands alone", remedy="keyrota adopt --help")
+    for name, is_given in (("--new-key", is_new_key), ("--take-over", is_take_over)):
+        if is_given and (key or release or (is_new_key and is_take_over)):
+            raise UsageError(f"{name} stands alone", remedy="keyrota adopt --help")
     session = Session(options.config)
     preview = session.one(wanted)
     case = Case(view=read(preview.seen), policy=preview.subject.policy, now=session.clock.now())
     for known in preview.seen.keys:
         aside(describe(case, known))
-    wish = _wish(case, key, release, makes_first=is_new_key)
+    wish = Adoption(takes_over=True) if is_take_over else _wish(case, key, release, makes_first=is_new_key)
+    if is_take_over:
+        aside(_WARNING)
     ask(f"{_question(wish)} ({preview.credential})", is_yes=is_yes)
     return carry_out(session, session.plan(wanted, wish), options, is_deed=True)
 
@@ -77,6 +100,8 @@ def _wish(case: Case, key: str | None, release: str | None, *, makes_first: bool
 
 
 def _question(wish: Adoption) -> str:
+    if wish.takes_over:
+        return "Take the keys of this user over?"
     parts = [f"Keep {wish.key}, and replace it when it is due"] if wish.key else []
     parts += [f"Deactivate {wish.release}, and delete it after the grace"] if wish.release else []
     return "? ".join(parts or ["Let the next run make a first key"]) + "?"

@@ -78,6 +78,7 @@ def command(options: Options, *, wanted: Wanted, days: int, stack: str | None, i
         *_targets(session, entries),
     ]
     previews = _previews(session, wanted)
+    findings += _owners(previews, session.clock.now())
     findings += [*_places(previews, session.clock.now()), *_waiting(session.configuration)]
     if stack is not None:
         findings += _deployed(session, stack, options.config)
@@ -146,6 +147,14 @@ def _departed(session: Session) -> Iterator[Finding]:
     for error in errors:
         detail = f"whether a credential left the configuration is not known: {error}"
         yield Finding(what="secrets", is_good=None, detail=detail, remedy=error.remedy)
+
+
+def _owners(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding]:
+    """Name the users whose keys another secret keeps, or may keep."""
+    from keyrota.app.owners import owners  # noqa: PLC0415  # heavy, and not needed for --help
+
+    for one in owners(previews, now):
+        yield Finding(what=str(one.credential), is_good=one.is_good, detail=one.detail, remedy=one.remedy)
 
 
 def _hosts(configuration: Configuration) -> Iterator[Finding]:

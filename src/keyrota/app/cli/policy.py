@@ -20,7 +20,7 @@ Examples:
   keyrota policy --account 222222222222 --trust
   keyrota policy --format terraform           all of it, as Terraform resources
 """
-_DUTIES = ("plan", "rotate", "sync", "deactivate", "delete", "revoke")
+_DUTIES = ("plan", "rotate", "sync", "deactivate", "delete", "revoke", "release")
 
 
 @click.command("policy", epilog=_EXAMPLES)

@@ -22,8 +22,9 @@ Examples:
 @global_options
 @pass_options
 def command(options: Options, credential: str, *, is_yes: bool) -> int:
-    """Stop reporting a credential that left the configuration. Changes no key and no variable."""
+    """Stop reporting a credential that left the configuration, and let another one have it. Changes no key."""
     from keyrota.app.departed import departed  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.owners import let_go  # noqa: PLC0415
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.aws.kept import release  # noqa: PLC0415
 
@@ -41,6 +42,7 @@ def command(options: Options, credential: str, *, is_yes: bool) -> int:
     (one,) = found
     aside(one.told())
     ask(f"Release {one.account.id()}:{one.user}?", is_yes=is_yes)
+    let_go(one)
     release(one.account, one.secret.arn, session.clock.now())
     if options.is_json:
         say_json({"version": 1, "user": one.user, "account": one.account.id(), "secret": one.secret.name, "errors": []})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from keyrota.core.model import (
+    SECRET_TAG,
     AccessKey,
     AccessKeyId,
     CreatedKey,
@@ -97,6 +98,31 @@ class WorldAccessKeys(View):
             return was_there
 
         return self._call("iam:DeleteAccessKey", effect, key)
+
+    def secret_tag(self, user: UserName) -> str:
+        """Return the user's tag."""
+        user = self._named(user)
+
+        def effect() -> str:
+            self._user(user)
+            return self._world.user_tags.get(user, {}).get(SECRET_TAG, "")
+
+        return self._call("iam:ListUserTags", effect, user)
+
+    def set_secret_tag(self, user: UserName, secret: str) -> None:
+        """Set the user's tag."""
+        user = self._named(user)
+
+        def effect() -> None:
+            self._user(user)
+            self._world.user_tags.setdefault(user, {})[SECRET_TAG] = secret
+
+        self._call("iam:TagUser", effect, f"{user} {secret}")
+
+    def remove_secret_tag(self, user: UserName) -> None:
+        """Remove the user's tag."""
+        user = self._named(user)
+        self._call("iam:UntagUser", lambda: self._world.user_tags.get(user, {}).pop(SECRET_TAG, None), user)
 
     def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
         """Return the quarantine policies."""

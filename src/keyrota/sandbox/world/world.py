@@ -85,6 +85,7 @@ class World:
         """Which half of a pair arrives first: both are on their way at once."""
         self.quarantine: dict[UserName, tuple[str, ...]] = {}
         self.denied: dict[UserName, datetime] = {}
+        self.user_tags: dict[UserName, dict[str, str]] = {}
         self.unreadable_use: set[AccessKeyId] = set()
         self.makers: dict[AccessKeyId, str] = {}
         """Who made each key; nobody is a person."""
@@ -119,6 +120,7 @@ class World:
     def delete_user(self, user: UserName) -> None:
         """Delete a user with all keys, as somebody with a console would."""
         self.users.pop(user, None)
+        self.user_tags.pop(user, None)
         self._past.pop(user, None)
 
     def add_key(
