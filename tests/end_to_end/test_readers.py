@@ -55,6 +55,7 @@ def test_no_key_is_stored_into_a_secret_that_another_account_reads(
     assert makes(sandbox) == 0
     assert list(sandbox.keys()) == [sandbox.old.id]
     sandbox.admin("secretsmanager").delete_resource_policy(SecretId=SECRET)
+    sandbox.run("apply")  # adopts the empty value; the rotation is left to the next run
     assert sandbox.run("apply")[0] == 0
     assert sandbox.held()["AWS_ACCESS_KEY_ID"] != sandbox.old.id
 
@@ -67,4 +68,50 @@ def test_a_policy_that_may_not_be_read_is_unknown(sandbox: Sandbox) -> None:
     assert code == 3, err
     assert "who else may read it is not known" in out + err
     assert "secretsmanager:GetResourcePolicy" in out + err
+    assert makes(sandbox) == 0
+
+
+def put(sandbox: Sandbox) -> None:
+    """Let a person store the user's key in the secret, with the plain command."""
+    text = json.dumps({"AWS_ACCESS_KEY_ID": sandbox.old.id, "AWS_SECRET_ACCESS_KEY": sandbox.old.secret.reveal()})
+    sandbox.admin("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=text)
+
+
+def test_a_value_that_a_person_put_is_not_adopted_where_another_account_reads_it(sandbox: Sandbox) -> None:
+    """It was adopted without the question, and the rotation after it went to the other account."""
+    put(sandbox)
+    share(sandbox)
+    code, out, err = sandbox.run("apply")
+    assert code == 3, out + err
+    assert f"no key is adopted from {SECRET}: its resource policy allows" in out
+    assert makes(sandbox) == 0
+
+
+def test_a_policy_that_comes_later_holds_the_next_rotation(sandbox: Sandbox) -> None:
+    """Not only the first key: labels and tags of the secret prove nothing, and a policy may come at any time."""
+    sandbox.run("apply")  # adopts the empty value; the rotation is left to the next run
+    assert sandbox.run("apply")[0] == 0
+    for _ in range(3):
+        sandbox.travel(days=15)
+        sandbox.run("apply")
+    share(sandbox)
+    sandbox.travel(days=50)
+    before = makes(sandbox)
+    code, out, _ = sandbox.run("apply")
+    assert code == 3
+    assert "its resource policy allows" in out
+    assert makes(sandbox) == before
+    sandbox.configure(f"    secret: {SECRET}\n", f'    secret: {SECRET}\n    secret_readers: ["{THEIRS}"]\n')
+    assert sandbox.run("apply")[0] == 0
+    assert makes(sandbox) == before + 1
+
+
+def test_a_label_that_looks_like_a_key_id_does_not_answer_the_question(sandbox: Sandbox) -> None:
+    """Whoever makes the secret sets labels as well."""
+    aws = sandbox.admin("secretsmanager")
+    (version,) = aws.describe_secret(SecretId=SECRET)["VersionIdsToStages"]
+    aws.update_secret_version_stage(SecretId=SECRET, VersionStage=sandbox.old.id, MoveToVersionId=version)
+    share(sandbox)
+    code, out, err = sandbox.run("apply")
+    assert code != 0, out + err
     assert makes(sandbox) == 0

@@ -1,4 +1,4 @@
-"""Who besides the own account may read a secret: no first key is stored into one that someone else reads."""
+"""Who besides the own account may read a secret: no key is stored into one that someone else reads."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, OLD, a_key, a_secret, current, observed, placeholder
+from builders import NOW, ODD, OLD, a_key, a_secret, a_version, current, observed, placeholder
 from keyrota.core import plan as act
+from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke
-from keyrota.core.model import Observation, SecretReaders
+from keyrota.core.model import Observation, SecretReaders, SecretState
 from keyrota.core.plan import Needs
-from keyrota.core.planner import Intent, Rotate, Routine, plan
+from keyrota.core.planner import Intent, Only, Rotate, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC
 from keyrota.core.readers import readers
 
@@ -96,7 +97,7 @@ def new(found: SecretReaders | None, kms: str = "") -> Observation:
 
 
 @pytest.mark.parametrize("intent", ROADS, ids=lambda intent: type(intent).__name__)
-def test_it_is_asked_before_the_first_key(intent: Intent) -> None:
+def test_it_is_asked_before_a_key(intent: Intent) -> None:
     """Everything else follows the question: where it is not answered, no key is made."""
     planned = plan(new(None), CLASSIC, NOW, intent)
     first = planned.actions[[isinstance(action, act.AskFirst) for action in planned.actions].index(True)]
@@ -116,7 +117,7 @@ HELD = [
 
 @pytest.mark.parametrize("intent", ROADS, ids=lambda intent: type(intent).__name__)
 @pytest.mark.parametrize(("found", "kms", "words"), HELD, ids=["another account", "unknown", "KMS"])
-def test_no_first_key_is_stored_where_someone_else_may_read_it(
+def test_no_key_is_stored_where_someone_else_may_read_it(
     found: SecretReaders, kms: str, words: str, intent: Intent
 ) -> None:
     """E6: a secret with our tag, made by anyone, was taken for ours and received the key."""
@@ -133,10 +134,107 @@ def test_the_own_account_is_no_obstacle(intent: Intent, kms: str) -> None:
     assert plan(new(SecretReaders(), kms), CLASSIC, NOW, intent).makes_key
 
 
-def test_it_is_not_asked_where_the_secret_has_a_key_or_is_not_there() -> None:
-    """Each rotation after the first one needs no more calls than before."""
-    for secret in (None, a_secret(current())):
-        seen = replace(observed(a_key(OLD, age_days=95), secret=secret), readers=None)
-        planned = plan(seen, CLASSIC, NOW)
-        assert planned.makes_key
-        assert not any(isinstance(action, act.AskFirst) for action in planned.actions)
+def test_it_is_not_asked_where_the_secret_is_not_there_yet() -> None:
+    seen = replace(observed(a_key(OLD, age_days=95)), readers=None)
+    planned = plan(seen, CLASSIC, NOW)
+    assert planned.makes_key
+    assert not any(isinstance(action, act.AskFirst) for action in planned.actions)
+
+
+LABELLED = {
+    "a key that keyrota stored": a_secret(current()),
+    "a label that looks like a key ID, on a version of a squatter's": a_secret(placeholder(OLD)),
+    "and on another version": a_secret(placeholder(), a_version("v0", ODD)),
+}
+
+
+@pytest.mark.parametrize("intent", ROADS, ids=lambda intent: type(intent).__name__)
+@pytest.mark.parametrize("secret", LABELLED.values(), ids=list(LABELLED))
+def test_no_label_answers_the_question(secret: SecretState, intent: Intent) -> None:
+    """Whoever may write to the secret sets labels as well: so it is asked before each key, and holds each one."""
+    seen = observed(a_key(OLD, age_days=95), secret=secret)
+    asked = plan(replace(seen, readers=None), CLASSIC, NOW, intent)
+    assert any(isinstance(action, act.AskFirst) and action.asks_readers for action in asked.actions)
+    shared = replace(seen, readers=SecretReaders(others=(f"{READ} to {THEIRS}",)))
+    held = plan(shared, CLASSIC, NOW, intent)
+    assert any(f"allows {READ} to {THEIRS}" in hold.reason for hold in held.holds)
+    assert not any(isinstance(action, (act.TakeClaim, act.CreateKey)) for action in held.actions)
+
+
+def put(found: SecretReaders | None) -> Observation:
+    """Say that someone put a value into the secret, which wears no label of a key."""
+    return replace(observed(a_key(OLD), secret=a_secret(a_version("v1", "AWSCURRENT"))), readers=found)
+
+
+PUT_ROADS: list[Intent] = [Routine(), Only(duty=Duty.ROTATE), Revoke(key=OLD)]
+
+
+@pytest.mark.parametrize("intent", PUT_ROADS, ids=lambda intent: type(intent).__name__)
+def test_a_value_that_a_person_put_is_adopted_only_where_no_one_else_reads_it(intent: Intent) -> None:
+    """Once it is adopted, the keys that follow it go into the same secret."""
+    asked = plan(put(None), CLASSIC, NOW, intent)
+    (adopts,) = [action for action in asked.actions if isinstance(action, act.Adopt)]
+    assert adopts.follows
+    assert isinstance(asked.actions[0], act.AskFirst)
+    (action,) = [action for action in plan(put(SecretReaders()), CLASSIC, NOW, intent).actions if _adopts(action)]
+    assert not action.follows
+    held = plan(put(SecretReaders(others=(f"{READ} to {THEIRS}",))), CLASSIC, NOW, intent)
+    assert not any(_adopts(action) for action in held.actions)
+    assert any(
+        f"no key is adopted from keyrota/ci-deploy: its resource policy allows {READ}" in hold.reason
+        for hold in held.holds
+    )
+
+
+def _adopts(action: act.Action) -> bool:
+    return isinstance(action, act.Adopt)
+
+
+@pytest.mark.parametrize("intent", [SyncOnly(), Only(duty=Duty.SYNC)], ids=lambda intent: type(intent).__name__)
+def test_who_only_serves_it_asks_nothing(intent: Intent) -> None:
+    """Nothing new goes into the secret, and the function that syncs may not read its policy."""
+    planned = plan(put(None), CLASSIC, NOW, intent)
+    assert [type(action) for action in planned.actions] == [act.Adopt, act.Sync]
+    assert not planned.actions[0].follows
+    assert planned.holds == ()
+
+
+ORGANIZATION = "o-a1b2c3d4e5"
+SHARED = [
+    policy(),
+    policy(Principal={"AWS": f"arn:aws:iam::{THEIRS}:root"}),
+    policy(**only("StringEquals", "aws:PrincipalAccount", [OURS, THEIRS])),
+    policy(**only("StringEquals", "aws:PrincipalOrgID", ORGANIZATION)),
+    policy(**only("StringEquals", "aws:PrincipalOrgID", [ORGANIZATION])),
+]
+NOT_SHARED = [
+    policy(Principal={"AWS": "888888888888"}),
+    policy(**only("StringEquals", "aws:PrincipalOrgID", [ORGANIZATION, "o-zzzzzzzzzz"])),
+    policy(**only("StringEqualsIfExists", "aws:PrincipalOrgID", ORGANIZATION)),
+    policy(**only("StringLike", "aws:PrincipalOrgID", "o-*")),
+    policy(Principal="*"),
+]
+
+
+def test_whom_the_configuration_names_may_read() -> None:
+    for text in SHARED:
+        assert readers(text, OURS).others, text
+        assert readers(text, OURS, [THEIRS, ORGANIZATION]) == SecretReaders(), text
+    for text in NOT_SHARED:
+        assert readers(text, OURS, [THEIRS, ORGANIZATION]).others, text
+
+
+def test_an_organization_is_named() -> None:
+    """A whole organization is other accounts; a person names it in the configuration, or holds."""
+    (found,) = readers(policy(**only("StringEquals", "aws:PrincipalOrgID", ORGANIZATION)), OURS).others
+    assert found == f"{READ} to any principal (*) of the organization {ORGANIZATION}"
+
+
+def test_a_denial_is_not_weighed() -> None:
+    """It may have exceptions, so what is allowed beside it is reported; a denial alone lets no one in."""
+    statements = [
+        {"Effect": "Allow", "Principal": "*", "Action": READ, "Resource": "*"},
+        {"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"},
+    ]
+    assert readers(json.dumps({"Statement": statements}), OURS).others
+    assert readers(json.dumps({"Statement": statements[1:]}), OURS) == SecretReaders()

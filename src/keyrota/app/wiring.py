@@ -281,6 +281,7 @@ class Wiring:
             caller=account.caller(),
             stack=self._stack,
             tags=credential.tags,
+            secret_readers=credential.secret_readers,
         )
 
     # --- targets --------------------------------------------------------------------------------------------------

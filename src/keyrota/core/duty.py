@@ -71,4 +71,4 @@ def unlabelled(action: act.Adopt) -> act.Adopt | None:
 
     A key that was there before keyrota (its ID is known without reading) is adopted for its rotation alone.
     """
-    return replace(action, is_labelled=False) if action.key is None else None
+    return replace(action, is_labelled=False, follows=False) if action.key is None else None

@@ -19,7 +19,7 @@ from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, Targe
 from keyrota.core.places import holds
 from keyrota.core.plan import Hold, Needs
 from keyrota.core.renewal import after_discarded, new_key, no_slot, under_way
-from keyrota.core.rules import finish_rotation, foreign_version, leftovers, losers, pending
+from keyrota.core.rules import finish_rotation, labelled_version, leftovers, losers, pending
 from keyrota.core.serving import is_drifted, sync
 
 
@@ -116,7 +116,7 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
     key = view.key(wish.key)
     state = view.state_of(key) if key else KeyState.GONE
     yield from losers(case)
-    taken_in = tuple(foreign_version(case))
+    taken_in = tuple(labelled_version(case))
     if taken_in:  # AWSCURRENT is read first: only then is it known which key it holds, and whose
         yield from taken_in
         if any(isinstance(finding, act.Adopt) for finding in taken_in):

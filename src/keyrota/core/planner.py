@@ -127,7 +127,7 @@ _ROUTINE: tuple[tuple[Callable[[Case], Iterator[Finding]], Duty], ...] = (
     (rules.strangers, Duty.ROTATE),
     (renewal.current_key_trouble, Duty.ROTATE),
     (rules.keeper, Duty.ROTATE),
-    (rules.foreign_version, Duty.ROTATE),
+    (rules.labelled_version, Duty.ROTATE),
     (rules.losers, Duty.ROTATE),
     (discarding.discarded, Duty.DELETE),
     (rules.pending, Duty.ROTATE),
@@ -142,7 +142,7 @@ _ROUTINE: tuple[tuple[Callable[[Case], Iterator[Finding]], Duty], ...] = (
 )
 """In the order in which their actions are safe; beside each the duty that reports what it holds or announces."""
 
-_KEPT_FROM_SYNC = (renewal.current_key_trouble, rules.foreign_version)
+_KEPT_FROM_SYNC = (renewal.current_key_trouble, rules.labelled_version)
 """What keeps AWSCURRENT from the targets: the run that an event started reports it at once, not only the daily one."""
 
 
@@ -161,7 +161,7 @@ def _of_duty(case: Case, duty: Duty) -> Iterator[Finding]:
                 continue
             if part.follows and awaited is not None:
                 yield _waits(part, awaited)
-                awaited = None
+            awaited = None
             yield part
 
 

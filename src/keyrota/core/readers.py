@@ -1,20 +1,21 @@
 """
-Who besides the own account may read a secret: asked before a first key is stored into it.
+Who besides the own account may read a secret: asked before each key that is stored into it, or adopted from it.
 
-A secret that exists before keyrota's first run may have been made by anyone who may create secrets, tags included. So
-neither its name nor its tags prove that it is ours; its resource policy and its KMS key show who else would receive
-the key. What cannot be read is unknown, and no key is stored then.
+A secret that exists before keyrota's first run may have been made by anyone who may create secrets, and whoever may
+write to it later can set tags and labels as well. So neither its name nor its tags, and no label that looks like a key
+ID, prove that it is ours, or that this was asked before. Its resource policy and its KMS key, which AWS itself judges
+by, show who else would receive the key: so they are read each time. Whom a person lets read it is said in the
+configuration, which is not the secret's. What cannot be read is unknown, and no key is stored then.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from keyrota.core import plan as act
 from keyrota.core.case import Case
-from keyrota.core.lifecycle import View, key_label
 from keyrota.core.model import SecretReaders
 from keyrota.core.plan import Hold
 
@@ -22,6 +23,7 @@ _HARMLESS = ("describesecret", "getresourcepolicy", "listsecrets", "listsecretve
 """Actions that show no value and change nothing; with any other one a key could be read, replaced, or shared on."""
 _EXACT = frozenset({"stringequals", "stringequalsignorecase", "stringlike", "arnequals", "arnlike"})
 """Condition operators that are false where the key is missing; `…IfExists` and `ForAllValues:…` are true then."""
+_ORGANIZATION = "aws:principalorgid"
 _ACCOUNTS = frozenset({"aws:principalaccount", "aws:sourceaccount"})
 _ARNS = frozenset({"aws:principalarn", "aws:sourcearn"})
 _NOT_READABLE = SecretReaders(
@@ -30,81 +32,79 @@ _NOT_READABLE = SecretReaders(
 )
 
 
-def readers(policy: str | None, account: str) -> SecretReaders:
+def readers(policy: str | None, account: str, allowed: Iterable[str] = ()) -> SecretReaders:
     """
-    Read a resource policy: name what it allows to anyone but the account's own principals.
+    Read a resource policy: name what it allows to anyone but the account's own principals and those that are allowed.
 
-    Denials are not weighed: what one statement allows and another denies is reported as allowed.
+    Denials are not weighed: what one statement allows and another denies is reported as allowed. A denial may itself
+    have conditions and exceptions, so to take it for complete could miss a reader; a person can allow what is denied.
 
     Args:
         policy: The JSON text from GetResourcePolicy; None: the secret has none.
         account: The account ID, 12 digits.
+        allowed: Account IDs and organization IDs (`o-…`) that the configuration lets read the secret.
     """
     if policy is None:
         return SecretReaders()
     try:
         document = json.loads(policy)
-        return SecretReaders(others=tuple(dict.fromkeys(_others(document, account))))
+        return SecretReaders(others=tuple(dict.fromkeys(_others(document, frozenset({account, *allowed})))))
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return _NOT_READABLE
 
 
 def questions(case: Case) -> Iterator[act.AskFirst]:
-    """Ask who else may read the secret, where a first key is about to be stored into it."""
+    """Ask who else may read the secret, where a key is about to be stored into it, or adopted from it."""
     if is_unasked(case):
         yield act.AskFirst(asks_readers=True, reason="ask who else may read the secret", due=case.now)
 
 
 def is_unasked(case: Case) -> bool:
-    """Tell whether it is still to be asked who else may read the secret: no key is made before."""
-    return _is_first(case.view) and case.view.observation.readers is None
+    """Tell whether it is still to be asked who else may read the secret: no key is made or adopted before."""
+    return case.view.observation.secret is not None and case.view.observation.readers is None
 
 
-def holds(case: Case) -> Iterator[Hold]:
-    """Hold a first key that someone outside the account could read, or where that is unknown."""
+def holds(case: Case, what: str = "no key is stored into") -> Iterator[Hold]:
+    """Hold a key that someone outside the account could read, or where that is unknown; `what` says what is held."""
     observation = case.view.observation
     secret, found = observation.secret, observation.readers
-    if secret is None or not _is_first(case.view):
+    if secret is None:
         return
     if secret.other_kms_key.startswith("arn:") and _account_of(secret.other_kms_key) != observation.account:
         yield Hold(
-            reason=f"no key is stored into {secret.name}: it is encrypted with {secret.other_kms_key}, a KMS key of "
-            "another account",
+            reason=f"{what} {secret.name}: it is encrypted with {secret.other_kms_key}, a KMS key of another account",
             remedy="find out who made the secret; then encrypt it with a key of this account (aws secretsmanager "
             f"update-secret --secret-id {secret.name} --kms-key-id …), or name another secret with `secret:`",
         )
     if found is not None and found.why_unknown:
         yield Hold(
-            reason=f"no key is stored into {secret.name}: who else may read it is not known: {found.why_unknown}",
+            reason=f"{what} {secret.name}: who else may read it is not known: {found.why_unknown}",
             remedy=found.remedy,
         )
     for other in found.others if found is not None else ():
         yield Hold(
-            reason=f"no key is stored into {secret.name}: its resource policy allows {other}",
+            reason=f"{what} {secret.name}: its resource policy allows {other}",
             remedy="find out who made the secret; then remove the policy (aws secretsmanager delete-resource-policy "
-            f"--secret-id {secret.name}), or name another secret with `secret:`",
+            f"--secret-id {secret.name}), or name another secret with `secret:`; where it is meant to be shared, list "
+            "the account or the organization under `secret_readers:`",
         )
-
-
-def _is_first(view: View) -> bool:
-    """Tell whether the secret exists and no version of it stands for a key yet."""
-    return view.observation.secret is not None and not any(key_label(version) for version in view.versions)
 
 
 # --- the policy -----------------------------------------------------------------------------------------------------
 
 
-def _others(document: Mapping[str, object], account: str) -> Iterator[str]:
+def _others(document: Mapping[str, object], allowed: frozenset[str]) -> Iterator[str]:
     for statement in _listed(document["Statement"]):
         if not isinstance(statement, dict):
             raise TypeError
         if statement.get("Effect") == "Deny" or not _is_telling(statement):
             continue
-        if _is_restricted(statement.get("Condition") or {}, account):
+        condition = statement.get("Condition") or {}
+        if _is_restricted(condition, allowed):
             continue
         for principal in _principals(statement):
-            if _account_of(principal) != account:
-                yield f"{_words(statement)} to {_named(principal)}"
+            if _account_of(principal) not in allowed:
+                yield f"{_words(statement)} to {_named(principal)}{_within(condition)}"
 
 
 def _is_telling(statement: Mapping[str, object]) -> bool:
@@ -125,23 +125,36 @@ def _principals(statement: Mapping[str, object]) -> Iterator[str]:
         yield from (str(name) for name in _listed(kind))
 
 
-def _is_restricted(condition: Mapping[str, Mapping[str, object]], account: str) -> bool:
+def _is_restricted(condition: Mapping[str, Mapping[str, object]], allowed: frozenset[str]) -> bool:
     """
-    Tell whether a condition lets only the own account in.
+    Tell whether a condition lets only the own account in, or accounts and organizations that are allowed.
 
-    An organization is not taken for the own one: its ID in a policy says nothing about whose it is.
+    An organization counts only where the configuration names it: its accounts are other accounts, and its ID in a
+    policy says nothing about whose it is.
     """
     for operator, tests in condition.items():
         for key, value in tests.items():
-            if operator.lower() in _EXACT and _is_own(key.lower(), [str(one) for one in _listed(value)], account):
+            if operator.lower() in _EXACT and _is_own(key.lower(), [str(one) for one in _listed(value)], allowed):
                 return True
     return False
 
 
-def _is_own(key: str, values: list[str], account: str) -> bool:
-    if key in _ACCOUNTS:
-        return bool(values) and all(value == account for value in values)
-    return key in _ARNS and bool(values) and all(_account_of(value) == account for value in values)
+def _is_own(key: str, values: list[str], allowed: frozenset[str]) -> bool:
+    if key in _ACCOUNTS or key == _ORGANIZATION:
+        return bool(values) and all(value in allowed for value in values)
+    return key in _ARNS and bool(values) and all(_account_of(value) in allowed for value in values)
+
+
+def _within(condition: Mapping[str, Mapping[str, object]]) -> str:
+    """Name the organizations that a condition lets in."""
+    found = [
+        str(one)
+        for operator, tests in condition.items()
+        for key, value in tests.items()
+        if operator.lower() in _EXACT and key.lower() == _ORGANIZATION
+        for one in _listed(value)
+    ]
+    return f" of the organization {', '.join(found)}" if found else ""
 
 
 def _account_of(principal: str) -> str:

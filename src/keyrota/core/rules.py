@@ -9,8 +9,10 @@ ours, keys that lost a race, rotations that were begun, and labels that have don
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from keyrota.core import plan as act
+from keyrota.core import readers
 from keyrota.core.case import Case, Finding
 from keyrota.core.evidence import why_needed
 from keyrota.core.lifecycle import KeyState, key_label
@@ -115,6 +117,25 @@ def foreign_version(case: Case) -> Iterator[Finding]:
         due=case.now,
     )
     yield sync_all(case, reason="what someone put into the secret goes to every target")
+
+
+def labelled_version(case: Case) -> Iterator[Finding]:
+    """
+    Take it in as a run does that labels it, so that later keys are stored there: who else reads the secret is asked.
+
+    Where a value is only read and served, as `sync` does, nothing new goes into the secret, and nothing is asked.
+    """
+    found = tuple(foreign_version(case))
+    if not any(isinstance(finding, act.Adopt) for finding in found):
+        yield from found
+        return
+    yield from readers.questions(case)
+    blocks = tuple(readers.holds(case, "no key is adopted from"))
+    if blocks:
+        yield from blocks
+        return
+    is_unasked = readers.is_unasked(case)
+    yield from (replace(one, follows=True) if is_unasked and isinstance(one, act.Adopt) else one for one in found)
 
 
 def losers(case: Case) -> Iterator[Finding]:

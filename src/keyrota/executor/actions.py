@@ -253,7 +253,8 @@ def _ask_first(subject: Subject, action: act.AskFirst, settings: Settings, memor
 def _readers(subject: Subject) -> SecretReaders:
     """Read who else may read the secret; a question that is refused or fails leaves it unknown."""
     try:
-        return readers(subject.store.resource_policy(subject.secret_name), subject.account)
+        policy = subject.store.resource_policy(subject.secret_name)
+        return readers(policy, subject.account, subject.secret_readers)
     except (ProviderRefused, ProviderUnavailable) as error:
         remedy = error.remedy or "allow secretsmanager:GetResourcePolicy on the secret, and run the same command again"
         return SecretReaders(why_unknown=str(error), remedy=remedy)

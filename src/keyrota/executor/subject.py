@@ -80,6 +80,9 @@ class Subject(OfCredential):
     tags: Mapping[str, str] = field(default_factory=dict)
     """The user's own tags for a secret that keyrota creates."""
 
+    secret_readers: frozenset[str] = frozenset()
+    """Other accounts and organizations that the configuration lets read the secret."""
+
     runs_as: Caller = NOBODY
     """Whom keyrota itself runs as."""
 

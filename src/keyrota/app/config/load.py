@@ -236,6 +236,7 @@ class _Reading:
             kms_key=entry.get("kms_key"),
             replica_region=entry.get("replica_region"),
             tags=entry.get("tags") or {},
+            secret_readers=frozenset(entry.get("secret_readers") or ()),
             policy=self._policy(entry.get("policy") or {}, (*path, "policy"), policy),
             targets=tuple(
                 TargetConfig(

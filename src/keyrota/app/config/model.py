@@ -48,6 +48,8 @@ class CredentialConfig:
     kms_key: str | None
     replica_region: str | None
     tags: Mapping[str, str]
+    secret_readers: frozenset[str]
+    """Account IDs and organization IDs (`o-…`) that may read the secret."""
     policy: RotationPolicy
     targets: tuple[TargetConfig, ...]
     where: str

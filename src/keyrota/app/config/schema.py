@@ -113,6 +113,12 @@ def _credential(targets: dict[str, Any]) -> dict[str, Any]:
                 "additionalProperties": {"type": "string", "maxLength": 256},
                 "description": "Tags for such a secret.",
             },
+            "secret_readers": {
+                "type": "array",
+                "items": {"type": "string", "pattern": "^([0-9]{12}|o-[a-z0-9]{10,32})$"},
+                "description": "Other accounts (their IDs) and organizations (`o-…`) that the secret's resource policy "
+                "may let in. Anyone else in it holds each new key.",
+            },
             "policy": _policy() | {"description": "Overrides the policy for this credential."},
             "targets": {"type": "array", "items": targets, "description": "Where pipelines find the key."},
         },
