@@ -104,6 +104,23 @@ def test_a_host_that_was_allowed_is_reported_once(
         assert heard == []
 
 
+def test_the_account_whose_parameters_receive_keys_is_reported_once(sandbox: Sandbox) -> None:
+    """The file alone names the role, and with it another account: nothing said that the new key goes there."""
+    sandbox.cloud.add_account("666666666666")
+    role = "arn:aws:iam::666666666666:role/keyrota"
+    sandbox.configure("credentials:\n", f"  ssm: {{role: '{role}'}}\ncredentials:\n")
+    sandbox.configure("    targets:\n", "    targets:\n      - ssm: {parameter: /ci/acme/deploy}\n")
+    said = f"666666666666 receives keys for ssm (by the role {role} of the configuration)"
+    _, _, err = sandbox.run("plan")
+    assert err.count(f"account {said}") == 1
+    for more in ([], ["--offline"]):
+        _, out, _ = sandbox.run("check", *more)
+        assert out.count(f"account: {said}") == 1, more
+    sandbox.configure(f"role: '{role}'", "profile: other")
+    _, out, _ = sandbox.run("check", "--offline")
+    assert "account: of the AWS profile other receives keys for ssm" in out
+
+
 def test_the_sandboxs_variable_opens_no_other_port(sandbox: Sandbox, evil: tuple[str, list[Request]]) -> None:
     """`source sandbox.env` lets tokens go to that sandbox, and to no other program of this machine."""
     host, heard = evil

@@ -12,6 +12,9 @@ from keyrota.errors import ConfigError
 from keyrota.wire.hosts import SANDBOX_HOST, allowed_by, is_own, untrusted
 from keyrota.wire.urls import host_and_port, parts_of
 
+_ACCOUNT = 4
+"""The field of an ARN that names the account."""
+
 
 def refuse_untrusted(configuration: Configuration) -> None:
     """
@@ -43,6 +46,20 @@ def host_lines(configuration: Configuration) -> Iterator[str]:
         sources[host] = source
     for host, providers in users.items():
         yield f"{host} receives tokens and keys for {', '.join(dict.fromkeys(providers))} (allowed by {sources[host]})"
+
+
+def account_lines(configuration: Configuration) -> Iterator[str]:
+    """
+    Say whose Parameter Store receives keys, where the configuration names a role or a profile for it.
+
+    The host is AWS's own there, so that the account is what a reader of the plan has to know.
+    """
+    settings = configuration.providers.get("ssm", {})
+    if "role" in settings:
+        role = settings["role"]
+        yield f"{role.split(':')[_ACCOUNT]} receives keys for ssm (by the role {role} of the configuration)"
+    elif "profile" in settings:
+        yield f"of the AWS profile {settings['profile']} receives keys for ssm"
 
 
 def _foreign(configuration: Configuration) -> Iterator[tuple[ConfiguredUrl, Url]]:

@@ -158,9 +158,10 @@ def _owners(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding]:
 
 
 def _hosts(configuration: Configuration) -> Iterator[Finding]:
-    from keyrota.app.hosts import host_lines  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.hosts import account_lines, host_lines  # noqa: PLC0415  # heavy, and not needed for --help
 
     yield from (Finding(what="host", is_good=True, detail=line) for line in host_lines(configuration))
+    yield from (Finding(what="account", is_good=True, detail=line) for line in account_lines(configuration))
 
 
 def _twice(session: Session) -> Iterator[Finding]:

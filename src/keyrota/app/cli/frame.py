@@ -158,13 +158,15 @@ def silence(stream: TextIO) -> None:
 
 
 def report_hosts(configuration: Configuration, options: Options) -> None:
-    """Say on stderr, once each, which hosts receive secrets that are not the providers' own."""
+    """Say on stderr, once each, which hosts and accounts receive secrets that are not the usual ones."""
     if options.is_quiet:
         return
-    from keyrota.app.hosts import host_lines  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.hosts import account_lines, host_lines  # noqa: PLC0415  # heavy, and not needed for --help
 
     for line in host_lines(configuration):
         aside(f"host {line}")
+    for line in account_lines(configuration):
+        aside(f"account {line}")
 
 
 def say_json(document: Any) -> None:
