@@ -149,7 +149,7 @@ def test_check_fails_where_a_target_does(sandbox: Sandbox) -> None:
 def test_revoke_brings_a_new_key_first_and_pipelines_go_on(sandbox: Sandbox) -> None:
     code, out, err = sandbox.run("revoke", USER, "--yes", "--sessions")
     assert code == 0
-    assert f"then {sandbox.old.id} goes off at once" in err
+    assert f"then {sandbox.old.id} is deactivated at once" in err
     assert sandbox.keys()[sandbox.old.id] == "Inactive"
     assert sandbox.deploys()
     assert "deny-sessions" in out
@@ -160,7 +160,7 @@ def test_revoke_brings_a_new_key_first_and_pipelines_go_on(sandbox: Sandbox) -> 
 def test_revoke_now_says_what_it_breaks_before_it_does(sandbox: Sandbox) -> None:
     code, _, err = sandbox.run("revoke", USER, "--yes", "--now")
     assert code == 0
-    assert err.index("goes off first") < err.index("is Inactive")
+    assert err.index("is deactivated first") < err.index("is Inactive")
     assert sandbox.keys()[sandbox.old.id] == "Inactive"
     assert sandbox.deploys()
 

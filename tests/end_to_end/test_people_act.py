@@ -187,3 +187,34 @@ def test_awscurrent_moved_back_after_the_first_rotation(sandbox: Sandbox) -> Non
     assert sandbox.run("apply")[0] == 0
     assert sandbox.keys() == {sandbox.old.id: "Inactive", good: "Active"}
     assert sandbox.deploys()
+
+
+def test_check_fails_where_pipelines_fail(sandbox: Sandbox) -> None:
+    """It said ✓ of a place that lacks half of its pair, exit 0, while `status` reported it as broken."""
+    rotated(sandbox)
+    assert sandbox.run("check")[0] == 0
+    sandbox.bitbucket.remove_variable("acme", "shop", "Production", "AWS_SECRET_ACCESS_KEY")
+    code, out, _ = sandbox.run("check")
+    assert code == 1
+    assert out.count("✗ bitbucket acme/shop Production: pipelines fail at bitbucket acme/shop Production now") == 1
+
+
+def test_check_fails_for_a_user_that_does_not_exist(sandbox: Sandbox) -> None:
+    """What could not be planned was left out, exit 0."""
+    iam = sandbox.admin("iam")
+    iam.delete_access_key(UserName=USER, AccessKeyId=sandbox.old.id)
+    iam.delete_user(UserName=USER)
+    code, out, _ = sandbox.run("check")
+    assert code == 1
+    assert f"the IAM user {USER} does not exist" in out
+
+
+@pytest.mark.parametrize("form", ["{}\n", " {}", "{}\r\n"])
+def test_a_key_id_with_white_space_around_it_is_no_key_id(sandbox: Sandbox, form: str) -> None:
+    """AWS tools send it as it is, and AWS refuses it: `status` said that the place holds the key."""
+    key = rotated(sandbox)
+    sandbox.bitbucket.set_variable("acme", "shop", "Production", "AWS_ACCESS_KEY_ID", form.format(key))
+    _, out, _ = sandbox.run("status")
+    assert "something that is not a key ID" in out
+    assert sandbox.run("apply")[0] == 0
+    assert sandbox.held()["AWS_ACCESS_KEY_ID"] == key

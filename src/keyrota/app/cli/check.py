@@ -19,8 +19,9 @@ from keyrota.app.hosts import refuse_untrusted
 from keyrota.app.session import Session
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import view
-from keyrota.core.model import CredentialId, Readiness, UserName
+from keyrota.core.model import CredentialId, Observation, Readiness, UserName
 from keyrota.core.naming import ARN_LIKE_END
+from keyrota.core.plan import HoldKind, Needs
 from keyrota.core.policy import AUDIT_LIMIT, CalendarEntry, calendar
 from keyrota.core.renewal import cannot_rotate
 from keyrota.errors import ConfigError, KeyrotaError, NoCredentials, SharedPlace, UsageError, printable
@@ -295,12 +296,15 @@ def _previews(session: Session, wanted: Wanted) -> tuple[Preview, ...]:
 
 
 def _places(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding]:
-    """Name the places that two credentials share, and those that are not written before a person has looked."""
+    """Name what cannot be looked at, what does not work now, and the places that wait for a person."""
     for preview in previews:
         if isinstance(preview.error, SharedPlace):
             remedy = preview.error.remedy
             yield Finding(what=str(preview.credential), is_good=False, detail=preview.error.what, remedy=remedy)
+        elif preview.error is not None:
+            yield _unplanned(preview, preview.error)
         elif preview.observation is not None:
+            yield from _broken(preview, preview.observation, now)
             for question in questions(preview.subject, preview.observation, now):
                 for doubt in question.doubts:
                     yield Finding(
@@ -309,6 +313,22 @@ def _places(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding]:
                         detail=f"{preview.credential} is not written there: {doubt.reason}",
                         remedy=doubt.remedy,
                     )
+
+
+def _unplanned(preview: Preview, error: KeyrotaError) -> Finding:
+    detail = f"cannot be looked at: {error}"
+    return Finding(what=str(preview.credential), is_good=False, detail=detail, remedy=error.remedy)
+
+
+def _broken(preview: Preview, seen: Observation, now: datetime) -> Iterator[Finding]:
+    """Name what does not work now, as `status` does first; what also cannot be rotated is reported as that."""
+    case = Case(view=view(seen), policy=preview.subject.policy, now=now)
+    reported = {hold.reason for hold in cannot_rotate(case)}
+    for hold in preview.plan.holds if preview.plan else ():
+        is_of_preflight = hold.kind is HoldKind.UNWRITTEN
+        if hold.needs is Needs.REPAIR and hold.reason not in reported and not is_of_preflight:
+            what = hold.target or str(preview.credential)
+            yield Finding(what=what, is_good=False, detail=hold.reason, remedy=hold.remedy)
 
 
 def _dates(session: Session, wanted: Wanted, every: tuple[Preview, ...], days: int) -> Iterator[Dated]:

@@ -49,7 +49,7 @@ def _ours(value: dict[str, Any], where: Place) -> Variable | None:
     name, uuid = value.get("key"), value.get("uuid")
     if name not in where.names or not isinstance(uuid, str):
         return None
-    text = str(value.get("value", "")).strip()
+    text = str(value.get("value", ""))  # with white space around it, no AWS tool takes a key ID
     is_id = name == where.id_name and KEY_ID.fullmatch(text)
     return Variable(
         uuid=uuid, name=str(name), is_secured=bool(value.get("secured", False)), value=text if is_id else None

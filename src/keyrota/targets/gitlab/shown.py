@@ -28,6 +28,8 @@ class Variable:
     is_protected: bool
     key: AccessKeyId | None
     """Of the ID's variable, or of the bundle, where its value is readable."""
+    keys: tuple[AccessKeyId, ...] = ()
+    """The key IDs that the value contains, `key` too: with white space around it, it is shown, and no tool takes it."""
 
     def masks(self, value: Secret) -> bool:
         """Tell whether GitLab would take a value, masked as the variable is."""
@@ -65,7 +67,7 @@ def _listed(found: Mapping[str, Variable]) -> tuple[Listed, ...]:
             name=variable.name,
             is_readable=not variable.is_hidden,
             key=variable.key,
-            keys=(variable.key,) if variable.key else (),
+            keys=variable.keys,
         )
         for variable in found.values()
     )

@@ -23,6 +23,7 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.secret import Secret
+from keyrota.core.variables import key_ids
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.targets.gitlab import pipelines
 from keyrota.targets.gitlab.around import Around
@@ -192,7 +193,7 @@ class GitLabTarget:
         """Delete the variables; a readable key ID that is not one of ours forbids it."""
         found = self._found()
         known = found.get(self._place.bundle or self._place.id_name)
-        if found and (known is None or (not known.is_hidden and known.key not in keys)):
+        if found and (known is None or (not known.is_hidden and keys.isdisjoint(known.keys))):
             raise ProviderRefused(
                 f"{self._place.id_name} holds {(known and known.key) or 'something'} that keyrota did not write",
                 where=self._about(self._place.id_name),
@@ -221,8 +222,9 @@ class GitLabTarget:
         value = content.get("value")
         text = value if isinstance(value, str) else ""
         within = _IN_A_FILE.search(text) if name == self._place.bundle else None
-        text = within[1] if within else text.strip()
+        text = within[1] if within else text
         key = AccessKeyId(text) if KEY_ID.fullmatch(text) else None
+        is_telling = name in {self._place.id_name, self._place.bundle}
         return Variable(
             name=name,
             is_file=content.get("variable_type") == "file",
@@ -230,7 +232,8 @@ class GitLabTarget:
             is_hidden=bool(content.get("hidden")) or value is None,
             is_raw=bool(content.get("raw")),
             is_protected=bool(content.get("protected")),
-            key=key if name in {self._place.id_name, self._place.bundle} else None,
+            key=key if is_telling else None,
+            keys=key_ids(text) if is_telling else (),
         )
 
     def _demand_variable(self, content: Mapping[str, Any], name: str, what: str) -> None:
