@@ -218,3 +218,14 @@ def test_a_key_id_with_white_space_around_it_is_no_key_id(sandbox: Sandbox, form
     assert "something that is not a key ID" in out
     assert sandbox.run("apply")[0] == 0
     assert sandbox.held()["AWS_ACCESS_KEY_ID"] == key
+
+
+def test_revoke_now_needs_no_valid_value_in_the_secret(sandbox: Sandbox) -> None:
+    """Someone put something else into the secret: `revoke --now` said that there is no key, and it stayed Active."""
+    key = rotated(sandbox)
+    sandbox.admin("secretsmanager").put_secret_value(SecretId=SECRET, SecretString="hello")
+    code, out, err = sandbox.run("revoke", USER, "--now", "--yes")
+    assert code == 1
+    assert sandbox.keys() == {key: "Inactive"}
+    assert "pipelines fail at bitbucket acme/shop Production now" in out
+    assert "What someone else put into the secret takes its place, if it is a valid key of this user." in err

@@ -506,6 +506,11 @@ def test_a_rollback_says_so_in_the_promotion() -> None:
         ("none without keys", observed(), None),
         ("not one whose revocation came to its end", SUCCEEDED, NEW),
         ("the key that targets hold, where AWSCURRENT was moved away from it", MOVED_TO_REVOKED, NEW),
+        (
+            "the key that targets hold, where someone put another value into the secret",
+            observed(a_key(), secret=a_secret(previous(OLD), a_version("v1", AWSCURRENT), tags=[synced("v0")])),
+            OLD,
+        ),
         ("not the key before, where the successor was deactivated first", pair(new=OFF, tags=(synced("v0"),)), NEW),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

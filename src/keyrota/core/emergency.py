@@ -14,7 +14,7 @@ from keyrota.core import readers
 from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import discarded, is_being_made
 from keyrota.core.evidence import places_showing, why_needed
-from keyrota.core.lifecycle import KeyState, View
+from keyrota.core.lifecycle import KeyState, View, key_label
 from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, key_token, restored_token
 from keyrota.core.places import holds
 from keyrota.core.plan import Hold, Needs
@@ -57,6 +57,9 @@ def current_key(view: View) -> AccessKeyId | None:
         return view.key_before_move
     if view.current_key is not None:
         return view.current_key
+    held = view.key(key_label(view.recorded)) if view.recorded else None
+    if held is not None and held.status is KeyStatus.ACTIVE:
+        return held.id  # AWSCURRENT was put there by someone else: what targets hold is what the record says
     only = [key for key in view.in_state(KeyState.ADOPTABLE, KeyState.FOREIGN) if key.status is KeyStatus.ACTIVE]
     return only[0].id if len(only) == 1 else None
 

@@ -14,7 +14,7 @@ from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
 from keyrota.app.cli.naming import one_credential
 from keyrota.core.model import AccessKeyId, Observation
-from keyrota.core.plan import CreateKey, Plan, Promote
+from keyrota.core.plan import Adopt, CreateKey, Plan, Promote
 from keyrota.errors import KeyrotaError, OwnKey, UsageError
 
 if TYPE_CHECKING:
@@ -236,6 +236,8 @@ def _consequences(key: str, planned: Plan, seen: Observation, *, is_now: bool) -
         yield f"{successor} goes to {where}" + ("." if is_now else f", then {key} is deactivated at once.")
         if not is_now:
             yield "Pipelines that are running with it then fail at their next call to AWS."
+    elif is_now and any(isinstance(action, Adopt) for action in planned.actions):
+        yield "What someone else put into the secret takes its place, if it is a valid key of this user."
     elif is_now:
         yield "NO KEY CAN TAKE ITS PLACE NOW:" if planned.holds else "No other key is made: it is not the one in use."
         yield from (f"  {hold.reason}" for hold in planned.holds)
