@@ -340,6 +340,18 @@ def test_a_key_whose_label_could_not_be_put_on_is_not_adopted(call: str) -> None
     assert view(memory.added_to(observed(a_key(OLD), secret=stage.secret))).current_key is None
 
 
+@pytest.mark.parametrize("call", ["Verify", "Adopt"])
+def test_a_key_that_is_asked_about_again_is_not_known_until_sts_has_answered(call: str) -> None:
+    """Another run may have changed what AWSCURRENT is since; a key that is no longer accepted is served to nobody."""
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT"))), Memory()
+    stage.answers["read"], stage.arn = PAIR, None
+    memory.verified.add(NEW)
+    asked = act.Verify(key=NEW, version=VersionId("v1"), reason="", due=NOW) if call == "Verify" else UNKNOWN_PAIR
+    with contextlib.suppress(KeyrotaError):
+        stage.perform(asked, memory, a_key(OLD), a_key(NEW))
+    assert memory.verified == set()
+
+
 def test_a_foreign_version_without_a_pair_counts_as_a_placeholder() -> None:
     stage, memory = Stage(a_secret(a_version("v0", "keyrota:placeholder"), a_version("v1", "AWSCURRENT"))), Memory()
     assert stage.perform(UNKNOWN_PAIR, memory) is None

@@ -440,6 +440,7 @@ def _verify(subject: Subject, action: act.Verify, settings: Settings, memory: Me
             where=f"secret {subject.secret_name}",
             remedy=f"take the label {PENDING} off that version; the next run makes a new key",
         )
+    memory.verified.discard(credential.id)  # what is asked again is not known until it is answered
     verify(subject, credential, settings)
     memory.verified.add(credential.id)
 

@@ -46,6 +46,7 @@ def recognize(
     if pair is None:
         _refuse_loss(subject, observation)
         return None
+    verified.discard(pair.id)  # what is asked again is not known until it is answered
     _refuse_inactive(subject, pair.id, observation.keys)
     _prove(subject, pair, observation.keys, settings)
     _wait_for_list(subject, pair.id, observation.keys, settings)

@@ -332,7 +332,7 @@ class Run:
         try:
             return perform(self._subject, action, observation, quick, self._memory)
         finally:
-            self._memory.verified = verified
+            self._memory.verified &= verified
 
     def _tell(
         self,
