@@ -45,7 +45,7 @@ class Doubt:
     @property
     def mark(self) -> str:
         """Shorten the reason, as a confirmation remembers it: another reason is another question."""
-        return base64.b64encode(hashlib.sha256(self.reason.encode()).digest()[:6]).decode()
+        return base64.b64encode(hashlib.sha256(self.reason.encode(errors="backslashreplace")).digest()[:6]).decode()
 
 
 def holds(case: Case) -> Iterator[Hold]:

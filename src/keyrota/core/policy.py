@@ -142,7 +142,7 @@ class RotationPolicy:
             yield "the freeze windows together cover all seven weekdays: they never end"
         if self.delete_after > LONGEST_AGE:
             yield f"delete_after is more than {LONGEST_AGE.days} days"
-        if self.quiet_for > max(self.overlap, DAY):
+        if is_rising and self.quiet_for > max(self.overlap, DAY):  # an overlap below nothing was reported above
             yield (
                 f"quiet_for ({format_duration(self.quiet_for)}) is longer than the overlap "
                 f"({format_duration(self.overlap)}): the old key might never count as unused"
@@ -151,14 +151,14 @@ class RotationPolicy:
             yield from self._too_short(is_rising=is_rising)
 
     def _too_short(self, *, is_rising: bool) -> Iterator[str]:
-        spans = {
-            "rotate_after": self.rotate_after,
-            "the overlap (deactivate_after - rotate_after)": self.overlap,
-            "the grace (delete_after - deactivate_after)": self.grace,
-            "quiet_for": self.quiet_for,
-        }
+        spans = {"rotate_after": self.rotate_after, "quiet_for": self.quiet_for}
+        if is_rising:
+            spans |= {
+                "the overlap (deactivate_after - rotate_after)": self.overlap,
+                "the grace (delete_after - deactivate_after)": self.grace,
+            }
         for name, span in spans.items():
-            if span < HOUR and (is_rising or name in {"rotate_after", "quiet_for"}):
+            if span < HOUR:
                 yield f"{name} is {format_duration(span)}, less than an hour: set `allow_short: true` if that is meant"
 
     def frozen_until(self, instant: datetime) -> datetime | None:
