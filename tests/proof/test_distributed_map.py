@@ -38,7 +38,12 @@ def fleet(tmp_path: Path, package: Path) -> Iterator[Ministack]:
         lines = ["version: 1", "verify: {times: 1, within: 0s}", "credentials:"]
         for account in MEMBERS:
             iam = stack.client("iam", account)
-            parameters = {"RotationAccount": ACCOUNT, "ExternalId": "acme", "UserPattern": "ci-*"}
+            parameters = {
+                "RotationAccount": ACCOUNT,
+                "ExternalId": "acme",
+                "UserPattern": "ci-*",
+                "FunctionRolePrefix": "keyrota-eu-central-1-",
+            }
             stack.client("cloudformation", account).create_stack(
                 StackName="keyrota-member",
                 TemplateBody=MEMBER_TEMPLATE.read_text("utf-8"),

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from keyrota.errors import UsageError
 from keyrota.ports import Clock
-from keyrota.wire.stop import STOP
+from keyrota.stop import STOP
 
 _GLANCE_S = 0.5
 """So often whoever waits looks whether the process was told to stop."""

@@ -1,5 +1,6 @@
 """The one HTTP client for CI providers: time-outs, bounded waiting and answers, budgets, and nothing that leaks."""
 
+from keyrota.stop import STOP, Stop
 from keyrota.wire.answer import Answer
 from keyrota.wire.around import Look, RecentLists
 from keyrota.wire.attempt import attempted
@@ -10,7 +11,6 @@ from keyrota.wire.listing import each_page
 from keyrota.wire.many import Bounds, ManyRepositories
 from keyrota.wire.places import RunlessPlace, Unsearched
 from keyrota.wire.refusals import DELETED, Refusals
-from keyrota.wire.stop import STOP, Stop
 from keyrota.wire.together import together
 from keyrota.wire.waiting import bounded, current_waiting
 

@@ -17,7 +17,7 @@ from types import FrameType
 
 from keyrota.app import words
 from keyrota.app.cli.frame import aside
-from keyrota.wire import STOP
+from keyrota.stop import STOP
 
 
 class Terminated(BaseException):
