@@ -13,7 +13,7 @@ random histories' business (`play.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from traceback import walk_tb
 from typing import Any
@@ -34,6 +34,9 @@ USER = UserName("ci")
 SECRET = "keyrota/ci"
 JUMP = timedelta(minutes=11)
 """Longer than a claim's lease: a run that stood still finds its claim taken over."""
+
+PAUSE = timedelta(minutes=16)
+"""Between runs after a search: longer than a claim's lease, and than AWS accepts a signature."""
 
 
 class _Beyond(BaseException):
@@ -145,7 +148,7 @@ class Search:
         jumps: int = 0,
         change: Callable[[World], None] | None = None,
         check: Callable[[World], Iterator[str]] = lambda _: iter(()),
-        settle: Sequence[Intent | None] = (None, None, None),
+        settle: Sequence[tuple[timedelta, Intent | None]] = ((PAUSE, None),) * 3,
         is_traced: bool = False,
     ) -> None:
         self._is_traced = is_traced
@@ -246,8 +249,8 @@ class Search:
         """
         Find a run whose next call nobody can disturb, and which disturbs nobody: it need not be interleaved.
 
-        Such calls are about a target that changes for nobody, or read of a key that no other run may delete: the one
-        that was there before (nothing retires while time stands still), or one of its own.
+        Such calls are about a target or a resource policy that changes for nobody, or read of a key that no other run
+        may delete: the one that was there before (nothing retires while time stands still), or one of its own.
         """
         makers = self._makers(world)
         for number, heard in enumerate(all_heard):
@@ -255,7 +258,7 @@ class Search:
             if call is None:
                 continue
             is_of_key = call.name in {"iam:GetAccessKeyLastUsed", "sts:GetCallerIdentity"}
-            if call.name.startswith("target:preflight") or (
+            if call.name.startswith(("target:preflight", "secretsmanager:GetResourcePolicy")) or (
                 is_of_key and makers.get(call.about, "nobody") in {"", call.by}
             ):
                 return number
@@ -385,11 +388,7 @@ class Search:
         run, first = frame.f_locals["self"], frame.f_locals["first"]
         memory = run._memory
         known = (
-            sorted(memory.made),
-            sorted(memory.verified),
-            memory.readiness,
-            memory.carried,
-            memory.are_sessions_denied,
+            [(each.name, _in_order(getattr(memory, each.name))) for each in fields(memory) if each.name != "claim"],
             run._targets,
             run._left_behind,
             sorted(run._failed),
@@ -445,11 +444,15 @@ class Search:
         """Let keyrota run a few times, one after the other and undisturbed, and look."""
         _thaw(self.world, self._worlds[world])
         self.world.road = None
-        for number, intent in enumerate(self._settle):
-            self.world.clock.instant += timedelta(minutes=16)
+        for number, (pause, intent) in enumerate(self._settle):
+            self.world.clock.instant += pause
             self.heard_at = self.world.clock.instant
             self._go(f"later-{number}", intent)
         return list(self._check(self.world))
+
+
+def _in_order(value: object) -> object:
+    return sorted(value, key=repr) if isinstance(value, set | frozenset) else value
 
 
 # --- the world as a value ---------------------------------------------------------------------------------------

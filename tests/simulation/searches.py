@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-from explore import SECRET, USER, Runner, Search, a_world, only_run, plain
+from explore import PAUSE, SECRET, USER, Runner, Search, a_world, only_run, plain
 
 from keyrota.core.duty import Duty
 from keyrota.core.model import AWSCURRENT, CLAIM, PENDING, VersionId
@@ -58,9 +58,17 @@ def a_world_between_two_keys() -> tuple[World, VersionId, VersionId]:
 
 
 def a_rotation() -> Search:
-    """Two runs find a key due."""
+    """Two runs find a key due. A lost key takes a day and the grace to leave, and its successor waits for that."""
     world, _ = a_world(90, [SHOP])
-    return Search(world, [Runner("A"), Runner("B")], places=[SHOP], crashes=1, check=not_at_rest)
+    soon, later = (PAUSE, None), (timedelta(days=6), None)
+    return Search(
+        world,
+        [Runner("A"), Runner("B")],
+        places=[SHOP],
+        crashes=1,
+        check=not_at_rest,
+        settle=[soon, soon, soon, later, later, later, soon, soon],
+    )
 
 
 def a_sync(*, is_forward: bool) -> Search:
@@ -75,7 +83,7 @@ def a_sync(*, is_forward: bool) -> Search:
         crashes=1,
         change=lambda world: world.move_current(world.secrets[SECRET], after),
         check=not_newest,
-        settle=[SYNC],
+        settle=[(PAUSE, SYNC)],
     )
 
 

@@ -29,6 +29,6 @@ def test_no_interleaving_breaks_a_promise(name: str, figure: Callable[[str], Non
 
 def test_the_search_sees_a_sync_that_forgets_its_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """The search can fail: where nothing tells of a pair that broke off half-way, it stays torn for ever."""
-    monkeypatch.setattr("keyrota.executor.sync._Walk.begin", lambda walk, version: setattr(walk, "version", version))
+    monkeypatch.setattr("keyrota.executor.sync._Walk.begin", lambda walk, version, _: setattr(walk, "version", version))
 
     assert a_sync(is_forward=False).run().broken
