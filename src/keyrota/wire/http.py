@@ -21,13 +21,13 @@ from keyrota.core.instants import within_reach
 from keyrota.core.secret import Secret
 from keyrota.errors import LeftByLimit, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
+from keyrota.stop import is_within_whole
 from keyrota.wire.answer import A_YEAR_S, Answer, Silence, asked_pause, left, parsed
 from keyrota.wire.authorization import Authorization, refuse_odd_headers
 from keyrota.wire.budget import Budget, SharedLimit
 from keyrota.wire.hosts import trusted
 from keyrota.wire.pool import TIMEOUT, TOO_LONG, is_untrusted, pool, silence
 from keyrota.wire.slowness import Slowness
-from keyrota.wire.stop import is_within_whole
 from keyrota.wire.together import note_doubt
 from keyrota.wire.urls import built, joined, origin, parts_of, place_origin, refuse_odd_names
 from keyrota.wire.waiting import SLOW_S, current_waiting
