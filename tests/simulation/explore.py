@@ -21,7 +21,7 @@ from typing import Any
 from promises import VERIFIED
 
 from keyrota.core.lifecycle import SIGNED_WITHIN
-from keyrota.core.model import AccessKey, AccessKeyId, KeyPair, KeyStatus, UserName
+from keyrota.core.model import SECRET_TAG, AccessKey, AccessKeyId, KeyPair, KeyStatus, UserName, secret_mark
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC, RotationPolicy
 from keyrota.core.secret import Secret
@@ -77,6 +77,8 @@ class Runner:
 
 _State = tuple[int, tuple[int, ...], int, int, int]
 """The number of the world; for each run that of its answers; crashes, jumps of time and changes that may still come."""
+_UNDISTURBED = ("iam:ListUserTags", "secretsmanager:GetResourcePolicy")
+"""Reads of what no run changes: the user has its tag from the beginning, and nobody sets a resource policy."""
 _DEAD = -1
 _ENDED = -2
 _ENOUGH = 20
@@ -258,8 +260,10 @@ class Search:
             if call is None:
                 continue
             is_of_key = call.name in {"iam:GetAccessKeyLastUsed", "sts:GetCallerIdentity"}
-            if call.name.startswith(("target:preflight", "secretsmanager:GetResourcePolicy")) or (
-                is_of_key and makers.get(call.about, "nobody") in {"", call.by}
+            if (
+                call.name.startswith("target:preflight")
+                or call.name in _UNDISTURBED
+                or (is_of_key and makers.get(call.about, "nobody") in {"", call.by})
             ):
                 return number
         return None
@@ -475,6 +479,7 @@ def _freeze(world: World) -> tuple[Any, ...]:
             (address, plain(place.pair), place.ours, place.torn_since, place.changed_at)
             for address, place in world.places.items()
         ),
+        tuple((user, tuple(tags.items())) for user, tags in world.user_tags.items()),
         tuple(world.makers.items()),
     )
 
@@ -497,7 +502,7 @@ def _pair(plain: tuple[AccessKeyId, str] | None) -> KeyPair | None:
 
 
 def _thaw(world: World, frozen: tuple[Any, ...]) -> None:
-    instant, numbered, users, secrets, places, makers = frozen
+    instant, numbered, users, secrets, places, user_tags, makers = frozen
     world.clock.instant = instant
     world.numbered = numbered
     world.users = {
@@ -508,6 +513,7 @@ def _thaw(world: World, frozen: tuple[Any, ...]) -> None:
         for user, keys in users
     }
     world.makers = dict(makers)
+    world.user_tags = {user: dict(tags) for user, tags in user_tags}
     world.uses.clear()
     world.secrets = {name: _thawed_secret(stored) for name, stored in secrets}
     world.places = {
@@ -529,9 +535,10 @@ def _thawed_secret(frozen: tuple[Any, ...]) -> StoredSecret:
 
 
 def a_world(age_days: float, places: Sequence[str]) -> tuple[World, KeyPair]:
-    """Make a user with one key of that age, which every place holds."""
+    """Make a user with one key of that age, which every place holds, and with the tag that names its secret."""
     world = World()
     world.add_user(USER)
+    world.user_tags[USER] = {SECRET_TAG: secret_mark("", SECRET)}
     made = world.add_key(USER, age_days=age_days)
     for place in places:
         world.target(place)

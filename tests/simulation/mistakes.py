@@ -285,8 +285,8 @@ MISTAKES = (
         "least-privilege",
         (
             DUTY,
-            "(act.LookAround, act.Delete, act.DeleteOrphan)",
-            "(act.LookAround, act.Delete, act.DeleteOrphan, act.Tidy)",
+            "(act.AskOwner, act.LookAround, act.Delete, act.DeleteOrphan)",
+            "(act.AskOwner, act.LookAround, act.Delete, act.DeleteOrphan, act.Tidy)",
         ),
     ),
     _mistake(

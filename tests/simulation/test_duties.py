@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from checkers import at_rest
-from rig import SECRET, USER, Rig, a_rig
+from rig import SECRET, SHOP, USER, Rig, a_rig
 
 from keyrota.aws.permissions import DUTIES
 from keyrota.core import plan as act
@@ -94,6 +94,10 @@ def test_each_duty_uses_every_verb_that_it_is_given() -> None:
             used[duty] |= set(rig.world.journal[before:])
         rig.deploy()
         rig.world.clock.sleep(24 * 3600)
+    before = len(rig.world.journal)
+    rig.world.person_puts(SECRET, rig.world.places[SHOP].pair)  # which sync takes in: it asks whose the user is
+    _run(rig, Duty.SYNC, [])
+    used[Duty.SYNC] |= set(rig.world.journal[before:])
     assert {
         duty: {name for name in names if not name.startswith(("target", "sts:"))} for duty, names in used.items()
     } == {duty: set(DUTIES[duty.value]) for duty in Duty}

@@ -35,7 +35,7 @@ _PROVEN_AFRESH = (act.Deactivate, act.Delete, act.DeleteOrphan, act.Release)
 """Actions whose proof is looked at once more, targets included, in the same step."""
 
 
-_BEFORE_OFF = (act.CreateSecret, act.Adopt, act.MarkRevoked, act.Deactivate)
+_BEFORE_OFF = (act.AskOwner, act.CreateSecret, act.Adopt, act.MarkRevoked, act.Deactivate)
 """What `revoke --now` does before it asks any provider: a key that is not ours yet is adopted, and then deactivated."""
 
 _BOOKS = (
@@ -129,7 +129,7 @@ class Run:
         planned = first
         for _ in range(_STEPS):
             action = self._next(planned, first)
-            if self._is_unasked and not isinstance(action, _BEFORE_OFF):
+            if self._is_unasked and not _is_before_off(action):
                 if self._is_only_off:
                     break
                 self._ask_from_now_on()
@@ -355,6 +355,11 @@ class Run:
                 error=error,
             )
         )
+
+
+def _is_before_off(action: act.Action | None) -> bool:
+    """Tell whether an action asks no provider; who else may read a secret is asked of AWS alone."""
+    return isinstance(action, _BEFORE_OFF) or (isinstance(action, act.AskFirst) and not action.targets)
 
 
 def _waiting_for(question: act.Action, planned: Plan) -> act.Action | None:
