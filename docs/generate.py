@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -18,7 +18,7 @@ from keyrota.app import words
 from keyrota.app.cli import group
 from keyrota.app.config import schema
 from keyrota.app.functions.announce import SCHEMA as EVENT_SCHEMA
-from keyrota.aws.permissions import DUTIES, FUNCTIONS, LOOK, TAGGING, TAGGING_CONDITION, policy_document
+from keyrota.aws.permissions import ANYWHERE, DUTIES, FUNCTIONS, LOOK, TAGGING, TAGGING_CONDITION, policy_document
 from keyrota.core.lifecycle import MEANING, TRANSITIONS, KeyState, Road
 from keyrota.core.policy import PRESETS, format_duration
 
@@ -160,21 +160,26 @@ def _literal(value: object) -> str:
 
 def function_actions() -> str:
     """Write the actions of each function's role for the construct."""
-    rows = [
-        f"  {name}: [\n" + "".join(f"    '{action}',\n" for action in actions) + "  ],"
-        for name, actions in FUNCTIONS.items()
-    ]
-    tagging = [
-        "",
+    head = "/** What the role of each function is allowed; written by docs/generate.py from aws/permissions.py. */"
+    more = "/** What it is allowed besides, of actions that take no resource. */"
+    kind = "{ readonly [name: string]: string[] }"
+    lines = [head, f"export const ACTIONS: {kind} = {{", *_action_rows(FUNCTIONS), "};", ""]
+    lines += [more, f"export const ANYWHERE: {kind} = {{", *_action_rows(ANYWHERE), "};", ""]
+    lines += [
         "/** Allowed in a statement of their own, for one tag. */",
         f"export const TAGGING: readonly string[] = {_literal(TAGGING)};",
         "",
         "/** The condition of that statement. */",
         f"export const ONE_TAG: {{ readonly [operator: string]: any }} = {_literal(TAGGING_CONDITION)};",
     ]
-    head = "/** What the role of each function is allowed; written by docs/generate.py from aws/permissions.py. */"
-    table = [head, "export const ACTIONS: { readonly [name: string]: string[] } = {", *rows, "};"]
-    return "\n".join([*table, *tagging]) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _action_rows(duties: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return [
+        f"  {name}: [\n" + "".join(f"    '{action}',\n" for action in actions) + "  ],"
+        for name, actions in duties.items()
+    ]
 
 
 FILES: dict[str, Callable[[], str]] = {

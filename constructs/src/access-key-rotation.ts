@@ -11,7 +11,7 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { ITopic, Topic } from 'aws-cdk-lib/aws-sns';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { ACTIONS, ONE_TAG, TAGGING } from './actions';
+import { ACTIONS, ANYWHERE, ONE_TAG, TAGGING } from './actions';
 import { addAlarms } from './alarms';
 import { Configuration, StoredConfiguration } from './configuration';
 import { Credential, RotatedCredential } from './credential';
@@ -361,6 +361,7 @@ export class AccessKeyRotation extends Construct {
     made.allow(onUsers.filter((action) => !TAGGING.includes(action)), configuration.userArns);
     made.allow(onUsers.filter((action) => TAGGING.includes(action)), configuration.userArns, ONE_TAG);
     made.allow(actions.filter((action) => action.startsWith('secretsmanager:')), configuration.secretArns);
+    made.allow(ANYWHERE[duty] ?? [], ['*']); // they take no resource
     configuration.grantRead(made.role);
     for (const token of tokens(props.providers ?? {})) {
       made.allow(['secretsmanager:GetSecretValue'], [token.secretFullArn ?? `${token.secretArn}-??????`]);

@@ -72,6 +72,20 @@ export const ACTIONS: { readonly [name: string]: string[] } = {
   ],
 };
 
+/** What it is allowed besides, of actions that take no resource. */
+export const ANYWHERE: { readonly [name: string]: string[] } = {
+  rotate: [
+    'sts:GetAccessKeyInfo',
+  ],
+  sync: [
+    'sts:GetAccessKeyInfo',
+    'secretsmanager:ListSecrets',
+  ],
+  emergency: [
+    'sts:GetAccessKeyInfo',
+  ],
+};
+
 /** Allowed in a statement of their own, for one tag. */
 export const TAGGING: readonly string[] = ['iam:TagUser', 'iam:UntagUser'];
 

@@ -76,6 +76,18 @@ export function addAlarms(scope: Construct, props: AlarmsProps): void {
     rotation.metric('ValuesRefused', 'sync', { period: Duration.minutes(5), statistic: 'Sum' }),
     0,
   );
+  make(
+    'PairTorn',
+    'pipelines fail at a place now: it holds half a pair; the event "Access Key Pair Torn" names it, and keyrota apply USER writes it again',
+    rotation.metric('Torn', 'sync', { period: Duration.minutes(5), statistic: 'Maximum' }),
+    0,
+  );
+  make(
+    'Departed',
+    'a user is not in the configuration any more, and keyrota has kept its key: nothing is rotated for it; keyrota check names it',
+    rotation.metric('Departed', 'sync'),
+    0,
+  );
   addAgeAlarms(make, rotation);
   addHeartbeats(make, props);
   for (const duty of ['rotate', 'sync', 'deactivate', 'delete']) {

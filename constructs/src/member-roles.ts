@@ -1,7 +1,7 @@
 import { Aws, Token } from 'aws-cdk-lib';
 import { AccountPrincipal, Effect, PolicyStatement, Role } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-import { ACTIONS, ONE_TAG, TAGGING } from './actions';
+import { ACTIONS, ANYWHERE, ONE_TAG, TAGGING } from './actions';
 
 /** Properties of MemberRoles. */
 export interface MemberRolesProps {
@@ -77,6 +77,10 @@ export class MemberRoles extends Construct {
       };
       allow('iam:', users);
       allow('secretsmanager:', secrets);
+      const anywhere = ANYWHERE[duty] ?? [];
+      if (anywhere.length) {
+        role.addToPolicy(new PolicyStatement({ effect: Effect.ALLOW, actions: anywhere, resources: ['*'] })); // they take no resource
+      }
     }
   }
 }

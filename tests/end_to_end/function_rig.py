@@ -86,9 +86,9 @@ def rig(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         }.items():
             monkeypatch.setenv(name, value)
 
-        def put(_: Any, entries: list[dict[str, Any]]) -> int:
+        def put(_: Any, entries: list[dict[str, Any]]) -> tuple[tuple[dict[str, Any], str], ...]:
             made.bus += entries
-            return 0
+            return ()
 
         def publish(_: Any, __: str, subject: str, text: str) -> None:
             made.alarms.append((subject, text))

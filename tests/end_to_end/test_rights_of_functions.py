@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from cfn import ACCOUNT, REGION, Stack
 
 from keyrota.app.config import load_text
-from keyrota.app.deploy.template import narrowed, parameter_arn, scope_of, secret_arn
+from keyrota.app.deploy.template import MEMBER_TEMPLATE, narrowed, parameter_arn, scope_of, secret_arn
+from keyrota.aws.permissions import FUNCTIONS
 from keyrota.sandbox.rights import allows, statements_of
 from keyrota.targets import kinds
 
@@ -155,3 +157,85 @@ def test_a_policy_matches_what_a_reference_to_a_parameter_resolves_to(name: str)
 def test_a_parameter_elsewhere_is_named_there() -> None:
     there = "arn:aws:ssm:us-east-1:210987654321:parameter/ci/token"
     assert parameter_arn(there, "aws", ACCOUNT, REGION) == there
+
+
+# --- actions that take no resource ------------------------------------------------------------------------------------
+
+ANYWHERE = {
+    "sts:GetAccessKeyInfo": {"rotate", "sync", "emergency"},
+    "secretsmanager:ListSecrets": {"sync"},
+}
+
+
+@pytest.mark.parametrize("is_fleet", [True, False])
+@pytest.mark.parametrize("action", sorted(ANYWHERE))
+def test_only_who_asks_may_ask(is_fleet: bool, action: str) -> None:
+    """G5, and whose account a key is: exactly the duties that need it."""
+    found = roles("github", is_fleet=is_fleet)
+    assert {duty for duty, statements in found.items() if allows(statements, action, "*")} == ANYWHERE[action]
+    for duty, statements in found.items():
+        assert not allows(statements, "secretsmanager:BatchGetSecretValue", "*"), duty
+        assert not allows(statements, "sts:AssumeRole", "*"), duty
+
+
+# --- who may act as a role --------------------------------------------------------------------------------------------
+
+MEMBER: dict[str, Any] = json.loads(MEMBER_TEMPLATE.read_text("utf-8"))
+GIVEN = {
+    "RotationAccount": "210987654321",
+    "ExternalId": "acme",
+    "UserPattern": "ci-*",
+    "FunctionRolePrefix": "keyrota-eu-central-1-",
+}
+
+
+@pytest.mark.parametrize("organization", ["", "o-a1b2c3d4e5"])
+def test_each_role_of_a_member_trusts_one_role_with_the_external_id(organization: str) -> None:
+    """The trust document as CloudFormation would make it, whole: one thing less, and others get in."""
+    stack = Stack(template=MEMBER, parameters=GIVEN | ({"OrganizationId": organization} if organization else {}))
+    made = {one["RoleName"]: one["AssumeRolePolicyDocument"] for one in stack.resources("AWS::IAM::Role").values()}
+    assert set(made) == {f"keyrota-{duty}" for duty in DUTIES}
+    in_organization = {"aws:PrincipalOrgID": organization} if organization else {}
+    for name, document in made.items():
+        duty = name.removeprefix("keyrota-")
+        (statement,) = document["Statement"]
+        assert statement == {
+            "Effect": "Allow",
+            "Action": "sts:AssumeRole",
+            "Principal": {"AWS": "arn:aws:iam::210987654321:root"},
+            "Condition": {
+                "StringEquals": {"sts:ExternalId": "acme"} | in_organization,
+                "ArnEquals": {"aws:PrincipalArn": f"arn:aws:iam::210987654321:role/keyrota-eu-central-1-{duty}"},
+            },
+        }
+
+
+def test_a_member_s_roles_have_the_rights_of_their_duty_and_no_more() -> None:
+    stack = Stack(template=MEMBER, parameters=GIVEN)
+    names = {f"keyrota-{name}": one["RoleName"] for name, one in stack.resources("AWS::IAM::Role").items()}
+    for policy in stack.resources("AWS::IAM::Policy").values():
+        (role,) = policy["Roles"]
+        duty = names[role].removeprefix("keyrota-")
+        statements = statements_of(policy["PolicyDocument"])
+        for action, duties in ANYWHERE.items():
+            assert allows(statements, action, "*") is (duty in duties), (duty, action)
+        for action in ("iam:CreateAccessKey", "iam:UpdateAccessKey", "iam:DeleteAccessKey"):
+            user = f"arn:aws:iam::{ACCOUNT}:user/ci-deploy"
+            assert allows(statements, action, user) is (action in FUNCTIONS[duty]), (duty, action)
+            assert not allows(statements, action, f"arn:aws:iam::{ACCOUNT}:user/boss"), (duty, action)
+
+
+@pytest.mark.parametrize("is_fleet", [True, False])
+def test_the_stack_s_own_roles_are_assumed_by_services_of_aws_alone(is_fleet: bool) -> None:
+    text = "version: 1\nproviders: {github: {auth: {token: 'ssm:/t'}}}\ncredentials:\n  - {user: ci, targets: []}\n"
+    scope = scope_of(load_text("x", text), [], partition="aws", account=ACCOUNT, region=REGION)
+    stack = Stack(template=narrowed(scope, is_fleet=is_fleet), parameters={"Emergency": "auto", "CodeBucket": "b"})
+    services = set()
+    for name, one in stack.resources("AWS::IAM::Role").items():
+        for statement in one["AssumeRolePolicyDocument"]["Statement"]:
+            assert set(statement["Principal"]) == {"Service"}, name
+            assert statement["Action"] == "sts:AssumeRole"
+            services.add(statement["Principal"]["Service"])
+    assert services == {"lambda.amazonaws.com", "scheduler.amazonaws.com"} | (
+        {"states.amazonaws.com"} if is_fleet else set()
+    )

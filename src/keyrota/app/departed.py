@@ -46,9 +46,10 @@ class Departed:
     @property
     def remedy(self) -> str:
         """Say what a person can do."""
+        stack = f" --stack {quote(self.secret.stack)}" if self.secret.stack else ""
         return (
             f"put it back into the configuration; or deactivate its keys; or, if something else keeps it now: "
-            f"keyrota release {quote(f'{self.account.id()}:{self.user}')}"
+            f"keyrota release {quote(f'{self.account.id()}:{self.user}')}{stack}"
         )
 
 
@@ -63,7 +64,7 @@ def departed(session: Session) -> tuple[tuple[Departed, ...], tuple[KeyrotaError
     errors: list[KeyrotaError] = []
     for account, names in _accounts(session):
         try:
-            found += _in_account(account, names)
+            found += _in_account(account, names, session.stack)
         except KeyrotaError as error:
             errors.append(error)
     return tuple(found), tuple(errors)
@@ -88,11 +89,11 @@ def _accounts(session: Session) -> Iterator[tuple[Account, frozenset[str]]]:
         yield account, frozenset(names)
 
 
-def _in_account(account: Account, names: frozenset[str]) -> Iterator[Departed]:
+def _in_account(account: Account, names: frozenset[str], stack: str) -> Iterator[Departed]:
     from keyrota.aws.kept import kept_secrets  # noqa: PLC0415  # botocore is imported late
 
     kept = kept_secrets(account)
-    ours = {"", *(secret.stack for secret in kept if names & {secret.name, secret.arn})}
+    ours = {"", stack, *(secret.stack for secret in kept if names & {secret.name, secret.arn})}
     for secret in kept:
         is_named = names & {secret.name, secret.arn, f"user {secret.user}"}
         if secret.is_released or secret.stack not in ours or is_named:

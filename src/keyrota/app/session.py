@@ -47,6 +47,7 @@ class Session:
             ends_in: How long the process may still run (the time limit of a function); None: nobody says.
         """
         self.clock = clock()
+        self.stack = stack
         until = self.clock.now() + ends_in if ends_in is not None else None
         self.configuration = load_from(config, sha256=sha256)
         at_most = ends_in / 2 if ends_in is not None else None

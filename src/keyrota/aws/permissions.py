@@ -70,6 +70,18 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """What the role of each Lambda function is allowed on users and their secrets."""
 
+ANYWHERE: Mapping[str, tuple[str, ...]] = {
+    "rotate": ("sts:GetAccessKeyInfo",),
+    "sync": ("sts:GetAccessKeyInfo", "secretsmanager:ListSecrets"),
+    "emergency": ("sts:GetAccessKeyInfo",),
+}
+"""
+What some functions are allowed besides, of actions that take no resource (Service Authorization Reference).
+
+Who writes to a place for the first time asks whose account a key is that it shows; `sync`, which looks at all
+credentials once a day, also lists secrets (names and tags, no values) to report those that left the configuration.
+"""
+
 
 def all_actions() -> tuple[str, ...]:
     """Name every action, once."""

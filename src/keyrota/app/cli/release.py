@@ -13,22 +13,29 @@ Examples:
   keyrota check                              names the credentials that left the configuration
   keyrota release ci-deploy                  its key and its secret stay; keyrota stops reporting it
   keyrota release 222222222222:ci-deploy     of this account
+  keyrota release ci-deploy --stack keyrota@eu-central-1/123456789012    kept by this deployed stack
 """
 
 
 @click.command("release", epilog=_EXAMPLES)
 @click.argument("credential", metavar="[ACCOUNT:]USER")
+@click.option(
+    "--stack",
+    metavar="NAME@REGION/ACCOUNT",
+    default="",
+    help="Also what this deployed stack has kept, where no configured credential has a secret of that stack yet.",
+)
 @click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
 @global_options
 @pass_options
-def command(options: Options, credential: str, *, is_yes: bool) -> int:
+def command(options: Options, credential: str, *, stack: str, is_yes: bool) -> int:
     """Stop reporting a credential that left the configuration, and let another one have it. Changes no key."""
     from keyrota.app.departed import departed  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.owners import let_go  # noqa: PLC0415
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.aws.kept import release  # noqa: PLC0415
 
-    session = Session(options.config)
+    session = Session(options.config, stack=stack)
     every, errors = departed(session)
     account, _, user = credential.rpartition(":")
     found = [one for one in every if one.user == user and account in ("", one.account.id())]

@@ -21,15 +21,16 @@ _DONE = {
     "delete": "Access Key Deleted",
     "delete-orphan": "Access Key Deleted",
 }
-HELD, VALUE_REFUSED, TORN, TARGET_FAILED, FAILED, CHANGED = (
+HELD, VALUE_REFUSED, TORN, TARGET_FAILED, FAILED, CHANGED, LEFT = (
     "Access Key Held",
     "Secret Value Refused",
     "Access Key Pair Torn",
     "Target Failed",
     "Access Key Failed",
     "Access Key Changed By Others",
+    "Credential Left",
 )
-DETAIL_TYPES = tuple(dict.fromkeys((*_DONE.values(), HELD, VALUE_REFUSED, TORN, TARGET_FAILED, FAILED, CHANGED)))
+DETAIL_TYPES = tuple(dict.fromkeys((*_DONE.values(), HELD, VALUE_REFUSED, TORN, TARGET_FAILED, FAILED, CHANGED, LEFT)))
 _HELD_AS = {
     HoldKind.ORDINARY: HELD,
     HoldKind.VALUE_REFUSED: VALUE_REFUSED,
@@ -107,6 +108,10 @@ class Teller:
     def changed_by_others(self, report: CredentialReport, *, by: str, call: str) -> Announcement:
         """Make the event for a change by somebody else."""
         return self._made(CHANGED, report, by=printable(by), call=call, reason=f"{call} by {printable(by)}")
+
+    def left(self, report: CredentialReport, *, reason: str, remedy: str) -> Announcement:
+        """Make the event for a credential that left the configuration."""
+        return self._made(LEFT, report, reason=printable(reason), remedy=printable(remedy))
 
     def rotated(
         self, report: CredentialReport, *, new_key: str | None, reason: str, key: str | None = None

@@ -14,9 +14,11 @@ from datetime import datetime
 from typing import Any
 
 from keyrota.app.choice import Name, Wanted
+from keyrota.app.departed import Departed, departed
+from keyrota.app.functions.announce import Teller
 from keyrota.app.functions.incoming import ValueEvent, value_event
 from keyrota.app.functions.matching import of_secret
-from keyrota.app.functions.measures import gauges, lag
+from keyrota.app.functions.measures import Measure, gauges, lag
 from keyrota.app.functions.scheduled import wanted_of
 from keyrota.app.functions.settings import Trigger
 from keyrota.app.functions.telling import log
@@ -43,6 +45,7 @@ def _all(work: Work, event: Any) -> dict[str, Any]:
         work.measures += gauges(reports)
         if _is_first_slice(work, wanted):
             _look_for_trail(work)
+            _look_for_departed(work)
     if not is_read or (reports and all(report.errors for report in reports)):
         fail_if_any_failed(reports)
     return summary(reports)
@@ -63,6 +66,29 @@ def _look_for_trail(work: Work) -> None:
     missing = missing_trail(work.session.wiring.own_account())
     if missing is not None:
         work.alarm("keyrota: events by CloudTrail will never come", f"{missing.what}. {missing.remedy}")
+
+
+def _look_for_departed(work: Work) -> None:
+    """Report each credential that left the configuration, every day until it is released; nobody else sees it."""
+    found, errors = departed(work.session)
+    for error in errors:
+        log.error(
+            "whether a credential left the configuration is not known",
+            extra={"error": str(error), "remedy": error.remedy or "keyrota deploy renews the functions' roles"},
+        )
+    for one in found:
+        about = {"user": one.user, "account": one.account.id(), "secret": one.secret.name}
+        log.error("a credential left the configuration", extra={**about, "reason": one.told(), "remedy": one.remedy})
+    teller = Teller(stack=work.settings.stack, run=work.run)
+    work.announce(teller.left(_report(work, one), reason=one.told(), remedy=one.remedy) for one in found)
+    if found or not errors:
+        work.measures.append(Measure(name="Departed", unit="Count", value=len(found)))
+
+
+def _report(work: Work, one: Departed) -> CredentialReport:
+    return CredentialReport(
+        user=one.user, account=one.account.id(), secret_name=one.secret.name, now=work.session.clock.now()
+    )
 
 
 # --- a batch of the queue -------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 from keyrota.app.choice import EVERYTHING, Wanted
 from keyrota.app.config.trust import refuse_local, refuse_shared_roles
 from keyrota.app.functions.announce import Announcement, Teller
+from keyrota.app.functions.bus import send
 from keyrota.app.functions.measures import Measure, counts
 from keyrota.app.functions.settings import FunctionSettings, settings
 from keyrota.app.functions.telling import log, record, tell_log
@@ -26,8 +27,6 @@ from keyrota.wire import STOP
 
 _SPARE_S = 90.0
 """So long before the function's end no credential is begun: proving a key takes 20 s, and targets have time-outs."""
-_ENTRIES = 10
-"""PutEvents takes so many at once (EventBridge API Reference)."""
 
 
 class RunFailed(Exception):
@@ -100,16 +99,7 @@ class Work:
         entries = [announcement.entry(self.settings.bus) for announcement in announcements]
         if not self.settings.bus or not entries:
             return
-        from keyrota.aws.notices import put_events  # noqa: PLC0415  # only where there is something to tell
-
-        lost = 0
-        for at in range(0, len(entries), _ENTRIES):
-            piece = entries[at : at + _ENTRIES]
-            try:
-                lost += put_events(self.session.wiring.own_account(), piece)
-            except KeyrotaError as error:
-                lost += len(piece)
-                log.warning("events were not taken", extra={"error": str(error), "remedy": error.remedy})
+        lost = send(self.session, entries)
         self.measures.append(Measure(name="EventsLost", unit="Count", value=lost))
 
     def alarm(self, subject: str, text: str) -> None:
