@@ -143,7 +143,8 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
     """
     name = subject.secret_name
     _refuse_own_key(action, observation)
-    if isinstance(action, MARKING):
+    only_recognizes = isinstance(action, act.Adopt) and not action.is_labelled  # as sync does: it may not tag a user
+    if isinstance(action, MARKING) and not only_recognizes:
         mark_user(subject, observation, memory)
     match action:
         case act.CreateSecret():
