@@ -433,7 +433,8 @@ class People:
         named, current = _named(stored), self._current_key(user)
         held = {pair.id for place in self._world.places.values() if (pair := place.pair) is not None}
         keys = self._world.users[user]
-        theirs = [key for key in sorted(keys) if not self._world.makers[key] or key in self._history.jobs.spoiled]
+        taken = {*self._history.jobs.spoiled, *self._history.switched_on}
+        theirs = [key for key in sorted(keys) if not self._world.makers[key] or key in taken]
         for key in theirs:  # what keyrota made and lost it has to find by itself
             is_free = key not in held and (key not in named or len(keys) > SLOTS)
             if is_free and key != current:
