@@ -147,6 +147,23 @@ def test_the_new_key_at_no_target_is_no_success(sandbox: Sandbox) -> None:
     assert any("pipelines" in reason and "fail now" in reason for reason in verdict["reasons"])
 
 
+@pytest.mark.parametrize("ahead", [timedelta(), timedelta(minutes=3)], ids=["on time", "clock ahead"])
+def test_the_new_key_is_never_counted_as_an_old_one(sandbox: Sandbox, ahead: timedelta) -> None:
+    """IAM drops the fraction of CreateDate, and this machine's clock may be ahead of it: done is said, and stays."""
+    assert sandbox.run("apply", "--force")[0] == 0
+    old = sandbox.held()["AWS_ACCESS_KEY_ID"]
+    sandbox.admin("iam").delete_access_key(UserName=USER, AccessKeyId=sandbox.old.id)
+    before = ("--before", f"{sandbox.cloud.clock.now() + ahead:%Y-%m-%dT%H:%M:%SZ}") if ahead else ()
+    code, document = sandbox.json("revoke", "--served-by", "bitbucket", *before, "--yes")
+    (verdict,) = document["credentials"]
+    assert (code, verdict["safe"], verdict["replaced"], verdict["keys"]) == (0, True, True, [old]), document
+    if ahead:
+        return
+    code, out, _ = sandbox.run(*document["again"].split()[1:], "--yes")
+    assert (code, "no key was Active" in out) == (0, True), out
+    assert set(sandbox.keys()) == {old, verdict["new_key"]}
+
+
 @pytest.mark.parametrize("trouble", list(TROUBLE))
 @pytest.mark.parametrize("is_stored", [False, True])
 def test_a_key_that_is_not_adopted_yet_is_off_before_any_provider_is_asked(

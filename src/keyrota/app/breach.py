@@ -8,16 +8,17 @@ With `--now`, and in the function `emergency`, all of the keys are deactivated b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from keyrota.app.session import Session
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke
 from keyrota.core.lifecycle import KeyState, view
 from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetEvidence
+from keyrota.core.plan import CreateKey
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import KeyrotaError, UsageError
 from keyrota.executor import Listener, Outcome, Preview, apply_all, plan_all
@@ -155,18 +156,24 @@ def _was_served(place: Place, preview: Preview) -> bool:
     return False
 
 
-def keys_before(seen: Observation, before: datetime) -> tuple[AccessKeyId, ...]:
+def keys_before(seen: Observation, before: datetime, *, made: Collection[AccessKeyId] = ()) -> tuple[AccessKeyId, ...]:
     """
     Find the keys that were made before an instant and still open the account, or that targets still hold.
 
     Keys that keyrota did not make count as well (promise all-clear-is-seen): which key was in public, or was once put
     where, is not known of them.
 
+    Args:
+        seen: The user's keys and their secret.
+        before: Keys with a later CreateDate do not count. IAM drops its fraction of a second, so a key of the same
+            second does.
+        made: Keys that this run made: they do not count, whatever the clocks of this machine and of IAM say.
+
     Returns:
         The served one first, those that keyrota does not manage last.
     """
     known = view(seen)
-    old = [key for key in seen.keys if key.created <= before]
+    old = [key for key in seen.keys if key.created <= before and key.id not in made]
     still = [key for key in old if key.status is not KeyStatus.INACTIVE or key.id == known.current_key]
     still.sort(key=lambda key: (known.state_of(key) in _UNMANAGED, key.id != known.current_key))
     return tuple(key.id for key in still)
@@ -205,8 +212,28 @@ def replace_all(
     with ThreadPoolExecutor(max_workers=max(_OFF_AT_ONCE, session.configuration.concurrency)) as pool:
         for _ in pool.map(off, every if off_first else ()):
             pass  # what could not be deactivated is tried again below, and read in the end
+    _let_the_second_end(session, every)
     with ThreadPoolExecutor(max_workers=session.configuration.concurrency) as pool:
         return tuple(pool.map(replaced, every))
+
+
+def _let_the_second_end(session: Session, every: tuple[Exposed, ...]) -> None:
+    """
+    Make no key in the second that separates old keys from new ones, for at most a second.
+
+    IAM drops the fraction of CreateDate: `--before` would count a key of that second as an old one, and replace it.
+    """
+    now = session.clock.now()
+    ends = [it.before.replace(microsecond=0) + timedelta(seconds=1) for it in every if it.keys and it.before <= now]
+    left_s = (max(ends, default=now) - now).total_seconds()
+    if left_s > 0:
+        session.clock.sleep(left_s)
+
+
+def _made(outcomes: list[Outcome]) -> frozenset[AccessKeyId]:
+    """Name the keys that these runs made."""
+    every = (done for outcome in outcomes for done in outcome.done if isinstance(done.action, CreateKey))
+    return frozenset(done.key for done in every if done.key)
 
 
 def _carried_out(session: Session, it: Exposed, intent: Intent, tell: Listener) -> tuple[Outcome, ...]:
@@ -227,10 +254,11 @@ def _replaced(session: Session, it: Exposed, tell: Listener, *, off_first: bool)
     outcomes = [
         outcome for intent in _intents(it, off_first=off_first) for outcome in _carried_out(session, it, intent, tell)
     ]
+    made = _made(outcomes)
     last, missed = _seen_after(session, it, outcomes)
     told = tuple(_reasons(outcomes, it, last, missed))
-    is_safe = last is not None and not _open(last, it.before)
-    is_replaced = last is not None and not keys_before(last, it.before) and _is_served(last)
+    is_safe = last is not None and not _open(last, it.before, made)
+    is_replaced = last is not None and not keys_before(last, it.before, made=made) and _is_served(last)
     is_done = is_safe and is_replaced
     return Verdict(
         credential=it.preview.credential,
@@ -245,10 +273,10 @@ def _replaced(session: Session, it: Exposed, tell: Listener, *, off_first: bool)
     )
 
 
-def _open(seen: Observation, before: datetime) -> tuple[AccessKeyId, ...]:
+def _open(seen: Observation, before: datetime, made: Collection[AccessKeyId]) -> tuple[AccessKeyId, ...]:
     """Find the older keys that still open the account."""
     active = {key.id for key in seen.keys if key.status is not KeyStatus.INACTIVE}
-    return tuple(key for key in keys_before(seen, before) if key in active)
+    return tuple(key for key in keys_before(seen, before, made=made) if key in active)
 
 
 def _is_served(seen: Observation) -> bool:
@@ -265,18 +293,18 @@ def _seen_after(
 
     Waits for no provider; looks again while IAM's list lags behind what this command did.
     """
-    done = outcomes[-1].observation if outcomes else None
+    done, made = outcomes[-1].observation if outcomes else None, _made(outcomes)
     for look in range(_LOOKS):
         seen, error = _look(it)
-        if seen is None or done is None or not _lags_behind(seen, done, it.before) or look == _LOOKS - 1:
+        if seen is None or done is None or not _lags_behind(seen, done, it.before, made) or look == _LOOKS - 1:
             break
         session.clock.sleep(_LOOK_AGAIN_S)
     return seen, error
 
 
-def _lags_behind(seen: Observation, done: Observation, before: datetime) -> bool:
+def _lags_behind(seen: Observation, done: Observation, before: datetime, made: Collection[AccessKeyId]) -> bool:
     """Tell whether a read does not show yet what the run itself has done."""
-    is_off_later = bool(_open(seen, before)) and not _open(done, before)
+    is_off_later = bool(_open(seen, before, made)) and not _open(done, before, made)
     return is_off_later or (_is_served(done) and not _is_served(seen))
 
 
@@ -308,9 +336,10 @@ def _reasons(
     if last is None:
         yield from ((f"whether {key} is still Active is not known", "") for key in it.keys)
         return
-    for key in keys_before(last, it.before):
+    made = _made(outcomes)
+    for key in keys_before(last, it.before, made=made):
         status = next(known.status_word or known.status.value for known in last.keys if known.id == key)
-        if key not in _open(last, it.before):
+        if key not in _open(last, it.before, made):
             yield f"{key} is {status}, and not replaced yet: pipelines that hold it fail now", ""
             continue
         held = "the key that targets hold, and " if key == view(last).current_key else ""
