@@ -35,9 +35,9 @@ def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sand
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One second instead of five minutes."""
+    """Half a second instead of five minutes: one slow answer uses it up."""
     monkeypatch.setattr("keyrota.wire.http.SLOW_S", 0.5)
-    monkeypatch.setattr("keyrota.wire.waiting.MAX_S", 1.0)
+    monkeypatch.setattr("keyrota.wire.waiting.MAX_S", 0.5)
 
 
 def slow(box: Sandbox, patch: pytest.MonkeyPatch, *, skip: int = 0) -> list[float]:
