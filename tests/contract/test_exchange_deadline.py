@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import socketserver
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from io import BufferedIOBase
 
 import pytest
 
 from keyrota.core.secret import Secret
 from keyrota.errors import LeftByLimit, ProviderUnavailable
 from keyrota.executor.parallel import in_parallel
+from keyrota.sandbox.http import Request, Response, Server
 from keyrota.sandbox.world import WorldClock
 from keyrota.wire import STOP, Http, Patience, bearer, bounded
 
@@ -204,3 +208,37 @@ def test_a_function_asks_nothing_shortly_before_its_end() -> None:
         with bounded(clock, clock.now() + timedelta(seconds=15)), pytest.raises(LeftByLimit, match="time of this run"):
             client.call("GET", ["x"])
         assert not came
+
+
+def test_a_client_that_has_gone_leaves_no_socket_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulators' own server: an answer that cannot be sent any more closes its connection all the same."""
+    is_gone, has_ended = threading.Event(), threading.Event()
+    read: list[BufferedIOBase] = []
+    shut = socketserver.ThreadingMixIn.process_request_thread
+
+    def late(_: Request) -> Response:
+        is_gone.wait(5)
+        return Response(status=200, body=b"x")
+
+    def noted(handler: socketserver.StreamRequestHandler) -> None:
+        setup(handler)
+        read.append(handler.rfile)
+
+    def ended(*given: object) -> None:
+        shut(*given)  # type: ignore[arg-type]
+        has_ended.set()
+
+    setup = socketserver.StreamRequestHandler.setup
+    monkeypatch.setattr(socketserver.StreamRequestHandler, "setup", noted)
+    monkeypatch.setattr(socketserver.ThreadingMixIn, "process_request_thread", ended)
+    server = Server({"/": late})
+    try:
+        client = socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        is_gone.set()
+        assert has_ended.wait(5)
+    finally:
+        server.close()
+    assert [file.closed for file in read] == [True]

@@ -142,6 +142,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     wbufsize = -1
     server_services: Mapping[str, Service]
 
+    def finish(self) -> None:
+        """Close both files, also where a client has gone and its answer cannot be flushed: each holds the socket."""
+        try:
+            with contextlib.suppress(OSError):
+                super().finish()
+        finally:
+            self.rfile.close()
+
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         prefix = next(prefix for prefix in self.server_services if self._is_below(prefix))
