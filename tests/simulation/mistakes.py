@@ -30,6 +30,12 @@ _DELETE = """            is_ours = subject.access_keys.delete(subject.user, acti
 _ITS_LABEL = """            if action.version is not None:
                 _take_off(subject, action.key, action.version)
 """
+_UNTIL_THE_CLAIM_ENDS = """\
+            is_over = pause is None or settings.clock.now() + timedelta(seconds=pause) >= claim.at + CREATED_WITHIN
+            if pause is None or is_over:
+                _take_off(subject, CLAIM, claim.version)
+                raise
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +191,7 @@ MISTAKES = (
             "    if claim and settings.clock.now() >= claim.lease_until - SIGNED",
         ),
         (ACTIONS, "            _take_off(subject, CLAIM, claim.version)\n            raise", "            raise"),
+        (ACTIONS, _UNTIL_THE_CLAIM_ENDS, "            if pause is None:\n                raise\n"),
     ),
     _mistake(
         "forget pagination: the first key is all there is",
