@@ -13,6 +13,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from keyrota.app.session import Session
+from keyrota.app.wiring import Wiring
 from keyrota.core.model import AccessKeyId, KeyStatus, UserName
 from keyrota.errors import KeyrotaError, NotThere
 
@@ -64,7 +65,7 @@ def departed(session: Session) -> tuple[tuple[Departed, ...], tuple[KeyrotaError
     errors: list[KeyrotaError] = []
     for account, names in _accounts(session):
         try:
-            found += _in_account(account, names, session.stack)
+            found += _in_account(session.wiring, account, names, session.stack)
         except KeyrotaError as error:
             errors.append(error)
     return tuple(found), tuple(errors)
@@ -89,10 +90,8 @@ def _accounts(session: Session) -> Iterator[tuple[Account, frozenset[str]]]:
         yield account, frozenset(names)
 
 
-def _in_account(account: Account, names: frozenset[str], stack: str) -> Iterator[Departed]:
-    from keyrota.aws.kept import kept_secrets  # noqa: PLC0415  # botocore is imported late
-
-    kept = kept_secrets(account)
+def _in_account(wiring: Wiring, account: Account, names: frozenset[str], stack: str) -> Iterator[Departed]:
+    kept = wiring.kept_secrets(account)
     ours = {"", stack, *(secret.stack for secret in kept if names & {secret.name, secret.arn})}
     for secret in kept:
         is_named = names & {secret.name, secret.arn, f"user {secret.user}"}
@@ -104,7 +103,7 @@ def _in_account(account: Account, names: frozenset[str], stack: str) -> Iterator
 
 
 def _active(account: Account, user: UserName) -> tuple[AccessKeyId, ...] | None:
-    from keyrota.aws.iam import IamAccessKeys  # noqa: PLC0415  # as above
+    from keyrota.aws.iam import IamAccessKeys  # noqa: PLC0415  # botocore is imported late
 
     try:
         keys = IamAccessKeys(account).list(user)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
+from keyrota.app.beside import neighbours
 from keyrota.app.choice import EVERYTHING, Wanted
 from keyrota.app.clock import clock
 from keyrota.app.config import load_from
@@ -57,7 +59,8 @@ class Session:
         """Look at the credentials, or at those that are wanted, and plan; writes nothing."""
         subjects, unreachable = self.wiring.subjects(wanted)
         at_once = self.configuration.concurrency
-        previews = plan_all(subjects, self.wiring.settings, intent=intent, at_once=at_once)
+        beside = partial(neighbours, self.wiring)
+        previews = plan_all(subjects, self.wiring.settings, intent=intent, at_once=at_once, beside=beside)
         return Planned(previews=previews, unreachable=unreachable)
 
     def one(self, wanted: Wanted, intent: Intent | None = None) -> Preview:

@@ -26,6 +26,7 @@ from keyrota.targets import kinds
 
 if TYPE_CHECKING:
     from keyrota.aws.account import Account
+    from keyrota.aws.kept import KeptSecret
 
 
 _ARN_PARTS = 5
@@ -60,12 +61,13 @@ class Wiring:
         self.configuration = configuration
         self.clock = clock
         self._stack = stack
-        self._duty = duty
+        self.duty = duty
         self._at_most = at_most
         self._until = until
         self._own: Account | None = None
         self._own_id: str | None = None
         self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
+        self._kept: dict[tuple[str, str | None], tuple[KeptSecret, ...] | KeyrotaError] = {}
         self._connections: dict[str, TargetConnection] = {}
         refuse_untrusted(configuration)
         self.references = references(configuration)
@@ -185,9 +187,8 @@ class Wiring:
 
     def account(self, credential: CredentialConfig) -> Account | KeyrotaError:
         """Enter the account of a credential; what keeps us out is a value, because it is that account's alone."""
-        region = credential.region or self.configuration.region
         credential = self._of_duty(credential)
-        name = (credential.role, credential.external_id, region, credential.account)
+        name, region = self._name_of(credential), credential.region or self.configuration.region
         if name not in self._accounts:
             from keyrota.aws.account import Account, Role  # noqa: PLC0415  # botocore is imported only when it is needed
 
@@ -209,6 +210,10 @@ class Wiring:
             else:
                 self._accounts[name] = account
         return self._accounts[name]
+
+    def _name_of(self, credential: CredentialConfig) -> tuple[str | None, ...]:
+        region = credential.region or self.configuration.region
+        return credential.role, credential.external_id, region, credential.account
 
     def account_of(self, credential: CredentialConfig) -> str:
         """
@@ -237,7 +242,31 @@ class Wiring:
 
     def _of_duty(self, credential: CredentialConfig) -> CredentialConfig:
         """Name the role of this run's duty, where each duty has a role of its own in a member account."""
-        return replace(credential, role=(credential.role or "").replace("{duty}", self._duty) or None)
+        return replace(credential, role=(credential.role or "").replace("{duty}", self.duty) or None)
+
+    def is_entered(self, credential: CredentialConfig) -> bool:
+        """Tell whether this run has entered the account of a credential."""
+        return self._name_of(self._of_duty(credential)) in self._accounts
+
+    def kept_secrets(self, account: Account) -> tuple[KeptSecret, ...]:
+        """
+        List the secrets that keyrota keeps in an account and region, once a run.
+
+        Raises:
+            ProviderRefused, ProviderUnavailable: They cannot be listed.
+        """
+        from keyrota.aws.kept import kept_secrets  # noqa: PLC0415  # botocore is imported only when it is needed
+
+        place = account.id(), account.region
+        if place not in self._kept:
+            try:
+                self._kept[place] = kept_secrets(account)
+            except KeyrotaError as error:
+                self._kept[place] = error
+        found = self._kept[place]
+        if isinstance(found, KeyrotaError):
+            raise found
+        return found
 
     def own_account(self) -> Account:
         """Return the account that keyrota itself runs in: its event bus, its topics."""
@@ -351,9 +380,9 @@ class Wiring:
 
     def _bounded(self, name: str) -> Mapping[str, Any]:
         """Let a run wait no longer for a provider's limits than it may run itself."""
-        kind, configured = kinds()[name].provider_schema, settings_of(self.configuration.providers[name], self._duty)
+        kind, configured = kinds()[name].provider_schema, settings_of(self.configuration.providers[name], self.duty)
         if "role" in configured:
-            configured = {**configured, "role": str(configured["role"]).replace("{duty}", self._duty)}
+            configured = {**configured, "role": str(configured["role"]).replace("{duty}", self.duty)}
         known = kind.get("properties", {}).get("at_most")
         if self._at_most is None or known is None:
             return configured

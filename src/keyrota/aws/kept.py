@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account
-from keyrota.core.model import OWNER_TAG, RELEASED_TAG, STACK_TAG, UserName
+from keyrota.core.model import AWSCURRENT, OWNER_TAG, RELEASED_TAG, STACK_TAG, UserName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,9 @@ class KeptSecret:
     """From the tag, which writes a comma as a slash."""
     stack: str
     is_released: bool
+    tags: Mapping[str, str] = field(default_factory=dict)
+    current_labels: frozenset[str] = frozenset()
+    """The staging labels of the version that is AWSCURRENT: among them the ID of the key that is served."""
 
 
 def kept_secrets(account: Account) -> tuple[KeptSecret, ...]:
@@ -46,9 +50,15 @@ def kept_secrets(account: Account) -> tuple[KeptSecret, ...]:
                         user=UserName(tags[OWNER_TAG].replace("/", ",")),
                         stack=tags.get(STACK_TAG, ""),
                         is_released=RELEASED_TAG in tags,
+                        tags=tags,
+                        current_labels=_current_labels(secret.get("SecretVersionsToStages") or {}),
                     )
                 )
     return tuple(found)
+
+
+def _current_labels(stages: Mapping[str, list[str]]) -> frozenset[str]:
+    return frozenset(label for labels in stages.values() if AWSCURRENT in labels for label in labels)
 
 
 def release(account: Account, arn: str, at: datetime) -> None:

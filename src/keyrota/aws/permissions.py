@@ -79,7 +79,8 @@ ANYWHERE: Mapping[str, tuple[str, ...]] = {
 What some functions are allowed besides, of actions that take no resource (Service Authorization Reference).
 
 Who writes to a place for the first time asks whose account a key is that it shows; `sync`, which looks at all
-credentials once a day, also lists secrets (names and tags, no values) to report those that left the configuration.
+credentials once a day, also lists secrets (names and tags, no values): to report those that left the configuration, and
+to compare the places that are written with those of other credentials.
 """
 
 

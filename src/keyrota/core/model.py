@@ -613,6 +613,8 @@ class Observation(OfCredential):
     """What the configuration says of first writes to single targets, by address."""
     neighbours: tuple[tuple[AccessKeyId, CredentialId], ...] = ()
     """Keys that other configured credentials serve, as far as this run has read them."""
+    shared: tuple[tuple[str, str], ...] = ()
+    """Addresses of targets that another configured credential writes as well, each with what is wrong in words."""
     quarantine: tuple[str, ...] = ()
     """ARNs of quarantine policies that AWS attached to the user; read only on the road of `revoke`."""
     made_whole: frozenset[str] = frozenset()

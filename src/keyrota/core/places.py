@@ -32,6 +32,8 @@ from keyrota.core.model import (
 from keyrota.core.plan import Hold
 from keyrota.core.records import Index
 
+SHARED_REMEDY = "remove one of the two from the configuration, or give it other `names:`"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
@@ -192,6 +194,9 @@ def _shared(case: Case, target: TargetState) -> Iterator[Doubt]:
                 remedy="remove one of the two from the configuration",
                 is_confirmable=False,
             )
+    for address, words in case.view.observation.shared:
+        if address == target.address:
+            yield Doubt(reason=words, remedy=SHARED_REMEDY, is_confirmable=False)
 
 
 def is_same_variable(one: TargetState, other: TargetState) -> bool:

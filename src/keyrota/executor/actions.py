@@ -92,6 +92,7 @@ class Memory:
     readers: SecretReaders | None = None
     user_tag: UserTag | None = None
     neighbours: tuple[tuple[AccessKeyId, CredentialId], ...] = ()
+    shared: tuple[tuple[str, str], ...] = ()
     labels: dict[str, VersionId] = field(default_factory=dict)
     """Which version holds which key, as this run read it; another run may still have to put the label on."""
     refused: RefusedValue | None = None
@@ -118,6 +119,7 @@ class Memory:
             readers=self.readers,
             user_tag=self.user_tag,
             neighbours=self.neighbours,
+            shared=self.shared,
             secret=labelled(observation.secret, self.labels),
             refused=self.refused,
             are_sessions_denied=self.are_sessions_denied,

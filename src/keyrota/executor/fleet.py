@@ -6,15 +6,24 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from keyrota.core.emergency import Revoke
 from keyrota.core.model import AccessKeyId, CredentialId, Observation, UserName
-from keyrota.core.neighbours import credential_of, neighbours_of, served_keys, shared_places
+from keyrota.core.neighbours import (
+    Neighbour,
+    credential_of,
+    neighbours_of,
+    served_keys,
+    shared_places,
+    shared_with,
+)
+from keyrota.core.places import SHARED_REMEDY
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent
 from keyrota.core.policy import Brake
 from keyrota.errors import Bug, KeyrotaError, SharedPlace, UnsafePlan
 from keyrota.executor.events import Listener, Outcome
 from keyrota.executor.parallel import Parallel, in_parallel
-from keyrota.executor.run import Run
+from keyrota.executor.run import Beside, Run, nobody
 from keyrota.executor.subject import Settings, Subject
 from keyrota.wire import bounded
 
@@ -48,12 +57,26 @@ class Preview:
 
 
 def plan_all(
-    subjects: Iterable[Subject], settings: Settings, *, intent: Intent | None = None, at_once: int = 8
+    subjects: Iterable[Subject],
+    settings: Settings,
+    *,
+    intent: Intent | None = None,
+    at_once: int = 8,
+    beside: Beside = nobody,
 ) -> tuple[Preview, ...]:
-    """Plan every credential; a credential that cannot be read is an error of its own. Writes nothing."""
+    """
+    Plan every credential; a credential that cannot be read is an error of its own. Writes nothing.
+
+    Args:
+        subjects: The credentials of this run.
+        settings: What holds for all of them.
+        intent: What was asked for; None: the routine.
+        at_once: So many are looked at at once.
+        beside: Asked once for the configured credentials that this run does not look at.
+    """
 
     def one(subject: Subject) -> Preview:
-        run = Run(subject, settings, intent)
+        run = Run(subject, settings, intent, beside)
         try:
             with bounded(settings.clock, settings.until):
                 observation, planned = run.plan()
@@ -63,30 +86,45 @@ def plan_all(
             return Preview(subject=subject, run=run, error=_bug(error))
         return Preview(subject=subject, run=run, plan=planned, observation=observation)
 
-    return _side_by_side(tuple(settings.parallel(one, subjects, at_once)))
-
-
-def _side_by_side(previews: tuple[Preview, ...]) -> tuple[Preview, ...]:
-    """Refuse credentials that would write one place, and plan those again whose places show another one's key."""
+    previews = tuple(settings.parallel(one, subjects, at_once))
     seen = [preview.observation for preview in previews if preview.observation is not None]
-    shared, served = shared_places(seen), served_keys(seen)
-    return tuple(_beside(preview, shared, served) for preview in previews)
+    around = _Around.of(seen, beside(seen) if seen else ())
+    return tuple(_beside(preview, around, is_urgent=isinstance(intent, Revoke)) for preview in previews)
 
 
-def _beside(
-    preview: Preview,
-    shared: Mapping[CredentialId, tuple[str, ...]],
-    served: Mapping[AccessKeyId, CredentialId],
-) -> Preview:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """What credentials of one configuration do to each other."""
+
+    served: Mapping[AccessKeyId, CredentialId]
+    of_run: Mapping[CredentialId, tuple[tuple[str, str], ...]]
+    """Places that two credentials of this run write, by credential: addresses, each with what is wrong."""
+    others: tuple[Neighbour, ...]
+
+    @staticmethod
+    def of(seen: Sequence[Observation], others: Sequence[Neighbour]) -> _Around:
+        theirs = {one.key: one.credential for one in others if one.key is not None}
+        return _Around(served={**theirs, **served_keys(seen)}, of_run=shared_places(seen), others=tuple(others))
+
+    def shared(self, seen: Observation) -> tuple[tuple[str, str], ...]:
+        return (*self.of_run.get(credential_of(seen), ()), *shared_with(seen, self.others))
+
+
+def _beside(preview: Preview, around: _Around, *, is_urgent: bool) -> Preview:
+    """
+    Refuse a credential that would write another one's place, and plan again where a place shows another one's key.
+
+    What is urgent is not refused: a key that leaked is replaced, and only the place that is shared is not written.
+    """
     if preview.observation is None:
         return preview
-    if words := shared.get(credential_of(preview.observation)):
-        error = SharedPlace(words[0], remedy="remove one of the two from the configuration, or give it other `names:`")
-        return replace(preview, plan=None, error=error)
-    if not (known := neighbours_of(preview.observation, served)):
+    known, shared = neighbours_of(preview.observation, around.served), around.shared(preview.observation)
+    if shared and not is_urgent:
+        return replace(preview, plan=None, error=SharedPlace(shared[0][1], remedy=SHARED_REMEDY))
+    if not known and not shared:
         return preview
     try:
-        observation, planned = preview.run.plan_beside(known)
+        observation, planned = preview.run.plan_beside(known, shared)
     except KeyrotaError as error:
         return replace(preview, plan=None, observation=None, error=error)
     return replace(preview, plan=planned, observation=observation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import named_and_gone
 from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetState
+from keyrota.core.neighbours import Neighbour, shared_with
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged, ProviderRefused, Stopped
@@ -53,6 +55,15 @@ _QUESTIONS = (act.Preflight, act.AskRuns, act.LookAround, act.AskFirst, act.AskO
 """Actions that change nothing: a plan is made with their answers."""
 
 
+Beside = Callable[[Sequence[Observation]], Sequence[Neighbour]]
+"""Finds, for what was observed, the configured credentials that were not."""
+
+
+def nobody(_: Sequence[Observation]) -> Sequence[Neighbour]:
+    """Know of no other configured credential."""
+    return ()
+
+
 class Run:
     """
     One credential in one run.
@@ -60,10 +71,13 @@ class Run:
     Keeps what the run did and what it knows beyond the observation; `apply` may be called once.
     """
 
-    def __init__(self, subject: Subject, settings: Settings, intent: Intent | None = None) -> None:
+    def __init__(
+        self, subject: Subject, settings: Settings, intent: Intent | None = None, beside: Beside = nobody
+    ) -> None:
         self._subject = replace(subject, store=OwnWrites(subject.store, settings.clock))
         self._settings = settings
         self._intent = intent or Routine()
+        self._beside = beside
         self._memory = Memory()
         self._targets: tuple[TargetState, ...] | None = None
         self._left_behind: tuple[TargetState, ...] | None = None
@@ -93,10 +107,19 @@ class Run:
         """
         return self._look_through()
 
-    def plan_beside(self, neighbours: tuple[tuple[AccessKeyId, CredentialId], ...]) -> tuple[Observation, Plan]:
-        """Plan again, knowing which keys other credentials of the same run serve."""
-        self._memory.neighbours = neighbours
+    def plan_beside(
+        self, neighbours: tuple[tuple[AccessKeyId, CredentialId], ...], shared: tuple[tuple[str, str], ...]
+    ) -> tuple[Observation, Plan]:
+        """Plan again, knowing which keys other credentials serve, and which places they write."""
+        self._memory.neighbours, self._memory.shared = neighbours, shared
         return self._look(is_fresh=False)
+
+    def _look_late(self) -> tuple[Observation, Plan]:
+        """Look at what was not asked before the key was off: the places, and who else writes them."""
+        observation, planned = self._look(is_fresh=True)
+        neighbours = self._beside((observation,))
+        self._memory.shared = shared_with(observation, neighbours)
+        return self._look(is_fresh=False) if self._memory.shared else (observation, planned)
 
     def _look_through(self) -> tuple[Observation, Plan]:
         """Look, and ask targets what the plan wants to know of them before it can be made."""
@@ -134,7 +157,7 @@ class Run:
                     break
                 self._ask_from_now_on()
                 try:
-                    observation, planned = self._look(is_fresh=True)
+                    observation, planned = self._look_late()
                 except KeyrotaError as error:
                     self._errors.append(error)
                     break
