@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from drawn import draw_the_same
 
 LOOPBACK = "127.0.0.1,localhost,[::1]"
