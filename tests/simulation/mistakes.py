@@ -12,7 +12,7 @@ from pathlib import Path
 
 ACTIONS, SYNC, VERIFY, OBSERVE = "executor/actions.py", "executor/sync.py", "executor/verify.py", "executor/observe.py"
 SUBJECT, FLEET, DUTY, DISCARDING = "executor/subject.py", "executor/fleet.py", "core/duty.py", "core/discarding.py"
-LIFECYCLE, RENEWAL, RETIREMENT = "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
+HEALTH, LIFECYCLE, RENEWAL, RETIREMENT = "core/health.py", "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
 RULES, SCHEDULE, SERVING, PLANNER, RUN = (
     "core/rules.py",
     "core/schedule.py",
@@ -258,6 +258,27 @@ MISTAKES = (
             SERVING,
             "    return case.policy.drift is Drift.MEND if mends is None else mends",
             "    return mends is None or mends",
+        ),
+    ),
+    _mistake(
+        "say nothing of a place that holds a dead key",
+        "says-broken",
+        (HEALTH, '    return f"it holds {key_id}, which is deleted" if is_gone else ""', '    return ""'),
+        (
+            HEALTH,
+            '        return f"it holds {key_id}, which is Inactive" if key.status is KeyStatus.INACTIVE else ""',
+            '        return ""',
+        ),
+    ),
+    _mistake(
+        "a current key that works nowhere is a person's matter, and exit code 3",
+        "says-broken",
+        (
+            RENEWAL,
+            """            needs=Needs.REPAIR,
+            reason=f"{view.current_key} is the key that targets hold, and IAM""",
+            """            needs=Needs.PERSON,
+            reason=f"{view.current_key} is the key that targets hold, and IAM""",
         ),
     ),
     _mistake(

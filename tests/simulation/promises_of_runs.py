@@ -13,7 +13,7 @@ from keyrota.aws.permissions import FUNCTIONS
 from keyrota.core import plan as act
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyStatus, UserName
+from keyrota.core.model import AccessKeyId
 from keyrota.core.planner import Only
 from keyrota.executor import Event, Outcome, Preview
 from keyrota.sandbox.simulation import RunInfo, owner_of
@@ -162,7 +162,7 @@ class RunPromises:
         is_writing = info.intent is None or (isinstance(info.intent, Only) and info.intent.duty is Duty.SYNC)
         if not is_writing or any(not error.target for error in outcome.errors):
             return
-        current = self._kept(user)
+        current = record.sendable(user)
         is_left = any(isinstance(action, act.Sync) for action in outcome.left)  # due only since the run began
         if current is None or is_left or record.is_moved_since(user, by):
             return
@@ -173,19 +173,6 @@ class RunPromises:
             is_waiting = address not in ailing and self._waits(places[address], current, info)
             if is_waiting and address not in self.tried.get(by, set()):
                 record.breaks("one-fails-alone", f"{by} left {address} alone while {ailing[0]} was down")
-
-    def _kept(self, user: UserName) -> AccessKeyId | None:
-        """Find the key in AWSCURRENT, where it is Active and keyrota's to send."""
-        stored = self.record.stored(user)
-        if stored is None or stored.deleted_at:
-            return None
-        current = current_pair(stored)
-        is_labelled = any({AWSCURRENT, current} <= version.labels for version in stored.versions.values())
-        return current if current and is_labelled and self._is_active(current) else None
-
-    def _is_active(self, key: AccessKeyId) -> bool:
-        found = self.record.history.world.find(key)
-        return found is not None and found[1].status is KeyStatus.ACTIVE
 
     @staticmethod
     def _waits(place: Variables, current: AccessKeyId, info: RunInfo) -> bool:

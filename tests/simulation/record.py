@@ -82,6 +82,10 @@ class Record:
     """The call by which a run wrote to a target last."""
     told: dict[str, AccessKeyId | None] = field(default_factory=dict)
     """Which key a run was last told that a place holds."""
+    shown: dict[tuple[str, str], TargetState] = field(default_factory=dict)
+    """What a run was last told of a place."""
+    gone_since: dict[AccessKeyId, datetime] = field(default_factory=dict)
+    """By which call a key was deleted."""
     _held: dict[str, tuple[AccessKeyId | None, datetime | None, bool]] = field(default_factory=dict)
     """What each place held after the last call, since when torn, and whether any run could know."""
 
@@ -97,6 +101,20 @@ class Record:
     def stored(self, user: UserName) -> StoredSecret | None:
         """Find the secret of a user."""
         return self.history.world.secrets.get(self.history.credentials[user].secret)
+
+    def dead_since(self, key: AccessKeyId) -> datetime | None:
+        """Tell since when a key works nowhere: Inactive, or deleted; None: it is Active, or nobody ever had it."""
+        return self.history.world.off_since.get(key) or self.gone_since.get(key)
+
+    def sendable(self, user: UserName) -> AccessKeyId | None:
+        """Find the key in AWSCURRENT, where it is Active and keyrota's to send."""
+        stored = self.stored(user)
+        if stored is None or stored.deleted_at:
+            return None
+        current = current_pair(stored)
+        is_labelled = any({AWSCURRENT, current} <= version.labels for version in stored.versions.values())
+        found = self.history.world.find(current) if current and is_labelled else None
+        return current if found is not None and found[1].status is KeyStatus.ACTIVE else None
 
     def note_claims(self) -> None:
         """Remember claims beyond their end."""
@@ -134,8 +152,10 @@ class Record:
                 self._count_accepted(call, answer)
             case "iam:GetAccessKeyLastUsed":
                 self.read_use[call.by, AccessKeyId(call.about)] = answer if isinstance(answer, LastUse) else _UNREAD
-            case _ if isinstance(answer, TargetState) and answer.evidence is TargetEvidence.HOLDS:
-                self.told[answer.address] = answer.key
+            case _ if isinstance(answer, TargetState):
+                self.shown[call.by, answer.address] = answer
+                if answer.evidence is TargetEvidence.HOLDS:
+                    self.told[answer.address] = answer.key
 
     def _count_accepted(self, call: Call, answer: object) -> None:
         key = AccessKeyId(call.about)
@@ -180,7 +200,10 @@ class Record:
             self._held[address] = (key, place.torn_since, is_known)
         for key_id, since in world.off_since.items():
             self.off_seen.setdefault(key_id, since)
-        self.keys = {key.id: key.status for keys in world.users.values() for key in keys.values()}
+        keys = {key.id: key.status for keys in world.users.values() for key in keys.values()}
+        if keys.keys() != self.keys.keys():
+            self.gone_since |= dict.fromkeys(self.keys.keys() - keys.keys(), now)
+        self.keys = keys
         self.made_at |= {key.id: key.created for keys in world.users.values() for key in keys.values()}
 
 

@@ -166,6 +166,18 @@ REFUSED: list[tuple[str, Observation, Adoption, str]] = [
         "which key it holds is read first",
     ),
     ("a first key where there is one", observed(a_key()), Adoption(makes_first=True), "the user has a key"),
+    (
+        "a first key where the current one is deleted",
+        observed(secret=a_secret(current())),
+        Adoption(makes_first=True),
+        "IAM does not have it any more",
+    ),
+    (
+        "a first key where the current one is Inactive",
+        observed(a_key(OLD, status=KeyStatus.INACTIVE), secret=a_secret(current())),
+        Adoption(makes_first=True),
+        "it is Inactive",
+    ),
     ("of three keys", observed(a_key(OLD), a_key(NEW), a_key(ODD)), Adoption(key=OLD), "more than IAM's quota"),
 ]
 

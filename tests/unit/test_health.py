@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from builders import (
@@ -22,10 +24,11 @@ from builders import (
 )
 from keyrota.app import words
 from keyrota.app.cli.carry_out import exit_code, exit_code_of_deed
+from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import KeyStatus, Observation, TargetState
 from keyrota.core.plan import Hold, Needs, Plan
-from keyrota.core.planner import Intent, Routine, SyncOnly, plan
+from keyrota.core.planner import Intent, Only, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC
 from keyrota.report.data import CredentialReport
 
@@ -73,6 +76,26 @@ def test_a_place_with_a_deleted_key_of_ours_is_broken() -> None:
         targets=(holds(OLD),),
     )
     assert f"it holds {OLD}, which is deleted" in broken(observation)[0]
+
+
+def a_dead_current_key(*tags: tuple[str, str]) -> Observation:
+    secret = a_secret(current(NEW), tags=[synced(), *tags], changed=1)
+    return observed(a_key(OLD), secret=secret, targets=(holds(NEW),))
+
+
+@pytest.mark.parametrize("intent", [Routine(), SyncOnly(), Only(duty=Duty.SYNC), Only(duty=Duty.ROTATE)], ids=str)
+def test_what_stops_every_change_silences_nobody_about_a_dead_key(intent: Intent) -> None:
+    """Nothing is done about a secret that is scheduled for deletion, and pipelines fail all the same."""
+    alive = a_dead_current_key()
+    assert alive.secret is not None
+    deleted = replace(alive, secret=replace(alive.secret, deleted_at=NOW))
+    assert [intent, *broken(deleted, intent)] == [intent, *broken(alive, intent)]
+    assert any("IAM does not have it any more" in reason for reason in broken(deleted, intent))
+
+
+def test_a_secret_of_another_user_says_nothing_about_the_keys_in_it() -> None:
+    """IAM lists this user's keys alone."""
+    assert broken(a_dead_current_key(("keyrota:user", "somebody"))) == []
 
 
 def report(*holds_: Hold) -> CredentialReport:

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyrota.core.model import AccessKeyId, VersionId, claim_token, key_token
-from keyrota.core.naming import ARN_LIKE_END, SECRET_NAME, USER_NAME, secret_name_for
-from keyrota.core.rules import owner_tag
+from keyrota.core.naming import ARN_LIKE_END, SECRET_NAME, USER_NAME, owner_tag, secret_name_for
 
 USERS = st.text(string.ascii_letters + string.digits + "_+=,.@-", min_size=1, max_size=64)
 

@@ -17,6 +17,7 @@ from keyrota.core.lifecycle import KeyState, View
 from keyrota.core.model import AccessKey, AccessKeyId, Evidence, KeyStatus
 from keyrota.core.plan import Hold
 from keyrota.core.records import NEW_KEY
+from keyrota.core.renewal import current_key_trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,9 @@ def _refusals(case: Case, wish: Adoption) -> Iterator[Hold]:
 
 def _refuses_first(case: Case) -> Iterator[Hold]:
     active = [key for key in case.view.keys if key.status is KeyStatus.ACTIVE]
-    if case.view.current_key is not None or active:
+    if trouble := tuple(current_key_trouble(case)):
+        yield from trouble  # a dead key is none that the user has: how it is replaced is said there
+    elif case.view.current_key is not None or active:
         yield Hold(
             reason=f"the user has a key: {case.view.current_key or active[0].id}",
             remedy="--new-key makes the first key of a user that has none in use",

@@ -81,7 +81,8 @@ def _dead_key(case: Case, target: TargetState) -> str:
     key = view.key(key_id)
     if key is not None:
         return f"it holds {key_id}, which is Inactive" if key.status is KeyStatus.INACTIVE else ""
-    is_gone = view.version_of(key_id) is not None and view.awaited_until(key_id, case.now) is None
+    is_named = view.version_of(key_id) is not None and not view.is_of_another_user
+    is_gone = is_named and view.awaited_until(key_id, case.now) is None
     return f"it holds {key_id}, which is deleted" if is_gone else ""
 
 

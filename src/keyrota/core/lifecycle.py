@@ -55,6 +55,7 @@ from keyrota.core.model import (
     placeholder_token,
     restored_token,
 )
+from keyrota.core.naming import owner_tag
 from keyrota.core.records import (
     DeactivationNote,
     DiscardNote,
@@ -282,6 +283,11 @@ class View:
     def is_foreign_version(self) -> bool:
         """Whether AWSCURRENT was written by somebody else: neither a placeholder nor labelled with a key."""
         return self.current is not None and self.current_key is None and self.holds_secret(self.current)
+
+    @property
+    def is_of_another_user(self) -> bool:
+        """Whether the secret is marked as another user's: this user's keys say nothing about the keys in it."""
+        return bool(self.owner) and self.owner != owner_tag(self.observation.user)
 
     @property
     def is_empty_of_others(self) -> bool:

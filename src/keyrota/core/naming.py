@@ -30,3 +30,8 @@ def secret_name_for(user: str) -> str:
     """
     escaped = "".join(char if _LEGAL.fullmatch(char) else f"={ord(char):02x}" for char in user)
     return f"keyrota/{escaped}/access-key"
+
+
+def owner_tag(user: str) -> str:
+    """Write a user name as a tag value (IAM allows a comma, tags do not)."""
+    return user.replace(",", "/")

@@ -93,6 +93,8 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
     stops = tuple(rules.obstacles(case))
     if stops:
         yield from stops
+        if not isinstance(intent, Only) or intent.duty in _REPORT_CURRENT:
+            yield from renewal.current_key_trouble(case)  # nothing is done about it, and pipelines fail all the same
         return
     match intent:
         case Routine() | Rotate():
@@ -116,6 +118,10 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
             yield from serving.notices(case)
         case Adoption():
             yield from adoption(case, intent)
+
+
+_REPORT_CURRENT = (Duty.ROTATE, Duty.SYNC)
+"""The duties that report a current key which does not work."""
 
 
 def _routine(case: Case) -> Iterator[Finding]:

@@ -47,6 +47,8 @@ _OUR_LABELS = 3
 def current_key_trouble(case: Case) -> Iterator[Hold]:
     """Report a current key that does not work any more; nobody but a person can know why."""
     view, name = case.view, case.view.observation.name
+    if view.is_of_another_user:
+        return
     yield from _moved(case)
     if view.key_before_move is not None:
         return

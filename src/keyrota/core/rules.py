@@ -30,7 +30,7 @@ def obstacles(case: Case) -> Iterator[Hold]:
             reason=f"the secret {secret.name} is scheduled for deletion",
             remedy=f"aws secretsmanager restore-secret --secret-id {secret.name}",
         )
-    if view.owner and view.owner != owner_tag(observation.user):
+    if view.is_of_another_user:
         yield Hold(
             reason=f"the secret belongs to another user ({view.owner})",
             remedy=f"give {observation.user} a secret of its own with `secret:` in the configuration",
@@ -47,11 +47,6 @@ def obstacles(case: Case) -> Iterator[Hold]:
             reason=f"its status is {key.status_word!r}, which keyrota does not know",
             remedy="look at the key in IAM; keyrota touches nothing of this user until its status is known",
         )
-
-
-def owner_tag(user: str) -> str:
-    """Write a user name as a tag value (IAM allows a comma, tags do not)."""
-    return user.replace(",", "/")
 
 
 def strangers(case: Case) -> Iterator[Hold]:

@@ -43,6 +43,7 @@ from keyrota.core.model import (
     key_token,
     restored_token,
 )
+from keyrota.core.naming import owner_tag
 from keyrota.core.ownership import MARKING
 from keyrota.core.readers import readers
 from keyrota.core.records import (
@@ -54,7 +55,6 @@ from keyrota.core.records import (
     format_deactivated,
     format_discard,
 )
-from keyrota.core.rules import owner_tag
 from keyrota.errors import LostRace, NotThisUsersKey, OwnKey, ProviderRefused, ProviderUnavailable, SecretUnusable
 from keyrota.executor.adoption import labelled, recognize, refusal
 from keyrota.executor.ownership import mark_user, set_user_tag, user_tag

@@ -8,9 +8,9 @@ from datetime import datetime
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import view
 from keyrota.core.model import OWNER_TAG, Confirmation, IndexEntry, Observation, TargetState
+from keyrota.core.naming import owner_tag
 from keyrota.core.places import Doubt, open_doubts, placed
 from keyrota.core.records import Index, format_index, parse_index
-from keyrota.core.rules import owner_tag
 from keyrota.errors import ProviderRefused
 from keyrota.executor.subject import Subject
 

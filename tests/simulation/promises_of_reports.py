@@ -1,0 +1,125 @@
+"""
+What a report says of the places that a run was shown (promise says-broken), and how long a pair may stay torn.
+
+A place is broken where every pipeline fails: its key is Inactive or deleted, or the two halves of its pair are of
+different keys. What a run cannot know is not asked of it: what happened while it was at work, what the provider does
+not show, and a key that no version of the secret names, which may be of another account.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from record import Record
+
+from keyrota.core.duty import Duty
+from keyrota.core.model import AccessKeyId, KeyStatus, TargetEvidence, UserName
+from keyrota.core.plan import Needs
+from keyrota.core.planner import Only
+from keyrota.executor import Outcome
+from keyrota.report.data import CredentialReport
+from keyrota.sandbox.simulation import RunInfo, owner_of
+from keyrota.sandbox.world.stored import LONG_AGO
+
+SHOWN_AFTER = timedelta(seconds=90)
+"""IAM's lists are 30 s old at most in this world, and clocks differ by 40 s: what is older, a run must have seen."""
+WAITED_FOR = timedelta(minutes=17)
+"""A list of IAM may lag behind CreateAccessKey: for a quarter of an hour after the secret changed, and some clock skew,
+a key that is not listed may be a new one."""
+TORN_RUNS = 1
+"""So many runs that went through leave a pair torn at most: the next one has the secret, and the place took writes."""
+_LOOKS = (None, Duty.SYNC)
+"""Who reports on places: whoever does everything, and the duty whose work they are."""
+
+
+@dataclass(slots=True)
+class ReportPromises:
+    """Judges what runs report."""
+
+    record: Record
+    torn_runs: Counter[str] = field(default_factory=Counter)
+    """How many runs that went through have left a place torn, in a row."""
+
+    def look_at_run(self, info: RunInfo) -> None:
+        """Judge the report of a run that came to its end."""
+        duty = info.intent.duty if isinstance(info.intent, Only) else None
+        if duty not in _LOOKS or info.stopped is not None:
+            return
+        for outcome in info.outcomes:
+            by = info.name if len(info.users) == 1 else f"{info.name} {owner_of(outcome)}"
+            for address, key, trouble in self._broken_places(by, info, owner_of(outcome)):
+                self._is_said(by, outcome, address, key, trouble)
+            self._is_whole_again(by, info, outcome)
+
+    def _broken_places(self, by: str, info: RunInfo, user: UserName) -> Iterator[tuple[str, AccessKeyId | None, str]]:
+        """Find the places at which pipelines have failed since before the run began, as far as it could know."""
+        world, latest = self.record.history.world, info.began - SHOWN_AFTER
+        for address in self.record.history.runs[by].addresses:
+            place, shown = world.places[address], self.record.shown.get((by, address))
+            if shown is None or shown.evidence is TargetEvidence.FAILED or place.is_down or place.is_archived:
+                continue
+            if place.torn_since is not None:
+                if place.torn_since < latest:
+                    yield address, None, "half a pair"
+                continue
+            key = place.pair.id if place.pair else None
+            is_shown = shown.evidence is TargetEvidence.HOLDS and shown.key == key
+            if key is None or not is_shown or (place.changed_at is not None and place.changed_at > latest):
+                continue
+            trouble = self._trouble_of(key, user, info)
+            since = self.record.dead_since(key)
+            if trouble is not None and since is not None and since < latest:
+                yield address, key, trouble
+
+    def _trouble_of(self, key: AccessKeyId, user: UserName, info: RunInfo) -> str | None:
+        found = self.record.history.world.find(key)
+        if found is not None:
+            return "Inactive" if found[1].status is KeyStatus.INACTIVE and found[0] == user else None
+        stored = self.record.stored(user)
+        is_named = stored is not None and any(key in version.labels for version in stored.versions.values())
+        is_new = stored is not None and stored.changed_at > info.began - WAITED_FOR
+        return "deleted" if is_named and not is_new else None
+
+    def _is_said(self, by: str, outcome: Outcome, address: str, key: AccessKeyId | None, trouble: str) -> None:
+        """Exit code 1, and a line about the place or its key."""
+        self.record.statistics["reports of a broken place"] += 1
+        report = _report(outcome)
+        holds = [hold for hold in outcome.plan.holds if hold.needs is Needs.REPAIR] if outcome.plan else []
+        is_named = any(hold.target == address or (key is not None and hold.key == key) for hold in holds)
+        if not report.is_broken:
+            self.record.breaks("says-broken", f"{by} ends with 0 or 3, and {address} holds {key}: {trouble}")
+        elif not is_named and not outcome.errors:
+            self.record.breaks("says-broken", f"{by} does not say that {address} holds {key}: {trouble}")
+
+    def _is_whole_again(self, by: str, info: RunInfo, outcome: Outcome) -> None:
+        """A run that went through leaves no pair as torn as it found it."""
+        is_through = not info.is_plan_only and not outcome.errors and outcome.plan is not None
+        for address in self.record.history.runs[by].addresses:
+            place = self.record.history.world.places[address]
+            if place.torn_since is None or place.torn_since > info.began - SHOWN_AFTER:
+                self.torn_runs.pop(address, None)
+            elif is_through and not place.is_down and not self._is_without_key(owner_of(outcome)):
+                self.torn_runs[address] += 1
+                if self.torn_runs[address] > TORN_RUNS:
+                    torn = self.torn_runs[address]
+                    self.record.breaks("whole-pair", f"{by} is run {torn} that leaves {address} with half a pair")
+
+    def _is_without_key(self, user: UserName) -> bool:
+        """Tell whether AWSCURRENT holds nothing that could be sent."""
+        return self.record.sendable(user) is None
+
+
+def _report(outcome: Outcome) -> CredentialReport:
+    return CredentialReport(
+        user=outcome.user,
+        account=outcome.account,
+        secret_name="",
+        now=LONG_AGO,
+        observation=outcome.observation,
+        plan=outcome.plan,
+        errors=outcome.errors,
+        left=outcome.left,
+    )
