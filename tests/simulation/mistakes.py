@@ -13,6 +13,8 @@ from pathlib import Path
 ACTIONS, SYNC, VERIFY, OBSERVE = "executor/actions.py", "executor/sync.py", "executor/verify.py", "executor/observe.py"
 SUBJECT, FLEET, DUTY, DISCARDING = "executor/subject.py", "executor/fleet.py", "core/duty.py", "core/discarding.py"
 HEALTH, LIFECYCLE, RENEWAL, RETIREMENT = "core/health.py", "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
+OWN_KEY = "core/own_key.py"
+PLACES, EVIDENCE, READERS, PAIRS = "core/places.py", "core/evidence.py", "core/readers.py", "executor/pairs.py"
 RULES, SCHEDULE, SERVING, PLANNER, RUN = (
     "core/rules.py",
     "core/schedule.py",
@@ -67,11 +69,15 @@ class Mistake:
     """A promise that must be among the broken ones."""
     is_searched: bool = False
     """The search over all interleavings notices it; it takes more of a coincidence than histories meet."""
+    scene: str = ""
+    """The scene that notices it; where there is none, histories do."""
 
 
-def _mistake(name: str, breaks: str, *edits: tuple[str, str, str], is_searched: bool = False) -> Mistake:
+def _mistake(
+    name: str, breaks: str, *edits: tuple[str, str, str], is_searched: bool = False, scene: str = ""
+) -> Mistake:
     changes = tuple(Edit(file=file, old=old, new=new) for file, old, new in edits)
-    return Mistake(name=name, breaks=breaks, edits=changes, is_searched=is_searched)
+    return Mistake(name=name, breaks=breaks, edits=changes, is_searched=is_searched, scene=scene)
 
 
 MISTAKES = (
@@ -280,6 +286,158 @@ MISTAKES = (
             """            needs=Needs.PERSON,
             reason=f"{view.current_key} is the key that targets hold, and IAM""",
         ),
+    ),
+    _mistake(
+        "look at the secret once more between making a key and storing it",
+        "secret-never-lost",
+        (
+            ACTIONS,
+            "        created = create_under_claim(subject, settings, memory)\n",
+            "        created = create_under_claim(subject, settings, memory)\n        _current(subject)\n",
+        ),
+    ),
+    _mistake(
+        "a place that was taken out of the configuration does not count",
+        "served-key-lives",
+        (RETIREMENT, "    for target in case.view.observation.left_behind:", "    for target in ():"),
+        (EVIDENCE, "    for target in (*seen.targets, *seen.left_behind):", "    for target in seen.targets:"),
+        scene="a place is taken out of the configuration",
+    ),
+    _mistake(
+        "do not note that a pair was begun",
+        "says-broken",
+        (
+            SYNC,
+            "        begun = tuple((place_digest(address), PairDoubt.BEGUN) for address in sorted(addresses))\n",
+            "        begun = ()\n",
+        ),
+        scene="half a pair is left",
+    ),
+    _mistake(
+        "half a pair is no reason to say anything",
+        "says-broken",
+        (HEALTH, "    yield from torn(case)\n", ""),
+        scene="half a pair is left",
+    ),
+    _mistake(
+        "half a pair is whole as soon as the run that left it is over",
+        "says-broken",
+        (SYNC, "self._left_torn(now, pairs.torn, is_whole_again)", "self._left_torn(now, {}, is_whole_again)"),
+        scene="half a pair stays",
+    ),
+    _mistake(
+        "leave half a pair to the next run",
+        "whole-pair",
+        (PAIRS, "        for number, pause in enumerate(pauses):\n", "        for number, pause in ():\n"),
+        (PAIRS, "        if self._put_back(target, torn):\n            raise", "        if False:\n            raise"),
+        scene="a half is refused once",
+    ),
+    _mistake(
+        "write over whatever a place shows, the first time too",
+        "first-write-asks",
+        (
+            PLACES,
+            "    for key in _strange_keys(case.view, target):\n        yield _doubt",
+            "    for key in ():\n        yield _doubt",
+        ),
+        scene="a first write over another user's key",
+    ),
+    _mistake(
+        "a key that AWS does not know is nobody's",
+        "first-write-asks",
+        (
+            PLACES,
+            "    return tuple(key for key in _shown(target) if key not in _own_keys(view))",
+            (
+                "    asked = {owner.key: owner for owner in view.observation.owners}\n"
+                "    keys = (key for key in _shown(target) if key not in _own_keys(view))\n"
+                "    return tuple(key for key in keys if key not in asked or asked[key].account)"
+            ),
+        ),
+        scene="a first write over an unknown key",
+    ),
+    _mistake(
+        "finish the half of a pair that somebody else began",
+        "first-write-asks",
+        (
+            PLACES,
+            (
+                "    yield from (_as_doubt(target, conflict) for conflict in conflicts)\n"
+                "    if _is_half(target) and not conflicts:"
+            ),
+            "    if False:",
+        ),
+        scene="a first write over half a pair",
+    ),
+    _mistake(
+        "write a second pair beside one under other names",
+        "first-write-asks",
+        (PLACES, "(*target.conflicts, *(around.conflicts if around else ()))", "(around.conflicts if around else ())"),
+        scene="a first write beside a pair under other names",
+    ),
+    _mistake(
+        "look at the place alone before the first write, and at no level above it",
+        "first-write-asks",
+        (PLACES, "*(around.conflicts if around else ())", "*()"),
+        scene="a first write below half a pair",
+    ),
+    _mistake(
+        "a place is its name",
+        "a-place-is-an-id",
+        (
+            PLACES,
+            "    earlier, place = _earlier(case.view, target), target.place\n",
+            "    earlier, place = None, target.place\n",
+        ),
+        scene="a name is given to another place",
+    ),
+    _mistake(
+        "do not ask which place it is before a late write",
+        "a-place-is-an-id",
+        (SYNC, "    found = target.place_now()\n", "    found = state.place\n"),
+        scene="a name is given away before a late write",
+    ),
+    _mistake(
+        "ask the places before the key goes off in an emergency",
+        "emergency-first",
+        (
+            RUN,
+            "        self._is_unasked = isinstance(intent, Revoke) and intent.off_first\n",
+            "        self._is_unasked = False\n",
+        ),
+        scene="an emergency",
+    ),
+    _mistake(
+        "what other variables of the list show does not count",
+        "seen-key-lives",
+        (
+            EVIDENCE,
+            "where=shown.where) for shown in target.shown if shown.key == key)\n",
+            "where=shown.where) for shown in ())\n",
+        ),
+        scene="another variable shows the old key",
+    ),
+    _mistake(
+        "what other scopes of the project show does not count",
+        "seen-key-lives",
+        (
+            EVIDENCE,
+            "    for around in seen.surroundings or ():\n        yield from (Shown(",
+            "    for around in ():\n        yield from (Shown(",
+        ),
+        scene="another scope shows the old key",
+    ),
+    _mistake(
+        "deactivate the key that keyrota is running with",
+        "right-credential",
+        (OWN_KEY, "    if not seen.runs_as.runs_with(seen.credential, key):\n", "    if True:\n"),
+        scene="keyrota runs with the old key",
+    ),
+    _mistake(
+        "do not ask who else may read the secret",
+        "nothing-leaks",
+        (READERS, "    for other in found.others if found is not None else ():", "    for other in ():"),
+        scene="a secret that others may read",
     ),
     _mistake(
         "rotate at half the age",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from promises_of_keys import KeyPromises
+from promises_of_places import PlacePromises
 from promises_of_reports import ReportPromises
 from promises_of_runs import RunPromises
 from record import Record, current_pair, labelled
@@ -57,10 +58,10 @@ class Promises:
         """Watch."""
         self.record = Record(self.history)
         self._of_keys, self._of_runs = KeyPromises(self.record), RunPromises(self.record)
-        of_reports = ReportPromises(self.record)
-        self.history.attempts += [self.attempted, self._of_runs.attempted]
-        self.history.watchers.append(self.look)
-        self.history.listeners.append(self.record.hear)
+        of_reports, of_places = ReportPromises(self.record), PlacePromises(self.record)
+        self.history.attempts += [self.attempted, self._of_runs.attempted, of_places.attempted]
+        self.history.watchers += [of_places.look, self.look]  # places first: it compares with what was before the call
+        self.history.listeners += [self.record.hear, of_places.hear]
         self.history.on_event.append(self._of_runs.hear_event)
         self.history.after_run += [self._of_runs.look_at_run, of_reports.look_at_run]
 

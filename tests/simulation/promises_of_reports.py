@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from record import Record
@@ -19,9 +19,10 @@ from keyrota.core.duty import Duty
 from keyrota.core.model import AccessKeyId, KeyStatus, TargetEvidence, UserName
 from keyrota.core.plan import Needs
 from keyrota.core.planner import Only
-from keyrota.executor import Outcome
+from keyrota.executor import Outcome, Preview
 from keyrota.report.data import CredentialReport
 from keyrota.sandbox.simulation import RunInfo, owner_of
+from keyrota.sandbox.world import Variables
 from keyrota.sandbox.world.stored import LONG_AGO
 
 SHOWN_AFTER = timedelta(seconds=90)
@@ -31,6 +32,8 @@ WAITED_FOR = timedelta(minutes=17)
 a key that is not listed may be a new one."""
 TORN_RUNS = 1
 """So many runs that went through leave a pair torn at most: the next one has the secret, and the place took writes."""
+TRIED = 3
+"""A run that has been refused fewer writes at a place than this has not done what it could to make a pair whole."""
 _LOOKS = (None, Duty.SYNC)
 """Who reports on places: whoever does everything, and the duty whose work they are."""
 
@@ -44,15 +47,17 @@ class ReportPromises:
     """How many runs that went through have left a place torn, in a row."""
 
     def look_at_run(self, info: RunInfo) -> None:
-        """Judge the report of a run that came to its end."""
+        """Judge the report of a run that came to its end, or the plan that it showed."""
         duty = info.intent.duty if isinstance(info.intent, Only) else None
         if duty not in _LOOKS or info.stopped is not None:
             return
-        for outcome in info.outcomes:
+        outcomes = [_shown(preview) for preview in info.previews] if info.is_plan_only else info.outcomes
+        for outcome in outcomes:
             by = info.name if len(info.users) == 1 else f"{info.name} {owner_of(outcome)}"
             for address, key, trouble in self._broken_places(by, info, owner_of(outcome)):
                 self._is_said(by, outcome, address, key, trouble)
-            self._is_whole_again(by, info, outcome)
+            if not info.is_plan_only:
+                self._is_whole_again(by, info, outcome)
 
     def _broken_places(self, by: str, info: RunInfo, user: UserName) -> Iterator[tuple[str, AccessKeyId | None, str]]:
         """Find the places at which pipelines have failed since before the run began, as far as it could know."""
@@ -99,6 +104,8 @@ class ReportPromises:
         is_through = not info.is_plan_only and not outcome.errors and outcome.plan is not None
         for address in self.record.history.runs[by].addresses:
             place = self.record.history.world.places[address]
+            if self._is_left_torn(by, address, place):
+                self.record.breaks("whole-pair", f"{by} leaves {address} with half a pair, and it took writes")
             if place.torn_since is None or place.torn_since > info.began - SHOWN_AFTER:
                 self.torn_runs.pop(address, None)
             elif is_through and not place.is_down and not self._is_without_key(owner_of(outcome)):
@@ -107,9 +114,22 @@ class ReportPromises:
                     torn = self.torn_runs[address]
                     self.record.breaks("whole-pair", f"{by} is run {torn} that leaves {address} with half a pair")
 
+    def _is_left_torn(self, by: str, address: str, place: Variables) -> bool:
+        """Tell whether a run tore a pair itself, and left it so without having tried it again and again."""
+        torn, down = place.torn_since, self.record.down_seen.get(address)
+        is_own = place.ours is not None and (by, address, place.ours) in self.record.halves
+        is_to_blame = self.record.refused[by, address] < TRIED and (down is None or torn is None or down < torn)
+        return torn is not None and is_own and not place.by_hand and is_to_blame
+
     def _is_without_key(self, user: UserName) -> bool:
         """Tell whether AWSCURRENT holds nothing that could be sent."""
         return self.record.sendable(user) is None
+
+
+def _shown(preview: Preview) -> Outcome:
+    """Put a plan that was only shown into the form of an outcome."""
+    errors = (preview.error,) if preview.error else ()
+    return replace(preview.run.outcome(preview.plan, preview.observation), errors=errors)
 
 
 def _report(outcome: Outcome) -> CredentialReport:

@@ -60,7 +60,8 @@ class Record:
     keys: dict[AccessKeyId, KeyStatus] = field(default_factory=dict)
     noted_off: dict[AccessKeyId, datetime] = field(default_factory=dict)
     """When keyrota noted that a key is off."""
-    made_at: dict[AccessKeyId, datetime] = field(default_factory=dict)
+    owners: dict[AccessKeyId, UserName] = field(default_factory=dict)
+    """Whose each key is, also of those that are gone."""
     claims: dict[VersionId, tuple[str, Claim]] = field(default_factory=dict)
     """All claims that were ever made, with the name of their secret."""
     looks: int = 0
@@ -84,6 +85,10 @@ class Record:
     """Which key a run was last told that a place holds."""
     shown: dict[tuple[str, str], TargetState] = field(default_factory=dict)
     """What a run was last told of a place."""
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How many writes of a run to a place failed, as far as the run was told."""
+    down_seen: dict[str, datetime] = field(default_factory=dict)
+    """When a place was last found not to answer."""
     gone_since: dict[AccessKeyId, datetime] = field(default_factory=dict)
     """By which call a key was deleted."""
     _held: dict[str, tuple[AccessKeyId | None, datetime | None, bool]] = field(default_factory=dict)
@@ -105,6 +110,10 @@ class Record:
     def dead_since(self, key: AccessKeyId) -> datetime | None:
         """Tell since when a key works nowhere: Inactive, or deleted; None: it is Active, or nobody ever had it."""
         return self.history.world.off_since.get(key) or self.gone_since.get(key)
+
+    def stored_keys(self, user: UserName) -> set[AccessKeyId]:
+        """Find the keys that a version of the user's secret holds."""
+        return {version.pair.id for version in labelled(self.stored(user)) if version.pair is not None}
 
     def sendable(self, user: UserName) -> AccessKeyId | None:
         """Find the key in AWSCURRENT, where it is Active and keyrota's to send."""
@@ -152,6 +161,8 @@ class Record:
                 self._count_accepted(call, answer)
             case "iam:GetAccessKeyLastUsed":
                 self.read_use[call.by, AccessKeyId(call.about)] = answer if isinstance(answer, LastUse) else _UNREAD
+            case name if isinstance(answer, Exception) and name.startswith("target:write"):
+                self.refused[call.by, name.split(" ", 2)[2]] += 1
             case _ if isinstance(answer, TargetState):
                 self.shown[call.by, answer.address] = answer
                 if answer.evidence is TargetEvidence.HOLDS:
@@ -184,6 +195,8 @@ class Record:
         """Remember until when each place held which key, and how long half a pair was there."""
         world, now = self.history.world, self.history.world.clock.instant
         for address, place in world.places.items():
+            if place.is_down:
+                self.down_seen[address] = now
             key = place.pair.id if place.pair else None
             if key is not None and place.torn_since is None:
                 self.has_held.add((address, key))
@@ -203,8 +216,9 @@ class Record:
         keys = {key.id: key.status for keys in world.users.values() for key in keys.values()}
         if keys.keys() != self.keys.keys():
             self.gone_since |= dict.fromkeys(self.keys.keys() - keys.keys(), now)
+            for user, theirs in world.users.items():
+                self.owners |= dict.fromkeys(theirs, user)
         self.keys = keys
-        self.made_at |= {key.id: key.created for keys in world.users.values() for key in keys.values()}
 
 
 def current_pair(stored: StoredSecret | None) -> AccessKeyId | None:

@@ -44,11 +44,15 @@ class Found:
     """The first history in which something broke."""
     search: str | None
     """The search in which something broke."""
+    scene: str | None
+    """The scene in which something broke."""
     broken: tuple[str, ...]
 
     @property
     def where(self) -> str:
         """Say what noticed it first."""
+        if self.scene:
+            return f"the scene: {self.scene}"
         return f"history {self.seed}" if self.seed else f"the search: {self.search}" if self.search else "nothing"
 
     @property
@@ -93,9 +97,15 @@ def run_in(copy: Path, *script: str) -> dict[str, Any]:
 
 def find(mistake: Mistake, folder: Path, limit: int = LIMIT) -> Found:
     """Make one mistake, and look for it."""
-    script = ("searched.py",) if mistake.is_searched else ("sabotaged.py", str(limit))
+    script = ("searched.py",) if mistake.is_searched else ("sabotaged.py", str(limit), *filter(None, [mistake.scene]))
     told = run_in(a_copy(folder, mistake), *script)
-    return Found(mistake=mistake, seed=told["seed"], search=told.get("search"), broken=tuple(told["broken"]))
+    return Found(
+        mistake=mistake,
+        seed=told["seed"],
+        search=told.get("search"),
+        scene=told.get("scene"),
+        broken=tuple(told["broken"]),
+    )
 
 
 def _find_somewhere(mistake: Mistake) -> Found:

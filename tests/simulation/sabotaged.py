@@ -1,4 +1,8 @@
-"""Play histories until a promise breaks: `python sabotaged.py LIMIT` prints the seed and what broke (for a copy)."""
+"""
+Play histories until a promise breaks: `python sabotaged.py LIMIT` prints the seed and what broke (for a copy).
+
+`python sabotaged.py LIMIT SCENE` plays that scene instead.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,16 @@ import keyrota
 sys.path.insert(0, str(Path(__file__).parent))
 
 from play import play
+from scenes import play_scene
 
 
 def main() -> None:
-    """Print `{seed, broken, package}`; the seed is null if nothing broke."""
+    """Print `{seed, scene, broken, package}`; seed and scene are null if nothing broke."""
     found: dict[str, object] = {"seed": None, "broken": [], "package": str(Path(keyrota.__file__).parent)}
-    for seed in range(1, int(sys.argv[1]) + 1):
+    limit, scenes = int(sys.argv[1]), sys.argv[2:]
+    for scene in scenes:
+        found |= {"scene": scene, "broken": list(play_scene(scene))}
+    for seed in range(1, limit + 1) if not scenes else ():
         if broken := play(seed).broken:
             found |= {"seed": seed, "broken": list(broken)}
             break

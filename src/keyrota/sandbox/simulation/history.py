@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol, TypeVar
 
 from keyrota.core.duty import Duty
 from keyrota.core.lifecycle import SIGNED_WITHIN
-from keyrota.core.model import AWSCURRENT, AccessKeyId, IndexEntry, KeyPair, UserName
+from keyrota.core.model import AWSCURRENT, NOBODY, AccessKeyId, IndexEntry, KeyPair, UserName
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
@@ -159,6 +159,12 @@ class History:
         """What moves AWSCURRENT."""
         self.switched_on: dict[AccessKeyId, datetime] = {}
         """When somebody last switched a key on."""
+        self.confirmed: set[str] = set()
+        """Places of which a person has said that they may be written."""
+        self.runs_as = NOBODY
+        """Whom keyrota runs as."""
+        self.named_since: dict[str, datetime] = {}
+        """When a name was last given to another place."""
         self.is_ended = False
         self._current: dict[str, str | None] = {}
         for keeping in setup.credentials:
@@ -310,6 +316,7 @@ class History:
             for one in waiting:
                 if one.is_confirmable:
                     self._say(info.name, f"confirms {one.target.address}: {'; '.join(it.reason for it in one.doubts)}")
+                    self.confirmed.add(one.target.address)
                     confirm(one, by=_A_PERSON, at=info.clock.now())
         except Crash:
             self._say(info.name, "is dead")
@@ -336,6 +343,7 @@ class History:
             targets=tuple(self.world.target(address, by) for address in addresses),
             index=tuple(_entry(address) for address in addresses),
             reach=lambda entry: self.world.target(entry.address, by),
+            runs_as=self.runs_as,
         )
 
     def _step(self, info: RunInfo, event: Event) -> None:

@@ -1,0 +1,331 @@
+"""
+Scenes: short histories in which one thing is brought about on purpose, judged like all others.
+
+Some mistakes harm nobody before two things coincide that random histories seldom bring together. Each scene brings
+them together, within a rotation or two, and costs some hundredths of a second. `test_scenes.py` plays all of them with
+keyrota as it is; `sabotage.py` plays one with a mistake.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import NoReturn
+
+from promises import Promises
+
+from keyrota.core.emergency import Revoke
+from keyrota.core.model import AccessKeyId, Caller, Conflict, KeyPair, KeyStatus, UserName
+from keyrota.core.planner import Intent
+from keyrota.core.policy import RotationPolicy
+from keyrota.errors import ProviderUnavailable
+from keyrota.sandbox.simulation import History, Keeping, Place, Setup
+from keyrota.sandbox.world import Call, Crash, Variables
+
+DAY = timedelta(days=1)
+POLICY = RotationPolicy(rotate_after=20 * DAY, deactivate_after=23 * DAY, delete_after=28 * DAY)
+"""An overlap of three days, a grace of five."""
+USER, SECRET = UserName("ci-shop"), "keyrota/shop"
+SHOP, WEB = "bitbucket acme/shop", "bitbucket acme/web"
+OTHER = UserName("ci-other")
+
+
+@dataclass(slots=True)
+class Stage:
+    """One credential of two places, good weather, and a judge."""
+
+    policy: RotationPolicy = POLICY
+    history: History = field(init=False)
+    promises: Promises = field(init=False)
+    happened: list[str] = field(default_factory=list)
+    """What was to be brought about, and was."""
+
+    def __post_init__(self) -> None:
+        """Set it."""
+        places = tuple(Place(address=address, deployments_a_day=0) for address in (SHOP, WEB))
+        keeping = Keeping(user=USER, secret=SECRET, places=places, age=self.policy.rotate_after, policy=self.policy)
+        self.history = History(Setup(seed=1, credentials=(keeping,), with_events=False, is_proof=True))
+        self.history.world.is_id_first = True
+        self.promises = Promises(self.history)
+
+    @property
+    def shop(self) -> Variables:
+        """The place that things happen to."""
+        return self.history.world.places[SHOP]
+
+    def run(self, intent: Intent | None = None, *, is_plan_only: bool = False) -> None:
+        """Let keyrota run, and an hour pass."""
+        self.history.run(intent, is_plan_only=is_plan_only)
+        self.history.play(self.history.world.clock.instant + timedelta(hours=1))
+
+    def days(self, number: int, *, uses: Sequence[str] = (SHOP, WEB)) -> None:
+        """Let keyrota run daily; a pipeline runs at each place, or at these, after it."""
+        for _ in range(number):
+            self.run()
+            for address in uses:
+                self.history.jobs.start(address, 1)
+            self.history.play(self.history.world.clock.instant + DAY)
+
+    def settle(self) -> KeyPair:
+        """Rotate once; returns the pair that all places hold then."""
+        self.days(10)
+        pair = self.shop.pair
+        if pair is None or self.history.world.makers.get(pair.id) in {None, ""}:
+            raise RuntimeError("no rotation came")
+        return pair
+
+    def once(self, name: str, do: Callable[[], object], *, after: int = 0) -> None:
+        """Let something happen right before the next call of that name, or one that comes so many later."""
+        seen = [0]
+
+        def look(call: Call) -> None:
+            if not call.name.startswith(name):
+                return
+            seen[0] += 1
+            if seen[0] == after + 1:
+                self.happened.append(call.name)
+                do()
+
+        self.history.attempts.append(look)
+
+    def die(self) -> NoReturn:
+        """Let the machine of the only run that is under way die."""
+        (info,) = self.history.under_way.values()
+        info.machine.has_died = True
+        raise Crash
+
+
+def half_a_pair_is_left() -> Stage:
+    """A machine dies between the two halves of a pair; somebody looks at the plan before the next run."""
+    stage = Stage()
+    stage.once("target:write", stage.die, after=1)
+    stage.run()
+    stage.run(is_plan_only=True)
+    stage.days(4)
+    return stage
+
+
+def half_a_pair_stays() -> Stage:
+    """The second half is refused in every run, for two days."""
+    stage = Stage()
+    is_over = [False]
+
+    def refuse(call: Call) -> None:
+        if call.name == f"target:write secret {SHOP}" and not is_over[0]:
+            stage.happened.append(call.name)
+            raise ProviderUnavailable("the provider does not take it", is_undone=True)
+
+    stage.history.attempts.append(refuse)
+    stage.run()
+    stage.run(is_plan_only=True)
+    stage.days(2)
+    is_over[0] = True
+    stage.days(4)
+    return stage
+
+
+def a_half_is_refused_once() -> Stage:
+    """The provider is asked too much between the two halves; a second later it takes writes again."""
+    stage = Stage()
+
+    def refuse() -> NoReturn:
+        raise ProviderUnavailable("too many requests", is_undone=True)
+
+    stage.once(f"target:write secret {SHOP}", refuse)
+    stage.days(4)
+    return stage
+
+
+def a_dead_key_at_a_place() -> Stage:
+    """Somebody takes the place's key away: deactivates it first, and deletes it the next day."""
+    stage = Stage()
+    key = stage.settle().id
+    world = stage.history.world
+    stage.history.jobs.spoiled.add(key)
+    world.change(key, status=KeyStatus.INACTIVE, status_word="Inactive")
+    stage.days(1)
+    world.remove_key(USER, key)
+    stage.days(2)
+    stage.happened.append(key)
+    return stage
+
+
+def a_first_write(harm: Callable[[Stage], None]) -> Callable[[], Stage]:
+    """A place shows something that is not this user's whole pair, and nobody has said that it may be written over."""
+
+    def scene() -> Stage:
+        stage = Stage()
+        stage.history.world.add_user(OTHER)
+        harm(stage)
+        stage.days(2)
+        stage.happened.append("the first run")
+        return stage
+
+    return scene
+
+
+def _anothers_key(stage: Stage) -> None:
+    stage.shop.pair = stage.history.world.add_key(OTHER)
+
+
+def _an_unknown_key(stage: Stage) -> None:
+    stage.shop.pair = KeyPair(id=AccessKeyId("AKIASOMEBODYELSES01"), secret=_pair(stage).secret)
+
+
+def _half(stage: Stage) -> None:
+    stage.shop.half = "id"
+
+
+def _other_names(stage: Stage) -> None:
+    stage.shop.others = {"DEPLOY_KEY_ID": _pair(stage).id, "DEPLOY_SECRET_KEY": "x"}
+    stage.shop.pair = None
+
+
+def _another_level(stage: Stage) -> None:
+    stage.shop.pair = None
+    stage.shop.conflicts_around = (Conflict(what="half a pair at the repository", remedy="set `names:`"),)
+
+
+def _pair(stage: Stage) -> KeyPair:
+    if stage.shop.pair is None:
+        raise RuntimeError("nothing is there")
+    return stage.shop.pair
+
+
+def a_name_is_given_to_another_place() -> Stage:
+    """The repository is renamed, and an empty one is made under its old name; the next rotation comes."""
+    stage = Stage()
+    stage.settle()
+    _give_the_name_away(stage)
+    stage.days(25)
+    return stage
+
+
+def a_name_is_given_away_before_a_late_write() -> Stage:
+    """The same, while STS is asked: half a minute lies between the read and the write."""
+    stage = Stage()
+    stage.settle()
+    stage.days(5)
+    stage.once("iam:CreateAccessKey", lambda: stage.once("sts:GetCallerIdentity", lambda: _give_the_name_away(stage)))
+    stage.days(25)
+    return stage
+
+
+def _give_the_name_away(stage: Stage) -> None:
+    history = stage.history
+    history.world.person_renames(SHOP, "bitbucket acme/store")
+    pair = history.world.places[SHOP].pair
+    history.world.place_at(SHOP).pair = pair
+    history.named_since[SHOP] = history.world.clock.instant
+    stage.happened.append("another place")
+
+
+def an_emergency() -> Stage:
+    """`revoke --now`: the key is off before any provider is asked."""
+    stage = Stage()
+    key = stage.settle().id
+    stage.history.jobs.spoiled.add(key)
+    stage.once("iam:UpdateAccessKey", lambda: None)
+    stage.run(Revoke(key=key, off_first=True))
+    stage.days(2)
+    return stage
+
+
+def an_old_key_is_shown(show: Callable[[Stage, AccessKeyId], None]) -> Callable[[], Stage]:
+    """A place that keyrota does not write shows the older key, for longer than the overlap and the grace."""
+
+    def scene() -> Stage:
+        stage = Stage()
+        old = _pair(stage).id
+        show(stage, old)
+        stage.days(15)
+        stage.happened.append(old)
+        return stage
+
+    return scene
+
+
+def _beside(stage: Stage, key: AccessKeyId) -> None:
+    stage.shop.beside = {"DEPLOY_KEY_ID": key}
+
+
+def _around(stage: Stage, key: AccessKeyId) -> None:
+    stage.shop.around = {"scope production of acme/shop": key}
+
+
+def a_place_is_taken_out() -> Stage:
+    """The configuration names a place no more that holds the key of now; its pipeline runs rarely."""
+    stage = Stage()
+    stage.settle()
+    keeping = stage.history.credentials[USER]
+    stage.history.credentials[USER] = replace(keeping, places=keeping.places[:1])
+    stage.days(45, uses=[SHOP])
+    stage.happened.append(WEB)
+    return stage
+
+
+def keyrota_runs_with_the_old_key() -> Stage:
+    """The credentials of the runs are those of the user that they rotate."""
+    stage = Stage()
+    old = _pair(stage).id
+    stage.history.runs_as = Caller(keys=frozenset({old}))
+    stage.days(15)
+    stage.happened.append(old)
+    return stage
+
+
+def anothers_pair_is_stored() -> Stage:
+    """Somebody puts a pair into the secret that works, and is another user's."""
+    stage = Stage()
+    stage.settle()
+    world = stage.history.world
+    world.add_user(OTHER)
+    pair = world.add_key(OTHER, age_days=3)
+    world.person_puts(SECRET, pair)
+    stage.history.announce_change()
+    stage.days(3)
+    stage.happened.append(pair.id)
+    return stage
+
+
+def a_secret_that_others_may_read() -> Stage:
+    """The secret's resource policy lets another account in, before the first key is stored."""
+    stage = Stage()
+    statement = {"Effect": "Allow", "Principal": {"AWS": "999999999999"}, "Action": "*", "Resource": "*"}
+    stored = stage.history.world.make_secret(SECRET, {"keyrota:user": USER})
+    stored.resource_policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    stage.days(3)
+    stage.happened.append("the first runs")
+    return stage
+
+
+SCENES: dict[str, Callable[[], Stage]] = {
+    "half a pair is left": half_a_pair_is_left,
+    "half a pair stays": half_a_pair_stays,
+    "a half is refused once": a_half_is_refused_once,
+    "a dead key at a place": a_dead_key_at_a_place,
+    "a first write over another user's key": a_first_write(_anothers_key),
+    "a first write over an unknown key": a_first_write(_an_unknown_key),
+    "a first write over half a pair": a_first_write(_half),
+    "a first write beside a pair under other names": a_first_write(_other_names),
+    "a first write below half a pair": a_first_write(_another_level),
+    "a name is given to another place": a_name_is_given_to_another_place,
+    "a name is given away before a late write": a_name_is_given_away_before_a_late_write,
+    "an emergency": an_emergency,
+    "another variable shows the old key": an_old_key_is_shown(_beside),
+    "another scope shows the old key": an_old_key_is_shown(_around),
+    "a place is taken out of the configuration": a_place_is_taken_out,
+    "keyrota runs with the old key": keyrota_runs_with_the_old_key,
+    "another user's pair is stored": anothers_pair_is_stored,
+    "a secret that others may read": a_secret_that_others_may_read,
+}
+
+
+def play_scene(name: str) -> Sequence[str]:
+    """Play one; returns what broke."""
+    stage = SCENES[name]()
+    if not stage.happened:
+        raise RuntimeError(f"{name}: what was to happen did not happen")
+    return (*stage.promises.broken, *stage.promises.failures())
