@@ -19,6 +19,7 @@ from keyrota.core.model import (
     AccessKey,
     AccessKeyId,
     Claim,
+    DeactivationNote,
     DeactivationRecord,
     Evidence,
     IndexEntry,
@@ -42,7 +43,7 @@ from keyrota.core.model import (
     version_mark,
 )
 from keyrota.core.plan import Plan
-from keyrota.core.records import DeactivationNote, Index, format_deactivated, format_index, format_synced
+from keyrota.core.records import Index, format_deactivated, format_index, format_synced
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 USER = UserName("ci-deploy")
@@ -145,8 +146,7 @@ def off_since(
     days: float, key: AccessKeyId = OLD, note: DeactivationNote = DeactivationNote.ROUTINE
 ) -> tuple[str, str]:
     """Make the tag that says since how many days a key is Inactive."""
-    record = DeactivationRecord(key=key, at=ago(days))
-    return DEACTIVATED_TAG, format_deactivated(record, note)
+    return DEACTIVATED_TAG, format_deactivated(DeactivationRecord(key=key, at=ago(days), note=note))
 
 
 def a_secret(*versions: SecretVersion, tags: Iterable[tuple[str, str]] = (), changed: float = 1) -> SecretState:

@@ -38,6 +38,7 @@ from keyrota.core.model import (
     AccessKeyId,
     CarriedRuns,
     Claim,
+    DeactivationNote,
     DeactivationRecord,
     Evidence,
     IndexEntry,
@@ -56,7 +57,6 @@ from keyrota.core.model import (
 from keyrota.core.planner import Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, OnStillUsed, RotationPolicy
 from keyrota.core.records import (
-    DeactivationNote,
     DiscardNote,
     Index,
     format_choice,
@@ -284,11 +284,10 @@ NAMES = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), max_size=3
 @given(text=TAG_VALUES, others=st.lists(TAG_VALUES, max_size=3))
 def test_any_tag_can_be_read(text: str, others: list[str]) -> None:
     """Never an exception; and what is read can be written, and reads the same."""
-    synced, (off, note) = parse_synced(text), parse_deactivated(text)
+    synced, off = parse_synced(text), parse_deactivated(text)
     if synced is not None:
         assert parse_synced(format_synced(synced)) == synced
-    if off is not None:
-        assert parse_deactivated(format_deactivated(off, note)) == (off, note)
+    assert parse_deactivated(format_deactivated(*off)) == off
     for record in (parse_pass(text, []), parse_pass(text, ["a", "b", "c"])):
         if record is not None:
             assert parse_pass(format_pass(record, ["a", "b", "c"]), ["a", "b", "c"]) == record
@@ -302,7 +301,7 @@ def test_any_tag_can_be_read(text: str, others: list[str]) -> None:
 def test_a_tag_from_the_end_of_time_counts_as_none(when: str) -> None:
     """An age added to it leaves the calendar: OverflowError in the planner, for each run from then on."""
     assert parse_synced(f"v1@{when}@{when}@{FINGERPRINT}") is None
-    assert parse_deactivated(f"{OLD}@{when}") == (None, DeactivationNote.ROUTINE)
+    assert parse_deactivated(f"{OLD}@{when}") == ()
     assert parse_discard(f"{OLD}@{when}") is None
     assert parse_choice(f"{OLD}@{when}") is None
     assert parse_pass(f"v1@{when}@{FINGERPRINT}@", []) is None
@@ -332,10 +331,10 @@ def test_every_record_reads_back(  # one argument a field
     synced = SyncRecord(
         version=VersionId(version), since=since, confirmed=confirmed, fingerprint=fingerprint, ended=ended
     )
-    off = DeactivationRecord(key=key, at=since)
+    off = DeactivationRecord(key=key, at=since, note=note)
     walk = SyncPass(version=VersionId(version), began=since, fingerprint=fingerprint, written=written)
     assert parse_synced(format_synced(synced)) == synced
-    assert parse_deactivated(format_deactivated(off, note)) == (off, note)
+    assert parse_deactivated(format_deactivated(off)) == (off,)
     assert parse_pass(format_pass(walk, ["a", "b", "c"]), ["a", "b", "c"]) == walk
     discard = DiscardNote(key=key, at=since, is_released=note is DeactivationNote.SEEN_ACTIVE)
     assert parse_discard(format_discard(discard)) == discard

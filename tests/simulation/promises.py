@@ -28,12 +28,13 @@ from keyrota.core.model import (
     PENDING,
     SYNCED_TAG,
     AccessKeyId,
+    DeactivationNote,
     UserName,
     key_token,
 )
 from keyrota.core.planner import Only
 from keyrota.core.policy import Drift
-from keyrota.core.records import DeactivationNote, parse_deactivated, parse_synced
+from keyrota.core.records import parse_deactivated, parse_synced
 from keyrota.executor import Settings
 from keyrota.sandbox.simulation import History, RunInfo
 from keyrota.sandbox.world import Call
@@ -144,9 +145,9 @@ class Promises:
     def _record_is_true(self, call: Call, run: RunInfo) -> None:
         """Where keyrota notes that all targets have held a version, they have."""
         written = dict(part.partition("=")[::2] for part in call.about.split(" "))
-        off, note = parse_deactivated(written.get(DEACTIVATED_TAG, ""))
-        if off is not None and note is DeactivationNote.ROUTINE:
-            self.record.noted_off[off.key] = self.history.world.clock.instant
+        for off in parse_deactivated(written.get(DEACTIVATED_TAG, ""))[:1]:  # the first is what this call is about
+            if off.note is DeactivationNote.ROUTINE:
+                self.record.noted_off[off.key] = self.history.world.clock.instant
         record = parse_synced(written.get(SYNCED_TAG, ""))
         if record is None:
             return

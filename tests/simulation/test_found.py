@@ -285,3 +285,18 @@ def test_no_key_is_made_that_could_not_be_stored() -> None:
         rig.world.person_moves_label(SECRET, f"theirs-{number}", None)
     assert rig.run().errors == ()
     assert len(set(rig.world.users[USER]) - keys) == 1
+
+
+def test_a_key_that_was_switched_on_again_is_known_as_such_beside_another_that_was() -> None:
+    """Seed 532: the note about the second key took the place of that about the first, which went off at once."""
+    rig = rotated_again(a_rig())
+    keys = rig.world.users[USER]
+    old, new = sorted(keys, key=lambda key: keys[key].created)
+    while keys[old].status is KeyStatus.ACTIVE:
+        rig.day()
+    rig.world.change(new, status=KeyStatus.INACTIVE, status_word="Inactive")
+    rig.run(Rollback(to=new))
+    assert keys[new].status is KeyStatus.ACTIVE
+    rig.world.change(old, status=KeyStatus.ACTIVE, status_word="Active")
+    rig.day()
+    assert keys[old].status is KeyStatus.ACTIVE

@@ -42,6 +42,7 @@ from keyrota.core.model import (
     AWSPREVIOUS,
     PENDING,
     PLACEHOLDER,
+    DeactivationNote,
     KeyStatus,
     Observation,
     TargetState,
@@ -51,7 +52,6 @@ from keyrota.core.model import (
 )
 from keyrota.core.planner import Intent, plan
 from keyrota.core.policy import CLASSIC, Drift
-from keyrota.core.records import DeactivationNote
 
 OFF = KeyStatus.INACTIVE
 ROAD = ("TakeClaim", "CreateKey", "Verify", "Promote", "Sync")

@@ -56,6 +56,7 @@ from keyrota.core.model import (
     SYNCED_TAG,
     AccessKey,
     AccessKeyId,
+    DeactivationNote,
     DeactivationRecord,
     Evidence,
     KeyStatus,
@@ -71,7 +72,6 @@ from keyrota.core.plan import Action, Plan
 from keyrota.core.planner import Intent, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, OnStillUsed, RotationPolicy
 from keyrota.core.records import (
-    DeactivationNote,
     DiscardNote,
     format_choice,
     format_deactivated,
@@ -126,8 +126,9 @@ def secrets(draw: st.DrawFn) -> SecretState:
         )
         tags.append((SYNCED_TAG, format_synced(record)))
     if draw(st.booleans()):
-        off = DeactivationRecord(key=draw(st.sampled_from(IDS)), at=ago(draw(DAYS)))
-        tags.append((DEACTIVATED_TAG, format_deactivated(off, draw(st.sampled_from(DeactivationNote)))))
+        note = draw(st.sampled_from(DeactivationNote))
+        off = DeactivationRecord(key=draw(st.sampled_from(IDS)), at=ago(draw(DAYS)), note=note)
+        tags.append((DEACTIVATED_TAG, format_deactivated(off)))
     if draw(st.booleans()):
         note = DiscardNote(key=draw(st.sampled_from(IDS)), at=ago(draw(DAYS)), is_released=draw(st.booleans()))
         tags.append((ORPHAN_TAG, format_discard(note)))
@@ -185,9 +186,11 @@ def successions(draw: st.DrawFn) -> Observation:
         fingerprint=draw(st.sampled_from([FINGERPRINT, FINGERPRINT, FINGERPRINT, "another"])),
     )
     off = DeactivationRecord(
-        key=draw(st.sampled_from([OLD, OLD, OLD, NEW])), at=ago(draw(st.sampled_from([1, 10, 11])))
+        key=draw(st.sampled_from([OLD, OLD, OLD, NEW])),
+        at=ago(draw(st.sampled_from([1, 10, 11]))),
+        note=draw(st.sampled_from(DeactivationNote)),
     )
-    notes = [("", ""), (DEACTIVATED_TAG, format_deactivated(off, draw(st.sampled_from(DeactivationNote))))]
+    notes = [("", ""), (DEACTIVATED_TAG, format_deactivated(off))]
     tags = [(SYNCED_TAG, format_synced(record)), notes[draw(st.sampled_from([status is KeyStatus.INACTIVE, 0, 1]))]]
     target = st.sampled_from([holds(NEW), holds(NEW), cannot_tell(), cannot_tell(), holds(OLD), absent(), down()])
     return observed(
@@ -283,18 +286,18 @@ def check_off_before_gone(seen: Observation, planned: Plan, policy: RotationPoli
         key = known.key(action.key)
         if isinstance(action, act.Delete) and key is not None:
             assert key.status is KeyStatus.INACTIVE
-            assert known.deactivated is not None
-            assert known.deactivated.key == key.id
-            assert known.deactivated.at + policy.grace <= NOW
+            (off,) = known.deactivated
+            assert (off.key, off.note) == (key.id, DeactivationNote.ROUTINE)
+            assert off.at + policy.grace <= NOW
             assert not any(target.key == key.id for target in seen.targets)
             assert key.last_use.evidence is not Evidence.UNKNOWN
         elif isinstance(action, act.DeleteOrphan) and key is not None and key.id not in seen.made_here:
             assert known.version_of(key.id) is None
             assert known.discard is not None
             assert (known.discard.key, key.status) == (key.id, KeyStatus.INACTIVE)
-            assert known.deactivated is not None
-            assert known.deactivated.key == key.id
-            assert known.deactivated.at + policy.grace <= NOW
+            (off,) = known.deactivated
+            assert (off.key, off.note) == (key.id, DeactivationNote.ROUTINE)
+            assert off.at + policy.grace <= NOW
             assert not any(target.key == key.id for target in seen.targets)
             assert key.last_use.evidence is not Evidence.UNKNOWN
 
@@ -473,8 +476,8 @@ def test_the_record_of_a_sync_reads_back(version: str, since: datetime, confirme
 
 @given(PLAIN, INSTANTS, st.sampled_from(DeactivationNote))
 def test_the_record_of_a_deactivation_reads_back(key: str, at: datetime, note: DeactivationNote) -> None:
-    record = DeactivationRecord(key=AccessKeyId(key), at=at)
-    assert parse_deactivated(format_deactivated(record, note)) == (record, note)
+    record = DeactivationRecord(key=AccessKeyId(key), at=at, note=note)
+    assert parse_deactivated(format_deactivated(record)) == (record,)
 
 
 @settings(max_examples=50)
@@ -484,4 +487,4 @@ def test_the_record_of_a_deactivation_reads_back(key: str, at: datetime, note: D
 @example("AKIA@2026-06-01T06:00:00+00:00@later")
 def test_a_record_that_somebody_edited_counts_as_none(text: str) -> None:
     assert parse_synced(text) is None
-    assert parse_deactivated(text) == (None, DeactivationNote.ROUTINE)
+    assert parse_deactivated(text) == ()

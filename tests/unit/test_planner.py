@@ -38,11 +38,19 @@ from builders import (
     used,
 )
 from keyrota.core import plan as act
-from keyrota.core.model import AWSCURRENT, CLAIM, PENDING, KeyStatus, Observation, Readiness, TargetState
+from keyrota.core.model import (
+    AWSCURRENT,
+    CLAIM,
+    PENDING,
+    DeactivationNote,
+    KeyStatus,
+    Observation,
+    Readiness,
+    TargetState,
+)
 from keyrota.core.plan import Plan
 from keyrota.core.planner import SyncOnly, plan, read
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, RotationPolicy
-from keyrota.core.records import DeactivationNote
 
 ADOPT_NOW = replace(CLASSIC, adopt=Adopt.NOW)
 OFF = KeyStatus.INACTIVE

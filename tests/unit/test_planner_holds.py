@@ -35,11 +35,10 @@ from builders import (
     used,
 )
 from keyrota.core import plan as act
-from keyrota.core.model import AccessKey, KeyStatus, LastUse, Observation, TargetState
+from keyrota.core.model import AccessKey, DeactivationNote, KeyStatus, LastUse, Observation, TargetState
 from keyrota.core.plan import Plan
 from keyrota.core.planner import plan
 from keyrota.core.policy import CLASSIC, Freeze, OnStillUsed, RotationPolicy
-from keyrota.core.records import DeactivationNote
 
 OFF = KeyStatus.INACTIVE
 MONDAYS = replace(CLASSIC, freezes=(Freeze(zone=UTC, weekdays=frozenset({NOW.weekday()})),))

@@ -10,12 +10,19 @@ from dataclasses import replace
 import pytest
 
 from builders import NOW, OLD, ago
-from keyrota.core.model import DeactivationRecord, IndexEntry, SyncPass, SyncRecord, VersionId
+from keyrota.core.model import (
+    AccessKeyId,
+    DeactivationNote,
+    DeactivationRecord,
+    IndexEntry,
+    SyncPass,
+    SyncRecord,
+    VersionId,
+)
 from keyrota.core.records import (
     INDEX_PIECES,
     NEW_KEY,
     NOTHING_NOTED,
-    DeactivationNote,
     DiscardNote,
     Index,
     format_choice,
@@ -87,11 +94,22 @@ def test_a_mask_that_is_none_counts_as_no_walk(mask: str) -> None:
 
 
 def test_a_deactivation_reads_back_with_its_note() -> None:
-    record = DeactivationRecord(key=OLD, at=NOW)
     for note in DeactivationNote:
-        assert parse_deactivated(format_deactivated(record, note)) == (record, note)
-    assert format_deactivated(record) == f"{OLD}@{NOW.isoformat()}"
-    assert parse_deactivated(f"{OLD}@{NOW.isoformat()}@perhaps") == (None, DeactivationNote.ROUTINE)
+        record = DeactivationRecord(key=OLD, at=NOW, note=note)
+        assert parse_deactivated(format_deactivated(record)) == (record,)
+    assert format_deactivated(DeactivationRecord(key=OLD, at=NOW)) == f"{OLD}@{NOW.isoformat()}"
+    assert parse_deactivated(f"{OLD}@{NOW.isoformat()}@perhaps") == ()
+
+
+def test_a_user_s_two_keys_are_noted_side_by_side() -> None:
+    """What is not a record, or the second one of a key, is passed over."""
+    old, new = (
+        DeactivationRecord(key=OLD, at=NOW),
+        DeactivationRecord(key=AccessKeyId("AKIANEW"), at=NOW, note=DeactivationNote.SEEN_ACTIVE),
+    )
+    text = format_deactivated(old, new)
+    assert parse_deactivated(text) == (old, new)
+    assert parse_deactivated(f"what {text} {OLD}@{NOW.isoformat()}@on") == (old, new)
 
 
 @pytest.mark.parametrize("is_released", [False, True])

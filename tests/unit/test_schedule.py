@@ -28,9 +28,8 @@ from builders import (
     used,
 )
 from keyrota.core.lifecycle import View, view
-from keyrota.core.model import AccessKey, KeyStatus, LastUse
+from keyrota.core.model import AccessKey, DeactivationNote, KeyStatus, LastUse
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, RotationPolicy
-from keyrota.core.records import DeactivationNote
 from keyrota.core.schedule import gone_due, off_due, quiet_since, rotation_due
 
 UNEVEN = RotationPolicy(

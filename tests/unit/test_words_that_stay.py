@@ -43,7 +43,7 @@ STORED = {
 
 def test_labels_and_tags_are_found_again() -> None:
     assert {name: name for name in STORED} == STORED
-    assert [note.value for note in records.DeactivationNote] == ["", "on"]
+    assert [note.value for note in model.DeactivationNote] == ["", "on"]
 
 
 def test_versions_are_found_again() -> None:

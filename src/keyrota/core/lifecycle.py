@@ -41,6 +41,7 @@ from keyrota.core.model import (
     SYNCED_TAG,
     AccessKey,
     AccessKeyId,
+    DeactivationNote,
     DeactivationRecord,
     Evidence,
     KeyStatus,
@@ -57,7 +58,6 @@ from keyrota.core.model import (
 )
 from keyrota.core.naming import owner_tag
 from keyrota.core.records import (
-    DeactivationNote,
     DiscardNote,
     Index,
     parse_choice,
@@ -220,9 +220,8 @@ class View:
     pairs: PairsRecord | None
     """Places whose pair was begun and is not known to be whole."""
     index: Index
-    deactivated: DeactivationRecord | None
-    note: DeactivationNote
-    """What the deactivation record says beside key and time."""
+    deactivated: tuple[DeactivationRecord, ...]
+    """One for each key that was deactivated; IAM gives a user two."""
     owner: str | None
     stack: str
     """The deployed stack that keeps the credential, as its tag says."""
@@ -305,15 +304,14 @@ class View:
 
     def noted_off(self, key_id: AccessKeyId) -> datetime | None:
         """Since when the record says that the key is Inactive; None: it says no such thing."""
-        return None if self.note is DeactivationNote.SEEN_ACTIVE else self._noted(key_id)
+        return self._noted(key_id, DeactivationNote.ROUTINE)
 
     def noted_on(self, key_id: AccessKeyId) -> datetime | None:
         """Since when the record says that the key, once off, is wanted again; None: it says no such thing."""
-        return self._noted(key_id) if self.note is DeactivationNote.SEEN_ACTIVE else None
+        return self._noted(key_id, DeactivationNote.SEEN_ACTIVE)
 
-    def _noted(self, key_id: AccessKeyId) -> datetime | None:
-        record = self.deactivated
-        return record.at if record is not None and record.key == key_id else None
+    def _noted(self, key_id: AccessKeyId, note: DeactivationNote) -> datetime | None:
+        return next((it.at for it in self.deactivated if (it.key, it.note) == (key_id, note)), None)
 
     def awaited_until(self, key_id: AccessKeyId, now: datetime) -> datetime | None:
         """
@@ -417,7 +415,6 @@ def view(observation: Observation) -> View:
     versions = observation.secret.versions if observation.secret else ()
     tags = dict(observation.secret.tags) if observation.secret else {}
     current = _wearing(versions, AWSCURRENT)
-    deactivated, note = parse_deactivated(tags.get(DEACTIVATED_TAG, ""))
     return View(
         observation=observation,
         current=current,
@@ -428,8 +425,7 @@ def view(observation: Observation) -> View:
         pairs=parse_pairs(tags.get(PAIRS_TAG, "")),
         sync_pass=parse_pass(tags.get(SYNC_PASS_TAG, ""), (target.address for target in observation.targets)),
         index=parse_index(tags),
-        deactivated=deactivated,
-        note=note,
+        deactivated=parse_deactivated(tags.get(DEACTIVATED_TAG, "")),
         owner=tags.get(OWNER_TAG),
         stack=tags.get(STACK_TAG, ""),
         discard=parse_discard(tags.get(ORPHAN_TAG, "")),

@@ -246,12 +246,21 @@ class PairsRecord:
     """There are more places than the tag can hold: any place with two variables may be one."""
 
 
+class DeactivationNote(StrEnum):
+    """What the tag `keyrota:deactivated` says beside key and time."""
+
+    ROUTINE = ""
+    SEEN_ACTIVE = "on"
+    """Somebody, or `rollback`, switched the key on again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeactivationRecord:
-    """The tag `keyrota:deactivated`: since when a key is Inactive, as far as keyrota knows."""
+    """A key in the tag `keyrota:deactivated`: since when it is Inactive, as far as keyrota knows, or Active again."""
 
     key: AccessKeyId
     at: datetime
+    note: DeactivationNote = DeactivationNote.ROUTINE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from math import ceil
 from typing import Any
 
@@ -24,6 +24,7 @@ from keyrota.core.model import (
     INDEX_TAG,
     AccessKeyId,
     Confirmation,
+    DeactivationNote,
     DeactivationRecord,
     IndexEntry,
     PairDoubt,
@@ -46,14 +47,6 @@ _BETWEEN = re.compile(r"[ ()]")
 _LARGEST_INDEX = 1024 * 1024
 _MOST_BITS = 1000
 """So many targets fit into the tag of a pass; any beyond them are written again by each run until the pass ends."""
-
-
-class DeactivationNote(StrEnum):
-    """What the tag `keyrota:deactivated` says beside key and time."""
-
-    ROUTINE = ""
-    SEEN_ACTIVE = "on"
-    """Somebody, or `rollback`, switched the key on again."""
 
 
 # --- keyrota:synced -------------------------------------------------------------------------------------------------
@@ -142,19 +135,21 @@ def parse_pairs(text: str) -> PairsRecord | None:
 # --- keyrota:deactivated --------------------------------------------------------------------------------------------
 
 
-def format_deactivated(record: DeactivationRecord, note: DeactivationNote = DeactivationNote.ROUTINE) -> str:
-    """Write the value of the tag `keyrota:deactivated`: key @ time, and a note where there is one."""
-    return f"{record.key}@{_stamp(record.at)}" + (f"@{note.value}" if note else "")
+def format_deactivated(*records: DeactivationRecord) -> str:
+    """Write the value of the tag `keyrota:deactivated`: a word for each key, with key @ time, and a note if any."""
+    return " ".join(f"{it.key}@{_stamp(it.at)}" + (f"@{it.note.value}" if it.note else "") for it in records)
 
 
-def parse_deactivated(text: str) -> tuple[DeactivationRecord | None, DeactivationNote]:
-    """Read that value; no record for anything else, which then counts as never deactivated (the safe side)."""
-    key, _, rest = text.partition("@")
-    time, _, note = rest.partition("@")
-    try:
-        return DeactivationRecord(key=AccessKeyId(key), at=parsed(time)), DeactivationNote(note)
-    except ValueError:
-        return None, DeactivationNote.ROUTINE
+def parse_deactivated(text: str) -> tuple[DeactivationRecord, ...]:
+    """Read that value, one record for a key; what is no record counts as never deactivated (the safe side)."""
+    found: dict[AccessKeyId, DeactivationRecord] = {}
+    for word in text.split(" "):
+        key, _, rest = word.partition("@")
+        time, _, note = rest.partition("@")
+        with suppress(ValueError):
+            record = DeactivationRecord(key=AccessKeyId(key), at=parsed(time), note=DeactivationNote(note))
+            found.setdefault(record.key, record)
+    return tuple(found.values())
 
 
 # --- keyrota:orphan -------------------------------------------------------------------------------------------------

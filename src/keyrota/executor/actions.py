@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import islice
 from typing import assert_never
 
 from keyrota.core import own_key
@@ -26,6 +27,7 @@ from keyrota.core.model import (
     Claim,
     CreatedKey,
     CredentialId,
+    DeactivationNote,
     DeactivationRecord,
     Evidence,
     KeyOwner,
@@ -49,7 +51,6 @@ from keyrota.core.readers import readers
 from keyrota.core.records import (
     NEW_KEY,
     NOTHING_NOTED,
-    DeactivationNote,
     DiscardNote,
     format_choice,
     format_deactivated,
@@ -64,6 +65,8 @@ from keyrota.executor.verify import verify
 
 _THROTTLED_S = (1.0, 2.0, 4.0, 8.0)
 """Pauses after a CreateAccessKey that was refused before any effect."""
+_MAX_NOTED = 4
+"""Keys in the tag `keyrota:deactivated`: each takes 57 of its 256 characters (Secrets Manager API Reference, Tag)."""
 _GENERATIONS = 1024
 """So many claims on one current version are tried; each stands for a run that died or a rollback."""
 
@@ -100,6 +103,8 @@ class Memory:
     are_sessions_denied: bool = False
     made_whole: set[str] = field(default_factory=set)
     """Addresses to which this run wrote a whole pair."""
+    noted: dict[AccessKeyId, DeactivationRecord] = field(default_factory=dict)
+    """What this run wrote into the tag `keyrota:deactivated`."""
 
     def added_to(self, observation: Observation) -> Observation:
         """Join what was observed with what is remembered; IAM's list may lag behind what this run has done."""
@@ -182,7 +187,8 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
             memory.switched[action.key] = KeyStatus.INACTIVE
-            _tag_deactivated(subject, action.key, settings, DeactivationNote.ROUTINE)
+            record = DeactivationRecord(key=action.key, at=settings.clock.now())
+            subject.store.tag(name, {DEACTIVATED_TAG: _with(record, observation, memory)})
         case act.NoteStack():
             subject.store.tag(name, {STACK_TAG: subject.stack})
         case act.NoteOrphan():
@@ -196,12 +202,13 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.MarkRevoked():
             _mark_revoked(subject, action.key)
         case act.NoteActive():
-            _note_active(subject, action.key, observation, settings)
+            _note_active(subject, action.key, observation, settings, memory)
         case act.Reactivate():
             _unmark_revoked(subject, action.key)
             subject.access_keys.reactivate(subject.user, action.key)
             memory.switched[action.key] = KeyStatus.ACTIVE
-            _tag_deactivated(subject, action.key, settings, DeactivationNote.SEEN_ACTIVE)
+            record = _seen_active(action.key, settings)
+            subject.store.tag(name, {DEACTIVATED_TAG: _with(record, observation, memory)})
         case act.Delete():
             is_ours = subject.access_keys.delete(subject.user, action.key)
             memory.deleted.add(action.key)
@@ -502,16 +509,30 @@ def _unmark_revoked(subject: Subject, key: AccessKeyId) -> None:
         _take_off(subject, REVOKED + key, version)
 
 
-def _note_active(subject: Subject, key: AccessKeyId, observation: Observation, settings: Settings) -> None:
+def _note_active(
+    subject: Subject, key: AccessKeyId, observation: Observation, settings: Settings, memory: Memory
+) -> None:
     """Note that a key is wanted, and with the same call that it is not to be discarded."""
-    record = DeactivationRecord(key=key, at=settings.clock.now())
-    tags = {DEACTIVATED_TAG: format_deactivated(record, DeactivationNote.SEEN_ACTIVE)}
+    tags = {DEACTIVATED_TAG: _with(_seen_active(key, settings), observation, memory)}
     discard = view(observation).discard
     if discard is not None and discard.key == key:
         tags[ORPHAN_TAG] = NOTHING_NOTED
     subject.store.tag(subject.secret_name, tags)
 
 
-def _tag_deactivated(subject: Subject, key: AccessKeyId, settings: Settings, note: DeactivationNote) -> None:
-    record = DeactivationRecord(key=key, at=settings.clock.now())
-    subject.store.tag(subject.secret_name, {DEACTIVATED_TAG: format_deactivated(record, note)})
+def _seen_active(key: AccessKeyId, settings: Settings) -> DeactivationRecord:
+    return DeactivationRecord(key=key, at=settings.clock.now(), note=DeactivationNote.SEEN_ACTIVE)
+
+
+def _with(record: DeactivationRecord, observation: Observation, memory: Memory) -> str:
+    """
+    Write a record beside what is noted of the user's other keys, or the key that somebody switches on is not known.
+
+    The tag's value has room for four keys, and a user has two. What this run wrote counts before what it read: the
+    store can lag behind.
+    """
+    memory.noted[record.key] = record
+    there = {key.id for key in observation.keys}
+    known = {it.key: it for it in view(observation).deactivated} | memory.noted
+    others = (it for it in known.values() if it.key != record.key and it.key in there)
+    return format_deactivated(record, *islice(others, _MAX_NOTED - 1))
