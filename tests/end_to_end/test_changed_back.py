@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from cli_rig import CANARY_TOKEN, USER, Sandbox, a_sandbox
+from moto.secretsmanager.models import secretsmanager_backends
 
+from keyrota.sandbox.cloud import REGION
 from keyrota.sandbox.faults import Fault
 
 
@@ -52,14 +54,13 @@ def test_a_tag_that_somebody_removes_each_time_is_no_bug_of_keyrota(sandbox: San
     """The same with the bookkeeping in Secrets Manager."""
     sandbox.run("apply")
     sandbox.travel(days=1)
-    secrets = sandbox.admin("secretsmanager")
     aws = sandbox.cloud.aws
-    known = aws.on_call
+    stored, known = secretsmanager_backends[sandbox.cloud.admin.account_id][REGION], aws.on_call
 
     def removed(operation: str, *more: Any) -> None:
         known(operation, *more)
         if operation == "secretsmanager:TagResource":
-            secrets.untag_resource(SecretId="keyrota/ci-deploy", TagKeys=["keyrota:synced", "keyrota:sync-pass"])
+            stored.untag_resource(secret_id="keyrota/ci-deploy", tag_keys=["keyrota:synced", "keyrota:sync-pass"])
 
     aws.on_call = removed
     code, document = sandbox.json("apply")
