@@ -164,6 +164,7 @@ MISTAKES = (
             "            return KeyState.ADOPTABLE\n        return KeyState.FOREIGN",
             "            return KeyState.ADOPTABLE\n        return KeyState.ORPHAN",
         ),
+        scene="a key that a person made",
     ),
     _mistake(
         "count the overlap from creation instead of from sync",
@@ -228,6 +229,7 @@ MISTAKES = (
         "take whatever was never used for an orphan at once",
         "seen-key-lives",
         (DISCARDING, "        return key.created + USE_IS_SHOWN_WITHIN\n", "        return key.created\n"),
+        scene="a key is made in the minute of a claim",
     ),
     _mistake(
         "take the label off a key that targets still hold",
@@ -240,12 +242,13 @@ MISTAKES = (
     ),
     _mistake(
         "a changed target is nobody's business",
-        "newest-wins",
+        "proof-before-off",
         (
             SERVING,
             "        return target.key != key.id\n    return target.evidence is TargetEvidence.ABSENT",
             "        return False\n    return False",
         ),
+        scene="a place is changed",
     ),
     _mistake(
         "a key that came back keeps its old dates",
@@ -265,6 +268,7 @@ MISTAKES = (
             "    return case.policy.drift is Drift.MEND if mends is None else mends",
             "    return mends is None or mends",
         ),
+        scene="a change is held",
     ),
     _mistake(
         "say nothing of a place that holds a dead key",
@@ -448,6 +452,7 @@ MISTAKES = (
         "sync although nobody planned it",
         "plan-is-honest",
         (RUN, "_sort(action) in promised or", "_sort(action) in promised or isinstance(action, act.Sync) or"),
+        scene="a place is changed after the plan",
     ),
     _mistake(
         "one credential that cannot be read stops the others",
@@ -539,6 +544,7 @@ MISTAKES = (
             "    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:",
             "    if claim is None:",
         ),
+        scene="a machine stands still before its key",
     ),
     _mistake(
         "take a key that the list does not show yet for gone",
@@ -559,20 +565,6 @@ MISTAKES = (
                 "            if not error.is_undone:\n                _take_off(subject, CLAIM, claim.version)\n"
                 "                raise\n"
             ),
-        ),
-    ),
-    _mistake(
-        "make the key for whatever is AWSCURRENT by then",
-        "off-before-gone",
-        (
-            ACTIONS,
-            "    beside = subject.store.other_fields(subject.secret_name, action.base)\n",
-            ("    base = _current(subject)\n    beside = subject.store.other_fields(subject.secret_name, base)\n"),
-        ),
-        (
-            ACTIONS,
-            "        key_token(created.credential.id, action.base),",
-            "        key_token(created.credential.id, base),",
         ),
     ),
     _mistake(

@@ -19,10 +19,10 @@ from promises import Promises
 from keyrota.core.emergency import Revoke
 from keyrota.core.model import AccessKeyId, Caller, Conflict, KeyPair, KeyStatus, UserName
 from keyrota.core.planner import Intent
-from keyrota.core.policy import RotationPolicy
+from keyrota.core.policy import Drift, RotationPolicy
 from keyrota.errors import ProviderUnavailable
 from keyrota.sandbox.simulation import History, Keeping, Place, Setup
-from keyrota.sandbox.world import Call, Crash, Variables
+from keyrota.sandbox.world import Call, Crash, Lags, Variables
 
 DAY = timedelta(days=1)
 POLICY = RotationPolicy(rotate_after=20 * DAY, deactivate_after=23 * DAY, delete_after=28 * DAY)
@@ -75,6 +75,15 @@ class Stage:
         if pair is None or self.history.world.makers.get(pair.id) in {None, ""}:
             raise RuntimeError("no rotation came")
         return pair
+
+    def demand_rest(self) -> None:
+        """Judge the end: no key is left over, and places hold one that is no older than the policy says."""
+        world, now = self.history.world, self.history.world.clock.instant
+        keys = world.users[USER]
+        held = self.shop.pair.id if self.shop.pair else None
+        late = self.policy.rotate_after + 2 * DAY
+        if held not in keys or now - keys[held].created > late or len(keys) > 1 + (now - keys[held].created < late / 2):
+            self.promises.record.breaks("converges", f"{SHOP} holds {held}; the user's keys: {', '.join(sorted(keys))}")
 
     def once(self, name: str, do: Callable[[], object], *, after: int = 0) -> None:
         """Let something happen right before the next call of that name, or one that comes so many later."""
@@ -301,6 +310,103 @@ def a_secret_that_others_may_read() -> Stage:
     return stage
 
 
+def a_key_that_a_person_made() -> Stage:
+    """The user has a key that keyrota did not make and that nothing shows; it is used now and then."""
+    stage = Stage()
+    stage.settle()
+    key = stage.history.world.add_key(USER, age_days=50)
+    stage.days(15)
+    stage.happened.append(key.id)
+    return stage
+
+
+@dataclass(slots=True)
+class _ShownLate:
+    """AWS shows the last use of a key hours later, and is prompt otherwise."""
+
+    prompt: Lags
+
+    def last_use(self) -> timedelta:
+        """Tell how old the last use is that IAM shows this time."""
+        return timedelta(hours=20)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.prompt, name)
+
+
+def a_key_is_made_in_the_minute_of_a_claim() -> Stage:
+    """A run dies before it makes its key; in that minute a person makes one, and uses it, which IAM shows late."""
+    stage = Stage()
+    stage.settle()
+    world = stage.history.world
+    world.lags = _ShownLate(stage.history.weather)  # type: ignore[assignment]  # the rest is the weather's
+    made: list[KeyPair] = []
+
+    def make() -> NoReturn:
+        made.append(world.add_key(USER))
+        stage.die()
+
+    stage.once("iam:CreateAccessKey", make)
+    stage.days(9)
+    while not made:
+        stage.run()
+    for _ in range(30):
+        world.use(made[0])
+        stage.run()
+    return stage
+
+
+def a_machine_stands_still_before_its_key() -> Stage:
+    """Minutes pass between the claim and the key; after the key the machine dies, and nobody knows of the key."""
+    stage = Stage()
+    stage.settle()
+
+    def stand_still() -> None:
+        stage.history.world.clock.sleep(20 * 60)
+
+    def claimed() -> None:
+        stage.once("iam:ListAccessKeys", stand_still)
+        stage.once("secretsmanager:PutSecretValue", stage.die, after=1)
+
+    stage.once("secretsmanager:PutSecretValue", claimed)
+    stage.days(60)
+    stage.demand_rest()
+    return stage
+
+
+def a_place_is_changed() -> Stage:
+    """Somebody writes the older key back to a place."""
+    stage = Stage()
+    old = _pair(stage)
+    stage.days(1)
+    stage.history.world.person_sets(SHOP, old)
+    stage.days(3)
+    stage.happened.append(old.id)
+    return stage
+
+
+def a_change_is_held() -> Stage:
+    """Somebody writes a key of their own to a place, and the policy leaves it to them."""
+    stage = Stage(policy=replace(POLICY, drift=Drift.HOLD))
+    pair = stage.settle()
+    theirs = KeyPair(id=AccessKeyId("AKIASOMEBODYELSES01"), secret=pair.secret)
+    stage.history.world.person_sets(SHOP, theirs)
+    stage.history.play(stage.history.world.clock.instant + timedelta(hours=1))
+    stage.days(3, uses=[WEB])
+    stage.happened.append(theirs.id)
+    return stage
+
+
+def a_place_is_changed_after_the_plan() -> Stage:
+    """A run is to delete the older key; while it looks, somebody writes that key to a place that no plan named."""
+    stage = Stage()
+    old = _pair(stage)
+    stage.days(8)
+    stage.once("iam:ListUserTags", lambda: stage.history.world.person_sets(SHOP, old))
+    stage.days(3, uses=[WEB])
+    return stage
+
+
 SCENES: dict[str, Callable[[], Stage]] = {
     "half a pair is left": half_a_pair_is_left,
     "half a pair stays": half_a_pair_stays,
@@ -320,6 +426,12 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "keyrota runs with the old key": keyrota_runs_with_the_old_key,
     "another user's pair is stored": anothers_pair_is_stored,
     "a secret that others may read": a_secret_that_others_may_read,
+    "a key that a person made": a_key_that_a_person_made,
+    "a key is made in the minute of a claim": a_key_is_made_in_the_minute_of_a_claim,
+    "a machine stands still before its key": a_machine_stands_still_before_its_key,
+    "a place is changed": a_place_is_changed,
+    "a change is held": a_change_is_held,
+    "a place is changed after the plan": a_place_is_changed_after_the_plan,
 }
 
 
