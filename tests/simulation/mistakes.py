@@ -361,6 +361,12 @@ MISTAKES = (
         scene="a first write over an unknown key",
     ),
     _mistake(
+        "a write that was begun has arrived",
+        "first-write-asks",
+        (PLACES, "    return known is None or known.written is not None or _is_recorded(view)", "    return True"),
+        scene="a run dies before its first write",
+    ),
+    _mistake(
         "finish the half of a pair that somebody else began",
         "first-write-asks",
         (

@@ -30,10 +30,14 @@ class PlacePromises:
     record: Record
     places: dict[tuple[UserName, str], int] = field(default_factory=dict)
     """Which place each name meant when keyrota wrote there last, for each user."""
-    begun: set[tuple[UserName, int]] = field(default_factory=set)
-    """The places into which a write was begun for each user."""
+    written: set[tuple[UserName, int]] = field(default_factory=set)
+    """The places that keyrota has written for each user."""
     around: dict[tuple[str, str], Surroundings] = field(default_factory=dict)
     """What a run was last told of the surroundings of a place."""
+    looked: dict[tuple[UserName, str], TargetState] = field(default_factory=dict)
+    """What any run of a user was last told of a place."""
+    looked_around: dict[tuple[UserName, str], Surroundings] = field(default_factory=dict)
+    """The same, for any run of a user: one that died may have looked, and have left the write to the next one."""
     tried_off: set[tuple[str, AccessKeyId]] = field(default_factory=set)
     """Which keys each run has tried to deactivate."""
 
@@ -57,9 +61,12 @@ class PlacePromises:
             self.record.breaks("emergency-first", f"{call.by} calls {call.name} while {key} is Active")
 
     def hear(self, call: Call, answer: object) -> None:
-        """Note what a run was told of the surroundings of a place."""
+        """Note what a run was told of a place, and of its surroundings."""
         if isinstance(answer, Surroundings):
             self.around[call.by, answer.address] = answer
+            self.looked_around[self.record.history.runs[call.by].users[0], answer.address] = answer
+        elif isinstance(answer, TargetState) and answer.evidence is not TargetEvidence.FAILED:
+            self.looked[self.record.history.runs[call.by].users[0], answer.address] = answer
 
     # --- after a call -------------------------------------------------------------------------------------------------
 
@@ -125,21 +132,21 @@ class PlacePromises:
         if before is not None and before != place.number and address not in self.record.history.confirmed:
             self._another_place(call, address)
         self.places[user, address] = place.number
+        self.written.add((user, place.number))
         self.record.shown.pop((call.by, address), None)
 
     def _begins(self, call: Call, user: UserName, address: str) -> None:
         number = self.record.history.world.places[address].number
-        if (user, number) not in self.begun and address not in self.record.history.confirmed:
+        if (user, number) not in self.written and address not in self.record.history.confirmed:
             self._first_write(call, user, address)
-        self.begun.add((user, number))
 
     def _first_write(self, call: Call, user: UserName, address: str) -> None:
         """What is not this user's is not written over before a person has said so."""
         state = self.record.shown.get((call.by, address))
         if state is None or state.evidence is TargetEvidence.FAILED:
-            self.record.breaks(
-                "first-write-asks", f"{call.by} writes {address} for the first time, and has not read it"
-            )
+            state = self.looked.get((user, address))
+        if state is None:
+            self.record.breaks("first-write-asks", f"{call.by} writes {address} for the first time, and nobody read it")
             return
         if self._has_changed_lately(address):
             self.record.statistics["a name was given to another place on the way to the call"] += 1
@@ -147,7 +154,7 @@ class PlacePromises:
         keys = {state.key, *(variable.key for variable in state.variables)} - {None}
         strange = next((key for key in keys if key and self.record.owners.get(key) != user), None)
         is_half = state.evidence is TargetEvidence.ABSENT and not state.is_empty
-        around = self.around.get((call.by, address))
+        around = self.looked_around.get((user, address))
         conflicts = (*state.conflicts, *(around.conflicts if around else ()))
         if strange or is_half or conflicts:
             what = strange or ("half a pair" if is_half else conflicts[0].what)

@@ -203,6 +203,17 @@ def _pair(stage: Stage) -> KeyPair:
     return stage.shop.pair
 
 
+def a_run_dies_before_its_first_write() -> Stage:
+    """It has looked, and noted that it begins; before the next run somebody puts another user's key there."""
+    stage = Stage()
+    stage.history.world.add_user(OTHER)
+    stage.once("target:write", stage.die)
+    stage.run()
+    stage.history.world.person_sets(SHOP, stage.history.world.add_key(OTHER))
+    stage.days(3)
+    return stage
+
+
 def a_name_is_given_to_another_place() -> Stage:
     """The repository is renamed, and an empty one is made under its old name; the next rotation comes."""
     stage = Stage()
@@ -417,6 +428,7 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "a first write over half a pair": a_first_write(_half),
     "a first write beside a pair under other names": a_first_write(_other_names),
     "a first write below half a pair": a_first_write(_another_level),
+    "a run dies before its first write": a_run_dies_before_its_first_write,
     "a name is given to another place": a_name_is_given_to_another_place,
     "a name is given away before a late write": a_name_is_given_away_before_a_late_write,
     "an emergency": an_emergency,

@@ -192,7 +192,16 @@ ROWS = [
     ),
     Row("the configuration has answered", seen(showing(ODD), first_writes=CONFIGURED)),
     Row("a place that was written is written again, whatever it shows", seen(showing(ODD), index=(entry(),))),
-    Row("also where its write was only begun", seen(showing(ODD), index=(entry(written=None),))),
+    Row(
+        "not where its write was only begun: the run may have died before it, and somebody came first",
+        seen(showing(ODD), index=(entry(written=None),)),
+        (f"it holds {ODD}",),
+    ),
+    Row("a write that was begun over our own key is finished", seen(showing(OLD), index=(entry(written=None),))),
+    Row(
+        "a write that was begun and confirmed in the configuration is finished",
+        seen(showing(ODD), index=(entry(written=None),), first_writes=CONFIGURED),
+    ),
     Row("also where the index is older than the IDs of places", seen(showing(ODD), index=(entry(None, variables=()),))),
     Row(
         "half a pair that keyrota began is finished",

@@ -100,6 +100,8 @@ def doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
         yield from _replaced_place(case, target)
         yield from _first_doubts(case, target)
         return
+    if not is_written(case.view, target) and not _is_confirmed_by_file(case, target):
+        yield from _strange(case, target)
     yield from _vanished(case, target)
     if not _is_confirmed_by_file(case, target):
         yield from (_as_doubt(target, conflict) for conflict in target.conflicts if conflict.is_lasting)
@@ -136,8 +138,23 @@ def is_first_write(view: View, target: TargetState) -> bool:
     """
     if known_entry(view, target):
         return False
-    is_recorded = view.synced is not None and view.synced.fingerprint == view.observation.fingerprint
-    return not is_recorded or _earlier(view, target) is not None
+    return not _is_recorded(view) or _earlier(view, target) is not None
+
+
+def is_written(view: View, target: TargetState) -> bool:
+    """
+    Tell whether a write into this place has come to its end.
+
+    One that was only begun may never have arrived: the run that noted it died. What shows another user's key then is
+    not ours to write over; what shows half a pair may be what that run left, and is finished.
+    """
+    known = known_entry(view, target)
+    return known is None or known.written is not None or _is_recorded(view)
+
+
+def _is_recorded(view: View) -> bool:
+    """Tell whether the record of a sync says that all targets of now were written."""
+    return view.synced is not None and view.synced.fingerprint == view.observation.fingerprint
 
 
 def _earlier(view: View, target: TargetState) -> IndexEntry | None:
@@ -171,9 +188,11 @@ def questions(case: Case, *, is_due: bool) -> Iterator[act.AskFirst]:
     seen = case.view.observation
     asked = {answer.address for answer in seen.first_looks or ()}
     owned = {owner.key for owner in seen.owners}
-    first = [target for target in seen.targets if _may_be_written(target) and is_first_write(case.view, target)]
+    open_ = [target for target in seen.targets if _may_be_written(target)]
+    first = [target for target in open_ if is_first_write(case.view, target)]
     around = tuple(target.address for target in first if is_due and target.address not in asked)
-    keys = tuple(dict.fromkeys(key for target in first for key in _strange_keys(case.view, target) if key not in owned))
+    new = [target for target in open_ if target in first or not is_written(case.view, target)]
+    keys = tuple(dict.fromkeys(key for target in new for key in _strange_keys(case.view, target) if key not in owned))
     if around or keys:
         yield act.AskFirst(targets=around, keys=keys, reason="ask what a first write would replace", due=case.now)
 
@@ -283,12 +302,16 @@ def _first_doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
     yield from (_as_doubt(target, conflict) for conflict in conflicts)
     if _is_half(target) and not conflicts:
         yield _doubt(target, f"half a pair is there: it lacks {target.detail}", "find where the other half comes from")
-    for key in _strange_keys(case.view, target):
-        yield _doubt(target, f"it holds {key}, {whose(case.view, key)}", "check which account it is meant for")
+    yield from _strange(case, target)
     if target.evidence is TargetEvidence.HOLDS and target.key is None:
         yield _doubt(target, "it holds something that is not a key ID", "look at what uses it")
     if _asks_always(case, target) and _is_unreadable(target):
         yield _doubt(target, "it holds a pair that cannot be read (`first_write: ask`)", "look at what uses it")
+
+
+def _strange(case: Case, target: TargetState) -> Iterator[Doubt]:
+    for key in _strange_keys(case.view, target):
+        yield _doubt(target, f"it holds {key}, {whose(case.view, key)}", "check which account it is meant for")
 
 
 def _is_half(target: TargetState) -> bool:
