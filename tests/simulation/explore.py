@@ -18,9 +18,8 @@ from datetime import datetime, timedelta
 from traceback import walk_tb
 from typing import Any
 
-from promises import VERIFIED
+from limits import ACCEPTED_TIMES
 
-from keyrota.core.lifecycle import SIGNED_WITHIN
 from keyrota.core.model import SECRET_TAG, AccessKey, AccessKeyId, KeyPair, KeyStatus, UserName, secret_mark
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC, RotationPolicy
@@ -28,7 +27,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import ClockIsOff, KeyrotaError
 from keyrota.executor import Settings, Subject, apply_all, plan_all
 from keyrota.sandbox.simulation.timeline import one_by_one
-from keyrota.sandbox.world import ACCOUNT, Call, StoredSecret, Variables, Version, World
+from keyrota.sandbox.world import ACCOUNT, SIGNATURE_LASTS, Call, StoredSecret, Variables, Version, World
 
 USER = UserName("ci")
 SECRET = "keyrota/ci"
@@ -304,7 +303,7 @@ class Search:
         _thaw(self.world, self._worlds[world])
         keys = {key.id: key for keys in self.world.users.values() for key in keys.values()}
         asked = self._answers[heard][1]
-        is_stale = asked is not None and self.world.clock.instant - asked.at > SIGNED_WITHIN
+        is_stale = asked is not None and self.world.clock.instant - asked.at > SIGNATURE_LASTS
         try:
             if is_stale and not call.name.startswith("target:"):
                 raise ClockIsOff("AWS refuses the request: its signature is too old")
@@ -332,7 +331,7 @@ class Search:
         known = self._after(number, heard).known
         if known is None:
             return heard
-        counts = sorted((key, min(count, VERIFIED)) for key, count in self._accepted[heard].items())
+        counts = sorted((key, min(count, ACCEPTED_TIMES)) for key, count in self._accepted[heard].items())
         asked = self._answers[heard][1]
         return self._same.setdefault((number, known, str(counts), asked.at if asked else self.heard_at), heard)
 
@@ -430,7 +429,7 @@ class Search:
         for address, place in world.places.items():
             if place.ours and (place.ours not in keys or keys[place.ours].status is not KeyStatus.ACTIVE):
                 self._break("served-key-lives", f"{address} holds {place.ours} after {call.name}")
-        if call.name.startswith("target:write") and self._accepted[heard].get(call.about, 0) < VERIFIED:
+        if call.name.startswith("target:write") and self._accepted[heard].get(call.about, 0) < ACCEPTED_TIMES:
             self._break("verified-before-served", f"{call.by} writes {call.about}")
         for gone in before.keys() - keys.keys():
             is_served = any(gone in {place.ours, place.pair and place.pair.id} for place in world.places.values())

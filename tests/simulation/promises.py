@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from limits import ACCEPTED_TIMES, LATE_IN_A_LEASE
 from promises_of_keys import KeyPromises
 from promises_of_places import PlacePromises
 from promises_of_reports import ReportPromises
@@ -20,7 +21,6 @@ from promises_of_runs import RunPromises
 from record import Record, current_pair, labelled
 
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.lifecycle import CLOCKS_DIFFER, SIGNED_WITHIN
 from keyrota.core.model import (
     AWSCURRENT,
     CLAIM,
@@ -35,11 +35,8 @@ from keyrota.core.model import (
 from keyrota.core.planner import Only
 from keyrota.core.policy import Drift
 from keyrota.core.records import parse_deactivated, parse_synced
-from keyrota.executor import Settings
 from keyrota.sandbox.simulation import History, RunInfo
 from keyrota.sandbox.world import Call
-
-VERIFIED: int = next(field.default for field in fields(Settings) if field.name == "verify_times")  # type: ignore[assignment]
 
 
 @dataclass(slots=True)
@@ -135,7 +132,7 @@ class Promises:
         """A run that comes too late to store a key under its claim lets the key go: another run may delete it now."""
         now = self.history.world.clock.instant
         return any(
-            now >= version.claim.lease_until - SIGNED_WITHIN - 4 * CLOCKS_DIFFER
+            now >= version.claim.lease_until - LATE_IN_A_LEASE
             for keeping in self.history.credentials.values()
             if (stored := self.history.world.secrets.get(keeping.secret)) is not None
             for version in stored.versions.values()
@@ -202,7 +199,7 @@ class Promises:
         self.record.served.add(key)
         self.record.wrote[call.by] = self.record.looks
         times = self.record.accepted[call.by, key]
-        if times < VERIFIED:
+        if times < ACCEPTED_TIMES:
             self.record.breaks("verified-before-served", f"{call.by} writes {key}, accepted {times}x")
 
     def _note_changes(self) -> None:

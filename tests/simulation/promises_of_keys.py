@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from record import TOLERANCE, Record, current_pair, labelled
+from limits import TOLERANCE
+from record import Record, current_pair, labelled
 
 from keyrota.core.emergency import Revoke
-from keyrota.core.lifecycle import SIGNED_WITHIN
 from keyrota.core.model import AWSCURRENT, AccessKey, AccessKeyId, Evidence, KeyStatus
 from keyrota.core.policy import OnStillUsed
 from keyrota.sandbox.simulation import Keeping, RunInfo
-from keyrota.sandbox.world import Call
+from keyrota.sandbox.world import SIGNATURE_LASTS, Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,9 @@ class KeyPromises:
         keeping = self.record.history.credentials[run.users[0]] if len(run.users) == 1 else self._keeper_of(key)
         self.record.statistics["keys deleted"] += 1
         since = world.off_since.get(key)
-        is_just_now = since is not None and key in self.record.history.jobs.spoiled and now - since < SIGNED_WITHIN
+        is_just_now = since is not None and key in self.record.history.jobs.spoiled and now - since < SIGNATURE_LASTS
         came_back = self.record.history.switched_on.get(key)
-        if since is None and came_back is not None and now - came_back < SIGNED_WITHIN:
+        if since is None and came_back is not None and now - came_back < SIGNATURE_LASTS:
             self.record.statistics["switched on by somebody on the way from the proof to the call"] += 1
             return
         is_moved = self.record.moved_by_hand.get(keeping.user, 0) > self.record.described.get(call.by, 0)

@@ -9,18 +9,14 @@ What changes between the last look and the call cannot be known, and is counted 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 
+from limits import ON_THE_WAY
 from record import Record
 
 from keyrota.core.emergency import Revoke
 from keyrota.core.model import AccessKeyId, KeyStatus, Surroundings, TargetEvidence, TargetState, UserName
 from keyrota.sandbox.simulation import RunInfo
 from keyrota.sandbox.world import Call
-
-ON_THE_WAY = timedelta(seconds=20)
-"""A name is asked for again before a write, unless it was read within ten seconds; the rest is for the way of a call,
-and for a run that stood still at it (counted from when the name changed its meaning)."""
 
 
 @dataclass(slots=True)

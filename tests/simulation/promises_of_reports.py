@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
+from limits import SHOWN_AFTER, TORN_RUNS, TRIED, WAITED_FOR
 from record import Record
 
 from keyrota.core.duty import Duty
@@ -25,15 +25,6 @@ from keyrota.sandbox.simulation import RunInfo, owner_of
 from keyrota.sandbox.world import Variables
 from keyrota.sandbox.world.stored import LONG_AGO
 
-SHOWN_AFTER = timedelta(seconds=90)
-"""IAM's lists are 30 s old at most in this world, and clocks differ by 40 s: what is older, a run must have seen."""
-WAITED_FOR = timedelta(minutes=17)
-"""A list of IAM may lag behind CreateAccessKey: for a quarter of an hour after the secret changed, and some clock skew,
-a key that is not listed may be a new one."""
-TORN_RUNS = 1
-"""So many runs that went through leave a pair torn at most: the next one has the secret, and the place took writes."""
-TRIED = 3
-"""A run that has been refused fewer writes at a place than this has not done what it could to make a pair whole."""
 _LOOKS = (None, Duty.SYNC)
 """Who reports on places: whoever does everything, and the duty whose work they are."""
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from keyrota.core.lifecycle import JUST_NOW
+from limits import LISTS_LAG, TOLERANCE
+
 from keyrota.core.model import (
     AWSCURRENT,
     SYNCED_TAG,
@@ -29,8 +30,6 @@ from keyrota.core.model import (
 from keyrota.sandbox.simulation import History, RunInfo
 from keyrota.sandbox.world import Call, StoredSecret, Version
 
-TOLERANCE = timedelta(seconds=100)
-"""Times are compared with twice the clock skew that keyrota accepts."""
 LOOKING = "look"
 _UNREAD = LastUse(evidence=Evidence.UNKNOWN, why="the read failed")
 
@@ -187,7 +186,7 @@ class Record:
             for key_id, key in self.history.world.users.get(user, {}).items():
                 off = self.off_seen.get(key_id)
                 back = self.history.switched_on.get(key_id)
-                is_old = off is not None and back is not None and max(off, back) + JUST_NOW + TOLERANCE < began
+                is_old = off is not None and back is not None and max(off, back) + LISTS_LAG + TOLERANCE < began
                 if key.status is KeyStatus.ACTIVE and is_old:
                     del self.off_seen[key_id]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,39 @@ def _judged() -> Iterator[str]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "breaks":
                 named = [one for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant)]
                 yield from (str(one.value) for one in named)
+
+
+JUDGES = (
+    "limits",
+    "record",
+    "promises",
+    "promises_of_keys",
+    "promises_of_places",
+    "promises_of_reports",
+    "promises_of_runs",
+)
+
+
+def _numbers(judge: str) -> Iterator[str]:
+    """Find the numbers and times that a module of the judge takes from keyrota; the world's are not keyrota's."""
+    for node in ast.walk(ast.parse((HERE / f"{judge}.py").read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or node.module is None:
+            continue
+        if not node.module.startswith("keyrota.") or node.module.startswith("keyrota.sandbox."):
+            continue
+        found = {alias.name: vars(import_module(node.module)).get(alias.name) for alias in node.names}
+        yield from (name for name, value in found.items() if isinstance(value, (int, float, timedelta)))
+        yield from (name for name in found if name in {"CLASSIC", "Settings"})  # whose defaults are numbers
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+def test_the_judge_takes_no_number_from_keyrota(judge: str) -> None:
+    """Or it would excuse what keyrota's own windows allow, whatever they become."""
+    assert list(_numbers(judge)) == []
+
+
+def test_all_of_the_judge_is_looked_at() -> None:
+    assert {path.stem for path in HERE.glob("promises*.py")} <= set(JUDGES)
 
 
 JUDGED = sorted({*_judged(), "converges"} - {BUG})

@@ -15,7 +15,6 @@ from random import Random
 from typing import NoReturn, Protocol, TypeVar
 
 from keyrota.core.duty import Duty
-from keyrota.core.lifecycle import SIGNED_WITHIN
 from keyrota.core.model import AWSCURRENT, NOBODY, AccessKeyId, IndexEntry, KeyPair, UserName
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
@@ -27,7 +26,7 @@ from keyrota.sandbox.simulation.jobs import Jobs
 from keyrota.sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
 from keyrota.sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
 from keyrota.sandbox.simulation.weather import FaultKind, Weather
-from keyrota.sandbox.world import Call, Crash, Variables, World, credential_of, in_world
+from keyrota.sandbox.world import SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
 
 T = TypeVar("T")
 
@@ -418,7 +417,7 @@ class History:
             self._say(call.by, f"stands still before {call.name}")
             self._wait(info, self.weather.stall_s())
         self._fail_before(call, fault)
-        is_old = self.world.clock.instant - signed > SIGNED_WITHIN
+        is_old = self.world.clock.instant - signed > SIGNATURE_LASTS
         if (is_old or abs(info.clock.skew) > _CLOCKS_DIFFER) and not call.name.startswith("target:"):
             raise ClockIsOff("AWS refuses the request's time")
         self.steps += 1

@@ -6,7 +6,7 @@ crash before or after the effect, lose an answer, refuse, or let another run go 
 as the services' single calls are.
 """
 
-from keyrota.sandbox.world.clock import Crash, WorldClock
+from keyrota.sandbox.world.clock import SIGNATURE_LASTS, Crash, WorldClock
 from keyrota.sandbox.world.contents import SLOTS, Outage, StoredSecret, Variables, Version
 from keyrota.sandbox.world.iam import WorldAccessKeys
 from keyrota.sandbox.world.lags import Lags
@@ -17,6 +17,7 @@ from keyrota.sandbox.world.world import Call, Road, World
 
 __all__ = [
     "ACCOUNT",
+    "SIGNATURE_LASTS",
     "SLOTS",
     "Call",
     "Crash",

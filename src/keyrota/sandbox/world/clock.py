@@ -6,6 +6,8 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+SIGNATURE_LASTS = timedelta(minutes=5)
+"""AWS refuses a request whose signature is older (IAM User Guide, Signature Version 4): no call takes effect later."""
 _TURN = threading.Lock()
 """One for all clocks: worlds are copied, and a lock is not."""
 
