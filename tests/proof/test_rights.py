@@ -29,7 +29,7 @@ from runtime import LambdaRuntime, Result, set_clock
 
 from keyrota.app.config import load_text
 from keyrota.app.deploy.template import narrowed, scope_of
-from keyrota.core.model import KeyPair
+from keyrota.core.model import SECRET_TAG, KeyPair
 from keyrota.sandbox.bitbucket import BitbucketStandIn
 from keyrota.sandbox.cloud import Cloud
 from keyrota.sandbox.http import Request, Response
@@ -371,7 +371,10 @@ def test_120_days_each_with_its_own_rights(account: Account, tmp_path: Path) -> 
             assert any("401" in failure for failure in account.failures), "nobody said that a target was down"
             assert account.queue.messages, "what failed does not wait in the queue"
             account.failures.clear()
+        if number == 60:
+            _store_again(account)
         if number == 70:
+            account.admin("iam").untag_user(UserName=USER, TagKeys=[SECRET_TAG])
             _rotate_natively(account)
         if number == 1:
             account.admin("cloudtrail").create_trail(Name="all", S3BucketName="trail")
@@ -443,6 +446,12 @@ def _rotate_natively(account: Account) -> None:
         assert result.error is None
     record.rotation_requested = record.rotation_enabled = False
     account.relay.put(rotated(account.cloud.clock.now(), {"additionalEventData": {"SecretId": record.arn}}))
+
+
+def _store_again(account: Account) -> None:
+    """Let a person save the secret's value as it is: the sync function asks whose key it is, and whose the user."""
+    manager = account.admin("secretsmanager")
+    manager.put_secret_value(SecretId=SECRET, SecretString=manager.get_secret_value(SecretId=SECRET)["SecretString"])
 
 
 def _quarantine(account: Account, user: str) -> None:
