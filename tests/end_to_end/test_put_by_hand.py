@@ -110,7 +110,7 @@ def _wrong_secret(rig: Rig) -> Any:
 
 
 REFUSED: dict[str, tuple[Callable[[Rig], Any], str]] = {
-    "another user's key": (_other_user, "belongs to arn:aws:iam::123456789012:user/ci-other"),
+    "another user's key": (_other_user, "belongs to the user ci-other"),
     "an Inactive key": (_inactive, "which is Inactive"),
     "a key with another secret": (_wrong_secret, "STS does not accept the pair"),
     "a key that does not exist": (

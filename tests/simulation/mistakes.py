@@ -273,7 +273,7 @@ MISTAKES = (
     _mistake(
         "say nothing of a place that holds a dead key",
         "says-broken",
-        (HEALTH, '    return f"it holds {key_id}, which is deleted" if is_gone else ""', '    return ""'),
+        (HEALTH, '    return f"it holds {key_id}, which is deleted" if is_deleted else ""', '    return ""'),
         (
             HEALTH,
             '        return f"it holds {key_id}, which is Inactive" if key.status is KeyStatus.INACTIVE else ""',
@@ -557,8 +557,8 @@ MISTAKES = (
         "converges",
         (
             LIFECYCLE,
-            "        return until if now < until else None\n\n    def doubt_of",
-            "        return None\n\n    def doubt_of",
+            "        return until if now < until else None\n\n    def is_long_served",
+            "        return None\n\n    def is_long_served",
         ),
     ),
     _mistake(

@@ -39,6 +39,7 @@ TARGET_VERBS = {
 _BOOKS = (
     act.AskFirst,
     act.AskOwner,
+    act.AskValue,
     act.LookAround,
     act.Tidy,
     act.NoteActive,

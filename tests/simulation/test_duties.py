@@ -54,7 +54,12 @@ def test_every_action_belongs_to_one_duty_or_to_a_person() -> None:
         act.Release,
         act.TakeOver,
     }
-    questions = {act.LookAround, act.AskFirst, act.AskOwner}  # which change nothing: whoever needs the answer asks
+    questions = {
+        act.LookAround,
+        act.AskFirst,
+        act.AskOwner,
+        act.AskValue,
+    }  # which change nothing: whoever needs the answer asks
     read_only = (Duty.SYNC, act.Adopt)  # its part of an adoption reads and proves the value, and moves no label
     kinds = [(duty, kind) for duty, kinds in ACTIONS.items() for kind in kinds if kind not in questions]
     owned = [kind for duty, kind in kinds if (duty, kind) != read_only]

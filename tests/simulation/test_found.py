@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from rig import SECRET, SHOP, USER, Rig, a_rig, free_slot
 
-from keyrota.core.emergency import Revoke, Rollback, current_key, previous_key
+from keyrota.core.candidates import current_key, previous_key
+from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import view
 from keyrota.core.model import AccessKeyId, KeyStatus
 from keyrota.errors import LostRace, ProviderRefused, ProviderUnavailable

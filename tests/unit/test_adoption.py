@@ -185,7 +185,7 @@ REFUSED: list[tuple[str, Observation, Adoption, str]] = [
 @pytest.mark.parametrize(("case", "seen", "wish", "why"), REFUSED, ids=[row[0] for row in REFUSED])
 def test_what_adopt_refuses(case: str, seen: Observation, wish: Adoption, why: str) -> None:
     planned = plan(seen, CLASSIC, NOW, wish)
-    assert planned.actions == (), case
+    assert not [action for action in planned.actions if not isinstance(action, act.LOOKS)], case
     assert any(why in hold.reason and hold.remedy for hold in planned.holds), planned.holds
 
 

@@ -35,7 +35,8 @@ from builders import (
     unlabelled_placeholder,
 )
 from keyrota.core import plan as act
-from keyrota.core.emergency import Revoke, Rollback, current_key, previous_key
+from keyrota.core.candidates import current_key, previous_key
+from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import view
 from keyrota.core.model import (
     AWSCURRENT,

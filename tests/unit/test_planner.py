@@ -180,12 +180,12 @@ ADOPTION = [
     Row(
         "a secret written by hand and named in the configuration is read first",
         by_hand(is_named=True, is_tagged=False),
-        do=("Adopt", "Sync"),
+        do=("AskValue", "Adopt", "Sync"),
     ),
     Row(
         "a new AWSCURRENT in our own secret is read first",
         by_hand(is_named=False, is_tagged=True),
-        do=("Adopt", "Sync"),
+        do=("AskValue", "Adopt", "Sync"),
     ),
     Row(
         "a secret that only happens to have the derived name is left alone",
@@ -275,7 +275,7 @@ CLAIMS = [
             secret=a_secret(a_version("by-hand", AWSCURRENT), claim_version(), tags=[synced()]),
             claim=a_claim(days_ago=1),
         ),
-        do=("Adopt", "Sync"),
+        do=("AskValue", "Adopt", "Sync"),
     ),
     Row(
         "this run's own claim lets it make the key",

@@ -194,8 +194,8 @@ def _adopts(action: act.Action) -> bool:
 def test_who_only_serves_it_asks_nothing(intent: Intent) -> None:
     """Nothing new goes into the secret, and the function that syncs may not read its policy."""
     planned = plan(put(None), CLASSIC, NOW, intent)
-    assert [type(action) for action in planned.actions] == [act.Adopt, act.Sync]
-    assert not planned.actions[0].follows
+    assert [type(action) for action in planned.actions] == [act.AskValue, act.Adopt, act.Sync]
+    assert not planned.actions[1].follows
     assert planned.holds == ()
 
 

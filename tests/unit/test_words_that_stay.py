@@ -92,7 +92,7 @@ SHOWN = {
     "release": (plan.Release,),
     "tidy": (plan.Tidy, plan.NoteActive, plan.NoteStack, plan.NoteOrphan, plan.MarkRevoked),
     "sync": (plan.Sync,),
-    "look": (plan.LookAround, plan.AskFirst, plan.AskOwner),
+    "look": (plan.LookAround, plan.AskFirst, plan.AskOwner, plan.AskValue),
     "deactivate": (plan.AskRuns, plan.Deactivate),
     "reactivate": (plan.Reactivate,),
     "delete": (plan.Delete,),

@@ -80,6 +80,7 @@ class Wiring:
             clock=self.clock,
             run=uuid.uuid4().hex[:12],
             until=self._until,
+            reads_values=self.duty != "watch",
             verify_times=verify.times,
             verify_span_s=verify.span_s,
             verify_give_up_s=max(180.0, 4 * verify.span_s),

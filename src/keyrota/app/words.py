@@ -24,8 +24,8 @@ EXIT_CODES = {
     "place holds half a pair, a dead key or none, or the current key is Inactive or gone (`plan`, `apply`, `sync` and "
     "`status`). `revoke` and `rollback`: what was asked for is not complete. `check`: something is not as it must be",
     EXIT_DUE: "changes are due (only with `plan --exit-code`)",
-    EXIT_HELD: "something is held until a person has acted, or a limit left work to another run (`apply`, `sync`; "
-    "`plan --exit-code`, also where changes are due as well)",
+    EXIT_HELD: "something is held until a person has acted, or a limit left work to another run (`apply`, `sync`, "
+    "`status`; `plan --exit-code`, also where changes are due as well)",
     EXIT_INTERRUPTED: "interrupted (SIGINT): what was begun is whole, the rest is left to the next run",
     EXIT_TERMINATED: "terminated (SIGTERM): the same",
 }

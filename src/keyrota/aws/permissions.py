@@ -22,7 +22,12 @@ TAGGING_CONDITION: Mapping[str, Any] = {"ForAllValues:StringEquals": {"aws:TagKe
 """Beside `TAGGING` in every policy."""
 
 READING = (*LOOK, _ASK_OWNER, "secretsmanager:GetResourcePolicy")
-"""What `plan` needs to say exactly what `apply` would do."""
+"""
+What `plan` needs to say exactly what `apply` would do.
+
+With secretsmanager:GetSecretValue, which it can do without, it also judges a value that somebody else has put into a
+secret; without, `sync` and `apply` are the first to say that it cannot be served.
+"""
 
 DUTIES: Mapping[str, tuple[str, ...]] = {
     "rotate": (

@@ -18,6 +18,7 @@ from keyrota.core.model import AccessKey, AccessKeyId, Evidence, KeyStatus
 from keyrota.core.plan import Hold
 from keyrota.core.records import NEW_KEY
 from keyrota.core.renewal import current_key_trouble
+from keyrota.core.rules import foreign_version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ def adoption(case: Case, wish: Adoption) -> Iterator[Finding]:
     if wish.takes_over:
         yield from _take_over(case)
         return
+    yield from (question for question in foreign_version(case) if isinstance(question, act.AskValue))
     refusals = tuple(_refusals(case, wish))
     if refusals:
         yield from refusals
@@ -96,6 +98,9 @@ def _refusals(case: Case, wish: Adoption) -> Iterator[Hold]:
             reason=f"the user has {len(view.keys)} access keys, more than IAM's quota of two",
             remedy="delete what is not needed first; keyrota touches none of them",
         )
+    if view.is_refused:
+        yield from (hold for hold in foreign_version(case) if isinstance(hold, Hold))
+        return
     if view.is_foreign_version or view.is_empty_of_others:
         yield Hold(
             reason="AWSCURRENT was written outside keyrota: which key it holds is read first",

@@ -34,6 +34,7 @@ ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
         act.Preflight,
         act.AskFirst,
         act.AskOwner,
+        act.AskValue,
         act.TakeClaim,
         act.CreateKey,
         act.Verify,
@@ -42,7 +43,7 @@ ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
         act.NoteOrphan,
         act.NoteStack,
     ),
-    Duty.SYNC: (act.AskOwner, act.Adopt, act.AskFirst, act.Sync),
+    Duty.SYNC: (act.AskOwner, act.AskValue, act.Adopt, act.AskFirst, act.Sync),
     Duty.DEACTIVATE: (act.AskOwner, act.AskRuns, act.LookAround, act.Deactivate, act.NoteActive),
     Duty.DELETE: (act.AskOwner, act.LookAround, act.Delete, act.DeleteOrphan),
 }

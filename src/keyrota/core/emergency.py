@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 from keyrota.core import plan as act
 from keyrota.core import readers
+from keyrota.core.candidates import is_stored, previous_key
 from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import discarded, is_being_made
 from keyrota.core.evidence import places_showing, why_needed
-from keyrota.core.lifecycle import KeyState, View, key_label
-from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, key_token, restored_token
+from keyrota.core.lifecycle import KeyState
+from keyrota.core.model import PENDING, AccessKey, AccessKeyId, TargetEvidence, restored_token
 from keyrota.core.places import holds
 from keyrota.core.plan import Hold, Needs
 from keyrota.core.renewal import after_discarded, new_key, no_slot, under_way
@@ -44,83 +45,14 @@ class Rollback:
     to: AccessKeyId
 
 
-def current_key(view: View) -> AccessKeyId | None:
-    """
-    Find the key that `revoke` means when none is named.
-
-    One whose revocation was begun and did not come to its end; else the one that targets hold, or the user's only one.
-    """
-    begun = [key.id for key in view.keys if key.status is KeyStatus.ACTIVE and view.is_revoked(key.id)]
-    if begun:
-        return begun[0]
-    if view.key_before_move is not None:
-        return view.key_before_move
-    if view.current_key is not None:
-        return view.current_key
-    held = view.key(key_label(view.recorded)) if view.recorded else None
-    if held is not None and held.status is KeyStatus.ACTIVE:
-        return held.id  # AWSCURRENT was put there by someone else: what targets hold is what the record says
-    only = [key for key in view.in_state(KeyState.ADOPTABLE, KeyState.FOREIGN) if key.status is KeyStatus.ACTIVE]
-    return only[0].id if len(only) == 1 else None
-
-
-def previous_key(view: View) -> AccessKeyId | None:
-    """
-    Find the key that `rollback` goes back to: the newest before the current that IAM and the secret still have.
-
-    Never one that was revoked. One that was made after the current key only where AWSCURRENT was moved away from it to
-    what cannot be served; otherwise the current key is what an earlier rollback went back to, and where its targets
-    are not all written yet, that is what is to be finished.
-    """
-    candidates = view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED)
-    usable = [key for key in candidates if _is_stored(view, key) and not view.is_revoked(key.id)]
-    if view.key_before_move in {key.id for key in usable}:
-        return view.key_before_move
-    ours = [key for key in usable if not _is_successor(view, key)]
-    if not ours and usable and not view.is_synced():
-        return view.current_key if _is_servable(view) else usable[-1].id
-    if view.previous is not None:
-        ours.sort(key=lambda key: view.version_of(key.id) is view.previous)
-    if ours:
-        return ours[-1].id
-    off = [key for key in view.in_state(KeyState.CURRENT_OFF) if _is_stored(view, key) and not view.is_revoked(key.id)]
-    return off[0].id if off else None
-
-
-def _is_servable(view: View) -> bool:
-    """Tell whether AWSCURRENT holds the pair of an Active key that was not revoked."""
-    current = view.key(view.current_key)
-    if current is None or current.status is not KeyStatus.ACTIVE:
-        return False
-    return view.is_stored and not view.is_revoked(current.id)
-
-
-def _is_successor(view: View, key: AccessKey) -> bool:
-    """
-    Tell whether a key was made to replace the current one.
-
-    Its version's ID names its base; or the current version's ID says that a rollback went back from exactly that key.
-    """
-    version = view.version_of(key.id)
-    if version is None:
-        return False
-    went_back = view.current_key is not None and view.current_id == restored_token(view.current_key, version.id)
-    return went_back or version.id == key_token(key.id, view.current_id)
-
-
-def _is_stored(view: View, key: AccessKey) -> bool:
-    version = view.version_of(key.id)
-    return version is not None and view.holds_secret(version)
-
-
 def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
     """Lay out the road of `revoke`, from wherever it stands now."""
     view = case.view
     key = view.key(wish.key)
     state = view.state_of(key) if key else KeyState.GONE
     yield from losers(case)
-    taken_in = tuple(labelled_version(case))
-    if taken_in:  # AWSCURRENT is read first: only then is it known which key it holds, and whose
+    taken_in = tuple(one for one in labelled_version(case) if not (wish.off_first and isinstance(one, act.AskValue)))
+    if taken_in and not view.is_refused:  # AWSCURRENT is read first: only then is it known whose key it holds
         yield from taken_in
         if any(isinstance(finding, act.Adopt) for finding in taken_in):
             return
@@ -133,6 +65,9 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
         yield from _off_first(case, wish.key, state)
     if wish.only_off:
         return
+    if view.is_refused:
+        yield from _instead_of_refused(case, wish, taken_in)
+        return
     if wish.with_sessions and not view.observation.are_sessions_denied:
         yield act.DenySessions(reason="sessions outlive the key that made them, up to 36 hours", due=case.now)
     if wish.key == view.current_key or state is KeyState.ADOPTABLE:
@@ -142,6 +77,17 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
         if not wish.off_first:
             yield from _switch_off(case, key, state)
     yield from leftovers(case)
+    yield from _quarantine(case, wish)
+
+
+def _instead_of_refused(case: Case, wish: Revoke, refused: tuple[Finding, ...]) -> Iterator[Finding]:
+    """Replace a value that cannot be served: it is kept as the version before, and no target ever held it."""
+    if wish.with_sessions and not case.view.observation.are_sessions_denied:
+        yield act.DenySessions(reason="sessions outlive the key that made them, up to 36 hours", due=case.now)
+    found = tuple(_replacement(case, wish.key))
+    if not any(isinstance(finding, act.Action) for finding in found):
+        yield from refused
+    yield from found
     yield from _quarantine(case, wish)
 
 
@@ -304,7 +250,7 @@ def rollback(case: Case, wish: Rollback) -> Iterator[Finding]:
     state = view.state_of(key) if key else KeyState.GONE
     if key is not None and state is KeyState.CURRENT_OFF:
         yield act.Reactivate(key=key.id, reason="asked for", due=case.now)
-    elif key is not None and state in {KeyState.SUPERSEDED, KeyState.RETIRED} and _is_stored(view, key):
+    elif key is not None and state in {KeyState.SUPERSEDED, KeyState.RETIRED} and is_stored(view, key):
         if state is KeyState.SUPERSEDED and view.noted_on(key.id) is None:
             yield act.NoteActive(
                 key=key.id, reason="wanted again: nobody switches it off while it is proven", due=case.now

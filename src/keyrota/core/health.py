@@ -12,10 +12,13 @@ from dataclasses import replace
 from shlex import quote
 from typing import assert_never
 
+from keyrota.core.candidates import is_gone, way_out
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import key_label
 from keyrota.core.model import KeyStatus, PairDoubt, TargetEvidence, TargetState
+from keyrota.core.places import open_doubts
 from keyrota.core.plan import Hold, HoldKind, Needs
+from keyrota.core.rules import obstacles
 
 
 def broken(case: Case) -> Iterator[Hold]:
@@ -44,7 +47,7 @@ def torn(case: Case) -> Iterator[Hold]:
             kind=HoldKind.TORN,
             reason=f"a write to many places began at {pairs.at:%Y-%m-%d %H:%M:%S} UTC, and its end is not known: "
             "any of them may hold half a pair, and pipelines fail there then",
-            remedy=f"keyrota sync --user {observation.name}",
+            remedy=_remedy(case),
         )
 
 
@@ -82,8 +85,8 @@ def _dead_key(case: Case, target: TargetState) -> str:
     if key is not None:
         return f"it holds {key_id}, which is Inactive" if key.status is KeyStatus.INACTIVE else ""
     is_named = view.version_of(key_id) is not None and not view.is_of_another_user
-    is_gone = is_named and view.awaited_until(key_id, case.now) is None
-    return f"it holds {key_id}, which is deleted" if is_gone else ""
+    is_deleted = is_named and is_gone(view, key_id, case.now)
+    return f"it holds {key_id}, which is deleted" if is_deleted else ""
 
 
 def _lost_pair(case: Case, target: TargetState) -> str:
@@ -101,5 +104,25 @@ def _fails(case: Case, target: TargetState, trouble: str) -> Hold:
         reason=f"pipelines fail at {target.address} now: {trouble}",
         remedy=f"keyrota confirm {quote(target.address)}, if pipelines still need the key there"
         if target.is_empty
-        else f"keyrota sync --user {case.view.observation.name}",
+        else _remedy(case, target),
     )
+
+
+def _remedy(case: Case, target: TargetState | None = None) -> str:
+    """
+    Name the command that brings a key that works to a place.
+
+    `keyrota sync` does where AWSCURRENT is the pair of an Active key, or a value that is still to be read, and where
+    the place is not held for another reason; else that is what has to end first.
+    """
+    view, name = case.view, case.view.observation.name
+    for stop in obstacles(case):
+        return stop.remedy
+    for doubt in open_doubts(case, target) if target is not None else ():
+        return doubt.remedy
+    is_to_be_read = view.is_foreign_version and not view.is_refused
+    is_served = case.served is not None and view.is_stored
+    is_awaited = view.current_key is not None and view.awaited_until(view.current_key, case.now) is not None
+    if is_to_be_read or is_served or is_awaited:
+        return f"keyrota sync --user {name}"
+    return way_out(view, case.now) or f"keyrota plan --user {name} says what is in the way"

@@ -289,6 +289,12 @@ class View:
         return bool(self.owner) and self.owner != owner_tag(self.observation.user)
 
     @property
+    def is_refused(self) -> bool:
+        """Whether this run has read AWSCURRENT, put there by somebody else, and it cannot be served."""
+        refused = self.observation.refused
+        return self.is_foreign_version and refused is not None and refused.version == self.current_id
+
+    @property
     def is_empty_of_others(self) -> bool:
         """Whether the secret is somebody's, has no value yet, and the configuration does not name it."""
         seen = self.observation
@@ -325,6 +331,11 @@ class View:
             return None
         until = secret.changed_at + JUST_NOW
         return until if now < until else None
+
+    def is_long_served(self, key_id: AccessKeyId, now: datetime) -> bool:
+        """Tell whether every target has long held the key: what changed the secret since is no reason to wait."""
+        is_recorded = self.recorded is not None and key_id in self.recorded.labels
+        return is_recorded and self.synced is not None and now - self.synced.since > JUST_NOW
 
     def doubt_of(self, address: str) -> PairDoubt | None:
         """Tell what is known of a place whose pair was begun and is not known to be whole; None: it is whole."""

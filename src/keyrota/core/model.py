@@ -630,6 +630,8 @@ class Observation(OfCredential):
     """Addresses to which this very run has written a whole pair, last of all."""
     refused: RefusedValue | None = None
     """A value of AWSCURRENT that this run read and that is not a pair of this user's; None: no such value was read."""
+    value_asked: VersionId | None = None
+    """A version whose value this run has asked about before it was adopted (`plan.AskValue`); None: none."""
     are_sessions_denied: bool = False
     """This run has attached the policy that denies sessions issued before it."""
     stack: str = ""

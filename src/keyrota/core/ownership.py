@@ -104,8 +104,9 @@ def _of_another(case: Case, found: tuple[Finding, ...], tag: UserTag) -> Iterato
     """Hold everything but the emergency; what else the plan found rests on keys that are another secret's."""
     yield _kept_by(case, tag)
     for one in found:
-        is_broken = isinstance(one, Hold) and one.needs is Needs.REPAIR
-        if is_broken or _is_emergency(case, one):
+        if isinstance(one, Hold) and one.needs is Needs.REPAIR:
+            yield replace(one, remedy=_kept_by(case, tag).remedy)
+        elif _is_emergency(case, one):
             yield one
 
 

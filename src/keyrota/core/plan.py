@@ -203,6 +203,15 @@ class AskOwner(_Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskValue(_Base):
+    """Read what somebody else put into AWSCURRENT, and ask whose key it is, once; changes nothing."""
+
+    shown: ClassVar[str] = "look"
+    key: None = None
+    version: VersionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TakeOver(_Base):
     """Set the IAM user's tag `keyrota:secret` to this secret, because a person said so."""
 
@@ -330,6 +339,7 @@ Action = (
     | LookAround
     | AskFirst
     | AskOwner
+    | AskValue
     | TakeOver
     | Deactivate
     | NoteActive
@@ -346,7 +356,7 @@ Action = (
 )
 
 
-LOOKS = AskRuns | LookAround | AskFirst | AskOwner
+LOOKS = AskRuns | LookAround | AskFirst | AskOwner | AskValue
 """Questions that a plan asks before it can be made; they change nothing."""
 
 

@@ -347,7 +347,7 @@ def new_key(
         steps.append(act.Preflight(key=old_id, reason=reason, due=due))
     if view.current is None:
         steps.append(act.CreateSecret(reason=reason, due=due))
-    if old is not None and view.current_key is None:
+    if old is not None and view.current_key is None and view.version_of(old.id) is None:
         steps.append(
             act.Adopt(version=view.current_id, key=old.id, reason=f"{old.id} becomes keyrota's to retire", due=due)
         )

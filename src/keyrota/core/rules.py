@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from keyrota.core import plan as act
 from keyrota.core import readers
+from keyrota.core.candidates import way_out
 from keyrota.core.case import Case, Finding
 from keyrota.core.evidence import why_needed
 from keyrota.core.lifecycle import KeyState, key_label
@@ -93,7 +94,8 @@ def foreign_version(case: Case) -> Iterator[Finding]:
     view, observation = case.view, case.view.observation
     refused = observation.refused
     if refused is not None and refused.version == view.current_id:
-        yield Hold(key=refused.key, reason=refused.reason, remedy=refused.remedy, kind=act.HoldKind.VALUE_REFUSED)
+        remedy = "; or ".join(filter(None, [refused.remedy, way_out(view, case.now)]))
+        yield Hold(key=refused.key, reason=refused.reason, remedy=remedy, kind=act.HoldKind.VALUE_REFUSED)
         return
     if observation.secret is None or not (view.is_foreign_version or view.is_empty_of_others):
         return
@@ -105,6 +107,8 @@ def foreign_version(case: Case) -> Iterator[Finding]:
         return
     if view.current is None:
         return
+    if observation.value_asked != view.current.id:
+        yield act.AskValue(version=view.current.id, reason="read which key was put into the secret", due=case.now)
     yield act.Adopt(
         version=view.current.id,
         key=None,

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from keyrota.core import own_key
 from keyrota.core import plan as act
-from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN, view
+from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN, key_label, view
 from keyrota.core.model import (
     ADOPT_TAG,
     AWSCURRENT,
@@ -56,8 +56,9 @@ from keyrota.core.records import (
     format_deactivated,
     format_discard,
 )
+from keyrota.core.secret import Secret
 from keyrota.errors import LostRace, NotThisUsersKey, OwnKey, ProviderRefused, ProviderUnavailable, SecretUnusable
-from keyrota.executor.adoption import labelled, recognize, refusal
+from keyrota.executor.adoption import judged, labelled, recognize, refusal
 from keyrota.executor.ownership import mark_user, set_user_tag, user_tag
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.sync import sync
@@ -100,6 +101,7 @@ class Memory:
     """Which version holds which key, as this run read it; another run may still have to put the label on."""
     refused: RefusedValue | None = None
     """A value of AWSCURRENT that cannot be served."""
+    value_asked: VersionId | None = None
     are_sessions_denied: bool = False
     made_whole: set[str] = field(default_factory=set)
     """Addresses to which this run wrote a whole pair."""
@@ -127,6 +129,7 @@ class Memory:
             shared=self.shared,
             secret=labelled(observation.secret, self.labels),
             refused=self.refused,
+            value_asked=self.value_asked,
             are_sessions_denied=self.are_sessions_denied,
             made_whole=frozenset(self.made_whole),
         )
@@ -163,7 +166,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.TakeClaim():
             memory.claim = _claim(subject, action, observation, settings)
         case act.CreateKey():
-            return _create(subject, action, settings, memory)
+            return _create(subject, action, observation, settings, memory)
         case act.Verify():
             _verify(subject, action, settings, memory)
         case act.Restore():
@@ -180,6 +183,11 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             memory.surroundings = tuple(settings.each(lambda target: target.surroundings(), subject.targets))
         case act.AskFirst():
             _ask_first(subject, action, settings, memory)
+        case act.AskValue():
+            memory.value_asked = action.version
+            memory.refused, is_empty = judged(subject, action.version, observation, settings)
+            if is_empty and view(observation).owner:
+                memory.labels[PLACEHOLDER] = action.version  # as a run does that adopts it
         case act.AskOwner():
             memory.user_tag = user_tag(subject)
         case act.TakeOver():
@@ -367,11 +375,13 @@ def _claimed(state: SecretState | None) -> VersionId | None:
     return next((version.id for version in versions if CLAIM in version.labels), None)
 
 
-def _create(subject: Subject, action: act.CreateKey, settings: Settings, memory: Memory) -> AccessKeyId:
+def _create(
+    subject: Subject, action: act.CreateKey, observation: Observation, settings: Settings, memory: Memory
+) -> AccessKeyId:
     """Make the key and store it with the very next call: the one window that cannot be closed is between the two."""
     if action.base is None:
         raise RuntimeError("a projected key cannot be created")
-    beside = subject.store.other_fields(subject.secret_name, action.base)
+    beside = _beside(subject, action.base, observation)
     with settings.stop.whole():
         created = create_under_claim(subject, settings, memory)
         subject.store.put_pending(
@@ -381,6 +391,24 @@ def _create(subject: Subject, action: act.CreateKey, settings: Settings, memory:
             beside=beside,
         )
     return created.credential.id
+
+
+def _beside(subject: Subject, base: VersionId, observation: Observation) -> Secret:
+    """
+    Read the fields that people keep beside the pair.
+
+    Where AWSCURRENT cannot be read as JSON, they are those that were last served: a new key is the way out of such a
+    value, which stays in the secret as the version before.
+    """
+    store, name = subject.store, subject.secret_name
+    try:
+        return store.other_fields(name, base)
+    except SecretUnusable:
+        seen = view(observation)
+        older = next((one for one in (seen.recorded, seen.previous, *seen.versions) if one and key_label(one)), None)
+        if older is None:
+            raise
+    return store.other_fields(name, older.id)
 
 
 def create_under_claim(subject: Subject, settings: Settings, memory: Memory) -> CreatedKey:

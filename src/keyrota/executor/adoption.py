@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 
-from keyrota.core.lifecycle import JUST_NOW, key_label
+from keyrota.core.candidates import kept_keys
+from keyrota.core.lifecycle import JUST_NOW, view
 from keyrota.core.model import (
     AccessKey,
     AccessKeyId,
@@ -44,7 +46,7 @@ def recognize(
     """
     pair = subject.store.read(subject.secret_name, version)
     if pair is None:
-        _refuse_loss(subject, observation)
+        _refuse_loss(subject, observation, settings.clock.now())
         return None
     verified.discard(pair.id)  # what is asked again is not known until it is answered
     _refuse_inactive(subject, pair.id, observation.keys)
@@ -54,10 +56,67 @@ def recognize(
     return pair.id
 
 
-def _refuse_loss(subject: Subject, observation: Observation) -> None:
-    """Refuse a value without a pair where the secret held one before; only a secret that is new may be empty."""
-    versions = observation.secret.versions if observation.secret else ()
-    if any(key_label(version) for version in versions):
+def judged(
+    subject: Subject, version: VersionId, observation: Observation, settings: Settings
+) -> tuple[RefusedValue | None, bool]:
+    """
+    Tell, for a plan, that a value cannot be served; None where it can, or where that is proven only by waiting.
+
+    The second answer is whether it holds no pair at all, where none is missing.
+
+    A key that is another user's is told by IAM and by its ID: to ask STS with it would show it as used just now.
+    """
+    try:
+        pair = subject.store.read(subject.secret_name, version)
+        if pair is None:
+            _refuse_loss(subject, observation, settings.clock.now())
+            return None, True
+        _refuse(subject, pair, observation, settings)
+    except (SecretUnusable, NotThisUsersKey) as error:
+        return refusal(version, error), False
+    except KeyrotaError:
+        pass  # whoever serves the value asks again, and says what was refused
+    return None, False
+
+
+def _refuse(subject: Subject, pair: KeyPair, observation: Observation, settings: Settings) -> None:
+    keys = observation.keys
+    _refuse_inactive(subject, pair.id, keys)
+    _refuse_other_owner(subject, pair.id, keys)
+    if not _is_settled(pair.id, observation, settings):
+        return
+    try:
+        verify(subject, pair, replace(settings, verify_times=1, verify_give_up_s=-1.0))
+    except NotVerified:
+        raise _not_accepted(subject, pair.id, keys) from None
+
+
+def _refuse_other_owner(subject: Subject, key: AccessKeyId, keys: tuple[AccessKey, ...]) -> None:
+    if key in {known.id for known in keys}:
+        return
+    account, user = subject.identity.account_of(key), subject.access_keys.user_of(key)
+    is_elsewhere = account is not None and account != subject.account
+    if not is_elsewhere and user in {None, subject.user}:
+        return
+    whose = f"the account {account}" if is_elsewhere else f"the user {user}"
+    raise NotThisUsersKey(
+        f"the key {key} belongs to {whose}, not to user {subject.user} of account {subject.account}",
+        where=f"secret {subject.secret_name}",
+        remedy="correct `user`, `account` or `secret` in the configuration; nothing was written",
+    )
+
+
+def _is_settled(key: AccessKeyId, observation: Observation, settings: Settings) -> bool:
+    """Tell whether STS would know the key by now, if it were one that works."""
+    found = next((known for known in observation.keys if known.id == key), None)
+    changed = observation.secret.changed_at if observation.secret else None
+    since = found.created if found is not None else changed
+    return since is not None and settings.clock.now() - since > JUST_NOW
+
+
+def _refuse_loss(subject: Subject, observation: Observation, now: datetime) -> None:
+    """Refuse a value without a pair where the secret has held a key that the user has; any other may be empty."""
+    if kept_keys(view(observation), now):
         raise SecretUnusable(
             "AWSCURRENT holds no access key, and the version before it did",
             where=f"secret {subject.secret_name}",
@@ -86,12 +145,17 @@ def _prove(subject: Subject, pair: KeyPair, keys: tuple[AccessKey, ...], setting
     try:
         verify(subject, pair, replace(settings, verify_give_up_s=patience_s))
     except NotVerified:
-        whose = f"a key of {subject.user}" if found is not None else f"not among the keys of {subject.user} in IAM"
-        raise NotThisUsersKey(
-            f"AWSCURRENT holds the key {pair.id}, which is {whose}, and STS does not accept the pair",
-            where=f"secret {subject.secret_name}",
-            remedy=f"put an Active key of {subject.user} with its own secret access key into the secret",
-        ) from None
+        raise _not_accepted(subject, pair.id, keys) from None
+
+
+def _not_accepted(subject: Subject, key: AccessKeyId, keys: tuple[AccessKey, ...]) -> NotThisUsersKey:
+    is_listed = key in {known.id for known in keys}
+    whose = f"a key of {subject.user}" if is_listed else f"not among the keys of {subject.user} in IAM"
+    return NotThisUsersKey(
+        f"AWSCURRENT holds the key {key}, which is {whose}, and STS does not accept the pair",
+        where=f"secret {subject.secret_name}",
+        remedy=f"put an Active key of {subject.user} with its own secret access key into the secret",
+    )
 
 
 def _wait_for_list(subject: Subject, key: AccessKeyId, keys: tuple[AccessKey, ...], settings: Settings) -> None:

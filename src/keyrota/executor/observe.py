@@ -21,7 +21,7 @@ def observe(
     with_claim: bool = True,
 ) -> Observation:
     """
-    Look at one credential. Reads only; no secret value is read.
+    Look at one credential. Reads only; no secret value is read (what somebody else put there is: `plan.AskValue`).
 
     Args:
         subject: The credential and its ports.

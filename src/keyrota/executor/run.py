@@ -43,6 +43,7 @@ _BEFORE_OFF = (act.AskOwner, act.CreateSecret, act.Adopt, act.MarkRevoked, act.D
 _BOOKS = (
     act.AskFirst,
     act.AskOwner,
+    act.AskValue,
     act.Tidy,
     act.NoteActive,
     act.NoteOrphan,
@@ -51,7 +52,7 @@ _BOOKS = (
 )
 """Actions that change no key and no target."""
 
-_QUESTIONS = (act.Preflight, act.AskRuns, act.LookAround, act.AskFirst, act.AskOwner)
+_QUESTIONS = (act.Preflight, act.AskRuns, act.LookAround, act.AskFirst, act.AskOwner, act.AskValue)
 """Actions that change nothing: a plan is made with their answers."""
 
 
@@ -138,7 +139,8 @@ class Run:
     def _is_asked_now(self, action: act.Action) -> bool:
         """Tell whether an action is a question of the plan; a revocation asks no provider before its key is off."""
         is_urgent = isinstance(self._intent, Revoke) and isinstance(action, act.AskFirst)
-        return isinstance(action, _QUESTIONS) and not is_urgent
+        is_not_ours = isinstance(action, act.AskValue) and not self._settings.reads_values
+        return isinstance(action, _QUESTIONS) and not is_urgent and not is_not_ours
 
     def apply(self, first: Plan, observation: Observation, tell: Listener) -> Outcome:
         """

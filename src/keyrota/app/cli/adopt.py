@@ -94,9 +94,22 @@ def _wish(case: Case, key: str | None, release: str | None, *, makes_first: bool
         if kept is None:
             raise UsageError(
                 "which key to keep is not clear: the targets show none of the user's Active keys, or several",
-                remedy="name it with --key; what is known of each key is listed above",
+                remedy=_remedy(case),
             )
     return Adoption(key=kept, release=AccessKeyId(release) if release else None)
+
+
+def _remedy(case: Case) -> str:
+    from keyrota.core.candidates import way_out  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.core.model import KeyStatus  # noqa: PLC0415
+
+    if case.view.is_refused:
+        return f"AWSCURRENT cannot be served; {way_out(case.view, case.now)}"
+    if any(key.status is KeyStatus.ACTIVE for key in case.view.keys):
+        return "name it with --key; what is known of each key is listed above"
+    return (
+        f"none of its keys is Active: keyrota adopt {case.view.observation.name} --new-key lets the next run make one"
+    )
 
 
 def _question(wish: Adoption) -> str:

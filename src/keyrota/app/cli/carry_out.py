@@ -19,6 +19,7 @@ _QUIET_STEPS = (
     act.LookAround,
     act.AskFirst,
     act.AskOwner,
+    act.AskValue,
     act.Tidy,
     act.NoteActive,
     act.NoteOrphan,

@@ -86,7 +86,8 @@ def command(  # click passes what the command line has
         )
     from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
-    from keyrota.core.emergency import Revoke, current_key  # noqa: PLC0415
+    from keyrota.core.candidates import current_key, way_out  # noqa: PLC0415
+    from keyrota.core.emergency import Revoke  # noqa: PLC0415
     from keyrota.core.own_key import refusal  # noqa: PLC0415
     from keyrota.core.planner import read  # noqa: PLC0415
 
@@ -101,7 +102,8 @@ def command(  # click passes what the command line has
     if leaked is None:
         raise UsageError(
             f"{name} has no key that keyrota keeps",
-            remedy=f"keyrota apply {name} adopts a key that is stored; keyrota status {name} shows all",
+            remedy=(way_out(read(seen), session.clock.now()) if read(seen).is_refused else "")
+            or f"keyrota apply {name} adopts a key that is stored; keyrota status {name} shows all",
         )
     if leaked not in {known.id for known in seen.keys} and leaked != read(seen).current_key:
         raise UsageError(
@@ -237,7 +239,8 @@ def _consequences(key: str, planned: Plan, seen: Observation, *, is_now: bool) -
         if not is_now:
             yield "Pipelines that are running with it then fail at their next call to AWS."
     elif is_now and any(isinstance(action, Adopt) for action in planned.actions):
-        yield "What someone else put into the secret takes its place, if it is a valid key of this user."
+        yield "What someone else put into the secret takes its place, if it is a valid key of this user;"
+        yield "otherwise a new key does."
     elif is_now:
         yield "NO KEY CAN TAKE ITS PLACE NOW:" if planned.holds else "No other key is made: it is not the one in use."
         yield from (f"  {hold.reason}" for hold in planned.holds)

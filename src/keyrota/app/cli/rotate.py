@@ -29,7 +29,7 @@ def command(options: Options, *, wanted: Wanted, is_yes: bool) -> int:
     """
     from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
-    from keyrota.core.emergency import current_key  # noqa: PLC0415
+    from keyrota.core.candidates import current_key  # noqa: PLC0415
     from keyrota.core.planner import Rotate, read  # noqa: PLC0415
 
     require_name(wanted, "rotate")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from keyrota.app import words
 from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
 from keyrota.app.cli.naming import some_credentials
@@ -15,8 +14,13 @@ from keyrota.app.cli.naming import some_credentials
 @global_options
 @pass_options
 def command(options: Options, *, wanted: Wanted) -> int:
-    """Show each credential: keys, ages, evidence of use, where it is served and since when, what comes next."""
-    from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
+    """
+    Show each credential: keys, ages, evidence of use, where it is served and since when, what comes next.
+
+    Exit 0: every place that was asked holds a key that works; 1: something does not; 3: a person is needed.
+    """
+    from keyrota.app.cli.carry_out import exit_code  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.report.data import document  # noqa: PLC0415
     from keyrota.report.text import status_text  # noqa: PLC0415
 
@@ -26,4 +30,4 @@ def command(options: Options, *, wanted: Wanted) -> int:
         say_json(document(reports))
     else:
         say(status_text(reports, paint()))
-    return words.EXIT_FAILED if any(report.is_broken for report in reports) else words.EXIT_DONE
+    return exit_code(reports)

@@ -34,7 +34,7 @@ _CLOCKS_DIFFER = timedelta(seconds=45)
 """keyrota refuses to work with a clock that differs more (the adapters compare it with AWS's)."""
 _A_PERSON = "arn:aws:iam::123456789012:user/platform-engineer"
 _LOOKING = "look"
-_QUESTIONS = frozenset({"AskFirst", "AskOwner", "AskRuns", "LookAround", "Preflight"})
+_QUESTIONS = frozenset({"AskFirst", "AskOwner", "AskRuns", "AskValue", "LookAround", "Preflight"})
 """Steps that only look."""
 _OFTEN = frozenset({_LOOKING, "Sync", "Tidy"})
 _SELDOM = frozenset({"Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate"})
