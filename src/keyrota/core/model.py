@@ -510,6 +510,8 @@ class KeyOwner:
     """From sts:GetAccessKeyInfo; None: AWS does not say (no such key, or the question is not allowed)."""
     user: UserName | None = None
     """The IAM user, where the key is of the credential's own account."""
+    status: KeyStatus | None = None
+    """Of a key of another user; None: that is not known, or the key is none of another user's."""
 
 
 class FirstWrite(StrEnum):

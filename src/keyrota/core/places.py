@@ -179,7 +179,7 @@ def is_unlooked(case: Case, target: TargetState) -> bool:
 
 def questions(case: Case, *, is_due: bool) -> Iterator[act.AskFirst]:
     """
-    Ask what has to be known before a first write.
+    Ask what has to be known before a first write, and whose keys are in sight at any place.
 
     Args:
         case: The credential.
@@ -191,10 +191,10 @@ def questions(case: Case, *, is_due: bool) -> Iterator[act.AskFirst]:
     open_ = [target for target in seen.targets if _may_be_written(target)]
     first = [target for target in open_ if is_first_write(case.view, target)]
     around = tuple(target.address for target in first if is_due and target.address not in asked)
-    new = [target for target in open_ if target in first or not is_written(case.view, target)]
-    keys = tuple(dict.fromkeys(key for target in new for key in _strange_keys(case.view, target) if key not in owned))
+    keys = tuple(dict.fromkeys(key for target in open_ for key in _strange_keys(case.view, target) if key not in owned))
     if around or keys:
-        yield act.AskFirst(targets=around, keys=keys, reason="ask what a first write would replace", due=case.now)
+        reason = "ask what a first write would replace" if around else "ask whose keys places show"
+        yield act.AskFirst(targets=around, keys=keys, reason=reason, due=case.now)
 
 
 def _may_be_written(target: TargetState) -> bool:

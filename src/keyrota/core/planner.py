@@ -88,7 +88,7 @@ def _is_off_first(finding: Finding, intent: Intent) -> bool:
 
 
 def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
-    if not isinstance(intent, Only | Adoption) or (isinstance(intent, Only) and intent.duty is Duty.SYNC):
+    if not isinstance(intent, Only) or intent.duty is Duty.SYNC:
         yield from health.broken(case)
     stops = tuple(rules.obstacles(case))
     if stops:
@@ -109,15 +109,22 @@ def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
             yield from serving.unreadable_targets(case)
             yield from serving.notices(case)
         case Revoke():
-            yield from (_urgent(finding) for finding in revoke(case, intent))
+            yield from _with_dead_key(case, tuple(_urgent(finding) for finding in revoke(case, intent)))
             yield from serving.place_holds(case)
             yield from serving.notices(case)
         case Rollback():
-            yield from rollback(case, intent)
+            yield from _with_dead_key(case, tuple(rollback(case, intent)))
             yield from serving.place_holds(case)
             yield from serving.notices(case)
         case Adoption():
             yield from adoption(case, intent)
+
+
+def _with_dead_key(case: Case, found: tuple[Finding, ...]) -> Iterator[Finding]:
+    """Say where a road that a person asked for ends at a current key that does not work: no place is named for it."""
+    yield from found
+    if not any(isinstance(finding, act.Action) for finding in found):
+        yield from (hold for hold in renewal.current_key_trouble(case) if hold.needs is Needs.REPAIR)
 
 
 _REPORT_CURRENT = (Duty.ROTATE, Duty.SYNC)

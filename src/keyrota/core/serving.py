@@ -11,7 +11,7 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState, View
 from keyrota.core.model import AccessKey, IndexEntry, TargetEvidence, TargetState, version_mark
-from keyrota.core.places import followed, holds, is_first_write, kept_out, known_entry, questions
+from keyrota.core.places import followed, holds, is_first_write, kept_out, known_entry, questions, whose
 from keyrota.core.plan import Hold, HoldKind, Needs, Notice
 from keyrota.core.policy import Drift
 
@@ -158,10 +158,16 @@ def left_to_write(case: Case, key: AccessKey, *, not_before: datetime | None = N
 def _held(case: Case, target: TargetState, key: AccessKey) -> Hold:
     return Hold(
         target=target.address,
-        reason=f"somebody changed it: {drift(target, key)}",
+        reason=f"somebody changed it: {drift(target, key)}{_whose(case, target)}",
         remedy=f"keyrota sync --user {case.view.observation.name} writes {key.id} again; "
         "or set `drift: mend` in the policy",
     )
+
+
+def _whose(case: Case, target: TargetState) -> str:
+    """Say whose key a place shows that is none of this user's, where that was asked."""
+    owners = {owner.key for owner in case.view.observation.owners}
+    return f", {whose(case.view, target.key)}" if target.key is not None and target.key in owners else ""
 
 
 def unreadable_targets(case: Case) -> Iterator[Hold]:

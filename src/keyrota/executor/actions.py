@@ -39,6 +39,7 @@ from keyrota.core.model import (
     SecretReaders,
     SecretState,
     Surroundings,
+    UserName,
     UserTag,
     VersionId,
     claim_token,
@@ -57,7 +58,15 @@ from keyrota.core.records import (
     format_discard,
 )
 from keyrota.core.secret import Secret
-from keyrota.errors import LostRace, NotThisUsersKey, OwnKey, ProviderRefused, ProviderUnavailable, SecretUnusable
+from keyrota.errors import (
+    KeyrotaError,
+    LostRace,
+    NotThisUsersKey,
+    OwnKey,
+    ProviderRefused,
+    ProviderUnavailable,
+    SecretUnusable,
+)
 from keyrota.executor.adoption import judged, labelled, recognize, refusal
 from keyrota.executor.ownership import mark_user, set_user_tag, user_tag
 from keyrota.executor.subject import Settings, Subject
@@ -281,7 +290,17 @@ def _readers(subject: Subject) -> SecretReaders:
 def _owner(subject: Subject, key: AccessKeyId) -> KeyOwner:
     account = subject.identity.account_of(key)
     user = subject.access_keys.user_of(key) if account in {subject.account, None} else None
-    return KeyOwner(key=key, account=account or (subject.account if user else None), user=user)
+    status = _status(subject, key, user) if user not in {None, subject.user} else None
+    return KeyOwner(key=key, account=account or (subject.account if user else None), user=user, status=status)
+
+
+def _status(subject: Subject, key: AccessKeyId, user: UserName | None) -> KeyStatus | None:
+    """Read the status of another user's key; None where that is not allowed, or the list does not have it."""
+    try:
+        keys = subject.access_keys.list(user) if user else ()
+    except KeyrotaError:
+        return None
+    return next((known.status for known in keys if known.id == key), None)
 
 
 def _adopt(

@@ -19,8 +19,9 @@ from keyrota.app.hosts import refuse_untrusted
 from keyrota.app.session import Session
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import view
-from keyrota.core.model import CredentialId, Observation, Readiness, UserName
+from keyrota.core.model import CredentialId, Observation, Readiness, TargetEvidence, UserName
 from keyrota.core.naming import ARN_LIKE_END
+from keyrota.core.places import open_doubts
 from keyrota.core.plan import HoldKind, Needs
 from keyrota.core.policy import AUDIT_LIMIT, CalendarEntry, calendar
 from keyrota.core.renewal import cannot_rotate
@@ -324,9 +325,15 @@ def _broken(preview: Preview, seen: Observation, now: datetime) -> Iterator[Find
     """Name what does not work now, as `status` does first; what also cannot be rotated is reported as that."""
     case = Case(view=view(seen), policy=preview.subject.policy, now=now)
     reported = {hold.reason for hold in cannot_rotate(case)}
+    readable = {
+        target.address
+        for target in seen.targets
+        if target.evidence is not TargetEvidence.FAILED and next(open_doubts(case, target), None) is None
+    }  # what is not is reported as such
     for hold in preview.plan.holds if preview.plan else ():
         is_of_preflight = hold.kind is HoldKind.UNWRITTEN
-        if hold.needs is Needs.REPAIR and hold.reason not in reported and not is_of_preflight:
+        needs_somebody = hold.needs is Needs.REPAIR or (hold.needs is Needs.PERSON and hold.target in readable)
+        if needs_somebody and hold.reason not in reported and not is_of_preflight:
             what = hold.target or str(preview.credential)
             yield Finding(what=what, is_good=False, detail=hold.reason, remedy=hold.remedy)
 
