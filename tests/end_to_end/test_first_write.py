@@ -48,6 +48,21 @@ def test_a_key_of_another_account_is_held_named_and_confirmed(sandbox: Sandbox) 
     assert sandbox.held()[ID] in dict(sandbox.keys())
 
 
+def test_a_confirmation_says_of_whom_and_of_what(sandbox: Sandbox) -> None:
+    """A script that confirms records what it did: the document had the user's name alone."""
+    sandbox.bitbucket.set_variable(*PRODUCTION, ID, ELSEWHERE)
+    code, document = sandbox.json("confirm", SHOP, "--yes")
+    assert code == 0
+    assert (document["target"], document["users"]) == (SHOP, ["ci-deploy"])
+    (one,) = document["confirmed"]
+    assert (one["user"], one["account"], one["at"]) == ("ci-deploy", "123456789012", "2026-01-01T06:00:00Z")
+    assert one["place"].startswith("bitbucket http")
+    assert one["reasons"] == [f"it holds {ELSEWHERE}, a key of the account {ACCOUNT}"]
+    assert one["by"] == "arn:aws:iam::123456789012:user/administrator"
+    _, planned = sandbox.json("plan")
+    assert not planned["credentials"][0]["holds"], "exactly that was confirmed"
+
+
 def test_a_key_of_another_user_is_named(sandbox: Sandbox) -> None:
     sandbox.cloud.admin.add_user("ci-web")
     theirs = sandbox.cloud.admin.add_key("ci-web", age=timedelta(days=3))

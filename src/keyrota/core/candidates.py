@@ -110,7 +110,7 @@ def way_out(view: View, now: datetime) -> str:
     if not view.is_foreign_version and all(known.status is KeyStatus.INACTIVE for known in view.keys):
         return f"keyrota adopt {name} --new-key lets the next run make a key"
     secret = view.observation.secret
-    if secret is None or kept_keys(view, now):
+    if secret is None or not view.is_foreign_version or kept_keys(view, now):
         return ""
     return (
         "if nothing needs the value, empty it: aws secretsmanager put-secret-value "

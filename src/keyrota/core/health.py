@@ -16,7 +16,7 @@ from keyrota.core.candidates import is_gone, way_out
 from keyrota.core.case import Case
 from keyrota.core.lifecycle import key_label
 from keyrota.core.model import KeyStatus, PairDoubt, TargetEvidence, TargetState
-from keyrota.core.places import open_doubts, whose
+from keyrota.core.places import is_first_write, open_doubts, whose
 from keyrota.core.plan import Hold, HoldKind, Needs
 from keyrota.core.policy import Drift
 from keyrota.core.rules import obstacles
@@ -99,11 +99,11 @@ def _unproven(case: Case, target: TargetState) -> Iterator[Hold]:
     """
     Name a key of which nobody can tell whether it works: it is another account's, or of a user that IAM does not name.
 
-    It may be deleted. Where a change is not written over, or a first write waits for a person, that hold says it.
+    It may be deleted. Where a change is not written over, that hold says it; of a first write, a person was asked.
     """
     view, key_id = case.view, target.key
     owner = next((owner for owner in view.observation.owners if owner.key == key_id), None)
-    if owner is None or owner.user is not None or view.key(owner.key) is not None:
+    if owner is None or owner.user is not None or view.key(owner.key) is not None or is_first_write(view, target):
         return
     is_told = case.policy.drift is Drift.HOLD or next(open_doubts(case, target), None) is not None
     if target.evidence is TargetEvidence.HOLDS and not is_told:

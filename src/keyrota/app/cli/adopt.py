@@ -80,7 +80,7 @@ def command(
     if is_take_over:
         aside(_WARNING)
     ask(f"{_question(wish)} ({preview.credential})", is_yes=is_yes)
-    return carry_out(session, session.plan(wanted, wish), options, is_deed=True)
+    return carry_out(session, session.plan(wanted, wish), options, is_choice=True)
 
 
 def _wish(case: Case, key: str | None, release: str | None, *, makes_first: bool) -> Adoption:

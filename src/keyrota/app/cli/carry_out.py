@@ -9,7 +9,7 @@ from keyrota.app import words
 from keyrota.app.cli.frame import Options, aside, paint, say, say_json
 from keyrota.app.session import Planned, Session
 from keyrota.core import plan as act
-from keyrota.core.plan import Needs
+from keyrota.core.plan import Hold, Needs
 from keyrota.executor import Event, EventKind
 from keyrota.report.data import CredentialReport, document, flattened, is_stop
 from keyrota.report.text import apply_text, left_text
@@ -76,12 +76,24 @@ class Progress:
 
 
 def carry_out(
-    session: Session, planned: Planned, options: Options, *, is_forced: bool = True, is_deed: bool = False
+    session: Session,
+    planned: Planned,
+    options: Options,
+    *,
+    is_forced: bool = True,
+    is_deed: bool = False,
+    is_choice: bool = False,
 ) -> int:
-    """Do what was planned, report it, and return the exit code; a deed is one thing that a person asked for."""
+    """
+    Do what was planned, report it, and return the exit code.
+
+    A deed is one thing that a person asked for; a choice is one that is only noted, for the next run to act on.
+    """
     outcomes = session.apply(planned, is_forced=is_forced, tell=Progress(options))
     reports = session.outcome_reports(planned, outcomes)
     tell(reports, options)
+    if is_choice:
+        return exit_code_of_choice(reports)
     return exit_code_of_deed(reports) if is_deed else exit_code(reports)
 
 
@@ -101,6 +113,19 @@ def exit_code(reports: Iterable[CredentialReport]) -> int:
     if any(report.stops or report.left or report.needs is Needs.PERSON for report in reports):
         return words.EXIT_HELD
     return words.EXIT_DONE
+
+
+def exit_code_of_choice(reports: Iterable[CredentialReport]) -> int:
+    """Choose the exit code of a choice that is noted: what fails at a place is reported, and is not its own."""
+    is_noted = all(
+        not report.failures and report.plan and all(_is_of_place(hold) for hold in report.plan.holds)
+        for report in reports
+    )
+    return words.EXIT_DONE if is_noted else words.EXIT_FAILED
+
+
+def _is_of_place(hold: Hold) -> bool:
+    return hold.target is not None and hold.needs is not Needs.NOBODY
 
 
 def exit_code_of_deed(reports: Iterable[CredentialReport]) -> int:

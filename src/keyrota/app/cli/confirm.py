@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,8 @@ from keyrota.app.cli.naming import some_credentials
 from keyrota.errors import KeyrotaError, UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from keyrota.executor.confirm import Question
 
 _EXAMPLES = """\b
@@ -33,7 +35,7 @@ Examples:
 def command(options: Options, target: str, *, wanted: Wanted, is_yes: bool) -> int:
     """Let keyrota write into a place that holds something which is not this user's key."""
     from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
-    from keyrota.executor.confirm import confirm, questions  # noqa: PLC0415
+    from keyrota.executor.confirm import questions  # noqa: PLC0415
 
     session = Session(options.config)
     planned = session.plan(wanted)
@@ -46,10 +48,10 @@ def command(options: Options, target: str, *, wanted: Wanted, is_yes: bool) -> i
         _show(one)
     names = ", ".join(f"{one.subject.user} (account {one.subject.account})" for one in found)
     ask(f"Let keyrota write the key of {names} to {target}?", is_yes=is_yes)
-    for one in found:
-        confirm(one, by=one.subject.caller, at=session.clock.now())
+    noted = [_noted(one, session.clock.now()) for one in found]
     if options.is_json:
-        say_json({"version": 1, "target": target, "users": [one.subject.user for one in found]})
+        users = [one.subject.user for one in found]
+        say_json({"version": 1, "target": target, "users": users, "confirmed": noted})
     elif not options.is_quiet:
         say([f"confirmed: {target}; keyrota apply writes it when it is due"])
     return words.EXIT_DONE
@@ -74,6 +76,22 @@ def _chosen(open_ones: list[Question], target: str, failed: list[KeyrotaError]) 
             if not doubt.is_confirmable:
                 raise UsageError(f"{target} cannot be confirmed: {doubt.reason}", remedy=doubt.remedy)
     return found
+
+
+def _noted(one: Question, at: datetime) -> dict[str, Any]:
+    """Confirm what was seen, and put it into the form of the document."""
+    from keyrota.executor.confirm import confirm  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.report.data import stamp  # noqa: PLC0415
+
+    confirm(one, by=one.subject.caller, at=at)
+    return {
+        "user": one.subject.user,
+        "account": one.subject.account,
+        "place": str(one.target.place) if one.target.place else None,
+        "reasons": [doubt.reason for doubt in one.doubts],
+        "by": one.subject.caller,
+        "at": stamp(at),
+    }
 
 
 def _show(one: Question) -> None:
