@@ -37,6 +37,12 @@ export interface RotatedCredential {
    * @default - none
    */
   readonly externalId?: string;
+  /**
+   * Other accounts (12 digits) and organizations (`o-…`) that the secret's resource policy may let in; anyone else in
+   * it holds each new key.
+   * @default - none
+   */
+  readonly secretReaders?: string[];
 }
 
 /** What the construct gives to all credentials. */
@@ -49,6 +55,7 @@ const USER_NAME = /^[A-Za-z0-9_+=,.@-]{1,128}$/;
 const ACCOUNT = /^[0-9]{12}$/;
 const ROLE = /^(arn:[a-z-]+:iam::(?<account>[0-9]{12}):role\/)?([A-Za-z0-9_+=,.@/-]|\{duty\})+$/;
 const EXTERNAL_ID = /^[A-Za-z0-9_+=,.@:/-]{2,1224}$/;
+const READER = /^([0-9]{12}|o-[a-z0-9]{10,32})$/;
 const SECRET_NAME = /^[A-Za-z0-9/_+=.@-]{1,512}$/;
 
 /** One credential as the construct works with it. */
@@ -80,6 +87,11 @@ export class Credential {
     }
     if (props.account !== undefined && !Token.isUnresolved(props.account) && !ACCOUNT.test(props.account)) {
       throw new Error(`${where}: the account "${props.account}" must have 12 digits`);
+    }
+    for (const reader of props.secretReaders ?? []) {
+      if (!Token.isUnresolved(reader) && !READER.test(reader)) {
+        throw new Error(`${where}: "${reader}" is no reader of a secret: an account (12 digits) or an organization (o-…)`);
+      }
     }
     this.refuseNoRole(where);
     this.refuseStranger(where);
@@ -166,7 +178,7 @@ export class Credential {
 
   /** The entry in the configuration. */
   public entry(): { [name: string]: any } {
-    const { account, role, externalId, policy, secretName, targets } = this.props;
+    const { account, role, externalId, policy, secretName, secretReaders, targets } = this.props;
     const key = this.isElsewhere ? undefined : this.shared.encryptionKey;
     return {
       user: this.userName,
@@ -174,6 +186,7 @@ export class Credential {
       ...(account ? { account, role } : {}),
       ...(externalId ? { external_id: externalId } : {}),
       ...(key ? { kms_key: key.keyArn } : {}),
+      ...(secretReaders?.length ? { secret_readers: secretReaders } : {}),
       ...(policy ? { policy: policyEntry({ ...this.shared.policy, ...given(policy) }) } : {}),
       targets: targets.map((target) => ({ [target.entry().provider]: target.entry().settings })),
     };

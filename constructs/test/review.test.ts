@@ -111,6 +111,13 @@ describe('a key of your own', () => {
     expect(configuration(Template.fromStack(stack)).credentials[0].kms_key).toBeUndefined();
   });
 
+  test('who may read a secret from outside is in the configuration, and nobody unless named', () => {
+    const stack = aStack();
+    aRotation(stack, { credentials: [aUser(stack, 'ci', { secretReaders: [AWAY, 'o-abcdefghij'] })] });
+    expect(configuration(Template.fromStack(stack)).credentials[0].secret_readers).toEqual([AWAY, 'o-abcdefghij']);
+    expect(configuration(made).credentials[0].secret_readers).toBeUndefined();
+  });
+
   test.each(['Rotate', 'Sync', 'Deactivate', 'Delete', 'Watch'])('lets %s send a failed event to the dead-letter queue', (name) => {
     const statements = statementsOf(made, new RegExp(`^Rotation${name}Role`)).filter((one) => !one.Condition);
     expect(mayOn(statements, 'sqs:SendMessage', 'DeadLetters')).toBe(true);

@@ -327,6 +327,7 @@ describe('bad input is refused at synthesis, and named', () => {
     ['a secret name that AWS refuses', (stack) => ({ credentials: [{ user: user(stack), targets: [SHOP], secretName: 'a b' }] }), /is no name for a secret/],
     ['a role without an account', (stack) => ({ credentials: [{ user: user(stack), targets: [SHOP], role: 'x' }] }), /belong together/],
     ['an external ID without a role', (stack) => ({ credentials: [{ user: user(stack), targets: [SHOP], externalId: 'x' }] }), /needs a role/],
+    ['a reader that is nobody', (stack) => ({ credentials: [{ user: user(stack), targets: [SHOP], secretReaders: ['acme'] }] }), /"acme" is no reader of a secret/],
     ['no schedule', () => ({ schedules: { rotate: 'daily' } }), /schedules\.rotate: "daily" is no schedule/],
     ['no window', () => ({ schedules: { flexibleMinutes: 0 } }), /flexibleMinutes is 0/],
     ['an empty slice', () => ({ fleet: { sliceSize: 0 } }), /sliceSize is 0/],
