@@ -43,6 +43,11 @@ class TerraformRig(AnyRig[TerraformStandIn]):
 class AzureRig(AnyRig[AzureStandIn]):
     """Azure DevOps: a variable group."""
 
+    def renew(self) -> None:
+        """Make the group again where an update has renamed it, or taken it out of its project."""
+        if not self.standin.has_group(WORKSPACE, REPOSITORY):
+            self.standin.add_group(WORKSPACE, REPOSITORY, shared_with=("other",))
+
     def values(self) -> dict[str, str]:
         """What a job sees."""
         return self.values_of(WORKSPACE)

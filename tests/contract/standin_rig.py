@@ -75,6 +75,9 @@ class AnyRig(ABC, Generic[S]):
     def set(self, name: str, value: str, *, secured: bool = False) -> None:
         """Set a variable at the usual place, as a person would."""
 
+    def renew(self) -> None:
+        """Make the usual place again where a write could have taken it away."""
+
     @abstractmethod
     def set_up(self, name: str) -> Mapping[str, Any]:
         """Make another repository, and return settings for it."""

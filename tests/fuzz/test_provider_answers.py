@@ -16,7 +16,7 @@ from hostile_wire import MOST_CALLS, SCRIPTS, Twist, hostile
 from hypothesis import given
 from hypothesis import strategies as st
 from small_rigs import RIGS, VARIABLE_SET
-from standin_rig import CANARY_TOKEN, CONTEXT, a_pair
+from standin_rig import CANARY_TOKEN, CONTEXT, AnyRig, a_pair
 
 from builders import NOW, a_key, a_secret, current, observed
 from keyrota.app.cli.check import _target, _text
@@ -93,8 +93,14 @@ def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
             connect=connect,
             usual=rig.usual if rig else None,
             real=rig.standin if rig else None,
-            reset=(lambda: rig.set("AWS_ACCESS_KEY_ID", "AKIA0000000000000OLD")) if rig else lambda: None,
+            reset=(lambda: _put_back(rig)) if rig else lambda: None,
         )
+
+
+def _put_back(rig: AnyRig[Any]) -> None:
+    """Let the usual place hold the same key at the beginning of each example, whatever the one before sent."""
+    rig.renew()
+    rig.set("AWS_ACCESS_KEY_ID", "AKIA0000000000000OLD")
 
 
 def tried(road: Callable[[], Any]) -> Any:

@@ -79,6 +79,10 @@ class AzureStandIn(StandIn):
         }
         return number
 
+    def has_group(self, project: str, name: str) -> bool:
+        """Tell whether a project has a group of that name."""
+        return any(group["name"] == name and self._is_in(group, project) for group in self._groups.values())
+
     def number(self, project: str, name: str) -> int:
         """Find a group's number."""
         return next(
