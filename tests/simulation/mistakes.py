@@ -363,7 +363,7 @@ MISTAKES = (
     _mistake(
         "a write that was begun has arrived",
         "first-write-asks",
-        (PLACES, "    return known is None or known.written is not None or _is_recorded(view)", "    return True"),
+        (PLACES, "    return known is None or known.written is not None\n", "    return True\n"),
         scene="a run dies before its first write",
     ),
     _mistake(
@@ -442,6 +442,16 @@ MISTAKES = (
         "right-credential",
         (OWN_KEY, "    if not seen.runs_as.runs_with(seen.credential, key):\n", "    if True:\n"),
         scene="keyrota runs with the old key",
+    ),
+    _mistake(
+        "an older pair comes back with the fields of its own time",
+        "hands-off",
+        (
+            ACTIONS,
+            "        beside = store.other_fields(name, action.base)\n    except SecretUnusable:",
+            "        beside = store.other_fields(name, action.version)\n    except SecretUnusable:",
+        ),
+        scene="a field is changed before a rollback",
     ),
     _mistake(
         "do not ask who else may read the secret",

@@ -127,6 +127,7 @@ def _climate(lots: Random) -> Climate:
         "people": lots.choice((0.0, brutal.people, 3 * brutal.people)),
         "meanwhile": lots.choice((0.0, brutal.meanwhile, 2 * brutal.meanwhile)),
         "unreadable_use": lots.choice((0.0, brutal.unreadable_use)),
+        "signals": lots.choice((0.0, brutal.signals)),
     }
     return Climate(**{name: parts.get(name, getattr(climate, name)) for name in Climate.__dataclass_fields__})
 

@@ -111,6 +111,7 @@ class Promises:
             case "secretsmanager:UpdateSecretVersionStage" | "secretsmanager:PutSecretValue":
                 self._nothing_dropped()
                 self._goes_forward(call, run)
+                self._keeps_fields(call, run)
                 self.record.note_claims()
             case "secretsmanager:TagResource":
                 self._record_is_true(call, run)
@@ -153,7 +154,8 @@ class Promises:
             version = stored.versions.get(record.version) if stored else None
             key = version.pair.id if version and version.pair else None
             for address in run.addresses if key else ():
-                if key and (address, key) not in self.record.has_held:
+                is_archived = self.history.world.places[address].is_archived  # it is not counted
+                if key and (address, key) not in self.record.has_held and not is_archived:
                     self.record.breaks(
                         "proof-before-off", f"{call.by} notes that {address} holds {key}, and it never did"
                     )
@@ -174,6 +176,19 @@ class Promises:
                 and self.record.current[user] != key_token(now, base)
             ):
                 self.record.breaks("one-winner", f"{call.by} promotes {now} over {base}, for which it was not made")
+
+    def _keeps_fields(self, call: Call, run: RunInfo) -> None:
+        """What people keep in the secret beside the pair is the same before and after keyrota moves AWSCURRENT."""
+        for user in run.users if call.about.startswith(AWSCURRENT) else ():
+            stored, before = self.record.stored(user), self.record.base.get(user)
+            is_disturbed = self.record.moved_by_hand.get(user, 0) > self.record.described.get(call.by, 0)
+            if stored is None or before is None or self.record.moved.get(user) != self.record.looks or is_disturbed:
+                continue
+            was, now = stored.versions.get(before), self.record.current[user]
+            if was is None or was.is_broken or now is None:
+                continue
+            if stored.versions[now].fields != was.fields:
+                self.record.breaks("hands-off", f"{call.by} changes fields beside the pair in {user}'s secret")
 
     def _nothing_dropped(self) -> None:
         """The secret of a key that targets hold is in a version, unless a person took it away."""

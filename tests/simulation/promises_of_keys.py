@@ -68,7 +68,8 @@ class KeyPromises:
         self.record.statistics["keys switched off"] += 1
         if key not in self.record.history.jobs.spoiled:
             for address, place in world.places.items():
-                if place.ours == key and not place.by_hand and place.pair is not None:
+                is_archived = place.is_archived or address in self.record.history.awakened  # it runs nothing
+                if place.ours == key and not place.by_hand and place.pair is not None and not is_archived:
                     self.record.breaks("served-key-lives", f"{address} holds {key}, which {run.name} switches off")
         if isinstance(run.intent, Revoke):
             return
@@ -107,6 +108,8 @@ class KeyPromises:
             self.record.breaks("proof-before-off", f"{key} goes off, and its successor {successor} is not Active")
         for place in keeping.places:
             held = world.places[place.address]
+            if held.is_archived:
+                continue  # it runs nothing, and is written as soon as it does again
             is_there = held.pair is not None and held.pair.id == successor and held.torn_since is None
             is_to_be_seen = held.by_hand and held.is_id_readable and (held.changed_at or run.began) < run.began
             if not is_there and (is_to_be_seen or not held.by_hand):

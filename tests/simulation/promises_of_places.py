@@ -125,9 +125,11 @@ class PlacePromises:
         if owner is not None and owner != user:
             self.record.breaks("right-credential", f"{call.by} writes {key}, a key of {owner}, for {user}")
         before = self.places.get((user, address))
-        if before is not None and before != place.number and address not in self.record.history.confirmed:
+        is_other = before is not None and before != place.number and address not in self.record.history.confirmed
+        if is_other:
             self._another_place(call, address)
-        self.places[user, address] = place.number
+        else:
+            self.places[user, address] = place.number
         self.written.add((user, place.number))
         self.record.shown.pop((call.by, address), None)
 

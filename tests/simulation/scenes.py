@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from promises import Promises
 
-from keyrota.core.emergency import Revoke
+from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import AccessKeyId, Caller, Conflict, KeyPair, KeyStatus, UserName
 from keyrota.core.planner import Intent
 from keyrota.core.policy import Drift, RotationPolicy
@@ -286,6 +286,21 @@ def a_place_is_taken_out() -> Stage:
     return stage
 
 
+def a_field_is_changed_before_a_rollback() -> Stage:
+    """Somebody keeps a password beside the pair, and changes it after the rotation that is taken back then."""
+    stage = Stage()
+    stage.settle()
+    stage.days(18)
+    world = stage.history.world
+    pair = _pair(stage)
+    world.person_puts(SECRET, pair, {"DB_PASSWORD": "new"})
+    stage.run()
+    previous = min(world.users[USER])
+    stage.run(Rollback(to=previous))
+    stage.happened.append(previous)
+    return stage
+
+
 def keyrota_runs_with_the_old_key() -> Stage:
     """The credentials of the runs are those of the user that they rotate."""
     stage = Stage()
@@ -435,6 +450,7 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "another variable shows the old key": an_old_key_is_shown(_beside),
     "another scope shows the old key": an_old_key_is_shown(_around),
     "a place is taken out of the configuration": a_place_is_taken_out,
+    "a field is changed before a rollback": a_field_is_changed_before_a_rollback,
     "keyrota runs with the old key": keyrota_runs_with_the_old_key,
     "another user's pair is stored": anothers_pair_is_stored,
     "a secret that others may read": a_secret_that_others_may_read,

@@ -35,7 +35,11 @@ def world_user(world: World, name: str) -> UserName:
 
 
 def _of_another_user(world: World) -> None:
-    world.places[SHOP].pair = world.add_key(world_user(world, "ci-web"))
+    _of_another_user_at(world, SHOP)
+
+
+def _of_another_user_at(world: World, address: str) -> None:
+    world.places[address].pair = world.add_key(world_user(world, "ci-web"))
 
 
 def _only_the_id(world: World) -> None:
@@ -222,6 +226,38 @@ def test_an_archived_place_is_not_counted_and_written_once_it_runs_again() -> No
     rig.world.places[WEB].is_archived = True
     rig.run()
     assert view(seen(rig)).is_synced()
+    rig.world.places[WEB].is_archived = False
+    rig.run()
+    assert rig.world.places[WEB].pair == rig.world.places[SHOP].pair
+
+
+@pytest.mark.parametrize("places", [(WEB,), (SHOP, WEB)], ids=["alone", "beside another"])
+def test_an_archived_place_that_was_never_written_is_asked_about_like_any_first_write(places: tuple[str, ...]) -> None:
+    """The record of a sync says that all targets were written: not those that were archived then."""
+    rig = a_rig(places=places)
+    rig.remembers = True
+    rig.world.places[WEB].is_archived = True
+    rig.run()
+    assert view(seen(rig)).is_synced()
+    _of_another_user_at(rig.world, WEB)
+    rig.world.places[WEB].is_archived = False
+    before = rig.world.places[WEB].pair
+    outcome = rig.run()
+    assert rig.world.places[WEB].pair == before
+    assert outcome.plan is not None
+    assert any("a key of the user ci-web" in hold.reason for hold in outcome.plan.holds), outcome.plan.holds
+    assert confirm_all(rig) == 1
+    rig.run()
+    held = rig.world.places[WEB].pair
+    assert held is not None
+    assert held.id in rig.world.users[USER]
+
+
+def test_an_archived_place_that_cannot_be_read_is_written_once_it_runs_again() -> None:
+    rig = a_rig(places=(SHOP, WEB))
+    rig.remembers = True
+    rig.world.places[WEB].is_archived, rig.world.places[WEB].is_id_readable = True, False
+    rig.run()
     rig.world.places[WEB].is_archived = False
     rig.run()
     assert rig.world.places[WEB].pair == rig.world.places[SHOP].pair

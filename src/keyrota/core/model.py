@@ -400,7 +400,7 @@ class IndexEntry:
     """None: a write was begun, and is not known to have come to its end."""
     confirmed: Confirmation | None = None
     is_begun: bool = True
-    """A write was begun there; False: a person has confirmed one, and it is still to come."""
+    """A write was begun there; False: it is still to come, because a person has confirmed it, or it was archived."""
 
     @property
     def position(self) -> tuple[str, str, str]:

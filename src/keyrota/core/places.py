@@ -134,10 +134,11 @@ def is_first_write(view: View, target: TargetState) -> bool:
     Tell whether keyrota has never written into this place.
 
     The record of a sync counts as well: it names the set of targets, and all of them were written then. It says
-    nothing where the index knows another place of this name.
+    nothing where the index knows another place of this name, or that this one was archived and is not begun.
     """
-    if known_entry(view, target):
-        return False
+    known = view.index.of(entry_of(target))
+    if known is not None:
+        return not known.is_begun
     return not _is_recorded(view) or _earlier(view, target) is not None
 
 
@@ -148,12 +149,14 @@ def is_written(view: View, target: TargetState) -> bool:
     One that was only begun may never have arrived: the run that noted it died. What shows another user's key then is
     not ours to write over; what shows half a pair may be what that run left, and is finished.
     """
+    if _is_recorded(view):
+        return True
     known = known_entry(view, target)
-    return known is None or known.written is not None or _is_recorded(view)
+    return known is None or known.written is not None
 
 
 def _is_recorded(view: View) -> bool:
-    """Tell whether the record of a sync says that all targets of now were written."""
+    """Tell whether the record of a sync says that all targets of now were written, or archived then."""
     return view.synced is not None and view.synced.fingerprint == view.observation.fingerprint
 
 

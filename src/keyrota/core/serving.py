@@ -11,7 +11,7 @@ from keyrota.core import plan as act
 from keyrota.core.case import Case, Finding
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState, View
 from keyrota.core.model import AccessKey, IndexEntry, TargetEvidence, TargetState, version_mark
-from keyrota.core.places import followed, holds, is_first_write, kept_out, known_entry, questions, whose
+from keyrota.core.places import entry_of, followed, holds, is_first_write, kept_out, known_entry, questions, whose
 from keyrota.core.plan import Hold, HoldKind, Needs, Notice
 from keyrota.core.policy import Drift
 
@@ -33,7 +33,7 @@ def sync(case: Case, *, mends: bool | None = None) -> Iterator[Finding]:
     back = _changed_back(case, key)
     yield from (_changed_back_hold(case, target, key) for target in back)
     shut = kept_out(case) | {target.address for target in back}
-    yield from questions(case, is_due=not view.is_synced())
+    yield from questions(case, is_due=not view.is_synced() or bool(_never_written(case)))
     yield from (_without(finding, shut) for finding in _sync(case, key, mends) if not _is_void(finding, shut))
 
 
@@ -286,7 +286,8 @@ def _passed_over(case: Case, key: AccessKey, differing: tuple[TargetState, ...])
     mark, reason = version_mark(view.current_id), "it was passed over when all others were written"
     late = [target.address for target in view.observation.targets if target not in differing]
     known = {target.address: known_entry(view, target) for target in view.observation.targets}
-    late = [address for address in late if _is_older(known[address], mark)]
+    new = _never_written(case)
+    late = [address for address in late if address in new or _is_older(known[address], mark)]
     if late:
         yield act.Sync(
             key=key.id,
@@ -296,6 +297,15 @@ def _passed_over(case: Case, key: AccessKey, differing: tuple[TargetState, ...])
             details=tuple(reason for _ in late),
             due=case.now,
         )
+
+
+def _never_written(case: Case) -> frozenset[str]:
+    """Find the places that the index knows, and into which nothing was written yet: they were archived until now."""
+    view = case.view
+    if all(entry.is_begun for entry in view.index.entries):
+        return frozenset()
+    found = ((target, view.index.of(entry_of(target))) for target in view.observation.targets if not target.is_archived)
+    return frozenset(target.address for target, known in found if known is not None and not known.is_begun)
 
 
 def _is_older(entry: IndexEntry | None, mark: str) -> bool:

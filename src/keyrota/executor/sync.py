@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -169,10 +169,11 @@ class _Walk:
             tags |= {SYNCED_TAG: self.left, SYNC_PASS_TAG: self._pass()}
         if known.sync_pass is not None and known.sync_pass.version != version:
             tags |= {SYNC_PASS_TAG: self._pass()}  # or it would count again when its version comes back
-        if known.index.joined(self._entries()).entries != known.index.entries and not known.index.is_full:
+        entries = (*self._entries(), *self._passed_over())
+        if known.index.joined(entries).entries != known.index.entries and not known.index.is_full:
             state = self.subject.store.describe(self.subject.secret_name)
             index = parse_index(dict(state.tags)) if state else known.index  # afresh: another run may have added to it
-            tags |= format_index(index.joined(self._entries())) if index.is_readable else {}
+            tags |= format_index(index.joined(entries)) if index.is_readable else {}
         if begun := self._begun(version, chosen):
             tags |= {PAIRS_TAG: format_pairs(begun)}
         if tags:
@@ -198,6 +199,15 @@ class _Walk:
         """Name the targets that may be written as the index does, with the places that they are."""
         entries = (entry for entry in self.subject.index if entry.address not in self.action.kept_out)
         return placed(entries, self.observation.targets)
+
+    def _passed_over(self) -> tuple[IndexEntry, ...]:
+        """Name the archived targets that were never written: no record of a sync says that they were."""
+        states = {target.address: target for target in self.observation.targets}
+        archived = [
+            entry for entry in self.subject.index if entry.address in states and states[entry.address].is_archived
+        ]
+        named, known = placed(archived, self.observation.targets), view(self.observation)
+        return tuple(replace(entry, is_begun=False) for entry in named if known.index.of(entry) is None)
 
     def end(self, done: Sequence[Target], state: SecretState | None, now: datetime, pairs: Pairs) -> None:
         """

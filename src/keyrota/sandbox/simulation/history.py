@@ -15,18 +15,20 @@ from random import Random
 from typing import NoReturn, Protocol, TypeVar
 
 from keyrota.core.duty import Duty
-from keyrota.core.model import AWSCURRENT, NOBODY, AccessKeyId, IndexEntry, KeyPair, UserName
+from keyrota.core.model import AWSCURRENT, NOBODY, AccessKeyId, IndexEntry, KeyPair, TargetEvidence, UserName
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
 from keyrota.executor.confirm import confirm, questions
 from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview
+from keyrota.executor.forget import forget, remembered
 from keyrota.sandbox.simulation.jobs import Jobs
 from keyrota.sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
 from keyrota.sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
 from keyrota.sandbox.simulation.weather import FaultKind, Weather
 from keyrota.sandbox.world import SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
+from keyrota.stop import Stop
 
 T = TypeVar("T")
 
@@ -79,6 +81,7 @@ class RunInfo:
     """The brake stopped it before its first write."""
     is_over: bool = False
     machine: Machine = field(default_factory=Machine)
+    stop: Stop = field(default_factory=Stop)
 
 
 class RunClock:
@@ -164,6 +167,8 @@ class History:
         """Whom keyrota runs as."""
         self.named_since: dict[str, datetime] = {}
         """When a name was last given to another place."""
+        self.awakened: set[str] = set()
+        """Places that were archived, and have not been written since."""
         self.is_ended = False
         self._current: dict[str, str | None] = {}
         for keeping in setup.credentials:
@@ -182,6 +187,12 @@ class History:
         made = self.world.places[place.address]
         made.pair, made.is_bundle, made.is_id_readable = pair, place.is_bundle, place.is_id_readable
         made.quiet_for = place.quiet_for
+
+    def rename(self, user: UserName, old: str, new: str) -> None:
+        """Let the configuration follow a place to its new name."""
+        keeping = self.credentials[user]
+        places = tuple(replace(place, address=new) if place.address == old else place for place in keeping.places)
+        self.credentials[user] = replace(keeping, places=places)
 
     # --- what happens by itself -----------------------------------------------------------------------------------
 
@@ -256,7 +267,7 @@ class History:
                 other.touched.add("another run")
                 for user in info.users:
                     self.covered["another run", self._at_work(other, user).step] += 1
-        settings = Settings(clock=info.clock, run=info.name, parallel=self.lanes.parallel)
+        settings = Settings(clock=info.clock, run=info.name, parallel=self.lanes.parallel, stop=info.stop)
         subjects = [self.subject(user, self._hand(info, user)) for user in info.users]
         self._say(info.name, f"begins: {info.intent or 'whatever is due'}")
         try:
@@ -299,7 +310,7 @@ class History:
         return hand.name
 
     def confirm(self, user: UserName) -> None:
-        """Let a person answer what `confirm` asks about the places of a credential that wait for a first write."""
+        """Let a person answer what `confirm` asks about places that wait for a first write, and `forget` lost ones."""
         name = f"run-{len(self.runs) + 1}"
         clock = RunClock(self, timedelta())
         self.runs[name] = RunInfo(
@@ -317,12 +328,21 @@ class History:
                     self._say(info.name, f"confirms {one.target.address}: {'; '.join(it.reason for it in one.doubts)}")
                     self.confirmed.add(one.target.address)
                     confirm(one, by=_A_PERSON, at=info.clock.now())
+            self._forget_lost(preview)
         except Crash:
             self._say(info.name, "is dead")
         except KeyrotaError as error:
             self._say(info.name, f"could not confirm: {error}")
         finally:
             info.is_over = True
+
+    def _forget_lost(self, preview: Preview) -> None:
+        """Let a person end what was left behind, where the name means another place now: nothing there needs a key."""
+        for known in remembered(preview.subject, preview.observation) if preview.observation else ():
+            is_lost = known.state is not None and known.state.evidence is TargetEvidence.FAILED
+            if is_lost and not self.world.places[known.entry.address].is_down:
+                self._say("somebody", f"forgets {known.name}")
+                forget(known, deletes_variables=False)
 
     def subject(self, user: UserName, by: str) -> Subject:
         """Give a run its ports to one credential, as a new process has them."""
@@ -356,6 +376,8 @@ class History:
         climate = self.weather.climate
         if self.weather.is_drawn(climate.clock_jumps * self._often(info.step)):
             self.timeline.after(self.lots.expovariate(4), partial(self._set_clock, info))
+        if self.weather.is_drawn(climate.signals * self._often(info.step)):
+            self.timeline.after(self.lots.expovariate(4), partial(self._tell_to_stop, info))
         is_sore = self.setup.is_proof and info.step in _SORE
         times = _RAREST if is_sore else self._often(info.step)
         is_crowded = len(self.under_way) >= _CROWD
@@ -379,6 +401,15 @@ class History:
         info.touched.add("clock jumps")
         self.covered["clock jumps", info.step] += 1
         self._say(info.name, f"its clock is set: {info.clock.skew} off")
+
+    def _tell_to_stop(self, info: RunInfo) -> None:
+        """Send a signal to a run that is at work: it ends as soon as what it began is whole."""
+        if info.is_over or info.stop.is_asked:
+            return
+        info.stop.ask()
+        info.touched.add("told to stop")
+        self.covered["told to stop", info.step] += 1
+        self._say(info.name, "is told to stop")
 
     def touch(self, trouble: str) -> None:
         """Note that something happened while runs are under way."""

@@ -98,7 +98,7 @@ class Jobs:
     def start(self, address: str, minutes: float) -> None:
         """Read one variable, and the other a moment later."""
         place = self._history.world.places[address]
-        if place.pair is None:
+        if place.pair is None or place.is_archived:
             return  # nothing is there: a pipeline that never worked
         self.started += 1
         first, by_hand = place.pair, place.by_hand
@@ -133,7 +133,8 @@ class Jobs:
 
     def _cause(self, job: _Job, why: str) -> Cause:
         is_unknown = job.address in self._forgotten_places() and self._history.world.places[job.address].ours is None
-        if job.by_hand or job.pair.id in self.spoiled or is_unknown:
+        is_late = job.address in self._history.awakened  # it was archived when all others were written
+        if job.by_hand or job.pair.id in self.spoiled or is_unknown or is_late:
             return Cause.BY_HAND
         if why == Cause.DEAD and job.pair.id not in self._newest():
             return Cause.STALE

@@ -22,6 +22,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.planner import SyncOnly
 from keyrota.core.policy import Drift
+from keyrota.sandbox.simulation.elsewhere import Elsewhere
 from keyrota.sandbox.simulation.jobs import NOBODYS, spoil_all
 from keyrota.sandbox.simulation.setup import Keeping, Place
 from keyrota.sandbox.world import SLOTS, Call, Outage, StoredSecret
@@ -42,6 +43,7 @@ class People:
         self._world = history.world
         self._lots = history.lots
         self._places = 0
+        self._elsewhere = Elsewhere(history)
         self.has_acted: set[str] = set()
 
     def schedule(self, until: datetime) -> None:
@@ -50,7 +52,7 @@ class People:
         if a_month:
             self._history.meanwhile += [self.act, self._reconfigure]
             self._history.moves += [self._move_current]
-            self._history.watchers.append(self._misses_a_key)
+            self._history.watchers += [self._misses_a_key, self._elsewhere.sees]
         when = self._world.clock.instant
         while a_month:
             when += timedelta(days=self._lots.expovariate(a_month / 30))
@@ -120,6 +122,7 @@ class People:
             self._adds_a_target,
             self._removes_a_target,
             self._moves_a_target,
+            *self._elsewhere.deeds(),
         )
 
     # --- keys -----------------------------------------------------------------------------------------------------
@@ -407,6 +410,7 @@ class People:
 
     def clean_up(self) -> None:
         """Mend what only people can: what they broke themselves."""
+        self._elsewhere.clean_up()
         for user, keeping in self._history.credentials.items():
             if user not in self._world.users:
                 self._world.add_user(user)

@@ -60,6 +60,8 @@ class Climate:
     """Share of lists of variables whose pages shift while they are read, so that one is in none of them."""
     clock_jumps: float = 0.0
     """Share of keyrota's steps in the midst of which the machine's clock is set anew."""
+    signals: float = 0.0
+    """Share of keyrota's steps in the midst of which the run is told to stop."""
     people: float = 0.0
     """Acts of people that nobody announced, a month."""
     meanwhile: float = 0.0
@@ -94,6 +96,7 @@ CLIMATES = {
         outages=0.3,
         passed_over=0.0005,
         clock_jumps=0.0002,
+        signals=0.0002,
         people=0.1,
         meanwhile=0.0005,
     ),
@@ -117,6 +120,7 @@ CLIMATES = {
         outages=4,
         passed_over=0.02,
         clock_jumps=0.01,
+        signals=0.003,
         people=4,
         meanwhile=0.02,
     ),

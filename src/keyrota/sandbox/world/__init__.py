@@ -11,12 +11,14 @@ from keyrota.sandbox.world.contents import SLOTS, Outage, StoredSecret, Variable
 from keyrota.sandbox.world.iam import WorldAccessKeys
 from keyrota.sandbox.world.lags import Lags
 from keyrota.sandbox.world.secrets import WorldSecrets
+from keyrota.sandbox.world.stored import MOST_TAGS
 from keyrota.sandbox.world.sts import ACCOUNT, WorldIdentity, credential_of, in_world
 from keyrota.sandbox.world.target import WorldTarget
 from keyrota.sandbox.world.world import Call, Road, World
 
 __all__ = [
     "ACCOUNT",
+    "MOST_TAGS",
     "SIGNATURE_LASTS",
     "SLOTS",
     "Call",
