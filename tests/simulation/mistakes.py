@@ -279,6 +279,7 @@ MISTAKES = (
             '        return f"it holds {key_id}, which is Inactive" if key.status is KeyStatus.INACTIVE else ""',
             '        return ""',
         ),
+        scene="a dead key where no write arrives",
     ),
     _mistake(
         "a current key that works nowhere is a person's matter, and exit code 3",
@@ -404,8 +405,18 @@ MISTAKES = (
     _mistake(
         "do not ask which place it is before a late write",
         "a-place-is-an-id",
-        (SYNC, "    found = target.place_now()\n", "    found = state.place\n"),
+        (SYNC, "    found = target.place_now()\n", "    found = place\n"),
         scene="a name is given away before a late write",
+    ),
+    _mistake(
+        "a place that could not be read is still the same",
+        "a-place-is-an-id",
+        (
+            SYNC,
+            "    is_known = is_young if place is not None else not written\n",
+            "    is_known = place is None or is_young\n",
+        ),
+        scene="a name is given away, and the place is not read",
     ),
     _mistake(
         "ask the places before the key goes off in an emergency",

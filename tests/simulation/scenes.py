@@ -20,7 +20,7 @@ from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import AccessKeyId, Caller, Conflict, KeyPair, KeyStatus, UserName
 from keyrota.core.planner import Intent
 from keyrota.core.policy import Drift, RotationPolicy
-from keyrota.errors import ProviderUnavailable
+from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota.sandbox.simulation import History, Keeping, Place, Setup
 from keyrota.sandbox.world import Call, Crash, Lags, Variables
 
@@ -161,6 +161,25 @@ def a_dead_key_at_a_place() -> Stage:
     return stage
 
 
+def a_dead_key_where_no_write_arrives() -> Stage:
+    """A place refuses the new key, and somebody takes the older one away; then the plan is looked at."""
+    stage = Stage()
+    old = _pair(stage).id
+
+    def refuse(call: Call) -> None:
+        if call.name.startswith("target:write") and call.name.endswith(SHOP):
+            raise ProviderRefused("the provider does not take it")
+
+    stage.history.attempts.append(refuse)
+    stage.days(1)
+    stage.history.jobs.spoiled.add(old)
+    stage.history.world.change(old, status=KeyStatus.INACTIVE, status_word="Inactive")
+    stage.history.play(stage.history.world.clock.instant + DAY)
+    stage.run(is_plan_only=True)
+    stage.happened.append(old)
+    return stage
+
+
 def a_first_write(harm: Callable[[Stage], None]) -> Callable[[], Stage]:
     """A place shows something that is not this user's whole pair, and nobody has said that it may be written over."""
 
@@ -229,6 +248,21 @@ def a_name_is_given_away_before_a_late_write() -> Stage:
     stage.settle()
     stage.days(5)
     stage.once("iam:CreateAccessKey", lambda: stage.once("sts:GetCallerIdentity", lambda: _give_the_name_away(stage)))
+    stage.days(25)
+    return stage
+
+
+def a_name_is_given_away_and_the_place_is_not_read() -> Stage:
+    """The same; and the provider answers no read of it, while it takes writes."""
+    stage = Stage()
+    stage.settle()
+    _give_the_name_away(stage)
+
+    def refuse(call: Call) -> None:
+        if call.name == f"target:read {SHOP}":
+            raise ProviderUnavailable("the provider does not answer", is_undone=True)
+
+    stage.history.attempts.append(refuse)
     stage.days(25)
     return stage
 
@@ -438,6 +472,7 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "half a pair stays": half_a_pair_stays,
     "a half is refused once": a_half_is_refused_once,
     "a dead key at a place": a_dead_key_at_a_place,
+    "a dead key where no write arrives": a_dead_key_where_no_write_arrives,
     "a first write over another user's key": a_first_write(_anothers_key),
     "a first write over an unknown key": a_first_write(_an_unknown_key),
     "a first write over half a pair": a_first_write(_half),
@@ -446,6 +481,7 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "a run dies before its first write": a_run_dies_before_its_first_write,
     "a name is given to another place": a_name_is_given_to_another_place,
     "a name is given away before a late write": a_name_is_given_away_before_a_late_write,
+    "a name is given away, and the place is not read": a_name_is_given_away_and_the_place_is_not_read,
     "an emergency": an_emergency,
     "another variable shows the old key": an_old_key_is_shown(_beside),
     "another scope shows the old key": an_old_key_is_shown(_around),

@@ -104,7 +104,7 @@ def sync(
             return _current(subject.store.describe(subject.secret_name)) == version
 
         failures = _write(
-            chosen, credential, pairs, observation.targets, is_patient=is_patient, is_still_wanted=is_still_wanted
+            chosen, credential, pairs, observation, is_patient=is_patient, is_still_wanted=is_still_wanted
         )
         if made_whole is not None:
             made_whole |= {target.address for target in chosen} - failures.keys()
@@ -360,7 +360,7 @@ def _write(
     targets: Iterable[Target],
     credential: KeyPair,
     pairs: Pairs,
-    states: Iterable[TargetState],
+    observation: Observation,
     *,
     is_patient: bool,
     is_still_wanted: Callable[[], bool],
@@ -370,13 +370,13 @@ def _write(
 
     Who waited for a pipeline asks again whether the credential is still the current one: it may be revoked by then.
     """
-    seen = {state.address: state for state in states}
+    seen, index = {state.address: state for state in observation.targets}, view(observation).index
 
     def attempt(target: Target) -> tuple[str, KeyrotaError] | None:
         try:
             if is_patient and _wait_until_quiet(target, pairs.settings) and not is_still_wanted():
                 return None
-            _demand_same_place(target, seen.get(target.address), pairs.settings)
+            _demand_same_place(target, seen.get(target.address), index, pairs.settings)
             pairs.write(target, credential)
         except KeyrotaError as error:
             error.target = target.address
@@ -386,20 +386,27 @@ def _write(
     return dict(failure for failure in pairs.settings.each(attempt, targets) if failure is not None)
 
 
-def _demand_same_place(target: Target, state: TargetState | None, settings: Settings) -> None:
+def _demand_same_place(target: Target, state: TargetState | None, index: Index, settings: Settings) -> None:
     """
     Refuse to write a place whose name was given to something else since it was read (promise a-place-is-an-id).
 
     Between the read and the write lie the verification, runs that are waited for, and other credentials: up to hours.
+    Where the read failed, the place is compared with what was written under its name.
     """
-    if state is None or state.place is None or state.read_at is None:
-        return
-    if settings.clock.now() < state.read_at + _READ_JUST_NOW:
+    place = state.place if state else None
+    is_young = state is not None and state.read_at is not None and settings.clock.now() < state.read_at + _READ_JUST_NOW
+    written = [entry for entry in index.entries if entry.address == target.address and entry.is_begun and entry.place]
+    is_known = is_young if place is not None else not written
+    if is_known:
         return
     found = target.place_now()
-    if found is not None and found != state.place:
+    if found is None:
+        return
+    is_other = found != place if place is not None else all(entry.is_at(found) is False for entry in written)
+    if is_other:
+        before = place.id if place is not None else written[0].place
         raise ProviderRefused(
-            f"{target.address} means another place now: that was {state.place.id}, and this is {found.id}",
+            f"{target.address} means another place now: that was {before}, and this is {found.id}",
             where=target.address,
             remedy="nothing was written there; if the first one was renamed, write its new name into the "
             "configuration, and the next run writes it",
