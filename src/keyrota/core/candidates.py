@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from shlex import quote
 
-from keyrota.core.lifecycle import KeyState, View, key_label
+from keyrota.core.lifecycle import JUST_NOW, KeyState, View, key_label
 from keyrota.core.model import AccessKey, AccessKeyId, KeyStatus, key_token, restored_token
 from keyrota.core.records import NEW_KEY
 
@@ -31,6 +31,19 @@ def current_key(view: View) -> AccessKeyId | None:
         return revoked[-1]
     only = [key for key in view.in_state(KeyState.ADOPTABLE, KeyState.FOREIGN) if key.status is KeyStatus.ACTIVE]
     return only[0].id if len(only) == 1 else None
+
+
+def just_replaced(view: View, now: datetime) -> AccessKeyId | None:
+    """
+    Find the key that was revoked and replaced moments ago; None: none was.
+
+    Who asks then for the key to be revoked, and names none, may mean that one: another run was quicker.
+    """
+    current = view.key(view.current_key)
+    if current is None or current.status is not KeyStatus.ACTIVE or now - current.created > JUST_NOW:
+        return None
+    older = [key for key in view.keys if key.created < current.created and view.is_revoked(key.id)]
+    return older[-1].id if older else None
 
 
 def previous_key(view: View) -> AccessKeyId | None:

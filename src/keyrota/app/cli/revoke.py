@@ -86,7 +86,7 @@ def command(  # click passes what the command line has
         )
     from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
-    from keyrota.core.candidates import current_key, way_out  # noqa: PLC0415
+    from keyrota.core.candidates import current_key, just_replaced, way_out  # noqa: PLC0415
     from keyrota.core.emergency import Revoke  # noqa: PLC0415
     from keyrota.core.own_key import refusal  # noqa: PLC0415
     from keyrota.core.planner import read  # noqa: PLC0415
@@ -109,6 +109,12 @@ def command(  # click passes what the command line has
         raise UsageError(
             f"{name} has no access key {leaked}",
             remedy=f"keyrota status {name} shows its keys; keyrota revoke --key {leaked} finds whose it is",
+        )
+    replaced = just_replaced(read(seen), session.clock.now()) if key is None else None
+    if replaced is not None and leaked == read(seen).current_key:
+        raise UsageError(
+            f"{replaced} of {name} was revoked just now, and {leaked} took its place: nothing was done by this command",
+            remedy=f"if {leaked} leaked as well: keyrota revoke {name} --key {leaked}",
         )
     own = refusal(seen, leaked)
     if own is not None:
