@@ -12,7 +12,9 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
+from keyrota.app.beside import neighbours
 from keyrota.app.session import Session
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke
@@ -237,7 +239,8 @@ def _made(outcomes: list[Outcome]) -> frozenset[AccessKeyId]:
 
 
 def _carried_out(session: Session, it: Exposed, intent: Intent, tell: Listener) -> tuple[Outcome, ...]:
-    previews = plan_all([it.preview.subject], session.wiring.settings, intent=intent, at_once=1)
+    beside = partial(neighbours, session.wiring)
+    previews = plan_all([it.preview.subject], session.wiring.settings, intent=intent, at_once=1, beside=beside)
     return apply_all(previews, brake=None, tell=tell, at_once=1)
 
 
@@ -251,12 +254,16 @@ def _intents(it: Exposed, *, off_first: bool) -> Iterator[Intent]:
 
 
 def _replaced(session: Session, it: Exposed, tell: Listener, *, off_first: bool) -> Verdict:
-    outcomes = [
-        outcome for intent in _intents(it, off_first=off_first) for outcome in _carried_out(session, it, intent, tell)
-    ]
+    intents = tuple(_intents(it, off_first=off_first))
+    outcomes = [outcome for intent in intents for outcome in _carried_out(session, it, intent, tell)]
+    latest = outcomes
+    if len(intents) > 1 and not _is_through(outcomes[0]):
+        # What stood in the way of the first key was seen before the others were dealt with.
+        retried = _carried_out(session, it, intents[0], tell)
+        outcomes, latest = [*outcomes, *retried], [*outcomes[1:], *retried]
     made = _made(outcomes)
     last, missed = _seen_after(session, it, outcomes)
-    told = tuple(_reasons(outcomes, it, last, missed))
+    told = tuple(_reasons(latest, it, last, missed, made))
     is_safe = last is not None and not _open(last, it.before, made)
     is_replaced = last is not None and not keys_before(last, it.before, made=made) and _is_served(last)
     is_done = is_safe and is_replaced
@@ -269,8 +276,12 @@ def _replaced(session: Session, it: Exposed, tell: Listener, *, off_first: bool)
         new_key=view(last).current_key if last else None,
         reasons=() if is_done else tuple(dict.fromkeys(reason for reason, _ in told)),
         remedies=() if is_done else tuple(dict.fromkeys(remedy for _, remedy in told if remedy)),
-        stops=() if is_done else tuple(single for single in _singles(outcomes) if again(single) is not None),
+        stops=() if is_done else tuple(single for single in _singles(latest) if again(single) is not None),
     )
+
+
+def _is_through(outcome: Outcome) -> bool:
+    return not outcome.errors and not (outcome.plan and outcome.plan.holds)
 
 
 def _open(seen: Observation, before: datetime, made: Collection[AccessKeyId]) -> tuple[AccessKeyId, ...]:
@@ -325,7 +336,11 @@ def _singles(outcomes: list[Outcome]) -> Iterator[KeyrotaError]:
 
 
 def _reasons(
-    outcomes: list[Outcome], it: Exposed, last: Observation | None, missed: KeyrotaError | None
+    outcomes: list[Outcome],
+    it: Exposed,
+    last: Observation | None,
+    missed: KeyrotaError | None,
+    made: Collection[AccessKeyId],
 ) -> Iterator[tuple[str, str]]:
     yield from ((str(single), single.remedy) for single in _singles(outcomes) if again(single) is None)
     for outcome in outcomes:
@@ -336,7 +351,6 @@ def _reasons(
     if last is None:
         yield from ((f"whether {key} is still Active is not known", "") for key in it.keys)
         return
-    made = _made(outcomes)
     for key in keys_before(last, it.before, made=made):
         status = next(known.status_word or known.status.value for known in last.keys if known.id == key)
         if key not in _open(last, it.before, made):

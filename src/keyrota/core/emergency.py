@@ -16,7 +16,7 @@ from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import discarded, is_being_made
 from keyrota.core.evidence import places_showing, why_needed
 from keyrota.core.lifecycle import KeyState
-from keyrota.core.model import PENDING, AccessKey, AccessKeyId, TargetEvidence, restored_token
+from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, restored_token
 from keyrota.core.places import holds
 from keyrota.core.plan import Hold, Needs
 from keyrota.core.renewal import after_discarded, new_key, no_slot, under_way
@@ -163,6 +163,10 @@ def _free_a_slot(case: Case, leaked: AccessKeyId) -> str:
     if other is None:
         return meanwhile
     if why := why_needed(case, other):
+        if case.view.is_revoked(other.id) and other.status is KeyStatus.INACTIVE:
+            return (
+                f"{other.id} was revoked too, and is Inactive: delete it, and run the same command again; {meanwhile}"
+            )
         return f"decide whether {other.id} may go ({why}), free its slot, and run the same command again; {meanwhile}"
     return (
         f"if {other.id} may go, delete it yourself (aws iam delete-access-key --user-name {user} "

@@ -148,7 +148,8 @@ def _remedy(case: Case, target: TargetState | None = None) -> str:
         return doubt.remedy
     is_to_be_read = view.is_foreign_version and not view.is_refused
     is_served = case.served is not None and view.is_stored
-    is_awaited = view.current_key is not None and view.awaited_until(view.current_key, case.now) is not None
+    is_awaited = view.current_key is not None and not is_gone(view, view.current_key, case.now)
+    is_awaited = is_awaited and view.key(view.current_key) is None
     if is_to_be_read or is_served or is_awaited:
         return f"keyrota sync --user {name}"
     return way_out(view, case.now) or f"keyrota plan --user {name} says what is in the way"

@@ -60,8 +60,9 @@ def current_key_trouble(case: Case) -> Iterator[Hold]:
             key=key.id,
             needs=Needs.REPAIR,
             reason=f"{key.id} is the key that targets hold, and it is Inactive: {why}",
-            remedy=f"{back}keyrota revoke {name} makes a new one",
+            remedy=f"{back}{_slot_first(case, key)}keyrota revoke {name} makes a new one",
         )
+    yield from _not_off_yet(case)
     if view.current_key is None or view.key(view.current_key) is not None:
         return
     until = view.awaited_until(view.current_key, case.now)
@@ -80,6 +81,30 @@ def current_key_trouble(case: Case) -> Iterator[Hold]:
             reason=f"{view.current_key} is the key that targets hold, and IAM does not have it any more",
             remedy=f"keyrota revoke {name} makes a new key and brings it to every target",
         )
+
+
+def _slot_first(case: Case, dead: AccessKey) -> str:
+    """Say what has to go before a new key can be made, where both slots are taken."""
+    other = next((key for key in case.view.keys if key.id != dead.id), None)
+    if other is None or is_leaving_now(case, other):
+        return ""
+    until = _leaves(case, other) if case.view.state_of(other) in _LEAVING else None
+    when = f" (about {until:%Y-%m-%d}, or sooner if you delete it)" if until else ""
+    return f"both of IAM's two slots are taken: once {other.id} is gone{when}, "
+
+
+def _not_off_yet(case: Case) -> Iterator[Hold]:
+    """Report a key whose revocation was begun and did not come to its end: whoever has it is not out."""
+    view = case.view
+    for key in view.keys:
+        was_off = view.noted_off(key.id) is not None or view.noted_on(key.id) is not None  # and someone wants it again
+        if key.status is KeyStatus.ACTIVE and view.is_revoked(key.id) and not (was_off or is_being_made(case)):
+            yield Hold(
+                key=key.id,
+                reason=f"{key.id} was revoked, and is still Active: that did not come to its end",
+                remedy=f"{_slot_first(case, key) if key.id == view.current_key else ''}"
+                f"keyrota revoke {view.observation.name} --key {key.id} goes on",
+            )
 
 
 def _moved(case: Case) -> Iterator[Hold]:
