@@ -206,7 +206,7 @@ def test_what_a_limit_left_is_no_failure_and_says_when_a_run_goes_on() -> None:
     assert error_fields(left)["again"] == "2026-06-01T06:00:00Z"
     told = list(apply_text([report]))
     assert told[-2:] == [
-        "1 credential: 0 done, 0 held, 1 failed",
+        "1 credential: 0 done, 0 held, 1 failed, 1 left to the next run",
         "1 target is left: a run after 2026-06-01 06:00 UTC goes on",
     ]
 
@@ -317,7 +317,7 @@ def test_a_run_is_summed_up() -> None:
     assert f"  ✓ rotate     {OLD} → {NEW}  old" in text
     assert f"  ✓ sync       one: {NEW}  new" in text
     assert "left to the next: deactivate it is due" in text
-    assert text.endswith("1 credential: 3 done, 0 held, 0 failed")
+    assert text.endswith("1 credential: 3 done, 0 held, 0 failed, 1 left to the next run")
 
 
 def test_a_run_says_nothing_of_credentials_that_needed_nothing() -> None:

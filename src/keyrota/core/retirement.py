@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from shlex import quote
 
 from keyrota.core import plan as act
+from keyrota.core.candidates import way_out
 from keyrota.core.case import Case, Finding, day, frozen, unknown_use, used
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState
 from keyrota.core.model import PENDING, AccessKey, Evidence, RunsEvidence, SecretVersion, TargetEvidence, TargetState
@@ -172,7 +173,7 @@ def _blocks_deactivation(case: Case, key: AccessKey) -> Iterator[Hold]:
                 target=target.address,
                 needs=Needs.REPAIR if target.evidence is TargetEvidence.FAILED else Needs.PERSON,
                 reason=f"{key.id} stays Active: {target.address} is not confirmed to hold {successor.id}",
-                remedy="keyrota sync",
+                remedy=target.remedy or f"keyrota sync --user {case.view.observation.name}",
             )
     yield from _blocked_by_left_behind(case, key)
     yield from _blocked_by_runs(case, key)
@@ -266,7 +267,7 @@ def _blocks_deletion(case: Case, key: AccessKey, version: SecretVersion) -> Iter
         yield Hold(
             key=key.id,
             reason=f"{key.id} is kept: the key that should have replaced it is not Active",
-            remedy=f"keyrota rollback {case.view.observation.name}",
+            remedy=way_out(case.view, case.now) or f"keyrota plan --user {case.view.observation.name}",
         )
     if key.last_use.evidence is Evidence.UNKNOWN:
         yield unknown_use(key)
@@ -276,6 +277,8 @@ def _blocks_deletion(case: Case, key: AccessKey, version: SecretVersion) -> Iter
                 key=key.id,
                 target=target.address,
                 reason=f"{key.id} is kept: {target.address} still holds it",
-                remedy="keyrota sync",
+                remedy=f"keyrota forget {quote(target.address)}, or put it back into the configuration"
+                if target in case.view.observation.left_behind
+                else f"keyrota sync --user {case.view.observation.name}",
             )
     yield from frozen(case, key, "deleted")

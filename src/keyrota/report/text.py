@@ -182,9 +182,47 @@ def in_words(span: timedelta) -> str:
 
 def _plan_sum(reports: tuple[CredentialReport, ...]) -> str:
     due = sum(len(tuple(lines(report.plan.actions))) for report in reports if report.plan)
-    held = sum(len(report.plan.holds) for report in reports if report.plan)
-    failed = sum(len(report.errors) for report in reports)
-    return f"{counted(len(reports), 'credential')}: {due} to do, {held} held, {failed} failed"
+    return _sum(reports, f"{due} to do")
+
+
+def _sum(reports: tuple[CredentialReport, ...], first: str) -> str:
+    """
+    Count what there is, by who has to act: a person (held), time (waiting), somebody at once (broken), the next run.
+
+    What is held and what failed is always said; the others where there is any.
+    """
+    holds = [hold.needs for report in reports for hold in (report.plan.holds if report.plan else ())]
+    failed = sum(len(report.failures) for report in reports)
+    left = sum(len(tuple(lines(report.left))) + len(report.stops) for report in reports)
+    counts = (
+        (first, True),
+        (f"{holds.count(Needs.PERSON)} held", True),
+        (f"{holds.count(Needs.NOBODY)} waiting", Needs.NOBODY in holds),
+        (f"{holds.count(Needs.REPAIR)} broken", Needs.REPAIR in holds),
+        (f"{failed} failed", True),
+        (f"{left} left to the next run", bool(left)),
+    )
+    return f"{counted(len(reports), 'credential')}: {', '.join(text for text, is_said in counts if is_said)}"
+
+
+def needs_somebody(report: CredentialReport) -> bool:
+    """Tell whether a report has something that does not end by itself."""
+    return report.needs is not Needs.NOBODY or bool(report.errors or report.left)
+
+
+def quiet_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iterator[str]:
+    """Tell only what needs somebody: what is broken, held until a person has acted, failed, or left to another run."""
+    every = tuple(reports)
+    told = tuple(report for report in every if needs_somebody(report))
+    for report in told:
+        yield from _head(report, paint)
+        yield from _broken(report, paint)
+        held = tuple(hold for hold in (report.plan.holds if report.plan else ()) if hold.needs is Needs.PERSON)
+        plan = replace(report.plan, holds=held, notices=()) if report.plan else None
+        yield from _holds_and_errors(replace(report, plan=plan), paint)
+        yield from _left(report, paint)
+    if told:
+        yield _sum(every, f"{len(told)} to look at")
 
 
 def counted(number: int, word: str) -> str:
@@ -206,16 +244,18 @@ def apply_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Ite
         yield from _broken(report, paint)
         yield from (_done(line, paint) for line, _ in finished)
         yield from _holds_and_errors(report, paint)
-        for line in lines(report.left):
-            what = printable(f"{line.action} {line.reason}")
-            yield paint("quiet", f"  · due since this run began, left to the next: {what}")
+        yield from _left(report, paint)
         yield ""
-    held = sum(len(report.plan.holds) for report in reports if report.plan)
-    failed = sum(len(report.failures) for report in reports)
-    yield f"{counted(len(reports), 'credential')}: {done} done, {held} held, {failed} failed"
+    yield _sum(reports, f"{done} done")
     stops = tuple(stop for report in reports for stop in report.stops)
     if stops:
         yield left_text(stops)
+
+
+def _left(report: CredentialReport, paint: Paint) -> Iterator[str]:
+    for line in lines(report.left):
+        what = printable(f"{line.action} {line.reason}")
+        yield paint("quiet", f"  · due since this run began, left to the next: {what}")
 
 
 def _done(line: Line, paint: Paint) -> str:

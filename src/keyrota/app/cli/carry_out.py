@@ -12,7 +12,7 @@ from keyrota.core import plan as act
 from keyrota.core.plan import Hold, Needs
 from keyrota.executor import Event, EventKind
 from keyrota.report.data import CredentialReport, document, flattened, is_stop
-from keyrota.report.text import apply_text, left_text
+from keyrota.report.text import apply_text, left_text, needs_somebody, quiet_text
 
 _QUIET_STEPS = (
     act.AskRuns,
@@ -91,18 +91,18 @@ def carry_out(
     """
     outcomes = session.apply(planned, is_forced=is_forced, tell=Progress(options))
     reports = session.outcome_reports(planned, outcomes)
-    tell(reports, options)
-    if is_choice:
-        return exit_code_of_choice(reports)
-    return exit_code_of_deed(reports) if is_deed else exit_code(reports)
+    code_of = exit_code_of_choice if is_choice else exit_code_of_deed if is_deed else exit_code
+    tell(reports, options, code_of(reports))
+    return code_of(reports)
 
 
-def tell(reports: tuple[CredentialReport, ...], options: Options) -> None:
-    """Sum a run up."""
+def tell(reports: tuple[CredentialReport, ...], options: Options, code: int) -> None:
+    """Sum a run up; who wants only what needs somebody is still told why a command did not do what it was asked."""
     if options.is_json:
         say_json(document(reports, with_done=True))
-    elif not options.is_quiet or exit_code(reports) != words.EXIT_DONE:
-        say(apply_text(reports, paint()))
+    else:
+        is_told = code == words.EXIT_DONE or any(needs_somebody(report) for report in reports)
+        say((quiet_text if options.is_quiet and is_told else apply_text)(reports, paint()))
 
 
 def exit_code(reports: Iterable[CredentialReport]) -> int:

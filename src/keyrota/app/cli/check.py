@@ -93,7 +93,9 @@ def command(options: Options, *, wanted: Wanted, days: int, stack: str | None, i
 def _report(findings: list[Finding], dates: tuple[Dated, ...], options: Options) -> int:
     if options.is_json:
         say_json(_document(findings, dates))
-    elif not options.is_quiet:
+    elif options.is_quiet:
+        say(_text([finding for finding in findings if finding.is_good is False or finding.is_warning], (), paint()))
+    else:
         say(_text(findings, dates, paint()))
     return words.EXIT_FAILED if any(finding.is_good is False for finding in findings) else words.EXIT_DONE
 

@@ -101,7 +101,12 @@ _GLOBALS = (
         help="One JSON document on stdout.",
     ),
     click.option(
-        "--quiet", "-q", is_flag=True, expose_value=False, callback=_keep("is_quiet"), help="Only errors and holds."
+        "--quiet",
+        "-q",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep("is_quiet"),
+        help="Only what needs somebody: errors, what is broken, held or left.",
     ),
     click.option(
         "--debug", is_flag=True, expose_value=False, callback=_keep("is_debug"), help="Tell why, on stderr; no secrets."

@@ -42,21 +42,17 @@ def command(options: Options, *, wanted: Wanted, with_exit_code: bool) -> int:
     """Show what would be done, why, and when the next thing is due. Writes nothing."""
     from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.report.data import document  # noqa: PLC0415
-    from keyrota.report.text import plan_text  # noqa: PLC0415
+    from keyrota.report.text import plan_text, quiet_text  # noqa: PLC0415
 
     session = Session(options.config)
     reports = session.reports(session.plan(wanted))
     report_hosts(session.configuration, options)
     if options.is_json:
         say_json(document(reports))
-    elif not options.is_quiet or any(_is_notable(report) for report in reports):
-        say(plan_text(reports, paint()))
+    else:
+        say((quiet_text if options.is_quiet else plan_text)(reports, paint()))
     warn_of_departed(session)
     return _exit_code(reports, with_exit_code=with_exit_code)
-
-
-def _is_notable(report: CredentialReport) -> bool:
-    return bool(report.errors or (report.plan and report.plan.holds))
 
 
 def _exit_code(reports: tuple[CredentialReport, ...], *, with_exit_code: bool) -> int:

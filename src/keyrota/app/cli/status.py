@@ -22,12 +22,12 @@ def command(options: Options, *, wanted: Wanted) -> int:
     from keyrota.app.cli.carry_out import exit_code  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.report.data import document  # noqa: PLC0415
-    from keyrota.report.text import status_text  # noqa: PLC0415
+    from keyrota.report.text import quiet_text, status_text  # noqa: PLC0415
 
     session = Session(options.config)
     reports = session.reports(session.plan(wanted))
     if options.is_json:
         say_json(document(reports))
     else:
-        say(status_text(reports, paint()))
+        say((quiet_text if options.is_quiet else status_text)(reports, paint()))
     return exit_code(reports)
