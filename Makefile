@@ -7,7 +7,7 @@ MOCK := tests/contract/prism
 SECONDS ?= 60
 .DEFAULT_GOAL := help
 
-.PHONY: help dev demo test soak sabotage mutants mock emulator clients constructs templates check fix bench docs lock clean
+.PHONY: help dev demo test floors soak sabotage mutants mock emulator clients constructs templates check fix bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -63,6 +63,16 @@ tests/clients/node/node_modules/.ready: tests/clients/node/package-lock.json req
 	@npm ci --prefix tests/clients/node --no-audit --no-fund --silent
 	@touch $@
 
+floors: .venv/floors/.ready  ## run tests with the lowest version of each dependency that pyproject.toml allows
+	@.venv/floors/bin/python -m pytest -n 2 --dist worksteal -q tests/unit tests/contract tests/end_to_end/test_commands.py
+
+.venv/floors/.ready: pyproject.toml requirements/dev.txt requirements/floors.txt
+	@$(PYTHON) -m venv .venv/floors
+	@.venv/floors/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@.venv/floors/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/floors.txt
+	@.venv/floors/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
 constructs: .venv/.ready  ## test and package the CDK constructs, lint the templates (Node comes along)
 	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
 	@npm ci --prefix constructs --no-audit --no-fund --silent
@@ -101,6 +111,7 @@ docs: .venv/.ready  ## regenerate what the pages compute
 
 lock: .venv/.ready  ## renew requirements/dev.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --all-extras --group dev --generate-hashes --no-emit-index-url --no-header --output-file requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --resolution lowest-direct --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/floors.txt
 	@echo ministack | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/emulator.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --extra lambda --python-version 3.13 --python-platform aarch64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file src/keyrota/app/deploy/requirements.txt
 	@printf 'PyGithub\npython-gitlab\natlassian-python-api\nkubernetes\nazure-devops>=7.1.0b1\npybuildkite\npytfe\nterrasnek\nboto3\nawscli\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/clients.txt
