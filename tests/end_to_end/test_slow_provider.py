@@ -38,6 +38,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second instead of five minutes: one slow answer uses it up."""
     monkeypatch.setattr("keyrota.wire.http.SLOW_S", 0.5)
     monkeypatch.setattr("keyrota.wire.waiting.MAX_S", 0.5)
+    monkeypatch.setattr("keyrota.wire.waiting.MAX_AGAIN_S", 0.25)
 
 
 def slow(box: Sandbox, patch: pytest.MonkeyPatch, *, skip: int = 0) -> list[float]:
@@ -74,6 +75,21 @@ def test_a_slow_provider_delays_no_other_credential(sandbox: Sandbox, skip: int)
     assert sandbox.run("apply", "--force")[0] == 0
     assert sandbox.deploys()
     assert sandbox.held()["AWS_ACCESS_KEY_ID"] != sandbox.old.id
+
+
+@pytest.mark.usefixtures("short")
+def test_check_waits_for_a_slow_provider_no_longer_than_a_run_does(sandbox: Sandbox) -> None:
+    """Each credential's targets together, so that a fleet's `check` ends as well."""
+    more = "".join(f"\n      - bitbucket: {{workspace: acme, repository: r{number}}}" for number in range(20))
+    for number in range(20):
+        sandbox.bitbucket.add_repository("acme", f"r{number}")
+    first = "bitbucket: {workspace: acme, repository: shop, environment: Production}"
+    sandbox.configure(first, first + more)
+    with pytest.MonkeyPatch.context() as patch:
+        asked = slow(sandbox, patch)
+        code, out, err = sandbox.run("check")
+    assert (code, USED_UP in out + err) == (1, True), out + err
+    assert len(asked) < 24, "eight at once are under way when the time is used up, in check and in its plan"
 
 
 def test_a_function_ends_before_its_time_does(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

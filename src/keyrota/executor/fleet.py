@@ -124,7 +124,8 @@ def _beside(preview: Preview, around: _Around, *, is_urgent: bool) -> Preview:
     if not known and not shared:
         return preview
     try:
-        observation, planned = preview.run.plan_beside(known, shared)
+        with preview.run.bounded():
+            observation, planned = preview.run.plan_beside(known, shared)
     except KeyrotaError as error:
         return replace(preview, plan=None, observation=None, error=error)
     return replace(preview, plan=planned, observation=observation)

@@ -244,9 +244,12 @@ def _permissions(answers: Mapping[str, bool | None]) -> Iterator[Finding]:
 
 
 def _targets(session: Session, entries: Iterable[CredentialConfig]) -> Iterator[Finding]:
+    from keyrota.wire import bounded  # noqa: PLC0415  # heavy, and not needed for --help
+
     refused = session.wiring.references.refusals
     for credential in entries:
-        answers = in_parallel(lambda target: target.preflight(), session.wiring.targets(credential), 8)
+        with bounded(session.clock, until=None):
+            answers = in_parallel(lambda target: target.preflight(), session.wiring.targets(credential), 8)
         whats = {error.what for error in refused.values()}
         yield from (_target(answer) for answer in answers if answer.is_ready or answer.detail not in whats)
     for reference, error in refused.items():
