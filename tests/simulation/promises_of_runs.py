@@ -171,14 +171,16 @@ class RunPromises:
         addresses = record.history.runs[by].addresses
         ailing = [address for address in addresses if places[address].is_down]
         for address in addresses if ailing else ():
-            is_waiting = address not in ailing and self._waits(places[address], current, info)
+            since = record.history.named_since.get(address)
+            is_same = since is None or since < info.began or places[address].ours is not None
+            is_waiting = address not in ailing and is_same and self._waits(places[address], current, info)
             if is_waiting and address not in self.tried.get(by, set()):
                 record.breaks("one-fails-alone", f"{by} left {address} alone while {ailing[0]} was down")
 
     @staticmethod
     def _waits(place: Variables, current: AccessKeyId, info: RunInfo) -> bool:
         """Tell whether keyrota has yet to bring AWSCURRENT to a place, and had when the run began."""
-        is_ours = not place.by_hand and place.ours != current
+        is_ours = not place.by_hand and place.ours != current and not place.is_archived
         return is_ours and (place.changed_at is None or place.changed_at < info.began)
 
 

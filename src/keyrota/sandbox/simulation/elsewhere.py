@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from keyrota.core.model import AWSCURRENT, KeyPair, KeyStatus, UserName
+from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyPair, KeyStatus, UserName
+from keyrota.sandbox.simulation.jobs import NOBODYS
 from keyrota.sandbox.simulation.setup import Place
-from keyrota.sandbox.world import MOST_TAGS, Call, Variables
+from keyrota.sandbox.world import MOST_TAGS, SLOTS, Call, Variables
 
 if TYPE_CHECKING:
     from keyrota.sandbox.simulation.history import History
@@ -39,6 +40,8 @@ class Elsewhere:
         """Name what they do."""
         return (
             self._shows_a_key_elsewhere,
+            self._adds_a_place_of_others,
+            self._rotates_by_hand,
             self._renames_a_place,
             self._gives_a_name_to_another_place,
             self._archives_a_place,
@@ -49,8 +52,8 @@ class Elsewhere:
 
     def clean_up(self) -> None:
         """End whatever goes on still."""
-        while self._undo:
-            self._undo.pop()()
+        for end in self._undo[::-1]:
+            end()
 
     def _for_some_time(self, end: Callable[[], object]) -> None:
         """End it after a while, once."""
@@ -72,10 +75,10 @@ class Elsewhere:
     def _shows_a_key_elsewhere(self, user: UserName) -> bool:
         """Copy a key's ID to another variable of a place, or to another scope of the same project."""
         place = self._any_place(user)
-        keys = sorted(key.id for key in self._world.users[user].values() if key.status is KeyStatus.ACTIVE)
-        if place is None or not keys:
+        key = self._any_key(user)
+        if place is None or key is None:
             return False
-        held, key = self._world.places[place.address], self._lots.choice(keys)
+        held = self._world.places[place.address]
         self._numbers += 1
         name = f"DEPLOY_{self._numbers}_KEY_ID"
         shown = held.beside if self._lots.random() < 0.5 else held.around  # noqa: PLR2004  # either
@@ -156,6 +159,55 @@ class Elsewhere:
             self._history.awakened.add(place.address)
 
         self._for_some_time(back)
+        return True
+
+    def _adds_a_place_of_others(self, user: UserName) -> bool:
+        """Put a place into the configuration that is empty, or shows what is not this user's whole pair."""
+        self._numbers += 1
+        place = Place(address=f"gitlab acme/others-{self._numbers}", deployments_a_day=1)
+        self._history.add_place(place, None)
+        made, key = self._world.places[place.address], self._key_in_use(user)
+        match self._lots.choice(("empty", "a stranger's", "half", "under other names")):
+            case "a stranger's":
+                made.pair = KeyPair(id=AccessKeyId(f"AKIASTRANGER{self._numbers:08d}"), secret=NOBODYS)
+            case "half" if key:
+                made.pair, made.half = KeyPair(id=key, secret=self._world.values[key]), "id"
+            case "under other names" if key:
+                made.others = {"DEPLOY_KEY_ID": key, "DEPLOY_SECRET_KEY": "x"}
+                self._for_some_time(made.others.clear)
+        made.by_hand = True
+        self._history.configure(user, place)
+        return True
+
+    def _key_in_use(self, user: UserName) -> AccessKeyId | None:
+        """Find the key that the first place holds, if it is one of this user's."""
+        place = next(iter(self._history.credentials[user].places), None)
+        pair = self._world.places[place.address].pair if place else None
+        return pair.id if pair is not None and pair.id in self._world.users[user] else None
+
+    def _any_key(self, user: UserName) -> AccessKeyId | None:
+        keys = sorted(key.id for key in self._world.users[user].values() if key.status is KeyStatus.ACTIVE)
+        return self._lots.choice(keys) if keys else None
+
+    def _rotates_by_hand(self, user: UserName) -> bool:
+        """Make a key, put it everywhere, into the secret too, and delete the older one a day later."""
+        name, old = self._history.credentials[user].secret, self._any_key(user)
+        stored = self._world.secret(name)
+        if stored is None or stored.deleted_at or old is None or len(self._world.users[user]) >= SLOTS:
+            return False
+        pair = self._world.add_key(user)
+        for place in self._history.credentials[user].places:
+            self._world.person_sets(place.address, pair)
+        current = stored.wearing(AWSCURRENT)
+        self._world.person_puts(name, pair, stored.versions[current].fields if current else {})
+        self._history.announce_change()
+
+        def deletes() -> None:
+            if user in self._world.users:
+                self._history.jobs.spoiled.add(old)
+                self._world.remove_key(user, old)
+
+        self._history.timeline.after(self._lots.uniform(86400, 2 * 86400), deletes)
         return True
 
     # --- the secret -----------------------------------------------------------------------------------------------

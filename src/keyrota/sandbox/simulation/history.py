@@ -39,7 +39,9 @@ _LOOKING = "look"
 _QUESTIONS = frozenset({"AskFirst", "AskOwner", "AskRuns", "AskValue", "LookAround", "Preflight"})
 """Steps that only look."""
 _OFTEN = frozenset({_LOOKING, "Sync", "Tidy"})
-_SELDOM = frozenset({"Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate"})
+_SELDOM = frozenset(
+    {"Choose", "Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate", "Restore"}
+)
 _CROWD = 6
 """While so many runs are under way nobody comes in between: each would draw others after it, without an end."""
 _SORE = frozenset({"Promote", "Sync", "Verify"})
@@ -193,6 +195,12 @@ class History:
         keeping = self.credentials[user]
         places = tuple(replace(place, address=new) if place.address == old else place for place in keeping.places)
         self.credentials[user] = replace(keeping, places=places)
+
+    def configure(self, user: UserName, place: Place) -> None:
+        """Add a place to the configuration, and let its pipelines run for some weeks."""
+        keeping = self.credentials[user]
+        self.credentials[user] = replace(keeping, places=(*keeping.places, place))
+        self.jobs.schedule_at(place, self.world.clock.instant + timedelta(days=20))
 
     # --- what happens by itself -----------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from keyrota.core.adoption import Adoption
@@ -30,6 +31,8 @@ from keyrota.sandbox.world import SLOTS, Call, Outage, StoredSecret
 if TYPE_CHECKING:
     from keyrota.sandbox.simulation.history import History
 
+_GROWING = 0.1
+"""Share of the histories in which the set of targets grows all the time."""
 _SOME_TIME_S = 2 * 86400.0
 _MISSED = 0.2
 """Share of the keys that go off which somebody switches on again."""
@@ -53,12 +56,21 @@ class People:
             self._history.meanwhile += [self.act, self._reconfigure]
             self._history.moves += [self._move_current]
             self._history.watchers += [self._misses_a_key, self._elsewhere.sees]
+        if a_month and self._lots.random() < _GROWING:
+            self._grow(until)
         when = self._world.clock.instant
         while a_month:
             when += timedelta(days=self._lots.expovariate(a_month / 30))
             if when > until:
                 return
             self._history.timeline.at(when, self.act)
+
+    def _grow(self, until: datetime) -> None:
+        """Announce a new target every few days: none of them ever held an older key."""
+        when = self._world.clock.instant
+        while (when := when + timedelta(days=self._lots.uniform(2, 7))) <= until:
+            user = self._lots.choice(sorted(self._history.credentials))
+            self._history.timeline.at(when, partial(self._do, self._adds_a_target, user))
 
     def schedule_outages(self, until: datetime) -> None:
         """Announce when providers are down, or refuse the token."""
@@ -119,6 +131,7 @@ class People:
             self._deletes_the_user_and_makes_it_again,
             self._revokes_the_key,
             self._rolls_back,
+            self._adopts_a_key,
             self._adds_a_target,
             self._removes_a_target,
             self._moves_a_target,
@@ -375,6 +388,15 @@ class People:
         if pair is None or self._world.find(pair.id) is None:
             return False
         self._history.run(Rollback(to=pair.id), users=(user,))
+        return True
+
+    def _adopts_a_key(self, user: UserName) -> bool:
+        """Say which key is to be kept, or that a first one is wanted."""
+        if self._current_key(user) is not None:
+            return False
+        active = self._any_key(user, KeyStatus.ACTIVE)
+        wish = Adoption(key=active) if active else Adoption(makes_first=True)
+        self._history.run(wish, users=(user,))
         return True
 
     # --- the configuration ----------------------------------------------------------------------------------------

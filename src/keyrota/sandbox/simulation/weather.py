@@ -120,7 +120,7 @@ CLIMATES = {
         outages=4,
         passed_over=0.02,
         clock_jumps=0.01,
-        signals=0.003,
+        signals=0.01,
         people=4,
         meanwhile=0.02,
     ),
