@@ -11,10 +11,12 @@ import pytest
 from builders import NEW, NOW, OLD, a_secret, a_version, current
 from keyrota.core.model import AWSCURRENT, AWSPREVIOUS, CLAIM, PENDING, Claim, KeyPair, SecretState, VersionId
 from keyrota.core.secret import Secret
+from keyrota.errors import LostRace
 from keyrota.executor.own_writes import OwnWrites
 from keyrota.ports import SecretStore
 
 V0, V1, CLAIMED = VersionId("v0"), VersionId("v1"), VersionId("claim")
+OURS = Claim(version=CLAIMED, run="us", at=NOW, lease_until=NOW + timedelta(minutes=15), keys_seen=frozenset())
 PAIR = KeyPair(id=NEW, secret=Secret("made up"))
 BEFORE = a_secret(current(OLD, "v0"), tags=[("keyrota:synced", "old")])
 
@@ -120,3 +122,29 @@ def test_what_somebody_else_wrote_stands(what: str) -> None:
     seen = made.describe("s")
     assert seen is not None
     assert dict(seen.tags)["keyrota:synced"] == dict(store.state.tags)["keyrota:synced"]
+
+
+def test_a_label_that_another_run_took_off_is_not_seen_any_more() -> None:
+    """Otherwise the run takes it off again and again, and ends with an error of its own making (C10)."""
+    store = Lagging()
+    made = own(store)
+    made.put_claim("s", OURS)
+    assert labels(made.describe("s"))[CLAIMED] == {CLAIM}
+
+    def refuse(*_: object, **__: object) -> None:
+        raise LostRace("the label is not there")
+
+    store.move_label = refuse  # type: ignore[attr-defined]
+    with pytest.raises(LostRace):
+        made.move_label("s", CLAIM, to=None, remove_from=CLAIMED)
+    assert CLAIMED not in labels(made.describe("s"))
+    assert made.claim("s") is None
+
+
+def test_a_claim_that_was_given_up_is_no_claim() -> None:
+    store = Lagging()
+    made = own(store)
+    made.put_claim("s", OURS)
+    assert made.claim("s") is not None
+    made.move_label("s", CLAIM, to=None, remove_from=CLAIMED)
+    assert made.claim("s") is None

@@ -25,6 +25,7 @@ from keyrota.core.model import (
     VersionId,
 )
 from keyrota.core.secret import Secret
+from keyrota.errors import LostRace
 from keyrota.ports import Clock, SecretStore
 
 _LAG = timedelta(seconds=60)
@@ -129,8 +130,14 @@ class OwnWrites:
         self._note_version(version, AWSPENDING, credential.id)
 
     def move_label(self, name: str, label: str, *, to: VersionId | None, remove_from: VersionId | None) -> None:
-        """Move a label."""
-        self.store.move_label(name, label, to=to, remove_from=remove_from)
+        """Move a label; a refusal tells that it is not where this run has put it: somebody else has moved it on."""
+        try:
+            self.store.move_label(name, label, to=to, remove_from=remove_from)
+        except LostRace:
+            self._forget(label, remove_from)
+            raise
+        if label == CLAIM:
+            self._claim = None
         now = self.clock.now()
         if label == AWSCURRENT:
             self._moved.append(_Moved(label=AWSPREVIOUS, before=self._wearing(AWSPREVIOUS), to=remove_from, at=now))
@@ -145,6 +152,11 @@ class OwnWrites:
             self._tagged.append(_Tagged(key=key, before=before.get(key), value=value, at=now))
 
     # --- what was written -------------------------------------------------------------------------------------------
+
+    def _forget(self, label: str, version: VersionId | None) -> None:
+        self._moved = [one for one in self._moved if (one.label, one.to) != (label, version)]
+        if label == CLAIM:
+            self._claim = None
 
     def _note_version(self, version: VersionId, *labels: str) -> None:
         now = self.clock.now()
