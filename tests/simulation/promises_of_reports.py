@@ -109,6 +109,7 @@ class ReportPromises:
         """Tell whether a run tore a pair itself, and left it so without having tried it again and again."""
         torn, down = place.torn_since, self.record.down_seen.get(address)
         is_own = place.ours is not None and (by, address, place.ours) in self.record.halves
+        is_own = is_own and self.record.wrote_last.get(address) == by  # another run may write between two halves
         is_to_blame = self.record.refused[by, address] < TRIED and (down is None or torn is None or down < torn)
         return torn is not None and is_own and not place.by_hand and is_to_blame
 

@@ -52,6 +52,8 @@ class Record:
     """Which places have held the whole pair of which key at some time, or were given both halves by one run."""
     halves: dict[tuple[str, str, AccessKeyId], set[str]] = field(default_factory=dict)
     """What of a key's pair a run has written to a place; another run may write between two halves."""
+    wrote_last: dict[str, str] = field(default_factory=dict)
+    """Which run wrote half a pair to a place last."""
     off_seen: dict[AccessKeyId, datetime] = field(default_factory=dict)
     """Since when a key is off for keyrota: what nobody could note between two switchings by hand is not known."""
     torn_for: list[float] = field(default_factory=list)
@@ -177,6 +179,7 @@ class Record:
         key = AccessKeyId(call.about)
         written = self.halves.setdefault((call.by, address, key), set())
         written.add(call.name.split(" ", 2)[1])
+        self.wrote_last[address] = call.by
         if len(written) > 1:
             self.has_held.add((address, key))
 
