@@ -104,6 +104,7 @@ MISTAKES = (
             "AWSCURRENT, to=action.version, remove_from=action.remove_from)",
             "AWSCURRENT, to=action.version, remove_from=_wearing(subject, AWSCURRENT))",
         ),
+        scene="a value is stored before the promotion",
     ),
     _mistake(
         "the SDK's retries are on for CreateAccessKey",
@@ -254,6 +255,7 @@ MISTAKES = (
         "a key that came back keeps its old dates",
         "proof-before-off",
         (SCHEDULE, "    return max(due, back_on + policy.overlap) if back_on else due", "    return due"),
+        scene="a key comes back",
     ),
     _mistake(
         "do more than was planned",
@@ -542,6 +544,7 @@ MISTAKES = (
                 "    if key is None or not view.is_stored or is_any_down:\n        return\n"
             ),
         ),
+        scene="a place goes down before the sync",
     ),
     _mistake(
         "read AWSCURRENT before the note",

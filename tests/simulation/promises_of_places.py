@@ -30,6 +30,8 @@ class PlacePromises:
     """The places that keyrota has written for each user."""
     around: dict[tuple[str, str], Surroundings] = field(default_factory=dict)
     """What a run was last told of the surroundings of a place."""
+    begun: set[tuple[UserName, int]] = field(default_factory=set)
+    """The places into which a write was tried, arrived or not."""
     looked: dict[tuple[UserName, str], TargetState] = field(default_factory=dict)
     """What any run of a user was last told of a place."""
     looked_around: dict[tuple[UserName, str], Surroundings] = field(default_factory=dict)
@@ -137,6 +139,7 @@ class PlacePromises:
         number = self.record.history.world.places[address].number
         if (user, number) not in self.written and address not in self.record.history.confirmed:
             self._first_write(call, user, address)
+        self.begun.add((user, number))
 
     def _first_write(self, call: Call, user: UserName, address: str) -> None:
         """What is not this user's is not written over before a person has said so."""
@@ -152,6 +155,9 @@ class PlacePromises:
         keys = {state.key, *(variable.key for variable in state.variables)} - {None}
         strange = next((key for key in keys if key and self.record.owners.get(key) != user), None)
         is_half = state.evidence is TargetEvidence.ABSENT and not state.is_empty
+        number = self.record.history.world.places[address].number
+        if is_half and not strange and (user, number) in self.begun:
+            return  # it may be the half that an earlier write has left: finished, and never asked about
         around = self.looked_around.get((user, address))
         conflicts = (*state.conflicts, *(around.conflicts if around else ()))
         if strange or is_half or conflicts:

@@ -58,7 +58,7 @@ class ReportPromises:
             if shown is None or shown.evidence is TargetEvidence.FAILED or place.is_down or place.is_archived:
                 continue
             if place.torn_since is not None:
-                if place.torn_since < latest:
+                if place.torn_since < latest and not self._is_mixed(address, place):
                     yield address, None, "half a pair"
                 continue
             key = place.pair.id if place.pair else None
@@ -97,7 +97,8 @@ class ReportPromises:
             place = self.record.history.world.places[address]
             if self._is_left_torn(by, address, place):
                 self.record.breaks("whole-pair", f"{by} leaves {address} with half a pair, and it took writes")
-            if place.torn_since is None or place.torn_since > info.began - SHOWN_AFTER:
+            is_old = place.torn_since is not None and place.torn_since <= info.began - SHOWN_AFTER
+            if not is_old or self._is_mixed(address, place):
                 self.torn_runs.pop(address, None)
             elif is_through and not place.is_down and not self._is_without_key(owner_of(outcome)):
                 self.torn_runs[address] += 1
@@ -105,11 +106,16 @@ class ReportPromises:
                     torn = self.torn_runs[address]
                     self.record.breaks("whole-pair", f"{by} is run {torn} that leaves {address} with half a pair")
 
+    def _is_mixed(self, address: str, place: Variables) -> bool:
+        """Tell whether both halves have arrived, and somebody else wrote between the two: no run can know of that."""
+        return place.ours is not None and (address, place.ours) in self.record.has_held
+
     def _is_left_torn(self, by: str, address: str, place: Variables) -> bool:
         """Tell whether a run tore a pair itself, and left it so without having tried it again and again."""
         torn, down = place.torn_since, self.record.down_seen.get(address)
-        is_own = place.ours is not None and (by, address, place.ours) in self.record.halves
-        is_own = is_own and self.record.wrote_last.get(address) == by  # another run may write between two halves
+        written = self.record.halves.get((by, address, place.ours), set()) if place.ours is not None else set()
+        is_last = self.record.wrote_last.get(address) == by  # another run may write between two halves
+        is_own = is_last and len(written) == 1  # where both arrived, somebody else wrote between the two
         is_to_blame = self.record.refused[by, address] < TRIED and (down is None or torn is None or down < torn)
         return torn is not None and is_own and not place.by_hand and is_to_blame
 

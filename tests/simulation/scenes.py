@@ -335,6 +335,53 @@ def a_field_is_changed_before_a_rollback() -> Stage:
     return stage
 
 
+def a_value_is_stored_before_the_promotion() -> Stage:
+    """Right after the last look before a new key is promoted, somebody stores the pair of now once more."""
+    stage = Stage()
+    pair = stage.settle()
+
+    def put() -> None:
+        stage.history.world.person_puts(SECRET, pair)
+
+    def made() -> None:
+        stage.once("sts:GetCallerIdentity", lambda: stage.once("secretsmanager:GetSecretValue", put), after=3)
+
+    stage.once("iam:CreateAccessKey", made)
+    stage.days(25)
+    return stage
+
+
+def a_key_comes_back() -> Stage:
+    """Somebody switches a key on that keyrota has switched off: it stays for another overlap."""
+    stage = Stage()
+    old, history = _pair(stage).id, stage.history
+    stage.days(5)
+    if old not in history.world.off_since:
+        raise RuntimeError("the older key is not off")
+    history.world.change(old, status=KeyStatus.ACTIVE, status_word="Active")
+    history.switched_on[old] = history.world.clock.instant
+    history.play(history.world.clock.instant + timedelta(hours=1))
+    stage.days(6)
+    stage.happened.append(old)
+    return stage
+
+
+def a_place_goes_down_before_the_sync() -> Stage:
+    """One of two places does not answer once the new key is made; the run dies before it writes the other one."""
+    stage = Stage()
+    stage.settle()
+
+    def down() -> None:
+        stage.shop.is_down = True
+        stage.once("target:write", stage.die)
+
+    stage.once("iam:CreateAccessKey", down)
+    stage.days(14)
+    stage.shop.is_down = False
+    stage.days(4)
+    return stage
+
+
 def keyrota_runs_with_the_old_key() -> Stage:
     """The credentials of the runs are those of the user that they rotate."""
     stage = Stage()
@@ -487,6 +534,9 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "another scope shows the old key": an_old_key_is_shown(_around),
     "a place is taken out of the configuration": a_place_is_taken_out,
     "a field is changed before a rollback": a_field_is_changed_before_a_rollback,
+    "a value is stored before the promotion": a_value_is_stored_before_the_promotion,
+    "a key comes back": a_key_comes_back,
+    "a place goes down before the sync": a_place_goes_down_before_the_sync,
     "keyrota runs with the old key": keyrota_runs_with_the_old_key,
     "another user's pair is stored": anothers_pair_is_stored,
     "a secret that others may read": a_secret_that_others_may_read,

@@ -195,6 +195,8 @@ class History:
         keeping = self.credentials[user]
         places = tuple(replace(place, address=new) if place.address == old else place for place in keeping.places)
         self.credentials[user] = replace(keeping, places=places)
+        if old in self.confirmed:
+            self.confirmed.add(new)
 
     def configure(self, user: UserName, place: Place) -> None:
         """Add a place to the configuration, and let its pipelines run for some weeks."""
