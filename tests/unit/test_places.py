@@ -238,6 +238,17 @@ ROWS = [
         ),
         ("it is not the place that keyrota wrote",),
     ),
+    Row(
+        "also where the other one was archived when the set of targets was written, so that it never was",
+        seen(
+            replace(showing(ODD), place=THERE),
+            secret=a_secret(
+                current(NEW, "v2"),
+                tags=(synced("v2"), *format_index(Index((entry(written=None, is_begun=False),))).items()),
+            ),
+        ),
+        (f"it holds {ODD}",),
+    ),
     Row("another origin is another place, and empty", seen(replace(EMPTY, place=ELSEWHERE), index=(entry(),))),
     Row(
         "another origin whose place holds somebody's key",

@@ -139,7 +139,7 @@ def is_first_write(view: View, target: TargetState) -> bool:
     known = view.index.of(entry_of(target))
     if known is not None:
         return not known.is_begun
-    return not _is_recorded(view) or _earlier(view, target) is not None
+    return not _is_recorded(view) or any(_others_of_this_name(view, target))
 
 
 def is_written(view: View, target: TargetState) -> bool:
@@ -162,14 +162,14 @@ def _is_recorded(view: View) -> bool:
 
 def _earlier(view: View, target: TargetState) -> IndexEntry | None:
     """Find another place that had this address when keyrota wrote it."""
-    return next(
-        (
-            entry
-            for entry in view.index.entries
-            if entry.address == target.address and entry.is_begun and entry.is_at(target.place) is False
-        ),
-        None,
-    )
+    return next((entry for entry in _others_of_this_name(view, target) if entry.is_begun), None)
+
+
+def _others_of_this_name(view: View, target: TargetState) -> Iterator[IndexEntry]:
+    """Find other places that had this address: written, or passed over because they were archived."""
+    for entry in view.index.entries:
+        if entry.address == target.address and entry.is_at(target.place) is False:
+            yield entry
 
 
 def is_unlooked(case: Case, target: TargetState) -> bool:
