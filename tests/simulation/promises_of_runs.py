@@ -172,7 +172,7 @@ class RunPromises:
         ailing = [address for address in addresses if places[address].is_down]
         for address in addresses if ailing else ():
             since = record.history.named_since.get(address)
-            is_same = since is None or since < info.began or places[address].ours is not None
+            is_same = since is None or places[address].ours is not None  # another place is a first write, and asks
             is_waiting = address not in ailing and is_same and self._waits(places[address], current, info)
             if is_waiting and address not in self.tried.get(by, set()):
                 record.breaks("one-fails-alone", f"{by} left {address} alone while {ailing[0]} was down")
