@@ -356,6 +356,8 @@ def test_two_targets_that_are_one_place_are_both_held() -> None:
     other = replace(EMPTY, address="github 12")
     row = seen(EMPTY, other)
     assert kept_out(Case(view=view(row), policy=CLASSIC, now=NOW)) == {SHOP, "github 12"}
+    as_gitea = replace(other, address="gitea acme/shop", place=replace(HERE, kind="gitea"))
+    assert kept_out(Case(view=view(seen(EMPTY, as_gitea)), policy=CLASSIC, now=NOW)) == {SHOP, "gitea acme/shop"}
     apart = replace(other, variables=(VariableState(name="DEPLOY_ID", is_present=False),))
     assert not kept_out(Case(view=view(seen(EMPTY, apart)), policy=CLASSIC, now=NOW))
 

@@ -352,6 +352,11 @@ class PlaceId:
         return f"{self.kind} {self.origin} {self.id}"
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """What tells places apart: a Forgejo may be configured as `gitea` as well, and is the same place."""
+        return self.origin, self.id
+
+    @property
     def mark(self) -> str:
         """Write the ID as the index stores it: 48 bits of its hash where it is long, so that 400 places have room."""
         return self.id if len(self.id) <= _MAX_MARK else f"~{_shortened(self.id)}"

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from keyrota.core.lifecycle import view
-from keyrota.core.model import AccessKeyId, CredentialId, IndexEntry, Observation, PlaceId, TargetState
+from keyrota.core.model import AccessKeyId, CredentialId, IndexEntry, Observation, TargetState
 
-Variable = tuple[PlaceId, str]
+Variable = tuple[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +85,12 @@ def shared_places(observations: Iterable[Observation]) -> Mapping[CredentialId, 
         for target in seen.targets:
             for variable in target.variables if target.place else ():
                 owner = credential_of(seen), target.address
-                owners.setdefault((target.place, variable.name), []).append(owner)  # type: ignore[arg-type]  # not None
+                owners.setdefault((target.place.identity, variable.name), []).append(owner)  # type: ignore[union-attr]  # not None
     found: dict[CredentialId, dict[tuple[str, str], None]] = {}
-    for (place, name), claims in owners.items():
+    for ((origin, place), name), claims in owners.items():
         if len({credential for credential, _ in claims}) > 1:
             said = " and ".join(f"{address} of {credential}" for credential, address in claims)
-            words = f"{said} are one place ({place}): both would write {name}"
+            words = f"{said} are one place ({origin} {place}): both would write {name}"
             for credential, address in claims:
                 found.setdefault(credential, {})[address, words] = None
     return {credential: tuple(words) for credential, words in found.items()}

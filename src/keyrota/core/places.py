@@ -224,7 +224,9 @@ def _shared(case: Case, target: TargetState) -> Iterator[Doubt]:
 def is_same_variable(one: TargetState, other: TargetState) -> bool:
     """Tell whether two targets would write the same variable of the same place."""
     names = {variable.name for variable in one.variables} & {variable.name for variable in other.variables}
-    return one.place is not None and one.place == other.place and bool(names)
+    if one.place is None or other.place is None:
+        return False
+    return one.place.identity == other.place.identity and bool(names)
 
 
 def _of_neighbours(case: Case, target: TargetState) -> Iterator[Doubt]:
