@@ -19,6 +19,7 @@ from keyrota.core.model import (
     Observation,
     PairDoubt,
     PairsRecord,
+    PlaceId,
     SecretState,
     SyncRecord,
     TargetState,
@@ -64,6 +65,10 @@ class Place:
     secret_fails: list[KeyrotaError | None] = field(default_factory=list)
     id_fails: list[KeyrotaError | None] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
+    named: Callable[[], PlaceId | None] = lambda: None
+
+    def place_now(self) -> PlaceId | None:
+        return self.named()
 
     def write(self, credential: KeyPair) -> None:
         self.meanwhile()
@@ -211,6 +216,34 @@ def test_a_place_that_stays_torn_is_remembered_until_it_is_whole() -> None:
     scene.sync()
     assert scene.places[0].halves == (NEW, NEW)
     assert view(scene.seen()).doubt_of(WHERE) is None
+
+
+HERE = PlaceId(kind="circleci", origin="https://circleci.com/api/v2", id="project 1")
+
+
+@pytest.mark.parametrize("old", [KeyStatus.ACTIVE, KeyStatus.INACTIVE])
+def test_no_half_goes_into_what_has_the_place_s_name_by_now(old: KeyStatus) -> None:
+    """The name is given to another project while the second half is retried: neither pair is written there."""
+    scene = a_scene(secret_fails=[DOWN])
+    scene.old_status = old
+    place, other = scene.places[0], replace(HERE, id="project 2")
+    place.named = lambda: HERE if scene.instant < NOW + timedelta(seconds=60) else other
+    with pytest.raises(TornPair, match="means another place now: that was project 1, and this is project 2"):
+        scene.sync(replace(holds(OLD, WHERE), place=HERE))
+    assert place.halves == (NEW, OLD)
+    assert timedelta(seconds=60) <= scene.instant - NOW <= timedelta(seconds=120)
+    assert scene.doubt is PairDoubt.UNSURE
+
+
+def test_a_place_whose_name_nobody_may_ask_for_is_made_whole() -> None:
+    """Half a pair is worse than a name that was perhaps given away."""
+
+    def refuse() -> PlaceId | None:
+        raise REFUSED
+
+    scene = a_scene(secret_fails=[DOWN] * 2 + [None], named=refuse)
+    scene.sync(replace(holds(OLD, WHERE), place=HERE, read_at=NOW))
+    assert scene.places[0].halves == (NEW, NEW)
 
 
 def test_nothing_written_is_nothing_torn() -> None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from keyrota.core.lifecycle import KeyState, View, key_label
 from keyrota.core.model import AccessKeyId, KeyPair, PairDoubt, TargetEvidence, TargetState
-from keyrota.errors import Half, KeyrotaError, LeftByLimit, ProviderUnavailable, TornPair
+from keyrota.errors import Half, KeyrotaError, LeftByLimit, ProviderRefused, ProviderUnavailable, TornPair
 from keyrota.executor.subject import Settings
 from keyrota.ports import Target
 from keyrota.wire import current_waiting
@@ -104,7 +104,11 @@ class Pairs:
                 raise self._was_put_back(target, last)
             self.settings.clock.sleep(pause)
             try:
+                self._demand_name(target)
                 target.write(credential)
+            except _AnotherPlace as other:
+                last = other
+                break
             except TornPair as again:
                 torn.note(again)
                 last = again
@@ -112,7 +116,7 @@ class Pairs:
                 last = again
             else:
                 return
-        if self._put_back(target, torn):
+        if not isinstance(last, _AnotherPlace) and self._put_back(target, torn):
             raise self._was_put_back(target, last)
         self.torn[target.address] = torn
         raise self._told(target, torn, last)
@@ -129,6 +133,7 @@ class Pairs:
         if old is None:
             return False
         try:
+            self._demand_name(target)
             target.write(old)
         except TornPair as error:
             torn.note_back(error)
@@ -141,6 +146,28 @@ class Pairs:
             self.put_back.add(target.address)
         return is_back
 
+    def _demand_name(self, target: Target) -> None:
+        """
+        Write no half into what has the place's name by now: an attempt may come minutes after the first.
+
+        Raises:
+            _AnotherPlace: The name was given to something else; the half pair is where the first attempt went.
+            ProviderUnavailable: The provider does not answer, so that a write would not arrive either.
+        """
+        state = self._state(target)
+        if state is None or state.place is None:
+            return
+        try:
+            found = target.place_now()
+        except ProviderRefused:
+            return  # who may not ask may still write, and half a pair is worse
+        if found is not None and found != state.place:
+            raise _AnotherPlace(
+                f"{target.address} means another place now: that was {state.place.id}, and this is {found.id}",
+                where=target.address,
+                remedy="write the new name of the first one into the configuration, and run it at once",
+            )
+
     def _old_pair(self, target: Target, new: KeyPair) -> KeyPair | None:
         """Find what the place held before, if its key still works and the secret has it."""
         key_id = self._held(target)
@@ -152,11 +179,15 @@ class Pairs:
 
     def _held(self, target: Target) -> AccessKeyId | None:
         """Find the key that the place held: as it shows it, or as the record of the last sync says."""
-        states = (*self.seen.observation.targets, *self.seen.observation.left_behind)
-        state = next((state for state in states if state.address == target.address), None)
+        state = self._state(target)
         if state is not None and state.evidence is TargetEvidence.HOLDS:
             return state.key
         return self._recorded(state)
+
+    def _state(self, target: Target) -> TargetState | None:
+        """Find what was read of the place before the first write."""
+        states = (*self.seen.observation.targets, *self.seen.observation.left_behind)
+        return next((state for state in states if state.address == target.address), None)
 
     def _recorded(self, state: TargetState | None) -> AccessKeyId | None:
         record = self.seen.synced
@@ -181,6 +212,10 @@ class Pairs:
             remedy="the next run writes this place first; " + (last.remedy or "run it as soon as the provider answers"),
         )
         return TornPair(cause, written=frozenset(torn.written), unsure=frozenset(torn.unsure))
+
+
+class _AnotherPlace(ProviderRefused):
+    """What has the place's name by now is not what the first attempt wrote."""
 
 
 class _Pauses:
