@@ -321,6 +321,11 @@ def _adopt(
             return None
     label = key or PLACEHOLDER
     if action.is_labelled:
+        # A plan has read that the version holds no pair. With the key's label alone it would count as stored, and a
+        # later run would send what is not there.
+        is_known_empty = key is not None and memory.labels.get(PLACEHOLDER) == version
+        if is_known_empty and _wearing(subject, PLACEHOLDER) != version:
+            subject.store.move_label(subject.secret_name, PLACEHOLDER, to=version, remove_from=None)
         wearing = _wearing(subject, label)
         subject.store.move_label(subject.secret_name, label, to=version, remove_from=wearing)
         subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
