@@ -336,7 +336,11 @@ MISTAKES = (
         "leave half a pair to the next run",
         "whole-pair",
         (PAIRS, "        for number, pause in enumerate(pauses):\n", "        for number, pause in ():\n"),
-        (PAIRS, "        if self._put_back(target, torn):\n            raise", "        if False:\n            raise"),
+        (
+            PAIRS,
+            "        if not isinstance(last, _AnotherPlace) and self._put_back(target, torn):\n            raise",
+            "        if False:\n            raise",
+        ),
         scene="a half is refused once",
     ),
     _mistake(
