@@ -338,7 +338,7 @@ MISTAKES = (
         (PAIRS, "        for number, pause in enumerate(pauses):\n", "        for number, pause in ():\n"),
         (
             PAIRS,
-            "        if not isinstance(last, _AnotherPlace) and self._put_back(target, torn):\n            raise",
+            "        if not isinstance(last, AnotherPlace) and self._put_back(target, torn):\n            raise",
             "        if False:\n            raise",
         ),
         scene="a half is refused once",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from keyrota.core.lifecycle import KeyState, View, key_label
-from keyrota.core.model import AccessKeyId, KeyPair, PairDoubt, TargetEvidence, TargetState
+from keyrota.core.model import AccessKeyId, KeyPair, PairDoubt, PlaceId, TargetEvidence, TargetState
 from keyrota.errors import Half, KeyrotaError, LeftByLimit, ProviderRefused, ProviderUnavailable, TornPair
 from keyrota.executor.subject import Settings
 from keyrota.ports import Target
@@ -106,7 +106,7 @@ class Pairs:
             try:
                 self._demand_name(target)
                 target.write(credential)
-            except _AnotherPlace as other:
+            except AnotherPlace as other:
                 last = other
                 break
             except TornPair as again:
@@ -116,7 +116,7 @@ class Pairs:
                 last = again
             else:
                 return
-        if not isinstance(last, _AnotherPlace) and self._put_back(target, torn):
+        if not isinstance(last, AnotherPlace) and self._put_back(target, torn):
             raise self._was_put_back(target, last)
         self.torn[target.address] = torn
         raise self._told(target, torn, last)
@@ -151,7 +151,7 @@ class Pairs:
         Write no half into what has the place's name by now: an attempt may come minutes after the first.
 
         Raises:
-            _AnotherPlace: The name was given to something else; the half pair is where the first attempt went.
+            AnotherPlace: The name was given to something else; the half pair is where the first attempt went.
             ProviderUnavailable: The provider does not answer, so that a write would not arrive either.
         """
         state = self._state(target)
@@ -162,11 +162,8 @@ class Pairs:
         except ProviderRefused:
             return  # who may not ask may still write, and half a pair is worse
         if found is not None and found != state.place:
-            raise _AnotherPlace(
-                f"{target.address} means another place now: that was {state.place.id}, and this is {found.id}",
-                where=target.address,
-                remedy="write the new name of the first one into the configuration, and run it at once",
-            )
+            remedy = "write the new name of the first one into the configuration, and run it at once"
+            raise another_place(target, state.place.id, found, remedy)
 
     def _old_pair(self, target: Target, new: KeyPair) -> KeyPair | None:
         """Find what the place held before, if its key still works and the secret has it."""
@@ -214,8 +211,14 @@ class Pairs:
         return TornPair(cause, written=frozenset(torn.written), unsure=frozenset(torn.unsure))
 
 
-class _AnotherPlace(ProviderRefused):
-    """What has the place's name by now is not what the first attempt wrote."""
+class AnotherPlace(ProviderRefused):
+    """What has the place's name by now is not what was read or written under it (promise a-place-is-an-id)."""
+
+
+def another_place(target: Target, was: str, found: PlaceId, remedy: str) -> AnotherPlace:
+    """Say which place a name meant, by its ID, and which one it means now."""
+    what = f"{target.address} means another place now: that was {was}, and this is {found.id}"
+    return AnotherPlace(what, where=target.address, remedy=remedy)
 
 
 class _Pauses:

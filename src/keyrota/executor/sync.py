@@ -39,8 +39,8 @@ from keyrota.core.records import (
     parse_index,
     place_digest,
 )
-from keyrota.errors import KeyrotaError, PartialFailure, ProviderRefused, ProviderUnavailable, TornPair
-from keyrota.executor.pairs import Pairs, Torn
+from keyrota.errors import KeyrotaError, PartialFailure, ProviderUnavailable, TornPair
+from keyrota.executor.pairs import Pairs, Torn, another_place
 from keyrota.executor.subject import Settings, Subject
 from keyrota.executor.verify import verify
 from keyrota.ports import Target
@@ -405,12 +405,8 @@ def _demand_same_place(target: Target, state: TargetState | None, index: Index, 
     is_other = found != place if place is not None else all(entry.is_at(found) is False for entry in written)
     if is_other:
         before = place.id if place is not None else written[0].place
-        raise ProviderRefused(
-            f"{target.address} means another place now: that was {before}, and this is {found.id}",
-            where=target.address,
-            remedy="nothing was written there; if the first one was renamed, write its new name into the "
-            "configuration, and the next run writes it",
-        )
+        remedy = "nothing was written there; if the first one was renamed, write its new name into the configuration, "
+        raise another_place(target, before, found, f"{remedy}and the next run writes it")
 
 
 def _older_pair(subject: Subject, observation: Observation, key: AccessKeyId) -> KeyPair | None:
