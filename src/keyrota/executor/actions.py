@@ -204,8 +204,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
             memory.switched[action.key] = KeyStatus.INACTIVE
-            record = DeactivationRecord(key=action.key, at=settings.clock.now())
-            subject.store.tag(name, {DEACTIVATED_TAG: _with(record, observation, memory)})
+            subject.store.tag(name, _noted(action.key, DeactivationNote.ROUTINE, observation, settings, memory))
         case act.NoteStack():
             subject.store.tag(name, {STACK_TAG: subject.stack})
         case act.NoteOrphan():
@@ -224,8 +223,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             _unmark_revoked(subject, action.key)
             subject.access_keys.reactivate(subject.user, action.key)
             memory.switched[action.key] = KeyStatus.ACTIVE
-            record = _seen_active(action.key, settings)
-            subject.store.tag(name, {DEACTIVATED_TAG: _with(record, observation, memory)})
+            subject.store.tag(name, _noted(action.key, DeactivationNote.SEEN_ACTIVE, observation, settings, memory))
         case act.Delete():
             is_ours = subject.access_keys.delete(subject.user, action.key)
             memory.deleted.add(action.key)
@@ -565,26 +563,25 @@ def _note_active(
     subject: Subject, key: AccessKeyId, observation: Observation, settings: Settings, memory: Memory
 ) -> None:
     """Note that a key is wanted, and with the same call that it is not to be discarded."""
-    tags = {DEACTIVATED_TAG: _with(_seen_active(key, settings), observation, memory)}
+    tags = _noted(key, DeactivationNote.SEEN_ACTIVE, observation, settings, memory)
     discard = view(observation).discard
     if discard is not None and discard.key == key:
         tags[ORPHAN_TAG] = NOTHING_NOTED
     subject.store.tag(subject.secret_name, tags)
 
 
-def _seen_active(key: AccessKeyId, settings: Settings) -> DeactivationRecord:
-    return DeactivationRecord(key=key, at=settings.clock.now(), note=DeactivationNote.SEEN_ACTIVE)
-
-
-def _with(record: DeactivationRecord, observation: Observation, memory: Memory) -> str:
+def _noted(
+    key: AccessKeyId, note: DeactivationNote, observation: Observation, settings: Settings, memory: Memory
+) -> dict[str, str]:
     """
-    Write a record beside what is noted of the user's other keys, or the key that somebody switches on is not known.
+    Return the tag with a key's new record beside what is noted of the user's other keys.
 
     The tag's value has room for four keys, and a user has two. What this run wrote counts before what it read: the
     store can lag behind.
     """
-    memory.noted[record.key] = record
-    there = {key.id for key in observation.keys}
+    record = DeactivationRecord(key=key, at=settings.clock.now(), note=note)
+    memory.noted[key] = record
+    there = {known.id for known in observation.keys}
     known = {it.key: it for it in view(observation).deactivated} | memory.noted
-    others = (it for it in known.values() if it.key != record.key and it.key in there)
-    return format_deactivated(record, *islice(others, _MAX_NOTED - 1))
+    others = (it for it in known.values() if it.key != key and it.key in there)
+    return {DEACTIVATED_TAG: format_deactivated(record, *islice(others, _MAX_NOTED - 1))}
