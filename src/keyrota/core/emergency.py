@@ -65,11 +65,11 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
         yield from _off_first(case, wish.key, state)
     if wish.only_off:
         return
+    if wish.with_sessions and not view.observation.are_sessions_denied:
+        yield act.DenySessions(reason="sessions outlive the key that made them, up to 36 hours", due=case.now)
     if view.is_refused:
         yield from _instead_of_refused(case, wish, taken_in)
         return
-    if wish.with_sessions and not view.observation.are_sessions_denied:
-        yield act.DenySessions(reason="sessions outlive the key that made them, up to 36 hours", due=case.now)
     if wish.key == view.current_key or state is KeyState.ADOPTABLE:
         yield from (finding for finding in _replacement(case, wish.key) if not _is_first(finding, wish, state))
     else:
@@ -82,8 +82,6 @@ def revoke(case: Case, wish: Revoke) -> Iterator[Finding]:
 
 def _instead_of_refused(case: Case, wish: Revoke, refused: tuple[Finding, ...]) -> Iterator[Finding]:
     """Replace a value that cannot be served: it is kept as the version before, and no target ever held it."""
-    if wish.with_sessions and not case.view.observation.are_sessions_denied:
-        yield act.DenySessions(reason="sessions outlive the key that made them, up to 36 hours", due=case.now)
     found = tuple(_replacement(case, wish.key))
     if not any(isinstance(finding, act.Action) for finding in found):
         yield from refused

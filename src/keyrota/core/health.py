@@ -87,7 +87,7 @@ def _dead_key(case: Case, target: TargetState) -> str:
     key = view.key(key_id)
     if key is not None:
         return f"it holds {key_id}, which is Inactive" if key.status is KeyStatus.INACTIVE else ""
-    owner = next((owner for owner in view.observation.owners if owner.key == key_id), None)
+    owner = view.observation.owner_of(key_id)
     if owner is not None and owner.status is KeyStatus.INACTIVE:
         return f"it holds {key_id}, {whose(view, key_id)}, which is Inactive"
     is_named = view.version_of(key_id) is not None and not view.is_of_another_user
@@ -102,7 +102,7 @@ def _unproven(case: Case, target: TargetState) -> Iterator[Hold]:
     It may be deleted. Where a change is not written over, that hold says it; of a first write, a person was asked.
     """
     view, key_id = case.view, target.key
-    owner = next((owner for owner in view.observation.owners if owner.key == key_id), None)
+    owner = view.observation.owner_of(key_id)
     if owner is None or owner.user is not None or view.key(owner.key) is not None or is_first_write(view, target):
         return
     is_told = case.policy.drift is Drift.HOLD or next(open_doubts(case, target), None) is not None
@@ -148,8 +148,8 @@ def _remedy(case: Case, target: TargetState | None = None) -> str:
         return doubt.remedy
     is_to_be_read = view.is_foreign_version and not view.is_refused
     is_served = case.served is not None and view.is_stored
-    is_awaited = view.current_key is not None and not is_gone(view, view.current_key, case.now)
-    is_awaited = is_awaited and view.key(view.current_key) is None
+    current = view.current_key
+    is_awaited = current is not None and view.key(current) is None and not is_gone(view, current, case.now)
     if is_to_be_read or is_served or is_awaited:
         return f"keyrota sync --user {name}"
     return way_out(view, case.now) or f"keyrota plan --user {name} says what is in the way"

@@ -650,6 +650,10 @@ class Observation(OfCredential):
     runs_as: Caller = NOBODY
     """Whom keyrota itself runs as."""
 
+    def owner_of(self, key: AccessKeyId | None) -> KeyOwner | None:
+        """Return what was asked about whose a key is; None: nobody asked."""
+        return next((owner for owner in self.owners if owner.key == key), None)
+
 
 def secret_mark(region: str, name: str) -> str:
     """

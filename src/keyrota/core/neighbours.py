@@ -83,9 +83,11 @@ def shared_places(observations: Iterable[Observation]) -> Mapping[CredentialId, 
     owners: dict[Variable, list[tuple[CredentialId, str]]] = {}
     for seen in observations:
         for target in seen.targets:
-            for variable in target.variables if target.place else ():
-                owner = credential_of(seen), target.address
-                owners.setdefault((target.place.identity, variable.name), []).append(owner)  # type: ignore[union-attr]  # not None
+            if target.place is None:
+                continue
+            owner = credential_of(seen), target.address
+            for variable in target.variables:
+                owners.setdefault((target.place.identity, variable.name), []).append(owner)
     found: dict[CredentialId, dict[tuple[str, str], None]] = {}
     for ((origin, place), name), claims in owners.items():
         if len({credential for credential, _ in claims}) > 1:

@@ -395,7 +395,7 @@ def whose(view: View, key: AccessKeyId) -> str:
     seen = view.observation
     if key in _own_keys(view):
         return "a key of this user"
-    owner = next((owner for owner in seen.owners if owner.key == key), None) or KeyOwner(key=key)
+    owner = seen.owner_of(key) or KeyOwner(key=key)
     if owner.user is not None:
         return f"a key of the user {owner.user}"
     if owner.account is None:

@@ -166,8 +166,8 @@ def _held(case: Case, target: TargetState, key: AccessKey) -> Hold:
 
 def _whose(case: Case, target: TargetState) -> str:
     """Say whose key a place shows that is none of this user's, where that was asked."""
-    owners = {owner.key for owner in case.view.observation.owners}
-    return f", {whose(case.view, target.key)}" if target.key is not None and target.key in owners else ""
+    key = target.key
+    return f", {whose(case.view, key)}" if key is not None and case.view.observation.owner_of(key) else ""
 
 
 def unreadable_targets(case: Case) -> Iterator[Hold]:
