@@ -262,7 +262,7 @@ def _replaced(session: Session, it: Exposed, tell: Listener, *, off_first: bool)
         retried = _carried_out(session, it, intents[0], tell)
         outcomes, latest = [*outcomes, *retried], [*outcomes[1:], *retried]
     made = _made(outcomes)
-    last, missed = _seen_after(session, it, outcomes)
+    last, missed = _seen_after(session, it, outcomes, made)
     told = tuple(_reasons(latest, it, last, missed, made))
     is_safe = last is not None and not _open(last, it.before, made)
     is_replaced = last is not None and not keys_before(last, it.before, made=made) and _is_served(last)
@@ -297,14 +297,14 @@ def _is_served(seen: Observation) -> bool:
 
 
 def _seen_after(
-    session: Session, it: Exposed, outcomes: list[Outcome]
+    session: Session, it: Exposed, outcomes: list[Outcome], made: Collection[AccessKeyId]
 ) -> tuple[Observation | None, KeyrotaError | None]:
     """
     Read the keys anew, after everything was done: only what this read shows may be called safe.
 
     Waits for no provider; looks again while IAM's list lags behind what this command did.
     """
-    done, made = outcomes[-1].observation if outcomes else None, _made(outcomes)
+    done = outcomes[-1].observation if outcomes else None
     for look in range(_LOOKS):
         seen, error = _look(it)
         if seen is None or done is None or not _lags_behind(seen, done, it.before, made) or look == _LOOKS - 1:

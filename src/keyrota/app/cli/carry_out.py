@@ -91,9 +91,9 @@ def carry_out(
     """
     outcomes = session.apply(planned, is_forced=is_forced, tell=Progress(options))
     reports = session.outcome_reports(planned, outcomes)
-    code_of = exit_code_of_choice if is_choice else exit_code_of_deed if is_deed else exit_code
-    tell(reports, options, code_of(reports))
-    return code_of(reports)
+    code = (exit_code_of_choice if is_choice else exit_code_of_deed if is_deed else exit_code)(reports)
+    tell(reports, options, code)
+    return code
 
 
 def tell(reports: tuple[CredentialReport, ...], options: Options, code: int) -> None:

@@ -98,20 +98,21 @@ def command(  # click passes what the command line has
     glance = Revoke(key=AccessKeyId(key or ""), off_first=True) if is_now else None
     preview = session.one(wanted, glance)
     seen, name = preview.seen, preview.credential
-    leaked = AccessKeyId(key) if key is not None else current_key(read(seen))
+    known = read(seen)
+    leaked = AccessKeyId(key) if key is not None else current_key(known)
     if leaked is None:
         raise UsageError(
             f"{name} has no key that keyrota keeps",
-            remedy=(way_out(read(seen), session.clock.now()) if read(seen).is_refused else "")
+            remedy=(way_out(known, session.clock.now()) if known.is_refused else "")
             or f"keyrota apply {name} adopts a key that is stored; keyrota status {name} shows all",
         )
-    if leaked not in {known.id for known in seen.keys} and leaked != read(seen).current_key:
+    if leaked not in {one.id for one in seen.keys} and leaked != known.current_key:
         raise UsageError(
             f"{name} has no access key {leaked}",
             remedy=f"keyrota status {name} shows its keys; keyrota revoke --key {leaked} finds whose it is",
         )
-    replaced = just_replaced(read(seen), session.clock.now()) if key is None else None
-    if replaced is not None and leaked == read(seen).current_key:
+    replaced = just_replaced(known, session.clock.now()) if key is None else None
+    if replaced is not None and leaked == known.current_key:
         raise UsageError(
             f"{replaced} of {name} was revoked just now, and {leaked} took its place: nothing was done by this command",
             remedy=f"if {leaked} leaked as well: keyrota revoke {name} --key {leaked}",

@@ -32,11 +32,12 @@ def command(options: Options, *, wanted: Wanted, is_yes: bool) -> int:
     require_name(wanted, "rollback")
     session = Session(options.config)
     preview = session.one(wanted)
-    previous, now = previous_key(read(preview.seen)), session.clock.now()
+    known, now = read(preview.seen), session.clock.now()
+    previous = previous_key(known)
     if previous is None:
         raise UsageError(
             f"{preview.credential} has no previous key to go back to",
-            remedy=f"it was deleted or revoked, or its secret was never stored; {_instead(read(preview.seen), now)}",
+            remedy=f"it was deleted or revoked, or its secret was never stored; {_instead(known, now)}",
         )
     ask(f"Make {previous} of {preview.credential} current again?", is_yes=is_yes)
     return carry_out(session, session.plan(wanted, Rollback(to=previous)), options, is_deed=True)
