@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyPair, KeyStatus, UserName
+from keyrota.sandbox.simulation.colleague import Colleague
 from keyrota.sandbox.simulation.jobs import NOBODYS
 from keyrota.sandbox.simulation.setup import Place
 from keyrota.sandbox.world import MOST_TAGS, SLOTS, Call, Variables
@@ -23,13 +24,11 @@ _SPARE = 3
 """So many tags of the quota are left at most: keyrota needs several."""
 
 
-class Elsewhere:
+class Elsewhere(Colleague):
     """Colleagues who work beside keyrota."""
 
     def __init__(self, history: History) -> None:
-        self._history = history
-        self._world = history.world
-        self._lots = history.lots
+        super().__init__(history)
         self._numbers = 0
         self._undo: list[Callable[[], None]] = []
         self._reverted: dict[str, KeyPair] = {}
@@ -66,16 +65,12 @@ class Elsewhere:
         self._undo.append(once)
         self._history.timeline.after(self._lots.uniform(_SOON_S, _LATE_S), once)
 
-    def _any_place(self, user: UserName) -> Place | None:
-        places = self._history.credentials[user].places
-        return self._lots.choice(places) if places else None
-
     # --- variables ------------------------------------------------------------------------------------------------
 
     def _shows_a_key_elsewhere(self, user: UserName) -> bool:
         """Copy a key's ID to another variable of a place, or to another scope of the same project."""
         place = self._any_place(user)
-        key = self._any_key(user)
+        key = self._any_key(user, KeyStatus.ACTIVE)
         if place is None or key is None:
             return False
         held = self._world.places[place.address]
@@ -185,13 +180,9 @@ class Elsewhere:
         pair = self._world.places[place.address].pair if place else None
         return pair.id if pair is not None and pair.id in self._world.users[user] else None
 
-    def _any_key(self, user: UserName) -> AccessKeyId | None:
-        keys = sorted(key.id for key in self._world.users[user].values() if key.status is KeyStatus.ACTIVE)
-        return self._lots.choice(keys) if keys else None
-
     def _rotates_by_hand(self, user: UserName) -> bool:
         """Make a key, put it everywhere, into the secret too, and delete the older one a day later."""
-        name, old = self._history.credentials[user].secret, self._any_key(user)
+        name, old = self._history.credentials[user].secret, self._any_key(user, KeyStatus.ACTIVE)
         stored = self._world.secret(name)
         if stored is None or stored.deleted_at or old is None or len(self._world.users[user]) >= SLOTS:
             return False

@@ -23,6 +23,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.planner import SyncOnly
 from keyrota.core.policy import Drift
+from keyrota.sandbox.simulation.colleague import Colleague
 from keyrota.sandbox.simulation.elsewhere import Elsewhere
 from keyrota.sandbox.simulation.jobs import NOBODYS, spoil_all
 from keyrota.sandbox.simulation.setup import Keeping, Place
@@ -38,13 +39,11 @@ _MISSED = 0.2
 """Share of the keys that go off which somebody switches on again."""
 
 
-class People:
+class People(Colleague):
     """The people of one history: colleagues with a console, and one who cleans up in the end."""
 
     def __init__(self, history: History) -> None:
-        self._history = history
-        self._world = history.world
-        self._lots = history.lots
+        super().__init__(history)
         self._places = 0
         self._elsewhere = Elsewhere(history)
         self.has_acted: set[str] = set()
@@ -153,10 +152,6 @@ class People:
         self._history.timeline.after(self._lots.uniform(30, 300), lambda: self._world.use(pair))
         return True
 
-    def _any_key(self, user: UserName, status: KeyStatus) -> AccessKeyId | None:
-        keys = sorted(key.id for key in self._world.users[user].values() if key.status is status)
-        return self._lots.choice(keys) if keys else None
-
     def _switches_a_key_off(self, user: UserName) -> bool:
         key = self._any_key(user, KeyStatus.ACTIVE)
         if key is None:
@@ -244,10 +239,6 @@ class People:
         return True
 
     # --- variables ------------------------------------------------------------------------------------------------
-
-    def _any_place(self, user: UserName) -> Place | None:
-        places = self._history.credentials[user].places
-        return self._lots.choice(places) if places else None
 
     def _changes_the_variables(self, user: UserName) -> bool:
         place = self._any_place(user)
