@@ -105,6 +105,12 @@ class Sandbox:
         """A client of the administrator."""
         return botocore.session.Session().create_client(service, region_name=REGION)
 
+    def pass_a_rotation(self, *options: str) -> None:
+        """Run until each user's one key is one that keyrota made and serves; `options` of `apply`."""
+        for days in (0, 12, 11, 5):
+            self.travel(days=days)
+            assert self.run("apply", *options)[0] == 0
+
 
 @contextmanager
 def a_sandbox(

@@ -50,9 +50,7 @@ VALUES = (_junk, _half, _another_user_s, _no_pair, _wrong_secret)
 def box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sandbox]:
     """A user whose one key keyrota made and serves."""
     with a_sandbox(tmp_path, capsys) as made:
-        for days in (0, 12, 11, 5):
-            made.travel(days=days)
-            assert made.run("apply")[0] == 0
+        made.pass_a_rotation()
         assert len(made.keys()) == 1
         yield made
 
