@@ -233,11 +233,12 @@ def a_run_dies_before_its_first_write() -> Stage:
     return stage
 
 
-def a_name_is_given_to_another_place() -> Stage:
+def a_name_is_given_to_another_place(and_then: Callable[[Stage], object] = lambda _: None) -> Stage:
     """The repository is renamed, and an empty one is made under its old name; the next rotation comes."""
     stage = Stage()
     stage.settle()
     _give_the_name_away(stage)
+    and_then(stage)
     stage.days(25)
     return stage
 
@@ -254,17 +255,12 @@ def a_name_is_given_away_before_a_late_write() -> Stage:
 
 def a_name_is_given_away_and_the_place_is_not_read() -> Stage:
     """The same; and the provider answers no read of it, while it takes writes."""
-    stage = Stage()
-    stage.settle()
-    _give_the_name_away(stage)
 
     def refuse(call: Call) -> None:
         if call.name == f"target:read {SHOP}":
             raise ProviderUnavailable("the provider does not answer", is_undone=True)
 
-    stage.history.attempts.append(refuse)
-    stage.days(25)
-    return stage
+    return a_name_is_given_to_another_place(lambda stage: stage.history.attempts.append(refuse))
 
 
 def _give_the_name_away(stage: Stage) -> None:
