@@ -276,7 +276,7 @@ def test_every_state_means_something_and_every_road_is_in_the_table() -> None:
 
 
 def test_the_page_shows_the_table_line_by_line() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "explanation" / "protocol.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "life-of-a-key.md").read_text()
     table = page.partition("| from | action | to | when | command |\n")[2].partition("\n\n")[0]
     shown = [tuple(cell.strip() for cell in row.strip("|").split("|")) for row in table.splitlines()[1:]]
     assert [(row[0], row[1].replace(" ", ""), *row[2:]) for row in shown] == [
