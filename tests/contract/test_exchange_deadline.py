@@ -14,6 +14,9 @@ from io import BufferedIOBase
 
 import pytest
 
+from keyrota.aws import _exchange
+from keyrota.aws._translate import aws_call
+from keyrota.aws.account import Account
 from keyrota.core.secret import Secret
 from keyrota.errors import LeftByLimit, ProviderUnavailable
 from keyrota.executor.parallel import in_parallel
@@ -88,6 +91,31 @@ def test_an_exchange_that_never_ends_is_ended(answer: Callable[[socket.socket], 
         assert time.monotonic() - began < 6 * EXCHANGE_S
     assert len(came) == 2
     assert not caught.value.is_undone or method == "GET"
+
+
+@pytest.mark.parametrize("answer", [_dripping_head, _endless_body, _short_body, _silent])
+def test_an_exchange_with_aws_that_never_ends_is_ended(
+    answer: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same where an endpoint of AWS, or a proxy before it, hangs: botocore's time-outs are for each read."""
+    monkeypatch.setattr(_exchange, "EXCHANGE_S", EXCHANGE_S)
+    for name, value in {
+        "ACCESS_KEY_ID": "AKIAEXAMPLE",
+        "SECRET_ACCESS_KEY": "canary",
+        "REGION": "eu-central-1",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with serving(answer) as (url, came):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        began = time.monotonic()
+        with (
+            pytest.raises(ProviderUnavailable, match="AWS did not answer") as caught,
+            aws_call("iam:CreateAccessKey", "x"),
+        ):
+            Account().client("iam", is_single_attempt=True).create_access_key(UserName="x")
+        assert time.monotonic() - began < 6 * EXCHANGE_S
+    assert len(came) == 1
+    assert not caught.value.is_undone
 
 
 def test_what_is_known_to_hang_is_asked_once_more_and_not_twice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from aws_rig import a_cloud, client
 from standin_rig import a_pair
 
 from keyrota.app.clock import SystemClock
+from keyrota.aws import parameter_store
 from keyrota.aws.parameter_store import KEY_TAG, KIND
 from keyrota.core.model import RunsEvidence, TargetEvidence, VariableState
 from keyrota.core.secret import Secret
@@ -19,6 +21,8 @@ from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Target
 from keyrota.sandbox.cloud import Cloud
 from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota.wire import STOP, bounded
+from keyrota.wire.waiting import MAX_S
 
 NAME = "/ci/acme/deploy"
 SETTINGS = {"parameter": NAME}
@@ -223,3 +227,20 @@ def test_what_does_not_fit_is_told(settings: dict[str, Any], words: str) -> None
     assert KIND.address({"parameter": "/x"}) == "ssm /x"
     assert KIND.is_within({"parameter": "/ci/x"}, "/ci/")
     assert KIND.variables({"parameter": "/x"}) == {"/x"}
+
+
+def test_a_credential_waits_only_so_long_for_parameter_store(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow answers are added up, and then nothing more is asked; but a parameter that is begun gets its tag."""
+    target, moments = _target(), itertools.count(step=MAX_S / 4)
+    monkeypatch.setattr(parameter_store, "monotonic", lambda: next(moments))
+    with bounded(SystemClock(), None), STOP.whole():
+        for _ in range(3):
+            target.write(a_pair())
+    assert target.read().evidence is TargetEvidence.HOLDS, "another credential has time of its own"
+    with bounded(SystemClock(), None):
+        states = [target.read() for _ in range(4)]
+        calls = len(cloud.aws.journal)
+        late = target.read()
+    assert [state.evidence for state in (states[0], late)] == [TargetEvidence.HOLDS, TargetEvidence.FAILED]
+    assert "answers too slowly" in late.detail
+    assert len(cloud.aws.journal) == calls

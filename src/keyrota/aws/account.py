@@ -17,6 +17,7 @@ from botocore.credentials import AssumeRoleCredentialFetcher, Credentials, Defer
 from botocore.exceptions import NoCredentialsError
 
 from keyrota import __version__
+from keyrota.aws._exchange import with_deadline
 from keyrota.aws._translate import aws_call
 from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
@@ -172,23 +173,26 @@ class Account:
         with self._lock:
             if name not in self._clients:
                 with aws_call(f"{service}:*", self._where()):
-                    self._clients[name] = self._open().create_client(
+                    made = self._open().create_client(
                         service,
                         region_name=region or self.region,
                         config=_config(**(ONE_ATTEMPT if is_single_attempt else {})),
                     )
+                    # a package on its way to S3 takes as long as the line needs, and somebody looks on
+                    self._clients[name] = made if service == "s3" else with_deadline(made)
             return self._clients[name]
 
     def client_as(self, service: str, credential: KeyPair, *, region: str | None = None) -> Any:
         """Return a client that signs with the given pair, once and without repeating; the caller closes it."""
         with self._lock, aws_call(f"{service}:*", self._where()):
-            return self._open().create_client(
+            made = self._open().create_client(
                 service,
                 region_name=region or self.region,
                 aws_access_key_id=credential.id,
                 aws_secret_access_key=credential.secret.reveal(),
                 config=_config(**ONE_ATTEMPT),
             )
+            return with_deadline(made)
 
     @property
     def region(self) -> str | None:
@@ -221,8 +225,8 @@ class Account:
         extra = {"RoleSessionName": "keyrota"} | ({"ExternalId": role.external_id} if role.external_id else {})
         region = self._region or _usual_region(source)
         fetcher = AssumeRoleCredentialFetcher(
-            client_creator=lambda service, **options: source.create_client(
-                service, **{**options, "region_name": region, "config": _config()}
+            client_creator=lambda service, **options: with_deadline(
+                source.create_client(service, **{**options, "region_name": region, "config": _config()})
             ),
             source_credentials=own,
             role_arn=role.arn,

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from keyrota.aws._translate import aws_call
@@ -36,7 +38,9 @@ from keyrota.core.variables import listed, pair_conflicts
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.fragments import NAMES, WAITING, Schema, closed, names_of
 from keyrota.ports import Clock, SecretReader
-from keyrota.wire import Budget, Limit, RunlessPlace, Unsearched
+from keyrota.stop import is_within_whole
+from keyrota.wire import Budget, Limit, RunlessPlace, Unsearched, current_waiting
+from keyrota.wire.waiting import SLOW_S
 
 _ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
 _LIMIT, _BOUND = Limit(calls=5, seconds=1.0), timedelta(minutes=30)
@@ -196,7 +200,7 @@ class ParameterTarget(RunlessPlace):
         self._refuse_misfit(found)
         more = self._kept(found)
         id_field, secret_field = self._fields
-        with aws_call("ssm:PutParameter", self.address, has_secret=True):
+        with self._service.asked("ssm:PutParameter", self.address, has_secret=True):
             self._ssm().put_parameter(
                 Name=self._name,
                 Value=json.dumps({id_field: credential.id, secret_field: credential.secret.reveal()}),
@@ -204,7 +208,7 @@ class ParameterTarget(RunlessPlace):
                 Overwrite=True,
                 **more,
             )
-        with aws_call("ssm:AddTagsToResource", self.address):
+        with self._service.asked("ssm:AddTagsToResource", self.address):
             self._ssm().add_tags_to_resource(
                 ResourceType="Parameter", ResourceId=self._name, Tags=[{"Key": KEY_TAG, "Value": credential.id}]
             )
@@ -225,7 +229,7 @@ class ParameterTarget(RunlessPlace):
                 where=self.address,
                 remedy="look at it, and delete it by hand if nobody needs it",
             )
-        with aws_call("ssm:DeleteParameter", self.address):
+        with self._service.asked("ssm:DeleteParameter", self.address):
             self._ssm().delete_parameter(Name=self._name)
         return (self._name,)
 
@@ -245,7 +249,7 @@ class ParameterTarget(RunlessPlace):
             raise misfit
 
     def _tags(self) -> dict[str, str]:
-        with aws_call("ssm:ListTagsForResource", self.address):
+        with self._service.asked("ssm:ListTagsForResource", self.address):
             found = self._ssm().list_tags_for_resource(ResourceType="Parameter", ResourceId=self._name)
             return {str(tag["Key"]): str(tag["Value"]) for tag in found.get("TagList", ())}
 
@@ -261,6 +265,25 @@ class ParameterService(Unsearched):
         self.account = account
         self._clock = clock
         self._budget = Budget(clock, [_LIMIT], bound=_BOUND, name="Parameter Store's budget of DescribeParameters")
+
+    @contextmanager
+    def asked(self, action: str, about: str, *, has_secret: bool = False) -> Iterator[None]:
+        """
+        Make one call, if the credential that is worked on may still wait for Parameter Store.
+
+        Raises:
+            ProviderUnavailable, LeftByLimit: Its time is used up; nothing was sent.
+        """
+        account, began = current_waiting(), monotonic()
+        if account is not None and not is_within_whole() and account.left_s(self, is_known=False) <= 0:
+            raise account.refusal("Parameter Store", about, is_undone=True)
+        try:
+            with aws_call(action, about, has_secret=has_secret):
+                yield
+        finally:
+            took_s = monotonic() - began
+            if took_s > SLOW_S and account is not None:
+                account.note(self, took_s)
 
     def place(self, name: str) -> PlaceId:
         """Identify a parameter by account, region and name; which role reaches it does not matter."""
@@ -283,7 +306,7 @@ class ParameterService(Unsearched):
         more: dict[str, str] = {}
         for _ in range(_MAX_PAGES):
             self._budget.take(about)
-            with aws_call("ssm:DescribeParameters", about):
+            with self.asked("ssm:DescribeParameters", about):
                 answer = self.account.client("ssm").describe_parameters(ParameterFilters=wanted, MaxResults=50, **more)
                 found = [_found(one) for one in answer["Parameters"]]
             yield from found

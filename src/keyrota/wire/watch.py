@@ -26,7 +26,7 @@ class Deadline:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._connection: HTTPConnection | None = None
+        self._connection: Any = None
         self.is_over = False
         self._began = time.monotonic()
 
@@ -35,7 +35,7 @@ class Deadline:
         """Real seconds since it began, whatever a sandbox's clock says."""
         return time.monotonic() - self._began
 
-    def watch(self, connection: HTTPConnection) -> None:
+    def watch(self, connection: Any) -> None:
         """Name the connection; one that comes after the end is shut down at once."""
         with self._lock:
             self._connection = connection
@@ -50,7 +50,7 @@ class Deadline:
                 _shut(self._connection)
 
 
-def _shut(connection: HTTPConnection) -> None:
+def _shut(connection: Any) -> None:
     sock: Any = connection.sock
     with contextlib.suppress(OSError, AttributeError):  # closed by now, or never opened
         sock.shutdown(socket.SHUT_RDWR)
@@ -71,38 +71,32 @@ def deadline(seconds: float) -> Iterator[Deadline]:
         _here.deadline = None
 
 
-def _note(connection: HTTPConnection) -> None:
+def _note(connection: Any) -> None:
     made: Deadline | None = getattr(_here, "deadline", None)
     if made is not None:
         made.watch(connection)
 
 
-class _Plain(HTTPConnection):
-    """A connection that tells its exchange of itself."""
+class Watched:
+    """A connection that tells its exchange of itself; mixed in before a connection of urllib3."""
 
     def connect(self) -> None:
         """Connect."""
         _note(self)
-        super().connect()
+        super().connect()  # type: ignore[misc]  # of the connection that this is mixed in before
 
     def request(self, *given: Any, **named: Any) -> None:
         """Send."""
         _note(self)
-        super().request(*given, **named)
+        super().request(*given, **named)  # type: ignore[misc]  # as above
 
 
-class _Secure(HTTPSConnection):
-    """The same with TLS."""
+class _Plain(Watched, HTTPConnection):
+    pass
 
-    def connect(self) -> None:
-        """Connect."""
-        _note(self)
-        super().connect()
 
-    def request(self, *given: Any, **named: Any) -> None:
-        """Send."""
-        _note(self)
-        super().request(*given, **named)
+class _Secure(Watched, HTTPSConnection):
+    pass
 
 
 class _PlainPool(urllib3.HTTPConnectionPool):

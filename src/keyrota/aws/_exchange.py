@@ -1,0 +1,56 @@
+"""
+A deadline for each exchange with AWS: connection, headers and body together.
+
+botocore's time-outs are for each read of the socket, so that an endpoint, or a proxy before it, which sends one byte
+every few seconds would hold a run for ever. botocore has no setting for this; its client is changed in two places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
+from botocore.exceptions import ReadTimeoutError
+
+from keyrota.wire.watch import Watched, deadline
+
+EXCHANGE_S = 40.0
+"""For one attempt, as at the providers; botocore makes up to four."""
+
+
+class _Plain(Watched, AWSHTTPConnection):  # type: ignore[misc]  # botocore types its own less strictly
+    pass
+
+
+class _Secure(Watched, AWSHTTPSConnection):  # type: ignore[misc]  # as above
+    pass
+
+
+class _PlainPool(AWSHTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(AWSHTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+def with_deadline(client: Any) -> Any:
+    """Bound each exchange of a client; one that takes longer raises botocore's ReadTimeoutError, which it repeats."""
+    session = client._endpoint.http_session  # noqa: SLF001  # botocore has no public way to its connections
+    session._pool_classes_by_scheme.update(http=_PlainPool, https=_SecurePool)  # noqa: SLF001  # as above
+    session.send = partial(_send, session.send)
+    return client
+
+
+def _send(send: Callable[[Any], Any], request: Any) -> Any:
+    with deadline(EXCHANGE_S) as end:
+        try:
+            answer = send(request)
+        except Exception:
+            if not end.is_over:
+                raise
+    if end.is_over:  # a body that was cut short may have been taken for whole
+        raise ReadTimeoutError(endpoint_url=request.url)
+    return answer
