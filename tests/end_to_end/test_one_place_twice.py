@@ -13,6 +13,8 @@ from function_rig import Context, Rig, native, rig
 from several_rig import OTHER
 
 from keyrota.app.functions import sync
+from keyrota.sandbox.cloud import Cloud, StandIn
+from keyrota.sandbox.forgejo import ForgejoStandIn
 
 __all__ = ["rig"]
 OTHERS = 12
@@ -151,3 +153,31 @@ def test_another_account_s_user(sandbox: Sandbox) -> None:
     assert sandbox.run("apply", "--user", "ci-web")[0] == 0
     code, out, err = sandbox.run("apply", "--user", USER)
     assert (code, "are one place" in out + err) == (1, True)
+
+
+def test_one_service_under_two_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Forgejo that is configured as `gitea` as well is one service: the repository is one place."""
+
+    def forge(cloud: Cloud) -> dict[str, StandIn]:
+        made = ForgejoStandIn(cloud.clock, cloud.faults)
+        made.add(("repos", "acme", "shop"))
+        return {"forgejo": made}
+
+    with a_sandbox(tmp_path, capsys, more=forge) as box:
+        box.cloud.admin.add_user("ci-web")
+        box.cloud.admin.add_key("ci-web", age=timedelta(days=91))
+        (token,) = box.cloud.standins["forgejo"].environment
+        provider = f"{{base_url: '{box.cloud.url('forgejo')}', auth: {{token: 'env:{token}'}}}}"
+        web = "  - user: ci-web\n    targets: [{gitea: {repository: acme/shop}}]\n"
+        box.configure("credentials:\n", f"  forgejo: {provider}\n  gitea: {provider}\ncredentials:\n{web}")
+        box.configure(
+            "bitbucket: {workspace: acme, repository: shop, environment: Production}",
+            "forgejo: {repository: acme/shop}",
+        )
+        assert box.run("apply", "--user", USER)[0] == 0
+        held = box.cloud.standins["forgejo"]
+        assert isinstance(held, ForgejoStandIn)
+        values = dict(held.values(("repos", "acme", "shop")))
+        code, out, err = box.run("apply", "--user", "ci-web")
+        assert (code, "are one place" in out + err) == (1, True)
+        assert held.values(("repos", "acme", "shop")) == values

@@ -9,7 +9,7 @@ Source: Secrets Manager API Reference, ListSecrets (the answer may lag behind by
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from keyrota.app.config import CredentialConfig
@@ -20,6 +20,7 @@ from keyrota.core.neighbours import Neighbour, credential_of
 from keyrota.core.places import is_first_write
 from keyrota.core.records import parse_index
 from keyrota.errors import KeyrotaError
+from keyrota.targets import kinds
 
 if TYPE_CHECKING:
     from keyrota.aws.kept import KeptSecret
@@ -36,16 +37,23 @@ def neighbours(wiring: Wiring, seen: Sequence[Observation]) -> tuple[Neighbour, 
     time, so that the second of two credentials always meets the first. An account that cannot be entered, or whose
     secrets cannot be listed, holds nothing back.
     """
-    kinds = {target.place.kind for one in seen for target in one.targets if target.place is not None}
-    if wiring.duty not in _DUTIES or not kinds:
+    services = _services(target.place.kind for one in seen for target in one.targets if target.place is not None)
+    if wiring.duty not in _DUTIES or not services:
         return ()
     is_first = any(is_first_write(view(one), target) for one in seen for target in one.targets if target.place)
     known = frozenset(credential_of(one) for one in seen)
     found: list[Neighbour] = []
     for entry in wiring.configuration.credentials:
-        if not kinds.isdisjoint(target.kind for target in entry.targets) and (is_first or wiring.is_entered(entry)):
+        is_like = not services.isdisjoint(_services(target.kind for target in entry.targets))
+        if is_like and (is_first or wiring.is_entered(entry)):
             found += _neighbour(wiring, entry, known)
     return tuple(found)
+
+
+def _services(names: Iterable[str]) -> frozenset[object]:
+    """Identify what kinds of targets are names of: a Forgejo may be configured as `gitea`, and is the same service."""
+    wanted, installed = frozenset(names), kinds()
+    return frozenset(type(installed[name]) if name in installed else name for name in wanted)
 
 
 def _neighbour(wiring: Wiring, entry: CredentialConfig, known: frozenset[CredentialId]) -> Iterator[Neighbour]:

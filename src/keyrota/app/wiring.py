@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -68,6 +69,8 @@ class Wiring:
         self._own_id: str | None = None
         self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
         self._kept: dict[tuple[str, str | None], tuple[KeptSecret, ...] | KeyrotaError] = {}
+        self._listing = threading.Lock()
+        """Held while secrets are listed: each thread of a run may ask, and one list answers all of them."""
         self._connections: dict[str, TargetConnection] = {}
         refuse_untrusted(configuration)
         self.references = references(configuration)
@@ -259,12 +262,13 @@ class Wiring:
         from keyrota.aws.kept import kept_secrets  # noqa: PLC0415  # botocore is imported only when it is needed
 
         place = account.id(), account.region
-        if place not in self._kept:
-            try:
-                self._kept[place] = kept_secrets(account)
-            except KeyrotaError as error:
-                self._kept[place] = error
-        found = self._kept[place]
+        with self._listing:
+            if place not in self._kept:
+                try:
+                    self._kept[place] = kept_secrets(account)
+                except KeyrotaError as error:
+                    self._kept[place] = error
+            found = self._kept[place]
         if isinstance(found, KeyrotaError):
             raise found
         return found
