@@ -1,4 +1,4 @@
-"""What AWS refuses and moto lets through, the sandbox refuses: FACTS-EMULATORS.md, line by line."""
+"""What AWS refuses and moto lets through, the sandbox refuses: docs/facts/emulators.md, line by line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The promises that every target keeps, whatever the provider: DESIGN.md, section 6."""
+"""The promises that every target keeps, whatever the provider: docs/design.md, What a target must do."""
 
 from __future__ import annotations
 

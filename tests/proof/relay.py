@@ -1,7 +1,7 @@
 """
 What carries events from AWS's calls to the functions: the shapes of events, patterns, rules, and a queue.
 
-Shapes: FACTS-AWS.md, 3.3. Delivery is what AWS promises and no better: each event twice, late, in any order.
+Shapes: docs/facts/aws.md, Events. Delivery is what AWS promises and no better: each event twice, late, in any order.
 """
 
 from __future__ import annotations

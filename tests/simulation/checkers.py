@@ -1,4 +1,4 @@
-"""Promises of DESIGN.md section 2 as predicates over the world, not over keyrota's own opinion."""
+"""The promises of docs/design.md as predicates over the world, not over keyrota's own opinion."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-The promises of DESIGN.md, section 2, as predicates over the world, looked at after every single call.
+The promises of docs/design.md as predicates over the world, looked at after every single call.
 
 Here: where the secret and the targets are. `promises_of_keys` judges what becomes of keys, `promises_of_runs` what a
 run does and says; all of them look at the `record` of the history.

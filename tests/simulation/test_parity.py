@@ -1,7 +1,7 @@
 """
 The world in memory is held against moto: the same calls, the same answers, the same state, the same requests.
 
-moto stands behind the strict layer, which refuses what AWS refuses (FACTS-EMULATORS.md), and is asked by the real
+moto stands behind the strict layer, which refuses what AWS refuses (docs/facts/emulators.md), and is asked by the real
 adapters. Where the two could not be made equal, `DIFFERENCES` says how they differ and which of them AWS is like.
 """
 

@@ -32,7 +32,7 @@ NO_SERVICE = {"target", "aws"}
 
 COMMON = {
     "UnauthorizedOperation": "EC2's word for it, which some services share (EC2 API Reference, client error codes)",
-    "InvalidClientTokenId": "IAM API Reference, common errors: STS and IAM, key ID not (yet) known (FACTS-AWS.md, 1.2)",
+    "InvalidClientTokenId": "IAM API Reference, common errors: STS and IAM, key ID not (yet) known (docs/facts/aws.md)",
     "UnrecognizedClientException": "Secrets Manager API Reference, common errors: the same for JSON services",
     "ExpiredToken": "STS and IAM: what S3's and STS's callers see for an ended session (IAM user guide, troubleshoot)",
     "SignatureDoesNotMatch": "IAM user guide, troubleshooting signed requests",

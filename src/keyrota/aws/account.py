@@ -55,7 +55,7 @@ def _config(**more: Any) -> Config:
 ONE_ATTEMPT = {"retries": {"mode": "standard", "total_max_attempts": 1}}
 """
 For CreateAccessKey alone. By default botocore sends a request again when its answer was lost, and returns the second
-key without a word (measured: FACTS-AWS.md, 1.3).
+key without a word (measured: docs/facts/aws.md, CreateAccessKey and retries).
 """
 
 

@@ -402,7 +402,7 @@ class View:
         return self.discard is not None and self.discard.key == key_id
 
     def _is_orphan(self, key: AccessKey) -> bool:
-        """Tell whether a key can only come from a CreateAccessKey whose answer was lost (DESIGN.md, section 4)."""
+        """Tell whether a key can only come from a CreateAccessKey whose answer was lost (docs/design.md)."""
         claim = self.observation.claim
         if claim is None or key.id in claim.keys_seen or key.last_use.evidence is Evidence.USED:
             return False

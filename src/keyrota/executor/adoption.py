@@ -25,7 +25,7 @@ from keyrota.executor.verify import verify
 _LOOK_AGAIN_S = 2.0
 """IAM's list of keys can lag behind CreateAccessKey by some seconds; STS may know the key before."""
 _PATIENCE_S = 60.0
-"""Maximum wait for STS to accept a key that was made just now; 3 to 15 s are reported (FACTS-AWS.md, 1.2)."""
+"""Maximum wait for STS to accept a key that was made just now; 3 to 15 s are reported (docs/facts/aws.md)."""
 _MARGIN_S = 10.0
 """The proof itself is spread over `verify_span_s`; this much more for its calls."""
 

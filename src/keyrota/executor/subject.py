@@ -31,7 +31,7 @@ class Settings:
     verify_times: int = 4
     """So many times in a row STS must accept a new key …"""
     verify_span_s: float = 30.0
-    """… spread over this time: 3 to 15 seconds of propagation are reported (FACTS-AWS.md, 1.2); twice that is safe."""
+    """… spread over this time: 3 to 15 seconds of propagation are reported (docs/facts/aws.md); twice that is safe."""
     verify_give_up_s: float = 180.0
     """After this time without enough successes the run leaves the key to the next one."""
     writers: int = 8

@@ -2,7 +2,7 @@
 A stand-in for Bitbucket Cloud, as far as variables go.
 
 Behaves as the service's own description says, and where the two differ, as the service does (the table in
-shared/contracts/README.md): 10 a page, secured values never returned, 409 for a name that exists, no timestamps.
+docs/facts/bitbucket.md): 10 a page, secured values never returned, 409 for a name that exists, no timestamps.
 """
 
 from __future__ import annotations

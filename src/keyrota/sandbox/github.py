@@ -2,7 +2,7 @@
 A stand-in for GitHub, as far as secrets, variables, environments, runs and apps go.
 
 Behaves as GitHub's own description says, and where the two differ, as the service does (the table in
-shared/contracts/README.md): sealed boxes for the scope's own key, an organization's visibility set by every write,
+docs/facts/github.md): sealed boxes for the scope's own key, an organization's visibility set by every write,
 30 secrets and 10 variables a page, 404 for what may not be seen.
 """
 

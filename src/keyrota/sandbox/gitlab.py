@@ -2,7 +2,7 @@
 A stand-in for GitLab, as far as CI/CD variables, pipelines and schedules go.
 
 Behaves as GitLab's own description says, and where the two differ, as the service does (the table in
-shared/contracts/README.md): values in clear in every list, one key in several scopes, a filter that must be given,
+docs/facts/gitlab.md): values in clear in every list, one key in several scopes, a filter that must be given,
 an update that moves a variable if it names another scope, values that cannot be masked.
 """
 

@@ -1,7 +1,7 @@
 """
 AWS on loopback: moto's backends behind a layer that refuses what AWS refuses.
 
-moto lets through what AWS does not (FACTS-EMULATORS.md): Inactive and deleted keys, wrong secrets, one
+moto lets through what AWS does not (docs/facts/emulators.md): Inactive and deleted keys, wrong secrets, one
 ClientRequestToken with two contents, labels on two versions. What is mended here is tested in
 tests/contract/test_strict_aws.py.
 """

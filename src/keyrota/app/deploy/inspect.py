@@ -71,7 +71,7 @@ def _trail(account: Account, name: str, what: str) -> Seen:
 def _quarantine(account: Account, name: str) -> Iterator[Seen]:
     """Look for a trail where IAM's events arrive, if they are to begin something: IAM has no events of its own."""
     if account.caller().split(":")[1] != "aws":
-        return  # where they arrive in other partitions: FACTS-AWS.md, 1.7
+        return  # where they arrive in other partitions: docs/facts/aws.md, Where IAM is
     seen = _trail(Account(region=IAM_EVENTS_REGION), name, "AWS's quarantine of a user is heard of")
     if seen.is_good is False:
         yield replace(

@@ -34,7 +34,7 @@ from keyrota.errors import ConfigError, ProviderRefused, UsageError, printable
 from keyrota.ports import Clock
 
 IAM_EVENTS_REGION = "us-east-1"
-"""Where IAM's events arrive, in the commercial partition (FACTS-AWS.md, 1.7)."""
+"""Where IAM's events arrive, in the commercial partition (docs/facts/aws.md, Where IAM is)."""
 _STANDARD, _LARGEST = 4096, 8192
 """Bytes of a parameter, standard and advanced tier: 4 and 8 KB (SSM API Reference, PutParameter)."""
 

@@ -1,4 +1,4 @@
-"""Events of AWS, read tolerantly: their shapes differ by age, source and region (FACTS-AWS.md, 2.4, 2.5 and 3.3)."""
+"""Events of AWS, read tolerantly: their shapes differ by age, source and region (docs/facts/aws.md, Events)."""
 
 from __future__ import annotations
 

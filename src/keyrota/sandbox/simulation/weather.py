@@ -1,8 +1,8 @@
 """
 What goes wrong, by lot: faults of single calls, and how far AWS lies behind itself.
 
-Sources of what can happen: FACTS-AWS.md 1.1 (the quota can be passed), 1.2 (new keys are not known everywhere at once,
-keys that are switched off are accepted for some seconds), 1.4 (last use is shown late), 2.2, 2.4.
+What can happen, with sources, is in docs/facts/aws.md: the quota can be exceeded, new keys are not known everywhere at
+once, keys that are deactivated are accepted for some seconds, last use is shown late, events repeat and get lost.
 """
 
 from __future__ import annotations

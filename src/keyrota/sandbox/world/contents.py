@@ -17,7 +17,7 @@ SLOTS = 2
 
 
 class Outage(StrEnum):
-    """Why a target takes nothing and tells nothing (FACTS-PROVIDERS.md, rule 6 of section 5)."""
+    """Why a target takes nothing and tells nothing (docs/facts/README.md, what all providers have in common)."""
 
     DOWN = "target down"
     TOKEN_ENDED = "token ended"  # noqa: S105  # a reason, no token

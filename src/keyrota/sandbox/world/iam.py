@@ -57,7 +57,7 @@ class WorldAccessKeys(View):
             return None
 
     def create(self, user: UserName) -> CreatedKey:
-        """Make a key; the quota is counted from a list that may be old (FACTS-AWS.md, 1.1)."""
+        """Make a key; the quota is counted from a list that may be old (docs/facts/aws.md, IAM)."""
         user = self._named(user)
 
         def effect() -> CreatedKey:

@@ -9,7 +9,7 @@ from keyrota.core.model import AccessKeyId
 
 
 class Lags(Protocol):
-    """What an eventually consistent AWS would answer at this moment (FACTS-AWS.md, 1.2 and 1.4)."""
+    """What an eventually consistent AWS would answer at this moment (docs/facts/aws.md, IAM)."""
 
     def is_usable(self, key: AccessKeyId, age: timedelta) -> bool:
         """Tell whether the endpoint that happens to answer knows a new key already."""

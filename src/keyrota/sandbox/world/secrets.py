@@ -1,4 +1,4 @@
-"""Secrets Manager as the world has it (FACTS-AWS.md, 2.2 and 2.3)."""
+"""Secrets Manager as the world has it (docs/facts/aws.md, Secrets Manager)."""
 
 from __future__ import annotations
 

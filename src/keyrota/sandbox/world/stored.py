@@ -4,7 +4,7 @@ A secret with its versions: what Secrets Manager does to them, and what it refus
 Refusals are those of the port SecretStore, as the adapter translates them. That the answers are AWS's is held against
 moto and against botocore's service model by tests/simulation/test_parity.py.
 
-Source: Secrets Manager API Reference (PutSecretValue, UpdateSecretVersionStage); user guide, quotas (FACTS-AWS.md, 2).
+Source: Secrets Manager API Reference, PutSecretValue and UpdateSecretVersionStage; docs/facts/aws.md.
 """
 
 from __future__ import annotations
