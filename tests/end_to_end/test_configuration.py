@@ -279,6 +279,54 @@ policy:
     assert len(found) >= 4
 
 
+SEVERAL = """\
+version: 1
+verify: {times: 0}
+providers:
+  gitlab: {base_url: "https://gitl\u0430b.example", auth: {token: "env:AWS_SECRET_ACCESS_KEY"}}
+  forgejo: {auth: {token: "file:/proc/self/environ"}}
+  github: {auth: {token: "secretsmanager:keyrota/ci/access-key"}}
+credentials:
+  - user: ci
+    targets:
+      - githb: {repository: a/b}
+      - github: {repository: a/b}
+      - github: {repository: a/b}
+      - circleci: {project: gh/a/b}
+  - user: ci
+  - {user: "b b", names: {id: x, secret: x}, targets: [{buildkite: {}}, {terraform: {organization: o, workspace: w}}]}
+"""
+
+
+def test_faults_of_every_part_are_told_at_once(tmp_path: Path) -> None:
+    """One value that did not fit hid references, hosts, places and users that are refused; a typing error, all."""
+    told = {(fault.where.split(":")[1], fault.what) for fault in faults(tmp_path, SEVERAL)}
+    expected = {
+        ("2", "less than the minimum"),
+        ("4", "beyond ASCII"),
+        ("4", "env:AWS_SECRET_ACCESS_KEY may hold AWS credentials"),
+        ("5", "lacks base_url"),
+        ("5", "/proc/self/environ may lead to AWS credentials"),
+        ("6", "is a secret that keyrota manages"),
+        ("10", "'githb' is not known here"),
+        ("12", "AWS_ACCESS_KEY_ID is claimed twice"),
+        ("13", "circleci is not configured"),
+        ("14", "the user ci is configured twice"),
+        ("15", "user has characters"),
+        ("15", "two names"),
+        ("15", "terraform is not configured"),
+    }
+    missing = {one for one in expected if not any(line == one[0] and one[1] in what for line, what in told)}
+    assert not missing, told
+
+
+@pytest.mark.parametrize("identity", ["account: '1'", "account: '2'", "role: 'arn:x'", "region: 'A'", "secret: 'x y'"])
+def test_what_does_not_fit_is_compared_with_nothing(tmp_path: Path, identity: str) -> None:
+    """Two users of two accounts are no doubles because of a typing error in an account's number."""
+    text = f"{HEAD}credentials:\n  - {{user: ci}}\n  - {{user: ci, {identity}}}\n"
+    assert not any("twice" in fault.what for fault in faults(tmp_path, text))
+
+
 def test_a_credential_that_fits_is_looked_at_beside_one_that_does_not(tmp_path: Path) -> None:
     text = HEAD + "credentials:\n  - {usr: a}\n  - {user: ci, role: duty}\n"
     told = faults(tmp_path, text)

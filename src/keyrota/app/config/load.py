@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from keyrota.app.config import fitting
 from keyrota.app.config.check import faults, misfits
 from keyrota.app.config.model import (
     Configuration,
@@ -83,7 +84,7 @@ class _Reading:
         self._faults: list[Fault] = []
         self._region: str = (document.value.get("aws") or {}).get("region", "")
 
-    def faults_beside(self, misfits: frozenset[tuple[str | int, ...]]) -> list[Fault]:
+    def faults_beside(self, misfits: fitting.Misfits) -> list[Fault]:
         """
         Find what the schema cannot say, where other parts of the document do not fit it: all faults at once.
 
@@ -93,19 +94,33 @@ class _Reading:
         content: dict[str, Any] = self._document.value
         policy = self._policy_beside(content.get("policy"), ("policy",), misfits, CLASSIC)
         entries = content.get("credentials")
-        for number, entry in enumerate(entries if isinstance(entries, list) else ()):
-            path = ("credentials", number)
-            if not any(misfit[:2] == path for misfit in misfits) and isinstance(entry, dict):
-                self._credential(entry, path, policy)
-            elif isinstance(entry, dict):
-                self._policy_beside(entry.get("policy"), (*path, "policy"), misfits, policy)
+        every = {("credentials", n): one for n, one in enumerate(entries if isinstance(entries, list) else ())}
+        found = {
+            path: self._credential_beside(entry, path, misfits, policy)
+            for path, entry in every.items()
+            if isinstance(entry, dict)
+        }
+        credentials = tuple(found.values())
+        self._faults.extend(
+            self._shared(tuple(found[path] for path in found if fitting.is_identified(every[path], path, misfits)))
+        )
+        self._judge_providers(fitting.providers(content.get("providers"), misfits, self._kinds), credentials)
+        told = content.get("providers")
+        if told is None or isinstance(told, dict):
+            self._faults.extend(self._unknown_providers(credentials, told or {}))
         return self._faults
 
+    def _credential_beside(
+        self, entry: dict[str, Any], path: tuple[str | int, ...], misfits: fitting.Misfits, base: RotationPolicy
+    ) -> CredentialConfig:
+        policy = self._policy_beside(entry.get("policy"), (*path, "policy"), misfits, base)
+        return self._credential(fitting.credential(entry, path, misfits, self._kinds), path, policy)
+
     def _policy_beside(
-        self, value: Any, path: tuple[str | int, ...], misfits: frozenset[tuple[str | int, ...]], base: RotationPolicy
+        self, value: Any, path: tuple[str | int, ...], misfits: fitting.Misfits, base: RotationPolicy
     ) -> RotationPolicy:
         """Look at what fits of a policy; of freeze windows that do not fit, only at their time zones."""
-        entry = _without(value, path, misfits)
+        entry = fitting.without(value, path, misfits)
         freeze = (*path, "freeze")
         if any(misfit[: len(freeze)] == freeze for misfit in misfits):
             self._freezes(entry.pop("freeze", ()), freeze)
@@ -121,11 +136,9 @@ class _Reading:
         self._faults.extend(self._shared(credentials))
         providers = content.get("providers") or {}
         self._faults.extend(self._unknown_providers(credentials, providers))
-        references, urls = tuple(self._references(providers)), tuple(self._urls(providers))
-        self._faults.extend(reference_faults(references, Kept.of(credentials)))
-        self._faults.extend(_url_faults(urls))
+        references, urls = self._judge_providers(providers, credentials)
         if self._faults:
-            raise ConfigError(self._faults)
+            raise ConfigError(sorted(dict.fromkeys(self._faults), key=_position))
         aws, verify = content.get("aws") or {}, content.get("verify") or {}
         return Configuration(
             path=self._document.path,
@@ -146,6 +159,15 @@ class _Reading:
         )
 
     # --- providers ------------------------------------------------------------------------------------------------
+
+    def _judge_providers(
+        self, providers: Mapping[str, Any], credentials: tuple[CredentialConfig, ...]
+    ) -> tuple[tuple[Reference, ...], tuple[ConfiguredUrl, ...]]:
+        """Find references and URLs, and what is wrong with them."""
+        references, urls = tuple(self._references(providers)), tuple(self._urls(providers))
+        self._faults.extend(reference_faults(references, Kept.of(credentials)))
+        self._faults.extend(_url_faults(urls))
+        return references, urls
 
     def _references(self, providers: Mapping[str, Any]) -> Iterator[Reference]:
         for path, text in references_in(providers):
@@ -267,6 +289,8 @@ class _Reading:
             if key.startswith(("aws:", "keyrota:")):
                 yield Fault(where=self._document.where((*path, "tags", key)), what=f"the tag {key} is not yours to set")
         for number, target in enumerate(entry.get("targets") or ()):
+            if not target:
+                continue  # it does not fit the schema, and is told already
             where = self._document.where((*path, "targets", number))
             if len(_providers_of(target)) != 1:
                 name = f"{path[0]}[{int(path[1]) + 1}].targets[{number + 1}]"
@@ -310,22 +334,6 @@ class _Reading:
                         what=f"{target.kind} is not configured",
                         remedy=f"add it: providers: {{{target.kind}: {{{settings}}}}}",
                     )
-
-
-def _without(value: Any, path: tuple[str | int, ...], misfits: frozenset[tuple[str | int, ...]]) -> dict[str, Any]:
-    """Take a mapping without what does not fit the schema in it; an empty one where it does not fit itself."""
-    if not isinstance(value, dict) or path in misfits:
-        return {}
-    kept: dict[str, Any] = _pruned(value, path, misfits)
-    return kept
-
-
-def _pruned(value: Any, path: tuple[str | int, ...], misfits: frozenset[tuple[str | int, ...]]) -> Any:
-    if isinstance(value, dict):
-        return {k: _pruned(v, (*path, k), misfits) for k, v in value.items() if (*path, k) not in misfits}
-    if isinstance(value, list):
-        return [_pruned(v, (*path, n), misfits) for n, v in enumerate(value) if (*path, n) not in misfits]
-    return value
 
 
 def _providers_of(target: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
