@@ -67,6 +67,31 @@ def test_what_aws_tools_combine_with_a_pair_or_replace_by_it() -> None:
     assert len(level_conflicts(written(bundle=FILE), [profile])) == 1
 
 
+@pytest.mark.parametrize("side", [Side.ABOVE, Side.BELOW])
+@pytest.mark.parametrize(
+    ("there", "word", "is_lasting"),
+    [
+        ("AWS_SECURITY_TOKEN", "AWS refuses the key", True),
+        ("AWS_PROFILE", "some AWS tools use that profile", False),
+        ("AWS_DEFAULT_PROFILE", "some AWS tools use that profile", False),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "this pair instead of the role", False),
+    ],
+)
+def test_what_aws_tools_use_beside_a_pair_counts_at_other_levels_too(
+    side: Side, there: str, word: str, is_lasting: bool
+) -> None:
+    (found,) = level_conflicts(written(), [a_level(side, there)])
+    assert (word in found.what, found.is_lasting) == (True, is_lasting), found
+    assert level_conflicts(written(), [a_level(Side.APART, there)]) == ()
+
+
+@pytest.mark.parametrize("side", [Side.ABOVE, Side.BELOW])
+@pytest.mark.parametrize("there", ["AWS_DEFAULT_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"])
+def test_what_aws_tools_use_before_a_bundle_counts_at_other_levels_too(side: Side, there: str) -> None:
+    (found,) = level_conflicts(written(FILE, bundle=FILE), [a_level(side, there)])
+    assert there in found.what
+
+
 def test_an_id_in_another_store_mixes_unless_it_is_the_marker() -> None:
     """B2: a variable for the ID, a secret for the secret."""
     level = a_level(Side.BESIDE, ID)

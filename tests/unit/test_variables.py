@@ -17,6 +17,14 @@ TEXTS = [
     ("a key ID", ONE, (ONE,)),
     ("a credentials file with two profiles", FILE, (ONE, TWO)),
     ("one that is Base64", base64.b64encode(FILE.encode()).decode(), (ONE, TWO)),
+    ("Base64 in lines, as `base64` prints it", base64.encodebytes(FILE.encode()).decode(), (ONE, TWO)),
+    ("Base64 without its padding", base64.b64encode(f"x {ONE}".encode()).decode().rstrip("="), (ONE,)),
+    ("Base64 for URLs", base64.urlsafe_b64encode(f"\u00ff\u00fe? {ONE} \u00bf\u00bf>".encode()).decode(), (ONE,)),
+    (
+        "the manifest of a Kubernetes secret",
+        f"kind: Secret\ndata:\n  AWS_ACCESS_KEY_ID: {base64.b64encode(ONE.encode()).decode()}\n  other: eA==\n",
+        (ONE,),
+    ),
     ("a JSON document", f'{{"id": "{ONE}", "again": "{ONE}"}}', (ONE,)),
     ("a presigned URL", f"https://b.s3.amazonaws.com/x?X-Amz-Credential={ONE}%2F20260101%2Feu", (ONE,)),
     ("a temporary key's ID", "ASIAIOSFODNN7EXAMPLE", ()),
@@ -83,6 +91,12 @@ PAIRS: list[tuple[str, dict[str, object], list[tuple[str, str, bool]]]] = [
     ("an ID under another name", {"TOKEN_OF_CI": ONE}, [("half a pair under another name", "names:", False)]),
     ("a secret under another name", {"MY_AWS_SECRET": None}, [("half a pair under another name", "names:", False)]),
     ("a session token beside it", {ID: ONE, SECRET: None, "AWS_SESSION_TOKEN": None}, [("session", "delete", True)]),
+    ("one by its older name", {ID: ONE, SECRET: None, "AWS_SECURITY_TOKEN": None}, [("session", "delete", True)]),
+    (
+        "a profile by its older name",
+        {ID: ONE, SECRET: None, "AWS_DEFAULT_PROFILE": "x"},
+        [("profile", "delete", False)],
+    ),
     ("a profile beside it", {ID: ONE, SECRET: None, "AWS_PROFILE": "x"}, [("profile", "delete", False)]),
     ("a credentials file before it", {"AWS_SHARED_CREDENTIALS_FILE": FILE}, [("instead of that file", "leave", False)]),
     ("a role's token before it", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/x"}, [("instead of the role", "leave", False)]),
@@ -115,6 +129,12 @@ BUNDLES: list[tuple[str, dict[str, object], list[tuple[str, bool]]]] = [
     ("a plain pair before it", {ID: ONE, SECRET: None}, [("instead of the bundle", True)]),
     ("half a plain pair", {"FILE": FILE, SECRET: None}, [("instead of the bundle", True)]),
     ("another profile", {"FILE": FILE, "AWS_PROFILE": "prod"}, [("[default] only", False)]),
+    ("one by its older name", {"FILE": FILE, "AWS_DEFAULT_PROFILE": "prod"}, [("[default] only", False)]),
+    (
+        "a role's token",
+        {"FILE": FILE, "AWS_WEB_IDENTITY_TOKEN_FILE": "/x"},
+        [("some AWS tools use the role that the token stands for instead of the bundle", False)],
+    ),
     ("a pair under other names", {"B_ACCESS_KEY_ID": TWO, "B_SECRET_ACCESS_KEY": None}, [("a second pair", False)]),
 ]
 

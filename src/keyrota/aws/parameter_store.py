@@ -34,7 +34,7 @@ from keyrota.core.model import (
     VariableState,
 )
 from keyrota.core.sighting import plain
-from keyrota.core.variables import listed, pair_conflicts
+from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, listed, pair_conflicts
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.fragments import NAMES, WAITING, Schema, closed, names_of
 from keyrota.ports import Clock, SecretReader
@@ -333,7 +333,7 @@ def _found(one: Mapping[str, Any]) -> _Found:
 
 def looks_like_other(name: str) -> bool:
     """Tell a name that overrides nothing here: a parameter is no environment variable."""
-    return plain(name) in {"AWS_SESSION_TOKEN", "AWS_PROFILE"}
+    return plain(name) in {*SESSIONS, *PROFILES, *IDENTITIES}
 
 
 class ParameterKind:

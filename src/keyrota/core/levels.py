@@ -13,10 +13,9 @@ from enum import StrEnum
 from typing import assert_never
 
 from keyrota.core.model import Conflict, ShownKey
-from keyrota.core.variables import Listed, shown_by
+from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, WEB_IDENTITY, Listed, shown_by
 
 _USUAL = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-_SESSION, _PROFILE, _FILE = "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE"
 
 
 class Side(StrEnum):
@@ -118,17 +117,31 @@ def _overriding(level: Level, pair: tuple[str, str]) -> Iterator[Conflict]:
     """Report what AWS tools combine with the usual pair, or use before it, or what the pair would replace."""
     if pair != _USUAL:
         return
-    if _SESSION in level.names:
-        yield Conflict(
-            what=f"the {level.noun} {_SESSION} is in {level.name}: AWS refuses the key of an IAM user together with it",
-            remedy=f"delete {_SESSION} there",
-            is_lasting=True,
-        )
-    if _FILE in level.names and not set(pair) & level.names:
-        yield Conflict(
-            what=f"the {level.noun} {_FILE} is in {level.name}: AWS tools would use this pair instead of that file",
-            remedy="write that file with `bundle:` instead, or confirm if the pair is to replace it",
-        )
+    for name in SESSIONS:
+        if name in level.names:
+            yield Conflict(
+                what=f"the {level.noun} {name} is in {level.name}: AWS refuses the key of an IAM user together with it",
+                remedy=f"delete {name} there",
+                is_lasting=True,
+            )
+    for name in PROFILES:
+        if name in level.names:
+            yield Conflict(
+                what=f"the {level.noun} {name} is in {level.name}: some AWS tools use that profile instead of the pair",
+                remedy=f"delete {name} there if the pair is to be used",
+            )
+    for name, source in IDENTITIES.items():
+        if name in level.names and not set(pair) & level.names:
+            yield Conflict(
+                what=f"the {level.noun} {name} is in {level.name}: AWS tools would use this pair instead of {source}",
+                remedy=_REPLACED[name],
+            )
+
+
+_REPLACED = {
+    "AWS_SHARED_CREDENTIALS_FILE": "write that file with `bundle:` instead, or confirm if the pair is to replace it",
+    WEB_IDENTITY: "leave this place out if jobs use the role, or confirm if the pair is to replace it",
+}
 
 
 def _shadowing(level: Level, bundle: str) -> Iterator[Conflict]:
@@ -140,10 +153,17 @@ def _shadowing(level: Level, bundle: str) -> Iterator[Conflict]:
             remedy=f"delete {plain} there, or leave `bundle:` out",
             is_lasting=True,
         )
-    if _PROFILE in level.names:
+    for name in PROFILES:
+        if name in level.names:
+            yield Conflict(
+                what=f"the {level.noun} {name} is in {level.name}: the bundle {bundle} has the profile [default] only",
+                remedy=f"delete {name} there, or set it to default and confirm",
+            )
+    if WEB_IDENTITY in level.names and bundle != WEB_IDENTITY:
         yield Conflict(
-            what=f"the {level.noun} {_PROFILE} is in {level.name}: the bundle {bundle} has the profile [default] only",
-            remedy=f"delete {_PROFILE} there, or set it to default and confirm",
+            what=f"the {level.noun} {WEB_IDENTITY} is in {level.name}: some AWS tools use {IDENTITIES[WEB_IDENTITY]} "
+            f"instead of the bundle {bundle}",
+            remedy=f"delete {WEB_IDENTITY} there if the bundle is to be used, or leave this place out",
         )
 
 

@@ -20,27 +20,49 @@ from keyrota.core.sighting import looks_like_id, looks_like_secret, plain, secre
 _ANYWHERE = re.compile(r"(?<![A-Za-z0-9])AKIA[A-Z0-9]{12,124}(?![A-Za-z0-9])")
 """In a credentials file, a JSON document or a presigned URL: never within a longer word, as a secret might be."""
 _USUAL_ID, _USUAL_SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
-_SESSION, _PROFILE = "AWS_SESSION_TOKEN", "AWS_PROFILE"
-_IDENTITIES = {
+SESSIONS = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+"""Both names of a session token: the second is older, and the AWS CLI and boto3 still read it
+(botocore.credentials.EnvProvider)."""
+PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+"""Both names of a profile (botocore.configprovider; AWS CLI, environment variables)."""
+WEB_IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
+IDENTITIES = {
     "AWS_SHARED_CREDENTIALS_FILE": "that file",
-    "AWS_WEB_IDENTITY_TOKEN_FILE": "the role that the token stands for",
+    WEB_IDENTITY: "the role that the token stands for",
 }
 """Credential sources that come after environment variables (AWS SDKs and Tools Reference, provider chain)."""
 _MAX_ENCODED = 64 * 1024
+_WORD = re.compile(r"[A-Za-z0-9+/_-]{22,}={0,2}")
+"""Base64 of at least sixteen bytes, the length of the shortest key ID (RFC 4648, sections 4 and 5)."""
 
 
 def key_ids(text: str) -> tuple[AccessKeyId, ...]:
-    """Find the access key IDs of IAM users in a readable text, also in one that is Base64; each once, in order."""
-    found = [*_ANYWHERE.findall(text), *_ANYWHERE.findall(_decoded(text))]
+    """
+    Find the access key IDs of IAM users in a readable text, each once, in order.
+
+    Also in what is Base64: the whole text, in lines of any length as `base64` prints it, or a part of it, such as an
+    entry in the manifest of a Kubernetes secret.
+    """
+    found = [*_ANYWHERE.findall(text), *(key for part in _encoded(text) for key in _ANYWHERE.findall(_decoded(part)))]
     return tuple(AccessKeyId(key) for key in dict.fromkeys(found))
 
 
-def _decoded(text: str) -> str:
-    packed = text.strip()
-    if len(packed) % 4 or len(packed) > _MAX_ENCODED:
-        return ""
+def _encoded(text: str) -> Iterator[str]:
+    """Find what may be Base64: the whole without its white space, and each word that is long enough for a key ID."""
+    if len(text) > _MAX_ENCODED:
+        return
+    whole = "".join(text.split())
+    if _WORD.fullmatch(whole):
+        yield whole
+    yield from (word for word in _WORD.findall(text) if word != whole)
+
+
+def _decoded(packed: str) -> str:
+    """Decode Base64 in either alphabet, with or without its padding; an empty text where it is none."""
+    plain_alphabet = packed.rstrip("=").replace("-", "+").replace("_", "/")
+    padding = "=" * (-len(plain_alphabet) % 4)
     try:
-        return base64.b64decode(packed, validate=True).decode()
+        return base64.b64decode(plain_alphabet + padding, validate=True).decode()
     except (binascii.Error, ValueError):
         return ""
 
@@ -167,16 +189,24 @@ def bundle_conflicts(variables: Iterable[Listed], bundle: str, *, noun: str = "v
             remedy=f"delete {' and '.join(sorted(beside))} once the bundle is there, or leave `bundle:` out",
             is_lasting=True,
         )
-    yield from (
-        Conflict(
-            what=f"{name} stands beside the bundle {bundle}, which has the profile [default] only",
-            remedy=f"delete {name}, or set it to default and confirm",
-        )
-        for name in names
-        if plain(name) == _PROFILE
-    )
+    yield from _before_bundle(names, bundle, noun)
     if bundle not in names and not beside:
         yield from _other_names(names, {bundle}, noun)
+
+
+def _before_bundle(names: Iterable[str], bundle: str, noun: str) -> Iterator[Conflict]:
+    for name in names:
+        if plain(name) in PROFILES:
+            yield Conflict(
+                what=f"{name} stands beside the bundle {bundle}, which has the profile [default] only",
+                remedy=f"delete {name}, or set it to default and confirm",
+            )
+        elif plain(name) == WEB_IDENTITY and name != bundle:
+            yield Conflict(
+                what=f"the {noun} {name} stands beside the bundle {bundle}: some AWS tools use "
+                f"{IDENTITIES[WEB_IDENTITY]} instead of the bundle",
+                remedy=f"delete {name} if the bundle is to be used, or leave this place out",
+            )
 
 
 def _plural(noun: str) -> str:
@@ -215,22 +245,22 @@ def _other_names(names: dict[str, Listed], ours: set[str], noun: str) -> Iterato
 def _replaced_by_pair(names: dict[str, Listed], id_name: str, noun: str) -> Iterator[Conflict]:
     """Find what gives jobs their identity now, and would not once the plain pair is there: AWS tools prefer that."""
     for name in names:
-        if plain(id_name) == _USUAL_ID and plain(name) in _IDENTITIES:
+        if plain(id_name) == _USUAL_ID and plain(name) in IDENTITIES:
             yield Conflict(
-                what=f"the {noun} {name} is there: AWS tools would use the pair instead of {_IDENTITIES[plain(name)]}",
+                what=f"the {noun} {name} is there: AWS tools would use the pair instead of {IDENTITIES[plain(name)]}",
                 remedy=f"leave this place out if {name} is what jobs use, or delete {name}",
             )
 
 
 def _beside_pair(names: dict[str, Listed], noun: str) -> Iterator[Conflict]:
     for name in names:
-        if plain(name) == _SESSION:
+        if plain(name) in SESSIONS:
             yield Conflict(
                 what=f"the {noun} {name} is there: AWS refuses the key of an IAM user together with a session token",
                 remedy=f"delete {name}",
                 is_lasting=True,
             )
-        elif plain(name) == _PROFILE:
+        elif plain(name) in PROFILES:
             yield Conflict(
                 what=f"the {noun} {name} is there: some AWS tools use that profile instead of the pair",
                 remedy=f"delete {name} if the pair is to be used",
