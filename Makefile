@@ -91,12 +91,13 @@ templates: .venv/lint/.ready  ## lint the templates
 	@.venv/sam/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/sam.txt
 	@touch $@
 
-check: .venv/.ready  ## lint, format, types, layers, generated pages
+check: .venv/.ready  ## lint, format, types, layers, generated pages, change fragments
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/towncrier build --draft --version next >/dev/null 2>.venv/towncrier.log || { cat .venv/towncrier.log >&2; exit 1; }
 
 fix: .venv/.ready  ## mend what the linter can mend, format, regenerate pages
 	@$(BIN)/ruff check --fix .
