@@ -7,8 +7,10 @@ Write what the pages compute: nothing that the code knows is typed by hand.
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -154,6 +156,41 @@ def operations() -> str:
     return "\n".join(lines).rstrip()
 
 
+_LAYERS = "Imports point down"
+"""Name of the import contract that gives every top-level module its layer."""
+_WIDTH = 96
+
+
+def layout() -> str:
+    """Draw the layers of the package from the import contract that enforces them, and say what each module is."""
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text("utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["name"] == _LAYERS)
+    rows = [[module.strip() for module in layer.split("|")] for layer in layers]
+    lines = ["```text", *_boxes(rows), "```", "", "| module | what it is |", "| --- | --- |"]
+    lines += [f"| `{module}` | {_first_line(module)} |" for row in rows for module in row]
+    lines += ["", "The contracts that `make check` enforces:", ""]
+    lines += [f"- **{contract['name']}**" for contract in contracts]
+    return "\n".join(lines)
+
+
+def _boxes(rows: list[list[str]]) -> list[str]:
+    edge = "+" + "-" * _WIDTH + "+"
+    lines = [edge]
+    for row in rows:
+        width, rest = divmod(_WIDTH - len(row) + 1, len(row))
+        cells = [module.center(width + (number < rest)) for number, module in enumerate(row)]
+        lines += [f"|{'|'.join(cells)}|", edge]
+    return lines
+
+
+def _first_line(module: str) -> str:
+    source = ROOT.parent / "src" / "keyrota"
+    file = source / f"{module}.py" if (source / f"{module}.py").exists() else source / module / "__init__.py"
+    docstring = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+    return docstring.partition("\n")[0]
+
+
 def _literal(value: object) -> str:
     return json.dumps(value).replace('"', "'")
 
@@ -197,6 +234,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "configuration": configuration,
     "permissions": permissions,
     "presets": presets,
+    "layout": layout,
 }
 
 
@@ -221,7 +259,7 @@ def main() -> int:
             stale.append(file.relative_to(ROOT.parent))
             if not is_check:
                 file.write_text(after, "utf-8")
-    for page in [ROOT.parent / "README.md", *sorted(ROOT.rglob("*.md"))]:
+    for page in [*sorted(ROOT.parent.glob("*.md")), *sorted(ROOT.rglob("*.md"))]:
         before = page.read_text("utf-8")
         after = filled(before)
         if before != after:

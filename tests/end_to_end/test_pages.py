@@ -99,7 +99,7 @@ def test_the_readme_s_configuration_is_valid(tmp_path: Path) -> None:
 
 def test_pages_link_to_pages_that_exist() -> None:
     """No relative link leads nowhere."""
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page}: {link}"
 
