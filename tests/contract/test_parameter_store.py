@@ -82,6 +82,22 @@ def test_a_parameter_of_another_type_is_told_before_the_write(cloud: Cloud) -> N
     assert client(cloud, "ssm").get_parameter(Name=NAME)["Parameter"]["Value"] == "mine"
 
 
+def test_a_parameter_without_room_for_our_tag_is_told_before_the_write(cloud: Cloud) -> None:
+    """The pair was written there, and the tag was refused each time: it never counted as served, run after run."""
+    tags = [{"Key": f"team:{number}", "Value": "x"} for number in range(50)]
+    ssm = client(cloud, "ssm")
+    ssm.put_parameter(Name=NAME, Value="mine", Type="SecureString", Tags=tags)
+    detail = _target().preflight().detail
+    assert f"has 50 tags, and keyrota needs one more, {KEY_TAG}" in detail
+    with pytest.raises(ProviderRefused, match="at most 50 tags"):
+        _target().write(a_pair())
+    ssm.remove_tags_from_resource(ResourceType="Parameter", ResourceId=NAME, TagKeys=["team:7"])
+    assert _target().preflight().is_ready
+    _target().write(a_pair())
+    _target().write(a_pair("OLD"))
+    assert _target().preflight().is_ready, "our own tag is there, and is replaced"
+
+
 def test_a_parameter_that_somebody_else_wrote_cannot_be_told(cloud: Cloud) -> None:
     """It is replaced only when a person says so: nothing is known of its value (B11)."""
     client(cloud, "ssm").put_parameter(Name=NAME, Value="{}", Type="SecureString")

@@ -46,6 +46,8 @@ _ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
 _LIMIT, _BOUND = Limit(calls=5, seconds=1.0), timedelta(minutes=30)
 """DescribeParameters is throttled long before the calls that read values; its quota is not published."""
 _MAX_PAGES = 40
+_MAX_TAGS = 50
+"""Of a resource (Systems Manager API Reference, AddTagsToResource: TooManyTagsError)."""
 KEY_TAG = "keyrota:key"
 
 PROVIDER_SCHEMA: Schema = closed(
@@ -125,7 +127,17 @@ class ParameterTarget(RunlessPlace):
         found = self._service.describe(self._name, self.address)
         self._refuse_misfit(found)
         if found is not None:
-            self._tags()
+            self._demand_room(self._tags())
+
+    def _demand_room(self, tags: Mapping[str, str]) -> None:
+        """Refuse a parameter whose tags leave no room for ours: the key would be there, and never count as served."""
+        if KEY_TAG in tags or len(tags) < _MAX_TAGS:
+            return
+        raise ProviderRefused(
+            f"{self._name} has {len(tags)} tags, and keyrota needs one more, {KEY_TAG}; Parameter Store takes {_MAX_TAGS}",
+            where=self.address,
+            remedy="remove a tag from the parameter, or give another name",
+        )
 
     def read(self) -> TargetState:
         """Tell which key the tag names, and when the parameter was changed last."""

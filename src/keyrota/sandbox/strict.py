@@ -71,6 +71,7 @@ class StrictAws:
             from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415
             from moto.secretsmanager.responses import SecretsManagerResponse  # noqa: PLC0415
             from moto.sns.responses import SNSResponse  # noqa: PLC0415
+            from moto.ssm.models import ssm_backends  # noqa: PLC0415
             from moto.ssm.responses import SimpleSystemManagerResponse  # noqa: PLC0415
             from moto.sts.responses import TokenResponse  # noqa: PLC0415
         except ImportError:
@@ -96,6 +97,7 @@ class StrictAws:
         self._rules = SecretRules()
         self._sessions: dict[str, strict_iam.Session] = {}
         self._secrets_backends = secretsmanager_backends
+        self._ssm_backends = ssm_backends
         self._services: Mapping[str, Callable[..., Any]] = {
             "iam": IamResponse.dispatch,
             "sts": TokenResponse.dispatch,
@@ -244,6 +246,9 @@ class StrictAws:
             return strict_iam.access_key_info(form.get("AccessKeyId", ""))
         if (service, action) == ("ssm", "PutParameter"):
             strict_iam.check_parameter(request.json() or {})
+        if (service, action) == ("ssm", "AddTagsToResource"):
+            there = self._ssm_backends[self._account_of(signed.key)][signed.region]
+            strict_iam.check_parameter_tags(request.json() or {}, there._resource_tags)
         if (service, action) == ("sts", "AssumeRole"):
             self._demand_trust(form, signed.key)
         secret, before = None, labels_of(None)

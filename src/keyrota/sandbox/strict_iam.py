@@ -100,6 +100,20 @@ def check_parameter(content: Mapping[str, Any]) -> None:
         )
 
 
+def check_parameter_tags(content: Mapping[str, Any], worn: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
+    """
+    Refuse the 51st tag of a parameter (API Reference, AddTagsToResource: TooManyTagsError).
+
+    Args:
+        content: Of the request.
+        worn: By type of resource and by name: the tags that are there.
+    """
+    there = worn.get(str(content.get("ResourceType")), {}).get(str(content.get("ResourceId")), {})
+    given = {str(tag.get("Key")) for tag in content.get("Tags") or () if isinstance(tag, Mapping)}
+    if len(there.keys() | given) > _MAX_TAGS:
+        raise Refused("TooManyTagsError", f"a parameter has at most {_MAX_TAGS} tags")
+
+
 def whole_seconds(response: Response) -> Response:
     """Cut the fractions of a second: IAM and STS answer with whole seconds."""
     return _with_body(response, _FRACTION.sub(rb"\1\2", response.body))
