@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_rig import CANARY_TOKEN, USER, Sandbox, a_sandbox
+from cli_rig import CANARY_TOKEN, Sandbox, a_sandbox
 from moto.secretsmanager.models import secretsmanager_backends
 
 from keyrota.sandbox.cloud import REGION
@@ -87,9 +87,20 @@ def test_a_region_that_is_not_enabled_is_named_at_once(sandbox: Sandbox) -> None
     assert (sandbox.cloud.clock.now() - before).total_seconds() < 60
 
 
-def test_a_reference_to_a_secret_that_does_not_exist_is_named_once(sandbox: Sandbox) -> None:
-    """D8: with its remedy, and not once for each target."""
-    sandbox.configure('token: "env:BITBUCKET_TOKEN"', 'token: "secretsmanager:keyrota-tokens/bitbucket"')
+@pytest.mark.parametrize(
+    ("reference", "remedy"),
+    [
+        ("secretsmanager:keyrota-tokens/bitbucket", "create the secret in the account and region that keyrota runs in"),
+        ("secretsmanager:keyrota-tokens/bitbucket#token", "create the secret"),
+        ("ssm:/ci/bitbucket", "create the parameter in the account and region that keyrota runs in"),
+        ("ssm:/ci/bitbucket:3", "create the parameter"),
+        ("env:BITBUCKET_TOKEN_OF_NOBODY", "export BITBUCKET_TOKEN_OF_NOBODY=…"),
+        ("file:/nowhere/bitbucket-token", "correct the path"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_named_once(sandbox: Sandbox, reference: str, remedy: str) -> None:
+    """With its remedy, and not once for each target; a variable and a file were not named at all."""
+    sandbox.configure('token: "env:BITBUCKET_TOKEN"', f'token: "{reference}"')
     sandbox.configure(
         "environment: Production}",
         "environment: Production}\n      - bitbucket: {workspace: acme, repository: shop, environment: Test}",
@@ -97,6 +108,8 @@ def test_a_reference_to_a_secret_that_does_not_exist_is_named_once(sandbox: Sand
     code, out, _ = sandbox.run("check")
     assert (code, CANARY_TOKEN in out) == (1, False)
     assert out.count("cannot be resolved") == 1
-    assert "✗ secretsmanager:keyrota-tokens/bitbucket: the token reference" in out
-    assert "create the secret in the account and region that keyrota runs in" in out
-    assert USER
+    assert f"✗ {reference}: the token reference {reference} cannot be resolved: " in out
+    assert remedy in out
+    for command in ("plan", "apply", "status"):
+        _, out, _ = sandbox.run(command)
+        assert f"the token reference {reference} cannot be resolved" in out, command

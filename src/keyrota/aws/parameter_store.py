@@ -134,7 +134,8 @@ class ParameterTarget(RunlessPlace):
         if KEY_TAG in tags or len(tags) < _MAX_TAGS:
             return
         raise ProviderRefused(
-            f"{self._name} has {len(tags)} tags, and keyrota needs one more, {KEY_TAG}; Parameter Store takes {_MAX_TAGS}",
+            f"{self._name} has {len(tags)} tags, and keyrota needs one more, {KEY_TAG}; "
+            f"Parameter Store takes {_MAX_TAGS}",
             where=self.address,
             remedy="remove a tag from the parameter, or give another name",
         )

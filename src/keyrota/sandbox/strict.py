@@ -248,7 +248,7 @@ class StrictAws:
             strict_iam.check_parameter(request.json() or {})
         if (service, action) == ("ssm", "AddTagsToResource"):
             there = self._ssm_backends[self._account_of(signed.key)][signed.region]
-            strict_iam.check_parameter_tags(request.json() or {}, there._resource_tags)
+            strict_iam.check_parameter_tags(request.json() or {}, there._resource_tags)  # noqa: SLF001  # moto has no other way without an answer
         if (service, action) == ("sts", "AssumeRole"):
             self._demand_trust(form, signed.key)
         secret, before = None, labels_of(None)

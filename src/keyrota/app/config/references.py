@@ -41,7 +41,7 @@ class References:
         self._environment = environment
         self._known: dict[str, Secret] = {}
         self.refusals: dict[str, KeyrotaError] = {}
-        """By reference: why AWS does not give the value; each is asked for once in a run."""
+        """By reference: why there is no value, or none that is a token; each is asked for once in a run."""
         self._lock = threading.Lock()
 
     def __call__(self, reference: str) -> Secret:
@@ -56,7 +56,11 @@ class References:
             if reference in self.refusals:
                 raise self.refusals[reference]
             if reference not in self._known:
-                self._known[reference] = self._resolved(reference)
+                try:
+                    self._known[reference] = self._resolved(reference)
+                except (ConfigError, ProviderRefused) as error:
+                    self.refusals[reference] = _refused(reference, error)
+                    raise self.refusals[reference] from None
             return self._known[reference]
 
     def _resolved(self, reference: str) -> Secret:
@@ -71,11 +75,7 @@ class References:
             return self._from_environment(rest)
         if kind == "file":
             return _from_file(rest)
-        try:
-            return _token(self._remote[kind](rest), reference)
-        except ProviderRefused as error:
-            self.refusals[reference] = _refused(reference, error)
-            raise self.refusals[reference] from None
+        return _token(self._remote[kind](rest), reference)
 
     def _from_environment(self, name: str) -> Secret:
         if not self._environment.get(name):
@@ -83,11 +83,14 @@ class References:
         return _token(Secret(self._environment[name]), f"env:{name}")
 
 
-def _refused(reference: str, error: ProviderRefused) -> ProviderRefused:
-    """Name the reference: a refusal by AWS alone does not say which line of the configuration asked for it."""
+def _refused(reference: str, error: ConfigError | ProviderRefused) -> KeyrotaError:
+    """Name the reference: what was found behind it does not say which line of the configuration asked for it."""
+    what = f"the token reference {reference} cannot be resolved: {error.what}"
+    if isinstance(error, ConfigError):
+        told = error.what if reference in error.what else what
+        return ConfigError([Fault(where=reference, what=told, remedy=error.remedy)])
     service = "the secret" if reference.startswith("secretsmanager:") else "the parameter"
     remedy = f"create {service} in the account and region that keyrota runs in, or correct the reference"
-    what = f"the token reference {reference} cannot be resolved: {error.what}"
     return type(error)(what, where=reference, remedy=error.remedy or remedy)
 
 
