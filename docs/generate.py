@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -28,15 +29,14 @@ ROOT = Path(__file__).parent
 
 
 def life_cycle() -> str:
-    """Draw the table of transitions."""
+    """Draw the transitions of `apply`, and list all of them."""
+    routine = [line for line in TRANSITIONS if line.road is Road.ROUTINE]
     names = {state: state.name.lower() for state in KeyState}
     lines = ["```mermaid", "stateDiagram-v2"]
     for state in KeyState:
-        if any(state in {line.source, line.target} for line in TRANSITIONS):
+        if any(state in {line.source, line.target} for line in routine):
             lines += [f'    state "{state.value}" as {names[state]}']
-    for line in TRANSITIONS:
-        road = "" if line.road is Road.ROUTINE else f" ({line.road.value})"
-        lines.append(f"    {names[line.source]} --> {names[line.target]}: {_verb(line.action.__name__)}{road}")
+    lines += [f"    {names[line.source]} --> {names[line.target]}: {_verb(line.action.__name__)}" for line in routine]
     lines += ["```", "", "| from | action | to | when | command |", "| --- | --- | --- | --- | --- |"]
     lines += [
         f"| {line.source.value} | {_verb(line.action.__name__)} | {line.target.value} | {line.when} | "
@@ -191,6 +191,19 @@ def _first_line(module: str) -> str:
     return docstring.partition("\n")[0]
 
 
+def decisions() -> str:
+    """List the decision records with status and date, as their first lines say."""
+    lines = ["| number | decision | status |", "| --- | --- | --- |"]
+    for page in sorted((ROOT / "adr").glob("[0-9]*.md")):
+        title, _, rest = page.read_text("utf-8").removeprefix("# ").partition("\n\n")
+        number, _, decision = title.partition(" ")
+        status = rest.partition("\n")[0]
+        if not re.match(r"Status: (accepted|replaced by \d{4}), \d{4}-\d{2}-\d{2}$", status):
+            raise ValueError(f"{page}: its second paragraph must be `Status: accepted, YYYY-MM-DD`, not {status!r}")
+        lines += [f"| [{number}]({page.name}) | {decision} | {status.removeprefix('Status: ')} |"]
+    return "\n".join(lines)
+
+
 def _literal(value: object) -> str:
     return json.dumps(value).replace('"', "'")
 
@@ -235,6 +248,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "permissions": permissions,
     "presets": presets,
     "layout": layout,
+    "decisions": decisions,
 }
 
 
