@@ -5,6 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MOCK := tests/contract/prism
 SECONDS ?= 60
+OURS := --no-emit-package keyrota --no-emit-package keyrota-sandbox
 .DEFAULT_GOAL := help
 
 .PHONY: help dev demo test floors soak sabotage mutants mock emulator clients constructs templates site check fix bench docs lock clean
@@ -12,12 +13,12 @@ SECONDS ?= 60
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.venv/.ready: pyproject.toml requirements/dev.txt
+.venv/.ready: pyproject.toml sandbox/pyproject.toml requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "keyrota needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "setting up .venv" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sandbox
 	@touch $@
 
 dev: .venv/.ready  ## set up .venv (the command is .venv/bin/keyrota then)
@@ -70,7 +71,7 @@ floors: .venv/floors/.ready  ## run tests with the lowest version of each depend
 	@$(PYTHON) -m venv .venv/floors
 	@.venv/floors/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@.venv/floors/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/floors.txt
-	@.venv/floors/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@.venv/floors/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sandbox
 	@touch $@
 
 constructs: .venv/.ready  ## test and package the CDK constructs, lint the templates (Node comes along)
@@ -125,8 +126,8 @@ docs: .venv/.ready  ## regenerate what the pages compute
 	@$(BIN)/python docs/generate.py
 
 lock: .venv/.ready  ## renew requirements/dev.txt
-	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --all-extras --group dev --generate-hashes --no-emit-index-url --no-header --output-file requirements/dev.txt
-	@$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --resolution lowest-direct --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/floors.txt
+	@$(BIN)/uv pip compile pyproject.toml sandbox/pyproject.toml --quiet --universal --all-extras --group dev --generate-hashes --no-emit-index-url --no-header $(OURS) --output-file requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml sandbox/pyproject.toml --quiet --all-extras $(OURS) --resolution lowest-direct --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/floors.txt
 	@echo ministack | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/emulator.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --extra lambda --python-version 3.13 --python-platform aarch64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file src/keyrota/app/deploy/requirements.txt
 	@printf 'PyGithub\npython-gitlab\natlassian-python-api\nkubernetes\nazure-devops>=7.1.0b1\npybuildkite\npytfe\nterrasnek\nboto3\nawscli\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/clients.txt

@@ -16,7 +16,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from keyrota.sandbox.cloud import Cloud
+from keyrota_sandbox.cloud import Cloud
 
 USERS, ROUNDS = 60, 5
 _LOOP = """

@@ -18,15 +18,15 @@ from keyrota.app.clock import SystemClock
 from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.ports import Target
-from keyrota.sandbox.bitbucket import TOKEN as BITBUCKET_TOKEN
-from keyrota.sandbox.bitbucket import BitbucketStandIn
-from keyrota.sandbox.github import TOKEN as GITHUB_TOKEN
-from keyrota.sandbox.github import GitHubStandIn
-from keyrota.sandbox.gitlab import TOKEN as GITLAB_TOKEN
-from keyrota.sandbox.gitlab import GitLabStandIn
-from keyrota.sandbox.http import Response, Server
-from keyrota.sandbox.standin import StandIn
 from keyrota.targets import kinds
+from keyrota_sandbox.providers.bitbucket import TOKEN as BITBUCKET_TOKEN
+from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
+from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.providers.github import TOKEN as GITHUB_TOKEN
+from keyrota_sandbox.providers.github import GitHubStandIn
+from keyrota_sandbox.providers.gitlab import TOKEN as GITLAB_TOKEN
+from keyrota_sandbox.providers.gitlab import GitLabStandIn
+from keyrota_sandbox.server import Response, Server
 
 LATENCY_S, ROUNDS = 0.05, 15
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"

@@ -316,7 +316,7 @@ class Bug(KeyrotaError):
 
 class SandboxMissing(KeyrotaError):
     """
-    The embedded cloud is not installed beside keyrota.
+    The sandbox (the distribution keyrota-sandbox, or what it needs) is not installed beside keyrota.
 
-    What still holds: nothing was begun; every command but `sandbox` and `demo` works without it.
+    What still holds: nothing was begun; every command but `demo`, `sandbox` and `simulate` works without it.
     """

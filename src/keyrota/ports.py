@@ -1,5 +1,5 @@
 """
-What the executor asks of the world. Implementations are in `aws/`, `targets/` and `sandbox/`; only `app` builds them.
+What the executor asks of the world. Implementations are in `aws/` and `targets/`; only `app` builds them.
 
 Every implementation **must** turn each foreign exception into one of `keyrota.errors`, return values instead of lazy
 iterators, read all pages, and be usable from several threads. None may log or keep a secret value.

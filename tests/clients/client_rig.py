@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from keyrota.sandbox.http import Server, Service
-from keyrota.sandbox.standin import StandIn
+from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.server import Server, Service
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parents[1] / ".venv" / "clients" / "bin" / "python"

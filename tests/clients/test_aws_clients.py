@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from client_rig import PYTHON, demand, run_python
 
-from keyrota.sandbox.cloud import Cloud
+from keyrota_sandbox.cloud import Cloud
 
 
 @pytest.fixture

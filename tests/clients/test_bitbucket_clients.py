@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from client_rig import Served, serve
 
-from keyrota.sandbox.bitbucket import BitbucketStandIn
-from keyrota.sandbox.world import WorldClock
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from client_rig import serve
 
-from keyrota.app.places import SMALL
-from keyrota.sandbox.faults import Faults
-from keyrota.sandbox.kubernetes import KubernetesStandIn
-from keyrota.sandbox.world import WorldClock
+from keyrota_sandbox.faults import Faults
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.providers.kubernetes import KubernetesStandIn
+from keyrota_sandbox.small_providers import SMALL
 
 
 def test_the_kubernetes_client() -> None:

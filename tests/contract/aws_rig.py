@@ -13,8 +13,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from keyrota.core.model import KeyPair
-from keyrota.sandbox.cloud import REGION, Cloud
-from keyrota.sandbox.strict import ADMIN_ID, ADMIN_SECRET
+from keyrota_sandbox.aws.strict import ADMIN_ID, ADMIN_SECRET
+from keyrota_sandbox.cloud import REGION, Cloud
 
 CANARY = "canary-value-5d2e"
 

@@ -11,7 +11,7 @@ import description
 import pytest
 import standin_rig
 
-from keyrota.sandbox.http import Response
+from keyrota_sandbox.server import Response
 
 _HOME = "http://127.0.0.1"
 _BASES = {"bitbucket": "/bitbucket/2.0", "github": "/github", "gitlab": "/gitlab"}

@@ -16,8 +16,8 @@ from openapi_core.templating.paths.exceptions import PathNotFound
 from openapi_core.templating.responses.exceptions import ResponseNotFound
 from openapi_core.testing import MockRequest, MockResponse
 
-from keyrota.sandbox.http import Request, Response, Server
-from keyrota.sandbox.standin import StandIn
+from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.server import Request, Response, Server
 
 FOLDER = Path(__file__).parents[3] / "shared" / "contracts"
 Exchange = tuple[Request, Response]

@@ -9,12 +9,12 @@ from typing import Any
 import standin_rig
 from standin_rig import CANARY_TOKEN, REPOSITORY, WORKSPACE, AnyRig, connect, serving
 
-from keyrota.sandbox.azure_devops import AzureStandIn
-from keyrota.sandbox.buildkite import BuildkiteStandIn
-from keyrota.sandbox.forgejo import ForgejoStandIn
-from keyrota.sandbox.terraform import TerraformStandIn
-from keyrota.sandbox.world import WorldClock
 from keyrota.targets import azure_devops, buildkite, forgejo, terraform
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.providers.azure_devops import AzureStandIn
+from keyrota_sandbox.providers.buildkite import BuildkiteStandIn
+from keyrota_sandbox.providers.forgejo import ForgejoStandIn
+from keyrota_sandbox.providers.terraform import TerraformStandIn
 
 VARIABLE_SET = "varset-47qC3LmA47piVan7"
 

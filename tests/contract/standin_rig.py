@@ -11,15 +11,15 @@ from typing import Any, Generic, TypeVar
 from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.ports import Target, TargetConnection, TargetKind
-from keyrota.sandbox.bitbucket import BitbucketStandIn
-from keyrota.sandbox.circleci import CircleStandIn
-from keyrota.sandbox.github import GitHubStandIn
-from keyrota.sandbox.gitlab import GitLabStandIn
-from keyrota.sandbox.http import Request, Response, Server
-from keyrota.sandbox.kubernetes import KubernetesStandIn
-from keyrota.sandbox.standin import StandIn
-from keyrota.sandbox.world import WorldClock
 from keyrota.targets import bitbucket, circleci, github, gitlab, kubernetes
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
+from keyrota_sandbox.providers.circleci import CircleStandIn
+from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.providers.github import GitHubStandIn
+from keyrota_sandbox.providers.gitlab import GitLabStandIn
+from keyrota_sandbox.providers.kubernetes import KubernetesStandIn
+from keyrota_sandbox.server import Request, Response, Server
 
 S = TypeVar("S", bound=StandIn)
 

@@ -49,10 +49,10 @@ from keyrota.errors import (
     ProviderUnavailable,
     SecretUnusable,
 )
-from keyrota.sandbox.cloud import Cloud
-from keyrota.sandbox.faults import Fault, FaultKind
-from keyrota.sandbox.http import Request, Response, Server
-from keyrota.sandbox.world import WorldClock
+from keyrota_sandbox.cloud import Cloud
+from keyrota_sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.server import Request, Response, Server
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from standin_rig import CANARY_TOKEN, a_pair
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.sandbox.faults import Fault, FaultKind
-from keyrota.sandbox.world import WorldClock
 from keyrota.targets.azure_devops import KIND
 from keyrota.targets.azure_devops.connection import AzureConnection
 from keyrota.wire import Http
+from keyrota_sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.memory import WorldClock
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 

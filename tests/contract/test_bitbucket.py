@@ -16,9 +16,9 @@ from keyrota.core.model import TargetEvidence
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import TargetConnection
-from keyrota.sandbox.faults import Fault, FaultKind
-from keyrota.sandbox.world import WorldClock
 from keyrota.targets.bitbucket import KIND
+from keyrota_sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.memory import WorldClock
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 

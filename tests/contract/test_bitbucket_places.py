@@ -10,7 +10,7 @@ from standin_rig import DEPLOYMENT, Rig, a_pair, a_rig, unjudged
 
 from keyrota.core.model import PlaceId, ShownKey, TargetEvidence, TargetState, VariableState
 from keyrota.errors import KeyrotaError
-from keyrota.sandbox.faults import Fault
+from keyrota_sandbox.faults import Fault
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 REPOSITORY: Mapping[str, Any] = {"workspace": "acme", "repository": "shop"}

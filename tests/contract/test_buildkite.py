@@ -14,8 +14,8 @@ from standin_rig import a_pair
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.errors import ProviderRefused, ProviderUnavailable
-from keyrota.sandbox.faults import Fault, FaultKind
 from keyrota.targets.buildkite import KIND
+from keyrota_sandbox.faults import Fault, FaultKind
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 HOME = ("acme", "shop")

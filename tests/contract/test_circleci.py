@@ -11,8 +11,8 @@ from standin_rig import CONTEXT, CircleRig, a_circle_rig, a_pair
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.errors import ProviderUnavailable
-from keyrota.sandbox.faults import Fault, FaultKind
 from keyrota.targets.circleci import KIND
+from keyrota_sandbox.faults import Fault, FaultKind
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 

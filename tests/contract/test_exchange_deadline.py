@@ -20,9 +20,9 @@ from keyrota.aws.account import Account
 from keyrota.core.secret import Secret
 from keyrota.errors import LeftByLimit, ProviderUnavailable
 from keyrota.executor.parallel import in_parallel
-from keyrota.sandbox.http import Request, Response, Server
-from keyrota.sandbox.world import WorldClock
 from keyrota.wire import STOP, Http, Patience, bearer, bounded
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.server import Request, Response, Server
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 EXCHANGE_S = 0.5

@@ -14,8 +14,8 @@ from standin_rig import a_pair
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.errors import ConfigError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.sandbox.faults import Fault, FaultKind
 from keyrota.targets.forgejo import FORGEJO, GITEA
+from keyrota_sandbox.faults import Fault, FaultKind
 
 ID, SECRET, MARKER = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "KEYROTA_AWS_ACCESS_KEY_ID"
 HOME, ORGANIZATION, USER = ("repos", "acme", "shop"), ("orgs", "acme"), ("user",)

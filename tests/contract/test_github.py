@@ -16,10 +16,10 @@ from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import TargetConnection
-from keyrota.sandbox.faults import Fault, FaultKind
-from keyrota.sandbox.github import APP_ID, GitHubStandIn
 from keyrota.targets.github import KIND
 from keyrota.targets.github.connection import expiry
+from keyrota_sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.providers.github import APP_ID, GitHubStandIn
 
 ID, SECRET, MARKER = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "KEYROTA_AWS_ACCESS_KEY_ID"
 REPO, ENV, ORG = ("repo", "acme", "shop"), ("env", "acme", "shop", ENVIRONMENT), ("org", "acme")

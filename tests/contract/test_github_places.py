@@ -10,8 +10,8 @@ from standin_rig import CANARY_TOKEN, GitHubRig, a_github_rig, a_pair, unjudged
 from test_github import make_app_keys
 
 from keyrota.core.model import PlaceId, ShownKey, TargetEvidence, TargetState, VariableState
-from keyrota.sandbox.faults import Fault
-from keyrota.sandbox.github import APP_ID
+from keyrota_sandbox.faults import Fault
+from keyrota_sandbox.providers.github import APP_ID
 
 ID, SECRET, MARKER = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "KEYROTA_AWS_ACCESS_KEY_ID"
 REPO, ENV, ORG = ("repo", "acme", "shop"), ("env", "acme", "shop", "Production"), ("org", "acme")

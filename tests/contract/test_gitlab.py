@@ -15,10 +15,10 @@ from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.core.secret import Secret
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import TargetConnection
-from keyrota.sandbox.faults import Fault, FaultKind
-from keyrota.sandbox.gitlab import JOB_TOKEN, GitLabStandIn, Variable
-from keyrota.sandbox.http import Request, Response
 from keyrota.targets.gitlab import KIND
+from keyrota_sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.providers.gitlab import JOB_TOKEN, GitLabStandIn, Variable
+from keyrota_sandbox.server import Request, Response
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 PROJECT, GROUP, INSTANCE = ("project", "acme/shop"), ("group", "acme"), ("instance", "")

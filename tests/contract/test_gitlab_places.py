@@ -10,8 +10,8 @@ from standin_rig import CANARY_TOKEN, GitLabRig, a_gitlab_rig, a_pair, unjudged
 
 from keyrota.core.levels import Side
 from keyrota.core.model import PlaceId, ShownKey, Surroundings, TargetEvidence, TargetState, VariableState
-from keyrota.sandbox.faults import Fault
 from keyrota.targets.gitlab.scopes import side_of
+from keyrota_sandbox.faults import Fault
 
 ID, SECRET, FILE = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SHARED_CREDENTIALS_FILE"
 SHOP, ACME, INSTANCE = ("project", "acme/shop"), ("group", "acme"), ("instance", "")

@@ -12,8 +12,8 @@ from standin_rig import KubernetesRig, a_kubernetes_rig, a_pair
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.errors import NotThere, ProviderRefused
-from keyrota.sandbox.faults import Fault
 from keyrota.targets.kubernetes import KIND
+from keyrota_sandbox.faults import Fault
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 

@@ -11,10 +11,10 @@ import pytest
 from standin_rig import CANARY_TOKEN, DEPLOYMENT, RIGS, GitHubRig, a_github_rig, a_pair, a_rig, answering
 
 from keyrota.errors import LeftByLimit, ProviderUnavailable
-from keyrota.sandbox.faults import Fault
-from keyrota.sandbox.http import Request, Response
-from keyrota.sandbox.world import WorldClock
 from keyrota.wire.budget import SharedLimit
+from keyrota_sandbox.faults import Fault
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.server import Request, Response
 
 
 @pytest.fixture

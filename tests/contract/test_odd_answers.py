@@ -15,7 +15,7 @@ from small_rigs import RIGS
 from standin_rig import CANARY_TOKEN, AnyRig, a_pair, unjudged
 
 from keyrota.errors import KeyrotaError
-from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.faults import Fault, FaultKind
 
 _FIELDS = """
 values next uuid key value secured name state stage secrets variables environments repositories workflow_runs

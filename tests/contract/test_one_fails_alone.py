@@ -9,8 +9,8 @@ import pytest
 from standin_rig import CANARY_TOKEN, a_github_rig, a_pair, answering
 from test_github import make_app_keys
 
-from keyrota.sandbox.github import APP_ID
-from keyrota.sandbox.http import Request, Response
+from keyrota_sandbox.providers.github import APP_ID
+from keyrota_sandbox.server import Request, Response
 
 
 @pytest.mark.parametrize("word", ["public-key", "installation"])

@@ -19,10 +19,10 @@ from keyrota.core.model import RunsEvidence, TargetEvidence, VariableState
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Target
-from keyrota.sandbox.cloud import Cloud
-from keyrota.sandbox.faults import Fault, FaultKind
 from keyrota.wire import STOP, bounded
 from keyrota.wire.waiting import MAX_S
+from keyrota_sandbox.cloud import Cloud
+from keyrota_sandbox.faults import Fault, FaultKind
 
 NAME = "/ci/acme/deploy"
 SETTINGS = {"parameter": NAME}

@@ -29,8 +29,8 @@ from standin_rig import a_pair
 
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError
-from keyrota.sandbox.world import WorldClock
 from keyrota.targets import kinds
+from keyrota_sandbox.memory import WorldClock
 
 PRISM = Path(__file__).parent / "prism"
 EXCHANGES: Mapping[str, Callable[[], tuple[list[description.Exchange], str]]] = {

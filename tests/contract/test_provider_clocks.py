@@ -14,10 +14,10 @@ from test_github import make_app_keys
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.errors import ProviderUnavailable
-from keyrota.sandbox.github import APP_ID
-from keyrota.sandbox.http import Request, Response, Server, json_response
-from keyrota.sandbox.world import WorldClock
 from keyrota.wire import Http, Patience
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.providers.github import APP_ID
+from keyrota_sandbox.server import Request, Response, Server, json_response
 
 OFF = [timedelta(minutes=3), timedelta(minutes=-7), timedelta(hours=2)]
 REPOSITORY = {"repository": "acme/shop"}

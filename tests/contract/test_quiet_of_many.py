@@ -17,10 +17,10 @@ from keyrota.core.model import RunsEvidence
 from keyrota.executor import Settings
 from keyrota.executor.sync import _wait_until_quiet
 from keyrota.ports import Target
-from keyrota.sandbox.bitbucket import BitbucketStandIn
-from keyrota.sandbox.faults import Fault
-from keyrota.sandbox.github import APP_ID, GitHubStandIn
-from keyrota.sandbox.gitlab import GitLabStandIn
+from keyrota_sandbox.faults import Fault
+from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
+from keyrota_sandbox.providers.github import APP_ID, GitHubStandIn
+from keyrota_sandbox.providers.gitlab import GitLabStandIn
 
 ORG = ("org", "acme")
 

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import urllib3
 
-from keyrota.sandbox.azure_devops import AzureStandIn
-from keyrota.sandbox.buildkite import BuildkiteStandIn
-from keyrota.sandbox.circleci import CircleStandIn
-from keyrota.sandbox.forgejo import ForgejoStandIn
-from keyrota.sandbox.http import Server
-from keyrota.sandbox.kubernetes import KubernetesStandIn
-from keyrota.sandbox.standin import StandIn
-from keyrota.sandbox.terraform import TerraformStandIn
-from keyrota.sandbox.world import WorldClock
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.providers.azure_devops import AzureStandIn
+from keyrota_sandbox.providers.buildkite import BuildkiteStandIn
+from keyrota_sandbox.providers.circleci import CircleStandIn
+from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.providers.forgejo import ForgejoStandIn
+from keyrota_sandbox.providers.kubernetes import KubernetesStandIn
+from keyrota_sandbox.providers.terraform import TerraformStandIn
+from keyrota_sandbox.server import Server
 
 Ask = Callable[..., tuple[int, Any]]
 

@@ -19,10 +19,10 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from keyrota.core.model import KeyPair
 from keyrota.core.secret import Secret
 from keyrota.errors import UsageError
-from keyrota.sandbox.cloud import Cloud
-from keyrota.sandbox.faults import Fault, FaultKind
-from keyrota.sandbox.timemachine import RemoteClock
-from keyrota.sandbox.world import WorldClock
+from keyrota_sandbox.clock import RemoteClock
+from keyrota_sandbox.cloud import Cloud
+from keyrota_sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.memory import WorldClock
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_a_port_that_is_taken_is_told_and_the_time_stays(cloud: Cloud) -> None:
     """A sandbox that could not start has moved no clock."""
     port = cloud.aws_url.rpartition(":")[2]
     code = (
-        "import sys, time; from keyrota.sandbox.cloud import Cloud; from keyrota.errors import UsageError\n"
+        "import sys, time; from keyrota_sandbox.cloud import Cloud; from keyrota.errors import UsageError\n"
         "before = time.time()\n"
         "try: Cloud(port=int(sys.argv[1])).__enter__()\n"
         "except UsageError as error: print(error.remedy, 0 <= time.time() - before < 60)"
@@ -283,7 +283,7 @@ def test_last_changed_moves(cloud: Cloud, secret: str) -> None:
 def test_another_process_sees_and_moves_the_same_clock(cloud: Cloud) -> None:
     """Two processes, one time: the second reads it over loopback."""
     code = (
-        "import sys; from keyrota.sandbox.timemachine import RemoteClock; c = RemoteClock(sys.argv[1]); "
+        "import sys; from keyrota_sandbox.clock import RemoteClock; c = RemoteClock(sys.argv[1]); "
         "c.sleep(86400); print(c.now().isoformat())"
     )
     before = cloud.clock.now()

@@ -11,8 +11,8 @@ import pytest
 from aws_rig import a_cloud
 from botocore.exceptions import ClientError
 
-from keyrota.sandbox.cloud import REGION, Cloud
-from keyrota.sandbox.strict import ADMIN_ID, ADMIN_SECRET
+from keyrota_sandbox.aws.strict import ADMIN_ID, ADMIN_SECRET
+from keyrota_sandbox.cloud import REGION, Cloud
 
 
 @pytest.fixture

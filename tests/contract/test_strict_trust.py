@@ -10,7 +10,7 @@ import pytest
 from keyrota.aws.account import Account, Role
 from keyrota.aws.directory import Directory
 from keyrota.errors import ProviderRefused
-from keyrota.sandbox.cloud import Cloud
+from keyrota_sandbox.cloud import Cloud
 
 OTHER = "222222222222"
 

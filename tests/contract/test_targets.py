@@ -15,7 +15,7 @@ from standin_rig import CANARY_SECRET, CANARY_TOKEN, AnyRig, a_pair
 
 from keyrota.core.model import TargetEvidence
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.faults import Fault, FaultKind
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 Rig = AnyRig[Any]

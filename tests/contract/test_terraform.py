@@ -13,8 +13,8 @@ from standin_rig import a_pair
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.errors import ProviderRefused, ProviderUnavailable
-from keyrota.sandbox.faults import Fault, FaultKind
 from keyrota.targets.terraform import KIND
+from keyrota_sandbox.faults import Fault, FaultKind
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 IN_A_SET = {"organization": "acme", "variable_set": VARIABLE_SET}

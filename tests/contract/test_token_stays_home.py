@@ -10,11 +10,11 @@ from standin_rig import DEPLOYMENT, Rig, a_pair, a_rig
 from keyrota.core.model import TargetEvidence
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, KeyrotaError, ProviderRefused, ProviderUnavailable
-from keyrota.sandbox.faults import Fault, FaultKind
-from keyrota.sandbox.http import Request, Response, Server, json_response
-from keyrota.sandbox.world import WorldClock
 from keyrota.targets.bitbucket import KIND
 from keyrota.wire import Http, bearer
+from keyrota_sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.server import Request, Response, Server, json_response
 
 
 @pytest.fixture

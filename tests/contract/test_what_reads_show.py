@@ -10,7 +10,7 @@ from small_rigs import RIGS
 from standin_rig import AnyRig, a_pair
 
 from keyrota.core.model import TargetEvidence
-from keyrota.sandbox.faults import Fault
+from keyrota_sandbox.faults import Fault
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 Rig = AnyRig[Any]

@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from keyrota import __version__
 from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused, ProviderUnavailable
-from keyrota.sandbox.http import Cut, Request, Response, Server, json_response
-from keyrota.sandbox.world import WorldClock
 from keyrota.wire import Http, Patience, bearer
 from keyrota.wire.pool import pool
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.server import Cut, Request, Response, Server, json_response
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import botocore.session
 from botocore.exceptions import ClientError
 from botocore.validate import validate_parameters
 
-from keyrota.sandbox.cloud import REGION
+from keyrota_sandbox.cloud import REGION
 
 Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 ACCOUNT = "123456789012"

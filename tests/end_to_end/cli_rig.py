@@ -16,11 +16,11 @@ import pytest
 
 from keyrota.app.cli import main
 from keyrota.core.model import KeyPair
-from keyrota.sandbox.bitbucket import BitbucketStandIn
-from keyrota.sandbox.cloud import REGION, Cloud, StandIn
-from keyrota.sandbox.github import GitHubStandIn
-from keyrota.sandbox.gitlab import GitLabStandIn
-from keyrota.sandbox.pipelines import AwsCaller
+from keyrota_sandbox.cloud import REGION, Cloud, StandIn
+from keyrota_sandbox.pipelines import AwsCaller
+from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
+from keyrota_sandbox.providers.github import GitHubStandIn
+from keyrota_sandbox.providers.gitlab import GitLabStandIn
 
 CANARY_TOKEN = "canary-bitbucket-token-77aa"
 USER = "ci-deploy"

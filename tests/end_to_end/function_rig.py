@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cli_rig import SECRET, Sandbox, a_sandbox
 
-from keyrota.sandbox.cloud import REGION
+from keyrota_sandbox.cloud import REGION
 
 ACCOUNT = "123456789012"
 STACK = f"keyrota@{REGION}/{ACCOUNT}"

@@ -12,7 +12,7 @@ import pytest
 from cli_rig import USER, Sandbox, a_sandbox
 
 from keyrota.core.model import KeyPair
-from keyrota.sandbox.cloud import Admin
+from keyrota_sandbox.cloud import Admin
 
 OWN, OTHER = "123456789012", "222222222222"
 CONFIGURATION = f"""\

@@ -13,7 +13,7 @@ import pytest
 from cli_rig import SECRET, USER, Sandbox, a_sandbox
 
 from keyrota.app.cli import main
-from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.faults import Fault, FaultKind
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def test_a_clock_that_is_hours_off(sandbox: Sandbox, monkeypatch: pytest.MonkeyP
     """Nothing is planned by a wrong clock."""
     from datetime import timedelta  # noqa: PLC0415  # beside its only use
 
-    from keyrota.sandbox.timemachine import RemoteClock  # noqa: PLC0415
+    from keyrota_sandbox.clock import RemoteClock  # noqa: PLC0415
 
     right = RemoteClock.now
     monkeypatch.setattr(RemoteClock, "now", lambda self: right(self) + timedelta(hours=7))

@@ -20,7 +20,7 @@ import keyrota.core.plan as actions
 from keyrota.core.model import AccessKeyId, CreatedKey, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError
-from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.faults import Fault, FaultKind
 
 CANARY = "canary-secret-value-1b7d"
 
@@ -108,7 +108,7 @@ def test_the_process_s_own_credentials_are_in_no_text(
     """AWS or a proxy quotes the request in its refusal: lines, JSON, --debug and logs show none of it."""
     from urllib.parse import quote as quoted  # noqa: PLC0415  # beside its only use
 
-    from keyrota.sandbox.strict import ADMIN_SECRET  # noqa: PLC0415  # what this process signs with
+    from keyrota_sandbox.aws.strict import ADMIN_SECRET  # noqa: PLC0415  # what this process signs with
 
     monkeypatch.setenv("AWS_SECURITY_TOKEN", SESSION)
     message = quote.format(session=SESSION, quoted=quoted(SESSION, safe=""), secret=ADMIN_SECRET)

@@ -10,8 +10,8 @@ import pytest
 from cli_rig import CANARY_TOKEN, Sandbox, a_sandbox
 from moto.secretsmanager.models import secretsmanager_backends
 
-from keyrota.sandbox.cloud import REGION
-from keyrota.sandbox.faults import Fault
+from keyrota_sandbox.cloud import REGION
+from keyrota_sandbox.faults import Fault
 
 
 @pytest.fixture

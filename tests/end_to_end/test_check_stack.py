@@ -15,7 +15,7 @@ from keyrota.app.deploy.deployed import Deployed, resources_of
 from keyrota.app.deploy.inspect import _reference
 from keyrota.app.deploy.liveness import alive
 from keyrota.aws.account import Account
-from keyrota.sandbox.cloud import REGION
+from keyrota_sandbox.cloud import REGION
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 CODE = hashlib.sha256(b"the package")

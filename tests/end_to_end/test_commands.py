@@ -14,8 +14,8 @@ from cli_rig import SECRET, USER, Sandbox, a_sandbox
 from jsonschema import Draft202012Validator
 
 from keyrota.app.cli import main
-from keyrota.app.demo import Demo, Moment
-from keyrota.sandbox.faults import Fault
+from keyrota_sandbox.demo import Demo, Moment
+from keyrota_sandbox.faults import Fault
 
 
 @pytest.fixture

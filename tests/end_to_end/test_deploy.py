@@ -23,7 +23,7 @@ from keyrota.app.deploy.package import LAMBDA, SERVICES, build
 from keyrota.app.deploy.template import FLEET_TEMPLATE, TEMPLATE, narrowed, scope_of
 from keyrota.app.session import Session
 from keyrota.aws.stacks import Stacks
-from keyrota.sandbox.cloud import REGION
+from keyrota_sandbox.cloud import REGION
 
 ACCOUNT = "123456789012"
 
@@ -315,7 +315,7 @@ def test_a_configuration_is_measured_in_bytes(box: Sandbox) -> None:
 
 
 def test_the_package_is_for_lambda_and_the_same_bytes_each_time(tmp_path: Path) -> None:
-    """No wheel of another platform, nothing that no function uses, no model of a service that nobody calls."""
+    """No wheel of another platform, nothing of the sandbox, no model of a service that nobody calls."""
     first, second = build(tmp_path / "a.zip", LAMBDA), build(tmp_path / "b.zip", LAMBDA)
     assert first == second
     names = zipfile.ZipFile(tmp_path / "a.zip").namelist()
@@ -328,7 +328,7 @@ def test_the_package_is_for_lambda_and_the_same_bytes_each_time(tmp_path: Path) 
         assert int.from_bytes(data[18:20], "little") == 183, f"{name} is not for aarch64"  # EM_AARCH64
     models = {name.split("/")[2] for name in names if name.startswith("botocore/data/") and name.count("/") > 3}
     assert models == set(SERVICES)
-    assert not [name for name in names if name.startswith(("keyrota/sandbox", "keyrota/app/cli", "boto3"))]
+    assert not [name for name in names if name.startswith(("keyrota_sandbox", "moto", "boto3"))]
     assert (tmp_path / "a.zip").stat().st_size < 12 * 2**20
 
 

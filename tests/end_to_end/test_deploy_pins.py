@@ -19,7 +19,7 @@ from keyrota.aws.account import Account
 from keyrota.aws.objects import read_object, write_object
 from keyrota.aws.stacks import Resource, Stacks
 from keyrota.errors import ConfigError, ProviderRefused
-from keyrota.sandbox.cloud import REGION
+from keyrota_sandbox.cloud import REGION
 
 ACCOUNT = "123456789012"
 BUCKET = f"keyrota-{ACCOUNT}-{REGION}"

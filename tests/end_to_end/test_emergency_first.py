@@ -15,7 +15,7 @@ from function_rig import ACCOUNT, Context, Rig, rig
 from keyrota.app.functions import emergency
 from keyrota.app.functions.work import RunFailed
 from keyrota.core.model import KeyPair
-from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.faults import Fault, FaultKind
 
 __all__ = ["rig"]
 

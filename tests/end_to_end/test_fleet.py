@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from keyrota.app.cli import main
-from keyrota.sandbox.bitbucket import BitbucketStandIn
-from keyrota.sandbox.cloud import Cloud
+from keyrota_sandbox.cloud import Cloud
+from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
 
 USERS = 120
 STRANGERS = 35

@@ -16,8 +16,8 @@ from keyrota.app.config import stamped
 from keyrota.app.functions import deactivate, delete, emergency, rotate, rotation, sync, watch
 from keyrota.app.functions.announce import DETAIL_TYPES, SCHEMA
 from keyrota.app.functions.work import RunFailed
-from keyrota.sandbox.cloud import REGION
-from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.cloud import REGION
+from keyrota_sandbox.faults import Fault, FaultKind
 
 ROTATION_TOKEN = "canary-rotation-token-0123456789abcdef"
 QUARANTINE = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"

@@ -15,7 +15,7 @@ from several_rig import OTHER, OWN, Two, two_accounts
 
 from keyrota.app.functions import emergency, rotate, rotation, sync, watch
 from keyrota.app.functions.work import RunFailed
-from keyrota.sandbox.cloud import REGION
+from keyrota_sandbox.cloud import REGION
 
 SECRET = "keyrota/ci-deploy/access-key"
 QUARANTINE = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"

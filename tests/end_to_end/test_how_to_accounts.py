@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from keyrota.app.cli import main
-from keyrota.app.example import OTHER_ACCOUNT, configuration, example
-from keyrota.sandbox.cloud import Cloud
-from keyrota.sandbox.http import Request, Response
+from keyrota_sandbox.cloud import Cloud
+from keyrota_sandbox.quickstart import OTHER_ACCOUNT, configuration, example
+from keyrota_sandbox.server import Request, Response
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/several-accounts.md").read_text("utf-8")
 _SESSION = re.compile(rb"<AccessKeyId>(\w+)</AccessKeyId>")

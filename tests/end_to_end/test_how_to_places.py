@@ -12,11 +12,11 @@ import yaml
 
 from keyrota.app.cli import main
 from keyrota.app.config import load
-from keyrota.app.example import configuration, example
-from keyrota.app.places import CLUSTER, CONTEXT, SMALL, VARIABLE_SET
 from keyrota.app.session import Session
 from keyrota.core.model import TargetEvidence, TargetState
-from keyrota.sandbox.cloud import Cloud
+from keyrota_sandbox.cloud import Cloud
+from keyrota_sandbox.quickstart import configuration, example
+from keyrota_sandbox.small_providers import CLUSTER, CONTEXT, SMALL, VARIABLE_SET
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to"
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"

@@ -11,7 +11,7 @@ from cli_rig import USER, Sandbox, a_sandbox
 
 from keyrota.app import files
 from keyrota.app.config import load
-from keyrota.sandbox.faults import Fault
+from keyrota_sandbox.faults import Fault
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 SHOP = "bitbucket acme/shop Production"

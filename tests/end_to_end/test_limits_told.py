@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_rig import Sandbox, a_sandbox
 
-from keyrota.sandbox.faults import Fault
+from keyrota_sandbox.faults import Fault
 
 TARGETS = 20
 ID = "AWS_ACCESS_KEY_ID"

@@ -13,8 +13,8 @@ from function_rig import Context, Rig, native, rig
 from several_rig import OTHER
 
 from keyrota.app.functions import sync
-from keyrota.sandbox.cloud import Cloud, StandIn
-from keyrota.sandbox.forgejo import ForgejoStandIn
+from keyrota_sandbox.cloud import Cloud, StandIn
+from keyrota_sandbox.providers.forgejo import ForgejoStandIn
 
 __all__ = ["rig"]
 OTHERS = 12

@@ -80,7 +80,7 @@ def test_the_readme_s_commands_run(folder: Path) -> None:
         elif line.startswith("keyrota "):
             assert _shell(folder, line).returncode in {0, 3}, line
         else:
-            assert line.startswith("pip install keyrota")
+            assert line == 'pip install "keyrota[sandbox]"'
 
 
 def test_the_sandbox_s_example_takes_our_own_advice(folder: Path) -> None:

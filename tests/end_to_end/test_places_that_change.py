@@ -9,7 +9,7 @@ import pytest
 from cli_rig import Sandbox, a_sandbox
 
 from keyrota.core.model import AccessKeyId
-from keyrota.sandbox.timemachine import TimeMachine
+from keyrota_sandbox.clock import TimeMachine
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 TARGETS = """\

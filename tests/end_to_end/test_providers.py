@@ -15,7 +15,7 @@ from cli_rig import SECRET as SECRET_NAME
 
 from keyrota.app.config import load
 from keyrota.core.model import KeyPair
-from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.faults import Fault, FaultKind
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 REPO = ("repo", "acme", "shop")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_rig import SECRET, USER, Sandbox, a_sandbox
 
-from keyrota.sandbox.faults import Fault
+from keyrota_sandbox.faults import Fault
 
 THEIRS = "999999999999"
 

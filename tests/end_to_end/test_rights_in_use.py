@@ -14,7 +14,7 @@ from function_rig import ACCOUNT, STACK, Context, Rig, rig
 from keyrota.app.config import load_text
 from keyrota.app.deploy.template import narrowed, scope_of
 from keyrota.app.functions import rotate, sync
-from keyrota.sandbox.rights import Rights, statements_of
+from keyrota_sandbox.aws.policy_evaluator import Rights, statements_of
 
 pytestmark = pytest.mark.usefixtures("rig")
 __all__ = ["rig"]

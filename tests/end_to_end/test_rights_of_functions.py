@@ -11,8 +11,8 @@ from cfn import ACCOUNT, REGION, Stack
 from keyrota.app.config import load_text
 from keyrota.app.deploy.template import MEMBER_TEMPLATE, narrowed, parameter_arn, scope_of, secret_arn
 from keyrota.aws.permissions import FUNCTIONS
-from keyrota.sandbox.rights import allows, statements_of
 from keyrota.targets import kinds
+from keyrota_sandbox.aws.policy_evaluator import allows, statements_of
 
 UUID = "0d5cd3ca-6c0d-4f0c-9d5c-0a3c5a1f0001"
 PLACES = {

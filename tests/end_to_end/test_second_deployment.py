@@ -10,8 +10,8 @@ import pytest
 from cli_rig import SECRET, USER, Sandbox, a_sandbox
 
 from keyrota.core.model import SECRET_TAG
-from keyrota.sandbox.cloud import REGION
-from keyrota.sandbox.faults import Fault
+from keyrota_sandbox.cloud import REGION
+from keyrota_sandbox.faults import Fault
 
 SECOND = "ci/second"
 SAID = f"the secret {REGION}:{SECRET} keeps the keys of {USER}"

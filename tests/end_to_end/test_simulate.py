@@ -192,7 +192,7 @@ def test_ctrl_c_says_no_more_than_that(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keyrota.app.what_if.play_ahead", interrupted)
+    monkeypatch.setattr("keyrota_sandbox.preview.play_ahead", interrupted)
     assert told(capsys, readme, expected=130) == ([], ["interrupted"])
 
 

@@ -12,9 +12,9 @@ from cli_rig import SECRET as STORE
 from cli_rig import Sandbox, a_sandbox
 from test_small_places import ID, SECRET, _standins
 
-from keyrota.sandbox.forgejo import ForgejoStandIn
-from keyrota.sandbox.kubernetes import KubernetesStandIn
-from keyrota.sandbox.terraform import TerraformStandIn
+from keyrota_sandbox.providers.forgejo import ForgejoStandIn
+from keyrota_sandbox.providers.kubernetes import KubernetesStandIn
+from keyrota_sandbox.providers.terraform import TerraformStandIn
 
 BITBUCKET = "      - bitbucket: {workspace: acme, repository: shop, environment: Production}\n"
 HOME = ("repos", "acme", "shop")

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from cli_rig import Sandbox, a_sandbox
 
-from keyrota.sandbox.azure_devops import AzureStandIn
-from keyrota.sandbox.buildkite import BuildkiteStandIn
-from keyrota.sandbox.circleci import CircleStandIn
-from keyrota.sandbox.cloud import Cloud, StandIn
-from keyrota.sandbox.faults import Fault
-from keyrota.sandbox.forgejo import ForgejoStandIn
-from keyrota.sandbox.kubernetes import KubernetesStandIn
-from keyrota.sandbox.terraform import TerraformStandIn
+from keyrota_sandbox.cloud import Cloud, StandIn
+from keyrota_sandbox.faults import Fault
+from keyrota_sandbox.providers.azure_devops import AzureStandIn
+from keyrota_sandbox.providers.buildkite import BuildkiteStandIn
+from keyrota_sandbox.providers.circleci import CircleStandIn
+from keyrota_sandbox.providers.forgejo import ForgejoStandIn
+from keyrota_sandbox.providers.kubernetes import KubernetesStandIn
+from keyrota_sandbox.providers.terraform import TerraformStandIn
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 OTHER = "AKIAOTHEROTHEROTHER0"

@@ -8,7 +8,7 @@ from function_rig import Context, Rig, rig
 
 from keyrota.app.functions import rotate, sync
 from keyrota.app.functions.work import RunFailed
-from keyrota.sandbox.faults import Fault
+from keyrota_sandbox.faults import Fault
 
 pytestmark = pytest.mark.usefixtures("rig")
 __all__ = ["rig"]

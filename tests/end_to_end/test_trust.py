@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cli_rig import Sandbox, a_sandbox
 
-from keyrota.sandbox.http import Request, Server, json_response
+from keyrota_sandbox.server import Request, Server, json_response
 
 CANARY = "canary-of-the-machine"
 

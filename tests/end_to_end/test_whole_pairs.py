@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli_rig import USER, Sandbox, a_sandbox
 
-from keyrota.sandbox.faults import Fault, FaultKind
+from keyrota_sandbox.faults import Fault, FaultKind
 
 SLOW_S = 3.0
 

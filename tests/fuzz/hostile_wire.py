@@ -17,7 +17,7 @@ import urllib3
 from fuzz_rig import ANYTHING, HOSTILE, TEXTS, at, places, replaced, without
 from hypothesis import strategies as st
 
-from keyrota.sandbox.http import Cut, Request, Response
+from keyrota_sandbox.server import Cut, Request, Response
 
 MOST_CALLS = 1500
 """One road asks for a few hundred pages at most."""

@@ -25,7 +25,7 @@ from keyrota.core.model import Evidence, KeyPair, KeyStatus, VersionId
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderUnavailable
 from keyrota.ports import Target
-from keyrota.sandbox.world import WorldClock
+from keyrota_sandbox.memory import WorldClock
 
 PAIR = KeyPair(id=NEW, secret=Secret(CANARY))
 NAME, V1 = "keyrota/ci-deploy", VersionId("11111111-2222-3333-4444-555555555555")

@@ -22,7 +22,7 @@ from keyrota.aws.objects import read_object, write_object
 from keyrota.aws.permissions import simulate
 from keyrota.aws.stacks import Stacks
 from keyrota.errors import KeyrotaError
-from keyrota.sandbox.world import WorldClock
+from keyrota_sandbox.memory import WorldClock
 
 NAME = "keyrota/ci-deploy/access-key"
 ARN = f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:{NAME}-AbCdEf"

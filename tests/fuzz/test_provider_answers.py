@@ -32,11 +32,11 @@ from keyrota.errors import ConfigError, Fault, KeyrotaError
 from keyrota.ports import Target, TargetConnection, TargetKind
 from keyrota.report.data import CredentialReport
 from keyrota.report.text import plain, plan_text, status_text
-from keyrota.sandbox.http import Request, Response
-from keyrota.sandbox.world import WorldClock
 from keyrota.targets import kinds
 from keyrota.targets.github.connection import expiry
 from keyrota.wire import Answer, Http
+from keyrota_sandbox.memory import WorldClock
+from keyrota_sandbox.server import Request, Response
 
 PLACES: Mapping[str, list[Any]] = {
     "bitbucket": [{"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}],

@@ -19,9 +19,9 @@ import pytest
 from built import the_package
 from ministack_rig import ACCOUNT, Ministack, a_ministack
 
-from keyrota.sandbox.bitbucket import BitbucketStandIn
-from keyrota.sandbox.faults import Faults
-from keyrota.sandbox.http import Server
+from keyrota_sandbox.faults import Faults
+from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
+from keyrota_sandbox.server import Server
 
 USER, TOKEN = "ci-deploy", "canary-token-of-bitbucket-66"
 START = datetime(2026, 1, 1, 8, tzinfo=UTC)

@@ -30,10 +30,10 @@ from runtime import LambdaRuntime, Result, set_clock
 from keyrota.app.config import load_text
 from keyrota.app.deploy.template import narrowed, scope_of
 from keyrota.core.model import SECRET_TAG, KeyPair
-from keyrota.sandbox.bitbucket import BitbucketStandIn
-from keyrota.sandbox.cloud import Cloud
-from keyrota.sandbox.http import Request, Response
-from keyrota.sandbox.rights import allows, statements_of
+from keyrota_sandbox.aws.policy_evaluator import allows, statements_of
+from keyrota_sandbox.cloud import Cloud
+from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
+from keyrota_sandbox.server import Request, Response
 
 YOUNG = "ci-young"
 USER, SECRET, TOKEN = "ci-deploy", "keyrota/ci-deploy/access-key", "canary-token-of-bitbucket-55"

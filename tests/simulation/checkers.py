@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyStatus, UserName
 from keyrota.core.policy import RotationPolicy
-from keyrota.sandbox.world import SLOTS, World
+from keyrota_sandbox.memory import SLOTS, World
 
 DROPPED_WITHIN = timedelta(minutes=15)
 """A run drops what it made itself and could not bring home while it is there; what is older went through a grace."""

@@ -26,8 +26,8 @@ from keyrota.core.policy import CLASSIC, RotationPolicy
 from keyrota.core.secret import Secret
 from keyrota.errors import ClockIsOff, KeyrotaError
 from keyrota.executor import Settings, Subject, apply_all, plan_all
-from keyrota.sandbox.simulation.timeline import one_by_one
-from keyrota.sandbox.world import ACCOUNT, SIGNATURE_LASTS, Call, StoredSecret, Variables, Version, World
+from keyrota_sandbox.memory import ACCOUNT, SIGNATURE_LASTS, Call, StoredSecret, Variables, Version, World
+from keyrota_sandbox.simulation.timeline import one_by_one
 
 USER = UserName("ci")
 SECRET = "keyrota/ci"

@@ -8,7 +8,7 @@ from typing import TypeVar
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from keyrota.executor.parallel import Parallel
-from keyrota.sandbox.simulation import Timeline
+from keyrota_sandbox.simulation import Timeline
 
 T = TypeVar("T")
 R = TypeVar("R")

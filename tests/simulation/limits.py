@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from keyrota.sandbox.world import SIGNATURE_LASTS
+from keyrota_sandbox.memory import SIGNATURE_LASTS
 
 ACCEPTED_TIMES = 4
 """STS has to accept a new key so often in a row: three times in fifteen seconds were too few (docs, seed 1134)."""

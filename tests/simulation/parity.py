@@ -36,8 +36,8 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError
 from keyrota.ports import AccessKeys, Identity, SecretStore
-from keyrota.sandbox.cloud import REGION, Cloud
-from keyrota.sandbox.world import World
+from keyrota_sandbox.cloud import REGION, Cloud
+from keyrota_sandbox.memory import World
 
 STEP = timedelta(minutes=11)
 """Time between two calls; so long that the seconds which a call takes here do not count."""

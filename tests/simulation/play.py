@@ -20,7 +20,7 @@ from promises import Promises
 
 from keyrota.core.model import UserName
 from keyrota.core.policy import Drift, RotationPolicy
-from keyrota.sandbox.simulation import (
+from keyrota_sandbox.simulation import (
     CLIMATES,
     Caretaker,
     Climate,

@@ -35,8 +35,8 @@ from keyrota.core.model import (
 from keyrota.core.planner import Only
 from keyrota.core.policy import Drift
 from keyrota.core.records import parse_deactivated, parse_synced
-from keyrota.sandbox.simulation import History, RunInfo
-from keyrota.sandbox.world import Call
+from keyrota_sandbox.memory import Call
+from keyrota_sandbox.simulation import History, RunInfo
 
 
 @dataclass(slots=True)

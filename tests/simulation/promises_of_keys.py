@@ -11,8 +11,8 @@ from record import Record, current_pair, labelled
 from keyrota.core.emergency import Revoke
 from keyrota.core.model import AWSCURRENT, AccessKey, AccessKeyId, Evidence, KeyStatus
 from keyrota.core.policy import OnStillUsed
-from keyrota.sandbox.simulation import Keeping, RunInfo
-from keyrota.sandbox.world import SIGNATURE_LASTS, Call
+from keyrota_sandbox.memory import SIGNATURE_LASTS, Call
+from keyrota_sandbox.simulation import Keeping, RunInfo
 
 
 @dataclass(frozen=True, slots=True)

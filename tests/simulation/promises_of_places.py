@@ -15,8 +15,8 @@ from record import Record
 
 from keyrota.core.emergency import Revoke
 from keyrota.core.model import AccessKeyId, KeyStatus, Surroundings, TargetEvidence, TargetState, UserName
-from keyrota.sandbox.simulation import RunInfo
-from keyrota.sandbox.world import Call
+from keyrota_sandbox.memory import Call
+from keyrota_sandbox.simulation import RunInfo
 
 
 @dataclass(slots=True)

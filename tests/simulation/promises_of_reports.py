@@ -21,9 +21,9 @@ from keyrota.core.plan import Needs
 from keyrota.core.planner import Only
 from keyrota.executor import Outcome, Preview
 from keyrota.report.data import CredentialReport
-from keyrota.sandbox.simulation import RunInfo, owner_of
-from keyrota.sandbox.world import Variables
-from keyrota.sandbox.world.stored import LONG_AGO
+from keyrota_sandbox.memory import Variables
+from keyrota_sandbox.memory.stored import LONG_AGO
+from keyrota_sandbox.simulation import RunInfo, owner_of
 
 _LOOKS = (None, Duty.SYNC)
 """Who reports on places: whoever does everything, and the duty whose work they are."""

@@ -16,8 +16,8 @@ from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import AccessKeyId
 from keyrota.core.planner import Only
 from keyrota.executor import Event, Outcome, Preview
-from keyrota.sandbox.simulation import RunInfo, owner_of
-from keyrota.sandbox.world import Call, Variables
+from keyrota_sandbox.memory import Call, Variables
+from keyrota_sandbox.simulation import RunInfo, owner_of
 
 CANARY = "secret-of-"
 READS = (

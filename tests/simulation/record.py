@@ -27,8 +27,8 @@ from keyrota.core.model import (
     UserName,
     VersionId,
 )
-from keyrota.sandbox.simulation import History, RunInfo
-from keyrota.sandbox.world import Call, StoredSecret, Version
+from keyrota_sandbox.memory import Call, StoredSecret, Version
+from keyrota_sandbox.simulation import History, RunInfo
 
 LOOKING = "look"
 _UNREAD = LastUse(evidence=Evidence.UNKNOWN, why="the read failed")

@@ -11,7 +11,7 @@ from keyrota.core.model import IndexEntry, KeyPair, UserName
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC, RotationPolicy
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
-from keyrota.sandbox.world import ACCOUNT, Crash, World
+from keyrota_sandbox.memory import ACCOUNT, Crash, World
 
 USER = UserName("ci-deploy")
 SECRET = "keyrota/ci-deploy"

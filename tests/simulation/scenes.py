@@ -21,8 +21,8 @@ from keyrota.core.model import AccessKeyId, Caller, Conflict, KeyPair, KeyStatus
 from keyrota.core.planner import Intent
 from keyrota.core.policy import Drift, RotationPolicy
 from keyrota.errors import ProviderRefused, ProviderUnavailable
-from keyrota.sandbox.simulation import History, Keeping, Place, Setup
-from keyrota.sandbox.world import Call, Crash, Lags, Variables
+from keyrota_sandbox.memory import Call, Crash, Lags, Variables
+from keyrota_sandbox.simulation import History, Keeping, Place, Setup
 
 DAY = timedelta(days=1)
 POLICY = RotationPolicy(rotate_after=20 * DAY, deactivate_after=23 * DAY, delete_after=28 * DAY)

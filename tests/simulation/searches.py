@@ -10,7 +10,7 @@ from explore import PAUSE, SECRET, USER, Runner, Search, a_world, only_run, plai
 from keyrota.core.duty import Duty
 from keyrota.core.model import AWSCURRENT, CLAIM, PENDING, VersionId
 from keyrota.core.planner import Only
-from keyrota.sandbox.world import World
+from keyrota_sandbox.memory import World
 
 SHOP = "bitbucket acme/shop"
 SYNC = Only(duty=Duty.SYNC)

@@ -6,7 +6,7 @@ import pytest
 from checkers import at_rest
 from rig import SECRET, USER, Rig, a_rig
 
-from keyrota.sandbox.world import Crash, World
+from keyrota_sandbox.memory import Crash, World
 
 DAYS = 26
 """A key of 90 days is rotated, its predecessor deactivated and deleted, within this time."""

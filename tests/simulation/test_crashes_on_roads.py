@@ -12,7 +12,7 @@ from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import AccessKeyId, KeyStatus
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC, Adopt
-from keyrota.sandbox.world import Crash, World
+from keyrota_sandbox.memory import Crash, World
 
 
 def _current(rig: Rig) -> AccessKeyId:

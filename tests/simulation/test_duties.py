@@ -13,7 +13,7 @@ from keyrota.core.lifecycle import view
 from keyrota.core.model import CLAIM, ORPHAN_TAG, KeyPair, KeyStatus
 from keyrota.core.planner import Only
 from keyrota.executor import Settings, observe
-from keyrota.sandbox.world import Crash, World
+from keyrota_sandbox.memory import Crash, World
 
 ORDER = (Duty.ROTATE, Duty.SYNC, Duty.DEACTIVATE, Duty.DELETE)
 DAYS = 28

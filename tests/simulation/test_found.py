@@ -14,7 +14,7 @@ from keyrota.core.lifecycle import view
 from keyrota.core.model import AccessKeyId, KeyStatus
 from keyrota.errors import LostRace, ProviderRefused, ProviderUnavailable
 from keyrota.executor import Outcome
-from keyrota.sandbox.world import Crash, World
+from keyrota_sandbox.memory import Crash, World
 
 
 def held(rig: Rig) -> AccessKeyId:

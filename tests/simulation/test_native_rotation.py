@@ -14,7 +14,7 @@ from keyrota.core.planner import Only
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.executor import Settings, observe
 from keyrota.executor.native import Step, rotate
-from keyrota.sandbox.world import Crash, World
+from keyrota_sandbox.memory import Crash, World
 
 TOKEN = "rotation-token-000000000000000000001"
 OTHER = "rotation-token-000000000000000000002"

@@ -36,8 +36,8 @@ from keyrota.core.model import (
     placeholder_token,
 )
 from keyrota.core.secret import Secret
-from keyrota.sandbox.cloud import Cloud
-from keyrota.sandbox.world import SLOTS, WorldClock
+from keyrota_sandbox.cloud import Cloud
+from keyrota_sandbox.memory import SLOTS, WorldClock
 
 USERS = tuple(UserName(name) for name in ("ci-deploy", "ci-web", "nobody"))
 """The last one is never made."""

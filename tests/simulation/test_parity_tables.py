@@ -23,8 +23,8 @@ from keyrota.aws.account import Account
 from keyrota.core.model import AWSCURRENT, AWSPENDING, UserName, VersionId
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError
-from keyrota.sandbox.cloud import Cloud
-from keyrota.sandbox.world.stored import LONGEST_VALUE, MOST_LABELS, MOST_VERSIONS
+from keyrota_sandbox.cloud import Cloud
+from keyrota_sandbox.memory.stored import LONGEST_VALUE, MOST_LABELS, MOST_VERSIONS
 
 NAME = "keyrota/deploy"
 USER = UserName("ci-deploy")

@@ -15,7 +15,7 @@ from keyrota.core.policy import CLASSIC
 from keyrota.executor import Settings, apply_all, plan_all
 from keyrota.executor.confirm import confirm, questions
 from keyrota.executor.forget import forget, remembered
-from keyrota.sandbox.world import World
+from keyrota_sandbox.memory import World
 
 ADMIN = "arn:aws:iam::123456789012:user/admin"
 WEB = "bitbucket acme/web Production"

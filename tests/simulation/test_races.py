@@ -13,7 +13,7 @@ from keyrota.core.emergency import Rollback
 from keyrota.core.model import KeyStatus
 from keyrota.core.planner import SyncOnly
 from keyrota.executor import Outcome, Settings, plan_all
-from keyrota.sandbox.world import Crash, World
+from keyrota_sandbox.memory import Crash, World
 
 
 def _calls(rig: Rig) -> int:

@@ -49,7 +49,7 @@ def _numbers(judge: str) -> Iterator[str]:
     for node in ast.walk(ast.parse((HERE / f"{judge}.py").read_text(encoding="utf-8"))):
         if not isinstance(node, ast.ImportFrom) or node.module is None:
             continue
-        if not node.module.startswith("keyrota.") or node.module.startswith("keyrota.sandbox."):
+        if not node.module.startswith("keyrota."):
             continue
         found = {alias.name: vars(import_module(node.module)).get(alias.name) for alias in node.names}
         yield from (name for name, value in found.items() if isinstance(value, (int, float, timedelta)))

@@ -23,8 +23,8 @@ from keyrota.core.model import KeyStatus
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
-from keyrota.sandbox.cloud import Cloud
-from keyrota.sandbox.world import World
+from keyrota_sandbox.cloud import Cloud
+from keyrota_sandbox.memory import World
 
 WRITES = {
     "iam:CreateAccessKey",

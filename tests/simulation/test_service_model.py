@@ -20,13 +20,13 @@ import pytest
 from botocore import xform_name
 
 import keyrota.aws
-import keyrota.sandbox.world
+import keyrota_sandbox.memory
 from keyrota.aws import _translate, secretsmanager
-from keyrota.sandbox import strict_secrets
-from keyrota.sandbox.world import stored
+from keyrota_sandbox.aws import secrets as strict_secrets
+from keyrota_sandbox.memory import stored
 
 ADAPTERS = sorted(Path(keyrota.aws.__path__[0]).glob("*.py"))
-WORLD = sorted(Path(keyrota.sandbox.world.__path__[0]).glob("*.py"))
+WORLD = sorted(Path(keyrota_sandbox.memory.__path__[0]).glob("*.py"))
 NO_SERVICE = {"target", "aws"}
 """A target's calls, and the condition keys of all services."""
 

@@ -22,7 +22,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
 from keyrota.executor.forget import forget, remembered
-from keyrota.sandbox.world import Crash, World
+from keyrota_sandbox.memory import Crash, World
 
 MANY = tuple(f"github acme/r{number:03}" for number in range(40))
 HELD = replace(CLASSIC, drift=Drift.HOLD)

@@ -8,10 +8,10 @@ import pytest
 
 from keyrota.core.model import KeyStatus, UserName
 from keyrota.errors import NotThere
-from keyrota.sandbox.simulation import History, Keeping, Place, Setup
-from keyrota.sandbox.world import World, credential_of
-from keyrota.sandbox.world.iam import WorldAccessKeys
-from keyrota.sandbox.world.secrets import WorldSecrets
+from keyrota_sandbox.memory import World, credential_of
+from keyrota_sandbox.memory.iam import WorldAccessKeys
+from keyrota_sandbox.memory.secrets import WorldSecrets
+from keyrota_sandbox.simulation import History, Keeping, Place, Setup
 
 OTHER = "222222222222"
 USER = UserName("ci-shop")

@@ -16,7 +16,7 @@ from keyrota.core.planner import Intent, Only
 from keyrota.errors import ProviderRefused
 from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
 from keyrota.executor.native import Step, rotate
-from keyrota.sandbox.world import World
+from keyrota_sandbox.memory import World
 
 WEB = "github acme/web"
 OTHER = "ci/second"

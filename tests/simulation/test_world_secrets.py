@@ -20,8 +20,8 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.errors import LostRace, NotThere, ProviderRefused, SecretUnusable
-from keyrota.sandbox.world import Crash, StoredSecret, World
-from keyrota.sandbox.world.stored import MOST_LABELS, MOST_VERSIONS
+from keyrota_sandbox.memory import Crash, StoredSecret, World
+from keyrota_sandbox.memory.stored import MOST_LABELS, MOST_VERSIONS
 
 NAME = "keyrota/ci-deploy"
 USER = UserName("ci-deploy")

@@ -15,7 +15,7 @@ from keyrota.aws.account import Account, Role
 from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.errors import ClockIsOff, NoCredentials, ProviderRefused
-from keyrota.sandbox.world.clock import WorldClock
+from keyrota_sandbox.memory.clock import WorldClock
 
 OURS, THEIRS = "123456789012", "222222222222"
 FILE = """\

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from keyrota.errors import LeftByLimit
-from keyrota.sandbox.world.clock import WorldClock
 from keyrota.wire.answer import A_YEAR_S, Answer, asked_pause, left
 from keyrota.wire.slowness import Slowness
 from keyrota.wire.waiting import MAX_AGAIN_S, MAX_S, Waiting
+from keyrota_sandbox.memory.clock import WorldClock
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SERVICE = "a service"

@@ -112,7 +112,7 @@ def test_discover_says_that_a_link_is_in_the_way(tmp_path: Path, capsys: pytest.
     ],
 )
 def test_the_sandbox_replaces_its_own_files_only(tmp_path: Path, text: str) -> None:
-    from keyrota.app.cli.sandbox import _write  # noqa: PLC0415  # without starting one
+    from keyrota_sandbox.commands.sandbox import _write  # noqa: PLC0415  # without starting one
 
     file = tmp_path / "keyrota.yaml"
     file.write_text(text, "utf-8")

@@ -14,10 +14,10 @@ from keyrota.app.wiring import Wiring
 from keyrota.core.model import IndexEntry
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, KeyrotaError, UsageError
-from keyrota.sandbox.world import WorldClock
 from keyrota.targets import kinds
 from keyrota.wire.hosts import allow, allowed_by, forget, trusted
 from keyrota.wire.urls import parts_of, url_fault
+from keyrota_sandbox.memory import WorldClock
 
 KEPT = Kept(secrets=frozenset({"team/deploy", "team/deploy-abc123"}), parameters=frozenset({"ci/pair"}))
 ARN = "arn:aws:secretsmanager:eu-central-1:111111111111:secret:"

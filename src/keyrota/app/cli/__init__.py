@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import entry_points
 
 import click
 
@@ -23,7 +24,7 @@ from keyrota.app.cli.frame import (
     report_unexpected,
     silence,
 )
-from keyrota.errors import KeyrotaError, UsageError
+from keyrota.errors import KeyrotaError, SandboxMissing, UsageError
 
 _COMMANDS = {
     "plan": "show what would be done, why, and what comes next; writes nothing",
@@ -51,6 +52,10 @@ _COMMANDS = {
 }
 
 
+_REHEARSAL = frozenset({"sandbox", "simulate", "demo"})
+"""Commands that the distribution keyrota-sandbox brings; they are listed without it, and then say how to get them."""
+
+
 class _Lazy(click.Group):
     """Finds its commands by name in modules of the same name."""
 
@@ -60,6 +65,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name in _REHEARSAL:
+            return _rehearsal(cmd_name)
         command: click.Command = import_module(f"keyrota.app.cli.{cmd_name}").command
         return command
 
@@ -75,6 +82,15 @@ class _Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _rehearsal(name: str) -> click.Command:
+    for found in entry_points(group="keyrota.commands", name=name):
+        command: click.Command = found.load()
+        return command
+    raise SandboxMissing(
+        f"`keyrota {name}` is part of the sandbox, which is not installed", remedy='pip install "keyrota[sandbox]"'
+    )
 
 
 _EXAMPLES = """\b

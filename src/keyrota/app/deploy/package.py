@@ -30,8 +30,6 @@ PYTHON = "3.13"
 """The functions' runtime: python3.13."""
 LOCK = Path(__file__).with_name("requirements.txt")
 SERVICES = ("cloudtrail", "events", "iam", "s3", "secretsmanager", "sns", "ssm", "sts", "sso", "sso-oidc")
-_LEFT_OUT = ("sandbox", "app/cli", "app/deploy", "app/demo.py", "app/example.py", "__main__.py")
-"""Parts of keyrota that no function uses."""
 _DROPPED_FOLDERS = {"__pycache__", "tests", "test", "bin"}
 _DROPPED_SUFFIXES = {".pyc", ".pyi", ".c", ".h", ".pxd"}
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -135,12 +133,7 @@ run other code."""
 def _copy_ourselves(folder: Path) -> None:
     """Copy keyrota itself, with the entry points by which targets are found."""
     source = Path(keyrota.__file__).parent
-    left_out = {source / name for name in _LEFT_OUT}
-
-    def ignored(place: str, names: list[str]) -> set[str]:
-        return {name for name in names if name == "__pycache__" or Path(place) / name in left_out}
-
-    shutil.copytree(source, folder / "keyrota", ignore=ignored)
+    shutil.copytree(source, folder / "keyrota", ignore=shutil.ignore_patterns("__pycache__"))
     info = folder / f"keyrota-{keyrota.__version__}.dist-info"
     info.mkdir()
     distribution = importlib.metadata.distribution("keyrota")

@@ -1,0 +1,270 @@
+"""Secrets Manager as the world has it (docs/facts/aws.md, Secrets Manager)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from keyrota.core.model import (
+    AWSCURRENT,
+    AWSPENDING,
+    CLAIM,
+    PENDING,
+    PLACEHOLDER,
+    Claim,
+    KeyPair,
+    SecretState,
+    SecretVersion,
+    VersionId,
+    placeholder_token,
+)
+from keyrota.core.secret import Secret
+from keyrota.core.variables import other_pair
+from keyrota.errors import LostRace, NotThere, ProviderRefused, SecretUnusable
+from keyrota_sandbox.memory.stored import (
+    LONGEST_VALUE,
+    SHORTEST_TOKEN,
+    StoredSecret,
+    Version,
+    check_tags,
+)
+from keyrota_sandbox.memory.sts import ACCOUNT, in_world
+from keyrota_sandbox.memory.view import View
+
+_USUAL = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_ROOM = len(json.dumps({"AWS_ACCESS_KEY_ID": "x" * 128, "AWS_SECRET_ACCESS_KEY": "x" * 128}))
+"""Characters that a pair takes at most, as the adapter counts them before a key is made."""
+
+
+class WorldSecrets(View):
+    """Secrets Manager, behind the port SecretStore."""
+
+    def _find(self, name: str) -> StoredSecret | None:
+        return self._world.secret(in_world(self._account or ACCOUNT, name))
+
+    def _get(self, name: str) -> StoredSecret:
+        stored = self._find(name)
+        if stored is None:
+            raise NotThere(f"the secret {name} does not exist")
+        if stored.deleted_at:
+            raise ProviderRefused(
+                f"the secret {name} is scheduled for deletion",
+                remedy=f"aws secretsmanager restore-secret --secret-id {name}",
+            )
+        return stored
+
+    def _version(self, name: str, version: VersionId) -> Version:
+        found = self._get(name).versions.get(version)
+        if found is None or found.is_empty:
+            raise NotThere(f"the secret {name} has no value for the version {version}")
+        if found.is_broken:
+            raise SecretUnusable(f"the version {version} of {name} is no JSON object")
+        return found
+
+    def describe(self, name: str) -> SecretState | None:
+        """Return the secret without a value."""
+
+        def effect() -> SecretState | None:
+            stored = self._find(name)
+            if stored is None:
+                return None
+            return SecretState(
+                arn=f"arn:aws:secretsmanager:eu-central-1:{self._account or ACCOUNT}:secret:{name}-AbCdEf",
+                name=name,
+                versions=tuple(
+                    SecretVersion(id=version, labels=frozenset(content.labels))
+                    for version, content in sorted(stored.versions.items())
+                    if content.labels
+                ),
+                tags=tuple(stored.tags.items()),
+                deleted_at=stored.deleted_at,
+                changed_at=stored.changed_at,
+                rotates_itself=stored.rotates_itself,
+                other_kms_key=stored.kms_key,
+            )
+
+        return self._call("secretsmanager:DescribeSecret", effect, name)
+
+    def resource_policy(self, name: str) -> str | None:
+        """Return the secret's resource policy."""
+        return self._call("secretsmanager:GetResourcePolicy", lambda: self._get(name).resource_policy, name)
+
+    def create(self, name: str, tags: Mapping[str, str]) -> None:
+        """Make the secret with its placeholder, then label that: the adapter's calls, one by one."""
+        first = placeholder_token(name)
+        try:
+            self._call("secretsmanager:CreateSecret", lambda: self._create(name, tags, first), name)
+        except ProviderRefused:
+            state = self.describe(name)
+            if state is None or state.deleted_at:
+                raise
+            if not state.versions:
+                placeholder = Version(labels={AWSCURRENT})
+                self._call(
+                    "secretsmanager:PutSecretValue",
+                    lambda: self._put(name, first, placeholder),
+                    f"{AWSCURRENT} {first}",
+                )
+            elif not any(version.id == first for version in state.versions):
+                raise
+        known = self.describe(name)
+        if not any(PLACEHOLDER in version.labels for version in (known.versions if known else ())):
+            self.move_label(name, PLACEHOLDER, to=first, remove_from=None)
+
+    def _create(self, name: str, tags: Mapping[str, str], first: VersionId) -> None:
+        check_tags(tags)
+        if self._find(name) is None:
+            self._world.make_secret(in_world(self._account or ACCOUNT, name), tags).put(
+                first, Version(labels={AWSCURRENT}), self._world.clock.now()
+            )
+            return
+        born = self._get(name).versions.get(first)
+        if born is None or not born.is_same_value(Version(labels=set())):
+            raise ProviderRefused(f"the secret {name} exists")
+
+    def read(self, name: str, version: VersionId) -> KeyPair | None:
+        """Return the pair of a version."""
+        _check_id(version)
+
+        def effect() -> KeyPair | None:
+            found = self._version(name, version)
+            other = other_pair(found.fields, *_USUAL) if found.pair is None else None
+            if other is not None:
+                raise SecretUnusable(other.what, where=f"secret {name}", remedy=other.remedy)
+            return found.pair
+
+        return self._call("secretsmanager:GetSecretValue", effect, name)
+
+    def current(self, name: str) -> tuple[VersionId, KeyPair]:
+        """Return AWSCURRENT."""
+
+        def effect() -> tuple[VersionId, KeyPair]:
+            current = self._get(name).wearing(AWSCURRENT)
+            if current is None:
+                raise NotThere(f"no version of {name} is {AWSCURRENT}")
+            pair = self._version(name, current).pair
+            if pair is None:
+                raise SecretUnusable(f"{AWSCURRENT} of {name} holds no pair")
+            return current, pair
+
+        return self._call("secretsmanager:GetSecretValue", effect, name)
+
+    def claim(self, name: str) -> Claim | None:
+        """Return the content of the claim."""
+
+        def effect() -> Claim | None:
+            contents = self._get(name).versions.values()
+            return next((content.claim for content in contents if CLAIM in content.labels), None)
+
+        try:
+            return self._call("secretsmanager:GetSecretValue", effect, name)
+        except NotThere:
+            return None
+
+    def _put(self, name: str, version: VersionId, content: Version) -> None:
+        if content.size > LONGEST_VALUE:
+            raise ProviderRefused(f"a value has at most {LONGEST_VALUE} characters")
+        self._get(name).put(version, content, self._world.clock.now())
+
+    def put_claim(self, name: str, claim: Claim) -> None:
+        """Store the claim."""
+        _check_id(claim.version)
+        content = Version(labels={CLAIM}, claim=claim)
+        self._call(
+            "secretsmanager:PutSecretValue",
+            lambda: self._put(name, claim.version, content),
+            f"{CLAIM} {claim.version} by {claim.run}",
+        )
+
+    def other_fields(self, name: str, version: VersionId) -> Secret:
+        """Return the user's own fields."""
+        _check_id(version)
+
+        def effect() -> Secret:
+            found = self._version(name, version)
+            text = json.dumps(_claimed(found.claim) if found.claim else found.fields)
+            if len(text) + _ROOM > LONGEST_VALUE:
+                raise SecretUnusable(f"the secret {name} has no room for a pair")
+            return Secret(text)
+
+        return self._call("secretsmanager:GetSecretValue", effect, name)
+
+    def put_pending(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
+        """Store a new pair."""
+        _check_id(version)
+
+        def effect() -> None:
+            content = Version(labels={PENDING, credential.id}, pair=credential, fields=json.loads(beside.reveal()))
+            self._put(name, version, content)
+
+        self._call("secretsmanager:PutSecretValue", effect, f"{credential.id} {version}")
+
+    def put_restored(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
+        """Store an older pair again."""
+        _check_id(version)
+
+        def effect() -> None:
+            content = Version(labels={credential.id}, pair=credential, fields=json.loads(beside.reveal()))
+            self._put(name, version, content)
+
+        self._call("secretsmanager:PutSecretValue", effect, f"{credential.id} {version}")
+
+    def put_rotating(
+        self,
+        name: str,
+        version: VersionId,
+        credential: KeyPair,
+        *,
+        beside: Secret,
+        rotation_token: str | None,  # noqa: ARG002  # the port's signature
+    ) -> None:
+        """Store a new pair in the version of Secrets Manager's own rotation."""
+        _check_id(version)
+
+        def effect() -> None:
+            content = Version(labels={AWSPENDING, credential.id}, pair=credential, fields=json.loads(beside.reveal()))
+            self._put(name, version, content)
+
+        self._call("secretsmanager:PutSecretValue", effect, f"{credential.id} {version}")
+
+    def move_label(self, name: str, label: str, *, to: VersionId | None, remove_from: VersionId | None) -> None:
+        """Compare and swap a label."""
+        for named in filter(None, (to, remove_from)):
+            _check_id(named)
+
+        def effect() -> None:
+            try:
+                stored = self._get(name)
+            except NotThere:
+                raise LostRace(f"{label} is nowhere: the secret {name} does not exist") from None
+            stored.move(label, to=to, remove_from=remove_from, now=self._world.clock.now())
+
+        self._call("secretsmanager:UpdateSecretVersionStage", effect, f"{label} from {remove_from} to {to}")
+
+    def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        """Set tags, all of them with one call."""
+
+        def effect() -> None:
+            check_tags(tags)  # what a request says is judged before what it names is looked for
+            stored = self._get(name)
+            check_tags(tags, stored.tags)
+            stored.tags.update(tags)
+            stored.changed_at = self._world.clock.now()
+
+        self._call("secretsmanager:TagResource", effect, " ".join(f"{tag}={value}" for tag, value in tags.items()))
+
+
+def _check_id(version: VersionId) -> None:
+    """The SDK sends no ID that is too short for one."""
+    if len(version) < SHORTEST_TOKEN:
+        raise ProviderRefused(f"a version's ID has at least {SHORTEST_TOKEN} characters")
+
+
+def _claimed(claim: Claim) -> dict[str, Any]:
+    return {
+        "run": claim.run,
+        "at": claim.at.isoformat(),
+        "lease_until": claim.lease_until.isoformat(),
+        "keys_seen": sorted(claim.keys_seen),
+    }

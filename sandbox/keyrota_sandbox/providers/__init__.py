@@ -1,0 +1,1 @@
+"""Emulators of the CI providers, one module each, over real HTTP."""

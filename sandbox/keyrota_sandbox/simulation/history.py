@@ -1,0 +1,552 @@
+"""
+One history: real runs of keyrota in the world, interleaved with everything that can happen meanwhile.
+
+A seed decides everything, so that the same seed is the same history, call for call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from random import Random
+from typing import NoReturn, Protocol, TypeVar
+
+from keyrota.core.duty import Duty
+from keyrota.core.model import AWSCURRENT, NOBODY, AccessKeyId, IndexEntry, KeyPair, TargetEvidence, UserName
+from keyrota.core.planner import Intent, Only
+from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
+from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
+from keyrota.executor.confirm import confirm, questions
+from keyrota.executor.events import Event, EventKind
+from keyrota.executor.fleet import Preview
+from keyrota.executor.forget import forget, remembered
+from keyrota.stop import Stop
+from keyrota_sandbox.memory import SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
+from keyrota_sandbox.simulation.jobs import Jobs
+from keyrota_sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
+from keyrota_sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
+from keyrota_sandbox.simulation.weather import FaultKind, Weather
+
+T = TypeVar("T")
+
+_CLOCKS_DIFFER = timedelta(seconds=45)
+"""keyrota refuses to work with a clock that differs more (the adapters compare it with AWS's)."""
+_A_PERSON = "arn:aws:iam::123456789012:user/platform-engineer"
+_LOOKING = "look"
+_QUESTIONS = frozenset({"AskFirst", "AskOwner", "AskRuns", "AskValue", "LookAround", "Preflight"})
+"""Steps that only look."""
+_OFTEN = frozenset({_LOOKING, "Sync", "Tidy"})
+_SELDOM = frozenset(
+    {"Choose", "Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate", "Restore"}
+)
+_CROWD = 6
+"""While so many runs are under way nobody comes in between: each would draw others after it, without an end."""
+_SORE = frozenset({"Promote", "Sync", "Verify"})
+"""Here it hurts most that AWSCURRENT is moved meanwhile."""
+_SOON_S = (0.05, 0.25, 1.0, 10.0)
+"""After so many seconds, on average, somebody comes in between."""
+_AT_ONCE = 2
+"""So many of these lie within a single call."""
+_RARE, _RAREST = 5.0, 30.0
+"""In a proof, things go wrong so many times as often in what keyrota seldom does."""
+
+
+@dataclass(slots=True)
+class Machine:
+    """What a run runs on; all of it dies at the same moment."""
+
+    has_died: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class RunInfo:
+    """A run of keyrota."""
+
+    name: str
+    intent: Intent | None
+    is_plan_only: bool
+    clock: RunClock
+    users: tuple[UserName, ...]
+    began: datetime
+    addresses: tuple[str, ...] = ()
+    """The targets that it knows, of its one user."""
+    step: str = _LOOKING
+    """What it is doing: the kind of action, or `look`."""
+    touched: set[str] = field(default_factory=set)
+    """Kinds of trouble that it met so far, other than faults of calls."""
+    previews: Sequence[Preview] = ()
+    outcomes: Sequence[Outcome] = ()
+    stopped: UnsafePlan | None = None
+    """The brake stopped it before its first write."""
+    is_over: bool = False
+    machine: Machine = field(default_factory=Machine)
+    stop: Stop = field(default_factory=Stop)
+
+
+class RunClock:
+    """The clock of the machine on which a run runs."""
+
+    def __init__(self, history: History, skew: timedelta) -> None:
+        self._history = history
+        self.skew = skew
+
+    def now(self) -> datetime:
+        """Return what that machine believes."""
+        return self._history.world.clock.instant + self.skew
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, while others go on."""
+        self._history.lanes.wait(seconds)
+
+
+class Watcher(Protocol):
+    """Looks at every call that came to be answered, or refused by the service itself."""
+
+    def __call__(self, call: Call, answer: object) -> None:
+        """Look; the answer of a refused call is the error."""
+        ...
+
+
+class Teller(Protocol):
+    """Is told what happens, for the story."""
+
+    def __call__(self, at: datetime, who: str, what: str, answer: str) -> None:
+        """Take one line."""
+        ...
+
+
+def owner_of(told: Event | Outcome) -> UserName:
+    """Name the user as the world does: with its account, where that is another than the world's own."""
+    return UserName(in_world(told.account, told.user))
+
+
+class History:
+    """A world with its actors."""
+
+    def __init__(
+        self, setup: Setup, *, lanes: Callable[[Timeline], Lanes] = OneInAnother, tell: Teller | None = None
+    ) -> None:
+        self.setup = setup
+        self.world = World()
+        self.world.clock.instant = setup.start
+        self.timeline = Timeline(self.world.clock)
+        self.lanes = lanes(self.timeline)
+        self.weather = Weather(Random(f"{setup.seed} weather"), setup.climate)  # noqa: S311  # lots, no secrets
+        self.lots = Random(f"{setup.seed} lots")  # noqa: S311
+        self.world.lags = self.weather
+        self.world.road = self._road
+        self.world.is_id_first = self.lots.random() < 0.5  # noqa: PLR2004  # either half may be first
+        self.tell = tell
+        self.watchers: list[Watcher] = []
+        self.listeners: list[Watcher] = []
+        """Told of each answer that reached its caller, a failure too."""
+        self.attempts: list[Callable[[Call], None]] = []
+        """Told of each call before anything can befall it."""
+        self.on_event: list[Callable[[Event], None]] = []
+        """Told of each step of each run, as the executor tells it."""
+        self.after_run: list[Callable[[RunInfo], None]] = []
+        self.runs: dict[str, RunInfo] = {}
+        self.under_way: dict[str, RunInfo] = {}
+        self.unanswered: set[tuple[str, str]] = set()
+        """Calls that took effect, and whose answer was lost: who made them, and their name."""
+        self.covered: Counter[tuple[str, str]] = Counter()
+        self.steps = 0
+        self.credentials: dict[UserName, Keeping] = {keeping.user: keeping for keeping in setup.credentials}
+        self.removed: dict[UserName, list[str]] = {}
+        """Places that were taken out of a configuration."""
+        self.meanwhile: list[Callable[[UserName], object]] = [lambda _: self.run()]
+        """What may happen in the midst of keyrota's steps."""
+        self.moves: list[Callable[[UserName], object]] = []
+        """What moves AWSCURRENT."""
+        self.switched_on: dict[AccessKeyId, datetime] = {}
+        """When somebody last switched a key on."""
+        self.confirmed: set[str] = set()
+        """Places of which a person has said that they may be written."""
+        self.runs_as = NOBODY
+        """Whom keyrota runs as."""
+        self.named_since: dict[str, datetime] = {}
+        """When a name was last given to another place."""
+        self.awakened: set[str] = set()
+        """Places that were archived, and have not been written since."""
+        self.is_ended = False
+        self._current: dict[str, str | None] = {}
+        for keeping in setup.credentials:
+            self._begin(keeping)
+        self.jobs = Jobs(self)
+
+    def _begin(self, keeping: Keeping) -> None:
+        self.world.add_user(keeping.user)
+        pair = self.world.add_key(keeping.user, age_days=keeping.age / timedelta(days=1))
+        for place in keeping.places:
+            self.add_place(place, pair)
+
+    def add_place(self, place: Place, pair: KeyPair | None) -> None:
+        """Make a place at a provider, with what it holds."""
+        self.world.target(place.address)
+        made = self.world.places[place.address]
+        made.pair, made.is_bundle, made.is_id_readable = pair, place.is_bundle, place.is_id_readable
+        made.quiet_for = place.quiet_for
+
+    def rename(self, user: UserName, old: str, new: str) -> None:
+        """Let the configuration follow a place to its new name."""
+        keeping = self.credentials[user]
+        places = tuple(replace(place, address=new) if place.address == old else place for place in keeping.places)
+        self.credentials[user] = replace(keeping, places=places)
+        if old in self.confirmed:
+            self.confirmed.add(new)
+
+    def configure(self, user: UserName, place: Place) -> None:
+        """Add a place to the configuration, and let its pipelines run for some weeks."""
+        keeping = self.credentials[user]
+        self.credentials[user] = replace(keeping, places=(*keeping.places, place))
+        self.jobs.schedule_at(place, self.world.clock.instant + timedelta(days=20))
+
+    # --- what happens by itself -----------------------------------------------------------------------------------
+
+    def schedule(self, until: datetime) -> None:
+        """Announce the runs of all caretakers until then."""
+        for caretaker in self.setup.caretakers:
+            match caretaker:
+                case Caretaker.DAILY:
+                    self._daily(until, self.run)
+                case Caretaker.FUNCTIONS:
+                    for duty in Duty:
+                        self._daily(until, partial(self.run, Only(duty=duty)))
+                case Caretaker.LAPTOP:
+                    self._now_and_then(until)
+                case Caretaker.TWINS:
+                    self._daily(until, self._run_twice)
+
+    def _run_twice(self) -> None:
+        """Start the same schedule on two machines."""
+        self.run()
+        self.timeline.after(self.lots.uniform(0, 4), self.run)
+
+    def _daily(self, until: datetime, do: Callable[[], object]) -> None:
+        hour = self.setup.run_hour
+        first = timedelta(hours=self.lots.uniform(0, 24) if hour is None else hour)
+        when = self.world.clock.instant + first
+        while when <= until:
+            late = self.lots.uniform(0, 600) if hour is None else 0
+            self.timeline.at(when + timedelta(seconds=late), do)
+            when += timedelta(days=1)
+
+    def _now_and_then(self, until: datetime) -> None:
+        when = self.world.clock.instant
+        while (when := when + timedelta(days=self.lots.expovariate(0.5))) <= until:
+            is_plan = self.lots.random() < 0.3  # noqa: PLR2004  # some only look
+            self.timeline.at(when, partial(self.run, is_plan_only=is_plan))
+
+    def play(self, until: datetime) -> None:
+        """Let time pass."""
+        self.timeline.play(until)
+
+    # --- runs ------------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        intent: Intent | None = None,
+        *,
+        is_plan_only: bool = False,
+        skew: timedelta | None = None,
+        users: Sequence[UserName] | None = None,
+    ) -> None:
+        """Start a run of keyrota, as a process of its own."""
+        info = RunInfo(
+            name=f"run-{len(self.runs) + 1}",
+            intent=intent,
+            is_plan_only=is_plan_only,
+            clock=RunClock(self, self.weather.skew() if skew is None else skew),
+            users=tuple(users or self.credentials),
+            began=self.world.clock.instant,
+        )
+        self.runs[info.name] = info
+        self.lanes.start(lambda: self._run(info))
+
+    def _run(self, info: RunInfo) -> None:
+        self.under_way[info.name] = info
+        if info.clock.skew:
+            info.touched.add("clock differs")
+        info.touched |= {place.outage.value for place in self._places_of(info.users) if place.is_down}
+        for other in self.under_way.values():
+            if other is not info and set(other.users) & set(info.users):
+                info.touched.add("another run")
+                other.touched.add("another run")
+                for user in info.users:
+                    self.covered["another run", self._at_work(other, user).step] += 1
+        settings = Settings(clock=info.clock, run=info.name, parallel=self.lanes.parallel, stop=info.stop)
+        subjects = [self.subject(user, self._hand(info, user)) for user in info.users]
+        self._say(info.name, f"begins: {info.intent or 'whatever is due'}")
+        try:
+            info.previews = plan_all(subjects, settings, intent=info.intent)
+            if not info.is_plan_only:
+                info.outcomes = apply_all(
+                    info.previews,
+                    brake=self.setup.brake,
+                    total=len(self.credentials),
+                    tell=lambda event: self._step(info, event),
+                    parallel=self.lanes.parallel,
+                )
+        except Crash:
+            self._say(info.name, "is dead")
+        except UnsafePlan as error:
+            info.stopped = error
+            self._say(info.name, f"stops before its first write: {error}")
+        finally:
+            info.is_over = True
+            self.under_way.pop(info.name, None)
+        for outcome in info.outcomes:
+            for mistake in outcome.errors:
+                self._say(info.name, f"{owner_of(outcome)}: {mistake}")
+            for hold in outcome.plan.holds if outcome.plan else ():
+                self._say(info.name, f"{owner_of(outcome)} is held: {hold.reason}")
+        for look in self.after_run:
+            look(info)
+        info.previews = ()
+
+    def _places_of(self, users: Sequence[UserName]) -> Iterator[Variables]:
+        for user in users:
+            yield from (self.world.places[place.address] for place in self.credentials[user].places)
+
+    def _hand(self, info: RunInfo, user: UserName) -> str:
+        """Name what a run does for one of several credentials; it goes its own pace."""
+        if len(info.users) == 1:
+            return info.name
+        hand = replace(info, name=f"{info.name} {user}", users=(user,))
+        self.runs[hand.name] = hand
+        return hand.name
+
+    def confirm(self, user: UserName) -> None:
+        """Let a person answer what `confirm` asks about places that wait for a first write, and `forget` lost ones."""
+        name = f"run-{len(self.runs) + 1}"
+        clock = RunClock(self, timedelta())
+        self.runs[name] = RunInfo(
+            name=name, intent=None, is_plan_only=False, clock=clock, users=(user,), began=self.world.clock.instant
+        )
+        self.lanes.start(lambda: self._confirm(user, self.runs[name]))
+
+    def _confirm(self, user: UserName, info: RunInfo) -> None:
+        settings = Settings(clock=info.clock, run=info.name, parallel=self.lanes.parallel)
+        try:
+            (preview,) = plan_all([self.subject(user, info.name)], settings)
+            waiting = questions(preview.subject, preview.observation, info.clock.now()) if preview.observation else ()
+            for one in waiting:
+                if one.is_confirmable:
+                    self._say(info.name, f"confirms {one.target.address}: {'; '.join(it.reason for it in one.doubts)}")
+                    self.confirmed.add(one.target.address)
+                    confirm(one, by=_A_PERSON, at=info.clock.now())
+            self._forget_lost(preview)
+        except Crash:
+            self._say(info.name, "is dead")
+        except KeyrotaError as error:
+            self._say(info.name, f"could not confirm: {error}")
+        finally:
+            info.is_over = True
+
+    def _forget_lost(self, preview: Preview) -> None:
+        """Let a person end what was left behind, where the name means another place now: nothing there needs a key."""
+        for known in remembered(preview.subject, preview.observation) if preview.observation else ():
+            is_lost = known.state is not None and known.state.evidence is TargetEvidence.FAILED
+            if is_lost and not self.world.places[known.entry.address].is_down:
+                self._say("somebody", f"forgets {known.name}")
+                forget(known, deletes_variables=False)
+
+    def subject(self, user: UserName, by: str) -> Subject:
+        """Give a run its ports to one credential, as a new process has them."""
+        keeping = self.credentials[user]
+        addresses = tuple(place.address for place in keeping.places)
+        self.runs[by].addresses = addresses
+        owner = credential_of(user)
+        return Subject(
+            user=owner.user,
+            account=owner.account,
+            secret_name=keeping.secret.rpartition(":")[2],
+            is_secret_named=False,
+            policy=keeping.policy,
+            access_keys=type(self.world.access_keys)(self.world, by, owner.account),
+            identity=type(self.world.identity)(self.world, by, owner.account),
+            store=type(self.world.store)(self.world, by, owner.account),
+            targets=tuple(self.world.target(address, by) for address in addresses),
+            index=tuple(_entry(address) for address in addresses),
+            reach=lambda entry: self.world.target(entry.address, by),
+            runs_as=self.runs_as,
+        )
+
+    def _step(self, info: RunInfo, event: Event) -> None:
+        for listen in self.on_event:
+            listen(event)
+        info = self._at_work(info, owner_of(event))
+        name = type(event.action).__name__
+        info.step = name if event.kind is EventKind.DOING and name not in _QUESTIONS else _LOOKING
+        for trouble in info.touched:
+            self.covered[trouble, info.step] += 1
+        climate = self.weather.climate
+        if self.weather.is_drawn(climate.clock_jumps * self._often(info.step)):
+            self.timeline.after(self.lots.expovariate(4), partial(self._set_clock, info))
+        if self.weather.is_drawn(climate.signals * self._often(info.step)):
+            self.timeline.after(self.lots.expovariate(4), partial(self._tell_to_stop, info))
+        is_sore = self.setup.is_proof and info.step in _SORE
+        times = _RAREST if is_sore else self._often(info.step)
+        is_crowded = len(self.under_way) >= _CROWD
+        if self.meanwhile and not is_crowded and self.weather.is_drawn(climate.meanwhile * times):
+            is_moved = is_sore and self.moves and self.lots.random() < 0.5  # noqa: PLR2004  # where it hurts
+            happens = self.lots.choice(self.moves if is_moved else self.meanwhile)
+            is_short = self.setup.is_proof and info.step in _SELDOM  # one call, and over
+            soon_s = self.lots.choice(_SOON_S[:_AT_ONCE] if is_short else _SOON_S)
+            self.timeline.after(self.lots.expovariate(1 / soon_s), partial(happens, owner_of(event)))
+
+    def _often(self, step: str) -> float:
+        if step in _OFTEN or not self.setup.is_proof:
+            return 1.0
+        return _RAREST if step in _SELDOM else _RARE
+
+    def _set_clock(self, info: RunInfo) -> None:
+        """Set the clock of a run's machine while it is at work."""
+        if info.is_over:
+            return
+        info.clock.skew = self.weather.skew()
+        info.touched.add("clock jumps")
+        self.covered["clock jumps", info.step] += 1
+        self._say(info.name, f"its clock is set: {info.clock.skew} off")
+
+    def _tell_to_stop(self, info: RunInfo) -> None:
+        """Send a signal to a run that is at work: it ends as soon as what it began is whole."""
+        if info.is_over or info.stop.is_asked:
+            return
+        info.stop.ask()
+        info.touched.add("told to stop")
+        self.covered["told to stop", info.step] += 1
+        self._say(info.name, "is told to stop")
+
+    def touch(self, trouble: str) -> None:
+        """Note that something happened while runs are under way."""
+        for info in self.under_way.values():
+            info.touched.add(trouble)
+            for user in info.users:
+                self.covered[trouble, self._at_work(info, user).step] += 1
+
+    def _at_work(self, info: RunInfo, user: UserName) -> RunInfo:
+        return self.runs.get(f"{info.name} {user}", info)
+
+    # --- the road between keyrota and the services ----------------------------------------------------------------
+
+    def _road(self, call: Call, effect: Callable[[], T]) -> T:
+        """Let a call go there, and its answer come back."""
+        try:
+            answer = self._travel(call, effect)
+        except KeyrotaError as error:
+            for listen in self.listeners:
+                listen(call, error)
+            raise
+        for listen in self.listeners:
+            listen(call, answer)
+        return answer
+
+    def _travel(self, call: Call, effect: Callable[[], T]) -> T:
+        info = self.runs[call.by]
+        for look in self.attempts:
+            look(call)
+        signed = self.world.clock.instant
+        self._wait(info, self.weather.latency_s())
+        fault = self.weather.fault(self._often(info.step))
+        if fault is not None:
+            self.covered[fault.value, info.step] += 1
+        if fault is FaultKind.STALL:
+            self._say(call.by, f"stands still before {call.name}")
+            self._wait(info, self.weather.stall_s())
+        self._fail_before(call, fault)
+        is_old = self.world.clock.instant - signed > SIGNATURE_LASTS
+        if (is_old or abs(info.clock.skew) > _CLOCKS_DIFFER) and not call.name.startswith("target:"):
+            raise ClockIsOff("AWS refuses the request's time")
+        self.steps += 1
+        if call.name.startswith("target:read") and self.weather.shift_pages():
+            self.covered["pages shift", info.step] += 1
+            self._say(call.by, f"{call.name}: pages shift while they are read")
+        try:
+            answer = effect()
+        except KeyrotaError as error:
+            self._look(call, error)
+            raise
+        self._look(call, answer)
+        self._wait(info, self.weather.latency_s())
+        if fault is FaultKind.CRASH_AFTER:
+            self._say(call.by, f"{call.name}: its machine dies before the answer comes")
+            self._die(info)
+        if fault is FaultKind.LOST_AFTER:
+            self._say(call.by, f"{call.name}: it happened, and the answer is lost")
+            self.unanswered.add((call.by, call.name))
+            raise ProviderUnavailable(f"{call.name}: AWS did not answer (ReadTimeoutError)")
+        return answer
+
+    def _wait(self, info: RunInfo, seconds: float) -> None:
+        """Let others go on; what a machine does at the same moment dies with it."""
+        self.lanes.wait(seconds)
+        if info.machine.has_died:
+            raise Crash
+
+    @staticmethod
+    def _die(info: RunInfo) -> NoReturn:
+        info.machine.has_died = True
+        raise Crash
+
+    def _fail_before(self, call: Call, fault: FaultKind | None) -> None:
+        is_unread = call.name == "iam:GetAccessKeyLastUsed" and self.weather.is_drawn(
+            self.weather.climate.unreadable_use
+        )
+        if is_unread:
+            self.covered["last use unreadable", self.runs[call.by].step] += 1
+        match fault:
+            case FaultKind.CRASH_BEFORE:
+                self._say(call.by, f"its machine dies before {call.name}")
+                self._die(self.runs[call.by])
+            case FaultKind.THROTTLED | FaultKind.SERVER_ERROR | FaultKind.LOST_BEFORE:
+                self._say(call.by, f"{call.name}: {fault.value}")
+                is_undone = fault is FaultKind.THROTTLED  # a definite refusal; the other two look like their twins
+                raise ProviderUnavailable(f"{call.name}: {fault.value}", is_undone=is_undone)
+        if is_unread:
+            self._say(call.by, f"{call.name} {call.about}: throttled")
+            raise ProviderUnavailable(f"{call.name}: Throttling")
+
+    def _look(self, call: Call, answer: object) -> None:
+        for watch in self.watchers:
+            watch(call, answer)
+        self.jobs.noticed(call)
+        if self.tell is not None:
+            self.tell(self.world.clock.instant, call.by, f"{call.name} {call.about}", _short(answer))
+        self._announce(call, answer)
+
+    def _announce(self, call: Call, answer: object) -> None:
+        """Let Secrets Manager tell that AWSCURRENT moved; events get lost, late, and come twice."""
+        is_move = call.name == "secretsmanager:UpdateSecretVersionStage" and call.about.startswith(AWSCURRENT)
+        if is_move and not isinstance(answer, Exception):
+            self.announce_change()
+
+    def announce_change(self) -> None:
+        """Send the event that wakes the sync function."""
+        climate = self.weather.climate
+        if not self.setup.with_events or self.weather.is_drawn(climate.event_lost):
+            return
+        for _ in range(2 if self.weather.is_drawn(climate.event_twice) else 1):
+            late = self.lots.uniform(60, 6 * 3600) if self.weather.is_drawn(climate.event_late) else 0
+            self.timeline.after(late + self.lots.uniform(0, 5), lambda: self.run(Only(duty=Duty.SYNC)))
+
+    def _say(self, who: str, what: str) -> None:
+        if self.tell is not None:
+            self.tell(self.world.clock.instant, who, what, "")
+
+    say = _say
+
+
+def _entry(address: str) -> IndexEntry:
+    return IndexEntry(address=address, kind="world", settings="{}")
+
+
+def _short(answer: object) -> str:
+    if isinstance(answer, Exception):
+        return f"refused: {answer}"
+    if answer is None or isinstance(answer, (str, int)):
+        return str(answer) if answer is not None else "done"
+    return type(answer).__name__

@@ -1,0 +1,67 @@
+"""What a history is about: credentials, their policies and places, and who looks after them how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from keyrota.core.model import UserName
+from keyrota.core.policy import CLASSIC, Brake, RotationPolicy
+from keyrota_sandbox.simulation.weather import CLIMATES, Climate
+
+
+class Caretaker(StrEnum):
+    """Who runs keyrota."""
+
+    DAILY = "a run a day"
+    FUNCTIONS = "four functions, each on its own schedule"
+    LAPTOP = "a person now and then"
+    TWINS = "the same daily run on two machines"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A target."""
+
+    address: str
+    is_bundle: bool = False
+    is_id_readable: bool = True
+    quiet_for: timedelta = timedelta()
+    deployments_a_day: float = 4.0
+    job_minutes: float = 60.0
+    """A pipeline uses its key for so long at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """One credential."""
+
+    user: UserName
+    """As the world names it: `ACCOUNT:USER` in another account than the world's own."""
+    secret: str
+    """The same: `ACCOUNT:SECRET`."""
+    places: tuple[Place, ...]
+    age: timedelta
+    """Of the key that is there at the beginning."""
+    policy: RotationPolicy = CLASSIC
+    forgotten_every: timedelta | None = None
+    """Somebody whom nobody remembers uses the first key so often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """One history, before it begins."""
+
+    seed: int
+    credentials: tuple[Keeping, ...]
+    caretakers: tuple[Caretaker, ...] = (Caretaker.DAILY,)
+    with_events: bool = True
+    climate: Climate = field(default_factory=lambda: CLIMATES["none"])
+    start: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    run_hour: float | None = None
+    """The daily run's hour, UTC; None: drawn."""
+    is_proof: bool = False
+    """Faults seek the steps that keyrota seldom takes: a history would hardly ever meet them there otherwise."""
+    brake: Brake | None = None
+    """Stops a run that would make too many new keys."""

@@ -1,1 +1,0 @@
-"""The embedded cloud: strict AWS, CI stand-ins and the time machine, on loopback over real HTTP."""
