@@ -17,10 +17,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-MEMORY = 1 << 30
-"""So much more memory than at its start a child may take: a loop that collects has no end."""
+MEMORY = 4 << 30
+"""So much more memory than at its start a child may take: a loop that collects has no end, a thread asks for much."""
 LEAST_CPU_S, TIMES_CPU = 10.0, 30
-LEAST_WALL_S, TIMES_WALL = 180.0, 100
+LEAST_WALL_S, TIMES_WALL = 90.0, 60
 """A test may take so many times its own time, of the processor and by the clock, and always at least this."""
 
 TOO_LONG = "a loop without end"

@@ -13,55 +13,30 @@ import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import itertools
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from types import CodeType, FunctionType, ModuleType
 
-import coverage
 import pytest
-from _pytest.runner import runtestprotocol
 from forks import Child, bounded, finished, limit_memory, started
+from measure import HERE, SANDBOX, TESTS, Map, measured, passes
 from mutants import Mutant
+from packages import SOURCE
 
-ROOT = Path(__file__).resolve().parents[2]
-SOURCE = ROOT / "src" / "keyrota"
-TESTS = ROOT / "tests"
-
-FILES = (
-    "unit",
-    "simulation/test_found.py",
-    "simulation/test_targets_over_time.py",
-    "simulation/test_native_rotation.py",
-    "simulation/test_races.py",
-    "simulation/test_duties.py",
-    "simulation/test_crashes.py",
-    "simulation/test_crashes_on_roads.py",
-    "simulation/test_histories.py",
-)
-MOST = 4
-"""So many of a simulation's cases, evenly spread, judge: what the others cut is a neighbouring call."""
-OWN_SEED = "test_what_was_found_stays_mended"
-"""Of the histories only those that found something once."""
 SLOW = frozenset(
     {
         "test_the_promises_hold_in_any_world",
         "test_the_promises_hold_where_an_old_key_goes",
         "test_random_worlds_really_deactivate_and_delete",
         "test_planning_changes_nothing_and_says_the_same_twice",
+        "test_the_demo_plays_and_breaks_nothing",
+        "test_the_demo_finds_a_pair_under_other_names_before_it_does_harm",
     }
 )
-"""Tests of many random worlds each, which judge nothing here: a survivor would wait for them."""
-BUDGET_S = 2.0
-"""So long, as measured, the tests of one mutant may take; what survives that is a survivor."""
+"""Tests of many random worlds, or of many days, which judge nothing here: a survivor would wait for them."""
 NO_MUTANT = "no mutant"
-LOADING_BUDGET_S = 6.0
-"""The same where it is not known which tests come by a change: at what runs while modules load."""
 SIBLINGS = 6
 """So many tests that killed a mutant of the same function are asked first."""
 
@@ -89,37 +64,6 @@ class Verdict:
     """The test that noticed; None: none did."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Map:
-    """Which tests come by which line, and what they cost."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
-    """File, line, tests."""
-    passed: Counter[str] = field(default_factory=Counter)
-    """How many lines a test passes in all."""
-
-    def tests_of(self, mutant: Mutant) -> list[str]:
-        """
-        Find the tests that pass the mutated statement; all, for what runs while modules load.
-
-        Those that pass the fewest lines come first: they are about this very place.
-        """
-        tests: Iterable[str] = self.seconds
-        if not self.is_of_loading(mutant):
-            known = self.lines.get(mutant.file, {})
-            tests = {test for line in range(mutant.first, mutant.last + 1) for test in known.get(line, ())}
-        ordered = sorted(tests, key=lambda test: (self.passed[test], self.seconds[test], test))
-        spent = itertools.accumulate(self.seconds[test] for test in ordered)
-        budget = LOADING_BUDGET_S if self.is_of_loading(mutant) else BUDGET_S
-        return [test for test, so_far in zip(ordered, spent, strict=True) if so_far <= budget]
-
-    def is_of_loading(self, mutant: Mutant) -> bool:
-        """Tell whether a mutant can only be seen when its module is run anew."""
-        known = self.lines.get(mutant.file, {})
-        return not mutant.function or not any(known.get(line) for line in range(mutant.first, mutant.last + 1))
-
-
 class Judge:
     """The plugin that takes pytest's loop over."""
 
@@ -138,37 +82,20 @@ class Judge:
         self._killers: dict[tuple[str, str], dict[str, None]] = {}
         self.verdicts: list[Verdict] = []
         self.broken: list[str] = []
-        """Tests that fail without a mutant, and mutants that are no Python: nothing is judged then."""
+        """Mutants that are no Python: nothing is judged then."""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keep the judges."""
-        items[:] = list(_judges(items))
+        items[:] = [item for item in items if item.nodeid.partition("[")[0].rpartition("::")[2] not in SLOW]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Measure, then judge."""
         self._items = {item.nodeid: item for item in session.items}
-        self._measure()
-        if not self.broken:
-            gc.collect()
-            gc.freeze()  # or a collection in a child would copy what it shares with this process
-            self._judge()
+        self._map = measured(session.items, self._tell)
+        gc.collect()
+        gc.freeze()  # or a collection in a child would copy what it shares with this process
+        self._judge()
         return True
-
-    def _measure(self) -> None:
-        child = started(lambda _: _measured(list(self._items.values())))
-        _, answer = finished({child.pid: (child, None)})
-        if not isinstance(answer, dict):
-            raise TypeError(f"the tests could not be measured: {answer}")
-        self._map = Map(
-            seconds=answer["seconds"],
-            lines={
-                file: {int(line): tests for line, tests in lines.items()} for file, lines in answer["lines"].items()
-            },
-        )
-        for tests in (tests for lines in self._map.lines.values() for tests in lines.values()):
-            self._map.passed.update(tests)
-        self.broken = answer["broken"]
-        self._tell(f"{len(self._items)} tests, {sum(self._map.seconds.values()):.0f} s")
 
     def _judge(self) -> None:
         children: dict[int, tuple[Child, Mutant]] = {}
@@ -202,7 +129,7 @@ class Judge:
         latest = list(reversed(self._killers.get((mutant.file, mutant.function), {})))
         first = [test for test in latest if test in reachable][:SIBLINGS]
         last_time = self._known.get(mutant.full_name)
-        if last_time in self._items:
+        if last_time in self._map.seconds:
             first = [last_time, *(test for test in first if test != last_time)]
         return first + [test for test in tests if test not in first]
 
@@ -212,79 +139,52 @@ class Judge:
         try:
             changed = mutant.applied(self._sources[mutant.file])
             code = compile(changed, str(SOURCE / mutant.file), "exec", dont_inherit=True)
-            if self._map.is_of_loading(mutant):
-                _forget_modules()
-                sys.meta_path.insert(0, _Changed(mutant, code))
-            else:
-                _exchange(mutant, code)
         except Exception as error:  # noqa: BLE001  # no test has noticed anything: the mutant itself is no good
             return f"{NO_MUTANT}: {error!r}"
-        if self._map.is_of_loading(mutant):
+        if self._map.is_of_loading(mutant) or not _is_exchanged(mutant, code):
+            _forget_modules()
+            sys.meta_path.insert(0, _Changed(mutant, code))
             return _judged_anew(tests, self._map.seconds, end)
         for name in tests:
             with bounded(self._map.seconds[name], end):
-                if not _passes(self._items[name]):
+                if not passes(self._items[name]):
                     return name
         return None
-
-
-def _judges(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
-    cases: dict[str, list[pytest.Item]] = {}
-    for item in items:
-        cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    for function, all_of_it in cases.items():
-        is_thinned = "/simulation/" in function
-        name = function.rpartition("::")[2]
-        if name not in SLOW and ("test_histories" not in function or name == OWN_SEED):
-            yield from all_of_it[:: -(-len(all_of_it) // MOST) if is_thinned else 1]
-
-
-def _passes(item: pytest.Item) -> bool:
-    return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
-
-
-def _measured(items: Sequence[pytest.Item]) -> dict[str, object]:
-    """Run every test once, and write down which lines it passed."""
-    watch = coverage.Coverage(
-        data_file=None,
-        config_file=False,
-        include=[f"{SOURCE}/core/*", f"{SOURCE}/executor/*"],
-        concurrency=["thread", "greenlet"],
-    )
-    seconds, broken = {}, []
-    watch.start()
-    for item in items:
-        watch.switch_context(item.nodeid)
-        before = time.process_time()
-        if not _passes(item):
-            broken.append(item.nodeid)
-        seconds[item.nodeid] = time.process_time() - before
-    watch.stop()
-    data = watch.get_data()
-    lines = {
-        str(Path(file).relative_to(SOURCE)): {
-            line: [test for test in tests if test] for line, tests in data.contexts_by_lineno(file).items()
-        }
-        for file in data.measured_files()
-    }
-    return {"seconds": seconds, "broken": broken, "lines": lines}
 
 
 # --- a function's code exchanged ------------------------------------------------------------------------------------
 
 
-def _exchange(mutant: Mutant, code: CodeType) -> None:
-    found: object = sys.modules[_module_name(mutant)]
-    for name in mutant.function.split("."):
-        code = next(part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == name)
-        found = vars(found)[name]
-    _function(found).__code__ = code
+def _is_exchanged(mutant: Mutant, code: CodeType) -> bool:
+    """Exchange the function's code where the module holds it; a decorator, or a class made anew, may have hidden it."""
+    try:
+        found: object = importlib.import_module(_module_name(mutant))
+        for name in mutant.function.split("."):
+            code = next(part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == name)
+            found = vars(found)[name]
+        function = _function(found)
+        if function is None or function.__code__.co_firstlineno != code.co_firstlineno:
+            return False
+        function.__code__ = code
+    except (ImportError, KeyError, StopIteration, TypeError, ValueError):  # ValueError: it closes over less than before
+        return False
+    return True
 
 
-def _function(found: object) -> FunctionType:
-    while not isinstance(found, FunctionType):
-        found = getattr(found, "fget", None) or found.__func__  # type: ignore[attr-defined]  # property, static, class
-    return found
+def _function(found: object) -> FunctionType | None:
+    """Find the function that a property, a method of the class, or a decorator that says so wraps."""
+    while True:
+        match found:
+            case property():
+                found = found.fget
+            case staticmethod() | classmethod():
+                found = found.__func__
+            case cached_property():
+                found = found.func
+            case _ if hasattr(found, "__wrapped__"):
+                found = found.__wrapped__
+            case _:
+                return found if isinstance(found, FunctionType) else None
 
 
 def _module_name(mutant: Mutant) -> str:
@@ -295,10 +195,11 @@ def _module_name(mutant: Mutant) -> str:
 
 
 def _forget_modules() -> None:
-    """Forget our modules and the tests, but not the runner."""
+    """Forget our modules, the sandbox and the tests, but not the runner."""
+    ours = tuple(f"{folder}/" for folder in (SOURCE, SANDBOX, TESTS))
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
-        if file.startswith((f"{SOURCE}/", f"{TESTS}/")) and not file.startswith(f"{TESTS}/mutation/"):
+        if file.startswith(ours) and not file.startswith(f"{HERE}/"):
             del sys.modules[name]
 
 
@@ -342,7 +243,7 @@ class _Again:
             return True
         for item in session.items:
             with bounded(self._seconds.get(item.nodeid, 1.0), self._end):
-                if not _passes(item):
+                if not passes(item):
                     self.killer = item.nodeid
                     return True
         return True

@@ -11,6 +11,7 @@ aliases; and the words for people, which are
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ _ARITHMETIC: dict[type[ast.operator], str] = {
     ast.Div: "*",
     ast.FloorDiv: "*",
     ast.Mod: "*",
+    ast.Pow: "*",
     ast.LShift: ">>",
     ast.RShift: "<<",
     ast.BitAnd: "|",
@@ -118,6 +120,11 @@ class Mutant:
     def full_name(self) -> str:
         """Name the mutant among those of all files."""
         return f"{self.file} {self.name}"
+
+    @property
+    def lot(self) -> int:
+        """Draw a number for the mutant, which nothing but its name decides: for samples."""
+        return int.from_bytes(hashlib.sha256(self.full_name.encode()).digest()[:8], "big")
 
     def applied(self, source: bytes) -> bytes:
         """Make the change."""
