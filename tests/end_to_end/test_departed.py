@@ -50,6 +50,23 @@ def test_check_names_it_and_release_ends_it(box: Sandbox) -> None:
     assert "is not a credential that left the configuration" in err
 
 
+@pytest.mark.parametrize("name", [[USER], [f"{ACCOUNT}:{USER}"], [USER, "--account", ACCOUNT]])
+def test_release_takes_a_name_like_every_command(box: Sandbox, name: list[str]) -> None:
+    """The other account first: nothing of it left the configuration."""
+    code, _, err = box.run("release", USER, "--account", "222222222222", "--yes")
+    assert (code, "is not a credential that left the configuration" in err) == (1, True)
+    for odd, said in (
+        ([f"{ACCOUNT}:{USER}", "--account", "222222222222"], "name the account once"),
+        (
+            ["a:b"],
+            "does not name a credential",
+        ),
+    ):
+        code, _, err = box.run("release", *odd, "--yes")
+        assert (code, said in err) == (1, True), err
+    assert box.run("release", *name, "--yes")[0] == 0
+
+
 def test_a_final_state_is_not_reported(box: Sandbox) -> None:
     iam = box.admin("iam")
     for key in tuple(box.keys()):

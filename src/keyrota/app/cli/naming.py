@@ -73,7 +73,7 @@ def some_credentials(command: F) -> F:
 
     @wraps(command)
     def run(*given: Any, names: tuple[Name, ...], more: tuple[Name, ...], account: str | None, **other: Any) -> Any:
-        every = tuple(_within(name, account) for name in (*names, *more))
+        every = tuple(within(name, account) for name in (*names, *more))
         return command(*given, wanted=Wanted(names=every, account=account), **other)
 
     named = click.argument("names", nargs=-1, type=CredentialName())
@@ -92,7 +92,7 @@ def one_credential(command: F) -> F:
 
     @wraps(command)
     def run(*given: Any, name: Name | None, account: str | None, **other: Any) -> Any:
-        names = (_within(name, account),) if name is not None else ()
+        names = (within(name, account),) if name is not None else ()
         return command(*given, wanted=Wanted(names=names, account=account), **other)
 
     named = click.argument("name", required=False, type=CredentialName())
@@ -105,8 +105,13 @@ def _account(command: F) -> F:
     )(command)
 
 
-def _within(name: Name, account: str | None) -> Name:
-    """Refuse two accounts for one name."""
+def within(name: Name, account: str | None) -> Name:
+    """
+    Refuse two accounts for one name.
+
+    Raises:
+        UsageError: `--account` names another account than the name does.
+    """
     if account is not None and name.account not in (None, account):
         raise UsageError(f"{name} is not a credential of account {account}", remedy="name the account once")
     return name

@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from keyrota.app import words
+from keyrota.app.choice import Name
 from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
+from keyrota.app.cli.naming import AccountId, within
 from keyrota.errors import UsageError
 
 _EXAMPLES = """\b
@@ -19,6 +21,7 @@ Examples:
 
 @click.command("release", epilog=_EXAMPLES)
 @click.argument("credential", metavar="[ACCOUNT:]USER")
+@click.option("--account", metavar="ID", type=AccountId(), help="Only of this account; the same as ACCOUNT:USER.")
 @click.option(
     "--stack",
     metavar="NAME@REGION/ACCOUNT",
@@ -28,17 +31,18 @@ Examples:
 @click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
 @global_options
 @pass_options
-def command(options: Options, credential: str, *, stack: str, is_yes: bool) -> int:
+def command(options: Options, credential: str, *, account: str | None, stack: str, is_yes: bool) -> int:
     """Stop reporting a credential that left the configuration, and let another one have it. Changes no key."""
     from keyrota.app.departed import departed  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.owners import let_go  # noqa: PLC0415
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.aws.kept import release  # noqa: PLC0415
 
+    name = within(Name.read(credential), account)
     session = Session(options.config, stack=stack)
     every, errors = departed(session)
-    account, _, user = credential.rpartition(":")
-    found = [one for one in every if one.user == user and account in ("", one.account.id())]
+    known_account = name.account or account
+    found = [one for one in every if one.user == name.user and known_account in (None, one.account.id())]
     if not found and errors:
         raise errors[0]
     if len(found) != 1:
