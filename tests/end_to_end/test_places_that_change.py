@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_rig import Sandbox, a_sandbox
+from cli_rig import CANARY_TOKEN, Sandbox, a_sandbox
 
 from keyrota.core.model import AccessKeyId
 from keyrota_sandbox.clock import TimeMachine
+from keyrota_sandbox.cloud import Cloud, StandIn
+from keyrota_sandbox.providers.gitlab import GitLabStandIn
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 TARGETS = """\
@@ -136,3 +138,43 @@ def test_a_name_that_is_given_to_something_else_during_the_run(
     sandbox.travel(days=30)
     assert sandbox.run("apply")[0] == 3
     assert sandbox.keys()[AccessKeyId(served)] == "Active", "the renamed places hold it still"
+
+
+def test_another_host_of_the_provider_leaves_the_old_one_s_key_active(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`base_url` moved from one GitLab to another: the old one was forgotten, and the key that it holds went off."""
+
+    def second(cloud: Cloud) -> dict[str, StandIn]:
+        return {"elsewhere": GitLabStandIn(cloud.clock, cloud.faults, token=f"{CANARY_TOKEN}-gitlab")}
+
+    with a_sandbox(tmp_path, capsys, more=second) as sandbox:
+        elsewhere = sandbox.cloud.standins["elsewhere"]
+        assert isinstance(elsewhere, GitLabStandIn)
+        for gitlab in (sandbox.gitlab, elsewhere):
+            gitlab.add_project("acme/shop")
+        url = sandbox.cloud.url("gitlab")
+        sandbox.configure(
+            "credentials:\n",
+            f"  gitlab: {{base_url: '{url}/api/v4', auth: {{token: 'env:GITLAB_TOKEN'}}}}\ncredentials:\n",
+        )
+        sandbox.configure(
+            "bitbucket: {workspace: acme, repository: shop, environment: Production}", "gitlab: {project: acme/shop}"
+        )
+        assert sandbox.run("apply")[0] == 0
+        sandbox.travel(days=1)
+        sandbox.configure(f"{url}/", f"{sandbox.cloud.url('elsewhere')}/")
+        name = f"gitlab acme/shop at {url}/api/v4"
+        code, out, _ = sandbox.run("apply")
+        assert (code, f"note       {name}: left behind" in out) == (0, True), out
+        assert sandbox.run("check")[0] == 0, "nothing is due yet"
+        sandbox.travel(days=12)
+        code, out, _ = sandbox.run("apply")
+        assert (code, f"{sandbox.old.id} stays Active: {name} was left behind" in out) == (3, True), out
+        code, out, _ = sandbox.run("check")
+        assert (code, f"{sandbox.old.id} stays Active: {name} was left behind" in out) == (1, True), out
+        assert sandbox.keys()[sandbox.old.id] == "Active"
+        assert sandbox.run("forget", name, "--yes")[0] == 0
+        assert sandbox.run("apply")[0] == 0
+        assert sandbox.keys()[sandbox.old.id] == "Inactive"
+        assert sandbox.run("check")[0] == 0

@@ -330,14 +330,16 @@ def _broken(preview: Preview, seen: Observation, now: datetime) -> Iterator[Find
     """Name what does not work now, as `status` does first; what also cannot be rotated is reported as that."""
     case = Case(view=view(seen), policy=preview.subject.policy, now=now)
     reported = {hold.reason for hold in cannot_rotate(case)}
-    readable = {
+    reported_apart = {
         target.address
         for target in seen.targets
-        if target.evidence is not TargetEvidence.FAILED and next(open_doubts(case, target), None) is None
-    }  # what is not is reported as such
+        if target.evidence is TargetEvidence.FAILED or next(open_doubts(case, target), None) is not None
+    }
     for hold in preview.plan.holds if preview.plan else ():
         is_of_preflight = hold.kind is HoldKind.UNWRITTEN
-        needs_somebody = hold.needs is Needs.REPAIR or (hold.needs is Needs.PERSON and hold.target in readable)
+        needs_somebody = hold.needs is Needs.REPAIR or (
+            hold.needs is Needs.PERSON and hold.target not in reported_apart
+        )
         if needs_somebody and hold.reason not in reported and not is_of_preflight:
             what = hold.target or str(preview.credential)
             yield Finding(what=what, is_good=False, detail=hold.reason, remedy=hold.remedy)
