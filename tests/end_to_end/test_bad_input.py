@@ -421,3 +421,16 @@ def test_one_credential_is_counted_as_one(sandbox: Sandbox) -> None:
 def test_a_command_that_does_not_exist(capsys: pytest.CaptureFixture[str], typed: str, hint: str) -> None:
     assert main([typed]) == 1
     assert f"hint: {hint}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ends", "code"), [(None, 1), (0, 1), ("some words", 1), (7, 7)])
+def test_a_command_that_ends_the_process_has_not_succeeded(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, ends: int | str | None, code: int
+) -> None:
+    """SystemExit within a command, as libraries raise it, ended with 0."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise SystemExit(ends)
+
+    monkeypatch.setattr("keyrota.app.session.Session.plan", stop)
+    assert sandbox.run("plan")[0] == code

@@ -406,6 +406,28 @@ def test_quarantine_raises_the_alarm_with_the_command(rig: Rig) -> None:
     assert rig.box.keys() == before
 
 
+@pytest.mark.parametrize(
+    "policy",
+    [
+        f"arn:aws:iam::{ACCOUNT}:policy/AWSCompromisedKeyQuarantineV3",
+        "arn:aws:iam::aws:policy/NotAWSCompromisedKeyQuarantineV3",
+        f"arn:aws:iam::{ACCOUNT}:policy/x:iam::aws:policy/AWSCompromisedKeyQuarantineV3",
+        "AWSCompromisedKeyQuarantineV3",
+    ],
+)
+def test_a_policy_that_is_not_aws_s_own_is_no_quarantine(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    """Whoever may attach a policy of the account would have every key of a user replaced."""
+    monkeypatch.setenv("KEYROTA_EMERGENCY", "auto")
+    before = rig.box.keys()
+    event = iam_event("AttachUserPolicy", policyArn=policy)
+    watch.handler(event, Context())
+    assert emergency.handler(event, Context()) == {"safe": [], "open": []}
+    assert rig.alarms == []
+    assert rig.box.keys() == before
+
+
 def test_emergency_auto_revokes_once_however_often_the_event_comes(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rotate.handler({}, Context())
     rotate.handler({}, Context())

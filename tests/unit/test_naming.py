@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyrota.core.model import AccessKeyId, VersionId, claim_token, key_token
-from keyrota.core.naming import ARN_LIKE_END, SECRET_NAME, USER_NAME, owner_tag, secret_name_for
+from keyrota.core.naming import ARN_LIKE_END, AWS_QUARANTINE, SECRET_NAME, USER_NAME, owner_tag, secret_name_for
 
 USERS = st.text(string.ascii_letters + string.digits + "_+=,.@-", min_size=1, max_size=64)
 
@@ -67,3 +67,21 @@ def test_tokens_are_the_same_for_the_same_and_differ_for_everything_else() -> No
     tokens += [key_token(AccessKeyId(key), at) for key in ("AKIA", "AKIB") for at in (None, base, other)]
     assert len(set(tokens)) == len(tokens)
     assert all(32 <= len(token) <= 64 for token in tokens), "PutSecretValue takes 32 to 64 characters"
+
+
+@pytest.mark.parametrize(
+    ("arn", "is_aws_s"),
+    [
+        ("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantine", True),
+        ("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2", True),
+        ("arn:aws-us-gov:iam::aws:policy/AWSCompromisedKeyQuarantineV3", True),
+        ("arn:aws-cn:iam::aws:policy/service-role/AWSCompromisedKeyQuarantineV3", True),
+        ("arn:aws:iam::123456789012:policy/AWSCompromisedKeyQuarantineV3", False),
+        ("arn:aws:iam::aws:policy/NotAWSCompromisedKeyQuarantineV3", False),
+        ("arn:aws:iam::aws:role/AWSCompromisedKeyQuarantineV3", False),
+        ("xarn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3", False),
+        ("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3\n", False),
+    ],
+)
+def test_the_quarantine_is_a_policy_of_aws_alone(arn: str, is_aws_s: bool) -> None:
+    assert (AWS_QUARANTINE.fullmatch(arn) is not None) is is_aws_s
