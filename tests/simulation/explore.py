@@ -114,6 +114,9 @@ class _LateUse:
     def listing(self) -> timedelta:
         return timedelta()
 
+    def secret(self) -> timedelta:
+        return timedelta()
+
     def last_use(self) -> timedelta:
         return timedelta(days=1)
 

@@ -571,6 +571,12 @@ MISTAKES = (
         (RENEWAL, "    yield from _claimed(case)\n    yield from _unlisted(case)", "    yield from _claimed(case)"),
     ),
     _mistake(
+        "believe Secrets Manager against one's own writes",
+        "converges",
+        ("executor/own_writes.py", "_LAG = timedelta(seconds=60)", "_LAG = timedelta()"),
+        scene="secrets are shown late",
+    ),
+    _mistake(
         "make a key under a claim however old",
         "converges",
         (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -36,6 +36,9 @@ DAY = timedelta(days=1)
 CALM_RUNS = 4
 """So many daily runs after the last fault, every target holds the newest key."""
 
+_SECRETS_LAG_S = (0.0, 0.0, 0.0, 15.0)
+"""AWS names no figure for Secrets Manager; a new key is verified for 30 s before anything depends on what is shown."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -57,7 +60,7 @@ class Verdict:
 
 def drawn(seed: int) -> Setup:
     """Draw a history."""
-    lots = Random(f"{seed} setup")  # noqa: S311
+    lots, rest = Random(f"{seed} setup"), Random(f"{seed} rest")  # noqa: S311
     grace, overlap = lots.randint(1, 6), lots.randint(1, 6)
     rotate = grace + overlap + lots.randint(1, 30)
     policy = RotationPolicy(
@@ -95,7 +98,7 @@ def drawn(seed: int) -> Setup:
             )
         ),
         with_events=lots.random() < 0.8,
-        climate=_climate(lots),
+        climate=_lagging(_climate(lots), rest),
         is_proof=True,
     )
 
@@ -130,6 +133,11 @@ def _climate(lots: Random) -> Climate:
         "signals": lots.choice((0.0, brutal.signals)),
     }
     return Climate(**{name: parts.get(name, getattr(climate, name)) for name in Climate.__dataclass_fields__})
+
+
+def _lagging(climate: Climate, lots: Random) -> Climate:
+    """Let Secrets Manager show in some histories what was there seconds ago."""
+    return replace(climate, secret_lag_s=lots.choice(_SECRETS_LAG_S)) if climate != CLIMATES["none"] else climate
 
 
 def play(seed: int, *, tell: Teller | None = None) -> Verdict:

@@ -98,7 +98,7 @@ class Promises:
             return
         match call.name:
             case "secretsmanager:DescribeSecret":
-                self.record.note_described(call, run)
+                self.record.note_described(call, run, answer)
             case "iam:CreateAccessKey":
                 self.unstored[call.by] = answer.credential.id  # type: ignore[attr-defined]  # a CreatedKey
                 self._of_keys.made(self.unstored[call.by], run)

@@ -126,7 +126,8 @@ class RunPromises:
         wrote = self.record.wrote.get(by)
         synced = [done.key for done in outcome.done if isinstance(done.action, act.Sync)]
         self.record.note_current()
-        if wrote is None or not synced or outcome.errors or self.record.moved.get(owner_of(outcome), 0) > wrote:
+        known = min(wrote or 0, self.record.described.get(by, 0))  # Secrets Manager may have shown what was before
+        if wrote is None or not synced or outcome.errors or self.record.moved.get(owner_of(outcome), 0) > known:
             return
         current = current_pair(self.record.stored(owner_of(outcome)))
         if current is not None and synced[-1] != current:

@@ -7,6 +7,7 @@ world.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from keyrota.core.model import (
     Evidence,
     KeyStatus,
     LastUse,
+    SecretState,
     TargetEvidence,
     TargetState,
     UserName,
@@ -67,6 +69,8 @@ class Record:
     """All claims that were ever made, with the name of their secret."""
     looks: int = 0
     """Calls so far."""
+    looked_at: list[datetime] = field(default_factory=list)
+    """When each of them was made."""
     current: dict[UserName, VersionId | None] = field(default_factory=dict)
     moved: dict[UserName, int] = field(default_factory=dict)
     """Before which call AWSCURRENT was moved last."""
@@ -136,6 +140,7 @@ class Record:
     def note_current(self, call: Call | None = None) -> None:
         """Count calls, and note before which of them AWSCURRENT was moved last, by whomever, or by people."""
         self.looks += 1
+        self.looked_at.append(self.history.world.clock.instant)
         is_ours = call is not None and call.name.startswith(("secretsmanager:Update", "secretsmanager:Put"))
         for user, keeping in self.history.credentials.items():
             current = current_version(self.history.world.secrets.get(keeping.secret))
@@ -148,12 +153,12 @@ class Record:
                 if not is_ours:
                     self.moved_by_hand[user] = self.looks
 
-    def note_described(self, call: Call, run: RunInfo) -> None:
-        """Note that a run has looked at the secret."""
-        self.described[call.by] = self.looks
-        stored = self.stored(run.users[0])
-        if run.step == LOOKING and stored is not None:
-            self.believed[call.by] = stored.tags.get(SYNCED_TAG, "")
+    def note_described(self, call: Call, run: RunInfo, shown: object) -> None:
+        """Note that a run has looked at the secret, and was shown it as it was before one of the last calls."""
+        as_of, now = self.history.world.shown_as_of, self.history.world.clock.instant
+        self.described[call.by] = self.looks if as_of == now else bisect_left(self.looked_at, as_of)
+        if run.step == LOOKING and isinstance(shown, SecretState):
+            self.believed[call.by] = dict(shown.tags).get(SYNCED_TAG, "")
 
     def hear(self, call: Call, answer: object) -> None:
         """Note what a run was told: nothing else is a proof."""

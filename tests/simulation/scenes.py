@@ -437,6 +437,30 @@ class _ShownLate:
         return getattr(self.prompt, name)
 
 
+@dataclass(slots=True)
+class _SecretsLate:
+    """Secrets Manager shows every secret as it was seconds ago, and the rest is prompt."""
+
+    prompt: Lags
+
+    def secret(self) -> timedelta:
+        """Tell how old a secret is that is shown this time."""
+        return timedelta(seconds=10)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.prompt, name)
+
+
+def secrets_are_shown_late() -> Stage:
+    """Whatever a run writes, Secrets Manager shows ten seconds later."""
+    stage = Stage()
+    stage.history.world.lags = _SecretsLate(stage.history.weather)  # type: ignore[assignment]  # the rest is the weather's
+    stage.days(8)
+    stage.demand_rest()
+    stage.happened.append("a rotation")
+    return stage
+
+
 def a_key_is_made_in_the_minute_of_a_claim() -> Stage:
     """A run dies before it makes its key; in that minute a person makes one, and uses it, which IAM shows late."""
     stage = Stage()
@@ -538,6 +562,7 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "a secret that others may read": a_secret_that_others_may_read,
     "a key that a person made": a_key_that_a_person_made,
     "a key is made in the minute of a claim": a_key_is_made_in_the_minute_of_a_claim,
+    "secrets are shown late": secrets_are_shown_late,
     "a machine stands still before its key": a_machine_stands_still_before_its_key,
     "a place is changed": a_place_is_changed,
     "a change is held": a_change_is_held,

@@ -23,6 +23,10 @@ class Lags(Protocol):
         """Tell how old the last use is that IAM shows this time."""
         ...
 
+    def secret(self) -> timedelta:
+        """Tell how old a secret is that Secrets Manager shows this time."""
+        ...
+
     def off(self) -> timedelta:
         """Tell how long the endpoint that happens to answer accepts a key after it was switched off."""
         ...

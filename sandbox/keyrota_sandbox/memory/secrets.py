@@ -44,7 +44,12 @@ class WorldSecrets(View):
         return self._world.secret(in_world(self._account or ACCOUNT, name))
 
     def _get(self, name: str) -> StoredSecret:
-        stored = self._find(name)
+        return self._usable(name, self._find(name))
+
+    def _shown(self, name: str) -> StoredSecret | None:
+        return self._world.shown_secret(in_world(self._account or ACCOUNT, name))
+
+    def _usable(self, name: str, stored: StoredSecret | None) -> StoredSecret:
         if stored is None:
             raise NotThere(f"the secret {name} does not exist")
         if stored.deleted_at:
@@ -54,8 +59,12 @@ class WorldSecrets(View):
             )
         return stored
 
-    def _version(self, name: str, version: VersionId) -> Version:
-        found = self._get(name).versions.get(version)
+    def _read(self, name: str) -> StoredSecret:
+        """Give a secret as Secrets Manager shows it."""
+        return self._usable(name, self._shown(name))
+
+    def _version(self, name: str, version: VersionId, stored: StoredSecret) -> Version:
+        found = stored.versions.get(version)
         if found is None or found.is_empty:
             raise NotThere(f"the secret {name} has no value for the version {version}")
         if found.is_broken:
@@ -66,7 +75,7 @@ class WorldSecrets(View):
         """Return the secret without a value."""
 
         def effect() -> SecretState | None:
-            stored = self._find(name)
+            stored = self._shown(name)
             if stored is None:
                 return None
             return SecretState(
@@ -88,7 +97,7 @@ class WorldSecrets(View):
 
     def resource_policy(self, name: str) -> str | None:
         """Return the secret's resource policy."""
-        return self._call("secretsmanager:GetResourcePolicy", lambda: self._get(name).resource_policy, name)
+        return self._call("secretsmanager:GetResourcePolicy", lambda: self._read(name).resource_policy, name)
 
     def create(self, name: str, tags: Mapping[str, str]) -> None:
         """Make the secret with its placeholder, then label that: the adapter's calls, one by one."""
@@ -115,9 +124,9 @@ class WorldSecrets(View):
     def _create(self, name: str, tags: Mapping[str, str], first: VersionId) -> None:
         check_tags(tags)
         if self._find(name) is None:
-            self._world.make_secret(in_world(self._account or ACCOUNT, name), tags).put(
-                first, Version(labels={AWSCURRENT}), self._world.clock.now()
-            )
+            made = self._world.make_secret(in_world(self._account or ACCOUNT, name), tags)
+            made.put(first, Version(labels={AWSCURRENT}), self._world.clock.now())
+            self._remember(name)
             return
         born = self._get(name).versions.get(first)
         if born is None or not born.is_same_value(Version(labels=set())):
@@ -128,7 +137,7 @@ class WorldSecrets(View):
         _check_id(version)
 
         def effect() -> KeyPair | None:
-            found = self._version(name, version)
+            found = self._version(name, version, self._read(name))
             other = other_pair(found.fields, *_USUAL) if found.pair is None else None
             if other is not None:
                 raise SecretUnusable(other.what, where=f"secret {name}", remedy=other.remedy)
@@ -140,10 +149,11 @@ class WorldSecrets(View):
         """Return AWSCURRENT."""
 
         def effect() -> tuple[VersionId, KeyPair]:
-            current = self._get(name).wearing(AWSCURRENT)
+            stored = self._read(name)
+            current = stored.wearing(AWSCURRENT)
             if current is None:
                 raise NotThere(f"no version of {name} is {AWSCURRENT}")
-            pair = self._version(name, current).pair
+            pair = self._version(name, current, stored).pair
             if pair is None:
                 raise SecretUnusable(f"{AWSCURRENT} of {name} holds no pair")
             return current, pair
@@ -154,7 +164,7 @@ class WorldSecrets(View):
         """Return the content of the claim."""
 
         def effect() -> Claim | None:
-            contents = self._get(name).versions.values()
+            contents = self._read(name).versions.values()
             return next((content.claim for content in contents if CLAIM in content.labels), None)
 
         try:
@@ -166,6 +176,10 @@ class WorldSecrets(View):
         if content.size > LONGEST_VALUE:
             raise ProviderRefused(f"a value has at most {LONGEST_VALUE} characters")
         self._get(name).put(version, content, self._world.clock.now())
+        self._remember(name)
+
+    def _remember(self, name: str) -> None:
+        self._world.remember_secret(in_world(self._account or ACCOUNT, name))
 
     def put_claim(self, name: str, claim: Claim) -> None:
         """Store the claim."""
@@ -182,7 +196,7 @@ class WorldSecrets(View):
         _check_id(version)
 
         def effect() -> Secret:
-            found = self._version(name, version)
+            found = self._version(name, version, self._read(name))
             text = json.dumps(_claimed(found.claim) if found.claim else found.fields)
             if len(text) + _ROOM > LONGEST_VALUE:
                 raise SecretUnusable(f"the secret {name} has no room for a pair")
@@ -239,6 +253,7 @@ class WorldSecrets(View):
             except NotThere:
                 raise LostRace(f"{label} is nowhere: the secret {name} does not exist") from None
             stored.move(label, to=to, remove_from=remove_from, now=self._world.clock.now())
+            self._remember(name)
 
         self._call("secretsmanager:UpdateSecretVersionStage", effect, f"{label} from {remove_from} to {to}")
 
@@ -251,6 +266,7 @@ class WorldSecrets(View):
             check_tags(tags, stored.tags)
             stored.tags.update(tags)
             stored.changed_at = self._world.clock.now()
+            self._remember(name)
 
         self._call("secretsmanager:TagResource", effect, " ".join(f"{tag}={value}" for tag, value in tags.items()))
 

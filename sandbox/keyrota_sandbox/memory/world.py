@@ -25,6 +25,7 @@ from keyrota_sandbox.memory.clock import WorldClock
 from keyrota_sandbox.memory.contents import StoredSecret, Variables, Version
 from keyrota_sandbox.memory.iam import WorldAccessKeys
 from keyrota_sandbox.memory.lags import Lags
+from keyrota_sandbox.memory.past import Past
 from keyrota_sandbox.memory.secrets import WorldSecrets
 from keyrota_sandbox.memory.sts import WorldIdentity
 from keyrota_sandbox.memory.target import WorldTarget
@@ -92,6 +93,11 @@ class World:
         self.uses: dict[AccessKeyId, list[LastUse]] = {}
         self.off_since: dict[AccessKeyId, datetime] = {}
         self._past: dict[UserName, list[tuple[datetime, tuple[AccessKey, ...]]]] = {}
+        self._past_secrets = Past()
+        self.shown_as_of = self.clock.instant
+        """The instant as of which Secrets Manager has answered last."""
+        self.is_shown_old = False
+        """Secrets Manager has shown last what was there before a change."""
         self.numbered = 0
         self.placed = 0
         """How many places there ever were: each has a number of its own."""
@@ -238,9 +244,23 @@ class World:
             return None
         return stored
 
+    def shown_secret(self, name: str) -> StoredSecret | None:
+        """Find a secret as Secrets Manager shows it, which may be as it was some seconds ago."""
+        stored, lag = self.secret(name), self.lags.secret() if self.lags else timedelta()
+        self.shown_as_of = self.clock.now() - lag
+        shown = self._past_secrets.shown(name, stored, self.shown_as_of) if lag else stored
+        self.is_shown_old = shown is not stored
+        return shown
+
+    def remember_secret(self, name: str) -> None:
+        """Keep a secret as it is now, for those who will be shown an old one."""
+        self._past_secrets.note(name, self.secrets.get(name), self.clock.now())
+
     def make_secret(self, name: str, tags: Mapping[str, str] | None = None) -> StoredSecret:
         """Make a secret without a value, as Terraform does."""
+        self._past_secrets.born(name)
         self.secrets[name] = StoredSecret(versions={}, tags=dict(tags or {}), changed_at=self.clock.now())
+        self.remember_secret(name)
         return self.secrets[name]
 
     def begin_rotation(self, name: str, token: str) -> VersionId:
@@ -268,32 +288,38 @@ class World:
         stored = self.secret(name) or self.make_secret(name)
         made = Version(labels=set(labels), pair=pair, fields=dict(fields or {}), is_broken=is_broken)
         stored.put(version, made, self.clock.now())
+        self.remember_secret(name)
         return version
 
     def person_moves_label(self, name: str, label: str, to: VersionId | None) -> None:
         """Move a label, or take it off, naming the version that wears it."""
         stored = self.secrets[name]
         stored.move(label, to=to, remove_from=stored.wearing(label), now=self.clock.now())
+        self.remember_secret(name)
 
     def person_tags(self, name: str, tags: Mapping[str, str]) -> None:
         """Set tags, as somebody with a console would."""
         stored = self.secrets[name]
         stored.tags.update(tags)
         stored.changed_at = self.clock.now()
+        self.remember_secret(name)
 
     def person_untags(self, name: str, key: str) -> None:
         """Take a tag off; one that is not there is no error."""
         stored = self.secrets[name]
         stored.tags.pop(key, None)
         stored.changed_at = self.clock.now()
+        self.remember_secret(name)
 
     def person_deletes_secret(self, name: str, *, days: int = RECOVERY_DAYS, is_forced: bool = False) -> None:
         """Schedule a secret's deletion (DeleteSecret), or delete it without a way back."""
         if is_forced:
             self.secrets.pop(name, None)
+            self.remember_secret(name)
             return
         stored = self.secrets[name]
         stored.deleted_at = stored.gone_at = self.clock.now() + timedelta(days=days)
+        self.remember_secret(name)
 
     def person_restores_secret(self, name: str) -> None:
         """Cancel the deletion (RestoreSecret): all versions, labels and tags are as they were."""
@@ -301,6 +327,7 @@ class World:
         if stored is None:
             raise NotThere(f"the secret {name} does not exist")
         stored.deleted_at = stored.gone_at = None
+        self.remember_secret(name)
 
     def person_sets(self, address: str, pair: KeyPair | None) -> None:
         """Change the variables of a place as somebody with a browser would."""

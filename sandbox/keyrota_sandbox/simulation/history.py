@@ -42,6 +42,7 @@ _OFTEN = frozenset({_LOOKING, "Sync", "Tidy"})
 _SELDOM = frozenset(
     {"Choose", "Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate", "Restore"}
 )
+_SHOWS_A_SECRET = ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue")
 _CROWD = 6
 """While so many runs are under way nobody comes in between: each would draw others after it, without an end."""
 _SORE = frozenset({"Promote", "Sync", "Verify"})
@@ -408,8 +409,7 @@ class History:
         if info.is_over:
             return
         info.clock.skew = self.weather.skew()
-        info.touched.add("clock jumps")
-        self.covered["clock jumps", info.step] += 1
+        self._trouble(info, "clock jumps")
         self._say(info.name, f"its clock is set: {info.clock.skew} off")
 
     def _tell_to_stop(self, info: RunInfo) -> None:
@@ -417,9 +417,13 @@ class History:
         if info.is_over or info.stop.is_asked:
             return
         info.stop.ask()
-        info.touched.add("told to stop")
-        self.covered["told to stop", info.step] += 1
+        self._trouble(info, "told to stop")
         self._say(info.name, "is told to stop")
+
+    def _trouble(self, info: RunInfo, what: str) -> None:
+        """Note what a run met, now and at its steps from now on."""
+        info.touched.add(what)
+        self.covered[what, info.step] += 1
 
     def touch(self, trouble: str) -> None:
         """Note that something happened while runs are under way."""
@@ -470,6 +474,8 @@ class History:
         except KeyrotaError as error:
             self._look(call, error)
             raise
+        if call.name.startswith(_SHOWS_A_SECRET) and self.world.is_shown_old:
+            self._trouble(info, "an older secret is shown")
         self._look(call, answer)
         self._wait(info, self.weather.latency_s())
         if fault is FaultKind.CRASH_AFTER:

@@ -306,7 +306,7 @@ class People(Colleague):
             if whole:
                 self._world.move_current(stored, whole[-1])
                 del stored.versions[current]
-                stored.changed_at = self._world.clock.instant
+                self._announce(user, stored)
 
     def _replace_lost(self, user: UserName, key: AccessKeyId) -> None:
         """Do what keyrota's report says about a current key that IAM does not have any more."""
@@ -333,13 +333,21 @@ class People(Colleague):
         if stored is None or previous is None or not stored.versions[previous].pair:
             return False
         self._world.move_current(stored, previous)
-        stored.changed_at = self._world.clock.instant
+        self._announce(user, stored)
         self._history.announce_change()
         return True
 
+    def _announce(self, user: UserName, stored: StoredSecret) -> None:
+        """Note when a secret was changed: it is shown as it was before for some seconds."""
+        stored.changed_at = self._world.clock.instant
+        self._world.remember_secret(self._history.credentials[user].secret)
+
     def _removes_our_record(self, user: UserName) -> bool:
         stored = self._secret(user)
-        return stored is not None and stored.tags.pop(SYNCED_TAG, None) is not None
+        if stored is None or SYNCED_TAG not in stored.tags:
+            return False
+        self._world.person_untags(self._history.credentials[user].secret, SYNCED_TAG)
+        return True
 
     def _schedules_the_deletion_of_the_secret(self, user: UserName) -> bool:
         stored = self._secret(user)

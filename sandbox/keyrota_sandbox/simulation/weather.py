@@ -44,6 +44,8 @@ class Climate:
     """A list of keys is so old at most."""
     propagation_s: float = 8.0
     """A new key is known everywhere after this time at most; until then it flaps."""
+    secret_lag_s: float = 0.0
+    """What Secrets Manager shows of a secret is so old at most."""
     use_lag_s: float = 0.0
     """Last use is shown so late at most."""
     off_lag_s: float = 0.0
@@ -194,6 +196,10 @@ class Weather:
     def listing(self) -> timedelta:
         """Draw how old a list of keys is."""
         return self._lag(self.climate.list_lag_s)
+
+    def secret(self) -> timedelta:
+        """Draw how old a secret is that is shown."""
+        return self._lag(self.climate.secret_lag_s)
 
     def last_use(self) -> timedelta:
         """Draw how old a last use is."""
