@@ -27,6 +27,8 @@ may be on its way as long as its signature lasts, and both clocks may be a minut
 ON_THE_WAY = timedelta(seconds=20)
 """A name is asked for again before a write, unless it was read within ten seconds; the rest is for the way of a call,
 and for a run that stood still at it (counted from when the name changed its meaning)."""
+TOLD_APART = timedelta(minutes=5)
+"""Times that a provider tells lie this far apart from those of a run, though both clocks were off and one was set."""
 TORN_RUNS = 1
 """So many runs that went through leave a pair torn at most: the next one has the secret, and the place took writes."""
 TRIED = 3

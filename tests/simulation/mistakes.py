@@ -13,6 +13,7 @@ from pathlib import Path
 ACTIONS, SYNC, VERIFY, OBSERVE = "executor/actions.py", "executor/sync.py", "executor/verify.py", "executor/observe.py"
 SUBJECT, FLEET, DUTY, DISCARDING = "executor/subject.py", "executor/fleet.py", "core/duty.py", "core/discarding.py"
 HEALTH, LIFECYCLE, RENEWAL, RETIREMENT = "core/health.py", "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
+OWNERSHIP = "core/ownership.py"
 OWN_KEY = "core/own_key.py"
 PLACES, EVIDENCE, READERS, PAIRS = "core/places.py", "core/evidence.py", "core/readers.py", "executor/pairs.py"
 RULES, SCHEDULE, SERVING, PLANNER, RUN = (
@@ -569,6 +570,28 @@ MISTAKES = (
             "        keys = observation.keys",
         ),
         (RENEWAL, "    yield from _claimed(case)\n    yield from _unlisted(case)", "    yield from _claimed(case)"),
+    ),
+    _mistake(
+        "do not ask whether another secret keeps the user's keys",
+        "hands-off",
+        (
+            OWNERSHIP,
+            '    return seen.user_tag is not None and seen.user_tag.secret not in {"", seen.secret_mark}',
+            "    return False",
+        ),
+        scene="a second deployment",
+    ),
+    _mistake(
+        "compare a provider's times with our own clock",
+        "converges",
+        ("wire/ahead.py", "    return ahead if abs(ahead) > _SAME_TIME else timedelta()", "    return timedelta()"),
+        scene="a provider's clock is ahead",
+    ),
+    _mistake(
+        "believe a provider's clock that is behind",
+        "newest-wins",
+        ("wire/ahead.py", "    ahead = sent - min(max(sent, asked), got)", "    ahead = max(sent, got) - got"),
+        scene="a provider's clock is behind",
     ),
     _mistake(
         "believe Secrets Manager against one's own writes",

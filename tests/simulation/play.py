@@ -36,6 +36,10 @@ DAY = timedelta(days=1)
 CALM_RUNS = 4
 """So many daily runs after the last fault, every target holds the newest key."""
 
+_SECOND = 0.15
+"""Share of the histories in which a second deployment configures a user of the first one."""
+_TOLD = 0.3
+"""Share of the places whose provider tells when variables were changed."""
 _SECRETS_LAG_S = (0.0, 0.0, 0.0, 15.0)
 """AWS names no figure for Secrets Manager; a new key is verified for 30 s before anything depends on what is shown."""
 
@@ -77,16 +81,19 @@ def drawn(seed: int) -> Setup:
         Keeping(
             user=UserName(names.get(name, f"{{}}{name}").format("ci-")),
             secret=names.get(name, f"{{}}{name}").format("keyrota/"),
-            places=tuple(_place(lots, f"{name}-{number}") for number in range(lots.choice((1, 1, 2, 3)))),
+            places=tuple(_told(_place(lots, f"{name}-{number}"), rest) for number in range(lots.choice((1, 1, 2, 3)))),
             age=policy.rotate_after - timedelta(days=lots.uniform(0, 2)),
             policy=policy,
             forgotten_every=lots.choice((None, None, timedelta(hours=5), timedelta(days=9))),
         )
         for name in ("shop", "web")[: lots.choice((1, 1, 1, 2))]
     )
+    second = (_beside(fleet[0], rest),) if rest.random() < _SECOND else ()
     return Setup(
         seed=seed,
         credentials=fleet,
+        second=second,
+        second_from=timedelta(days=rest.choice((0.0, rest.uniform(0, 20)))),
         caretakers=lots.choice(
             (
                 (Caretaker.DAILY,),
@@ -111,6 +118,27 @@ def _place(lots: Random, name: str) -> Place:
         deployments_a_day=lots.choice((0.5, 2, 5)),
         job_minutes=lots.choice((5, 60, 360)),
     )
+
+
+def _beside(first: Keeping, lots: Random) -> Keeping:
+    """Draw what a second deployment says of the same user: another secret, other targets, another policy."""
+    later = lots.randint(0, 3) * DAY
+    policy = replace(
+        first.policy,
+        rotate_after=first.policy.rotate_after + later,
+        deactivate_after=first.policy.deactivate_after + later,
+        delete_after=first.policy.delete_after + later,
+        drift=lots.choice((Drift.MEND, Drift.HOLD)),
+    )
+    places = tuple(_told(_place(lots, f"second-{number}"), lots) for number in range(lots.choice((1, 2))))
+    secret = first.secret.replace("keyrota/", "second/")
+    return replace(first, secret=secret, places=places, policy=policy, forgotten_every=None)
+
+
+def _told(place: Place, lots: Random) -> Place:
+    """Let some providers tell when variables were changed, by a clock that may be minutes off."""
+    minutes = lots.choice((0, 0, 3, -4, 12))
+    return replace(place, is_change_told=lots.random() < _TOLD, clock_ahead=timedelta(minutes=minutes))
 
 
 def _climate(lots: Random) -> Climate:
@@ -173,10 +201,10 @@ def _play(history: History, people: People, promises: Promises) -> None:
     people.schedule_outages(stormy)
     history.play(stormy)
     if not promises.broken:
-        _calm_down(history, people, promises, policy)
+        _calm_down(history, people, promises)
 
 
-def _calm_down(history: History, people: People, promises: Promises, policy: RotationPolicy) -> None:
+def _calm_down(history: History, people: People, promises: Promises) -> None:
     """Nothing fails any more: the newest key is everywhere soon, and a whole life later nothing is left over."""
     history.weather.clear_up()
     history.play(history.world.clock.instant + 4 * DAY)  # what was under way, and outages, come to their end
@@ -187,6 +215,7 @@ def _calm_down(history: History, people: People, promises: Promises, policy: Rot
         history.play(history.world.clock.instant + DAY)
     people.clean_up()
     promises.check_newest()
+    policy = max((keeping.policy for keeping in history.credentials.values()), key=lambda one: one.delete_after)
     first = {user: set(keys) for user, keys in history.world.users.items()}
     life = policy.delete_after + (policy.delete_after - policy.rotate_after)
     end = history.world.clock.instant + life + 4 * DAY

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from limits import ACCEPTED_TIMES, LATE_IN_A_LEASE
+from promises_of_keepers import KeeperPromises
 from promises_of_keys import KeyPromises
 from promises_of_places import PlacePromises
 from promises_of_reports import ReportPromises
@@ -57,9 +58,11 @@ class Promises:
         self.record = Record(self.history)
         self._of_keys, self._of_runs = KeyPromises(self.record), RunPromises(self.record)
         of_reports, of_places = ReportPromises(self.record), PlacePromises(self.record)
+        of_keepers = KeeperPromises(self.record)
         self.history.attempts += [self.attempted, self._of_runs.attempted, of_places.attempted]
-        self.history.watchers += [of_places.look, self.look]  # places first: it compares with what was before the call
-        self.history.listeners += [self.record.hear, of_places.hear]
+        # The last one notes what is there after a call, and the others compare with what was there before it.
+        self.history.watchers += [of_keepers.look, of_places.look, self.look]
+        self.history.listeners += [self.record.hear, of_places.hear, of_keepers.hear]
         self.history.on_event.append(self._of_runs.hear_event)
         self.history.after_run += [self._of_runs.look_at_run, of_reports.look_at_run]
 
@@ -134,8 +137,7 @@ class Promises:
         now = self.history.world.clock.instant
         return any(
             now >= version.claim.lease_until - LATE_IN_A_LEASE
-            for keeping in self.history.credentials.values()
-            if (stored := self.history.world.secrets.get(keeping.secret)) is not None
+            for stored in self.history.world.secrets.values()
             for version in stored.versions.values()
             if version.claim is not None and by.split(maxsplit=1)[0] == version.claim.run
         )
@@ -150,7 +152,9 @@ class Promises:
         if record is None:
             return
         for user in run.users:
-            stored = self.history.world.secrets.get(self.history.credentials[user].secret)
+            if self.record.is_kept_by(run, user):
+                self.record.noted_sync[user] = self.history.world.clock.instant
+            stored = self.record.stored_by(run, user)
             version = stored.versions.get(record.version) if stored else None
             key = version.pair.id if version and version.pair else None
             for address in run.addresses if key else ():
@@ -194,10 +198,10 @@ class Promises:
         """The secret of a key that targets hold is in a version, unless a person took it away."""
         world = self.history.world
         for keeping in self.history.credentials.values():
-            stored = world.secrets.get(keeping.secret)
-            if stored is None:
+            if world.secrets.get(keeping.secret) is None:
                 continue
-            kept = {version.pair.id for version in stored.versions.values() if version.pair and version.labels}
+            secrets = [world.secrets.get(name) for name in self.history.deployments.secrets_of(keeping.user)]
+            kept = {version.pair.id for stored in secrets for version in labelled(stored) if version.pair}
             for place in keeping.places:
                 held = world.places[place.address]
                 if held.ours is None or held.by_hand or world.find(held.ours) is None:
@@ -254,7 +258,7 @@ class Promises:
             for place in keeping.places:
                 held = world.places[place.address]
                 pair = held.pair
-                if held.by_hand and not held.is_id_readable:
+                if held.by_hand and not self.record.is_change_seen(keeping.user, held):
                     continue  # nothing can tell that somebody changed it; the next rotation writes it again
                 if current is not None and (pair is None or pair.id != current):
                     self.record.breaks(

@@ -108,10 +108,11 @@ class KeyPromises:
             self.record.breaks("proof-before-off", f"{key} goes off, and its successor {successor} is not Active")
         for place in keeping.places:
             held = world.places[place.address]
-            if held.is_archived:
-                continue  # it runs nothing, and is written as soon as it does again
+            if held.is_archived or self.record.is_renamed_just_now(place.address):
+                continue  # it runs nothing, and is written as soon as it does again; or nobody could read it yet
             is_there = held.pair is not None and held.pair.id == successor and held.torn_since is None
-            is_to_be_seen = held.by_hand and held.is_id_readable and (held.changed_at or run.began) < run.began
+            is_changed = self.record.is_change_seen(keeping.user, held)
+            is_to_be_seen = is_changed and (held.changed_at or run.began) < run.began
             if not is_there and (is_to_be_seen or not held.by_hand):
                 self.record.breaks("proof-before-off", f"{key} goes off, and {place.address} does not hold {successor}")
             since = self.record.last_held.get((place.address, key))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from limits import ON_THE_WAY
 from record import Record
 
 from keyrota.core.emergency import Revoke
@@ -85,7 +84,7 @@ class PlacePromises:
 
     def _stores(self, call: Call, run: RunInfo) -> None:
         """No key is stored where another account may read it; nobody of these worlds has allowed one to."""
-        stored = self.record.stored(run.users[0])
+        stored = self.record.stored_by(run, run.users[0])
         is_key = AccessKeyId(call.about.split()[0]) in self.record.history.world.values
         if is_key and stored is not None and stored.resource_policy is not None:
             self.record.breaks("nothing-leaks", f"{call.by} stores {call.about} where another account may read it")
@@ -149,7 +148,7 @@ class PlacePromises:
         if state is None:
             self.record.breaks("first-write-asks", f"{call.by} writes {address} for the first time, and nobody read it")
             return
-        if self._has_changed_lately(address):
+        if self.record.is_renamed_just_now(address):
             self.record.statistics["a name was given to another place on the way to the call"] += 1
             return
         keys = {state.key, *(variable.key for variable in state.variables)} - {None}
@@ -166,14 +165,10 @@ class PlacePromises:
 
     def _another_place(self, call: Call, address: str) -> None:
         """A name that means something else than when keyrota wrote there is not written."""
-        if self._has_changed_lately(address):
+        if self.record.is_renamed_just_now(address):
             self.record.statistics["a name was given to another place on the way to the call"] += 1
             return
         self.record.breaks("a-place-is-an-id", f"{call.by} writes {address}, which is another place now")
-
-    def _has_changed_lately(self, address: str) -> bool:
-        since = self.record.history.named_since.get(address)
-        return since is not None and self.record.history.world.clock.instant - since < ON_THE_WAY
 
 
 def _keys_of(state: TargetState) -> set[AccessKeyId]:

@@ -74,7 +74,7 @@ class ReportPromises:
         found = self.record.history.world.find(key)
         if found is not None:
             return "Inactive" if found[1].status is KeyStatus.INACTIVE and found[0] == user else None
-        stored = self.record.stored(user)
+        stored = self.record.stored_by(info, user)
         is_named = stored is not None and any(key in version.labels for version in stored.versions.values())
         is_new = stored is not None and stored.changed_at > info.began - WAITED_FOR
         return "deleted" if is_named and not is_new else None

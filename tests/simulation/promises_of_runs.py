@@ -106,7 +106,8 @@ class RunPromises:
         does_all = info.intent is None or (isinstance(info.intent, Only) and info.intent.duty is Duty.DEACTIVATE)
         if does_all and not info.is_plan_only and info.stopped is None:
             content = [owner_of(one) for one in info.outcomes if not one.errors and one.plan and not one.plan.holds]
-            self.record.note_seen_on(tuple(content), info.began)
+            kept = tuple(user for user in content if self.record.is_kept_by(info, user))
+            self.record.note_seen_on(kept, info.began)
         for preview, outcome in zip(info.previews, info.outcomes, strict=False):
             for error in outcome.errors:
                 self._no_canary(f"{error} {error.where} {error.remedy}", "an error")
@@ -114,6 +115,8 @@ class RunPromises:
                     self.record.breaks("no bug", str(error) + str(error.where))
             self._no_canary(repr(outcome.done) + repr(outcome.plan), "an outcome")
             if isinstance(info.intent, (Revoke, Rollback)) or preview.plan is None:
+                continue
+            if not self.record.is_kept_by(info, owner_of(outcome)):
                 continue
             by = info.name if len(info.users) == 1 else f"{info.name} {owner_of(outcome)}"
             self._ended_with_the_newest(by, outcome)

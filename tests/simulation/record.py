@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from limits import LISTS_LAG, TOLERANCE
+from limits import LISTS_LAG, ON_THE_WAY, TOLD_APART, TOLERANCE
 
 from keyrota.core.model import (
     AWSCURRENT,
@@ -29,8 +29,8 @@ from keyrota.core.model import (
     UserName,
     VersionId,
 )
-from keyrota_sandbox.memory import Call, StoredSecret, Version
 from keyrota_sandbox.simulation import History, RunInfo
+from keyrota_sandbox.memory import Call, StoredSecret, Variables, Version
 
 LOOKING = "look"
 _UNREAD = LastUse(evidence=Evidence.UNKNOWN, why="the read failed")
@@ -92,6 +92,8 @@ class Record:
     """What a run was last told of a place."""
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many writes of a run to a place failed, as far as the run was told."""
+    noted_sync: dict[UserName, datetime] = field(default_factory=dict)
+    """When keyrota noted last what targets hold."""
     down_seen: dict[str, datetime] = field(default_factory=dict)
     """When a place was last found not to answer."""
     gone_since: dict[AccessKeyId, datetime] = field(default_factory=dict)
@@ -109,8 +111,26 @@ class Record:
         return self.moved.get(user, 0) > self.described.get(run, 0)
 
     def stored(self, user: UserName) -> StoredSecret | None:
-        """Find the secret of a user."""
+        """Find the secret of the configuration that keeps a user."""
         return self.history.world.secrets.get(self.history.credentials[user].secret)
+
+    def stored_by(self, run: RunInfo, user: UserName) -> StoredSecret | None:
+        """Find the secret of a user that a run's configuration names."""
+        return self.history.world.secrets.get(run.keepings[user].secret)
+
+    def is_renamed_just_now(self, address: str) -> bool:
+        """Tell whether a name was given to another place so shortly before that a run may have read the first one."""
+        since = self.history.named_since.get(address)
+        return since is not None and self.history.world.clock.instant - since < ON_THE_WAY
+
+    def is_change_seen(self, user: UserName, place: Variables) -> bool:
+        """Tell whether a run can see that somebody changed a place: the key there, or the time, is not keyrota's."""
+        if place.by_hand and place.is_id_readable:
+            return True
+        noted, is_clock_set = self.noted_sync.get(user), place.was_ahead != place.clock_ahead
+        if not (place.by_hand and place.is_change_told) or is_clock_set or place.changed_at is None:
+            return False
+        return noted is not None and place.changed_at > noted + TOLD_APART
 
     def dead_since(self, key: AccessKeyId) -> datetime | None:
         """Tell since when a key works nowhere: Inactive, or deleted; None: it is Active, or nobody ever had it."""
@@ -119,6 +139,14 @@ class Record:
     def stored_keys(self, user: UserName) -> set[AccessKeyId]:
         """Find the keys that a version of the user's secret holds."""
         return {version.pair.id for version in labelled(self.stored(user)) if version.pair is not None}
+
+    def named(self, secret: str) -> set[str]:
+        """Find what the labels of a secret name: its keys among others."""
+        return {label for version in labelled(self.history.world.secrets.get(secret)) for label in version.labels}
+
+    def is_kept_by(self, run: RunInfo, user: UserName) -> bool:
+        """Tell whether a run's configuration is the one that keeps a user."""
+        return run.keepings[user].secret == self.history.credentials[user].secret
 
     def sendable(self, user: UserName) -> AccessKeyId | None:
         """Find the key in AWSCURRENT, where it is Active and keyrota's to send."""

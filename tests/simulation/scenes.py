@@ -27,8 +27,12 @@ from keyrota_sandbox.simulation import History, Keeping, Place, Setup
 DAY = timedelta(days=1)
 POLICY = RotationPolicy(rotate_after=20 * DAY, deactivate_after=23 * DAY, delete_after=28 * DAY)
 """An overlap of three days, a grace of five."""
+SOONER = RotationPolicy(rotate_after=9 * DAY, deactivate_after=12 * DAY, delete_after=17 * DAY)
+"""Of a second deployment: what it would take for its own, it would replace before the first one does."""
 USER, SECRET = UserName("ci-shop"), "keyrota/shop"
 SHOP, WEB = "bitbucket acme/shop", "bitbucket acme/web"
+ELSEWHERE = "github acme/elsewhere"
+"""Where a second deployment would bring the same user's keys, if it kept them."""
 OTHER = UserName("ci-other")
 
 
@@ -37,6 +41,8 @@ class Stage:
     """One credential of two places, good weather, and a judge."""
 
     policy: RotationPolicy = POLICY
+    place: Place = Place(address=SHOP, deployments_a_day=0)
+    """The place that things happen to."""
     history: History = field(init=False)
     promises: Promises = field(init=False)
     happened: list[str] = field(default_factory=list)
@@ -44,9 +50,12 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Set it."""
-        places = tuple(Place(address=address, deployments_a_day=0) for address in (SHOP, WEB))
+        places = (self.place, Place(address=WEB, deployments_a_day=0))
         keeping = Keeping(user=USER, secret=SECRET, places=places, age=self.policy.rotate_after, policy=self.policy)
-        self.history = History(Setup(seed=1, credentials=(keeping,), with_events=False, is_proof=True))
+        elsewhere = (Place(address=ELSEWHERE, deployments_a_day=0),)
+        second = replace(keeping, secret="second/shop", places=elsewhere, policy=SOONER)
+        setup = Setup(seed=1, credentials=(keeping,), second=(second,), with_events=False, is_proof=True)
+        self.history = History(setup)
         self.history.world.is_id_first = True
         self.promises = Promises(self.history)
 
@@ -451,6 +460,41 @@ class _SecretsLate:
         return getattr(self.prompt, name)
 
 
+def a_second_deployment() -> Stage:
+    """Another configuration names the same user and another secret, when only the key of the first one is left."""
+    stage = Stage()
+    stage.history.world.places[ELSEWHERE].pair = None
+    stage.settle()
+    stage.days(8)
+    for _ in range(8):
+        stage.history.run(keepings=stage.history.deployments.others)
+        stage.days(4, uses=())
+        stage.history.jobs.start(SHOP, 1)
+    stage.happened.append("its runs")
+    return stage
+
+
+def a_clock_of_a_provider_is_off(minutes: float) -> Callable[[], Stage]:
+    """A provider tells when variables were changed, by its own clock; somebody changes them after a sync."""
+
+    def scene() -> Stage:
+        ahead = timedelta(minutes=minutes)
+        place = Place(address=SHOP, deployments_a_day=0, is_id_readable=False, is_change_told=True, clock_ahead=ahead)
+        stage = Stage(place=place)
+        old = _pair(stage)
+        stage.days(1)
+        stage.run()
+        stage.history.world.person_sets(SHOP, old)
+        stage.days(1)
+        stage.promises.check_newest()
+        stage.days(11)
+        stage.demand_rest()
+        stage.happened.append(old.id)
+        return stage
+
+    return scene
+
+
 def secrets_are_shown_late() -> Stage:
     """Whatever a run writes, Secrets Manager shows ten seconds later."""
     stage = Stage()
@@ -562,6 +606,9 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "a secret that others may read": a_secret_that_others_may_read,
     "a key that a person made": a_key_that_a_person_made,
     "a key is made in the minute of a claim": a_key_is_made_in_the_minute_of_a_claim,
+    "a second deployment": a_second_deployment,
+    "a provider's clock is ahead": a_clock_of_a_provider_is_off(4),
+    "a provider's clock is behind": a_clock_of_a_provider_is_off(-90),
     "secrets are shown late": secrets_are_shown_late,
     "a machine stands still before its key": a_machine_stands_still_before_its_key,
     "a place is changed": a_place_is_changed,

@@ -37,6 +37,7 @@ JUDGES = (
     "limits",
     "record",
     "promises",
+    "promises_of_keepers",
     "promises_of_keys",
     "promises_of_places",
     "promises_of_reports",

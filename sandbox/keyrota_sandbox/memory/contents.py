@@ -53,11 +53,15 @@ class Variables:
     changed_at: datetime | None = None
     is_change_told: bool = False
     """The provider tells when the variables were changed last."""
+    clock_ahead: timedelta = timedelta()
+    """By how much its provider's clock is ahead; negative: behind."""
+    was_ahead: timedelta = timedelta()
+    """The same, when the variables were changed last: the time that is told is by that."""
     quiet_for: timedelta = timedelta()
     busy_until: datetime = LONG_AGO
     carried_for: timedelta = timedelta()
     queued: list[datetime] = field(default_factory=list)
-    """Runs that wait for an approval, with the pair of the moment at which they were queued."""
+    """Since when runs wait for an approval, by the provider's clock; they carry the pair of that moment."""
     is_bundle: bool = False
     """The pair is one variable (`bundle`): one write, never torn."""
     beside: dict[str, AccessKeyId] = field(default_factory=dict)

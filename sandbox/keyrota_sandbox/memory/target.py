@@ -20,7 +20,9 @@ from keyrota.core.model import (
 )
 from keyrota.core.variables import Listed, bundle_conflicts, listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import Half, KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable, TornPair
+from keyrota.ports import Clock
 from keyrota_sandbox.memory.view import View
+from keyrota.wire.ahead import ahead_of
 
 if TYPE_CHECKING:
     from keyrota.core.model import AccessKeyId
@@ -40,9 +42,14 @@ def _is_open(error: KeyrotaError) -> bool:
 class WorldTarget(View):
     """A place at a CI provider, behind the port Target. A pair is two writes, unless it is bundled."""
 
-    def __init__(self, world: World, address: str, by: str = "") -> None:
+    def __init__(self, world: World, address: str, by: str = "", clock: Clock | None = None) -> None:
         super().__init__(world, by)
         self._address = address
+        self._clock = clock or world.clock
+        """Of the machine that asks; what the provider tells is by its own."""
+        self._sent: datetime | None = None
+        """When the provider says that it answered last."""
+        self._ahead = timedelta()
 
     @property
     def address(self) -> str:
@@ -106,7 +113,7 @@ class WorldTarget(View):
                 address=self._address,
                 evidence=TargetEvidence.HOLDS if place.is_id_readable else TargetEvidence.CANNOT_TELL,
                 key=place.pair.id if place.is_id_readable and place.pair else None,
-                changed_at=place.changed_at if place.is_change_told else None,
+                changed_at=self._stamp(place),
                 carried_for=place.carried_for,
                 shown=(*self._shown_beside(place), *shown_by(listed, self._address, beside=names)),
                 place=self.place_now(),
@@ -129,8 +136,9 @@ class WorldTarget(View):
                 carried_for=timedelta(),
             )
 
+        asked = self._clock.now()
         try:
-            return self._call(f"target:read {self._address}", effect)
+            state = self._call(f"target:read {self._address}", effect)
         except KeyrotaError as error:
             return TargetState(
                 address=self._address,
@@ -138,6 +146,15 @@ class WorldTarget(View):
                 detail=error.what,
                 is_gone=isinstance(error, NotThere),
             )
+        if self._sent is not None:
+            self._ahead = ahead_of(self._sent, asked, self._clock.now())
+        return replace(state, changed_at=state.changed_at - self._ahead) if state.changed_at else state
+
+    def _stamp(self, place: Variables) -> datetime | None:
+        """Tell when the variables were changed, by the provider's clock, in whole seconds."""
+        self._sent = (self._world.clock.now() + place.clock_ahead).replace(microsecond=0)
+        is_told = place.is_change_told and place.changed_at is not None
+        return (place.changed_at + place.was_ahead).replace(microsecond=0) if is_told and place.changed_at else None
 
     def _listed(self, place: Variables, *, is_empty: bool) -> tuple[Listed, ...]:
         """List the variables of a place as its provider shows them."""
@@ -191,7 +208,7 @@ class WorldTarget(View):
             place.ours, place.by_hand = credential.id, False
             is_torn = self._world.values.get(place.pair.id) != place.pair.secret
             place.torn_since = (place.torn_since or now) if is_torn else None
-            place.changed_at = now
+            place.changed_at, place.was_ahead = now, place.clock_ahead
             place.writes += 1
 
         self._call(f"target:write {part} {self._address}", effect, credential.id)
@@ -214,7 +231,7 @@ class WorldTarget(View):
         """Tell whether runs that were queued before an instant are under way."""
 
         def effect() -> CarriedRuns:
-            waiting = [queued for queued in self._answer().queued if queued < before]
+            waiting = [queued for queued in self._answer().queued if queued < before + self._ahead]
             evidence = RunsEvidence.SOME if waiting else RunsEvidence.NONE
             return CarriedRuns(address=self._address, evidence=evidence, detail=f"{len(waiting)} runs")
 

@@ -21,6 +21,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.errors import NotThere
+from keyrota.ports import Clock
 from keyrota_sandbox.memory.clock import WorldClock
 from keyrota_sandbox.memory.contents import StoredSecret, Variables, Version
 from keyrota_sandbox.memory.iam import WorldAccessKeys
@@ -333,7 +334,7 @@ class World:
         """Change the variables of a place as somebody with a browser would."""
         place = self.places[address]
         place.pair, place.by_hand, place.torn_since, place.half = pair, True, None, ""
-        place.changed_at = self.clock.now()
+        place.changed_at, place.was_ahead = self.clock.now(), place.clock_ahead
 
     def place_at(self, address: str) -> Variables:
         """Make a place, as somebody with a browser would; what had this name keeps its own number."""
@@ -367,8 +368,8 @@ class World:
         """Secrets Manager."""
         return WorldSecrets(self)
 
-    def target(self, address: str, by: str = "") -> WorldTarget:
-        """Name a place at a CI provider; it is empty when it is new."""
+    def target(self, address: str, by: str = "", clock: Clock | None = None) -> WorldTarget:
+        """Name a place at a CI provider, as a machine with this clock asks it; it is empty when it is new."""
         if address not in self.places:
             self.place_at(address)
-        return WorldTarget(self, address, by)
+        return WorldTarget(self, address, by, clock)

@@ -7,6 +7,7 @@ Each deed ends by itself after some days, or when everybody cleans up: what is l
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyPair, KeyStatus, UserName
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _SOON_S, _LATE_S = 600.0, 5 * 86400.0
 _A_TAG = "team-"
+_CLOCK_OFF_MIN = 15.0
 _SPARE = 3
 """So many tags of the quota are left at most: keyrota needs several."""
 
@@ -45,6 +47,7 @@ class Elsewhere(Colleague):
             self._gives_a_name_to_another_place,
             self._archives_a_place,
             self._runs_a_controller,
+            self._sets_the_clock_of_a_provider,
             self._changes_another_field,
             self._tags_the_secret,
         )
@@ -106,6 +109,15 @@ class Elsewhere(Colleague):
         if self._reverted.get(address) == pair:
             self._world.person_sets(address, pair)
 
+    def _sets_the_clock_of_a_provider(self, user: UserName) -> bool:
+        """Set it right, or wrong by minutes; the times of what was changed before stay as they are."""
+        place = self._any_place(user)
+        if place is None:
+            return False
+        minutes = self._lots.choice((0, 0, self._lots.uniform(-_CLOCK_OFF_MIN, _CLOCK_OFF_MIN)))
+        self._world.places[place.address].clock_ahead = timedelta(minutes=minutes)
+        return True
+
     # --- places ---------------------------------------------------------------------------------------------------
 
     def _renames_a_place(self, user: UserName) -> bool:
@@ -128,6 +140,7 @@ class Elsewhere(Colleague):
         self._given.add(address)
         made = self._world.place_at(address)
         made.is_bundle, made.is_id_readable = before.is_bundle, before.is_id_readable
+        made.is_change_told, made.clock_ahead = before.is_change_told, before.clock_ahead
         self._named(address)
 
         def back() -> None:

@@ -23,12 +23,13 @@ from keyrota.executor.confirm import confirm, questions
 from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview
 from keyrota.executor.forget import forget, remembered
-from keyrota.stop import Stop
-from keyrota_sandbox.memory import SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
+from keyrota_sandbox.simulation.deployments import Deployments
 from keyrota_sandbox.simulation.jobs import Jobs
 from keyrota_sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
 from keyrota_sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
 from keyrota_sandbox.simulation.weather import FaultKind, Weather
+from keyrota_sandbox.memory import SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
+from keyrota.stop import Stop
 
 T = TypeVar("T")
 
@@ -43,6 +44,8 @@ _SELDOM = frozenset(
     {"Choose", "Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate", "Restore"}
 )
 _SHOWS_A_SECRET = ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue")
+_COPIED = 0.3
+"""Share of the places of a second configuration into which somebody has copied the pair of the first one."""
 _CROWD = 6
 """While so many runs are under way nobody comes in between: each would draw others after it, without an end."""
 _SORE = frozenset({"Promote", "Sync", "Verify"})
@@ -70,7 +73,8 @@ class RunInfo:
     intent: Intent | None
     is_plan_only: bool
     clock: RunClock
-    users: tuple[UserName, ...]
+    keepings: dict[UserName, Keeping]
+    """What its configuration says."""
     began: datetime
     addresses: tuple[str, ...] = ()
     """The targets that it knows, of its one user."""
@@ -85,6 +89,11 @@ class RunInfo:
     is_over: bool = False
     machine: Machine = field(default_factory=Machine)
     stop: Stop = field(default_factory=Stop)
+
+    @property
+    def users(self) -> tuple[UserName, ...]:
+        """Whose keys it keeps."""
+        return tuple(self.keepings)
 
 
 class RunClock:
@@ -155,7 +164,7 @@ class History:
         """Calls that took effect, and whose answer was lost: who made them, and their name."""
         self.covered: Counter[tuple[str, str]] = Counter()
         self.steps = 0
-        self.credentials: dict[UserName, Keeping] = {keeping.user: keeping for keeping in setup.credentials}
+        self.deployments = Deployments(setup)
         self.removed: dict[UserName, list[str]] = {}
         """Places that were taken out of a configuration."""
         self.meanwhile: list[Callable[[UserName], object]] = [lambda _: self.run()]
@@ -176,6 +185,8 @@ class History:
         self._current: dict[str, str | None] = {}
         for keeping in setup.credentials:
             self._begin(keeping)
+        for keeping in setup.second:
+            self._begin_beside(keeping)
         self.jobs = Jobs(self)
 
     def _begin(self, keeping: Keeping) -> None:
@@ -184,12 +195,24 @@ class History:
         for place in keeping.places:
             self.add_place(place, pair)
 
+    @property
+    def credentials(self) -> dict[UserName, Keeping]:
+        """What the configuration says that keeps each user."""
+        return self.deployments.credentials
+
+    def _begin_beside(self, keeping: Keeping) -> None:
+        """Make the places of a second configuration; some of them hold the pair of the first one."""
+        first = self.world.places[self.credentials[keeping.user].places[0].address].pair
+        for place in keeping.places:
+            self.add_place(place, first if self.lots.random() < _COPIED else None)
+
     def add_place(self, place: Place, pair: KeyPair | None) -> None:
         """Make a place at a provider, with what it holds."""
         self.world.target(place.address)
         made = self.world.places[place.address]
         made.pair, made.is_bundle, made.is_id_readable = pair, place.is_bundle, place.is_id_readable
-        made.quiet_for = place.quiet_for
+        made.quiet_for, made.is_change_told = place.quiet_for, place.is_change_told
+        made.clock_ahead = made.was_ahead = place.clock_ahead
 
     def rename(self, user: UserName, old: str, new: str) -> None:
         """Let the configuration follow a place to its new name."""
@@ -212,34 +235,47 @@ class History:
         for caretaker in self.setup.caretakers:
             match caretaker:
                 case Caretaker.DAILY:
-                    self._daily(until, self.run)
+                    self._daily(until, self._run_first)
                 case Caretaker.FUNCTIONS:
                     for duty in Duty:
-                        self._daily(until, partial(self.run, Only(duty=duty)))
+                        self._daily(until, partial(self._run_first, Only(duty=duty)))
                 case Caretaker.LAPTOP:
                     self._now_and_then(until)
                 case Caretaker.TWINS:
                     self._daily(until, self._run_twice)
+        if self.setup.second:
+            self._daily(until, self._run_second, late=self.setup.second_from)
 
     def _run_twice(self) -> None:
         """Start the same schedule on two machines."""
-        self.run()
-        self.timeline.after(self.lots.uniform(0, 4), self.run)
+        self._run_first()
+        self.timeline.after(self.lots.uniform(0, 4), self._run_first)
 
-    def _daily(self, until: datetime, do: Callable[[], object]) -> None:
+    def _run_first(self, intent: Intent | None = None, *, is_plan_only: bool = False) -> None:
+        self._run_of(self.setup.credentials, intent, is_plan_only=is_plan_only)
+
+    def _run_second(self) -> None:
+        self._run_of(self.setup.second, None)
+
+    def _run_of(self, deployment: Sequence[Keeping], intent: Intent | None, *, is_plan_only: bool = False) -> None:
+        """Start a run of one deployment: it knows the users that its configuration still names."""
+        if kept := self.deployments.now_in(deployment):
+            self.run(intent, is_plan_only=is_plan_only, keepings=kept)
+
+    def _daily(self, until: datetime, do: Callable[[], object], *, late: timedelta = timedelta()) -> None:
         hour = self.setup.run_hour
         first = timedelta(hours=self.lots.uniform(0, 24) if hour is None else hour)
-        when = self.world.clock.instant + first
+        when = self.world.clock.instant + first + late
         while when <= until:
-            late = self.lots.uniform(0, 600) if hour is None else 0
-            self.timeline.at(when + timedelta(seconds=late), do)
+            late_s = self.lots.uniform(0, 600) if hour is None else 0
+            self.timeline.at(when + timedelta(seconds=late_s), do)
             when += timedelta(days=1)
 
     def _now_and_then(self, until: datetime) -> None:
         when = self.world.clock.instant
         while (when := when + timedelta(days=self.lots.expovariate(0.5))) <= until:
             is_plan = self.lots.random() < 0.3  # noqa: PLR2004  # some only look
-            self.timeline.at(when, partial(self.run, is_plan_only=is_plan))
+            self.timeline.at(when, partial(self._run_first, is_plan_only=is_plan))
 
     def play(self, until: datetime) -> None:
         """Let time pass."""
@@ -254,14 +290,16 @@ class History:
         is_plan_only: bool = False,
         skew: timedelta | None = None,
         users: Sequence[UserName] | None = None,
+        keepings: dict[UserName, Keeping] | None = None,
     ) -> None:
-        """Start a run of keyrota, as a process of its own."""
+        """Start a run of keyrota, as a process of its own; of the configuration that keeps the users, or of another."""
+        kept = keepings or {user: self.credentials[user] for user in users or self.credentials}
         info = RunInfo(
             name=f"run-{len(self.runs) + 1}",
             intent=intent,
             is_plan_only=is_plan_only,
             clock=RunClock(self, self.weather.skew() if skew is None else skew),
-            users=tuple(users or self.credentials),
+            keepings=kept,
             began=self.world.clock.instant,
         )
         self.runs[info.name] = info
@@ -271,7 +309,7 @@ class History:
         self.under_way[info.name] = info
         if info.clock.skew:
             info.touched.add("clock differs")
-        info.touched |= {place.outage.value for place in self._places_of(info.users) if place.is_down}
+        info.touched |= {place.outage.value for place in self._places_of(info) if place.is_down}
         for other in self.under_way.values():
             if other is not info and set(other.users) & set(info.users):
                 info.touched.add("another run")
@@ -308,15 +346,15 @@ class History:
             look(info)
         info.previews = ()
 
-    def _places_of(self, users: Sequence[UserName]) -> Iterator[Variables]:
-        for user in users:
-            yield from (self.world.places[place.address] for place in self.credentials[user].places)
+    def _places_of(self, info: RunInfo) -> Iterator[Variables]:
+        for keeping in info.keepings.values():
+            yield from (self.world.places[place.address] for place in keeping.places)
 
     def _hand(self, info: RunInfo, user: UserName) -> str:
         """Name what a run does for one of several credentials; it goes its own pace."""
         if len(info.users) == 1:
             return info.name
-        hand = replace(info, name=f"{info.name} {user}", users=(user,))
+        hand = replace(info, name=f"{info.name} {user}", keepings={user: info.keepings[user]})
         self.runs[hand.name] = hand
         return hand.name
 
@@ -325,7 +363,12 @@ class History:
         name = f"run-{len(self.runs) + 1}"
         clock = RunClock(self, timedelta())
         self.runs[name] = RunInfo(
-            name=name, intent=None, is_plan_only=False, clock=clock, users=(user,), began=self.world.clock.instant
+            name=name,
+            intent=None,
+            is_plan_only=False,
+            clock=clock,
+            keepings={user: self.credentials[user]},
+            began=self.world.clock.instant,
         )
         self.lanes.start(lambda: self._confirm(user, self.runs[name]))
 
@@ -357,9 +400,9 @@ class History:
 
     def subject(self, user: UserName, by: str) -> Subject:
         """Give a run its ports to one credential, as a new process has them."""
-        keeping = self.credentials[user]
+        keeping = self.runs[by].keepings[user]
         addresses = tuple(place.address for place in keeping.places)
-        self.runs[by].addresses = addresses
+        self.runs[by].addresses, clock = addresses, self.runs[by].clock
         owner = credential_of(user)
         return Subject(
             user=owner.user,
@@ -370,9 +413,9 @@ class History:
             access_keys=type(self.world.access_keys)(self.world, by, owner.account),
             identity=type(self.world.identity)(self.world, by, owner.account),
             store=type(self.world.store)(self.world, by, owner.account),
-            targets=tuple(self.world.target(address, by) for address in addresses),
+            targets=tuple(self.world.target(address, by, clock) for address in addresses),
             index=tuple(_entry(address) for address in addresses),
-            reach=lambda entry: self.world.target(entry.address, by),
+            reach=lambda entry: self.world.target(entry.address, by, clock),
             runs_as=self.runs_as,
         )
 
@@ -517,6 +560,8 @@ class History:
             raise ProviderUnavailable(f"{call.name}: Throttling")
 
     def _look(self, call: Call, answer: object) -> None:
+        if not isinstance(answer, Exception):
+            self.deployments.note_keeper(call, self.world.clock.instant)
         for watch in self.watchers:
             watch(call, answer)
         self.jobs.noticed(call)
@@ -528,16 +573,17 @@ class History:
         """Let Secrets Manager tell that AWSCURRENT moved; events get lost, late, and come twice."""
         is_move = call.name == "secretsmanager:UpdateSecretVersionStage" and call.about.startswith(AWSCURRENT)
         if is_move and not isinstance(answer, Exception):
-            self.announce_change()
+            self.announce_change(self.runs[call.by])
 
-    def announce_change(self) -> None:
-        """Send the event that wakes the sync function."""
+    def announce_change(self, by: RunInfo | None = None) -> None:
+        """Send the event that wakes the sync function, in the deployment whose secret it is."""
+        own = self.deployments.of(by.keepings if by is not None else self.credentials)
         climate = self.weather.climate
         if not self.setup.with_events or self.weather.is_drawn(climate.event_lost):
             return
         for _ in range(2 if self.weather.is_drawn(climate.event_twice) else 1):
             late = self.lots.uniform(60, 6 * 3600) if self.weather.is_drawn(climate.event_late) else 0
-            self.timeline.after(late + self.lots.uniform(0, 5), lambda: self.run(Only(duty=Duty.SYNC)))
+            self.timeline.after(late + self.lots.uniform(0, 5), partial(self._run_of, own, Only(duty=Duty.SYNC)))
 
     def _say(self, who: str, what: str) -> None:
         if self.tell is not None:

@@ -61,7 +61,7 @@ class Jobs:
 
     def schedule(self, until: datetime) -> None:
         """Announce pipelines at all places."""
-        for keeping in self._history.credentials.values():
+        for keeping in (*self._history.credentials.values(), *self._history.deployments.others.values()):
             for place in keeping.places:
                 self.schedule_at(place, until)
             if keeping.forgotten_every:
@@ -146,7 +146,7 @@ class Jobs:
         return {version.pair.id for version in versions if version.pair and AWSCURRENT in version.labels}
 
     def _forgotten_places(self) -> set[str]:
-        """Find the places that somebody took out of the configuration: it cannot know those it never wrote."""
+        """Find the places that the configuration which keeps a user does not name: it knows only those it wrote."""
         keepings = self._history.credentials.values()
         return set(self._history.world.places) - {place.address for keeping in keepings for place in keeping.places}
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _GROWING = 0.1
 """Share of the histories in which the set of targets grows all the time."""
+_MOVING = 0.5
+"""Share of the histories with two configurations in which users are moved from one to the other."""
 _SOME_TIME_S = 2 * 86400.0
 _MISSED = 0.2
 """Share of the keys that go off which somebody switches on again."""
@@ -57,6 +59,8 @@ class People(Colleague):
             self._history.watchers += [self._misses_a_key, self._elsewhere.sees]
         if a_month and self._lots.random() < _GROWING:
             self._grow(until)
+        if a_month and self._history.deployments.others and self._lots.random() < _MOVING:
+            self._move_users(until)
         when = self._world.clock.instant
         while a_month:
             when += timedelta(days=self._lots.expovariate(a_month / 30))
@@ -70,6 +74,13 @@ class People(Colleague):
         while (when := when + timedelta(days=self._lots.uniform(2, 7))) <= until:
             user = self._lots.choice(sorted(self._history.credentials))
             self._history.timeline.at(when, partial(self._do, self._adds_a_target, user))
+
+    def _move_users(self, until: datetime) -> None:
+        """Announce when users go to the other configuration, and back."""
+        when = self._world.clock.instant
+        while (when := when + timedelta(days=self._lots.uniform(1, 6))) <= until:
+            for user in self._history.deployments.others:
+                self._history.timeline.at(when, partial(self._do, self._moves_a_user, user))
 
     def schedule_outages(self, until: datetime) -> None:
         """Announce when providers are down, or refuse the token."""
@@ -135,6 +146,7 @@ class People(Colleague):
             self._removes_a_target,
             self._moves_a_target,
             *self._elsewhere.deeds(),
+            *((self._moves_a_user,) if self._history.deployments.others else ()),
         )
 
     # --- keys -----------------------------------------------------------------------------------------------------
@@ -427,6 +439,31 @@ class People(Colleague):
     def _moves_a_target(self, user: UserName) -> bool:
         return self._adds_a_target(user) and self._removes_a_target(user)
 
+    def _moves_a_user(self, user: UserName) -> bool:
+        """Move a user to the second configuration, by the book: with all targets, and `adopt --take-over`."""
+        other, now = self._history.deployments.others.get(user), self._history.credentials[user]
+        if other is None or list(self._world.users[user]) != [self._current_key(user)]:
+            return False
+        numbers = {self._world.places[place.address].number for place in now.places}
+        own = tuple(place for place in other.places if self._world.places[place.address].number not in numbers)
+        moved = replace(other, places=(*now.places, *own))
+        self._history.deployments.others[user] = moved
+        self._history.run(Adoption(takes_over=True), keepings={user: moved})
+        return True
+
+    def _ends_the_second_configuration(self, user: UserName) -> None:
+        """Do what its report says: one configuration for a user; what only the other one knew is taken away."""
+        other, kept = self._history.deployments.others.pop(user, None), self._history.credentials[user]
+        if other is None:
+            return
+        pairs = (self._world.places[place.address].pair for place in kept.places)
+        needed = _named(self._secret(user)) | {pair.id for pair in pairs if pair is not None}
+        theirs = _named(self._world.secret(other.secret)) & self._world.users.get(user, {}).keys()
+        for key in sorted(theirs - needed):
+            self._remove(user, AccessKeyId(key))
+        for place in set(other.places) - set(kept.places):
+            self._world.person_sets(place.address, None)
+
     # --- in the end -----------------------------------------------------------------------------------------------
 
     def clean_up(self) -> None:
@@ -435,6 +472,7 @@ class People(Colleague):
         for user, keeping in self._history.credentials.items():
             if user not in self._world.users:
                 self._world.add_user(user)
+            self._ends_the_second_configuration(user)
             stored = self._secret(user)
             if stored is not None:
                 if stored.deleted_at:
@@ -487,7 +525,7 @@ class People(Colleague):
         if held.pair is None:  # keyrota does not write a place anew that somebody has emptied
             self._world.person_sets(place.address, KeyPair(id=current, secret=self._world.values[current]))
             return
-        is_hidden = held.pair.id != current and not held.is_id_readable
+        is_hidden = held.pair.id != current and not (held.is_id_readable or held.is_change_told)
         if is_hidden or self._world.refusal(held.pair):
             self._world.person_sets(place.address, KeyPair(id=current, secret=self._world.values[current]))
 

@@ -27,6 +27,10 @@ class Place:
     address: str
     is_bundle: bool = False
     is_id_readable: bool = True
+    is_change_told: bool = False
+    """The provider tells when the variables were changed last."""
+    clock_ahead: timedelta = timedelta()
+    """Of the provider."""
     quiet_for: timedelta = timedelta()
     deployments_a_day: float = 4.0
     job_minutes: float = 60.0
@@ -63,5 +67,9 @@ class Setup:
     """The daily run's hour, UTC; None: drawn."""
     is_proof: bool = False
     """Faults seek the steps that keyrota seldom takes: a history would hardly ever meet them there otherwise."""
+    second: tuple[Keeping, ...] = ()
+    """A second deployment's configuration of users that the first one has as well, each with another secret."""
+    second_from: timedelta = timedelta()
+    """So long after the first deployment the second one begins to run, daily."""
     brake: Brake | None = None
     """Stops a run that would make too many new keys."""

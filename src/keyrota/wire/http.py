@@ -22,6 +22,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import LeftByLimit, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Clock
 from keyrota.stop import is_within_whole
+from keyrota.wire.ahead import ahead_of
 from keyrota.wire.answer import A_YEAR_S, Answer, Silence, asked_pause, left, parsed
 from keyrota.wire.authorization import Authorization, refuse_odd_headers
 from keyrota.wire.budget import Budget, SharedLimit
@@ -43,8 +44,6 @@ _JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 _UNAUTHORIZED = 401
 _SERVER_FAILS = 500
 _CHUNK = 64 * 1024
-_SAME_TIME = timedelta(seconds=5)
-"""`Date` is in whole seconds, and an answer takes a while: clocks that lie no further apart count as one."""
 
 
 def _is_too_many(answer: Answer) -> bool:
@@ -209,8 +208,7 @@ class Http:
         """Compare the service's clock with ours: it sent the answer at some time between the request and now."""
         sent, got = answer.sent_at, self._clock.now()
         if sent is not None:
-            ahead = sent - min(max(sent, asked), got)
-            self._ahead = ahead if abs(ahead) > _SAME_TIME else timedelta()
+            self._ahead = ahead_of(sent, asked, got)
 
     def follow(self, link: str, *, where: str = "") -> Answer:
         """Get the page that an answer links to, if it is on the same origin and below the same base."""
