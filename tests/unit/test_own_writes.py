@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -11,7 +12,7 @@ import pytest
 from builders import NEW, NOW, OLD, a_secret, a_version, current
 from keyrota.core.model import AWSCURRENT, AWSPREVIOUS, CLAIM, PENDING, Claim, KeyPair, SecretState, VersionId
 from keyrota.core.secret import Secret
-from keyrota.errors import LostRace
+from keyrota.errors import LostRace, NotThere
 from keyrota.executor.own_writes import OwnWrites
 from keyrota.ports import SecretStore
 
@@ -148,3 +149,76 @@ def test_a_claim_that_was_given_up_is_no_claim() -> None:
     assert made.claim("s") is not None
     made.move_label("s", CLAIM, to=None, remove_from=CLAIMED)
     assert made.claim("s") is None
+
+
+class Late(Lagging):
+    """A store that does not have what was made for some seconds."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__()
+        self.until = until
+
+    def _demand(self) -> None:
+        if self.now() < self.until:
+            raise NotThere("the secret s does not exist")
+
+    def describe(self, _: str) -> SecretState:
+        return cast("SecretState", None) if self.now() < self.until else self.state
+
+    def resource_policy(self, _: str) -> str | None:
+        self._demand()
+        return None
+
+    def current(self, name: str) -> tuple[VersionId, KeyPair]:
+        self._demand()
+        return super().current(name)
+
+    def read(self, name: str, version: VersionId) -> KeyPair | None:
+        self._demand()
+        return super().read(name, version)
+
+    def other_fields(self, _: str, __: VersionId) -> Secret:
+        self._demand()
+        return Secret("{}")
+
+
+READS: dict[str, Callable[[OwnWrites], object]] = {
+    "describe": lambda made: made.describe("s"),
+    "resource policy": lambda made: made.resource_policy("s") is None,
+    "AWSCURRENT": lambda made: made.current("s"),
+    "a pair": lambda made: made.read("s", V1),
+    "fields": lambda made: made.other_fields("s", V0),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_secret_that_this_run_has_just_made_is_waited_for(read: Callable[[OwnWrites], object]) -> None:
+    """Without that a first run ended with `the secret does not exist`, right after it had made the secret."""
+    store = Late(NOW + timedelta(seconds=9))
+    made = own(store)
+    made.create("s", {})
+    assert read(made)
+    assert NOW + timedelta(seconds=9) <= store.instant < NOW + timedelta(seconds=12)
+
+
+def test_a_pair_that_this_run_has_just_stored_is_waited_for() -> None:
+    store = Late(NOW + timedelta(seconds=9))
+    assert stored(store).read("s", V1) == PAIR
+
+
+def test_what_never_comes_is_not_waited_for_without_an_end() -> None:
+    store = Late(NOW + timedelta(hours=1))
+    made = stored(store)
+    with pytest.raises(NotThere):
+        made.read("s", V1)
+    assert store.instant <= NOW + timedelta(seconds=62)
+    assert made.describe("s") is None
+
+
+def test_what_this_run_has_not_made_is_not_waited_for() -> None:
+    store = Late(NOW + timedelta(seconds=9))
+    made = own(store)
+    with pytest.raises(NotThere):
+        made.read("s", V1)
+    assert made.describe("s") is None
+    assert store.instant == NOW

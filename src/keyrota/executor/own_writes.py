@@ -8,9 +8,10 @@ somebody else wrote since then stands.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from keyrota.core.model import (
     AWSCURRENT,
@@ -25,11 +26,14 @@ from keyrota.core.model import (
     VersionId,
 )
 from keyrota.core.secret import Secret
-from keyrota.errors import LostRace
+from keyrota.errors import LostRace, NotThere
 from keyrota.ports import Clock, SecretStore
+
+T = TypeVar("T")
 
 _LAG = timedelta(seconds=60)
 """An answer may be so old; AWS names no figure, and seconds are what is seen."""
+_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,8 @@ class OwnWrites:
     store: SecretStore
     clock: Clock
     _seen: SecretState | None = None
-    _made: dict[VersionId, datetime] = field(default_factory=dict)
+    _wrote_at: datetime | None = None
+    """When this run last made the secret, or a version of it."""
     _moved: list[_Moved] = field(default_factory=list)
     _tagged: list[_Tagged] = field(default_factory=list)
     _claim: Claim | None = None
@@ -69,24 +74,27 @@ class OwnWrites:
     def describe(self, name: str) -> SecretState | None:
         """Return the secret, as it is at least since this run's last write."""
         state = self.store.describe(name)
+        while state is None and self._may_lag():
+            self.clock.sleep(_AGAIN_S)
+            state = self.store.describe(name)
         self._seen = self._with_own(state) if state is not None else None
         return self._seen
 
     def resource_policy(self, name: str) -> str | None:
         """Return the secret's resource policy."""
-        return self.store.resource_policy(name)
+        return self._awaited(lambda: self.store.resource_policy(name))
 
     def read(self, name: str, version: VersionId) -> KeyPair | None:
         """Return the pair that a version holds."""
-        return self.store.read(name, version)
+        return self._awaited(lambda: self.store.read(name, version))
 
     def current(self, name: str) -> tuple[VersionId, KeyPair]:
         """Return AWSCURRENT; where the answer is older than this run's own move of it, the version that it moved to."""
-        version, pair = self.store.current(name)
+        version, pair = self._awaited(lambda: self.store.current(name))
         moved = next((one for one in reversed(self._young(self._moved)) if one.label == AWSCURRENT), None)
         if moved is None or moved.to is None or version != moved.before:
             return version, pair
-        newer = self.store.read(name, moved.to)
+        newer = self.read(name, moved.to)
         return (moved.to, newer) if newer is not None else (version, pair)
 
     def claim(self, name: str) -> Claim | None:
@@ -98,13 +106,14 @@ class OwnWrites:
 
     def other_fields(self, name: str, version: VersionId) -> Secret:
         """Return the fields of a version that are not the pair's."""
-        return self.store.other_fields(name, version)
+        return self._awaited(lambda: self.store.other_fields(name, version))
 
     # --- writes -----------------------------------------------------------------------------------------------------
 
     def create(self, name: str, tags: Mapping[str, str]) -> None:
         """Make the secret."""
         self.store.create(name, tags)
+        self._wrote_at = self.clock.now()
 
     def put_claim(self, name: str, claim: Claim) -> None:
         """Store a claim."""
@@ -151,6 +160,19 @@ class OwnWrites:
         for key, value in tags.items():
             self._tagged.append(_Tagged(key=key, before=before.get(key), value=value, at=now))
 
+    def _awaited(self, read: Callable[[], T]) -> T:
+        """Read; what is not there is waited for, where it may be what this run has just made."""
+        while True:
+            try:
+                return read()
+            except NotThere:
+                if not self._may_lag():
+                    raise
+            self.clock.sleep(_AGAIN_S)
+
+    def _may_lag(self) -> bool:
+        return self._wrote_at is not None and self.clock.now() < self._wrote_at + _LAG
+
     # --- what was written -------------------------------------------------------------------------------------------
 
     def _forget(self, label: str, version: VersionId | None) -> None:
@@ -159,8 +181,7 @@ class OwnWrites:
             self._claim = None
 
     def _note_version(self, version: VersionId, *labels: str) -> None:
-        now = self.clock.now()
-        self._made[version] = now
+        now = self._wrote_at = self.clock.now()
         for label in labels:
             self._moved.append(_Moved(label=label, before=self._wearing(label), to=version, at=now))
 
