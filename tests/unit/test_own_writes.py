@@ -75,13 +75,49 @@ def test_a_key_that_was_just_stored_is_stored_whatever_the_answer_says() -> None
     assert labels(made.describe("s"))[V1] == {PENDING, NEW}
 
 
-def test_aws_current_is_where_this_run_moved_it_and_its_pair_is_the_new_one() -> None:
-    made = stored(Lagging())
+MOVED = a_secret(a_version("v0", AWSPREVIOUS, OLD), a_version("v1", AWSCURRENT, PENDING, NEW))
+
+
+class CatchingUp(Lagging):
+    """A store that shows after some seconds that AWSCURRENT was moved."""
+
+    def _is_late(self) -> bool:
+        return self.now() < NOW + timedelta(seconds=9)
+
+    def describe(self, _: str) -> SecretState:
+        return BEFORE if self._is_late() else MOVED
+
+    def current(self, name: str) -> tuple[VersionId, KeyPair]:
+        return super().current(name) if self._is_late() else (V1, PAIR)
+
+
+def test_an_aws_current_that_this_run_has_moved_is_waited_for() -> None:
+    store = CatchingUp()
+    made = stored(store)
     made.move_label("s", AWSCURRENT, to=V1, remove_from=V0)
-    seen = labels(made.describe("s"))
-    assert AWSCURRENT in seen[V1]
-    assert seen[V0] == {OLD, AWSPREVIOUS}
     assert made.current("s") == (V1, PAIR)
+    store.instant = NOW
+    assert labels(made.describe("s")) == labels(MOVED)
+    assert store.instant < NOW + timedelta(seconds=12)
+
+
+def test_an_aws_current_that_somebody_has_moved_back_is_believed_after_a_minute() -> None:
+    """Before, the run brought its own key to every place, and ended content, while AWSCURRENT was the older one."""
+    store = Lagging()
+    made = stored(store)
+    made.move_label("s", AWSCURRENT, to=V1, remove_from=V0)
+    assert made.current("s")[0] == V0
+    assert AWSCURRENT in labels(made.describe("s"))[V0]
+    assert NOW + timedelta(seconds=60) <= store.instant < NOW + timedelta(seconds=64)
+
+
+def test_another_version_that_became_aws_current_is_believed_at_once() -> None:
+    store = Lagging()
+    made = stored(store)
+    made.move_label("s", AWSCURRENT, to=V1, remove_from=V0)
+    store.state = a_secret(current(OLD, "v2"))
+    assert AWSCURRENT in labels(made.describe("s"))["v2"]
+    assert store.instant == NOW
 
 
 def test_a_tag_that_was_just_written_is_there() -> None:

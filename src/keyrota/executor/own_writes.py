@@ -3,7 +3,8 @@ A run trusts what it wrote itself: Secrets Manager may answer for some seconds a
 
 Without that, a run would take the key that it has just stored for one that could not be stored, and delete it. Only
 an answer that shows exactly what was there before our write is taken for an old one, and only for a short time: what
-somebody else wrote since then stands.
+somebody else wrote since then stands. Labels of our own, tags and the claim are put into such an answer. AWSCURRENT is
+not, since people move it back: it is asked for again, until the answer is younger than our move or a minute has passed.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ T = TypeVar("T")
 _LAG = timedelta(seconds=60)
 """An answer may be so old; AWS names no figure, and seconds are what is seen."""
 _AGAIN_S = 2.0
+_TRIES = 40
+"""More than come into that time: it ends by the clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +76,7 @@ class OwnWrites:
 
     def describe(self, name: str) -> SecretState | None:
         """Return the secret, as it is at least since this run's last write."""
-        state = self.store.describe(name)
-        while state is None and self._may_lag():
-            self.clock.sleep(_AGAIN_S)
-            state = self.store.describe(name)
+        state = self._settled(lambda: self.store.describe(name), self._may_be_old)
         self._seen = self._with_own(state) if state is not None else None
         return self._seen
 
@@ -89,13 +89,10 @@ class OwnWrites:
         return self._awaited(lambda: self.store.read(name, version))
 
     def current(self, name: str) -> tuple[VersionId, KeyPair]:
-        """Return AWSCURRENT; where the answer is older than this run's own move of it, the version that it moved to."""
-        version, pair = self._awaited(lambda: self.store.current(name))
-        moved = next((one for one in reversed(self._young(self._moved)) if one.label == AWSCURRENT), None)
-        if moved is None or moved.to is None or version != moved.before:
-            return version, pair
-        newer = self.read(name, moved.to)
-        return (moved.to, newer) if newer is not None else (version, pair)
+        """Return AWSCURRENT, as it is at least since this run's own move of it."""
+        return self._settled(
+            lambda: self._awaited(lambda: self.store.current(name)), lambda found: self._is_where_it_was(found[0])
+        )
 
     def claim(self, name: str) -> Claim | None:
         """Return the claim; this run's own where the answer does not show it yet."""
@@ -162,13 +159,39 @@ class OwnWrites:
 
     def _awaited(self, read: Callable[[], T]) -> T:
         """Read; what is not there is waited for, where it may be what this run has just made."""
-        while True:
+        for _ in range(_TRIES):
             try:
                 return read()
             except NotThere:
                 if not self._may_lag():
                     raise
             self.clock.sleep(_AGAIN_S)
+        return read()
+
+    def _settled(self, read: Callable[[], T], may_be_old: Callable[[T], bool]) -> T:
+        """
+        Read again while an answer may be older than this run's last move of AWSCURRENT, or than the secret.
+
+        Where it stays so for a minute, it is no old answer: somebody has moved AWSCURRENT back, and the places get
+        what it is now.
+        """
+        for _ in range(_TRIES):
+            found = read()
+            if not may_be_old(found):
+                return found
+            self.clock.sleep(_AGAIN_S)
+        return read()
+
+    def _may_be_old(self, state: SecretState | None) -> bool:
+        if state is None:
+            return self._may_lag()
+        current = next((version.id for version in state.versions if AWSCURRENT in version.labels), None)
+        return self._is_where_it_was(current)
+
+    def _is_where_it_was(self, current: VersionId | None) -> bool:
+        """Tell whether AWSCURRENT is shown where it was before this run moved it, within the last minute."""
+        moved = next((one for one in reversed(self._young(self._moved)) if one.label == AWSCURRENT), None)
+        return moved is not None and moved.before != moved.to and current == moved.before
 
     def _may_lag(self) -> bool:
         return self._wrote_at is not None and self.clock.now() < self._wrote_at + _LAG
