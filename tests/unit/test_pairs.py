@@ -331,7 +331,7 @@ def test_a_process_that_is_told_to_stop_begins_no_pair() -> None:
 # --- what is told ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("doubt", list(PairDoubt))
+@pytest.mark.parametrize("doubt", [doubt for doubt in PairDoubt if doubt is not PairDoubt.SAME])
 def test_a_torn_place_comes_first_whatever_else_there_is(doubt: PairDoubt) -> None:
     scene = a_scene()
     record = PairsRecord(version=VersionId("v1"), at=NOW, places=((place_digest(WHERE), doubt),))
@@ -351,6 +351,16 @@ def test_the_record_has_room_for_many_places() -> None:
     assert again is not None
     assert again.is_cut
     assert again.places == places[: len(again.places)]
+
+
+def test_what_has_no_room_in_the_record_is_no_pair_in_doubt() -> None:
+    """Otherwise a rewrite of many places would count as a write that may have torn any of them."""
+    same = tuple((place_digest(str(number)), PairDoubt.SAME) for number in range(40))
+    torn = (place_digest("torn"), PairDoubt.UNSURE)
+    again = parse_pairs(format_pairs(PairsRecord(version=VersionId("x" * 36), at=NOW, places=(*same, torn))))
+    assert again is not None
+    assert not again.is_cut
+    assert again.places == (torn, *same[: len(again.places) - 1])
 
 
 @pytest.mark.parametrize("text", ["", "whole", "a@b", "a@b@c", "v@2026-06-01T06:00:00+00:00@shortx", "@@@"])

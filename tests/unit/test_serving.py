@@ -34,11 +34,14 @@ from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, view
 from keyrota.core.model import (
+    PAIRS_TAG,
     SYNC_PASS_TAG,
     SYNCED_TAG,
     Evidence,
     LastUse,
     Observation,
+    PairDoubt,
+    PairsRecord,
     SyncPass,
     SyncRecord,
     TargetEvidence,
@@ -47,7 +50,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.planner import Intent, Only, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, Drift
-from keyrota.core.records import format_pass, format_synced
+from keyrota.core.records import format_pairs, format_pass, format_synced, place_digest
 from keyrota.core.serving import TOKEN_ENDS_SOON, is_changed_since, left_to_write
 
 HELD = replace(CLASSIC, drift=Drift.HOLD)
@@ -187,6 +190,27 @@ def test_a_target_was_changed(case: str, changed: datetime | None, ended: dateti
         [(("a",), True, False)] if is_mended else []
     ), case
     assert all("was changed at" in action.reason for action in syncs)
+
+
+REWRITTEN = [
+    ("right after it began", ago(0.2) + TICK, False),
+    ("within what clocks may differ before it", ago(0.2) - CLOCKS_DIFFER + TICK, False),
+    ("before it began", ago(0.2) - CLOCKS_DIFFER, True),
+    ("when it must have ended", ago(0.2) + JUST_NOW, True),
+]
+
+
+@pytest.mark.parametrize(("case", "changed", "is_mended"), REWRITTEN, ids=[row[0] for row in REWRITTEN])
+def test_a_write_of_our_own_whose_end_was_not_noted_is_nobody_s_change(
+    case: str, changed: datetime, is_mended: bool
+) -> None:
+    """With `drift: hold` a run that died there held the old key until somebody came (found by the simulation)."""
+    places = ((place_digest("a"), PairDoubt.SAME),)
+    begun = PAIRS_TAG, format_pairs(PairsRecord(version=VersionId("v1"), at=ago(0.2), places=places))
+    seen = two(replace(cannot_tell("a"), changed_at=changed), tags=(record(ended=ago(0.5)), begun))
+    syncs = [action for action in plan(seen, CLASSIC, NOW).actions if isinstance(action, act.Sync)]
+    assert [(action.targets, action.is_mend) for action in syncs] == ([(("a",), True)] if is_mended else []), case
+    assert not any(hold.is_torn for hold in plan(seen, CLASSIC, NOW).holds)
 
 
 def test_a_pair_that_was_changed_beside_our_own_key_id_is_held_as_well() -> None:

@@ -11,6 +11,7 @@ import pytest
 from builders import NEW, NOW, ODD, OLD, USER, a_key, a_secret, a_version, ago, cannot_tell, current, holds, observed
 from keyrota.core.lifecycle import view
 from keyrota.core.model import (
+    PAIRS_TAG,
     SYNC_PASS_TAG,
     SYNCED_TAG,
     AccessKeyId,
@@ -151,6 +152,20 @@ def synced_since(
     )
     scene.secret = replace(scene.secret, tags=(*scene.secret.tags, (SYNCED_TAG, format_synced(record))))
     return record
+
+
+@pytest.mark.parametrize(("changed_at", "is_noted"), [(ago(0.5), True), (None, False)])
+def test_a_rewrite_is_noted_where_the_provider_tells_when_the_pair_was_changed(
+    changed_at: datetime | None, is_noted: bool
+) -> None:
+    """A run that dies after it would otherwise leave a change that nobody is known to have made."""
+    scene = a_scene("a", "b")
+    synced_since(scene)
+    states = (replace(cannot_tell("a"), changed_at=changed_at), cannot_tell("b"))
+    scene.sync("a", "b", seen=scene.seen(*states), is_rewrite=True)
+    assert scene.calls.index("whoami") == is_noted
+    assert (scene.calls[0] == "tag pairs") is is_noted
+    assert dict(scene.secret.tags).get(PAIRS_TAG, "whole") == "whole"
 
 
 # --- all goes well --------------------------------------------------------------------------------------------------

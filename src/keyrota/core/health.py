@@ -66,7 +66,7 @@ def _halves(case: Case, doubt: PairDoubt) -> str:
             return f"it holds half a pair: the secret of key {new}, the ID of another key"
         case PairDoubt.UNSURE:
             return f"it may hold half a pair: the writes of key {new} were not answered for certain"
-        case PairDoubt.BEGUN:
+        case PairDoubt.BEGUN | PairDoubt.SAME:  # the latter is no doubt of a pair, and never named here
             at = f"{pairs.at:%Y-%m-%d %H:%M:%S} UTC" if pairs else "an unknown time"
             return f"it may hold half a pair: a write of key {new} began at {at}, and its end is not known"
         case _:

@@ -341,7 +341,14 @@ class View:
         """Tell what is known of a place whose pair was begun and is not known to be whole; None: it is whole."""
         if self.pairs is None or address in self.observation.made_whole:
             return None
-        return dict(self.pairs.places).get(place_digest(address))
+        doubt = dict(self.pairs.places).get(place_digest(address))
+        return None if doubt is PairDoubt.SAME else doubt
+
+    def rewrite_begun(self, address: str) -> datetime | None:
+        """Tell when a run began to write the pair that is there already once more, where it has not noted the end."""
+        doubts = dict(self.pairs.places) if self.pairs is not None else {}
+        is_begun = doubts.get(place_digest(address)) is PairDoubt.SAME
+        return self.pairs.at if self.pairs is not None and is_begun else None
 
     def is_synced(self) -> bool:
         """Whether the record says that all targets of the configuration have held the current version."""

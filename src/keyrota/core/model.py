@@ -231,6 +231,8 @@ class PairDoubt(StrEnum):
     """The other way round."""
     UNSURE = "u"
     """One half was written, or may have been; which one is not known."""
+    SAME = "w"
+    """None: the pair that is there is being written once more, and the time of the place's last change will be ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,8 +111,10 @@ def format_pairs(record: PairsRecord) -> str:
     """Write the value of the tag `keyrota:pairs`: version @ time @ places, or that all is whole."""
     if not record.places:
         return _WHOLE
-    kept = "".join(f"{digest}{doubt.value}" for digest, doubt in record.places[:_MOST_PLACES])
-    more = "+" if record.is_cut or len(record.places) > _MOST_PLACES else ""
+    places = sorted(record.places, key=lambda place: place[1] is PairDoubt.SAME)  # what does not fit is none of a pair
+    kept = "".join(f"{digest}{doubt.value}" for digest, doubt in places[:_MOST_PLACES])
+    doubtful = sum(doubt is not PairDoubt.SAME for _, doubt in places)
+    more = "+" if record.is_cut or doubtful > _MOST_PLACES else ""
     return f"{record.version}@{_stamp(record.at)}@{kept}{more}"
 
 

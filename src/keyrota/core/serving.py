@@ -271,10 +271,12 @@ def _holds_another(target: TargetState, key: AccessKey) -> bool:
 
 
 def is_changed_since(view: View, target: TargetState) -> bool:
-    """Compare the provider's time of the last change with the end of our own last write."""
-    record = view.synced
+    """Compare the provider's time of the last change with the end of our own last write, noted or not."""
+    record, begun = view.synced, view.rewrite_begun(target.address)
     if target.changed_at is None or record is None or record.ended is None:
         return False
+    if begun is not None and begun - CLOCKS_DIFFER < target.changed_at < begun + JUST_NOW:
+        return False  # by a run that died before it could note the end
     return target.changed_at > record.ended + CLOCKS_DIFFER
 
 

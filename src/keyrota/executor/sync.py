@@ -183,14 +183,20 @@ class _Walk:
         """
         Note which pairs may be torn from now on, should this process be killed; the same pair again tears nothing.
 
-        What an earlier run left torn stays noted until it is written.
+        But where a place tells when it was changed, that will be later than what is noted of our last write: that is
+        noted as well. What an earlier run left torn stays noted until it is written.
         """
         known = view(self.observation)
         is_same = known.is_synced() and known.current_id == version and not self.action.is_mend
-        if is_same and not any(known.doubt_of(target.address) for target in chosen):
+        is_again = is_same and not any(known.doubt_of(target.address) for target in chosen)
+        telling = {state.address for state in self.observation.targets if state.changed_at is not None}
+        addresses = {
+            target.address for target in chosen if (target.address in telling if is_again else target.is_torn_possible)
+        }
+        if is_again and not addresses:
             return None
-        addresses = {target.address for target in chosen if target.is_torn_possible}
-        begun = tuple((place_digest(address), PairDoubt.BEGUN) for address in sorted(addresses))
+        doubt = PairDoubt.SAME if is_again else PairDoubt.BEGUN
+        begun = tuple((place_digest(address), doubt) for address in sorted(addresses))
         places = (*begun, *self._noted_before(without=addresses))
         self.has_begun = bool(places)
         return PairsRecord(version=version, at=self.began, places=places) if places else None
