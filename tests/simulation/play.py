@@ -18,10 +18,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from lanes import Greenlets  # beside this file, which is a script as well
 from promises import Promises
 
+from keyrota.core import plan as act
 from keyrota.core.model import UserName
 from keyrota.core.policy import Drift, RotationPolicy
 from keyrota_sandbox.simulation import (
     CLIMATES,
+    STEPS,
+    Aim,
     Caretaker,
     Climate,
     History,
@@ -36,12 +39,33 @@ DAY = timedelta(days=1)
 CALM_RUNS = 4
 """So many daily runs after the last fault, every target holds the newest key."""
 
+_FUNCTIONS = (Caretaker.FUNCTIONS,)
+_SELDOM = (
+    act.Choose.__name__,
+    act.CreateSecret.__name__,
+    act.Deactivate.__name__,
+    act.Delete.__name__,
+    act.DeleteOrphan.__name__,
+    act.MarkRevoked.__name__,
+    act.NoteActive.__name__,
+    act.NoteOrphan.__name__,
+    act.Promote.__name__,
+    act.Release.__name__,
+    act.Restore.__name__,
+    act.TakeOver.__name__,
+)
+"""Steps that a history takes only so often even where it aims at them."""
+_SOUGHT = (*STEPS[1:], *_SELDOM)
+_HARDLY, _SOMETIMES = 2, 5
+"""So often a history takes a step that it aims at, at least."""
 _SECOND = 0.15
 """Share of the histories in which a second deployment configures a user of the first one."""
 _TOLD = 0.3
 """Share of the places whose provider tells when variables were changed."""
 _SECRETS_LAG_S = (0.0, 0.0, 0.0, 15.0)
 """AWS names no figure for Secrets Manager; a new key is verified for 30 s before anything depends on what is shown."""
+_CLOCKS_AND_LAGS = Climate(skew_s=CLIMATES["brutal"].skew_s, secret_lag_s=_SECRETS_LAG_S[-1])
+"""Trouble comes from nowhere but the aim, besides clocks that differ and a Secrets Manager that lags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +89,9 @@ class Verdict:
 def drawn(seed: int) -> Setup:
     """Draw a history."""
     lots, rest = Random(f"{seed} setup"), Random(f"{seed} rest")  # noqa: S311
+    aim = _aim(seed)
     grace, overlap = lots.randint(1, 6), lots.randint(1, 6)
-    rotate = grace + overlap + lots.randint(1, 30)
+    rotate = grace + overlap + lots.randint(1, 30 if aim is None else 3)
     policy = RotationPolicy(
         rotate_after=rotate * DAY,
         deactivate_after=(rotate + overlap) * DAY,
@@ -88,26 +113,47 @@ def drawn(seed: int) -> Setup:
         )
         for name in ("shop", "web")[: lots.choice((1, 1, 1, 2))]
     )
-    second = (_beside(fleet[0], rest),) if rest.random() < _SECOND else ()
+    caretakers = lots.choice(
+        (
+            (Caretaker.DAILY,),
+            (Caretaker.TWINS,),
+            (Caretaker.DAILY, Caretaker.LAPTOP),
+            _FUNCTIONS,
+            (*_FUNCTIONS, Caretaker.LAPTOP),
+            (Caretaker.DAILY, Caretaker.DAILY, *_FUNCTIONS),
+        )
+    )
+    with_events = lots.random() < 0.8
+    climate = _lagging(_climate(lots), rest)
+    is_second = rest.random() < _SECOND or (aim is not None and aim.step == act.TakeOver.__name__)
+    second = (_beside(fleet[0], rest),) if is_second else ()
     return Setup(
         seed=seed,
         credentials=fleet,
         second=second,
         second_from=timedelta(days=rest.choice((0.0, rest.uniform(0, 20)))),
-        caretakers=lots.choice(
-            (
-                (Caretaker.DAILY,),
-                (Caretaker.TWINS,),
-                (Caretaker.DAILY, Caretaker.LAPTOP),
-                (Caretaker.FUNCTIONS,),
-                (Caretaker.FUNCTIONS, Caretaker.LAPTOP),
-                (Caretaker.DAILY, Caretaker.DAILY, Caretaker.FUNCTIONS),
-            )
-        ),
-        with_events=lots.random() < 0.8,
-        climate=_lagging(_climate(lots), rest),
+        caretakers=_caretakers_of(aim) if aim is not None else caretakers,
+        with_events=with_events,
+        climate=_CLOCKS_AND_LAGS if aim is not None else climate,
+        aim=aim,
         is_proof=True,
     )
+
+
+def _caretakers_of(aim: Aim) -> tuple[Caretaker, ...]:
+    """Run keyrota more often than daily, so that what is aimed at is done again soon."""
+    return (Caretaker.DAILY, Caretaker.DAILY if aim.step != act.NoteStack.__name__ else Caretaker.FUNCTIONS)
+
+
+def _aim(seed: int) -> Aim | None:
+    """Let every other history seek a step, each in its turn; when its turn comes again, something else comes first."""
+    four, rest = divmod(seed, 4)
+    if rest not in {1, 2}:  # both odd and even ones have an aim
+        return None
+    again, number = divmod(2 * four + rest - 1, len(_SOUGHT))
+    step = _SOUGHT[number]
+    turn = again * _SOUGHT.count(step) + _SOUGHT[:number].count(step)
+    return Aim(step=step, first=turn * (_HARDLY if step in _SELDOM else _SOMETIMES))
 
 
 def _place(lots: Random, name: str) -> Place:
@@ -194,11 +240,13 @@ def play(seed: int, *, tell: Teller | None = None) -> Verdict:
 def _play(history: History, people: People, promises: Promises) -> None:
     setup = history.setup
     policy = setup.credentials[0].policy
-    stormy = setup.start + policy.delete_after - policy.rotate_after + 6 * DAY
+    stormy = setup.start + policy.delete_after - policy.rotate_after + (6 if setup.aim is None else 15) * DAY
     history.schedule(stormy)
     history.jobs.schedule(stormy)
     people.schedule(stormy)
     people.schedule_outages(stormy)
+    if setup.aim is not None:
+        people.seek(setup.aim, stormy)
     history.play(stormy)
     if not promises.broken:
         _calm_down(history, people, promises)
@@ -206,7 +254,7 @@ def _play(history: History, people: People, promises: Promises) -> None:
 
 def _calm_down(history: History, people: People, promises: Promises) -> None:
     """Nothing fails any more: the newest key is everywhere soon, and a whole life later nothing is left over."""
-    history.weather.clear_up()
+    history.clear_up()
     history.play(history.world.clock.instant + 4 * DAY)  # what was under way, and outages, come to their end
     for _ in range(CALM_RUNS):
         people.clean_up()  # people do what the last report told them

@@ -177,5 +177,6 @@ class KeyPromises:
         world = self.record.history.world
         stored = world.secrets.get(keeping.secret)
         is_adopted = any(key in version.labels for version in labelled(stored))
-        if not world.makers.get(key) and not is_adopted:
+        is_released = key in self.record.history.released
+        if not world.makers.get(key) and not is_adopted and not is_released:
             self.record.breaks("hands-off", f"{call.by}: {call.name} {key}, a key of somebody else's")

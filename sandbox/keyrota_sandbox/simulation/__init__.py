@@ -8,11 +8,18 @@ from keyrota_sandbox.simulation.history import History, RunInfo, Teller, Watcher
 from keyrota_sandbox.simulation.jobs import Cause, Failure
 from keyrota_sandbox.simulation.people import People
 from keyrota_sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
+from keyrota_sandbox.simulation.strikes import LOOKING, SHIFTED, STEPS, TROUBLES, UNREADABLE, Aim
 from keyrota_sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
 from keyrota_sandbox.simulation.weather import CLIMATES, Climate, FaultKind, Weather
 
 __all__ = [
     "CLIMATES",
+    "LOOKING",
+    "SHIFTED",
+    "STEPS",
+    "TROUBLES",
+    "UNREADABLE",
+    "Aim",
     "Caretaker",
     "Cause",
     "Climate",

@@ -48,7 +48,7 @@ class Elsewhere(Colleague):
             self._archives_a_place,
             self._runs_a_controller,
             self._sets_the_clock_of_a_provider,
-            self._changes_another_field,
+            self.changes_another_field,
             self._tags_the_secret,
         )
 
@@ -216,7 +216,7 @@ class Elsewhere(Colleague):
 
     # --- the secret -----------------------------------------------------------------------------------------------
 
-    def _changes_another_field(self, user: UserName) -> bool:
+    def changes_another_field(self, user: UserName) -> bool:
         """Store the pair of now once more, with another value in a field beside it."""
         name = self._history.credentials[user].secret
         stored = self._world.secret(name)

@@ -26,6 +26,18 @@ from keyrota.executor.forget import forget, remembered
 from keyrota_sandbox.simulation.deployments import Deployments
 from keyrota_sandbox.simulation.jobs import Jobs
 from keyrota_sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
+from keyrota_sandbox.simulation.strikes import (
+    ANOTHER_RUN,
+    CLOCK_DIFFERS,
+    CLOCK_JUMPS,
+    LOOKING,
+    OLDER,
+    QUESTIONS,
+    SHIFTED,
+    STOP,
+    UNREADABLE,
+    Strikes,
+)
 from keyrota_sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
 from keyrota_sandbox.simulation.weather import FaultKind, Weather
 from keyrota_sandbox.memory import SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
@@ -36,14 +48,14 @@ T = TypeVar("T")
 _CLOCKS_DIFFER = timedelta(seconds=45)
 """keyrota refuses to work with a clock that differs more (the adapters compare it with AWS's)."""
 _A_PERSON = "arn:aws:iam::123456789012:user/platform-engineer"
-_LOOKING = "look"
-_QUESTIONS = frozenset({"AskFirst", "AskOwner", "AskRuns", "AskValue", "LookAround", "Preflight"})
-"""Steps that only look."""
-_OFTEN = frozenset({_LOOKING, "Sync", "Tidy"})
+_OFTEN = frozenset({LOOKING, "Sync", "Tidy"})
 _SELDOM = frozenset(
     {"Choose", "Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate", "Restore"}
 )
 _SHOWS_A_SECRET = ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue")
+_AT_WORK_S = 0.1
+"""A step of a single call takes about twice as long."""
+_STRUCK, _LOST = 0.6, 0.5
 _COPIED = 0.3
 """Share of the places of a second configuration into which somebody has copied the pair of the first one."""
 _CROWD = 6
@@ -78,8 +90,10 @@ class RunInfo:
     began: datetime
     addresses: tuple[str, ...] = ()
     """The targets that it knows, of its one user."""
-    step: str = _LOOKING
+    step: str = LOOKING
     """What it is doing: the kind of action, or `look`."""
+    struck: FaultKind | None = None
+    """What is to happen to a call of this step."""
     touched: set[str] = field(default_factory=set)
     """Kinds of trouble that it met so far, other than faults of calls."""
     previews: Sequence[Preview] = ()
@@ -146,6 +160,9 @@ class History:
         self.lanes = lanes(self.timeline)
         self.weather = Weather(Random(f"{setup.seed} weather"), setup.climate)  # noqa: S311  # lots, no secrets
         self.lots = Random(f"{setup.seed} lots")  # noqa: S311
+        self.strikes = Strikes(setup.aim)
+        self.befall: dict[str, Callable[[UserName], object]] = {ANOTHER_RUN: lambda _: self.run()}
+        """How what an aim names is brought about, by its name."""
         self.world.lags = self.weather
         self.world.road = self._road
         self.world.is_id_first = self.lots.random() < 0.5  # noqa: PLR2004  # either half may be first
@@ -181,8 +198,8 @@ class History:
         """When a name was last given to another place."""
         self.awakened: set[str] = set()
         """Places that were archived, and have not been written since."""
-        self.is_ended = False
-        self._current: dict[str, str | None] = {}
+        self.released: set[AccessKeyId] = set()
+        """Keys of which a person has said that nothing needs them."""
         for keeping in setup.credentials:
             self._begin(keeping)
         for keeping in setup.second:
@@ -308,14 +325,14 @@ class History:
     def _run(self, info: RunInfo) -> None:
         self.under_way[info.name] = info
         if info.clock.skew:
-            info.touched.add("clock differs")
+            info.touched.add(CLOCK_DIFFERS)
         info.touched |= {place.outage.value for place in self._places_of(info) if place.is_down}
         for other in self.under_way.values():
             if other is not info and set(other.users) & set(info.users):
-                info.touched.add("another run")
-                other.touched.add("another run")
+                info.touched.add(ANOTHER_RUN)
+                other.touched.add(ANOTHER_RUN)
                 for user in info.users:
-                    self.covered["another run", self._at_work(other, user).step] += 1
+                    self.covered[ANOTHER_RUN, self._at_work(other, user).step] += 1
         settings = Settings(clock=info.clock, run=info.name, parallel=self.lanes.parallel, stop=info.stop)
         subjects = [self.subject(user, self._hand(info, user)) for user in info.users]
         self._say(info.name, f"begins: {info.intent or 'whatever is due'}")
@@ -417,16 +434,24 @@ class History:
             index=tuple(_entry(address) for address in addresses),
             reach=lambda entry: self.world.target(entry.address, by, clock),
             runs_as=self.runs_as,
+            stack=self._stack_of(self.runs[by]),
         )
+
+    def _stack_of(self, run: RunInfo) -> str:
+        """Name the stack whose function a run is; each deployment has one of its own."""
+        is_function = isinstance(run.intent, Only) and Caretaker.FUNCTIONS in self.setup.caretakers
+        own = self.deployments.of(run.keepings)
+        return f"stack-{1 + (own is self.setup.second)}" if is_function else ""
 
     def _step(self, info: RunInfo, event: Event) -> None:
         for listen in self.on_event:
             listen(event)
         info = self._at_work(info, owner_of(event))
         name = type(event.action).__name__
-        info.step = name if event.kind is EventKind.DOING and name not in _QUESTIONS else _LOOKING
+        info.step = name if event.kind is EventKind.DOING and name not in QUESTIONS else LOOKING
         for trouble in info.touched:
             self.covered[trouble, info.step] += 1
+        self._strike(info, owner_of(event))
         climate = self.weather.climate
         if self.weather.is_drawn(climate.clock_jumps * self._often(info.step)):
             self.timeline.after(self.lots.expovariate(4), partial(self._set_clock, info))
@@ -442,6 +467,30 @@ class History:
             soon_s = self.lots.choice(_SOON_S[:_AT_ONCE] if is_short else _SOON_S)
             self.timeline.after(self.lots.expovariate(1 / soon_s), partial(happens, owner_of(event)))
 
+    def _strike(self, info: RunInfo, user: UserName) -> None:
+        """Let happen what seeks the step that begins now: to one of its calls, or while it is at work."""
+        struck = self.strikes.at(info.step)
+        info.struck = struck if isinstance(struck, FaultKind) else None
+        if struck is not None and info.struck is None:
+            self.timeline.after(self.lots.uniform(0, _AT_WORK_S), partial(self._befall, info, user, struck))
+
+    def _befall(self, info: RunInfo, user: UserName, struck: str) -> None:
+        if info.is_over or self.strikes.at(info.step) != struck:
+            return
+        self.strikes.hit()
+        match struck:
+            case "clock jumps":
+                self._set_clock(info)
+            case "told to stop":
+                self._tell_to_stop(info)
+            case _ if struck in self.befall:
+                self.befall[struck](user)
+
+    def clear_up(self) -> None:
+        """Let nothing go wrong any more."""
+        self.weather.clear_up()
+        self.strikes.end()
+
     def _often(self, step: str) -> float:
         if step in _OFTEN or not self.setup.is_proof:
             return 1.0
@@ -452,7 +501,7 @@ class History:
         if info.is_over:
             return
         info.clock.skew = self.weather.skew()
-        self._trouble(info, "clock jumps")
+        self._trouble(info, CLOCK_JUMPS)
         self._say(info.name, f"its clock is set: {info.clock.skew} off")
 
     def _tell_to_stop(self, info: RunInfo) -> None:
@@ -460,7 +509,7 @@ class History:
         if info.is_over or info.stop.is_asked:
             return
         info.stop.ask()
-        self._trouble(info, "told to stop")
+        self._trouble(info, STOP)
         self._say(info.name, "is told to stop")
 
     def _trouble(self, info: RunInfo, what: str) -> None:
@@ -498,7 +547,7 @@ class History:
             look(call)
         signed = self.world.clock.instant
         self._wait(info, self.weather.latency_s())
-        fault = self.weather.fault(self._often(info.step))
+        fault = self._struck(info, call) or self.weather.fault(self._often(info.step))
         if fault is not None:
             self.covered[fault.value, info.step] += 1
         if fault is FaultKind.STALL:
@@ -510,7 +559,7 @@ class History:
             raise ClockIsOff("AWS refuses the request's time")
         self.steps += 1
         if call.name.startswith("target:read") and self.weather.shift_pages():
-            self.covered["pages shift", info.step] += 1
+            self.covered[SHIFTED, info.step] += 1
             self._say(call.by, f"{call.name}: pages shift while they are read")
         try:
             answer = effect()
@@ -518,7 +567,7 @@ class History:
             self._look(call, error)
             raise
         if call.name.startswith(_SHOWS_A_SECRET) and self.world.is_shown_old:
-            self._trouble(info, "an older secret is shown")
+            self._trouble(info, OLDER)
         self._look(call, answer)
         self._wait(info, self.weather.latency_s())
         if fault is FaultKind.CRASH_AFTER:
@@ -529,6 +578,17 @@ class History:
             self.unanswered.add((call.by, call.name))
             raise ProviderUnavailable(f"{call.name}: AWS did not answer (ReadTimeoutError)")
         return answer
+
+    def _struck(self, info: RunInfo, call: Call) -> FaultKind | None:
+        """Tell what an aim lets happen to a call: to one of those of its step, or to the one that makes a key."""
+        is_lost = call.name == "iam:CreateAccessKey" and self.strikes.loses_keys
+        if is_lost and self.lots.random() < _LOST:
+            return FaultKind.LOST_AFTER
+        if info.struck is None or self.lots.random() >= _STRUCK:
+            return None
+        self.strikes.hit()
+        fault, info.struck = info.struck, None
+        return fault
 
     def _wait(self, info: RunInfo, seconds: float) -> None:
         """Let others go on; what a machine does at the same moment dies with it."""
@@ -546,7 +606,7 @@ class History:
             self.weather.climate.unreadable_use
         )
         if is_unread:
-            self.covered["last use unreadable", self.runs[call.by].step] += 1
+            self.covered[UNREADABLE, self.runs[call.by].step] += 1
         match fault:
             case FaultKind.CRASH_BEFORE:
                 self._say(call.by, f"its machine dies before {call.name}")

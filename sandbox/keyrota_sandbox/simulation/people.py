@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
+    ADOPT_TAG,
     AWSCURRENT,
     AWSPREVIOUS,
+    REVOKED,
+    STACK_TAG,
     SYNCED_TAG,
     AccessKeyId,
     KeyPair,
@@ -23,11 +27,12 @@ from keyrota.core.model import (
 )
 from keyrota.core.planner import SyncOnly
 from keyrota.core.policy import Drift
-from keyrota_sandbox.memory import SLOTS, Call, Outage, StoredSecret
 from keyrota_sandbox.simulation.colleague import Colleague
 from keyrota_sandbox.simulation.elsewhere import Elsewhere
 from keyrota_sandbox.simulation.jobs import NOBODYS, spoil_all
 from keyrota_sandbox.simulation.setup import Keeping, Place
+from keyrota_sandbox.simulation.strikes import ACTS, RECONFIGURED, Aim
+from keyrota_sandbox.memory import SLOTS, Call, Outage, StoredSecret
 
 if TYPE_CHECKING:
     from keyrota_sandbox.simulation.history import History
@@ -37,6 +42,8 @@ _GROWING = 0.1
 _MOVING = 0.5
 """Share of the histories with two configurations in which users are moved from one to the other."""
 _SOME_TIME_S = 2 * 86400.0
+_TRIES = 3
+"""A person repeats a command that failed."""
 _MISSED = 0.2
 """Share of the keys that go off which somebody switches on again."""
 
@@ -92,9 +99,15 @@ class People(Colleague):
             self._history.timeline.at(when, self._outage)
 
     def _outage(self, _: UserName | None = None) -> None:
-        address = self._lots.choice(sorted(self._world.places))
+        self._fails(self._lots.choice(sorted(self._world.places)), self._lots.choice(tuple(Outage)))
+
+    def _goes_down(self, outage: Outage, user: UserName) -> None:
+        if (place := self._any_place(user)) is not None:
+            self._fails(place.address, outage)
+
+    def _fails(self, address: str, outage: Outage) -> None:
         place, lasts = self._world.places[address], self._lots.choice((300.0, 7200.0, 100000.0, 300000.0))
-        place.is_down, place.outage = True, self._lots.choice(tuple(Outage))
+        place.is_down, place.outage = True, outage
         self._history.touch(place.outage.value)
         self._history.say(address, f"{place.outage.value} for {timedelta(seconds=lasts)}")
 
@@ -109,17 +122,61 @@ class People(Colleague):
         self._do(self._lots.choice(self._deeds()), user)
 
     def _reconfigure(self, user: UserName) -> None:
-        self._do(self._lots.choice((self._adds_a_target, self._removes_a_target, self._moves_a_target)), user)
+        self._do(self._lots.choice(self._reconfiguring), user)
+
+    @property
+    def _reconfiguring(self) -> tuple[Callable[[UserName], bool], ...]:
+        return (self._adds_a_target, self._removes_a_target, self._moves_a_target)
+
+    def _surely(self, deeds: Sequence[Callable[[UserName], bool]], user: UserName) -> None:
+        """Do one of these: the first, in some order, that can be done now."""
+        for deed in self._lots.sample(deeds, len(deeds)):
+            if self._do(deed, user):
+                return
+
+    def seek(self, aim: Aim, until: datetime) -> None:
+        """Do what leads to a step, again and again, and what an aim lets happen there."""
+        others = [deed for deed in self._deeds() if deed not in self._reconfiguring]
+        self._history.befall |= {
+            ACTS: lambda user: self._surely(others, user),
+            RECONFIGURED: lambda user: self._surely(self._reconfiguring, user),
+            **{outage.value: partial(self._goes_down, outage) for outage in Outage},
+        }
+        when = self._world.clock.instant
+        while (deed := self._ways().get(aim.step)) is not None and when <= until:
+            for user in self._history.credentials:
+                self._history.timeline.at(when, partial(self._do, deed, user))
+            when += timedelta(days=self._lots.uniform(0.2, 1))
+
+    def _ways(self) -> dict[str, Callable[[UserName], bool]]:
+        """Name the deed that leads to a step, where keyrota does not take it by itself."""
+        return {
+            act.Adopt.__name__: self._elsewhere.changes_another_field,
+            act.Choose.__name__: self._chooses_a_key_again,
+            act.DeleteOrphan.__name__: self._releases_a_key,
+            act.DenySessions.__name__: self._revokes_a_key_that_leaked,
+            act.MarkRevoked.__name__: self._goes_on_to_revoke,
+            act.NoteActive.__name__: self._switches_a_key_on,
+            act.NoteStack.__name__: partial(self._removes_a_tag, STACK_TAG),
+            act.Reactivate.__name__: self._brings_the_key_back,
+            act.Release.__name__: self._releases_a_key,
+            act.ReleaseQuarantine.__name__: self._revokes_a_key_that_leaked,
+            act.Restore.__name__: self._rolls_back,
+            act.TakeOver.__name__: self._moves_a_user,
+        }
 
     def _move_current(self, user: UserName) -> None:
         ways = (self._stores_a_key_by_hand, self._stores_an_older_key, self._moves_the_label_back, self._rolls_back)
         self._do(self._lots.choice(ways), user)
 
-    def _do(self, deed: Callable[[UserName], bool], user: UserName) -> None:
+    def _do(self, deed: Callable[[UserName], bool], user: UserName) -> bool:
         if user in self._world.users and deed(user):
-            self.has_acted.add(deed.__name__)
-            self._history.touch("somebody acts" if "target" not in deed.__name__ else "configuration changed")
-            self._history.say("somebody", f"{deed.__name__.strip('_').replace('_', ' ')} ({user})")
+            name = getattr(deed, "__name__", "removes a tag")
+            self.has_acted.add(name)
+            self._history.touch(RECONFIGURED if deed in self._reconfiguring else ACTS)
+            self._history.say("somebody", f"{name.strip('_').replace('_', ' ')} ({user})")
+            return True
+        return False
 
     def _deeds(self) -> tuple[Callable[[UserName], bool], ...]:
         return (
@@ -142,6 +199,8 @@ class People(Colleague):
             self._revokes_the_key,
             self._rolls_back,
             self._adopts_a_key,
+            self._revokes_a_key_that_leaked,
+            self._releases_a_key,
             self._adds_a_target,
             self._removes_a_target,
             self._moves_a_target,
@@ -208,6 +267,8 @@ class People(Colleague):
             return
         key = AccessKeyId(call.about.split()[0])
         found = self._world.find(key)
+        if key in self._history.released:
+            return
         if found is not None and self._is_private(found[0], key):
             self._wants_it_back(found[0], key)
         elif found is not None and not is_calm and self._lots.random() <= _MISSED:
@@ -355,11 +416,7 @@ class People(Colleague):
         self._world.remember_secret(self._history.credentials[user].secret)
 
     def _removes_our_record(self, user: UserName) -> bool:
-        stored = self._secret(user)
-        if stored is None or SYNCED_TAG not in stored.tags:
-            return False
-        self._world.person_untags(self._history.credentials[user].secret, SYNCED_TAG)
-        return True
+        return self._removes_a_tag(SYNCED_TAG, user)
 
     def _schedules_the_deletion_of_the_secret(self, user: UserName) -> bool:
         stored = self._secret(user)
@@ -390,6 +447,67 @@ class People(Colleague):
             return False
         self._history.jobs.spoiled.add(key)
         self._history.run(Revoke(key=key), users=(user,))
+        return True
+
+    def _goes_on_to_revoke(self, user: UserName) -> bool:
+        """Revoke what was to be revoked before and is not off yet; else the only key."""
+        stored, keys = self._secret(user), self._world.users[user]
+        marked = [key for key in _named(stored) if key in keys and stored and _wearing(stored, REVOKED + key)]
+        active = [key for key in sorted(marked) if keys[AccessKeyId(key)].status is KeyStatus.ACTIVE]
+        key = AccessKeyId(active[0]) if active else self._current_key(user) if len(keys) == 1 else None
+        if key is None:
+            return False
+        self._history.jobs.spoiled.add(key)
+        self._history.run(Revoke(key=key), users=(user,))
+        return True
+
+    def _brings_the_key_back(self, user: UserName) -> bool:
+        """Switch the current key off by mistake, and do what the report says."""
+        key = self._current_key(user)
+        if key is None or key not in self._world.users[user]:
+            return False
+        if self._world.users[user][key].status is KeyStatus.ACTIVE:
+            self._world.change(key, status=KeyStatus.INACTIVE, status_word="Inactive")
+            self._history.jobs.spoiled.add(key)
+        self._history.run(Rollback(to=key), users=(user,))
+        return True
+
+    def _chooses_a_key_again(self, user: UserName) -> bool:
+        """Forget a choice, and make it once more."""
+        self._removes_a_tag(ADOPT_TAG, user)
+        return self._adopts_a_key(user)
+
+    def _removes_a_tag(self, tag: str, user: UserName) -> bool:
+        stored = self._secret(user)
+        if stored is None or tag not in stored.tags:
+            return False
+        self._world.person_untags(self._history.credentials[user].secret, tag)
+        return True
+
+    def _revokes_a_key_that_leaked(self, user: UserName) -> bool:
+        """AWS has found a key in public, and attached its policy; a person revokes it, with all that it has opened."""
+        key = self._current_key(user)
+        if key is None:
+            return False
+        self._world.quarantine[user] = ("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3",)
+        self._history.jobs.spoiled.add(key)
+        self._history.run(Revoke(key=key, with_sessions=True, releases_quarantine=True), users=(user,))
+        return True
+
+    def _releases_a_key(self, user: UserName) -> bool:
+        """Make a key for some purpose, and say some time later that nothing needs it."""
+        stored, keys = self._secret(user), self._world.users[user]
+        if stored is None or len(keys) >= SLOTS:
+            return False
+        key = self._world.add_key(user).id
+
+        def release() -> None:
+            if user in self._world.users and key in self._world.users[user]:
+                self._history.released.add(key)
+                self._history.run(Adoption(release=key), users=(user,))
+
+        for _ in range(_TRIES):
+            self._history.timeline.after(self._lots.uniform(90000, 2 * _SOME_TIME_S), release)
         return True
 
     def _rolls_back(self, user: UserName) -> bool:
@@ -442,7 +560,7 @@ class People(Colleague):
     def _moves_a_user(self, user: UserName) -> bool:
         """Move a user to the second configuration, by the book: with all targets, and `adopt --take-over`."""
         other, now = self._history.deployments.others.get(user), self._history.credentials[user]
-        if other is None or list(self._world.users[user]) != [self._current_key(user)]:
+        if other is None or self._current_key(user) not in self._world.users[user]:
             return False
         numbers = {self._world.places[place.address].number for place in now.places}
         own = tuple(place for place in other.places if self._world.places[place.address].number not in numbers)
@@ -456,6 +574,14 @@ class People(Colleague):
         other, kept = self._history.deployments.others.pop(user, None), self._history.credentials[user]
         if other is None:
             return
+        stored = self._world.secret(other.secret)
+        current = _wearing(stored, AWSCURRENT) if stored else None
+        pair = stored.versions[current].pair if stored and current else None
+        is_new = self._current_key(user) is None and pair is not None and self._world.find(pair.id) is not None
+        for place in kept.places if is_new else ():  # one key is kept, and put everywhere
+            held = self._world.places[place.address].pair
+            if held is not None and held != pair:
+                self._world.person_sets(place.address, pair)
         pairs = (self._world.places[place.address].pair for place in kept.places)
         needed = _named(self._secret(user)) | {pair.id for pair in pairs if pair is not None}
         theirs = _named(self._world.secret(other.secret)) & self._world.users.get(user, {}).keys()

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from keyrota.core.model import UserName
 from keyrota.core.policy import CLASSIC, Brake, RotationPolicy
+from keyrota_sandbox.simulation.strikes import Aim
 from keyrota_sandbox.simulation.weather import CLIMATES, Climate
 
 
@@ -71,5 +72,7 @@ class Setup:
     """A second deployment's configuration of users that the first one has as well, each with another secret."""
     second_from: timedelta = timedelta()
     """So long after the first deployment the second one begins to run, daily."""
+    aim: Aim | None = None
+    """A step that is brought about, and at which something happens each time."""
     brake: Brake | None = None
     """Stops a run that would make too many new keys."""
