@@ -115,6 +115,7 @@ MISTAKES = (
             "            if not error.is_undone:\n                raise\n",
             "            if not error.is_undone:\n                continue\n",
         ),
+        scene="the answer to a new key is lost",
     ),
     _mistake(
         "an unreadable last use counts as never used",
@@ -124,6 +125,7 @@ MISTAKES = (
             "    use, policy = key.last_use, case.policy\n    if use.evidence is Evidence.UNKNOWN:",
             "    use, policy = key.last_use, case.policy\n    if False:",
         ),
+        scene="a last use cannot be read",
     ),
     _mistake(
         "no look at AWSCURRENT after a sync, neither the sync's own nor the loop's",
@@ -146,6 +148,7 @@ MISTAKES = (
             "            error.target = target.address\n            return target.address, error",
             "            pass",
         ),
+        scene="a place refuses every write",
     ),
     _mistake(
         "deactivate before all targets are confirmed",
@@ -294,6 +297,7 @@ MISTAKES = (
             """            needs=Needs.PERSON,
             reason=f"{view.current_key} is the key that targets hold, and IAM""",
         ),
+        scene="a dead key at a place",
     ),
     _mistake(
         "look at the secret once more between making a key and storing it",
@@ -600,6 +604,12 @@ MISTAKES = (
         scene="secrets are shown late",
     ),
     _mistake(
+        "do not note that a pair is written once more",
+        "converges",
+        (SYNC, "        if is_again and not addresses:\n", "        if is_again:\n"),
+        scene="a run dies after it has written the same pair again",
+    ),
+    _mistake(
         "make a key under a claim however old",
         "converges",
         (
@@ -629,6 +639,7 @@ MISTAKES = (
                 "                raise\n"
             ),
         ),
+        scene="the answer to a new key is lost",
     ),
     _mistake(
         "take the label off before the key is deleted",
@@ -647,6 +658,7 @@ MISTAKES = (
             "            wanted, chosen = version, _writable(subject, action)\n            continue\n",
             "            wanted, chosen = version, _writable(subject, action)\n",
         ),
+        scene="AWSCURRENT goes back before the sync",
     ),
     _mistake(
         "remember a last use beyond the run, as a function that stays warm might",

@@ -17,7 +17,7 @@ from typing import NoReturn
 from promises import Promises
 
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.model import AccessKeyId, Caller, Conflict, KeyPair, KeyStatus, UserName
+from keyrota.core.model import AWSCURRENT, AWSPREVIOUS, AccessKeyId, Caller, Conflict, KeyPair, KeyStatus, UserName
 from keyrota.core.planner import Intent
 from keyrota.core.policy import Drift, RotationPolicy
 from keyrota.errors import ProviderRefused, ProviderUnavailable
@@ -41,7 +41,7 @@ class Stage:
     """One credential of two places, good weather, and a judge."""
 
     policy: RotationPolicy = POLICY
-    place: Place = Place(address=SHOP, deployments_a_day=0)
+    place: Place = field(default_factory=lambda: Place(address=SHOP, deployments_a_day=0))
     """The place that things happen to."""
     history: History = field(init=False)
     promises: Promises = field(init=False)
@@ -107,6 +107,17 @@ class Stage:
                 do()
 
         self.history.attempts.append(look)
+
+    def lose(self, name: str) -> None:
+        """Let the answer to the next call of that name be lost: what was asked for has happened."""
+
+        def look(call: Call, answer: object) -> None:
+            if call.name == name and not isinstance(answer, Exception) and call.name not in self.happened:
+                self.happened.append(call.name)
+                self.history.unanswered.add((call.by, call.name))
+                raise ProviderUnavailable(f"{name}: AWS did not answer")
+
+        self.history.watchers.append(look)
 
     def die(self) -> NoReturn:
         """Let the machine of the only run that is under way die."""
@@ -460,6 +471,61 @@ class _SecretsLate:
         return getattr(self.prompt, name)
 
 
+def the_answer_to_a_new_key_is_lost() -> Stage:
+    """CreateAccessKey makes a key, and its answer never comes: the key's secret is lost."""
+    stage = Stage()
+    stage.lose("iam:CreateAccessKey")
+    stage.days(14)
+    stage.demand_rest()
+    return stage
+
+
+def a_last_use_cannot_be_read() -> Stage:
+    """IAM refuses to tell the last use of any key, for longer than the overlap."""
+    stage = Stage()
+
+    def refuse(call: Call) -> None:
+        if call.name == "iam:GetAccessKeyLastUsed":
+            stage.happened.append(call.name)
+            raise ProviderUnavailable("too many requests", is_undone=True)
+
+    stage.history.attempts.append(refuse)
+    stage.days(8)
+    return stage
+
+
+def a_place_refuses_every_write() -> Stage:
+    """One of two places takes no write for some days, and can be read."""
+    stage = Stage()
+
+    def refuse(call: Call) -> None:
+        if call.name.startswith("target:write") and call.name.endswith(SHOP):
+            stage.happened.append(call.name)
+            raise ProviderRefused("the provider does not take it")
+
+    stage.history.attempts.append(refuse)
+    stage.days(4)
+    return stage
+
+
+def aws_current_goes_back_before_the_sync() -> Stage:
+    """A new key is noted, and before AWSCURRENT is read, somebody goes back to the older one."""
+    stage = Stage()
+    stage.settle()
+    world = stage.history.world
+
+    def back() -> None:
+        stored = world.secrets[SECRET]
+        world.person_moves_label(SECRET, AWSCURRENT, stored.wearing(AWSPREVIOUS))
+
+    def noted() -> None:
+        stage.once("secretsmanager:GetSecretValue", back)
+
+    stage.once("iam:CreateAccessKey", lambda: stage.once("secretsmanager:TagResource", noted))
+    stage.days(16)
+    return stage
+
+
 def a_second_deployment() -> Stage:
     """Another configuration names the same user and another secret, when only the key of the first one is left."""
     stage = Stage()
@@ -493,6 +559,17 @@ def a_clock_of_a_provider_is_off(minutes: float) -> Callable[[], Stage]:
         return stage
 
     return scene
+
+
+def a_run_dies_after_it_has_written_the_same_pair_again() -> Stage:
+    """The provider tells when variables were changed, and a change is a person's to decide; the run notes no end."""
+    place = Place(address=SHOP, deployments_a_day=0, is_id_readable=False, is_change_told=True)
+    stage = Stage(policy=replace(POLICY, drift=Drift.HOLD), place=place)
+    stage.days(1)
+    stage.once("target:write", lambda: stage.once("secretsmanager:TagResource", stage.die))
+    stage.days(13)
+    stage.demand_rest()
+    return stage
 
 
 def secrets_are_shown_late() -> Stage:
@@ -606,9 +683,14 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "a secret that others may read": a_secret_that_others_may_read,
     "a key that a person made": a_key_that_a_person_made,
     "a key is made in the minute of a claim": a_key_is_made_in_the_minute_of_a_claim,
+    "the answer to a new key is lost": the_answer_to_a_new_key_is_lost,
+    "a last use cannot be read": a_last_use_cannot_be_read,
+    "a place refuses every write": a_place_refuses_every_write,
+    "AWSCURRENT goes back before the sync": aws_current_goes_back_before_the_sync,
     "a second deployment": a_second_deployment,
     "a provider's clock is ahead": a_clock_of_a_provider_is_off(4),
     "a provider's clock is behind": a_clock_of_a_provider_is_off(-90),
+    "a run dies after it has written the same pair again": a_run_dies_after_it_has_written_the_same_pair_again,
     "secrets are shown late": secrets_are_shown_late,
     "a machine stands still before its key": a_machine_stands_still_before_its_key,
     "a place is changed": a_place_is_changed,
