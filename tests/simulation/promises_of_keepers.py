@@ -14,8 +14,8 @@ from record import Record
 
 from keyrota.core.emergency import Revoke
 from keyrota.core.model import AccessKeyId, UserName
-from keyrota_sandbox.simulation import RunInfo
 from keyrota_sandbox.memory import Call
+from keyrota_sandbox.simulation import RunInfo
 
 _MAKES = "iam:CreateAccessKey"
 _ENDS = ("iam:UpdateAccessKey", "iam:DeleteAccessKey")

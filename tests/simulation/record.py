@@ -29,8 +29,8 @@ from keyrota.core.model import (
     UserName,
     VersionId,
 )
-from keyrota_sandbox.simulation import History, RunInfo
 from keyrota_sandbox.memory import Call, StoredSecret, Variables, Version
+from keyrota_sandbox.simulation import History, RunInfo
 
 LOOKING = "look"
 _UNREAD = LastUse(evidence=Evidence.UNKNOWN, why="the read failed")

@@ -9,8 +9,8 @@ import pytest
 
 from keyrota.core.model import AWSCURRENT, SYNCED_TAG, SecretState, UserName, VersionId
 from keyrota.errors import NotThere
-from keyrota_sandbox.simulation import Climate, Weather
 from keyrota_sandbox.memory import World
+from keyrota_sandbox.simulation import Climate, Weather
 
 NAME = "keyrota/ci-deploy"
 USER = UserName("ci-deploy")

@@ -10,9 +10,9 @@ from play import _HARDLY, _SELDOM, _SOMETIMES, drawn
 from soak import ENOUGH, ONLY_LOOKS, ROWS, Sum, is_possible
 
 from keyrota.core import plan as act
+from keyrota_sandbox.memory import Outage
 from keyrota_sandbox.simulation import LOOKING, STEPS, TROUBLES, FaultKind
 from keyrota_sandbox.simulation.strikes import BEFALLS, QUESTIONS, Strikes
-from keyrota_sandbox.memory import Outage
 
 
 def full() -> Sum:

@@ -21,8 +21,8 @@ from keyrota.core.model import (
 from keyrota.core.variables import Listed, bundle_conflicts, listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import Half, KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable, TornPair
 from keyrota.ports import Clock
-from keyrota_sandbox.memory.view import View
 from keyrota.wire.ahead import ahead_of
+from keyrota_sandbox.memory.view import View
 
 if TYPE_CHECKING:
     from keyrota.core.model import AccessKeyId

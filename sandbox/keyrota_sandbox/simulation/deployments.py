@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from keyrota.core.model import UserName
-from keyrota_sandbox.simulation.setup import Keeping, Setup
 from keyrota_sandbox.memory import Call
+from keyrota_sandbox.simulation.setup import Keeping, Setup
 
 
 class Deployments:

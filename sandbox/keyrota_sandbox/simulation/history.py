@@ -23,6 +23,8 @@ from keyrota.executor.confirm import confirm, questions
 from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview
 from keyrota.executor.forget import forget, remembered
+from keyrota.stop import Stop
+from keyrota_sandbox.memory import SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
 from keyrota_sandbox.simulation.deployments import Deployments
 from keyrota_sandbox.simulation.jobs import Jobs
 from keyrota_sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
@@ -40,8 +42,6 @@ from keyrota_sandbox.simulation.strikes import (
 )
 from keyrota_sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
 from keyrota_sandbox.simulation.weather import FaultKind, Weather
-from keyrota_sandbox.memory import SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
-from keyrota.stop import Stop
 
 T = TypeVar("T")
 

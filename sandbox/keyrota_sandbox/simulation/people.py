@@ -27,12 +27,12 @@ from keyrota.core.model import (
 )
 from keyrota.core.planner import SyncOnly
 from keyrota.core.policy import Drift
+from keyrota_sandbox.memory import SLOTS, Call, Outage, StoredSecret
 from keyrota_sandbox.simulation.colleague import Colleague
 from keyrota_sandbox.simulation.elsewhere import Elsewhere
 from keyrota_sandbox.simulation.jobs import NOBODYS, spoil_all
 from keyrota_sandbox.simulation.setup import Keeping, Place
 from keyrota_sandbox.simulation.strikes import ACTS, RECONFIGURED, Aim
-from keyrota_sandbox.memory import SLOTS, Call, Outage, StoredSecret
 
 if TYPE_CHECKING:
     from keyrota_sandbox.simulation.history import History

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 from keyrota.core import plan as act
-from keyrota_sandbox.simulation.weather import FaultKind
 from keyrota_sandbox.memory import Outage
+from keyrota_sandbox.simulation.weather import FaultKind
 
 LOOKING = "look"
 QUESTIONS = frozenset(kind.__name__ for kind in (act.Preflight, *get_args(act.LOOKS)))
