@@ -26,6 +26,7 @@ PAGES = {
     "SECURITY.md": "contributing/security.md",
     "CODE_OF_CONDUCT.md": "contributing/conduct.md",
     "constructs/README.md": "how-to/constructs.md",
+    "sandbox/README.md": "contributing/sandbox.md",
 }
 """Where the site has a page of the repository that is not in docs/."""
 
