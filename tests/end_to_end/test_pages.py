@@ -104,6 +104,16 @@ def test_pages_link_to_pages_that_exist() -> None:
             assert (page.parent / link).exists(), f"{page}: {link}"
 
 
+def test_code_names_pages_that_exist() -> None:
+    """A reason that a comment refers to can be read, and is in this repository."""
+    folders = ("src", "sandbox", "tests", "constructs/src", "website", "bench")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.*") if "node_modules" not in file.parts]
+    sources = [file for file in files if file.suffix in {".py", ".ts"}]
+    named = {name for file in sources for name in re.findall(r"docs/[\w/-]+\.md", file.read_text("utf-8"))}
+    assert "docs/facts/aws.md" in named, "the search finds something"
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
 def test_generated_parts_are_up_to_date() -> None:
     """What the pages compute is what the code says."""
     done = subprocess.run(
