@@ -69,6 +69,36 @@ def test_two_unmanaged_keys_are_not_yet_safe(rig: Rig) -> None:
     assert (code, "safe again: 1 of 1" in out) == (0, True), out
 
 
+def test_revoke_now_does_not_promise_what_it_will_not_do(rig: Rig) -> None:
+    """It said that an unmanaged key "is deactivated first. Whoever has it is out", and left it alone."""
+    other, _ = made(rig)
+    rig.box.travel(minutes=1)
+    code, out, err = rig.box.run("revoke", USER, "--key", other, "--now", "--yes")
+    assert code == 1, out + err
+    assert "is out" not in err
+    assert f"{other} STAYS ACTIVE:\n  {other} was not made or adopted by keyrota" in err
+    assert f"--access-key-id {other} --status Inactive" in out
+    assert set(rig.box.keys().values()) == {"Active"}
+
+
+def test_revoke_now_says_what_is_inactive_already(rig: Rig) -> None:
+    rotate.handler({}, Context())
+    rotate.handler({}, Context())
+    sync.handler(batch(native()), Context())
+    old = rig.box.old.id
+    deactivated(rig, old)
+    rig.lines()
+    _, out, err = rig.box.run("revoke", USER, "--key", old, "--now", "--yes")
+    assert f"{old} is Inactive already." in err, out + err
+    assert "is out" not in err
+    (current,) = (key for key, status in rig.box.keys().items() if status == "Active")
+    for _ in range(2):  # no slot is free: the second time there is nothing left to deactivate
+        _, out, err = rig.box.run("revoke", USER, "--key", current, "--now", "--yes")
+    assert set(rig.box.keys().values()) == {"Inactive"}
+    assert f"{current} is Inactive already." in err
+    assert f"--now deactivates {current}" not in out
+
+
 def test_an_unmanaged_key_beside_a_managed_one_is_not_yet_safe(rig: Rig) -> None:
     """Whether it was ever at the provider is not known, and unknown is never safe."""
     rotate.handler({}, Context())

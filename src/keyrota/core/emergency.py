@@ -156,19 +156,19 @@ def _replacement(case: Case, leaked: AccessKeyId) -> Iterator[Finding]:
 def _free_a_slot(case: Case, leaked: AccessKeyId) -> str:
     """Say what a person can do; keyrota itself deletes nothing before its grace is over (promise off-before-gone)."""
     user, name = case.view.observation.user, case.view.observation.name
-    meanwhile = f"keyrota revoke {name} --now deactivates {leaked} meanwhile"
-    other = next((key for key in case.view.keys if key.id != leaked), None)
+    key = case.view.key(leaked)
+    is_active = key is not None and key.status is KeyStatus.ACTIVE
+    meanwhile = f"; keyrota revoke {name} --now deactivates {leaked} meanwhile" if is_active else ""
+    other = next((one for one in case.view.keys if one.id != leaked), None)
     if other is None:
-        return meanwhile
+        return meanwhile.removeprefix("; ")
     if why := why_needed(case, other):
         if case.view.is_revoked(other.id) and other.status is KeyStatus.INACTIVE:
-            return (
-                f"{other.id} was revoked too, and is Inactive: delete it, and run the same command again; {meanwhile}"
-            )
-        return f"decide whether {other.id} may go ({why}), free its slot, and run the same command again; {meanwhile}"
+            return f"{other.id} was revoked too, and is Inactive: delete it, and run the same command again{meanwhile}"
+        return f"decide whether {other.id} may go ({why}), free its slot, and run the same command again{meanwhile}"
     return (
         f"if {other.id} may go, delete it yourself (aws iam delete-access-key --user-name {user} "
-        f"--access-key-id {other.id}) and run the same command again; {meanwhile}"
+        f"--access-key-id {other.id}) and run the same command again{meanwhile}"
     )
 
 

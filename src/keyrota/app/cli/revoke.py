@@ -13,8 +13,8 @@ from keyrota.app import words
 from keyrota.app.choice import Wanted
 from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
 from keyrota.app.cli.naming import one_credential
-from keyrota.core.model import AccessKeyId, Observation
-from keyrota.core.plan import Adopt, CreateKey, Plan, Promote
+from keyrota.core.model import AccessKeyId, KeyStatus, Observation
+from keyrota.core.plan import Adopt, CreateKey, Deactivate, Plan, Promote
 from keyrota.errors import KeyrotaError, OwnKey, UsageError
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def command(  # click passes what the command line has
         raise UsageError(
             f"{name} has no key that keyrota keeps",
             remedy=(way_out(known, session.clock.now()) if known.is_refused else "")
-            or f"keyrota apply {name} adopts a key that is stored; keyrota status {name} shows all",
+            or f"keyrota apply {name} adopts a key that is stored; keyrota status {name} shows all, "
+            "and `--key` names the one that leaked",
         )
     if leaked not in {one.id for one in seen.keys} and leaked != known.current_key:
         raise UsageError(
@@ -239,8 +240,12 @@ def _consequences(key: str, planned: Plan, seen: Observation, *, is_now: bool) -
     back = next((action.key for action in planned.actions if isinstance(action, Promote) and action.is_rollback), None)
     successor = f"The previous key {back}" if back else "A new key"
     is_replaced = any(isinstance(action, (CreateKey, Promote)) for action in planned.actions)
+    if is_now and _stays_active(key, planned, seen):
+        yield f"{key} STAYS ACTIVE:"
+        yield from (f"  {hold.reason}" for hold in planned.holds)
+        return
     if is_now:
-        yield f"{key} is deactivated first. Whoever has it is out; what uses it fails: {where}, running pipelines."
+        yield _off(key, planned, seen, where)
     if is_replaced:
         yield f"{successor} goes to {where}" + ("." if is_now else f", then {key} is deactivated at once.")
         if not is_now:
@@ -251,3 +256,20 @@ def _consequences(key: str, planned: Plan, seen: Observation, *, is_now: bool) -
     elif is_now:
         yield "NO KEY CAN TAKE ITS PLACE NOW:" if planned.holds else "No other key is made: it is not the one in use."
         yield from (f"  {hold.reason}" for hold in planned.holds)
+
+
+def _goes_off(key: str, planned: Plan) -> bool:
+    """Say whether the plan deactivates the key; one that is adopted first is deactivated after that."""
+    return any(isinstance(action, (Adopt, Deactivate)) and action.key == key for action in planned.actions)
+
+
+def _stays_active(key: str, planned: Plan, seen: Observation) -> bool:
+    is_active = any(one.id == key and one.status is KeyStatus.ACTIVE for one in seen.keys)
+    return is_active and not _goes_off(key, planned)
+
+
+def _off(key: str, planned: Plan, seen: Observation, where: str) -> str:
+    if _goes_off(key, planned):
+        return f"{key} is deactivated first. Whoever has it is out; what uses it fails: {where}, running pipelines."
+    word = next((one.status_word for one in seen.keys if one.id == key), None)
+    return f"{key} is {word} already." if word else f"IAM does not list {key}: there is nothing to deactivate."
