@@ -295,7 +295,7 @@ def test_it_carries_nothing_and_names_itself(rig: AzureRig) -> None:
 
 
 def test_a_group_that_two_projects_share_is_one_place(rig: AzureRig) -> None:
-    """B9: its number is unique in the organization; names of projects and groups are not."""
+    """Its number is unique in the organization; names of projects and groups are not."""
     here = rig.target().read().place
     assert here == rig.target({"project": "other", "group": "shop"}).read().place
     assert here == rig.target({"project": "ACME", "group": rig.standin.number("acme", "shop")}).read().place

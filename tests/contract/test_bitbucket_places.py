@@ -51,7 +51,7 @@ def test_a_place_is_its_uuid(rig: Rig, settings: Mapping[str, Any], scope: tuple
 
 
 def test_names_in_another_case_and_uuids_are_the_same_place(rig: Rig) -> None:
-    """B9: two addresses of one place resolve to one ID."""
+    """Two addresses of one place resolve to one ID."""
     repository = rig.standin.uuid_of("acme", "shop")
     environment = rig.standin.uuid_of("acme", "shop", "Production")
     aliases: list[Mapping[str, Any]] = [
@@ -67,7 +67,7 @@ def test_names_in_another_case_and_uuids_are_the_same_place(rig: Rig) -> None:
 
 @pytest.mark.parametrize("settings", [REPOSITORY, DEPLOYMENT])
 def test_a_renamed_place_is_the_same_and_a_recreated_one_is_not(rig: Rig, settings: Mapping[str, Any]) -> None:
-    """B8: the name that was given to something else does not lead there."""
+    """The name that was given to something else does not lead there."""
     before = place(rig, settings)
     rig.standin.rename_repository("acme", "shop", "store")
     assert place(rig, {**settings, "repository": "store"}) == before
@@ -162,7 +162,7 @@ def test_each_variable_of_a_write_says_what_it_holds(rig: Rig) -> None:
 
 
 def test_keys_under_other_names_are_shown_and_values_are_not(rig: Rig) -> None:
-    """B4: DEPLOY_KEY_ID = K1; also within a text, and on the last page."""
+    """DEPLOY_KEY_ID shows the key; also within a text, and on the last page."""
     rig.target().write(a_pair())
     for number in range(110):
         rig.set(f"OTHER_{number}", "aB3" * 20)
@@ -185,7 +185,7 @@ def words(state: TargetState) -> str:
 
 
 def test_a_pair_under_other_names_is_a_conflict_that_proposes_names(rig: Rig) -> None:
-    """B4: a second pair would be made beside it."""
+    """A second pair would be made beside it."""
     rig.set("DEPLOY_KEY_ID", K1)
     rig.set("DEPLOY_SECRET_KEY", "x", secured=True)
     state = rig.target().read()
@@ -212,7 +212,7 @@ def test_an_empty_place_and_a_whole_pair_have_no_conflict(rig: Rig) -> None:
 
 
 def test_a_plain_pair_beside_a_bundle_is_a_lasting_conflict(rig: Rig) -> None:
-    """B13: AWS tools prefer the pair, at the place or at a level above."""
+    """AWS tools prefer the pair, at the place or at a level above."""
     bundle = {**DEPLOYMENT, "bundle": "AWS_SHARED_CREDENTIALS_FILE"}
     rig.target(bundle).write(a_pair())
     assert rig.target(bundle).read().conflicts == ()
@@ -231,7 +231,7 @@ def test_a_plain_pair_beside_a_bundle_is_a_lasting_conflict(rig: Rig) -> None:
 
 @pytest.mark.parametrize("other", [("shop", "Production"), (None, None)], ids=["environment", "workspace"])
 def test_a_pair_that_is_split_between_levels_is_a_conflict(rig: Rig, other: tuple[str | None, str | None]) -> None:
-    """B3: the ID at the repository, the secret at the environment or the workspace."""
+    """The ID at the repository, the secret at the environment or the workspace."""
     rig.standin.set_variable("acme", "shop", None, ID, K1)
     rig.standin.set_variable("acme", other[0], other[1], SECRET, "x", secured=True)
     conflicts = rig.target(REPOSITORY).surroundings().conflicts
@@ -261,7 +261,7 @@ def test_a_session_token_at_another_level_is_a_lasting_conflict(rig: Rig) -> Non
 
 
 def test_every_level_and_environment_is_looked_at_with_few_calls(rig: Rig) -> None:
-    """B12, for Bitbucket; what was listed within the last minute is not listed again."""
+    """What was listed within the last minute is not listed again."""
     rig.standin.set_variable("acme", None, None, "OLD", K1)
     rig.standin.set_variable("acme", "shop", None, "DEPLOY", f'{{"AccessKeyId": "{K2}"}}')
     rig.standin.set_variable("acme", "shop", "Test", "ANY", K1)

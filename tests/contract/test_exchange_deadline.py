@@ -83,7 +83,7 @@ def http(url: str) -> Http:
 @pytest.mark.parametrize("answer", [_dripping_head, _endless_body, _short_body, _silent])
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_an_exchange_that_never_ends_is_ended(answer: Callable[[socket.socket], None], method: str) -> None:
-    """D6: one byte of a header every few seconds, a body without an end, a body that stops."""
+    """One byte of a header every few seconds, a body without an end, a body that stops."""
     with serving(answer) as (url, came):
         began = time.monotonic()
         with pytest.raises(ProviderUnavailable, match="it took too long") as caught:
@@ -177,7 +177,7 @@ def calls_until_refused(client: Http, *, most: int = 40) -> int:
 
 @pytest.mark.usefixtures("short")
 def test_answers_that_are_slow_each_time_end_with_the_credentials_time() -> None:
-    """D6: each answer comes within the deadline, a hundred of them would take hours; the next credential waits less."""
+    """Each answer comes within the deadline, a hundred of them would take hours; the next credential waits less."""
     with serving(_slow) as (url, _):
         client, clock = http(url), WorldClock()
         with bounded(clock, None):

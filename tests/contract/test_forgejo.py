@@ -227,7 +227,7 @@ def test_a_users_secrets_are_never_empty(rig: ForgejoRig) -> None:
 
 
 def test_a_renamed_repository_is_the_same_place_and_its_successor_is_not(rig: ForgejoRig) -> None:
-    """B8: the old name redirects, until something else is made there."""
+    """The old name redirects, until something else is made there."""
     before = rig.target().read().place
     rig.standin.rename(HOME, ("repos", "acme", "shop-old"))
     assert rig.target().read().place == before
@@ -276,7 +276,7 @@ def test_one_read_is_three_calls_and_an_old_version_is_asked_for_the_marker_alon
 
 
 def test_a_variable_with_the_name_of_half_the_pair_is_a_conflict(rig: ForgejoRig) -> None:
-    """B2: the job reads the ID as a variable and the secret as a secret."""
+    """The job reads the ID as a variable and the secret as a secret."""
     rig.standin.set_variable(HOME, ID, a_pair("OLD").id)
     rig.set(SECRET, "old")
     state = rig.target().read()
@@ -294,7 +294,7 @@ def test_a_variable_under_any_name_shows_its_key(rig: ForgejoRig) -> None:
 
 
 def test_the_organization_above_is_looked_at(rig: ForgejoRig) -> None:
-    """Half a pair there makes a mixed one with what is written here (B3, B12)."""
+    """Half a pair there makes a mixed one with what is written here."""
     rig.standin.set_secret(ORGANIZATION, SECRET, "x")
     rig.standin.set_variable(ORGANIZATION, "K1", a_pair("OLD").id)
     found = rig.target().surroundings()

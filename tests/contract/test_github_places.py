@@ -63,7 +63,7 @@ def test_a_place_is_its_number(rig: GitHubRig) -> None:
 
 
 def test_names_in_another_case_are_the_same_place(rig: GitHubRig) -> None:
-    """B9: GitHub takes names in any case."""
+    """GitHub takes names in any case."""
     assert read(rig, {"repository": "ACME/Shop"}).place == read(rig, REPOSITORY).place
     aliased = read(rig, {"repository": "Acme/SHOP", "environment": "production"})
     assert aliased.place == read(rig, ENVIRONMENT).place
@@ -72,7 +72,7 @@ def test_names_in_another_case_are_the_same_place(rig: GitHubRig) -> None:
 
 @pytest.mark.parametrize("settings", [REPOSITORY, ENVIRONMENT])
 def test_a_renamed_place_is_the_same_and_a_recreated_one_is_not(rig: GitHubRig, settings: Mapping[str, Any]) -> None:
-    """B8: by its old name it is redirected, until another repository takes that name."""
+    """By its old name it is redirected, until another repository takes that name."""
     before = read(rig, settings).place
     rig.standin.rename("acme", "shop", "store")
     redirected = read(rig, settings)
@@ -131,7 +131,7 @@ def test_an_id_that_cannot_be_asked_for_now_fails_the_read(rig: GitHubRig) -> No
 
 
 def test_an_archived_repository_says_so_and_is_read_all_the_same(rig: GitHubRig) -> None:
-    """C6: it runs nothing."""
+    """It runs nothing."""
     rig.target(REPOSITORY).write(a_pair())
     rig.standin.archive("acme", "shop")
     state = read(rig, REPOSITORY)
@@ -140,7 +140,7 @@ def test_an_archived_repository_says_so_and_is_read_all_the_same(rig: GitHubRig)
 
 
 def test_a_deleted_repository_is_gone_where_the_token_sees_others_of_its_owner(rig: GitHubRig) -> None:
-    """C6: said on the first day, with the command that forgets it."""
+    """Said on the first day, with the command that forgets it."""
     rig.standin.add_repository("acme", "public", is_private=False)
     rig.standin.delete_repository("acme", "shop")
     alone = read(rig, REPOSITORY)
@@ -202,7 +202,7 @@ def test_each_secret_and_the_marker_say_what_a_write_replaces(rig: GitHubRig) ->
 
 
 def test_the_id_as_a_variable_and_the_secret_as_a_secret_is_a_conflict(rig: GitHubRig) -> None:
-    """B2: the pipeline passed before and would fail after; `marker:` or `names:` is the remedy."""
+    """The pipeline passed before and would fail after; `marker:` or `names:` is the remedy."""
     rig.standin.set_variable(REPO, ID, K1)
     rig.standin.set_secret(REPO, SECRET, "x")
     target = rig.target(REPOSITORY)
@@ -259,7 +259,7 @@ def conflicts(rig: GitHubRig, settings: Mapping[str, Any]) -> list[str]:
 
 
 def test_halves_between_levels_are_conflicts(rig: GitHubRig) -> None:
-    """Siblings of B2 and B3: secrets and variables of environment, repository and organization."""
+    """Secrets and variables of environment, repository and organization."""
     assert conflicts(rig, ENVIRONMENT) == []
     rig.standin.set_secret(REPO, ID, "x")
     rig.standin.set_secret(ENV, SECRET, "x")
@@ -282,7 +282,7 @@ def test_what_the_repository_does_not_see_of_its_organization_is_no_conflict(rig
 
 
 def test_readable_variables_of_all_levels_and_environments_show_their_keys(rig: GitHubRig) -> None:
-    """B12 and B4 for GitHub: vars are readable, whatever they are called."""
+    """Vars are readable, whatever they are called."""
     rig.standin.set_variable(ORG, "CI_KEY", K1, visibility="all")
     rig.standin.set_variable(REPO, "DEPLOY_KEY_ID", K2)
     rig.standin.set_variable(ENV, "JSON", f'{{"id": "{K1}", "secret": "very/secret"}}')

@@ -62,7 +62,7 @@ def test_a_place_is_its_number_and_scope(rig: GitLabRig) -> None:
 
 
 def test_paths_numbers_and_cases_are_the_same_place(rig: GitLabRig) -> None:
-    """B9: {project: acme/shop} and {project: 1}."""
+    """{project: acme/shop} and {project: 1}."""
     number, group = rig.standin.id_of("acme/shop"), rig.standin.id_of("acme")
     for alias in (number, str(number), "ACME/Shop", " acme/shop "):
         assert read(rig, {"project": alias}).place == read(rig, PROJECT).place
@@ -72,7 +72,7 @@ def test_paths_numbers_and_cases_are_the_same_place(rig: GitLabRig) -> None:
 
 @pytest.mark.parametrize("settings", [PROJECT, PRODUCTION])
 def test_a_moved_place_is_the_same_and_a_recreated_one_is_not(rig: GitLabRig, settings: Mapping[str, Any]) -> None:
-    """B8: by its old path it is redirected, until another project takes that path."""
+    """By its old path it is redirected, until another project takes that path."""
     before = read(rig, settings).place
     rig.standin.add_group("other")
     rig.standin.move_project("acme/shop", "other/store")
@@ -100,7 +100,7 @@ def test_a_record_that_is_refused_leaves_the_place_unknown_and_one_that_fails_th
 
 
 def test_an_archived_project_says_so(rig: GitLabRig) -> None:
-    """C6: it runs nothing."""
+    """It runs nothing."""
     rig.target(PROJECT).write(a_pair())
     assert not read(rig, PROJECT).is_archived
     rig.standin.archive("acme/shop")
@@ -109,7 +109,7 @@ def test_an_archived_project_says_so(rig: GitLabRig) -> None:
 
 
 def test_a_deleted_project_is_gone_where_the_token_sees_another_of_its_group(rig: GitLabRig) -> None:
-    """C6, with the command that forgets it; 404 alone is also: no permission."""
+    """With the command that forgets it; 404 alone is also: no permission."""
     number = rig.standin.id_of("acme/shop")
     rig.standin.delete_project("acme/shop")
     assert not read(rig, PROJECT).is_gone
@@ -177,7 +177,7 @@ def test_the_closer_scope_wins(other: str, own: str, side: Side) -> None:
 
 
 def test_keys_in_all_scopes_and_levels_are_shown_and_no_value_is_kept(rig: GitLabRig) -> None:
-    """B12: the target is scope `*`; `production` holds K1, readable. Groups, the instance and schedules as well."""
+    """The target is scope `*`; `production` shows the old key. Groups, the instance and schedules as well."""
     rig.standin.set_variable(SHOP, ID, K1, scope="production")
     rig.standin.set_variable(SHOP, SECRET, "stranger/secret", scope="production")
     rig.standin.set_variable(SHOP, "DEPLOY_KEY_ID", K2)
@@ -208,7 +208,6 @@ def test_what_was_listed_is_kept_without_values(rig: GitLabRig) -> None:
 
 
 def test_halves_between_scopes_groups_and_schedules_are_conflicts(rig: GitLabRig) -> None:
-    """Siblings of B3 at GitLab."""
     assert around(rig, PROJECT).conflicts == ()
     rig.standin.set_variable(SHOP, ID, K1)
     rig.standin.set_variable(SHOP, SECRET, "12345678", scope="production")
@@ -232,7 +231,7 @@ def test_halves_between_scopes_groups_and_schedules_are_conflicts(rig: GitLabRig
 
 
 def test_a_pair_under_other_names_is_a_conflict_that_proposes_names(rig: GitLabRig) -> None:
-    """B4: seen before the first write, because only then a list is asked for."""
+    """Seen before the first write, because only then a list is asked for."""
     rig.standin.set_variable(SHOP, "DEPLOY_KEY_ID", K1)
     rig.standin.set_variable(SHOP, "DEPLOY_SECRET_KEY", "12345678", masked=True)
     [conflict] = around(rig, PROJECT).conflicts
@@ -240,7 +239,7 @@ def test_a_pair_under_other_names_is_a_conflict_that_proposes_names(rig: GitLabR
 
 
 def test_a_plain_pair_beside_or_above_a_bundle_is_a_lasting_conflict(rig: GitLabRig) -> None:
-    """B13: AWS tools prefer the pair, so the bundle is dead."""
+    """AWS tools prefer the pair, so the bundle is dead."""
     bundle = {**PROJECT, "bundle": FILE}
     rig.target(bundle).write(a_pair())
     assert around(rig, bundle).conflicts == ()

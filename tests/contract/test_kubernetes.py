@@ -145,7 +145,7 @@ def test_the_namespace_is_asked_for_once(rig: KubernetesRig) -> None:
     ],
 )
 def test_a_secret_that_someone_else_keeps_is_a_conflict(rig: KubernetesRig, metadata: dict[str, Any], who: str) -> None:
-    """A controller puts the old value back after our write (C9)."""
+    """A controller puts the old value back after our write."""
     rig.set(ID, a_pair("OLD").id)
     rig.set(SECRET, "x")
     rig.standin.mark("acme", "shop", **metadata)

@@ -61,7 +61,7 @@ def test_a_missing_parameter_is_made_and_told(cloud: Cloud) -> None:
 
 
 def test_no_value_is_ever_read(cloud: Cloud) -> None:
-    """Reading, preflight and the look around need no right to any value (E4)."""
+    """Reading, preflight and the look around need no right to any value."""
     _target().write(a_pair())
     cloud.aws.journal.clear()
     assert _target().read().key == a_pair().id
@@ -99,7 +99,7 @@ def test_a_parameter_without_room_for_our_tag_is_told_before_the_write(cloud: Cl
 
 
 def test_a_parameter_that_somebody_else_wrote_cannot_be_told(cloud: Cloud) -> None:
-    """It is replaced only when a person says so: nothing is known of its value (B11)."""
+    """It is replaced only when a person says so: nothing is known of its value."""
     client(cloud, "ssm").put_parameter(Name=NAME, Value="{}", Type="SecureString")
     state = _target().read()
     assert state.evidence is TargetEvidence.CANNOT_TELL

@@ -1,4 +1,4 @@
-"""A provider whose clock is minutes off: its times are compared with its own clock, never with ours (D7)."""
+"""A provider whose clock is minutes off: its times are compared with its own clock, never with ours."""
 
 from __future__ import annotations
 

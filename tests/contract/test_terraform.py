@@ -65,7 +65,7 @@ def test_a_sensitive_id_cannot_be_told_and_a_readable_secret_is_noted(rig: Terra
 
 
 def test_a_pair_of_the_other_category_is_a_conflict_that_proposes_it(rig: TerraformRig, home: tuple[str, str]) -> None:
-    """Environment twins that no run reads would be made, and the key in use would go (B6)."""
+    """Environment twins that no run reads would be made, and the key in use would go."""
     rig.standin.set_variable(home, ID, a_pair("OLD").id, category="terraform")
     rig.standin.set_variable(home, SECRET, "theirs", category="terraform", sensitive=True)
     state = rig.target().read()
@@ -196,7 +196,7 @@ def test_levels_that_may_not_be_read_are_named(rig: TerraformRig, home: tuple[st
 def test_a_run_that_waits_for_confirmation_carries_the_older_key(
     rig: TerraformRig, home: tuple[str, str], settings: dict[str, Any] | None
 ) -> None:
-    """It was planned before the write, and its apply would fail with a deactivated key (C11)."""
+    """It was planned before the write, and its apply would fail with a deactivated key."""
     rig.standin.add_set(VARIABLE_SET, home)
     rig.standin.add_workspace("acme", "other")
     target = rig.target(settings)

@@ -84,7 +84,7 @@ def test_a_whole_pair_and_an_empty_place_are_no_conflict(rig: Rig) -> None:
 
 
 def test_the_pair_under_other_names_is_a_conflict_that_proposes_them(rig: Rig) -> None:
-    """A second pair beside it would be read by nothing, and the first one's key would go (B4)."""
+    """A second pair beside it would be read by nothing, and the first one's key would go."""
     rig.set("DEPLOY_AWS_ACCESS_KEY_ID", a_pair("OLD").id)
     rig.set("DEPLOY_AWS_SECRET_ACCESS_KEY", "x", secured=True)
     (conflict,) = rig.target().read().conflicts

@@ -181,7 +181,7 @@ def done(sandbox: Sandbox) -> list[str]:
 
 
 def test_a_key_that_a_person_made_meanwhile_lives(sandbox: Sandbox) -> None:
-    """C1: CreateAccessKey made nothing; a person makes a key, a pipeline uses it, and IAM shows that late."""
+    """CreateAccessKey made nothing; a person makes a key, a pipeline uses it, and IAM shows that late."""
     sandbox.cloud.faults.add(Fault(operation="iam:CreateAccessKey", kind=FaultKind.ERROR, status=503))
     sandbox.json("apply")
     sandbox.travel(minutes=5)
@@ -198,7 +198,7 @@ def test_a_key_that_a_person_made_meanwhile_lives(sandbox: Sandbox) -> None:
 
 
 def test_no_key_is_made_where_tags_cannot_be_written(sandbox: Sandbox) -> None:
-    """D3: the key would be made and promoted, and where it is served could never be noted."""
+    """The key would be made and promoted, and where it is served could never be noted."""
     sandbox.run("apply", "--only", "sync")
     sandbox.admin("secretsmanager").create_secret(Name=SECRET, SecretString="{}")
     sandbox.admin("secretsmanager").tag_resource(SecretId=SECRET, Tags=[{"Key": "keyrota:user", "Value": USER}])
@@ -213,7 +213,7 @@ def test_no_key_is_made_where_tags_cannot_be_written(sandbox: Sandbox) -> None:
 
 
 def test_no_key_is_made_where_there_is_no_room_for_tags(sandbox: Sandbox) -> None:
-    """D3: 47 tags of the user's own on an adopted secret; the quota is 50."""
+    """47 tags of the user's own on an adopted secret; the quota is 50."""
     secrets = sandbox.admin("secretsmanager")
     tags = [{"Key": f"team-{number}", "Value": "x"} for number in range(47)]
     secrets.create_secret(Name=SECRET, SecretString="{}", Tags=tags)
@@ -227,7 +227,7 @@ def test_no_key_is_made_where_there_is_no_room_for_tags(sandbox: Sandbox) -> Non
 
 
 def test_a_throttled_createaccesskey_is_tried_again_under_the_same_claim(sandbox: Sandbox) -> None:
-    """D4: a refusal before any effect makes nothing and locks out nobody."""
+    """A refusal before any effect makes nothing and locks out nobody."""
     sandbox.cloud.faults.add(Fault(operation="iam:CreateAccessKey", status=400, code="Throttling", times=3))
     assert sandbox.run("apply")[0] == 0
     assert len(sandbox.keys()) == 2
@@ -235,7 +235,7 @@ def test_a_throttled_createaccesskey_is_tried_again_under_the_same_claim(sandbox
 
 
 def test_a_createaccesskey_that_stays_throttled_ends_its_claim(sandbox: Sandbox) -> None:
-    """D4: the next run, at once, makes the key."""
+    """The next run, at once, makes the key."""
     sandbox.cloud.faults.add(Fault(operation="iam:CreateAccessKey", status=400, code="Throttling", times=-1))
     code, document = sandbox.json("apply")
     assert (code, len(sandbox.keys())) == (1, 1)

@@ -1,4 +1,4 @@
-"""A controller that puts the old value back ends in one hold (C9); what a configuration names wrongly (D8, D11)."""
+"""A controller that puts the old value back ends in one hold; what a configuration names wrongly."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_tag_that_somebody_removes_each_time_is_no_bug_of_keyrota(sandbox: San
 
 
 def test_a_region_that_is_not_enabled_is_named_at_once(sandbox: Sandbox) -> None:
-    """D11: it refuses every key, as if the new one were not known there yet."""
+    """It refuses every key, as if the new one were not known there yet."""
     sandbox.file.write_text(sandbox.file.read_text("utf-8") + "verify: {regions: [me-south-1]}\n", "utf-8")
     off = Fault(operation="sts:GetCallerIdentity", status=403, code="InvalidClientTokenId", skip=1, times=-1)
     sandbox.cloud.faults.add(off)

@@ -1,4 +1,4 @@
-"""A GitHub Enterprise Server whose clock is minutes off, through the command line (D7)."""
+"""A GitHub Enterprise Server whose clock is minutes off, through the command line."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ providers:
 
 
 def test_faults_of_a_policy_are_told_all_at_once_with_their_lines(tmp_path: Path) -> None:
-    """D9: what the schema cannot say is looked for although other values do not fit it."""
+    """What the schema cannot say is looked for although other values do not fit it."""
     policy = """\
 policy:
   freeze:
@@ -334,7 +334,6 @@ def test_a_credential_that_fits_is_looked_at_beside_one_that_does_not(tmp_path: 
 
 
 def test_a_reference_that_aws_does_not_give_names_itself_and_is_asked_for_once() -> None:
-    """D8."""
     asked: list[str] = []
 
     def read_secret(name: str) -> Secret:

@@ -73,7 +73,7 @@ def offs(sandbox: Sandbox) -> list[datetime]:
 
 @pytest.mark.parametrize("trouble", list(TROUBLE))
 def test_the_key_is_off_before_any_provider_is_asked(sandbox: Sandbox, trouble: str) -> None:
-    """D5: by the sandbox's clock, and by the order of the calls."""
+    """By the sandbox's clock, and by the order of the calls."""
     assert sandbox.run("apply")[0] == 0
     sandbox.configure("environment: Production}", "environment: Production, quiet: 10m}")
     leaked = sandbox.held()["AWS_ACCESS_KEY_ID"]
@@ -105,7 +105,7 @@ def with_another_user(sandbox: Sandbox) -> KeyPair:
 
 @pytest.mark.parametrize("trouble", list(TROUBLE))
 def test_all_keys_at_a_provider_are_off_before_it_is_asked(sandbox: Sandbox, trouble: str) -> None:
-    """D5's sibling: `--served-by … --now`; all keys first, then everything else."""
+    """`--served-by … --now`; all keys first, then everything else."""
     web = with_another_user(sandbox)
     code, out, err = sandbox.run("apply", "--force")
     assert code == 0, out + err
@@ -169,7 +169,7 @@ def test_the_new_key_is_never_counted_as_an_old_one(sandbox: Sandbox, ahead: tim
 def test_a_key_that_is_not_adopted_yet_is_off_before_any_provider_is_asked(
     sandbox: Sandbox, trouble: str, is_stored: bool
 ) -> None:
-    """D5's sibling: it is adopted on the way, which asks no provider; STS is asked once, not for half a minute."""
+    """It is adopted on the way, which asks no provider; STS is asked once, not for half a minute."""
     pair = sandbox.old
     if is_stored:
         value = {"AWS_ACCESS_KEY_ID": pair.id, "AWS_SECRET_ACCESS_KEY": pair.secret.reveal()}
@@ -203,7 +203,7 @@ def quarantined(box: Sandbox) -> dict[str, object]:
 def test_the_emergency_function_deactivates_before_any_provider_is_asked(
     rig: Rig, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """D5 on Lambda: within 5 s of the invocation; the alarm says that pipelines fail until the key is replaced."""
+    """On Lambda: within 5 s of the invocation; the alarm says that pipelines fail until the key is replaced."""
     box = rig.box
     assert box.run("apply")[0] == 0
     box.admin("iam").delete_access_key(UserName=USER, AccessKeyId=box.old.id)

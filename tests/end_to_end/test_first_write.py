@@ -30,7 +30,7 @@ def writes(sandbox: Sandbox) -> list[str]:
 
 
 def test_a_key_of_another_account_is_held_named_and_confirmed(sandbox: Sandbox) -> None:
-    """B1: the wrong AWS profile was at work; nothing is made or written before a person has looked."""
+    """The wrong AWS profile was at work; nothing is made or written before a person has looked."""
     sandbox.bitbucket.set_variable(*PRODUCTION, ID, ELSEWHERE)
     code, out, _ = sandbox.run("plan")
     assert f"{ID} replaces {ELSEWHERE} (a key of the account {ACCOUNT})" in out
@@ -74,7 +74,7 @@ def test_a_key_of_another_user_is_named(sandbox: Sandbox) -> None:
 
 
 def test_half_a_pair_in_a_variable_is_held_before_a_key_is_made(sandbox: Sandbox) -> None:
-    """B2: the ID is a variable and the secret a secret; two new secrets would leave the job with the old ID."""
+    """The ID is a variable and the secret a secret; two new secrets would leave the job with the old ID."""
     sandbox.github.add_organization("acme")
     sandbox.github.add_repository("acme", "shop")
     repository = ("repo", "acme", "shop")
@@ -112,7 +112,7 @@ def test_the_configuration_can_answer_too(sandbox: Sandbox) -> None:
 
 
 def test_a_repository_made_anew_under_the_old_name_gets_no_key(sandbox: Sandbox) -> None:
-    """B8: the real one was renamed; its key stays, and the report says which IDs it saw."""
+    """The real one was renamed; its key stays, and the report says which IDs it saw."""
     assert sandbox.run("apply")[0] == 0
     given = sandbox.held()[ID]
     sandbox.bitbucket.rename_repository("acme", "shop", "store")
@@ -130,7 +130,7 @@ def test_a_repository_made_anew_under_the_old_name_gets_no_key(sandbox: Sandbox)
 
 
 def test_two_users_of_one_place_are_refused(sandbox: Sandbox) -> None:
-    """B9: by its path, and by its number."""
+    """By its path, and by its number."""
     sandbox.gitlab.add_group("acme")
     number = sandbox.gitlab.add_project("acme/shop")
     sandbox.cloud.admin.add_user("ci-web")

@@ -80,7 +80,7 @@ def _quarantine(fleet: Fleet, account: str, **more: Any) -> dict[str, Any]:
 def test_a_quarantine_concerns_only_the_account_of_its_event(
     fleet: Fleet, place: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A3: both accounts' keys were replaced."""
+    """Both accounts' keys were replaced."""
     monkeypatch.setenv("KEYROTA_EMERGENCY", "auto")
     account, before = (OWN, OTHER)[place], fleet.held()
     answer = emergency.handler(_quarantine(fleet, account), Context())
@@ -161,7 +161,7 @@ def test_users_of_a_call_by_hand_may_name_their_account() -> None:
 
 
 def test_what_is_overdue_is_measured_for_each_credential(fleet: Fleet) -> None:
-    """A4: the two users' ages and policies were mixed."""
+    """The two users' ages and policies were mixed."""
     fleet.two.box.travel(days=100)
     fleet.two.box.capsys.readouterr()
     sync.handler({}, Context())

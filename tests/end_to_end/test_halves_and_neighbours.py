@@ -39,7 +39,7 @@ def held(sandbox: Sandbox, *targets: str) -> str:
 
 
 def test_an_id_as_a_variable_and_a_secret_as_a_secret(sandbox: Sandbox) -> None:
-    """B2; with `marker:` the pair is written whole, and the pipeline passes before and after."""
+    """With `marker:` the pair is written whole, and the pipeline passes before and after."""
     sandbox.github.set_variable(REPO, ID, sandbox.old.id)
     sandbox.github.set_secret(REPO, SECRET, sandbox.old.secret.reveal())
     out = held(sandbox, "github: {repository: acme/shop}")
@@ -54,7 +54,6 @@ def test_an_id_as_a_variable_and_a_secret_as_a_secret(sandbox: Sandbox) -> None:
 
 
 def test_the_id_at_the_repository_and_the_secret_at_the_environment(sandbox: Sandbox) -> None:
-    """B3."""
     sandbox.bitbucket.set_variable("acme", "web", None, ID, sandbox.old.id)
     sandbox.bitbucket.set_variable("acme", "web", "Production", SECRET, "x", secured=True)
     out = held(sandbox, "bitbucket: {workspace: acme, repository: web}")
@@ -62,7 +61,6 @@ def test_the_id_at_the_repository_and_the_secret_at_the_environment(sandbox: San
 
 
 def test_a_pair_under_other_names(sandbox: Sandbox) -> None:
-    """B4."""
     sandbox.bitbucket.set_variable("acme", "web", "Production", "DEPLOY_KEY_ID", sandbox.old.id)
     sandbox.bitbucket.set_variable("acme", "web", "Production", "DEPLOY_SECRET_KEY", "x", secured=True)
     out = held(sandbox, "bitbucket: {workspace: acme, repository: web, environment: Production}")
@@ -70,14 +68,12 @@ def test_a_pair_under_other_names(sandbox: Sandbox) -> None:
 
 
 def test_one_project_by_path_and_by_number(sandbox: Sandbox) -> None:
-    """B9."""
     number = sandbox.gitlab.id_of("acme/shop")
     out = held(sandbox, "gitlab: {project: acme/shop}", f"gitlab: {{project: {number}}}")
     assert f"gitlab {number} is the same place" in out
 
 
 def test_a_plain_pair_in_the_group_above_a_bundle(sandbox: Sandbox) -> None:
-    """B13."""
     for name, value in ((ID, sandbox.old.id), (SECRET, "x" * 40)):
         sandbox.gitlab.set_variable(("group", "acme"), name, value)
     out = held(sandbox, "gitlab: {project: acme/shop, bundle: AWS_SHARED_CREDENTIALS_FILE}")
@@ -85,7 +81,7 @@ def test_a_plain_pair_in_the_group_above_a_bundle(sandbox: Sandbox) -> None:
 
 
 def test_a_key_in_another_scope_stays_active(sandbox: Sandbox) -> None:
-    """B12: the overlap is over, and scope `production` still shows the old key."""
+    """The overlap is over, and scope `production` still shows the old key."""
     for name, value in ((ID, sandbox.old.id), (SECRET, "x" * 40)):
         sandbox.gitlab.set_variable(("project", "acme/shop"), name, value, scope="production")
     sandbox.configure("    targets:\n", "    targets:\n      - gitlab: {project: acme/shop}\n")

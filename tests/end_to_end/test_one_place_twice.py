@@ -1,4 +1,4 @@
-"""B9: one place under two names, configured for two users, is refused also where each run looks at one of them only."""
+"""One place under two names, configured for two users, is refused also where each run looks at one of them only."""
 
 from __future__ import annotations
 

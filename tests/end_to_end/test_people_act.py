@@ -21,7 +21,7 @@ def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sand
 
 
 def test_a_key_that_a_target_shows_is_adopted_and_the_other_one_released(sandbox: Sandbox) -> None:
-    """C3: two keys, none stored. No report tells how to delete the used one, check fails, adopt leads out of it."""
+    """Two keys, none stored. No report tells how to delete the used one, check fails, adopt leads out of it."""
     sandbox.cloud.admin.add_key(USER, age=timedelta(days=900), status="Inactive")
     (other,) = sandbox.keys().keys() - {sandbox.old.id}
     code, out, _ = sandbox.run("plan")
@@ -61,7 +61,7 @@ def test_adopt_does_not_guess(sandbox: Sandbox) -> None:
 
 
 def test_a_deactivated_only_key_is_left_to_a_person(sandbox: Sandbox) -> None:
-    """C5: security deactivates the only key, which keyrota has not adopted: no new key goes to Production."""
+    """Security deactivates the only key, which keyrota has not adopted: no new key goes to Production."""
     sandbox.admin("iam").update_access_key(UserName=USER, AccessKeyId=sandbox.old.id, Status="Inactive")
     code, document = sandbox.json("apply")
     assert code in {1, 3}
@@ -76,7 +76,7 @@ def test_a_deactivated_only_key_is_left_to_a_person(sandbox: Sandbox) -> None:
 
 
 def test_a_deleted_only_key_is_left_to_a_person(sandbox: Sandbox) -> None:
-    """C5, its sibling: the key is deleted, and Production shows it still."""
+    """The key is deleted, and Production shows it still."""
     sandbox.admin("iam").delete_access_key(UserName=USER, AccessKeyId=sandbox.old.id)
     code, document = sandbox.json("apply")
     assert code in {1, 3}
@@ -94,7 +94,7 @@ def rotated(sandbox: Sandbox) -> AccessKeyId:
 
 
 def test_another_key_of_the_user_at_a_target_is_no_drift(sandbox: Sandbox) -> None:
-    """C4: a key made in the console is pasted into the target; it stays there until a person has decided."""
+    """A key made in the console is pasted into the target; it stays there until a person has decided."""
     current = rotated(sandbox)
     theirs = sandbox.cloud.admin.add_key(USER)
     where = ("acme", "shop", "Production")
@@ -113,7 +113,7 @@ def test_another_key_of_the_user_at_a_target_is_no_drift(sandbox: Sandbox) -> No
 
 
 def test_a_person_confirms_that_another_key_is_written_over(sandbox: Sandbox) -> None:
-    """C4: the way back to the current key."""
+    """The way back to the current key."""
     current = rotated(sandbox)
     theirs = sandbox.cloud.admin.add_key(USER)
     sandbox.bitbucket.set_variable("acme", "shop", "Production", "AWS_ACCESS_KEY_ID", theirs.id)
@@ -125,7 +125,7 @@ def test_a_person_confirms_that_another_key_is_written_over(sandbox: Sandbox) ->
 
 
 def test_rollback_keeps_today_s_other_fields(sandbox: Sandbox) -> None:
-    """C8: DB_PASSWORD was changed after the rotation; the older pair comes back, the older password does not."""
+    """DB_PASSWORD was changed after the rotation; the older pair comes back, the older password does not."""
     rotated(sandbox)
     sandbox.travel(days=91)
     sandbox.json("apply")

@@ -41,7 +41,7 @@ def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sand
 
 
 def test_an_archived_repository_is_noted_and_not_counted(sandbox: Sandbox) -> None:
-    """C6: rotation and retirement go on without it."""
+    """Rotation and retirement go on without it."""
     sandbox.github.archive("acme", "web")
     sandbox.gitlab.archive("acme/site")
     code, out, _ = sandbox.run("plan")
@@ -53,7 +53,7 @@ def test_an_archived_repository_is_noted_and_not_counted(sandbox: Sandbox) -> No
 
 
 def test_a_deleted_repository_is_one_forget_away_on_the_first_day(sandbox: Sandbox) -> None:
-    """C6: the hold says so, with the command."""
+    """The hold says so, with the command."""
     sandbox.github.delete_repository("acme", "web")
     sandbox.gitlab.delete_project("acme/site")
     code, out, _ = sandbox.run("plan", "--exit-code")
@@ -67,7 +67,7 @@ def test_a_deleted_repository_is_one_forget_away_on_the_first_day(sandbox: Sandb
 
 
 def test_a_name_that_was_given_to_something_else_is_not_written(sandbox: Sandbox) -> None:
-    """B8: the production key must not go into another repository."""
+    """The production key must not go into another repository."""
     sandbox.github.rename("acme", "web", "web-old")
     code, out, _ = sandbox.run("plan")
     assert code == 0, "a renamed place is followed"
@@ -116,7 +116,7 @@ def _rename_during_the_run(sandbox: Sandbox, patch: pytest.MonkeyPatch) -> None:
 def test_a_name_that_is_given_to_something_else_during_the_run(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """B8, between read and write: the new key went into the new repository, exit 0, for the ID was looked up once."""
+    """Between read and write: the new key went into the new repository, exit 0, for the ID was looked up once."""
     sandbox.bitbucket.add_repository("acme", "docs")
     sandbox.configure("    targets:\n", "    targets:\n      - bitbucket: {workspace: acme, repository: docs}\n")
     assert sandbox.run("apply")[0] == 0

@@ -47,7 +47,7 @@ COMMANDS = {3: ["apply"], 1: [f"rotate {USER} --yes", f"revoke {USER} --yes"]}
 def test_no_key_is_stored_into_a_secret_that_another_account_reads(
     sandbox: Sandbox, expected: int, command: str
 ) -> None:
-    """E6: the tag `keyrota:user` proves nothing; the secret received the key."""
+    """The tag `keyrota:user` proves nothing; the secret received the key."""
     share(sandbox)
     code, out, err = sandbox.run(*command.split())
     assert code == expected, out + err

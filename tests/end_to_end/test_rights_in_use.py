@@ -82,7 +82,7 @@ def departed(rig: Rig) -> list[float]:
 
 
 def test_the_daily_function_reports_a_credential_that_left(rig: Rig) -> None:
-    """G5: each day, until a person releases it; not when an event comes."""
+    """Each day, until a person releases it; not when an event comes."""
     leave(rig)
     for day in (1, 2):
         with acting_as(rig, "sync", without="x" * day):

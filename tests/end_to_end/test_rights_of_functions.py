@@ -170,7 +170,7 @@ ANYWHERE = {
 @pytest.mark.parametrize("is_fleet", [True, False])
 @pytest.mark.parametrize("action", sorted(ANYWHERE))
 def test_only_who_asks_may_ask(is_fleet: bool, action: str) -> None:
-    """G5, and whose account a key is: exactly the duties that need it."""
+    """A credential that left, and whose account a key is: exactly the duties that need it."""
     found = roles("github", is_fleet=is_fleet)
     assert {duty for duty, statements in found.items() if allows(statements, action, "*")} == ANYWHERE[action]
     for duty, statements in found.items():

@@ -1,4 +1,4 @@
-"""B10: a second configuration names the same IAM user with another secret: with the real command."""
+"""A second configuration names the same IAM user with another secret: with the real command."""
 
 from __future__ import annotations
 

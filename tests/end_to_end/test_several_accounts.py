@@ -45,7 +45,7 @@ def served(two: Two) -> Two:
     ],
 )
 def test_an_ambiguous_name_is_refused_before_anything_is_written(two: Two, command: list[str]) -> None:
-    """A2: `revoke ci-deploy --now --yes` switched off the first account's healthy key."""
+    """`revoke ci-deploy --now --yes` switched off the first account's healthy key."""
     since = two.now
     code, out, err = two.box.run(*command)
     assert (code, out) == (1, "")
@@ -63,7 +63,7 @@ def test_a_name_with_its_account_means_one_credential(two: Two, command: str, na
 
 
 def test_a_leaked_key_finds_its_credential(served: Two) -> None:
-    """A1: it was "ci-deploy has no access key"."""
+    """It was "ci-deploy has no access key"."""
     ((leaked, _),) = served.other.keys(USER)
     code, _, err = served.box.run("revoke", USER, "--key", leaked, "--now", "--yes")
     assert code == 0, err
@@ -98,7 +98,7 @@ def test_a_key_of_no_configured_user_is_an_error_that_says_where_was_looked(two:
     "name", [[f"{OTHER}:{USER}"], [USER, "--account", OTHER], [f"{OTHER}:{USER}", "--account", OTHER]]
 )
 def test_revoke_now_switches_off_the_key_of_the_named_account(served: Two, name: list[str]) -> None:
-    """A2, the right way."""
+    """The right way."""
     code, _, err = served.box.run("revoke", *name, "--now", "--yes")
     assert code == 0, err
     assert served.statuses() == (["Active"], ["Inactive", "Active"])
@@ -122,7 +122,7 @@ def test_two_accounts_for_one_name_are_refused(two: Two) -> None:
     assert "name the account once" in err
 
 
-# --- A5: twice, once real account IDs are known ----------------------------------------------------------------------
+# --- twice, once real account IDs are known --------------------------------------------------------------------------
 
 TWICE = {
     "with and without account": f'  - {{user: {USER}}}\n  - {{user: {USER}, account: "{OWN}"}}\n',
@@ -142,7 +142,7 @@ TWICE = {
     [["plan"], ["apply"], ["sync"], ["status"], ["check"], ["revoke", f"{OWN}:{USER}", "--yes"], ["deploy", "--print"]],
 )
 def test_the_same_twice_is_refused_before_anything_is_written(two: Two, entries: str, command: list[str]) -> None:
-    """A5: each entry reported the other's targets as left behind, and the old key never left."""
+    """Each entry reported the other's targets as left behind, and the old key never left."""
     text = two.box.file.read_text("utf-8")
     two.box.file.write_text(text.partition("credentials:\n")[0] + "credentials:\n" + entries, "utf-8")
     two.box.cloud.admin.add_role("mine", trusts=f"arn:aws:iam::{OWN}:root")
@@ -161,7 +161,7 @@ def test_a_role_of_another_account_than_the_configured_one_is_refused(two: Two) 
     assert "another account than `account`" in err
 
 
-# --- A6: the key that keyrota runs with ------------------------------------------------------------------------------
+# --- the key that keyrota runs with ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def as_user(served: Two, monkeypatch: pytest.MonkeyPatch) -> KeyPair:
 
 @pytest.mark.parametrize("more", [["--now"], [], ["--sessions"]])
 def test_keyrota_does_not_revoke_its_own_key(served: Two, as_user: KeyPair, more: list[str]) -> None:
-    """A6: it deactivated its own key, then failed, and there was no new key."""
+    """It deactivated its own key, then failed, and there was no new key."""
     since = served.now
     code, _, err = served.box.run("revoke", f"{OWN}:{USER}", *more, "--yes")
     assert code == 1
@@ -236,7 +236,7 @@ def test_the_routine_replaces_the_own_key_and_holds_the_rest(served: Two, as_use
 
 
 def test_every_line_about_a_credential_names_its_account(served: Two) -> None:
-    """A4: the calendar mixed the two."""
+    """The calendar mixed the two."""
     _, out, _ = served.box.run("check")
     dates = out.partition("Calendar")[2].splitlines()[1:]
     assert dates

@@ -1,4 +1,4 @@
-"""One provider that answers slowly, within each deadline, ends with its credential's time and delays no other (D6)."""
+"""One provider that answers slowly, within each deadline, ends with its credential's time and delays no other."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def held(sandbox: Sandbox, *words: str) -> None:
 
 
 def test_half_a_pair_at_forgejo_whose_id_is_a_variable(begin: Begin) -> None:
-    """B2, at its sibling: the pipeline reads the ID as a variable and the secret as a secret."""
+    """The pipeline reads the ID as a variable and the secret as a secret."""
     with begin("forgejo: {repository: acme/shop}") as sandbox:
         forgejo = sandbox.cloud.standins["forgejo"]
         assert isinstance(forgejo, ForgejoStandIn)
@@ -62,7 +62,7 @@ def test_half_a_pair_at_forgejo_whose_id_is_a_variable(begin: Begin) -> None:
 
 
 def test_the_pair_in_other_entries_of_a_kubernetes_secret(begin: Begin) -> None:
-    """B4: entries with dashes, as charts have them."""
+    """Entries with dashes, as charts have them."""
     with begin("kubernetes: {namespace: acme, secret: shop}") as sandbox:
         kubernetes = sandbox.cloud.standins["kubernetes"]
         assert isinstance(kubernetes, KubernetesStandIn)
@@ -72,7 +72,7 @@ def test_the_pair_in_other_entries_of_a_kubernetes_secret(begin: Begin) -> None:
 
 
 def test_a_kubernetes_secret_that_a_controller_keeps(begin: Begin) -> None:
-    """C9, before the first write instead of after it."""
+    """Before the first write instead of after it."""
     with begin("kubernetes: {namespace: acme, secret: shop}") as sandbox:
         kubernetes = sandbox.cloud.standins["kubernetes"]
         assert isinstance(kubernetes, KubernetesStandIn)
@@ -87,7 +87,7 @@ def test_a_kubernetes_secret_that_a_controller_keeps(begin: Begin) -> None:
 
 
 def test_the_pair_in_the_other_category_of_hcp_terraform(begin: Begin) -> None:
-    """B6; and with `category: terraform` the pair is replaced where runs read it."""
+    """With `category: terraform` the pair is replaced where runs read it."""
     with begin("terraform: {organization: acme, workspace: shop}") as sandbox:
         terraform = sandbox.cloud.standins["terraform"]
         assert isinstance(terraform, TerraformStandIn)
@@ -103,7 +103,7 @@ def test_the_pair_in_the_other_category_of_hcp_terraform(begin: Begin) -> None:
 
 
 def test_another_workspace_under_the_name_of_ours(begin: Begin) -> None:
-    """B8: the ID that was remembered at the first write is another one."""
+    """The ID that was remembered at the first write is another one."""
     with begin("terraform: {organization: acme, workspace: shop}") as sandbox:
         terraform = sandbox.cloud.standins["terraform"]
         assert isinstance(terraform, TerraformStandIn)
@@ -121,7 +121,7 @@ def test_another_workspace_under_the_name_of_ours(begin: Begin) -> None:
 
 
 def test_a_parameter_that_keyrota_did_not_write(begin: Begin) -> None:
-    """B11: what reads it may not expect a JSON document."""
+    """What reads it may not expect a JSON document."""
     with begin("ssm: {parameter: /ci/acme/deploy}") as sandbox:
         ssm = sandbox.admin("ssm")
         ssm.put_parameter(Name="/ci/acme/deploy", Value="theirs", Type="SecureString")
@@ -130,7 +130,7 @@ def test_a_parameter_that_keyrota_did_not_write(begin: Begin) -> None:
 
 
 def test_an_archived_repository_holds_nothing_back(begin: Begin) -> None:
-    """C6: it runs nothing; it is noted, and not counted."""
+    """It runs nothing; it is noted, and not counted."""
     with begin("forgejo: {repository: acme/shop, marker: true}") as sandbox:
         forgejo = sandbox.cloud.standins["forgejo"]
         assert isinstance(forgejo, ForgejoStandIn)
@@ -144,7 +144,7 @@ def test_an_archived_repository_holds_nothing_back(begin: Begin) -> None:
 
 
 def test_a_key_that_another_group_of_levels_shows_stays(begin: Begin) -> None:
-    """B12, at its sibling: the organization above the repository shows the old key."""
+    """The organization above the repository shows the old key."""
     with begin("forgejo: {repository: acme/shop, marker: true}") as sandbox:
         forgejo = sandbox.cloud.standins["forgejo"]
         assert isinstance(forgejo, ForgejoStandIn)
@@ -159,7 +159,7 @@ def test_a_key_that_another_group_of_levels_shows_stays(begin: Begin) -> None:
 
 
 def test_a_run_of_hcp_terraform_that_waits_holds_the_older_key(begin: Begin) -> None:
-    """C11: it was planned with it, and would fail at its apply."""
+    """It was planned with it, and would fail at its apply."""
     with begin("terraform: {organization: acme, workspace: shop}") as sandbox:
         terraform = sandbox.cloud.standins["terraform"]
         assert isinstance(terraform, TerraformStandIn)
@@ -177,7 +177,7 @@ def test_a_run_of_hcp_terraform_that_waits_holds_the_older_key(begin: Begin) -> 
 
 
 def test_a_secret_whose_pair_is_in_other_fields(begin: Begin) -> None:
-    """B5: the message proposes the names, and nothing is added."""
+    """The message proposes the names, and nothing is added."""
     with begin("kubernetes: {namespace: acme, secret: shop}") as sandbox:
         store = sandbox.admin("secretsmanager")
         value = json.dumps({"accessKeyId": sandbox.old.id, "secretAccessKey": sandbox.old.secret.reveal()})

@@ -179,7 +179,7 @@ def test_no_command_says_a_secret(places: Places) -> None:
 
 
 def test_check_says_once_for_each_kind_what_is_not_known_of_runs_that_wait(places: Places) -> None:
-    """C11: where a provider is not asked for waiting runs, and where it is: HCP Terraform."""
+    """Where a provider is not asked for waiting runs, and where it is: HCP Terraform."""
     code, out, _ = places.sandbox.run("check")
     assert code == 0
     said = [line for line in out.splitlines() if "what still has the old key" in line]

@@ -43,7 +43,7 @@ def in_the_middle(sandbox: Sandbox) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_waits_until_the_pair_is_whole(sandbox: Sandbox, number: signal.Signals, code: int) -> None:
-    """D2: also the second signal."""
+    """Also the second signal."""
     process = in_the_middle(sandbox)
     process.send_signal(number)
     time.sleep(0.3)  # noqa: TID251  # real time, between processes
@@ -75,7 +75,7 @@ def test_a_killed_process_leaves_a_place_that_is_reported_and_repaired(sandbox: 
 
 
 def test_half_a_minute_of_errors_is_outlasted(sandbox: Sandbox) -> None:
-    """D1: one of the two PUTs meets 500s for longer than one call is repeated."""
+    """One of the two PUTs meets 500s for longer than one call is repeated."""
     sandbox.cloud.faults.add(Fault(operation="PUT variables", skip=1, status=500, times=9))
     code, out, err = sandbox.run("apply")
     assert (code, sandbox.deploys()) == (0, True), out + err
@@ -85,7 +85,7 @@ HOUR = (("Retry-After", "3600"),)
 
 
 def test_an_hour_is_asked_for_and_the_old_pair_is_not_known(sandbox: Sandbox) -> None:
-    """D1: the secret of a key that was there before keyrota was never stored; the pair is finished after 10 minutes."""
+    """The secret of a key that was there before keyrota was never stored; the pair is finished after 10 minutes."""
     sandbox.cloud.faults.add(Fault(operation="PUT variables", skip=1, status=429, headers=HOUR))
     before = sandbox.cloud.clock.now()
     assert sandbox.run("apply")[0] == 0
@@ -94,7 +94,7 @@ def test_an_hour_is_asked_for_and_the_old_pair_is_not_known(sandbox: Sandbox) ->
 
 
 def test_a_wait_of_an_hour_is_not_kept_in_the_middle_of_a_pair(sandbox: Sandbox) -> None:
-    """D1: `Retry-After: 3600` for one half; the old pair is put back, and the place works all the time."""
+    """`Retry-After: 3600` for one half; the old pair is put back, and the place works all the time."""
     sandbox.run("apply")
     sandbox.travel(days=11)
     sandbox.run("apply")

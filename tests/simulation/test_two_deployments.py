@@ -1,4 +1,4 @@
-"""Two deployments, each with its own secret and pipeline, for one IAM user (B10): the real executor, run by run."""
+"""Two deployments, each with its own secret and pipeline, for one IAM user: the real executor, run by run."""
 
 from __future__ import annotations
 

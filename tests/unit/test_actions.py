@@ -524,7 +524,7 @@ RESTORED = restored_token(NEW, VersionId("v1"))
 
 
 def test_an_older_pair_is_stored_again_beside_today_s_fields() -> None:
-    """C8: what people changed beside the pair does not go back with it."""
+    """What people changed beside the pair does not go back with it."""
     stage = Stage(answers={"read": PAIR, "other_fields": BESIDE})
     assert stage.perform(RESTORE) == NEW
     assert stage.calls == [("read", "v0"), ("other_fields", "v1"), ("put_restored", RESTORED, PAIR, BESIDE)]

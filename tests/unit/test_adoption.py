@@ -50,7 +50,7 @@ from keyrota.core.renewal import cannot_rotate
 
 OFF = KeyStatus.INACTIVE
 TWO = observed(a_key(OLD, age_days=900, status=OFF), a_key(NEW, age_days=200, use=used(0.2)), targets=(holds(NEW),))
-"""C3: an Inactive key of 900 days, and an Active one that the target shows; nothing is stored."""
+"""An Inactive key of 900 days, and an Active one that the target shows; nothing is stored."""
 BOTH_ACTIVE = observed(
     a_key(OLD, age_days=900, use=used(300)), a_key(NEW, age_days=200, use=used(300)), targets=(holds(NEW),)
 )
@@ -205,7 +205,7 @@ def test_a_chosen_key_is_replaced_when_the_other_one_is_gone() -> None:
 
 
 ADVICE = [
-    ("C3: an old one beside one that is shown", TWO),
+    ("an old one beside one that is shown", TWO),
     ("both Active", BOTH_ACTIVE),
     ("one is young", observed(a_key(OLD), a_key(NEW, age_days=0.1))),
     ("beside a current key", observed(a_key(OLD, use=used(0.1)), a_key(NEW), secret=a_secret(current(NEW)))),
@@ -307,7 +307,7 @@ def test_check_passes_what_can_be_rotated(case: str, seen: Observation) -> None:
 OURS = observed(a_key(OLD, age_days=20), a_key(ODD, age_days=1), secret=a_secret(current(OLD), tags=[synced()]))
 WEB = "gitlab acme/web"
 THEIRS: list[tuple[str, Observation, bool]] = [
-    ("C4: another Active key of the user", replace(OURS, targets=(holds(ODD),)), True),
+    ("another Active key of the user", replace(OURS, targets=(holds(ODD),)), True),
     ("at one of many targets", replace(OURS, targets=(holds(OLD), holds(ODD, WEB))), True),
     ("the current key", replace(OURS, targets=(holds(OLD),)), False),
     (

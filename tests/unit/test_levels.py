@@ -93,7 +93,7 @@ def test_what_aws_tools_use_before_a_bundle_counts_at_other_levels_too(side: Sid
 
 
 def test_an_id_in_another_store_mixes_unless_it_is_the_marker() -> None:
-    """B2: a variable for the ID, a secret for the secret."""
+    """A variable for the ID, a secret for the secret."""
     level = a_level(Side.BESIDE, ID)
     found = level_conflicts(written(SECRET), [level], remedy="set `marker:`")
     assert [conflict.remedy for conflict in found] == ["set `marker:`"]

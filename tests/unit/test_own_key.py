@@ -62,7 +62,7 @@ def test_another_key_is_not_held(caller: Caller) -> None:
 @pytest.mark.parametrize("more", [{}, {"off_first": True}, {"with_sessions": True}, {"releases_quarantine": True}])
 @pytest.mark.parametrize("caller", [Caller(keys=frozenset({NEW})), Caller(session_of=OURS)])
 def test_a_revocation_of_the_own_key_is_refused_as_a_whole(caller: Caller, more: dict[str, bool]) -> None:
-    """A6: `revoke --now` deactivated its own key first, and nobody was left to make the next one."""
+    """`revoke --now` deactivated its own key first, and nobody was left to make the next one."""
     wish = Revoke(key=NEW, **more)
     assert _planned(OVERLAP_OVER, Caller(), wish).actions
     planned = _planned(OVERLAP_OVER, caller, wish)

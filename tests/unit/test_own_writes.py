@@ -1,4 +1,4 @@
-"""A run trusts what it wrote itself, while Secrets Manager answers as if it had not (D10)."""
+"""A run trusts what it wrote itself, while Secrets Manager answers as if it had not."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_what_somebody_else_wrote_stands(what: str) -> None:
 
 
 def test_a_label_that_another_run_took_off_is_not_seen_any_more() -> None:
-    """Otherwise the run takes it off again and again, and ends with an error of its own making (C10)."""
+    """Otherwise the run takes it off again and again, and ends with an error of its own making."""
     store = Lagging()
     made = own(store)
     made.put_claim("s", OURS)

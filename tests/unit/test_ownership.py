@@ -91,7 +91,7 @@ def test_it_is_asked_first(name: str, seen: Observation, intent: Intent) -> None
 
 @pytest.mark.parametrize(("name", "seen", "intent"), ROADS, ids=NAMES)
 def test_where_another_secret_keeps_the_keys_nothing_is_done(name: str, seen: Observation, intent: Intent) -> None:
-    """B10: the second deployment adopted the key that the first one served, deactivated and deleted it."""
+    """The second deployment adopted the key that the first one served, deactivated and deleted it."""
     made = planned(seen, intent, OTHERS)
     assert made.actions == (), name
     (hold,) = made.holds

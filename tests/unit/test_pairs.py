@@ -168,7 +168,7 @@ def a_scene(**place: Any) -> Scene:
 
 @pytest.mark.parametrize("half", ["secret_fails", "id_fails"])
 def test_a_half_that_fails_far_beyond_the_patience_of_one_call_is_finished_in_the_same_run(half: str) -> None:
-    """D1: 26 s of 500s are the patience of one call; here it fails for four minutes."""
+    """26 s of 500s are the patience of one call; here it fails for four minutes."""
     scene = a_scene(**{half: [DOWN] * 6 + [None]})
     scene.sync()
     assert scene.places[0].halves == (NEW, NEW)
@@ -177,7 +177,7 @@ def test_a_half_that_fails_far_beyond_the_patience_of_one_call_is_finished_in_th
 
 
 def test_what_never_ends_is_put_back_from_the_older_version_of_the_secret() -> None:
-    """D1: `Retry-After: 3600` for one half; the other one goes back to the old key, and the place works."""
+    """`Retry-After: 3600` for one half; the other one goes back to the old key, and the place works."""
     scene = a_scene(id_fails=[LIMITED])
     with pytest.raises(ProviderUnavailable, match="the old one was put back"):
         scene.sync()
@@ -304,7 +304,6 @@ def test_a_process_that_is_killed_between_the_halves_leaves_a_note() -> None:
 
 
 def test_a_process_that_is_told_to_stop_finishes_the_pair_first() -> None:
-    """D2."""
     scene = a_scene(secret_fails=[DOWN, None])
     scene.places[0].meanwhile = scene.stop.ask
     scene.sync()

@@ -120,7 +120,7 @@ HELD = [
 def test_no_key_is_stored_where_someone_else_may_read_it(
     found: SecretReaders, kms: str, words: str, intent: Intent
 ) -> None:
-    """E6: a secret with our tag, made by anyone, was taken for ours and received the key."""
+    """A secret with our tag, made by anyone, was taken for ours and received the key."""
     planned = plan(new(found, kms), CLASSIC, NOW, intent)
     (hold,) = [hold for hold in planned.holds if words in hold.reason]
     assert hold.needs is Needs.PERSON

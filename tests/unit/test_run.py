@@ -284,7 +284,7 @@ def test_a_run_that_cannot_look_ends_there() -> None:
 
 
 def test_what_is_undone_each_time_is_given_up_and_said() -> None:
-    """C9: somebody puts a label back as often as it is removed."""
+    """Somebody puts a label back as often as it is removed."""
     run = Scripted(of(tidy()))
     outcome = run.end(of(tidy()))
     assert len(run.ports.calls) == 5
@@ -350,7 +350,7 @@ def release(policy: str) -> act.ReleaseQuarantine:
 def test_one_refused_action_does_not_keep_another_from_being_tried(
     name: str, first: act.Action, second: act.Action
 ) -> None:
-    """A7: `ReleaseQuarantine` of the first of two policies was refused, and the second was never tried."""
+    """`ReleaseQuarantine` of the first of two policies was refused, and the second was never tried."""
     assert first.identity != second.identity
     ports = Ports(fails={name: ProviderUnavailable("down")})
     run = Scripted(of(first, second), ports=ports, intent=Revoke(key=OLD))
