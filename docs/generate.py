@@ -204,6 +204,31 @@ def decisions() -> str:
     return "\n".join(lines)
 
 
+_PROVIDER_PAGES = (
+    "azure-devops",
+    "bitbucket",
+    "buildkite",
+    "circleci",
+    "forgejo",
+    "github",
+    "gitlab",
+    "terraform",
+    "kubernetes",
+    "parameter-store",
+)
+
+
+def examples() -> str:
+    """Show the complete example of each provider: the first block of its page, which tests load."""
+    parts = []
+    for name in _PROVIDER_PAGES:
+        text = (ROOT / "how-to" / f"{name}.md").read_text("utf-8")
+        title, _, rest = text.removeprefix("# ").partition("\n")
+        block = rest.partition("```yaml\n")[2].partition("```")[0]
+        parts += [f"### {title}", "", "```yaml", f"{block.rstrip()}", "```", "", f"[More](../how-to/{name}.md)", ""]
+    return "\n".join(parts).rstrip()
+
+
 def _literal(value: object) -> str:
     return json.dumps(value).replace('"', "'")
 
@@ -249,6 +274,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "presets": presets,
     "layout": layout,
     "decisions": decisions,
+    "examples": examples,
 }
 
 

@@ -216,7 +216,18 @@ def test_a_file_that_cannot_be_read_is_told(name: str) -> None:
         References({}, {})(f"file:{name}")
 
 
-PAGES = ("azure-devops", "buildkite", "circleci", "forgejo", "kubernetes", "parameter-store", "terraform")
+PAGES = (
+    "azure-devops",
+    "bitbucket",
+    "buildkite",
+    "circleci",
+    "forgejo",
+    "github",
+    "gitlab",
+    "kubernetes",
+    "parameter-store",
+    "terraform",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)

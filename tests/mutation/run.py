@@ -1,7 +1,7 @@
 """
 Make mutants of the product, let the tests judge them, and print the score: `make mutants`.
 
-    python tests/mutation/run.py                          a sample of each package; writes docs/reference/mutants.md
+    python tests/mutation/run.py                          a sample of each package; writes docs/contributing/mutants.md
     python tests/mutation/run.py --sample 1               all of them, which takes hours
     python tests/mutation/run.py core/schedule.py app/cli only those of some files or folders
     python tests/mutation/run.py --again                  only those that no earlier run killed: while tests are written
@@ -29,7 +29,7 @@ from page import Score, explained, page
 
 KNOWN = ROOT / ".mutants.json"
 """Which test killed which mutant the last time; without it a run takes longer, and says the same."""
-PAGE = ROOT / "docs" / "reference" / "mutants.md"
+PAGE = ROOT / "docs" / "contributing" / "mutants.md"
 
 
 def chosen_files(only: Sequence[str]) -> tuple[str, ...]:
