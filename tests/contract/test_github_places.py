@@ -10,6 +10,7 @@ from standin_rig import CANARY_TOKEN, GitHubRig, a_github_rig, a_pair, unjudged
 from test_github import make_app_keys
 
 from keyrota.core.model import PlaceId, ShownKey, TargetEvidence, TargetState, VariableState
+from keyrota.errors import KeyrotaError
 from keyrota_sandbox.faults import Fault
 from keyrota_sandbox.providers.github import APP_ID
 
@@ -237,6 +238,20 @@ def test_secrets_under_other_names_are_a_conflict_that_proposes_names(rig: GitHu
     rig.standin.set_secret(REPO, ID, "x")
     rig.standin.set_secret(REPO, SECRET, "x")
     assert rig.target(REPOSITORY).read().conflicts == ()
+
+
+def test_a_pair_for_which_there_is_no_room_is_a_conflict(rig: GitHubRig) -> None:
+    """GitHub would take one half and refuse the other, and that half would shadow the organization's pair."""
+    for number in range(99):
+        rig.standin.set_secret(REPO, f"OTHER_{number}", "x")
+    assert "it has 99 secrets, 2 more are needed, and GitHub takes 100" in words(rig.target(REPOSITORY).read())
+    assert rig.target({**REPOSITORY, "bundle": "AWS_CREDENTIALS"}).read().conflicts == ()
+    with pytest.raises(KeyrotaError):
+        rig.target(REPOSITORY).write(a_pair())
+    assert len({ID, SECRET} & set(rig.standin.secrets(REPO))) == 1, "what it comes to without the question"
+    rig.standin.remove_secret(REPO, "OTHER_7")
+    rig.target(REPOSITORY).write(a_pair())
+    assert rig.target(REPOSITORY).read().conflicts == (), "a pair that is there needs no room"
 
 
 def test_a_plain_pair_beside_a_bundle_is_a_lasting_conflict(rig: GitHubRig) -> None:

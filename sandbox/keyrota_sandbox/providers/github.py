@@ -43,6 +43,8 @@ Scope = tuple[str, ...]
 """("repo", owner, name), ("env", owner, name, environment), ("dependabot", owner, name), ("org", name), …"""
 
 _NAME = re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]*")
+_MAX_SECRETS, _MAX_OF_ORG = 100, 1000
+"""Documented (secrets reference); the status and the words of the refusal are assumed."""
 _SECRETS_A_PAGE, _VARIABLES_A_PAGE = (30, 100), (10, 30)
 _A_MINUTE, _AN_HOUR = (80, 60.0), (500, 3600.0)
 _VISIBILITIES = {"all", "private", "selected"}
@@ -624,6 +626,8 @@ class GitHubStandIn(StandIn):
             case _, [name, "repositories", *more] if name.upper() in items and "org" in scope[0]:
                 return self._selection_call(request, items[name.upper()], more)
             case "PUT", [name]:
+                if name.upper() not in items and len(items) >= (_MAX_OF_ORG if "org" in scope[0] else _MAX_SECRETS):
+                    raise self.refuse(422, "You have reached the maximum number of secrets.")
                 return self._put_secret(request, scope, name.upper())
             case "DELETE", [name] if name.upper() in items:
                 del items[name.upper()]

@@ -16,6 +16,8 @@ from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Path, Place
 
 _MISSING = 404
+_MAX_SECRETS = 100
+"""Of a repository, and of an environment (docs.github.com, secrets reference); an organization takes 1,000."""
 
 
 def names_only(names: Iterable[str]) -> tuple[Listed, ...]:
@@ -47,8 +49,25 @@ def conflicts_of(
         secrets: All that the place lists, or at least ours.
         marker: The value of the marker; None where there is none.
     """
+    crowded = tuple(_lack_of_room(where, secrets))
     if where.bundle:
-        return tuple(bundle_conflicts(secrets, where.bundle, noun="secret"))
+        return (*crowded, *bundle_conflicts(secrets, where.bundle, noun="secret"))
+    return (*crowded, *_pair_conflicts(connection, where, secrets, marker))
+
+
+def _lack_of_room(where: Place, secrets: tuple[Listed, ...]) -> Iterator[Conflict]:
+    """Find that a new pair would not fit: one half would be taken and the other refused, and shadow another level."""
+    missing = set(where.names) - {secret.name for secret in secrets}
+    if missing and not where.is_dependabot and len(secrets) + len(missing) > _MAX_SECRETS:
+        yield Conflict(
+            what=f"it has {len(secrets)} secrets, {len(missing)} more are needed, and GitHub takes {_MAX_SECRETS}",
+            remedy="delete secrets that nothing uses, or write a single one with `bundle:`",
+        )
+
+
+def _pair_conflicts(
+    connection: GitHubConnection, where: Place, secrets: tuple[Listed, ...], marker: str | None
+) -> tuple[Conflict, ...]:
     pair = (where.id_name, where.secret_name)
     is_marked = where.marker in pair and marker is not None  # `marker:` names the half that jobs read as a variable
     known = (*secrets, listed(where.marker or "", marker)) if is_marked else secrets
