@@ -158,7 +158,7 @@ def operations() -> str:
 
 _LAYERS = "Imports point down"
 """Name of the import contract that gives every top-level module its layer."""
-_WIDTH = 96
+_WIDTH = 76
 
 
 def layout() -> str:

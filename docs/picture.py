@@ -19,7 +19,7 @@ def main() -> None:
     command = [sys.executable, "-m", "keyrota", "demo", "--days", DAYS]
     played = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  # our own command
     console = Console(record=True, width=WIDTH, file=Path("/dev/null").open("w"))  # noqa: SIM115  # ends with the script
-    console.print(Text("$ make demo", style="bold"))
+    console.print(Text(f"$ keyrota demo --days {DAYS}", style="bold"))
     for line in played.stdout.splitlines():
         shown = Text(line if len(line) <= WIDTH else line[: WIDTH - 1] + "…")
         for pattern, style in _STYLES:

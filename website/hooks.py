@@ -35,6 +35,7 @@ _MODULES = Path(__file__).parent / "node_modules"
 _SCRIPTS = {
     "assets/mermaid.js": _MODULES / "@mermaid-js/tiny/dist/mermaid.tiny.js",
     "assets/iframe-worker.js": _MODULES / "iframe-worker/shim/index.js",
+    "assets/site.css": Path(__file__).parent / "site.css",
 }
 _SHIM = "https://unpkg.com/iframe-worker/shim"
 """What the theme's plugin `offline` would load from elsewhere."""
@@ -74,7 +75,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def _unreleased() -> str:
     command = [sys.executable, "-m", "towncrier", "build", "--draft", "--version", "Not yet released"]
     drafted = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603  # our own
-    return drafted.stdout
+    return re.sub(r"(?m)^(## Not yet released) .*$", r"\1", drafted.stdout)  # without today's date
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
