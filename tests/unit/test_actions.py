@@ -31,9 +31,11 @@ from builders import (
 from keyrota.core import plan as act
 from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN, view
 from keyrota.core.model import (
+    Caller,
     CarriedRuns,
     Claim,
     CreatedKey,
+    KeyOwner,
     KeyPair,
     KeyStatus,
     Readiness,
@@ -47,7 +49,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
-from keyrota.errors import KeyrotaError, LostRace, ProviderRefused, ProviderUnavailable
+from keyrota.errors import KeyrotaError, LostRace, OwnKey, ProviderRefused, ProviderUnavailable, SecretUnusable
 from keyrota.executor import Settings, Subject
 from keyrota.executor.actions import Memory, create_under_claim, perform
 
@@ -619,3 +621,76 @@ def test_a_key_that_another_run_deleted_is_that_run_s_to_report() -> None:
         stage.perform(act.Delete(key=ODD, version=VersionId("v0"), reason="", due=NOW), memory)
     assert stage.calls == [("delete", ODD), ("move_label", ODD, None, "v0")]
     assert memory.deleted == {ODD}
+
+
+ENDS = [
+    act.Deactivate(key=OLD, reason="", due=NOW),
+    act.Delete(key=OLD, version=VersionId("v1"), reason="", due=NOW),
+    act.DeleteOrphan(key=OLD, reason="", due=NOW),
+]
+
+
+@pytest.mark.parametrize("action", ENDS, ids=lambda action: type(action).__name__)
+def test_the_own_key_is_not_ended_whatever_was_planned(action: act.Action) -> None:
+    """Promise right-credential: the last look, at the call itself."""
+    for keys, is_refused in (({OLD}, True), ({NEW}, False)):
+        stage = Stage()
+        seen = replace(observed(a_key(OLD), secret=stage.secret), runs_as=Caller(keys=frozenset(keys)))
+        with pytest.raises(OwnKey) if is_refused else contextlib.nullcontext():
+            perform(stage.subject(), action, seen, stage.settings, Memory())
+        assert bool(stage.calls) is not is_refused
+
+
+@pytest.mark.parametrize("action", ENDS[1:], ids=lambda action: type(action).__name__)
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_each_deletion_is_reported_by_the_run_that_did_it(action: act.Action, is_ours: bool) -> None:
+    stage, memory = Stage(answers={"delete": is_ours}), Memory(made={OLD: a_key(OLD)})
+    with contextlib.nullcontext() if is_ours else pytest.raises(LostRace):
+        stage.perform(action, memory)
+    assert memory.deleted == {OLD}
+
+
+@pytest.mark.parametrize(
+    ("account", "user", "status", "expected"),
+    [
+        ("123456789012", USER, None, KeyOwner(key=ODD, account="123456789012", user=USER)),
+        (
+            "123456789012",
+            UserName("web"),
+            KeyStatus.INACTIVE,
+            KeyOwner(key=ODD, account="123456789012", user=UserName("web"), status=KeyStatus.INACTIVE),
+        ),
+        (None, UserName("web"), None, KeyOwner(key=ODD, account="123456789012", user=UserName("web"))),
+        (None, None, None, KeyOwner(key=ODD)),
+        ("222222222222", UserName("never asked"), None, KeyOwner(key=ODD, account="222222222222")),
+    ],
+    ids=["this user", "another user", "no account is told", "nobody knows", "another account"],
+)
+def test_whose_key_a_place_shows(
+    account: str | None, user: UserName | None, status: KeyStatus | None, expected: KeyOwner
+) -> None:
+    """The list of another user's keys holds others too; that of another account is not asked for."""
+    listed = [a_key(NEW), *([a_key(ODD, status=status)] if status else [])]
+    stage, memory = Stage(answers={"account_of": account, "user_of": user, "list": [listed]}), Memory()
+    stage.perform(act.AskFirst(keys=(ODD,), reason="", due=NOW), memory)
+    assert memory.owners == (expected,)
+    assert memory.readers is None
+    stage.calls.clear()
+    stage.perform(act.AskFirst(keys=(ODD,), reason="", due=NOW), memory)
+    assert stage.calls == []
+
+
+@pytest.mark.parametrize("kind", [ProviderRefused, ProviderUnavailable])
+@pytest.mark.parametrize("remedy", ["do this", ""])
+def test_readers_that_cannot_be_asked_for_are_not_known(kind: type[KeyrotaError], remedy: str) -> None:
+    stage, memory = Stage(answers={"resource_policy": kind("no", remedy=remedy)}), Memory()
+    stage.perform(act.AskFirst(asks_readers=True, reason="", due=NOW), memory)
+    assert memory.readers is not None
+    assert "no" in memory.readers.why_unknown
+    assert memory.readers.remedy == remedy or (not remedy and "GetResourcePolicy" in memory.readers.remedy)
+
+
+def test_a_value_is_asked_for_once() -> None:
+    stage, memory = Stage(answers={"read": SecretUnusable("no pair")}), Memory()
+    stage.perform(act.AskValue(version=VersionId("v1"), reason="", due=NOW), memory)
+    assert memory.added_to(observed(a_key(OLD))).value_asked == "v1"
