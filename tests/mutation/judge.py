@@ -14,17 +14,19 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import CodeType, FunctionType, ModuleType
 
 import pytest
 from forks import Child, bounded, finished, limit_memory, started
-from measure import HERE, SANDBOX, TESTS, Map, measured, passes
+from measure import HERE, SANDBOX, SIMULATION, TESTS, Map, measured, passes
 from mutants import Mutant
 from packages import SOURCE
 
+MOST = 4
+"""So many of a simulation's cases, evenly spread, judge: what the others cut is a neighbouring call."""
 SLOW = frozenset(
     {
         "test_the_promises_hold_in_any_world",
@@ -86,7 +88,7 @@ class Judge:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keep the judges."""
-        items[:] = [item for item in items if item.nodeid.partition("[")[0].rpartition("::")[2] not in SLOW]
+        items[:] = list(_judges(items))
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Measure, then judge."""
@@ -150,6 +152,16 @@ class Judge:
                 if not passes(self._items[name]):
                     return name
         return None
+
+
+def _judges(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for function, all_of_it in cases.items():
+        if function.rpartition("::")[2] not in SLOW:
+            is_thinned = SIMULATION in all_of_it[0].path.parents
+            yield from all_of_it[:: -(-len(all_of_it) // MOST) if is_thinned else 1]
 
 
 # --- a function's code exchanged ------------------------------------------------------------------------------------

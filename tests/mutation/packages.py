@@ -33,7 +33,13 @@ class Package:
         return mutant.lot % (one_of or self.one_of) == 0
 
 
-_HEART = ("unit", "simulation/test_found.py")
+_HEART = (
+    "unit",
+    "simulation/test_found.py",
+    "simulation/test_duties.py",
+    "simulation/test_races.py",
+    "simulation/test_crashes.py",
+)
 _ADAPTERS = (
     "unit",
     "contract/test_aws_adapters.py",
