@@ -81,9 +81,10 @@ class Watched:
     """A connection that tells its exchange of itself; mixed in before a connection of urllib3."""
 
     def connect(self) -> None:
-        """Connect."""
+        """Connect; the end may come before there is a socket that it could shut down, so it is looked at once more."""
         _note(self)
         super().connect()  # type: ignore[misc]  # of the connection that this is mixed in before
+        _note(self)
 
     def request(self, *given: Any, **named: Any) -> None:
         """Send."""
