@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from builders import NEW, OLD, a_key, a_secret, current, observed
-from keyrota.core.model import Observation, PlaceId, TargetEvidence, TargetState, UserName, VariableState
-from keyrota.core.neighbours import credential_of, shared_places
+from builders import NEW, ODD, OLD, a_key, a_secret, current, observed
+from keyrota.core.model import CredentialId, Observation, PlaceId, TargetEvidence, TargetState, UserName, VariableState
+from keyrota.core.neighbours import credential_of, neighbours_of, served_keys, shared_places
 
 HERE = PlaceId(kind="forgejo", origin="https://git.example.com/api/v1", id="repository 12")
 
@@ -37,3 +37,30 @@ def test_other_places_and_other_variables_are_nobody_s_matter() -> None:
     elsewhere = of("other", replace(HERE, origin="https://other.example.com/api/v1"))
     assert shared_places([of("one", HERE), elsewhere]) == {}
     assert shared_places([of("one", HERE), of("other", HERE, "DEPLOY_KEY_ID")]) == {}
+
+
+def test_a_place_that_is_not_known_hides_no_other() -> None:
+    one, other = of("one", HERE), of("other", replace(HERE, kind="gitea"))
+    unknown = replace(one.targets[0], address="not known", place=None)
+    found = shared_places([replace(one, targets=(unknown, *one.targets)), other])
+    assert set(found) == {credential_of(one), credential_of(other)}
+    assert "not known" not in str(found)
+
+
+def test_the_keys_of_others_are_found_in_what_a_place_shows_and_in_what_it_holds() -> None:
+    """The key that a target holds may be shown by no variable, and the other way round."""
+    seen = of("one", HERE)
+    other, third = CredentialId(account="123456789012", user=UserName("web")), credential_of(seen)
+    holding = replace(seen.targets[0], variables=())
+    showing = replace(seen.targets[0], key=None, variables=(VariableState(name="X", is_present=True, key=ODD),))
+    served = {NEW: other, ODD: other, OLD: third}
+    assert neighbours_of(replace(seen, targets=(holding,)), served) == ((NEW, other),)
+    assert neighbours_of(replace(seen, targets=(showing,)), served) == ((ODD, other),)
+    both = neighbours_of(replace(seen, targets=(holding, showing)), served)
+    assert both == tuple(sorted([(NEW, other), (ODD, other)]))
+    assert neighbours_of(replace(seen, targets=(holding, showing)), {NEW: third}) == ()
+
+
+def test_the_key_that_each_credential_serves() -> None:
+    one, without = of("one", HERE), replace(of("other", HERE), secret=None)
+    assert served_keys([one, without]) == {NEW: credential_of(one)}

@@ -12,8 +12,8 @@ from keyrota.core import plan as act
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import Caller, CredentialId, Observation
-from keyrota.core.own_key import refusal
-from keyrota.core.plan import Needs, Plan
+from keyrota.core.own_key import refusal, without_own_key
+from keyrota.core.plan import Hold, Needs, Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.core.policy import CLASSIC
 
@@ -86,3 +86,16 @@ def test_a_refusal_names_the_key_or_the_session() -> None:
     session = replace(OVERLAP_OVER, runs_as=Caller(session_of=OURS))
     assert (held := refusal(session, OLD)) is not None
     assert f"temporary credentials of {OURS}" in held.reason
+
+
+def test_what_does_not_work_is_reported_beside_the_own_key() -> None:
+    """That a replaced key is still used is no news of keyrota's own; that a place fails is."""
+    seen = replace(OVERLAP_OVER, runs_as=Caller(keys=frozenset({OLD})))
+    broken = Hold(reason="a place fails", key=OLD, needs=Needs.REPAIR)
+    waiting, of_other = Hold(reason="still used", key=OLD), Hold(reason="something else", key=NEW)
+    planned = Plan(actions=(act.Deactivate(key=OLD, reason="", due=NOW),), holds=(broken, waiting, of_other))
+    found = without_own_key(planned, seen, None)
+    assert found.actions == ()
+    assert found.holds[:2] == (broken, of_other)
+    assert [hold.key for hold in found.holds[2:]] == [OLD]
+    assert without_own_key(planned, replace(seen, runs_as=Caller()), None) == planned

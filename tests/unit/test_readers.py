@@ -238,3 +238,17 @@ def test_a_denial_is_not_weighed() -> None:
     ]
     assert readers(json.dumps({"Statement": statements}), OURS).others
     assert readers(json.dumps({"Statement": statements[1:]}), OURS) == SecretReaders()
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_named"),
+    [
+        (only("StringEquals", "aws:PrincipalOrgID", "o-1"), True),
+        (only("StringEquals", "aws:principalorgid", ["o-1"]), True),
+        (only("StringNotEquals", "aws:PrincipalOrgID", "o-1"), False),
+        (only("StringEquals", "aws:PrincipalTag/team", "o-1"), False),
+    ],
+)
+def test_an_organization_is_named_only_where_it_is_what_lets_in(condition: dict[str, Any], is_named: bool) -> None:
+    (found,) = readers(policy(**condition), OURS).others
+    assert ("of the organization o-1" in found) is is_named

@@ -125,6 +125,12 @@ def test_an_edited_note_discards_nothing(text: str) -> None:
     assert parse_discard(text) is None
 
 
+@pytest.mark.parametrize("text", ["", str(OLD), f"{OLD}@yesterday", f"{OLD}@x@{NOW.isoformat()}"])
+def test_an_edited_choice_is_none(text: str) -> None:
+    """Then a person has not decided."""
+    assert parse_choice(text) is None
+
+
 def test_a_choice_reads_back() -> None:
     assert parse_choice(format_choice(OLD, NOW)) == OLD
     assert parse_choice(format_choice(NEW_KEY, NOW)) == NEW_KEY
