@@ -43,6 +43,7 @@ _HEART = (
 _ADAPTERS = (
     "unit",
     "contract/test_aws_adapters.py",
+    "contract/test_keys_behind.py",
     "contract/test_parameter_store.py",
     "end_to_end/test_bus.py",
     "end_to_end/test_check_stack.py",
