@@ -9,12 +9,14 @@ from types import SimpleNamespace
 from typing import Any, Self, cast
 
 import pytest
+from botocore.credentials import Credentials
 
 from builders import NOW
-from keyrota.aws.account import Account, Role
+from keyrota.aws.account import Account, Role, _hours, _note_credentials
 from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.errors import ClockIsOff, NoCredentials, ProviderRefused
+from keyrota.wire.own_secrets import without_secrets
 from keyrota_sandbox.memory.clock import WorldClock
 
 OURS, THEIRS = "123456789012", "222222222222"
@@ -219,3 +221,20 @@ def test_another_account_than_the_configured_one_is_never_entered() -> None:
         account.enter(WorldClock(NOW))
     with pytest.raises(RuntimeError):
         account.id()
+
+
+@pytest.mark.parametrize("token", [None, "a-session-token-1234"])
+def test_what_a_request_is_signed_with_is_in_no_text_from_then_on(token: str | None) -> None:
+    """Wherever it came from: a role's session is in no variable and in no file."""
+    signed = Credentials("ASIAROLE000000000000", f"of-a-role-{token}", token)
+    _note_credentials(request_signer=SimpleNamespace(_credentials=signed))
+    shown = without_secrets(f"refused: of-a-role-{token} {token}")
+    assert f"of-a-role-{token}" not in shown
+    assert token is None or token not in shown
+    _note_credentials(request_signer=SimpleNamespace(_credentials=None))
+
+
+@pytest.mark.parametrize("seconds", [59 * 60, 60 * 60, 61 * 60, -125 * 60])
+def test_how_far_a_clock_is_off_is_told_in_hours_and_minutes(seconds: int) -> None:
+    words = {3540: "59 min", 3600: "1 h 0 min", 3660: "1 h 1 min", -7500: "2 h 5 min"}
+    assert words[seconds] in _hours(timedelta(seconds=seconds))
