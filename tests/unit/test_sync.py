@@ -419,13 +419,24 @@ def test_what_moves_meanwhile_is_sent_to_every_target() -> None:
     assert record.version == "v2"
 
 
-def test_a_failure_before_a_move_is_told_and_notes_nothing() -> None:
-    scene = a_scene("a", "b", moves={"write a": moved("v2")})
+def test_a_failure_before_a_move_stops_nothing_and_is_told_in_the_end() -> None:
+    """The others may have been given what is not current any more, while a note says that they hold what is."""
+    scene = a_scene("a", "b", moves={"write b": moved("v2")})
     scene.places[0].fails = ProviderUnavailable("503")
     with pytest.raises(ProviderUnavailable):
-        scene.sync("a")
+        scene.sync("a", "b")
+    assert scene.places[1].got == [NEW, ODD]
     assert scene.record is None
-    assert scene.walk is None
+    assert scene.walk is not None
+    assert scene.walk.version == "v2"
+    assert scene.walk.written == {"b"}
+
+
+def test_a_sync_that_starts_over_notes_that_nothing_is_written_yet() -> None:
+    """Another run may have noted that all hold the newer key, which this one has just written over."""
+    scene = a_scene("a", "b", moves={"write a": moved("v2")})
+    assert scene.sync("a") == ODD
+    assert [call for call in scene.calls if call.startswith("tag")] == ["tag sync-pass", "tag synced"]
 
 
 def test_a_current_version_that_never_stays_is_an_error() -> None:

@@ -116,7 +116,7 @@ def sync(
             walk.end(done, state, settings.clock.now(), pairs)
             _raise(tuple(failures.values()))
             return credential.id
-        _raise(tuple(failures.values()))
+        # Whatever failed is tried again with the newer key, and what did not has to be written anew as well.
         chosen = _writable(subject, action)  # what was just written may be the last word at any of them
     raise ProviderUnavailable(
         f"AWSCURRENT of {subject.secret_name} moved {_ROUNDS} times while it was sent to the targets",
@@ -161,13 +161,14 @@ class _Walk:
         self.written = frozenset()
         if going_on is not None and going_on.version == version and self.version is None:
             self.began, self.written = going_on.began, going_on.written
+        is_again = self.version is not None  # in the round before, this run has noted another version, or written it
         self.version = version
         tags: dict[str, str] = {}
         is_other = known.synced is not None and known.synced.version != version
         if is_other or (self.action.is_mend and known.synced is not None):
             self.left = f"{version}@begun"
             tags |= {SYNCED_TAG: self.left, SYNC_PASS_TAG: self._pass()}
-        if known.sync_pass is not None and known.sync_pass.version != version:
+        if is_again or (known.sync_pass is not None and known.sync_pass.version != version):
             tags |= {SYNC_PASS_TAG: self._pass()}  # or it would count again when its version comes back
         entries = (*self._entries(), *self._passed_over())
         if known.index.joined(entries).entries != known.index.entries and not known.index.is_full:
