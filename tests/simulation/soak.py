@@ -24,7 +24,7 @@ from play import Verdict, play
 from keyrota_sandbox.simulation import LOOKING, SHIFTED, STEPS, TROUBLES, UNREADABLE
 
 BLOCK = 10
-ENOUGH = 500
+ENOUGH = 1000
 """So many histories meet every trouble at every step."""
 ONLY_LOOKS = {
     UNREADABLE: "last use is read by looks alone",

@@ -24,7 +24,7 @@ from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview
 from keyrota.executor.forget import forget, remembered
 from keyrota.stop import Stop
-from keyrota_sandbox.memory import SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
+from keyrota_sandbox.memory import MOST_TAGS, SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
 from keyrota_sandbox.simulation.deployments import Deployments
 from keyrota_sandbox.simulation.jobs import Jobs
 from keyrota_sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
@@ -53,6 +53,7 @@ _SELDOM = frozenset(
     {"Choose", "Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate", "Restore"}
 )
 _SHOWS_A_SECRET = ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue")
+_TOUCHED, _ROOM_FOR_OURS = 0.3, 12
 _AT_WORK_S = 0.1
 """A step of a single call takes about twice as long."""
 _STRUCK, _LOST = 0.6, 0.5
@@ -333,6 +334,7 @@ class History:
                 other.touched.add(ANOTHER_RUN)
                 for user in info.users:
                     self.covered[ANOTHER_RUN, self._at_work(other, user).step] += 1
+        self._touch_secrets(info)
         settings = Settings(clock=info.clock, run=info.name, parallel=self.lanes.parallel, stop=info.stop)
         subjects = [self.subject(user, self._hand(info, user)) for user in info.users]
         self._say(info.name, f"begins: {info.intent or 'whatever is due'}")
@@ -362,6 +364,14 @@ class History:
         for look in self.after_run:
             look(info)
         info.previews = ()
+
+    def _touch_secrets(self, info: RunInfo) -> None:
+        """With an aim, let somebody set a tag before some runs look: Secrets Manager may show the secret without it."""
+        is_touched = self.strikes.is_on and self.lots.random() < _TOUCHED
+        for keeping in info.keepings.values() if is_touched else ():
+            stored = self.world.secret(keeping.secret)
+            if stored is not None and len(stored.tags) < MOST_TAGS - _ROOM_FOR_OURS:
+                self.world.person_tags(keeping.secret, {"team": info.name})
 
     def _places_of(self, info: RunInfo) -> Iterator[Variables]:
         for keeping in info.keepings.values():
@@ -545,6 +555,8 @@ class History:
         info = self.runs[call.by]
         for look in self.attempts:
             look(call)
+        if call.name == "iam:ListAccessKeys":
+            info.step = LOOKING  # a look begins so; a step that lost a race tells no end
         signed = self.world.clock.instant
         self._wait(info, self.weather.latency_s())
         fault = self._struck(info, call) or self.weather.fault(self._often(info.step))

@@ -54,6 +54,11 @@ class Strikes:
         self._number += 1
 
     @property
+    def is_on(self) -> bool:
+        """Whether anything is to happen."""
+        return self._aim is not None
+
+    @property
     def loses_keys(self) -> bool:
         """Whether answers of CreateAccessKey get lost, since only that leads to the step."""
         return self._aim is not None and self._aim.step in {act.NoteOrphan.__name__, act.DeleteOrphan.__name__}
