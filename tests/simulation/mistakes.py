@@ -69,7 +69,7 @@ class Mistake:
     breaks: str
     """A promise that must be among the broken ones."""
     is_searched: bool = False
-    """The search over all interleavings notices it; it takes more of a coincidence than histories meet."""
+    """The search over all interleavings notices it as well; it takes more of a coincidence than histories meet."""
     scene: str = ""
     """The scene that notices it; where there is none, histories do."""
 
@@ -320,7 +320,7 @@ MISTAKES = (
         "says-broken",
         (
             SYNC,
-            "        begun = tuple((place_digest(address), PairDoubt.BEGUN) for address in sorted(addresses))\n",
+            "        begun = tuple((place_digest(address), doubt) for address in sorted(addresses))\n",
             "        begun = ()\n",
         ),
         scene="half a pair is left",
@@ -564,6 +564,7 @@ MISTAKES = (
             _THE_SECRET + _THE_NOTE,
         ),
         is_searched=True,
+        scene="two syncs take turns",
     ),
     _mistake(
         "believe IAM's list against one's own memory",

@@ -97,7 +97,8 @@ def run_in(copy: Path, *script: str) -> dict[str, Any]:
 
 def find(mistake: Mistake, folder: Path, limit: int = LIMIT) -> Found:
     """Make one mistake, and look for it."""
-    script = ("searched.py",) if mistake.is_searched else ("sabotaged.py", str(limit), *filter(None, [mistake.scene]))
+    is_sought = mistake.is_searched and not mistake.scene
+    script = ("searched.py",) if is_sought else ("sabotaged.py", str(limit), *filter(None, [mistake.scene]))
     told = run_in(a_copy(folder, mistake), *script)
     return Found(
         mistake=mistake,

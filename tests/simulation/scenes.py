@@ -14,17 +14,31 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NoReturn
 
+from lanes import Greenlets
 from promises import Promises
 
+from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.model import AWSCURRENT, AWSPREVIOUS, AccessKeyId, Caller, Conflict, KeyPair, KeyStatus, UserName
-from keyrota.core.planner import Intent
+from keyrota.core.model import (
+    AWSCURRENT,
+    AWSPREVIOUS,
+    SYNCED_TAG,
+    AccessKeyId,
+    Caller,
+    Conflict,
+    KeyPair,
+    KeyStatus,
+    UserName,
+)
+from keyrota.core.planner import Intent, Only
 from keyrota.core.policy import Drift, RotationPolicy
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota_sandbox.memory import Call, Crash, Lags, Variables
-from keyrota_sandbox.simulation import History, Keeping, Place, Setup
+from keyrota_sandbox.simulation import History, Keeping, OneInAnother, Place, Setup
 
 DAY = timedelta(days=1)
+_PATIENCE = 1200
+"""So many tenths of a second a run stands still at most for another one."""
 POLICY = RotationPolicy(rotate_after=20 * DAY, deactivate_after=23 * DAY, delete_after=28 * DAY)
 """An overlap of three days, a grace of five."""
 SOONER = RotationPolicy(rotate_after=9 * DAY, deactivate_after=12 * DAY, delete_after=17 * DAY)
@@ -43,6 +57,8 @@ class Stage:
     policy: RotationPolicy = POLICY
     place: Place = field(default_factory=lambda: Place(address=SHOP, deployments_a_day=0))
     """The place that things happen to."""
+    takes_turns: bool = False
+    """Runs take turns at every call, and not one within another."""
     history: History = field(init=False)
     promises: Promises = field(init=False)
     happened: list[str] = field(default_factory=list)
@@ -55,7 +71,7 @@ class Stage:
         elsewhere = (Place(address=ELSEWHERE, deployments_a_day=0),)
         second = replace(keeping, secret="second/shop", places=elsewhere, policy=SOONER)
         setup = Setup(seed=1, credentials=(keeping,), second=(second,), with_events=False, is_proof=True)
-        self.history = History(setup)
+        self.history = History(setup, lanes=Greenlets if self.takes_turns else OneInAnother)
         self.history.world.is_id_first = True
         self.promises = Promises(self.history)
 
@@ -118,6 +134,21 @@ class Stage:
                 raise ProviderUnavailable(f"{name}: AWS did not answer")
 
         self.history.watchers.append(look)
+
+    def hold(self, run: str, name: str, until: Callable[[], bool]) -> None:
+        """Let a run stand still before its next call of that name, until something has happened."""
+        held = [False]
+
+        def look(call: Call) -> None:
+            if call.by != run or not call.name.startswith(name) or held[0]:
+                return
+            held[0] = True
+            for _ in range(_PATIENCE):
+                if until():
+                    return
+                self.history.lanes.wait(0.1)
+
+        self.history.attempts.append(look)
 
     def die(self) -> NoReturn:
         """Let the machine of the only run that is under way die."""
@@ -480,6 +511,50 @@ def the_answer_to_a_new_key_is_lost() -> Stage:
     return stage
 
 
+def two_syncs_take_turns() -> Stage:
+    """One has read which key is to be sent, and somebody goes back; another run sends the older one meanwhile."""
+    stage = Stage(takes_turns=True)
+    history, world = stage.history, stage.history.world
+    world.is_id_first = False
+    stage.settle()
+    history.credentials[USER] = replace(history.credentials[USER], places=history.credentials[USER].places[:1])
+    stage.days(9)
+    history.play(world.clock.instant + timedelta(hours=8))
+    history.run(Only(duty=Duty.ROTATE))
+    history.play(world.clock.instant + timedelta(hours=1))
+    newer = max(world.users[USER])
+    first, second = (f"run-{len(history.runs) + number}" for number in (1, 2))
+    answered: list[tuple[str, str]] = []
+    history.listeners.append(lambda call, _: answered.append((call.by, call.name.rpartition(" ")[0] or call.name)))
+
+    def has(run: str, name: str) -> bool:
+        return any(by == run and what.startswith(name) for by, what in answered)
+
+    def goes_back() -> bool:
+        if not stage.happened:
+            stage.happened.append(newer)
+            world.person_moves_label(SECRET, AWSCURRENT, world.secrets[SECRET].wearing(AWSPREVIOUS))
+            world.person_untags(SECRET, SYNCED_TAG)
+            history.run(Only(duty=Duty.SYNC))
+        return has(second, "secretsmanager:DescribeSecret")
+
+    stage.hold(first, "secretsmanager:TagResource", goes_back)
+    stage.hold(second, "target:read", lambda: has(first, "secretsmanager:TagResource"))
+    stage.hold(first, "target:write secret", lambda: has(second, "target:write secret"))
+    stage.hold(second, "target:write id", lambda: history.runs[first].is_over)
+
+    def dies(call: Call) -> None:
+        if call.by == first and call.name.startswith("target:write id"):
+            history.runs[first].machine.has_died = True
+            raise Crash
+
+    history.attempts.append(dies)
+    history.run(Only(duty=Duty.SYNC))
+    history.play(world.clock.instant + timedelta(hours=1))
+    stage.promises.check_newest()
+    return stage
+
+
 def a_last_use_cannot_be_read() -> Stage:
     """IAM refuses to tell the last use of any key, for longer than the overlap."""
     stage = Stage()
@@ -684,6 +759,7 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "a key that a person made": a_key_that_a_person_made,
     "a key is made in the minute of a claim": a_key_is_made_in_the_minute_of_a_claim,
     "the answer to a new key is lost": the_answer_to_a_new_key_is_lost,
+    "two syncs take turns": two_syncs_take_turns,
     "a last use cannot be read": a_last_use_cannot_be_read,
     "a place refuses every write": a_place_refuses_every_write,
     "AWSCURRENT goes back before the sync": aws_current_goes_back_before_the_sync,

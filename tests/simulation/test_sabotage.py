@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def test_a_mistake_is_noticed(mistake: Mistake, tmp_path: Path, figure: Callable
 
     assert found.broken, f"{LIMIT} histories did not notice: {mistake.name}"
     figure(f"mistake: {mistake.name}: {found.where}: {found.promises}")
+    assert found.is_noticed, found.broken
+
+
+@pytest.mark.parametrize("mistake", [mistake for mistake in MISTAKES if mistake.is_searched])
+def test_the_search_notices_a_mistake_too(mistake: Mistake, tmp_path: Path) -> None:
+    """A search that finds nothing may be blind."""
+    found = find(replace(mistake, scene=""), tmp_path)
+    assert found.search
     assert found.is_noticed, found.broken
 
 
