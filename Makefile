@@ -8,7 +8,7 @@ SECONDS ?= 60
 OURS := --no-emit-package keyrota --no-emit-package keyrota-sandbox
 .DEFAULT_GOAL := help
 
-.PHONY: help dev demo test floors soak sabotage mutants mock emulator clients constructs templates site check fix bench docs lock clean
+.PHONY: help dev demo test floors soak sabotage mutants mock emulator clients constructs templates site check fix numbers bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -118,6 +118,9 @@ fix: .venv/.ready  ## mend what the linter can mend, format, regenerate pages
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 	@$(BIN)/python docs/generate.py
+
+numbers: .venv/.ready  ## print the figures by which the shape of the code is judged
+	@$(BIN)/python tools/numbers.py
 
 bench: .venv/.ready  ## measure against what a user would pick instead
 	@$(BIN)/python -m bench

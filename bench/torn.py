@@ -1,7 +1,7 @@
 """
 The window in which a job that starts reads half a pair, at each provider, with 50 ms of latency.
 
-A reader looks at the stand-in's state as fast as it can while a pair is written; beside it, what a user would write
+A reader looks at the emulator's state as fast as it can while a pair is written; beside it, what a user would write
 instead: one PUT after the other, in a script.
 """
 
@@ -20,12 +20,12 @@ from keyrota.core.secret import Secret
 from keyrota.ports import Target
 from keyrota.targets import kinds
 from keyrota_sandbox.providers.bitbucket import TOKEN as BITBUCKET_TOKEN
-from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
-from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.providers.bitbucket import BitbucketEmulator
+from keyrota_sandbox.providers.emulator import Emulator
 from keyrota_sandbox.providers.github import TOKEN as GITHUB_TOKEN
-from keyrota_sandbox.providers.github import GitHubStandIn
+from keyrota_sandbox.providers.github import GitHubEmulator
 from keyrota_sandbox.providers.gitlab import TOKEN as GITLAB_TOKEN
-from keyrota_sandbox.providers.gitlab import GitLabStandIn
+from keyrota_sandbox.providers.gitlab import GitLabEmulator
 from keyrota_sandbox.server import Response, Server
 
 LATENCY_S, ROUNDS = 0.05, 15
@@ -35,7 +35,7 @@ ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
     name: str
-    standin: StandIn
+    standin: Emulator
     read: Callable[[], Mapping[str, str]]
     put: Callable[[str, str], None]
     """What a script does: one variable after the other."""
@@ -91,7 +91,7 @@ def _measure(place: _Place, target: Target) -> tuple[list[float], list[float]]:
 def main() -> None:
     """Measure each provider, and print medians, the largest and the ratio."""
     clock = SystemClock()
-    bitbucket, github, gitlab = BitbucketStandIn(clock), GitHubStandIn(clock), GitLabStandIn(clock)
+    bitbucket, github, gitlab = BitbucketEmulator(clock), GitHubEmulator(clock), GitLabEmulator(clock)
     bitbucket.add_repository("acme", "shop")
     github.add_repository("acme", "shop")
     gitlab.add_project("acme/shop")

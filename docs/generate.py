@@ -20,7 +20,7 @@ import click
 from keyrota.app import words
 from keyrota.app.cli import group
 from keyrota.app.config import schema
-from keyrota.app.functions.announce import SCHEMA as EVENT_SCHEMA
+from keyrota.app.functions.own_events import SCHEMA as EVENT_SCHEMA
 from keyrota.aws.permissions import ANYWHERE, DUTIES, FUNCTIONS, LOOK, TAGGING, TAGGING_CONDITION, policy_document
 from keyrota.core.lifecycle import MEANING, TRANSITIONS, KeyState, Road
 from keyrota.core.policy import PRESETS, format_duration

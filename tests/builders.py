@@ -54,7 +54,7 @@ SHOP = "bitbucket acme/shop Production"
 
 
 def ago(days: float) -> datetime:
-    """Tell the instant so many days before NOW."""
+    """Return the instant so many days before NOW."""
     return NOW - timedelta(days=days)
 
 

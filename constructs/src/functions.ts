@@ -85,7 +85,7 @@ export class DutyFunction extends Construct {
 export const TIMEOUT = Duration.minutes(15);
 
 const DESCRIPTIONS: { readonly [duty: string]: string } = {
-  rotate: 'makes new access keys that are due; deletes nothing',
+  rotate: 'creates access keys that are due; deletes nothing',
   sync: 'brings AWSCURRENT to the CI variables; touches no key of IAM',
   deactivate: 'switches old keys off, on proof; reads no secret access key',
   delete: 'deletes keys whose grace is over; reads no secret access key',

@@ -52,7 +52,7 @@ export class IamEventsForwarder extends Construct {
     });
     const target = new EventBusTarget(EventBus.fromEventBusArn(this, 'Bus', arn));
     const users = props.userNames ?? [];
-    new Rule(this, 'KeyChanged', { description: 'keyrota: somebody changed the keys of a user', eventPattern: keyPattern(users), targets: [target] });
+    new Rule(this, 'KeyChanged', { description: 'keyrota: the keys of a user were changed', eventPattern: keyPattern(users), targets: [target] });
     new Rule(this, 'Quarantined', { description: 'keyrota: AWS found a key in public', eventPattern: quarantinePattern(users), targets: [target] });
   }
 }

@@ -21,7 +21,7 @@ export interface RotationPolicyProps {
    * A key used within this time counts as used.
    * @default Duration.hours(24)
    */
-  readonly quietFor?: Duration;
+  readonly unusedFor?: Duration;
   /**
    * Replace keys that were there before keyrota at once, and not when they are due.
    * @default false
@@ -60,9 +60,9 @@ export function ages(props: RotationPolicyProps): Ages {
         'each age must be larger than the one before',
     );
   }
-  const quiet = props.quietFor?.toHours({ integral: false }) ?? A_DAY;
+  const quiet = props.unusedFor?.toHours({ integral: false }) ?? A_DAY;
   if (![rotate, deactivate, remove, quiet].every(Number.isInteger)) {
-    throw new Error('policy: ages and quietFor are whole hours');
+    throw new Error('policy: ages and unusedFor are whole hours');
   }
   if (remove - rotate >= rotate) {
     throw new Error(
@@ -71,7 +71,7 @@ export function ages(props: RotationPolicyProps): Ages {
     );
   }
   if (quiet > Math.max(deactivate - rotate, A_DAY)) {
-    throw new Error(`policy: quietFor (${quiet} h) is longer than the overlap (${deactivate - rotate} h): the old key might never count as unused`);
+    throw new Error(`policy: unusedFor (${quiet} h) is longer than the overlap (${deactivate - rotate} h): the old key might never count as unused`);
   }
   return { rotate, deactivate, remove };
 }
@@ -83,7 +83,7 @@ export function policyEntry(props: RotationPolicyProps): { [name: string]: any }
     rotate_after: written(rotate),
     deactivate_after: written(deactivate),
     delete_after: written(remove),
-    ...(props.quietFor ? { quiet_for: written(props.quietFor.toHours({ integral: false })) } : {}),
+    ...(props.unusedFor ? { unused_for: written(props.unusedFor.toHours({ integral: false })) } : {}),
     ...(props.adoptNow === undefined ? {} : { adopt: props.adoptNow ? 'now' : 'when-due' }),
     ...(props.proveUse === undefined ? {} : { prove_use: props.proveUse }),
   };

@@ -30,7 +30,7 @@ export interface VariableOptions {
    * Hold a write until no run is in progress, at most so long, such as `10m`.
    * @default - a write waits for no run
    */
-  readonly quiet?: string;
+  readonly waitForIdle?: string;
 }
 
 /** The variables of a Bitbucket deployment environment. */
@@ -103,8 +103,8 @@ export class GitHubSecret extends Target {
       throw new Error('GitHubSecret: Dependabot has no variables: leave marker out');
     }
     filled('GitHubSecret', { environment: props.environment, organization: props.organization });
-    if (props.quiet !== undefined && props.repository === undefined) {
-      throw new Error('GitHubSecret: quiet waits for the runs of a repository');
+    if (props.waitForIdle !== undefined && props.repository === undefined) {
+      throw new Error('GitHubSecret: waitForIdle waits for the runs of a repository');
     }
     common(props);
   }
@@ -164,8 +164,8 @@ export class GitLabVariable extends Target {
     if (props.instance && props.environmentScope !== undefined) {
       throw new Error('GitLabVariable: variables of the instance have no environment scope');
     }
-    if (props.quiet !== undefined && props.project === undefined) {
-      throw new Error('GitLabVariable: quiet waits for the pipelines of a project');
+    if (props.waitForIdle !== undefined && props.project === undefined) {
+      throw new Error('GitLabVariable: waitForIdle waits for the pipelines of a project');
     }
     common(props);
   }
@@ -229,11 +229,11 @@ function common(props: VariableOptions): { [name: string]: any } {
       throw new Error(`"${name}" is no name for a variable`);
     }
   }
-  if (props.quiet !== undefined && !DURATION.test(props.quiet)) {
-    throw new Error(`quiet is "${props.quiet}": write minutes or hours, such as 10m`);
+  if (props.waitForIdle !== undefined && !DURATION.test(props.waitForIdle)) {
+    throw new Error(`waitForIdle is "${props.waitForIdle}": write minutes or hours, such as 10m`);
   }
   const names = defined({ id: props.idVariable, secret: props.secretVariable });
-  return defined({ names: Object.keys(names).length ? names : undefined, quiet: props.quiet });
+  return defined({ names: Object.keys(names).length ? names : undefined, wait_for_idle: props.waitForIdle });
 }
 
 function defined(entries: { [name: string]: any }): { [name: string]: any } {

@@ -207,7 +207,7 @@ describe('users', () => {
     ['one secret for two', (s) => [aUser(s, 'a', { secretName: 'shared' }), aUser(s, 'b', { secretName: 'shared' })], /secret "shared" is given twice/],
     ['one variable for two, written in two ways', (s) => [
       { ...aUser(s, 'a'), targets: [new BitbucketDeployment({ workspace: 'acme', repository: 'shop', environment: 'p' })] },
-      { ...aUser(s, 'b'), targets: [new BitbucketDeployment({ workspace: 'Acme', repository: 'shop', environment: 'p', quiet: '10m', secretVariable: 'OTHER' })] },
+      { ...aUser(s, 'b'), targets: [new BitbucketDeployment({ workspace: 'Acme', repository: 'shop', environment: 'p', waitForIdle: '10m', secretVariable: 'OTHER' })] },
     ], /AWS_ACCESS_KEY_ID is given twice, also for a/],
   ])('%s is refused', (_, credentials, words) => {
     const stack = aStack();
@@ -225,9 +225,9 @@ describe('policies', () => {
   });
 
   test.each([
-    [{ quietFor: Duration.minutes(30) }, /whole hours/],
+    [{ unusedFor: Duration.minutes(30) }, /whole hours/],
     [{ rotateAfter: Duration.days(15) }, /two slots/],
-    [{ quietFor: Duration.days(11) }, /longer than the overlap/],
+    [{ unusedFor: Duration.days(11) }, /longer than the overlap/],
   ])('that keyrota would refuse are refused at synthesis (%#)', (policy, words) => {
     expect(() => template(() => ({ policy }))).toThrow(words);
   });
@@ -263,9 +263,9 @@ describe('other providers', () => {
 });
 
 test.each([
-  [() => new GitHubSecret({ organization: 'acme', quiet: '10m' }), /quiet/],
+  [() => new GitHubSecret({ organization: 'acme', waitForIdle: '10m' }), /waitForIdle/],
   [() => new GitHubSecret({ repository: 'a/b', dependabot: true, marker: true }), /Dependabot/],
-  [() => new GitLabVariable({ group: 'acme', quiet: '10m' }), /quiet/],
+  [() => new GitLabVariable({ group: 'acme', waitForIdle: '10m' }), /waitForIdle/],
   [() => new BitbucketDeployment({ workspace: 'a', repository: 'b', environment: 'c', idVariable: 'X', secretVariable: 'X' }), /two names/],
   [() => new GitLabVariable({ project: 'a/b', idVariable: 'AWS KEY' }), /no name for a variable/],
 ])('a target that keyrota would refuse is refused at synthesis (%#)', (make, words) => {
@@ -537,14 +537,14 @@ describe('what AWS or keyrota would refuse later is refused at synthesis', () =>
     [() => new BitbucketDeployment({ workspace: '', repository: 'r', environment: 'e' }), /workspace must not be empty/],
     [() => new GitHubSecret({ repository: 'a/b', environment: ' ' }), /environment must not be empty/],
     [() => new GitLabVariable({ group: '' }), /group must not be empty/],
-    [() => new BitbucketDeployment({ workspace: 'w', repository: 'r', environment: 'e', quiet: 'soon' }), /such as 10m/],
-    [() => new BitbucketDeployment({ workspace: 'w', repository: 'r', environment: 'e', quiet: 'PT' }), /such as 10m/],
+    [() => new BitbucketDeployment({ workspace: 'w', repository: 'r', environment: 'e', waitForIdle: 'soon' }), /such as 10m/],
+    [() => new BitbucketDeployment({ workspace: 'w', repository: 'r', environment: 'e', waitForIdle: 'PT' }), /such as 10m/],
   ])('a target (%#)', (make, words) => {
     expect(make).toThrow(words);
   });
 
   test.each(['10m', '1d12h', 'PT10M', 'P1DT2H'])('quiet of %s is a duration', (quiet) => {
-    expect(() => new BitbucketDeployment({ workspace: 'w', repository: 'r', environment: 'e', quiet })).not.toThrow();
+    expect(() => new BitbucketDeployment({ workspace: 'w', repository: 'r', environment: 'e', waitForIdle: quiet })).not.toThrow();
   });
 
   test.each(['cron(0 5 * * ? *)', 'rate(12 hours)', 'at(2026-12-24T18:00:00)'])('%s is a schedule', (rotate) => {

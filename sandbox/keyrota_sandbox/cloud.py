@@ -1,4 +1,4 @@
-"""The embedded cloud: strict AWS, CI stand-ins and the time machine on one loopback port."""
+"""The embedded cloud: strict AWS, CI emulators and the time machine on one loopback port."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _fault(content: Mapping[str, Any]) -> Fault:
     return Fault(kind=FaultKind(content.get("kind", "error")), headers=headers, **numbers, **texts)  # type: ignore[arg-type]  # by name
 
 
-class StandIn(Protocol):
-    """A CI provider's stand-in: a service with the environment that its clients need."""
+class Emulator(Protocol):
+    """A CI provider's emulator: a service with the environment that its clients need."""
 
     def __call__(self, request: Request) -> Response:
         """Answer one request."""
@@ -59,7 +59,7 @@ class Cloud:
         *,
         port: int = 0,
         start: datetime = START,
-        standins: Mapping[str, StandIn] | None = None,
+        standins: Mapping[str, Emulator] | None = None,
         faults: Faults | None = None,
         seed: int = 0,
     ) -> None:
@@ -115,7 +115,7 @@ class Cloud:
         return self._server.url
 
     def url(self, standin: str) -> str:
-        """Where a stand-in is."""
+        """Where an emulator is."""
         return f"{self.aws_url}/{standin}"
 
     @property
@@ -137,7 +137,7 @@ class Cloud:
         return admin
 
     def environment(self) -> dict[str, str]:
-        """Tell the variables with which every AWS tool, and keyrota, use this sandbox."""
+        """Return the variables with which every AWS tool, and keyrota, use this sandbox."""
         return {
             "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_ACCESS_KEY_ID": ADMIN_ID,
@@ -266,7 +266,7 @@ class Admin:
         )
 
     def keys(self, user: str) -> tuple[tuple[str, str], ...]:
-        """Tell a user's keys: ID and status."""
+        """Return a user's keys: ID and status."""
         return tuple((key.access_key_id, key.status) for key in self._iam.list_access_keys(user))
 
     def record(self, key: str) -> Any:

@@ -1,7 +1,7 @@
 """
 The demo: days in the embedded cloud, keyrota run once a day, pipelines deploying every few hours.
 
-Everything is real but the clock: botocore and our HTTP client talk HTTP to a strict AWS and to stand-ins for
+Everything is real but the clock: botocore and our HTTP client talk HTTP to a strict AWS and to emulators for
 Bitbucket, GitHub and GitLab; each pipeline run calls STS with exactly the variables that its provider holds.
 A witness looks at the cloud itself.
 """
@@ -26,15 +26,15 @@ from keyrota.core.model import AccessKeyId, KeyPair, UserName
 from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
 from keyrota.executor import Event, EventKind, Outcome, apply_all, plan_all
-from keyrota.executor.subject import Subject
+from keyrota.executor.subject import CredentialContext
 from keyrota.ports import AccessKeys
 from keyrota_sandbox.auditor import Witness
 from keyrota_sandbox.cloud import REGION, START, Cloud
 from keyrota_sandbox.memory import Crash
 from keyrota_sandbox.pipelines import AwsCaller, Pipeline
-from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
-from keyrota_sandbox.providers.github import GitHubStandIn
-from keyrota_sandbox.providers.gitlab import GitLabStandIn
+from keyrota_sandbox.providers.bitbucket import BitbucketEmulator
+from keyrota_sandbox.providers.github import GitHubEmulator
+from keyrota_sandbox.providers.gitlab import GitLabEmulator
 
 CONFIGURATION = """\
 version: 1
@@ -126,9 +126,9 @@ class Demo:
         self._pass_day = pass_day
         self._random = random.Random(seed)  # noqa: S311  # a seed makes a history, no secret
         self._cloud = Cloud(seed=seed)
-        self._bitbucket = BitbucketStandIn(self._cloud.clock, self._cloud.faults)
-        self._github = GitHubStandIn(self._cloud.clock, self._cloud.faults)
-        self._gitlab = GitLabStandIn(self._cloud.clock, self._cloud.faults)
+        self._bitbucket = BitbucketEmulator(self._cloud.clock, self._cloud.faults)
+        self._github = GitHubEmulator(self._cloud.clock, self._cloud.faults)
+        self._gitlab = GitLabEmulator(self._cloud.clock, self._cloud.faults)
         self._cloud.standins |= {"bitbucket": self._bitbucket, "github": self._github, "gitlab": self._gitlab}
         self._day = 0
         self._rotated: dict[str, int] = dict.fromkeys(AGES, 0)
@@ -330,7 +330,7 @@ class Demo:
                 continue
             self._tell_holds(outcome)
 
-    def _perhaps_crashing(self, subject: Subject) -> Subject:
+    def _perhaps_crashing(self, subject: CredentialContext) -> CredentialContext:
         """Give ci-docs' first rotation a machine that dies at the worst moment."""
         if subject.user != "ci-docs" or not self._is_crash_due:
             return subject

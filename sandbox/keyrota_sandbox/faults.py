@@ -46,7 +46,7 @@ class Fault:
     """Real seconds before the answer, whatever else is wrong."""
 
     def fits(self, operation: str) -> bool:
-        """Tell whether it is about this operation."""
+        """Return whether it is about this operation."""
         if self.operation.endswith("*"):
             return operation.startswith(self.operation[:-1])
         return operation == self.operation
@@ -70,7 +70,7 @@ class Faults:
             self._planned.clear()
 
     def take(self, operation: str) -> Fault | None:
-        """Tell what goes wrong with this call, and count it."""
+        """Return what goes wrong with this call, and count it."""
         with self._lock:
             for fault in self._planned:
                 if not fault.fits(operation):

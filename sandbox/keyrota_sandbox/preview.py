@@ -20,7 +20,17 @@ from keyrota.executor.events import Event, EventKind
 from keyrota.ports import Clock
 from keyrota.report.data import stamp
 from keyrota.targets import kinds
-from keyrota_sandbox.simulation import CLIMATES, Failure, History, Keeping, People, Place, RunInfo, Setup, owner_of
+from keyrota_sandbox.simulation import (
+    FAULT_PROFILES,
+    Failure,
+    Operators,
+    Place,
+    RunInfo,
+    Setup,
+    SimulatedCredential,
+    Simulation,
+    owner_of,
+)
 
 DAY = timedelta(days=1)
 RUN_HOUR = 3.0
@@ -99,7 +109,7 @@ def play_ahead(  # what a person can ask for
         clock: For the adapters, which are built to tell what kind of variables they write, and asked nothing else.
         wanted: Only these. An entry without an account has none here, because AWS is not asked.
         days: So far.
-        faults: A name of `CLIMATES`.
+        faults: A name of `FAULT_PROFILES`.
         seed: The same one plays the same history.
         key_age: Of the keys that are there at the beginning.
         start: Aware, UTC; freeze windows count from the calendar.
@@ -112,14 +122,14 @@ def play_ahead(  # what a person can ask for
     setup = Setup(
         seed=seed,
         credentials=tuple(_keepings(configuration, chosen, clock, key_age)),
-        climate=CLIMATES[faults],
+        climate=FAULT_PROFILES[faults],
         start=start,
         run_hour=RUN_HOUR,
         brake=configuration.brake,
     )
-    history, future = History(setup), Future()
+    history, future = Simulation(setup), Future()
     scribe = _Scribe(history, future)
-    people = People(history)
+    people = Operators(history)
     end = start + days * DAY
     history.schedule(end)
     history.jobs.schedule(end)
@@ -138,7 +148,7 @@ def play_ahead(  # what a person can ask for
 
 
 def _account_of(entry: CredentialConfig) -> str:
-    """Tell an account without AWS: the caller's own is not known then."""
+    """Return an account without AWS: the caller's own is not known then."""
     if entry.known_account is None:
         raise UsageError("the caller's own account is not known here", remedy="name `account` in the configuration")
     return entry.known_account
@@ -146,11 +156,11 @@ def _account_of(entry: CredentialConfig) -> str:
 
 def _keepings(
     configuration: Configuration, chosen: tuple[CredentialConfig, ...], clock: Clock, key_age: timedelta
-) -> Iterator[Keeping]:
+) -> Iterator[SimulatedCredential]:
     is_once = Counter(entry.user for entry in chosen)
     for entry in chosen:
         prefix = "" if is_once[entry.user] == 1 else f"{entry.known_account or 'own account'}:"
-        yield Keeping(
+        yield SimulatedCredential(
             user=UserName(prefix + entry.user),
             secret=prefix + entry.secret_name,
             places=tuple(_place(configuration, target, clock) for target in entry.targets),
@@ -160,7 +170,7 @@ def _keepings(
 
 
 def _place(configuration: Configuration, target: TargetConfig, clock: Clock) -> Place:
-    """Tell what kind of variables a target is, as its own adapter says; one that cannot be built is taken as two."""
+    """Return what kind of variables a target is, as its own adapter says; one that cannot be built is taken as two."""
     kind = kinds()[target.kind]
     address = kind.address(target.settings)
     try:
@@ -170,9 +180,9 @@ def _place(configuration: Configuration, target: TargetConfig, clock: Clock) -> 
         return Place(address=address)
     return Place(
         address=address,
-        is_bundle=not adapter.is_torn_possible,
+        is_bundle=not adapter.has_separate_variables,
         is_id_readable=adapter.is_id_readable,
-        quiet_for=adapter.quiet_for,
+        wait_for_idle=adapter.wait_for_idle,
     )
 
 
@@ -184,7 +194,7 @@ def _unread(reference: str) -> Secret:
 class _Scribe:
     """Writes down what happens in a history."""
 
-    def __init__(self, history: History, future: Future) -> None:
+    def __init__(self, history: Simulation, future: Future) -> None:
         self._history = history
         self._future = future
         self._open: dict[tuple[object, ...], HoldSpan] = {}

@@ -10,9 +10,9 @@ from keyrota.core.model import KeyPair
 from keyrota_sandbox.cloud import REGION, Cloud
 from keyrota_sandbox.faults import Faults
 from keyrota_sandbox.pipelines import AwsCaller, Pipeline
-from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
-from keyrota_sandbox.providers.github import GitHubStandIn
-from keyrota_sandbox.providers.gitlab import GitLabStandIn
+from keyrota_sandbox.providers.bitbucket import BitbucketEmulator
+from keyrota_sandbox.providers.github import GitHubEmulator
+from keyrota_sandbox.providers.gitlab import GitLabEmulator
 from keyrota_sandbox.small_providers import SMALL, providers
 
 CONFIGURATION = """\
@@ -64,8 +64,8 @@ def example(*, port: int = 0) -> Iterator[Cloud]:
     """Start a sandbox with four users: a key that is due, one that is due and stored by hand, and two young ones."""
     faults = Faults()
     cloud = Cloud(port=port, faults=faults)
-    bitbucket = BitbucketStandIn(cloud.clock, faults)
-    github, gitlab = GitHubStandIn(cloud.clock, faults), GitLabStandIn(cloud.clock, faults)
+    bitbucket = BitbucketEmulator(cloud.clock, faults)
+    github, gitlab = GitHubEmulator(cloud.clock, faults), GitLabEmulator(cloud.clock, faults)
     cloud.standins |= {"bitbucket": bitbucket, "github": github, "gitlab": gitlab}
     cloud.standins |= {name: make(cloud.clock, faults) for name, make in SMALL.items()}
     with cloud:
@@ -91,7 +91,7 @@ def example(*, port: int = 0) -> Iterator[Cloud]:
 
 
 def _seed(
-    cloud: Cloud, bitbucket: BitbucketStandIn, user: str, age_days: int, where: tuple[str, str | None]
+    cloud: Cloud, bitbucket: BitbucketEmulator, user: str, age_days: int, where: tuple[str, str | None]
 ) -> KeyPair:
     """Make a user with a key that somebody wrote into Bitbucket by hand."""
     cloud.admin.add_user(user)
@@ -102,7 +102,7 @@ def _seed(
     return pair
 
 
-def _seed_elsewhere(cloud: Cloud, github: GitHubStandIn, gitlab: GitLabStandIn) -> None:
+def _seed_elsewhere(cloud: Cloud, github: GitHubEmulator, gitlab: GitLabEmulator) -> None:
     """Make a user whose key lies at GitHub and GitLab, also where nobody looks for it."""
     cloud.admin.add_user("ci-apps")
     pair = cloud.admin.add_key("ci-apps", age=timedelta(days=30))
@@ -117,7 +117,7 @@ def _seed_elsewhere(cloud: Cloud, github: GitHubStandIn, gitlab: GitLabStandIn) 
     gitlab.add_schedule("acme/platform/apps", "nightly", both)
 
 
-def _seed_other_account(cloud: Cloud, bitbucket: BitbucketStandIn) -> None:
+def _seed_other_account(cloud: Cloud, bitbucket: BitbucketEmulator) -> None:
     """Make the account of the page on several accounts: its user has the name of one of ours."""
     other = cloud.add_account(OTHER_ACCOUNT)
     other.add_user("ci-deploy")

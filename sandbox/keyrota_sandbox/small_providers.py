@@ -5,41 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from keyrota.ports import Clock
-from keyrota_sandbox.cloud import StandIn
+from keyrota_sandbox.cloud import Emulator
 from keyrota_sandbox.faults import Faults
-from keyrota_sandbox.providers.azure_devops import AzureStandIn
-from keyrota_sandbox.providers.buildkite import BuildkiteStandIn
-from keyrota_sandbox.providers.circleci import CircleStandIn
-from keyrota_sandbox.providers.forgejo import ForgejoStandIn
-from keyrota_sandbox.providers.kubernetes import KubernetesStandIn
-from keyrota_sandbox.providers.terraform import TerraformStandIn
+from keyrota_sandbox.providers.azure_devops import AzureEmulator
+from keyrota_sandbox.providers.buildkite import BuildkiteEmulator
+from keyrota_sandbox.providers.circleci import CircleEmulator
+from keyrota_sandbox.providers.forgejo import ForgejoEmulator
+from keyrota_sandbox.providers.kubernetes import KubernetesEmulator
+from keyrota_sandbox.providers.terraform import TerraformEmulator
 
 CLUSTER = CONTEXT = "0d5cd3ca-6c0d-4f0c-9d5c-0a3c5a1f0001"
 VARIABLE_SET = "varset-47qC3LmA47piVan7"
 
 
-def _azure_devops(clock: Clock, faults: Faults) -> StandIn:
-    made = AzureStandIn(clock, faults)
+def _azure_devops(clock: Clock, faults: Faults) -> Emulator:
+    made = AzureEmulator(clock, faults)
     made.add_group("shop", "aws")
     return made
 
 
-def _buildkite(clock: Clock, faults: Faults) -> StandIn:
-    made = BuildkiteStandIn(clock, faults)
+def _buildkite(clock: Clock, faults: Faults) -> Emulator:
+    made = BuildkiteEmulator(clock, faults)
     made.add_cluster("acme", CLUSTER)
     return made
 
 
-def _circleci(clock: Clock, faults: Faults) -> StandIn:
-    made = CircleStandIn(clock, faults)
+def _circleci(clock: Clock, faults: Faults) -> Emulator:
+    made = CircleEmulator(clock, faults)
     made.add("project", "gh/acme/shop")
     made.add("context", CONTEXT)
     return made
 
 
-def _forge(*, is_gitea: bool) -> Callable[[Clock, Faults], StandIn]:
-    def make(clock: Clock, faults: Faults) -> StandIn:
-        made = ForgejoStandIn(clock, faults, is_gitea=is_gitea)
+def _forge(*, is_gitea: bool) -> Callable[[Clock, Faults], Emulator]:
+    def make(clock: Clock, faults: Faults) -> Emulator:
+        made = ForgejoEmulator(clock, faults, is_gitea=is_gitea)
         made.add(("orgs", "acme"))
         made.add(("repos", "acme", "shop"))
         return made
@@ -47,20 +47,20 @@ def _forge(*, is_gitea: bool) -> Callable[[Clock, Faults], StandIn]:
     return make
 
 
-def _kubernetes(clock: Clock, faults: Faults) -> StandIn:
-    made = KubernetesStandIn(clock, faults)
+def _kubernetes(clock: Clock, faults: Faults) -> Emulator:
+    made = KubernetesEmulator(clock, faults)
     made.add_namespace("ci")
     return made
 
 
-def _terraform(clock: Clock, faults: Faults) -> StandIn:
-    made = TerraformStandIn(clock, faults)
+def _terraform(clock: Clock, faults: Faults) -> Emulator:
+    made = TerraformEmulator(clock, faults)
     made.add_workspace("acme", "shop")
     made.add_set(VARIABLE_SET)
     return made
 
 
-SMALL: Mapping[str, Callable[[Clock, Faults], StandIn]] = {
+SMALL: Mapping[str, Callable[[Clock, Faults], Emulator]] = {
     "azure_devops": _azure_devops,
     "buildkite": _buildkite,
     "circleci": _circleci,
@@ -72,7 +72,7 @@ SMALL: Mapping[str, Callable[[Clock, Faults], StandIn]] = {
 """By the provider's name in a configuration."""
 
 
-def providers(urls: Mapping[str, str], standins: Mapping[str, StandIn]) -> str:
+def providers(urls: Mapping[str, str], standins: Mapping[str, Emulator]) -> str:
     """Write the `providers` of a configuration for them."""
     return "".join(
         f'  {name}: {{base_url: "{urls[name]}", auth: {{token: "env:{variable}"}}}}\n'

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-_LONGEST = 600
-GOES_ON = "nothing is lost: a run after that time goes on where this one stopped"
+_MAX_LENGTH = 600
+GOES_ON = "nothing is lost: a run after that time continues where this one stopped"
 """The remedy of a limit that outlasts a run's bound, seen before anything was sent."""
 
 
@@ -62,8 +62,8 @@ def printable(text: str) -> str:
     the text is cut: a part of one would not be known again.
     """
     text = redacted(text)
-    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:_LONGEST])
-    return shown + "…" if len(text) > _LONGEST else shown
+    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:_MAX_LENGTH])
+    return shown + "…" if len(text) > _MAX_LENGTH else shown
 
 
 class KeyrotaError(Exception):
@@ -210,7 +210,7 @@ class NotVerified(KeyrotaError):
     """
     STS did not accept a new key as the right user within the time that keyrota waits.
 
-    What still holds: the new key is stored and not served anywhere; the old one goes on. The next run tries again.
+    What still holds: the new key is stored and not served anywhere; the old one stays in use. The next run tries again.
     """
 
 
@@ -242,7 +242,7 @@ class LeftByLimit(ProviderUnavailable):
     """
     A limit outlasts the time that a run may wait, which was seen before anything was sent.
 
-    What still holds: everything. It is no failure, but work that is left to a run after `again` (UTC).
+    What still holds: everything. It is no failure, but work that is left to a run after `retry_at` (UTC).
     """
 
     def __init__(
@@ -252,10 +252,10 @@ class LeftByLimit(ProviderUnavailable):
         where: str = "",
         remedy: str = GOES_ON,
         retry_after_s: float | None = None,
-        again: datetime | None = None,
+        retry_at: datetime | None = None,
     ) -> None:
         super().__init__(what, where=where, remedy=remedy, retry_after_s=retry_after_s, is_undone=True)
-        self.again = again
+        self.retry_at = retry_at
 
 
 class Half(StrEnum):

@@ -19,7 +19,7 @@ BUNDLE: Schema = {
     "description": "Write the pair into one variable instead, as the text of an AWS credentials file.",
 }
 DURATION: Schema = {"type": "string", "format": "keyrota-duration", "examples": ["10m", "1h"]}
-QUIET: Schema = {
+WAIT_FOR_IDLE: Schema = {
     **DURATION,
     "description": "Wait so long at most, before a write, for runs that are in progress there.",
 }
@@ -39,10 +39,10 @@ Of a target's schema: what is known of runs that wait, for an approval say, whil
 
 They may carry an older key (`CarriedRuns`); `keyrota check` says so once for each kind of target in use.
 """
-AT_MOST: Schema = {
+MAX_WAIT: Schema = {
     **DURATION,
     "default": "30m",
-    "description": "So long one run waits for this provider's limits; then it stops, and the next run goes on.",
+    "description": "Maximum time one run waits on rate limits; the next run continues.",
 }
 
 

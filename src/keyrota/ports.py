@@ -55,7 +55,7 @@ class AccessKeys(Protocol):
         ...
 
     def user_of(self, key: AccessKeyId) -> UserName | None:
-        """Tell which user of this account a key belongs to; None where IAM does not say, and never raises."""
+        """Return which user of this account a key belongs to; None where IAM does not say, and never raises."""
         ...
 
     def create(self, user: UserName) -> CreatedKey:
@@ -121,7 +121,7 @@ class Identity(Protocol):
 
     def account_of(self, key: AccessKeyId) -> str | None:
         """
-        Tell to which account a key belongs, whoever made it (sts:GetAccessKeyInfo).
+        Return to which account a key belongs, whoever made it (sts:GetAccessKeyInfo).
 
         None where AWS does not say, or the question is refused or fails: then it is not known, and never raises.
         """
@@ -228,7 +228,7 @@ class Target(Protocol):
         ...
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """ID and secret are two variables, so that a job that starts between two writes reads half a pair."""
         ...
 
@@ -238,11 +238,11 @@ class Target(Protocol):
         ...
 
     def preflight(self) -> Readiness:
-        """Tell whether a write would be accepted, without writing; never raises for a refusal."""
+        """Return whether a write would be accepted, without writing; never raises for a refusal."""
         ...
 
     def read(self) -> TargetState:
-        """Tell what is there; a failed read is the value FAILED, not an exception."""
+        """Return what is there; a failed read is the value FAILED, not an exception."""
         ...
 
     def place_now(self) -> PlaceId | None:
@@ -258,17 +258,17 @@ class Target(Protocol):
         ...
 
     @property
-    def quiet_for(self) -> timedelta:
+    def wait_for_idle(self) -> timedelta:
         """How long a write waits at most for runs that are in progress; zero: it does not wait."""
         ...
 
     def is_busy(self) -> bool | None:
-        """Tell whether a run that uses these variables is in progress; None if it cannot be told; never raises."""
+        """Return whether a run that uses these variables is in progress; None if it cannot be told; never raises."""
         ...
 
-    def carried_runs(self, before: datetime) -> CarriedRuns:
+    def runs_with_old_key(self, before: datetime) -> CarriedRuns:
         """
-        Tell whether runs are under way that were queued before an instant and carry the values of that time.
+        Return whether runs are under way that were queued before an instant and carry the values of that time.
 
         Asked only while `TargetState.carried_for` lasts; a refusal is the value UNKNOWN, not an exception.
         """
@@ -344,7 +344,7 @@ class TargetKind(Protocol):
         ...
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a target lies in a workspace, an organization or a group, or is handed down to it."""
+        """Return whether a target lies in a workspace, an organization or a group, or is handed down to it."""
         ...
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:

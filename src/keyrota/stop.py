@@ -18,7 +18,7 @@ _is_within: ContextVar[bool] = ContextVar("keyrota_is_within_whole", default=Fal
 
 
 def is_within_whole() -> bool:
-    """Tell whether this thread does something that must not break off in the middle."""
+    """Return whether this thread does something that must not break off in the middle."""
     return _is_within.get()
 
 

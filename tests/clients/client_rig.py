@@ -15,14 +15,14 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.providers.emulator import Emulator
 from keyrota_sandbox.server import Server, Service
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parents[1] / ".venv" / "clients" / "bin" / "python"
 NODE_MODULES = HERE / "node" / "node_modules"
 TIMEOUT_S = 300
-S = TypeVar("S", bound=StandIn)
+S = TypeVar("S", bound=Emulator)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

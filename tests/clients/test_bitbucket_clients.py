@@ -8,19 +8,19 @@ import pytest
 from client_rig import Served, serve
 
 from keyrota_sandbox.memory import WorldClock
-from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
+from keyrota_sandbox.providers.bitbucket import BitbucketEmulator
 
 
 @pytest.fixture
-def bitbucket() -> Iterator[Served[BitbucketStandIn]]:
+def bitbucket() -> Iterator[Served[BitbucketEmulator]]:
     """A workspace with a repository."""
-    emulator = BitbucketStandIn(WorldClock())
+    emulator = BitbucketEmulator(WorldClock())
     emulator.add_repository("acme", "shop", ("Test", "Staging", "Production"))
     with serve(emulator, "/bitbucket") as served:
         yield served
 
 
-def test_atlassian(bitbucket: Served[BitbucketStandIn]) -> None:
+def test_atlassian(bitbucket: Served[BitbucketEmulator]) -> None:
     assert bitbucket.python("atlassian_bitbucket") == {
         "repository": ["acme/shop", "shop"],
         "missing": 404,
@@ -37,7 +37,7 @@ def test_atlassian(bitbucket: Served[BitbucketStandIn]) -> None:
     }
 
 
-def test_bitbucket(bitbucket: Served[BitbucketStandIn]) -> None:
+def test_bitbucket(bitbucket: Served[BitbucketEmulator]) -> None:
     assert bitbucket.node("bitbucket") == {
         "repository": "acme/shop",
         "made": ["K", "v"],

@@ -8,13 +8,13 @@ import pytest
 from client_rig import Served, serve
 
 from keyrota_sandbox.memory import WorldClock
-from keyrota_sandbox.providers.github import GitHubStandIn
+from keyrota_sandbox.providers.github import GitHubEmulator
 
 
 @pytest.fixture
-def github() -> Iterator[Served[GitHubStandIn]]:
+def github() -> Iterator[Served[GitHubEmulator]]:
     """An organization with two repositories."""
-    emulator = GitHubStandIn(WorldClock())
+    emulator = GitHubEmulator(WorldClock())
     emulator.add_organization("acme")
     emulator.add_repository("acme", "shop")
     emulator.add_repository("acme", "web")
@@ -22,7 +22,7 @@ def github() -> Iterator[Served[GitHubStandIn]]:
         yield served
 
 
-def test_pygithub(github: Served[GitHubStandIn]) -> None:
+def test_pygithub(github: Served[GitHubEmulator]) -> None:
     number = github.emulator._repositories["acme", "shop"].id
     assert github.python("pygithub") == {
         "user": "sandbox",
@@ -55,7 +55,7 @@ def test_pygithub(github: Served[GitHubStandIn]) -> None:
     assert github.emulator.secrets(("dependabot", "acme", "shop")) == {"D": "secret of Dependabot"}
 
 
-def test_octokit(github: Served[GitHubStandIn]) -> None:
+def test_octokit(github: Served[GitHubEmulator]) -> None:
     assert github.node("octokit") == {
         "user": "sandbox",
         "limit": 5000,

@@ -8,20 +8,20 @@ import pytest
 from client_rig import Served, serve
 
 from keyrota_sandbox.memory import WorldClock
-from keyrota_sandbox.providers.gitlab import GitLabStandIn
+from keyrota_sandbox.providers.gitlab import GitLabEmulator
 
 
 @pytest.fixture
-def gitlab() -> Iterator[Served[GitLabStandIn]]:
+def gitlab() -> Iterator[Served[GitLabEmulator]]:
     """A group with a project."""
-    emulator = GitLabStandIn(WorldClock())
+    emulator = GitLabEmulator(WorldClock())
     emulator.add_group("acme")
     emulator.add_project("acme/shop")
     with serve(emulator, "/gitlab") as served:
         yield served
 
 
-def test_python_gitlab(gitlab: Served[GitLabStandIn]) -> None:
+def test_python_gitlab(gitlab: Served[GitLabEmulator]) -> None:
     assert gitlab.python("python_gitlab") == {
         "user": "sandbox",
         "version": 2,
@@ -48,7 +48,7 @@ def test_python_gitlab(gitlab: Served[GitLabStandIn]) -> None:
     }
 
 
-def test_gitbeaker(gitlab: Served[GitLabStandIn]) -> None:
+def test_gitbeaker(gitlab: Served[GitLabEmulator]) -> None:
     assert gitlab.node("gitbeaker") == {
         "user": "sandbox",
         "project": "acme/shop",

@@ -6,12 +6,12 @@ from client_rig import serve
 
 from keyrota_sandbox.faults import Faults
 from keyrota_sandbox.memory import WorldClock
-from keyrota_sandbox.providers.kubernetes import KubernetesStandIn
+from keyrota_sandbox.providers.kubernetes import KubernetesEmulator
 from keyrota_sandbox.small_providers import SMALL
 
 
 def test_the_kubernetes_client() -> None:
-    emulator = KubernetesStandIn(WorldClock(), Faults())
+    emulator = KubernetesEmulator(WorldClock(), Faults())
     emulator.add_namespace("ci")
     with serve(emulator, "/kubernetes") as served:
         assert served.python("kubernetes_client") == {

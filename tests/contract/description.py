@@ -16,7 +16,7 @@ from openapi_core.templating.paths.exceptions import PathNotFound
 from openapi_core.templating.responses.exceptions import ResponseNotFound
 from openapi_core.testing import MockRequest, MockResponse
 
-from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.providers.emulator import Emulator
 from keyrota_sandbox.server import Request, Response, Server
 
 FOLDER = Path(__file__).parents[3] / "shared" / "contracts"
@@ -42,8 +42,8 @@ def operations(name: str) -> set[str]:
 
 
 @contextmanager
-def recording(prefix: str, standin: StandIn) -> Iterator[tuple[str, list[Exchange]]]:
-    """Serve a stand-in and write down every exchange."""
+def recording(prefix: str, standin: Emulator) -> Iterator[tuple[str, list[Exchange]]]:
+    """Serve an emulator and write down every exchange."""
     found: list[Exchange] = []
 
     def recorded(request: Request) -> Response:
@@ -145,7 +145,7 @@ class Description:
         try:
             self._api.validate_response(sent, answer)
         except ResponseNotFound:
-            # A gap in the description, no fault of the stand-in: only statuses that are known to occur.
+            # A gap in the description, no fault of the emulator: only statuses that are known to occur.
             assert response.status in self._undescribed, f"{request.method} {request.target}: {response.status}"
 
 

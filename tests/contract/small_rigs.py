@@ -11,15 +11,15 @@ from standin_rig import CANARY_TOKEN, REPOSITORY, WORKSPACE, AnyRig, connect, se
 
 from keyrota.targets import azure_devops, buildkite, forgejo, terraform
 from keyrota_sandbox.memory import WorldClock
-from keyrota_sandbox.providers.azure_devops import AzureStandIn
-from keyrota_sandbox.providers.buildkite import BuildkiteStandIn
-from keyrota_sandbox.providers.forgejo import ForgejoStandIn
-from keyrota_sandbox.providers.terraform import TerraformStandIn
+from keyrota_sandbox.providers.azure_devops import AzureEmulator
+from keyrota_sandbox.providers.buildkite import BuildkiteEmulator
+from keyrota_sandbox.providers.forgejo import ForgejoEmulator
+from keyrota_sandbox.providers.terraform import TerraformEmulator
 
 VARIABLE_SET = "varset-47qC3LmA47piVan7"
 
 
-class TerraformRig(AnyRig[TerraformStandIn]):
+class TerraformRig(AnyRig[TerraformEmulator]):
     """HCP Terraform: a workspace."""
 
     def values(self) -> dict[str, str]:
@@ -40,7 +40,7 @@ class TerraformRig(AnyRig[TerraformStandIn]):
         return self.standin.values(self.standin.place(WORKSPACE, name))
 
 
-class AzureRig(AnyRig[AzureStandIn]):
+class AzureRig(AnyRig[AzureEmulator]):
     """Azure DevOps: a variable group."""
 
     def renew(self) -> None:
@@ -67,7 +67,7 @@ class AzureRig(AnyRig[AzureStandIn]):
         return self.standin.values(self.standin.number(name, REPOSITORY))
 
 
-class BuildkiteRig(AnyRig[BuildkiteStandIn]):
+class BuildkiteRig(AnyRig[BuildkiteEmulator]):
     """Buildkite: a cluster."""
 
     def values(self) -> dict[str, str]:
@@ -88,7 +88,7 @@ class BuildkiteRig(AnyRig[BuildkiteStandIn]):
         return self.standin.values((WORKSPACE, name))
 
 
-class ForgejoRig(AnyRig[ForgejoStandIn]):
+class ForgejoRig(AnyRig[ForgejoEmulator]):
     """Forgejo or Gitea: a repository, with a marker."""
 
     def values(self) -> dict[str, str]:
@@ -113,7 +113,7 @@ class ForgejoRig(AnyRig[ForgejoStandIn]):
 def a_terraform_rig() -> Iterator[TerraformRig]:
     """Start HCP Terraform with one workspace and one variable set."""
     clock = WorldClock()
-    standin = TerraformStandIn(clock, token=CANARY_TOKEN)
+    standin = TerraformEmulator(clock, token=CANARY_TOKEN)
     standin.add_workspace(WORKSPACE, REPOSITORY)
     standin.add_set(VARIABLE_SET)
     with serving("/terraform", standin) as (url, seen):
@@ -137,7 +137,7 @@ def a_terraform_rig() -> Iterator[TerraformRig]:
 def an_azure_rig(**auth: str) -> Iterator[AzureRig]:
     """Start Azure DevOps with one variable group, which two projects share."""
     clock = WorldClock()
-    standin = AzureStandIn(clock, token=CANARY_TOKEN)
+    standin = AzureEmulator(clock, token=CANARY_TOKEN)
     standin.add_group(WORKSPACE, REPOSITORY, shared_with=("other",))
     with serving("/azure", standin) as (url, seen):
         yield AzureRig(
@@ -160,7 +160,7 @@ def an_azure_rig(**auth: str) -> Iterator[AzureRig]:
 def a_buildkite_rig() -> Iterator[BuildkiteRig]:
     """Start Buildkite with one cluster; the schema checks what an ID looks like, not the target."""
     clock = WorldClock()
-    standin = BuildkiteStandIn(clock, token=CANARY_TOKEN)
+    standin = BuildkiteEmulator(clock, token=CANARY_TOKEN)
     standin.add_cluster(WORKSPACE, REPOSITORY)
     with serving("/buildkite", standin) as (url, seen):
         yield BuildkiteRig(
@@ -168,7 +168,7 @@ def a_buildkite_rig() -> Iterator[BuildkiteRig]:
             clock=clock,
             url=url,
             seen=seen,
-            connection=connect(buildkite.KIND, f"{url}/buildkite", clock, {"token": CANARY_TOKEN}, at_most="30d"),
+            connection=connect(buildkite.KIND, f"{url}/buildkite", clock, {"token": CANARY_TOKEN}, max_wait="30d"),
             usual={"organization": WORKSPACE, "cluster": REPOSITORY},
             reads="GET secrets",
             creates="POST secrets",
@@ -183,7 +183,7 @@ def a_buildkite_rig() -> Iterator[BuildkiteRig]:
 def a_forgejo_rig(*, is_gitea: bool = False) -> Iterator[ForgejoRig]:
     """Start Forgejo (or Gitea) with one repository in one organization."""
     clock = WorldClock()
-    standin = ForgejoStandIn(clock, token=CANARY_TOKEN, is_gitea=is_gitea)
+    standin = ForgejoEmulator(clock, token=CANARY_TOKEN, is_gitea=is_gitea)
     standin.add(("orgs", WORKSPACE))
     standin.add(("repos", WORKSPACE, REPOSITORY))
     kind = forgejo.GITEA if is_gitea else forgejo.FORGEJO

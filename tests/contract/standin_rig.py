@@ -1,4 +1,4 @@
-"""A stand-in on loopback with a target that reaches it: one rig of the same shape for each provider."""
+"""An emulator on loopback with a target that reaches it: one rig of the same shape for each provider."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from keyrota.core.secret import Secret
 from keyrota.ports import Target, TargetConnection, TargetKind
 from keyrota.targets import bitbucket, circleci, github, gitlab, kubernetes
 from keyrota_sandbox.memory import WorldClock
-from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
-from keyrota_sandbox.providers.circleci import CircleStandIn
-from keyrota_sandbox.providers.emulator import StandIn
-from keyrota_sandbox.providers.github import GitHubStandIn
-from keyrota_sandbox.providers.gitlab import GitLabStandIn
-from keyrota_sandbox.providers.kubernetes import KubernetesStandIn
+from keyrota_sandbox.providers.bitbucket import BitbucketEmulator
+from keyrota_sandbox.providers.circleci import CircleEmulator
+from keyrota_sandbox.providers.emulator import Emulator
+from keyrota_sandbox.providers.github import GitHubEmulator
+from keyrota_sandbox.providers.gitlab import GitLabEmulator
+from keyrota_sandbox.providers.kubernetes import KubernetesEmulator
 from keyrota_sandbox.server import Request, Response, Server
 
-S = TypeVar("S", bound=StandIn)
+S = TypeVar("S", bound=Emulator)
 
 shapes: dict[str, dict[object, Request]] = {}
 """One request of each shape that any test sent, by provider; described.py holds them against the descriptions."""
@@ -40,7 +40,7 @@ def a_pair(name: str = "NEW") -> KeyPair:
 
 @dataclass(slots=True, kw_only=True)
 class AnyRig(ABC, Generic[S]):
-    """One provider's stand-in, and what a person sees of it."""
+    """One provider's emulator, and what a person sees of it."""
 
     standin: S
     clock: WorldClock
@@ -87,7 +87,7 @@ class AnyRig(ABC, Generic[S]):
         """What a step sees in that repository."""
 
 
-class Rig(AnyRig[BitbucketStandIn]):
+class Rig(AnyRig[BitbucketEmulator]):
     """Bitbucket: a deployment environment."""
 
     def values(self) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Rig(AnyRig[BitbucketStandIn]):
         return connect(bitbucket.KIND, f"{self.url}/bitbucket/2.0", self.clock, auth, **more)
 
 
-class GitHubRig(AnyRig[GitHubStandIn]):
+class GitHubRig(AnyRig[GitHubEmulator]):
     """GitHub: an environment, with a marker."""
 
     def values(self) -> dict[str, str]:
@@ -137,7 +137,7 @@ class GitHubRig(AnyRig[GitHubStandIn]):
         return connect(github.KIND, f"{self.url}/github", self.clock, auth, **more)
 
 
-class GitLabRig(AnyRig[GitLabStandIn]):
+class GitLabRig(AnyRig[GitLabEmulator]):
     """GitLab: a project, with an environment scope."""
 
     def values(self) -> dict[str, str]:
@@ -163,7 +163,7 @@ class GitLabRig(AnyRig[GitLabStandIn]):
         return connect(gitlab.KIND, f"{self.url}/gitlab/api/v4", self.clock, auth, **more)
 
 
-class KubernetesRig(AnyRig[KubernetesStandIn]):
+class KubernetesRig(AnyRig[KubernetesEmulator]):
     """Kubernetes: a Secret."""
 
     def values(self) -> dict[str, str]:
@@ -183,7 +183,7 @@ class KubernetesRig(AnyRig[KubernetesStandIn]):
         return self.standin.values(WORKSPACE, name)
 
 
-class CircleRig(AnyRig[CircleStandIn]):
+class CircleRig(AnyRig[CircleEmulator]):
     """CircleCI: a project."""
 
     def values(self) -> dict[str, str]:
@@ -205,13 +205,13 @@ class CircleRig(AnyRig[CircleStandIn]):
 
 
 def connect(kind: TargetKind, url: str, clock: WorldClock, auth: Mapping[str, Any], **more: Any) -> TargetConnection:
-    """Connect to a stand-in."""
+    """Connect to an emulator."""
     return kind.connect({"base_url": url, "auth": auth, **more}, secrets=Secret, clock=clock)
 
 
 @contextmanager
-def serving(prefix: str, standin: StandIn) -> Iterator[tuple[str, list[Request]]]:
-    """Serve a stand-in; tells its URL and what it is sent."""
+def serving(prefix: str, standin: Emulator) -> Iterator[tuple[str, list[Request]]]:
+    """Serve an emulator; tells its URL and what it is sent."""
     seen: list[Request] = []
 
     def watched(request: Request) -> Response:
@@ -249,7 +249,7 @@ def _shape(request: Request) -> object:
 def a_rig() -> Iterator[Rig]:
     """Start Bitbucket with one repository and three environments."""
     clock = WorldClock()
-    standin = BitbucketStandIn(clock, token=CANARY_TOKEN)
+    standin = BitbucketEmulator(clock, token=CANARY_TOKEN)
     standin.add_repository(WORKSPACE, REPOSITORY, ("Test", "Staging", ENVIRONMENT))
     with serving("/bitbucket", standin) as (url, seen):
         yield Rig(
@@ -271,7 +271,7 @@ def a_rig() -> Iterator[Rig]:
 def a_github_rig(**more: Any) -> Iterator[GitHubRig]:
     """Start GitHub with one repository and three environments."""
     clock = WorldClock()
-    standin = GitHubStandIn(clock, token=CANARY_TOKEN, **more)
+    standin = GitHubEmulator(clock, token=CANARY_TOKEN, **more)
     standin.add_organization(WORKSPACE)
     standin.add_repository(WORKSPACE, REPOSITORY, ("Test", "Staging", ENVIRONMENT))
     with serving("/github", standin) as (url, seen):
@@ -294,7 +294,7 @@ def a_github_rig(**more: Any) -> Iterator[GitHubRig]:
 def a_gitlab_rig() -> Iterator[GitLabRig]:
     """Start GitLab with one project in a group."""
     clock = WorldClock()
-    standin = GitLabStandIn(clock, token=CANARY_TOKEN)
+    standin = GitLabEmulator(clock, token=CANARY_TOKEN)
     standin.add_project(f"{WORKSPACE}/{REPOSITORY}")
     with serving("/gitlab", standin) as (url, seen):
         yield GitLabRig(
@@ -316,7 +316,7 @@ def a_gitlab_rig() -> Iterator[GitLabRig]:
 def a_kubernetes_rig() -> Iterator[KubernetesRig]:
     """Start an API server with one namespace."""
     clock = WorldClock()
-    standin = KubernetesStandIn(clock, token=CANARY_TOKEN)
+    standin = KubernetesEmulator(clock, token=CANARY_TOKEN)
     standin.add_namespace(WORKSPACE)
     with serving("/kubernetes", standin) as (url, seen):
         yield KubernetesRig(
@@ -338,7 +338,7 @@ def a_kubernetes_rig() -> Iterator[KubernetesRig]:
 def a_circle_rig() -> Iterator[CircleRig]:
     """Start CircleCI with one project and one context."""
     clock = WorldClock()
-    standin = CircleStandIn(clock, token=CANARY_TOKEN)
+    standin = CircleEmulator(clock, token=CANARY_TOKEN)
     standin.add("project", "gh/acme/shop")
     standin.add("context", CONTEXT)
     with serving("/circleci", standin) as (url, seen):
@@ -369,11 +369,11 @@ RIGS: Mapping[str, Callable[[], Any]] = {
 
 @contextmanager
 def answering(rig: AnyRig[Any], service: Callable[[Request], Response]) -> Iterator[None]:
-    """Let something stand between the stand-in and its callers."""
+    """Let something stand between the emulator and its callers."""
     kind = type(rig.standin)
     real = kind.__call__
 
-    def answer(_: StandIn, request: Request) -> Response:
+    def answer(_: Emulator, request: Request) -> Response:
         return service(request)
 
     kind.__call__ = answer

@@ -320,7 +320,7 @@ def test_sts_that_is_down_is_no_refusal(cloud: Cloud, account: Account, user: Us
 
 
 def labels(store: SecretsManagerStore, name: str) -> dict[str, frozenset[str]]:
-    """Tell the labels by version."""
+    """Return the labels by version."""
     state = store.describe(name)
     assert state is not None
     return {version.id: version.labels for version in state.versions}

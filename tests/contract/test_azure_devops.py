@@ -15,9 +15,9 @@ from standin_rig import CANARY_TOKEN, a_pair
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.http import Http
 from keyrota.targets.azure_devops import KIND
 from keyrota.targets.azure_devops.connection import AzureConnection
-from keyrota.wire import Http
 from keyrota_sandbox.faults import Fault, FaultKind
 from keyrota_sandbox.memory import WorldClock
 
@@ -43,7 +43,7 @@ def test_both_halves_go_in_one_put(rig: AzureRig) -> None:
     rig.target().write(a_pair())
     (put,) = [request for request in rig.seen if request.method != "GET"]
     assert {ID, SECRET} <= set(json.loads(put.body)["variables"])
-    assert not rig.target().is_torn_possible
+    assert not rig.target().has_separate_variables
 
 
 def test_a_new_secret_is_one_and_its_id_is_readable(rig: AzureRig) -> None:
@@ -277,7 +277,7 @@ def test_what_does_not_fit_together_is_told(settings: dict[str, Any], words: str
 
 def test_it_carries_nothing_and_names_itself(rig: AzureRig) -> None:
     target = rig.target()
-    assert target.carried_runs(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
+    assert target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
     assert target.is_busy() is False
     assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
     settings = {"project": "Acme", "group": 7, "names": {"id": "A"}}

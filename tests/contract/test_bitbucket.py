@@ -25,7 +25,7 @@ ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    """A stand-in with one repository."""
+    """An emulator with one repository."""
     with a_rig() as made:
         yield made
 
@@ -91,7 +91,7 @@ def test_a_bundle_is_an_aws_credentials_file_in_one_write(rig: Rig, tmp_path: Pa
     found = session.get_credentials()
     assert found is not None
     assert (found.access_key, found.secret_key) == (a_pair().id, a_pair().secret.reveal())
-    assert not target.is_torn_possible
+    assert not target.has_separate_variables
     assert sum(request.method != "GET" for request in rig.seen) == 1
 
 
@@ -228,8 +228,8 @@ def test_pages_that_lead_round_are_left(rig: Rig) -> None:
 
 def test_quiet_looks_for_pipelines_in_progress(rig: Rig) -> None:
     """A paused one reads its variables when its next step starts; what is not understood counts as busy."""
-    target = rig.target(DEPLOYMENT | {"quiet": "10m"})
-    assert target.quiet_for == timedelta(minutes=10)
+    target = rig.target(DEPLOYMENT | {"wait_for_idle": "10m"})
+    assert target.wait_for_idle == timedelta(minutes=10)
     assert target.is_busy() is False
     key = rig.standin.add_pipeline("acme", "shop", "PENDING")
     assert target.is_busy() is True
@@ -322,7 +322,7 @@ def exchanges() -> tuple[list[description.Exchange], str]:
 
 @pytest.mark.filterwarnings("ignore:Unsupported scheme type:UserWarning:openapi_core")  # it cannot check OAuth
 def test_requests_and_answers_are_as_the_description_says() -> None:
-    """Everything that the client sends and the stand-in answers; the operations are listed."""
+    """Everything that the client sends and the emulator answers; the operations are listed."""
     document = description.load("bitbucket")
     found, base = exchanges()
     api = description.Description(
@@ -333,7 +333,7 @@ def test_requests_and_answers_are_as_the_description_says() -> None:
 
 def _use_everything(connection: TargetConnection) -> None:
     for settings in (DEPLOYMENT, {"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}):
-        target = connection.target(settings | {"quiet": "1m"})
+        target = connection.target(settings | {"wait_for_idle": "1m"})
         target.preflight()
         target.write(a_pair("OLD"))
         target.write(a_pair("NEW"))

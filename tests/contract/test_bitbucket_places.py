@@ -20,7 +20,7 @@ K1, K2 = a_pair("K1").id, a_pair("K2").id
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    """A stand-in with one repository of three environments."""
+    """An emulator with one repository of three environments."""
     with a_rig() as made:
         yield made
 
@@ -321,7 +321,7 @@ def test_one_level_that_is_refused_hides_no_other(rig: Rig) -> None:
     assert around.unread[0].startswith("bitbucket acme:")
 
 
-# --- the stand-in ---------------------------------------------------------------------------------------------------
+# --- the emulator ---------------------------------------------------------------------------------------------------
 
 
 def test_the_published_routes_rename_delete_and_make_anew(rig: Rig) -> None:

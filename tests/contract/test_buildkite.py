@@ -176,8 +176,8 @@ def test_names_that_buildkite_refuses_are_told(names: dict[str, str], words: str
 def test_it_carries_nothing_and_names_itself(rig: BuildkiteRig) -> None:
     target = rig.target()
     assert target.read().evidence is TargetEvidence.ABSENT
-    assert target.carried_runs(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
-    assert (target.is_busy(), target.is_torn_possible) == (False, True)
+    assert target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
+    assert (target.is_busy(), target.has_separate_variables) == (False, True)
     assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
     settings: dict[str, Any] = {"organization": "acme", "cluster": "0d5c", "names": {"id": "A"}}
     assert KIND.address(settings) == f"buildkite acme cluster 0d5c (A, {SECRET})"

@@ -20,7 +20,7 @@ from keyrota.aws.account import Account
 from keyrota.core.secret import Secret
 from keyrota.errors import LeftByLimit, ProviderUnavailable
 from keyrota.executor.parallel import in_parallel
-from keyrota.wire import STOP, Http, Patience, bearer, bounded
+from keyrota.http import STOP, Http, RetryPolicy, bearer, bounded
 from keyrota_sandbox.memory import WorldClock
 from keyrota_sandbox.server import Request, Response, Server
 
@@ -76,7 +76,7 @@ def _answered(answer: Callable[[socket.socket], None], peer: socket.socket) -> N
 
 
 def http(url: str) -> Http:
-    patience = Patience(exchange_s=EXCHANGE_S, jitter=lambda: 0.5)
+    patience = RetryPolicy(exchange_s=EXCHANGE_S, jitter=lambda: 0.5)
     return Http(url, clock=WorldClock(), authorization=bearer(lambda: Secret("canary")), patience=patience)
 
 
@@ -157,10 +157,10 @@ def _slow(peer: socket.socket) -> None:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """One second instead of five minutes."""
-    monkeypatch.setattr("keyrota.wire.http.SLOW_S", 0.1)
-    monkeypatch.setattr("keyrota.wire.waiting.MAX_S", 1.0)
-    monkeypatch.setattr("keyrota.wire.waiting.MAX_AGAIN_S", 0.3)
-    monkeypatch.setattr("keyrota.wire.slowness._QUICK_S", 0.1)
+    monkeypatch.setattr("keyrota.http.client.SLOW_S", 0.1)
+    monkeypatch.setattr("keyrota.http.waiting.MAX_S", 1.0)
+    monkeypatch.setattr("keyrota.http.waiting.MAX_AGAIN_S", 0.3)
+    monkeypatch.setattr("keyrota.http.slowness._QUICK_S", 0.1)
 
 
 def calls_until_refused(client: Http, *, most: int = 40) -> int:

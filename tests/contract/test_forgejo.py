@@ -362,8 +362,8 @@ def test_what_does_not_fit_together_is_told(settings: dict[str, Any], words: str
 
 def test_it_carries_nothing_and_names_itself(rig: ForgejoRig) -> None:
     target = rig.target()
-    assert target.carried_runs(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
-    assert (target.is_busy(), target.is_torn_possible) == (False, True)
+    assert target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
+    assert (target.is_busy(), target.has_separate_variables) == (False, True)
     assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
     settings = {"repository": "Acme/shop", "names": {"id": "a"}, "marker": "told"}
     assert FORGEJO.address(settings) == f"forgejo Acme/shop (a, {SECRET})"

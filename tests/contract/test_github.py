@@ -19,7 +19,7 @@ from keyrota.ports import TargetConnection
 from keyrota.targets.github import KIND
 from keyrota.targets.github.connection import expiry
 from keyrota_sandbox.faults import Fault, FaultKind
-from keyrota_sandbox.providers.github import APP_ID, GitHubStandIn
+from keyrota_sandbox.providers.github import APP_ID, GitHubEmulator
 
 ID, SECRET, MARKER = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "KEYROTA_AWS_ACCESS_KEY_ID"
 REPO, ENV, ORG = ("repo", "acme", "shop"), ("env", "acme", "shop", ENVIRONMENT), ("org", "acme")
@@ -259,7 +259,7 @@ def test_a_token_that_has_ended_and_one_that_may_not_write_are_told_apart(rig: G
 def test_400_repositories_are_spread_over_time_and_nothing_is_refused(rig: GitHubRig) -> None:
     """800 writes, 80 a minute and 500 an hour at most: GitHub never has to refuse one."""
     rig.standin.limits_on = True
-    connection = rig.connect({"token": CANARY_TOKEN}, at_most="3h")
+    connection = rig.connect({"token": CANARY_TOKEN}, max_wait="3h")
     began = rig.clock.now()
     for number in range(400):
         rig.standin.add_repository("acme", f"r{number}")
@@ -356,16 +356,16 @@ def test_a_run_that_was_queued_before_the_sync_is_seen(rig: GitHubRig, status: s
     rig.clock.sleep(3600)
     rig.standin.add_run("acme", "shop", status=status)
     target = rig.target({"repository": "acme/shop"})
-    answer = target.carried_runs(before)
+    answer = target.runs_with_old_key(before)
     assert answer.evidence is RunsEvidence.SOME
     assert "1 in acme/shop" in answer.detail
     rig.standin.end_run(number)
-    assert target.carried_runs(before).evidence is RunsEvidence.NONE
+    assert target.runs_with_old_key(before).evidence is RunsEvidence.NONE
 
 
 def test_runs_that_cannot_be_read_are_unknown_and_never_none(rig: GitHubRig) -> None:
     rig.standin.faults.add(Fault(operation="GET runs", status=403, message="no", times=-1))
-    answer = rig.target({"repository": "acme/shop"}).carried_runs(rig.clock.now())
+    answer = rig.target({"repository": "acme/shop"}).runs_with_old_key(rig.clock.now())
     assert answer.evidence is RunsEvidence.UNKNOWN
     assert answer.remedy
 
@@ -377,7 +377,7 @@ def test_what_an_organization_does_not_show_is_unknown_and_never_none(rig: GitHu
     target.write(a_pair())
     rig.standin.add_run("acme", "shop")
     rig.standin.faults.add(Fault(operation=operation, status=404, times=-1))
-    answer = target.carried_runs(rig.clock.now())
+    answer = target.runs_with_old_key(rig.clock.now())
     assert answer.evidence is RunsEvidence.UNKNOWN
     assert "Actions: read" in answer.remedy
 
@@ -394,13 +394,13 @@ def test_a_run_that_stops_for_an_approval_while_we_look_is_seen(rig: GitHubRig) 
         return real(operation)
 
     rig.standin.faults.take = stop  # type: ignore[method-assign]  # it reaches its gate at this very moment
-    answer = rig.target({"repository": "acme/shop"}).carried_runs(rig.clock.now())
+    answer = rig.target({"repository": "acme/shop"}).runs_with_old_key(rig.clock.now())
     assert answer.evidence is RunsEvidence.SOME
 
 
 def test_an_environments_secrets_are_carried_by_no_queued_run(rig: GitHubRig) -> None:
     rig.standin.add_run("acme", "shop")
-    assert rig.target().carried_runs(rig.clock.now()).evidence is RunsEvidence.NONE
+    assert rig.target().runs_with_old_key(rig.clock.now()).evidence is RunsEvidence.NONE
     assert rig.target().read().carried_for == timedelta()
     assert rig.target({"repository": "acme/shop"}).read().carried_for == timedelta(days=35)
 
@@ -410,12 +410,12 @@ def test_an_organization_asks_the_repositories_that_see_its_secret(rig: GitHubRi
     rig.standin.add_run("acme", "web")
     target = rig.target({"organization": "acme", "visibility": "all"})
     target.write(a_pair())
-    assert "acme/web" in target.carried_runs(rig.clock.now()).detail
+    assert "acme/web" in target.runs_with_old_key(rig.clock.now()).detail
 
 
 def test_quiet_looks_for_runs_in_progress(rig: GitHubRig) -> None:
-    target = rig.target({"repository": "acme/shop", "quiet": "10m"})
-    assert target.quiet_for == timedelta(minutes=10)
+    target = rig.target({"repository": "acme/shop", "wait_for_idle": "10m"})
+    assert target.wait_for_idle == timedelta(minutes=10)
     assert target.is_busy() is False
     rig.standin.add_run("acme", "shop", status="in_progress")
     assert target.is_busy() is True
@@ -580,7 +580,7 @@ def exchanges() -> tuple[list[description.Exchange], str]:
 
 @pytest.mark.filterwarnings("ignore:Unsupported scheme type:UserWarning:openapi_core")
 def test_requests_and_answers_are_as_the_description_says() -> None:
-    """Everything that the client sends and the stand-in answers; the operations are listed."""
+    """Everything that the client sends and the emulator answers; the operations are listed."""
     document = description.load("github")
     found, base = exchanges()
     api = description.Description(
@@ -589,17 +589,17 @@ def test_requests_and_answers_are_as_the_description_says() -> None:
     assert {api.hold(request, response) for request, response in found} - {""} == description.operations("github")
 
 
-def _use_everything(connection: TargetConnection, standin: GitHubStandIn) -> None:
+def _use_everything(connection: TargetConnection, standin: GitHubEmulator) -> None:
     for settings, _ in SCOPES.values():
         marked = settings if settings.get("dependabot") else settings | {"marker": True}
-        target = connection.target(marked | {"quiet": "1m"})
+        target = connection.target(marked | {"wait_for_idle": "1m"})
         target.preflight()
         target.read()
         target.write(a_pair("OLD"))
         target.write(a_pair("NEW"))
         target.read()
         target.surroundings()
-        target.carried_runs(datetime(2026, 1, 2, tzinfo=UTC))
+        target.runs_with_old_key(datetime(2026, 1, 2, tzinfo=UTC))
         standin.set_secret(ORG, SECRET, "x", visibility="selected", selected=(1000,))
         if "organization" in settings:
             target.write(a_pair("OLD"))

@@ -24,7 +24,7 @@ K1, K2 = a_pair("K1").id, a_pair("K2").id
 
 @pytest.fixture
 def rig() -> Iterator[GitHubRig]:
-    """A stand-in with one repository of three environments."""
+    """An emulator with one repository of three environments."""
     with a_github_rig() as made:
         yield made
 
@@ -361,7 +361,7 @@ def test_what_cannot_be_read_is_named_and_never_raised(rig: GitHubRig, status: i
         assert all("github acme" in line for line in around.unread)
 
 
-# --- the stand-in -----------------------------------------------------------------------------------------------------
+# --- the emulator -----------------------------------------------------------------------------------------------------
 
 
 def test_the_published_routes_rename_archive_delete_and_make_anew(rig: GitHubRig) -> None:

@@ -17,7 +17,7 @@ from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.ports import TargetConnection
 from keyrota.targets.gitlab import KIND
 from keyrota_sandbox.faults import Fault, FaultKind
-from keyrota_sandbox.providers.gitlab import JOB_TOKEN, GitLabStandIn, Variable
+from keyrota_sandbox.providers.gitlab import JOB_TOKEN, GitLabEmulator, Variable
 from keyrota_sandbox.server import Request, Response
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
@@ -128,7 +128,7 @@ def test_a_bundle_is_a_variable_of_type_file(rig: GitLabRig) -> None:
     stored = _stored(rig, "AWS_SHARED_CREDENTIALS_FILE")
     assert (stored.variable_type, stored.masked) == ("file", False)
     assert stored.value == a_pair().as_file().reveal()
-    assert not target.is_torn_possible
+    assert not target.has_separate_variables
     assert len(_writes(rig)) == 1
 
 
@@ -348,7 +348,7 @@ def test_a_missing_project_and_a_missing_variable_are_two_things(rig: GitLabRig)
 
 
 def test_quiet_looks_for_running_pipelines(rig: GitLabRig) -> None:
-    target = rig.target({"project": "acme/shop", "quiet": "5m"})
+    target = rig.target({"project": "acme/shop", "wait_for_idle": "5m"})
     assert target.is_busy() is False
     number = rig.standin.add_pipeline("acme/shop")
     assert target.is_busy() is True
@@ -357,7 +357,7 @@ def test_quiet_looks_for_running_pipelines(rig: GitLabRig) -> None:
     rig.standin.faults.add(Fault(operation="GET pipelines", status=403, times=-1))
     assert target.is_busy() is None
     assert not target.preflight().is_ready
-    assert target.carried_runs(rig.clock.now()).evidence is RunsEvidence.NONE
+    assert target.runs_with_old_key(rig.clock.now()).evidence is RunsEvidence.NONE
 
 
 def test_what_is_ours_is_deleted_and_what_is_not_stays(rig: GitLabRig) -> None:
@@ -411,7 +411,7 @@ def exchanges() -> tuple[list[description.Exchange], str]:
 
 @pytest.mark.filterwarnings("ignore:Unsupported scheme type:UserWarning:openapi_core")
 def test_requests_and_answers_are_as_the_description_says() -> None:
-    """Everything that the client sends and the stand-in answers; the operations are listed."""
+    """Everything that the client sends and the emulator answers; the operations are listed."""
     document = description.load("gitlab")
     found, base = exchanges()
     api = description.Description(
@@ -436,10 +436,10 @@ def _held(api: description.Description, request: Request, response: Response) ->
     return api.hold(request, response, answers=not is_known_gap)
 
 
-def _use_everything(connection: TargetConnection, standin: GitLabStandIn) -> None:
+def _use_everything(connection: TargetConnection, standin: GitLabEmulator) -> None:
     standin.add_schedule("acme/shop", "nightly", {ID: a_pair().id})
     for settings, _, _ in SCOPES.values():
-        target = connection.target(settings | {"quiet": "1m"})
+        target = connection.target(settings | {"wait_for_idle": "1m"})
         target.preflight()
         target.write(a_pair("OLD"))
         target.write(a_pair("NEW"))

@@ -312,7 +312,7 @@ def test_a_group_that_is_refused_hides_no_other(rig: GitLabRig) -> None:
     assert len(found.unread) == 1
 
 
-# --- the stand-in -----------------------------------------------------------------------------------------------------
+# --- the emulator -----------------------------------------------------------------------------------------------------
 
 
 def test_the_published_routes_move_archive_delete_and_make_anew(rig: GitLabRig) -> None:

@@ -32,7 +32,7 @@ def test_both_halves_go_in_one_patch(rig: KubernetesRig) -> None:
     target.write(a_pair())
     (patch,) = [request for request in rig.seen if request.method != "GET"]
     assert set(json.loads(patch.body)["data"]) == {ID, SECRET}
-    assert not target.is_torn_possible
+    assert not target.has_separate_variables
 
 
 def test_preflight_is_a_dry_run_and_finds_what_only_a_write_would(rig: KubernetesRig) -> None:
@@ -73,7 +73,7 @@ def test_what_is_ours_is_taken_out_and_what_is_not_stays(rig: KubernetesRig) -> 
 
 def test_it_carries_nothing_and_names_itself(rig: KubernetesRig) -> None:
     target = rig.target()
-    assert target.carried_runs(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
+    assert target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
     assert target.is_busy() is False
     assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
     settings = {"namespace": "acme", "secret": "shop", "names": {"id": "A", "secret": "B"}}

@@ -11,7 +11,7 @@ import pytest
 from standin_rig import CANARY_TOKEN, DEPLOYMENT, RIGS, GitHubRig, a_github_rig, a_pair, a_rig, answering
 
 from keyrota.errors import LeftByLimit, ProviderUnavailable
-from keyrota.wire.budget import SharedLimit
+from keyrota.http.budget import SharedLimit
 from keyrota_sandbox.faults import Fault
 from keyrota_sandbox.memory import WorldClock
 from keyrota_sandbox.server import Request, Response
@@ -94,7 +94,7 @@ def test_a_read_that_goes_through_ends_no_limit_of_writes(rig: GitHubRig) -> Non
 def test_bitbuckets_budget_never_tears_a_pair_apart(calls: int) -> None:
     """Wherever the hour's calls run out: both halves, or none."""
     with a_rig() as rig:
-        connection = rig.connect({"token": CANARY_TOKEN}, calls_per_hour=calls, at_most="1m")
+        connection = rig.connect({"token": CANARY_TOKEN}, calls_per_hour=calls, max_wait="1m")
         for number in range(8):
             rig.standin.add_repository("acme", f"r{number}", ("Production",))
             with contextlib.suppress(ProviderUnavailable):

@@ -44,7 +44,7 @@ ANSWERS = st.recursive(
 
 @pytest.fixture(scope="module", params=RIGS)
 def rig(request: pytest.FixtureRequest) -> Iterator[AnyRig[Any]]:
-    """A stand-in for each provider in turn, one for all examples."""
+    """An emulator for each provider in turn, one for all examples."""
     with unjudged(), RIGS[request.param]() as made:
         yield made
 
@@ -60,7 +60,7 @@ def test_no_answer_makes_anything_but_a_value_or_a_clear_error(
     rig.standin.faults.add(Fault(operation="*", kind=FaultKind.BODY, status=status, body=body, skip=skip, times=3))
     target = rig.target()
     told = [repr(target.read()), repr(target.preflight()), repr(target.is_busy())]
-    told.append(repr(target.carried_runs(datetime(2026, 1, 1, tzinfo=UTC))))
+    told.append(repr(target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC))))
     for road in (lambda: target.write(a_pair()), lambda: target.clear(frozenset({a_pair().id}))):
         try:
             road()

@@ -18,9 +18,9 @@ from keyrota.aws.parameter_store import KEY_TAG, KIND
 from keyrota.core.model import RunsEvidence, TargetEvidence, VariableState
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.http import STOP, bounded
+from keyrota.http.waiting import MAX_S
 from keyrota.ports import Target
-from keyrota.wire import STOP, bounded
-from keyrota.wire.waiting import MAX_S
 from keyrota_sandbox.cloud import Cloud
 from keyrota_sandbox.faults import Fault, FaultKind
 
@@ -57,7 +57,7 @@ def test_a_missing_parameter_is_made_and_told(cloud: Cloud) -> None:
     state = target.read()
     assert (state.evidence, state.key) == (TargetEvidence.HOLDS, a_pair().id)
     assert state.changed_at is not None
-    assert not target.is_torn_possible
+    assert not target.has_separate_variables
 
 
 def test_no_value_is_ever_read(cloud: Cloud) -> None:
@@ -225,7 +225,7 @@ def test_nothing_leaks(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_it_carries_nothing_and_is_never_busy() -> None:
     target = _target()
-    assert target.carried_runs(SystemClock().now()).evidence is RunsEvidence.NONE
+    assert target.runs_with_old_key(SystemClock().now()).evidence is RunsEvidence.NONE
     assert target.is_busy() is False
     connection = KIND.connect({}, secrets=Secret, clock=SystemClock())
     assert (connection.areas(None), connection.survey("x")) == ((), ())

@@ -14,7 +14,7 @@ from test_github import make_app_keys
 
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.errors import ProviderUnavailable
-from keyrota.wire import Http, Patience
+from keyrota.http import Http, RetryPolicy
 from keyrota_sandbox.memory import WorldClock
 from keyrota_sandbox.providers.github import APP_ID
 from keyrota_sandbox.server import Request, Response, Server, json_response
@@ -75,10 +75,10 @@ def test_runs_are_asked_for_by_the_services_own_time(rig: GitHubRig) -> None:
     before = rig.clock.now()
     rig.clock.sleep(60)
     late = rig.standin.add_run("acme", "shop")
-    assert target.carried_runs(before).evidence is RunsEvidence.NONE
+    assert target.runs_with_old_key(before).evidence is RunsEvidence.NONE
     rig.standin.end_run(late)
     rig.standin.add_run("acme", "shop", created=before - timedelta(seconds=60) + rig.standin.ahead)
-    assert target.carried_runs(before).evidence is RunsEvidence.SOME
+    assert target.runs_with_old_key(before).evidence is RunsEvidence.SOME
 
 
 def test_an_app_gets_in_with_the_services_own_time(rig: GitHubRig) -> None:
@@ -118,7 +118,7 @@ def test_a_wait_until_a_time_is_counted_from_the_services_own(ahead: timedelta, 
         return json_response({}, 429, headers | {header: asked[header], "x-ratelimit-remaining": "0"})
 
     with closing(Server({"/": answer})) as server:
-        http, began = Http(server.url, clock=clock, patience=Patience(total_s=60)), clock.now()
+        http, began = Http(server.url, clock=clock, patience=RetryPolicy(total_s=60)), clock.now()
         assert http.call("GET", ("x",)).status == 200
     assert timedelta(seconds=16) <= clock.now() - began <= timedelta(seconds=19)
 

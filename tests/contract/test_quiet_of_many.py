@@ -1,4 +1,4 @@
-"""`quiet` where many repositories read one variable: a workspace, an organization, a group, an instance."""
+"""`wait_for_idle` where many repositories read one variable: a workspace, an organization, a group, an instance."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from keyrota.executor import Settings
 from keyrota.executor.sync import _wait_until_quiet
 from keyrota.ports import Target
 from keyrota_sandbox.faults import Fault
-from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
-from keyrota_sandbox.providers.github import APP_ID, GitHubStandIn
-from keyrota_sandbox.providers.gitlab import GitLabStandIn
+from keyrota_sandbox.providers.bitbucket import BitbucketEmulator
+from keyrota_sandbox.providers.github import APP_ID, GitHubEmulator
+from keyrota_sandbox.providers.gitlab import GitLabEmulator
 
 ORG = ("org", "acme")
 
@@ -43,7 +43,7 @@ class Many(ABC):
 
     def target(self, **more: Any) -> Target:
         """Make the target."""
-        return self.rig.connection.target({**self.settings, "quiet": "10m", **more})
+        return self.rig.connection.target({**self.settings, "wait_for_idle": "10m", **more})
 
     def calls(self, act: Callable[[], object]) -> Counter[str]:
         """Count the calls that an action makes, by operation."""
@@ -73,7 +73,7 @@ class Workspace(Many):
     """A workspace of Bitbucket."""
 
     looks, most, each, before, settings = "GET pipelines", 50, 3, 1, {"workspace": "acme"}
-    standin: BitbucketStandIn
+    standin: BitbucketEmulator
 
     def add(self, name: str) -> None:
         self.rig.standin.add_repository("acme", name)
@@ -91,7 +91,7 @@ class Organization(Many):
 
     looks, most, each, before = "GET runs", 100, 1, 2
     settings = {"organization": "acme", "visibility": "all"}  # noqa: RUF012  # nobody changes it
-    standin: GitHubStandIn
+    standin: GitHubEmulator
 
     def __init__(self, rig: AnyRig[Any]) -> None:
         super().__init__(rig)
@@ -113,7 +113,7 @@ class Group(Many):
     """A group of GitLab."""
 
     looks, most, each, before, settings = "GET pipelines", 100, 1, 1, {"group": "acme"}
-    standin: GitLabStandIn
+    standin: GitLabEmulator
 
     def add(self, name: str) -> None:
         self.rig.standin.add_project(f"acme/{name}")
@@ -158,7 +158,7 @@ def many(request: pytest.FixtureRequest) -> Iterator[Many]:
 def test_one_busy_repository_makes_all_of_it_busy(many: Many) -> None:
     many.add("web")
     target = many.target()
-    assert target.quiet_for == timedelta(minutes=10)
+    assert target.wait_for_idle == timedelta(minutes=10)
     assert target.is_busy() is False
     end = many.run("web")
     assert target.is_busy() is True
@@ -265,7 +265,7 @@ def test_at_github_only_repositories_that_see_the_secret_count(github: GitHubRig
     standin.add_repository("acme", "open", is_private=False)
     standin.add_repository("acme", "old")
     standin.archive("acme", "old")
-    target = github.connection.target({"organization": "acme", "visibility": "private", "quiet": "10m"})
+    target = github.connection.target({"organization": "acme", "visibility": "private", "wait_for_idle": "10m"})
     for name in ("open", "old", "shop"):
         standin.add_run("acme", name, status="in_progress")
     assert target.is_busy() is False  # the secret is not there: nobody reads it
@@ -275,7 +275,7 @@ def test_at_github_only_repositories_that_see_the_secret_count(github: GitHubRig
     assert target.is_busy() is True
     standin.set_secret(ORG, "AWS_SECRET_ACCESS_KEY", "x", visibility="private")
     before = len(github.seen)
-    other = github.connect({"token": CANARY_TOKEN}).target({"organization": "acme", "quiet": "10m"})
+    other = github.connect({"token": CANARY_TOKEN}).target({"organization": "acme", "wait_for_idle": "10m"})
     assert other.is_busy() is True
     asked = {request.segments[2] for request in github.seen[before:] if request.segments[-1] == "runs"}
     assert asked <= {"shop", "chosen"}
@@ -286,14 +286,14 @@ def test_an_app_that_sees_only_some_repositories_knows_nothing_of_the_others() -
     private, public = make_app_keys()
     with a_github_rig(app_key=public) as rig:
         rig.standin.set_secret(ORG, "AWS_SECRET_ACCESS_KEY", "x", visibility="all")
-        settings = {"organization": "acme", "quiet": "10m"}
+        settings = {"organization": "acme", "wait_for_idle": "10m"}
         auth = {"app_id": APP_ID, "private_key": private.decode()}
         assert rig.connect(auth).target(settings).is_busy() is False
-        assert rig.connect(auth).target(settings).carried_runs(rig.clock.now()).evidence is RunsEvidence.NONE
+        assert rig.connect(auth).target(settings).runs_with_old_key(rig.clock.now()).evidence is RunsEvidence.NONE
         rig.standin.selection = "selected"
         target = rig.connect(auth).target(settings)
         assert target.is_busy() is None
-        answer = target.carried_runs(rig.clock.now())
+        answer = target.runs_with_old_key(rig.clock.now())
         assert answer.evidence is RunsEvidence.UNKNOWN
         assert "selected repositories" in answer.detail
 
@@ -316,9 +316,9 @@ def test_at_gitlab_projects_of_subgroups_count_and_what_runs_nothing_does_not(gi
     standin.switch_builds_off("acme/none")
     standin.add_pipeline("acme/old")
     standin.add_pipeline("other/far")
-    group = gitlab.connection.target({"group": "acme", "quiet": "10m"})
+    group = gitlab.connection.target({"group": "acme", "wait_for_idle": "10m"})
     assert group.is_busy() is False
-    assert gitlab.connection.target({"instance": True, "quiet": "10m"}).is_busy() is True
+    assert gitlab.connection.target({"instance": True, "wait_for_idle": "10m"}).is_busy() is True
     standin.add_pipeline("acme/deep/down")
     assert group.is_busy() is True
 
@@ -326,7 +326,9 @@ def test_at_gitlab_projects_of_subgroups_count_and_what_runs_nothing_does_not(gi
 def test_a_bitbucket_with_few_calls_an_hour_still_looks() -> None:
     with a_rig() as rig:
         few: Rig = rig
-        target = few.connect({"token": CANARY_TOKEN}, calls_per_hour=10).target({"workspace": "acme", "quiet": "10m"})
+        target = few.connect({"token": CANARY_TOKEN}, calls_per_hour=10).target(
+            {"workspace": "acme", "wait_for_idle": "10m"}
+        )
         assert target.is_busy() is False
 
 

@@ -12,13 +12,13 @@ import pytest
 import urllib3
 
 from keyrota_sandbox.memory import WorldClock
-from keyrota_sandbox.providers.azure_devops import AzureStandIn
-from keyrota_sandbox.providers.buildkite import BuildkiteStandIn
-from keyrota_sandbox.providers.circleci import CircleStandIn
-from keyrota_sandbox.providers.emulator import StandIn
-from keyrota_sandbox.providers.forgejo import ForgejoStandIn
-from keyrota_sandbox.providers.kubernetes import KubernetesStandIn
-from keyrota_sandbox.providers.terraform import TerraformStandIn
+from keyrota_sandbox.providers.azure_devops import AzureEmulator
+from keyrota_sandbox.providers.buildkite import BuildkiteEmulator
+from keyrota_sandbox.providers.circleci import CircleEmulator
+from keyrota_sandbox.providers.emulator import Emulator
+from keyrota_sandbox.providers.forgejo import ForgejoEmulator
+from keyrota_sandbox.providers.kubernetes import KubernetesEmulator
+from keyrota_sandbox.providers.terraform import TerraformEmulator
 from keyrota_sandbox.server import Server
 
 Ask = Callable[..., tuple[int, Any]]
@@ -37,7 +37,7 @@ def asking(url: str, **usual: str) -> Ask:
     return ask
 
 
-def serving(standin: StandIn, **usual: str) -> Iterator[Ask]:
+def serving(standin: Emulator, **usual: str) -> Iterator[Ask]:
     """Serve an emulator alone."""
     with closing(Server({"/": standin})) as server:
         yield asking(server.url, **usual)
@@ -60,7 +60,7 @@ MERGE, STRATEGIC, PATCH, APPLY = (
 @pytest.fixture
 def kubernetes() -> Iterator[Ask]:
     """An API server with the namespace ci."""
-    standin = KubernetesStandIn(WorldClock(), token="t")
+    standin = KubernetesEmulator(WorldClock(), token="t")
     standin.add_namespace("ci")
     yield from serving(standin, Authorization="Bearer t")
 
@@ -174,7 +174,7 @@ API = "application/vnd.api+json"
 @pytest.fixture
 def terraform() -> Iterator[Ask]:
     """HCP Terraform with 25 variables in acme/shop, and a variable set with as many."""
-    standin = TerraformStandIn(WorldClock(), token="t")
+    standin = TerraformEmulator(WorldClock(), token="t")
     standin.add_workspace("acme", "shop")
     standin.add_set("varset-1", standin.place("acme", "shop"))
     for place in (standin.place("acme", "shop"), ("varsets", "varset-1")):
@@ -232,7 +232,7 @@ def test_terraform_takes_one_variable_by_its_id(terraform: Ask) -> None:
 @pytest.fixture(params=[False, True], ids=["forgejo", "gitea"])
 def forgejo(request: pytest.FixtureRequest) -> Iterator[Ask]:
     """Forgejo or Gitea with acme/shop, and 35 variables in it."""
-    standin = ForgejoStandIn(WorldClock(), token="t", is_gitea=request.param)
+    standin = ForgejoEmulator(WorldClock(), token="t", is_gitea=request.param)
     standin.add(("orgs", "acme"))
     standin.add(("repos", "acme", "shop"))
     for number in range(35):
@@ -278,7 +278,7 @@ def test_forgejo_shows_its_places(forgejo: Ask) -> None:
 @pytest.fixture
 def circleci() -> Iterator[Ask]:
     """CircleCI with a project and a context."""
-    standin = CircleStandIn(WorldClock(), token="t")
+    standin = CircleEmulator(WorldClock(), token="t")
     standin.add("project", "gh/acme/shop")
     standin.add("context", "c1")
     yield from serving(standin, Circle_Token="t")
@@ -319,7 +319,7 @@ V7 = "application/json;api-version=7.1-preview.2"
 @pytest.fixture
 def azure() -> Iterator[Ask]:
     """Azure DevOps with one group."""
-    standin = AzureStandIn(WorldClock(), token="t")
+    standin = AzureEmulator(WorldClock(), token="t")
     standin.add_group("acme", "shop")
     yield from serving(standin, Authorization="Bearer t", Accept=V7)
 
@@ -363,7 +363,7 @@ def test_azure_devops_refuses_what_is_no_group(azure: Ask, body: Any) -> None:
 @pytest.fixture
 def buildkite() -> Iterator[Ask]:
     """Buildkite with one cluster."""
-    standin = BuildkiteStandIn(WorldClock(), token="t")
+    standin = BuildkiteEmulator(WorldClock(), token="t")
     standin.add_cluster("acme", "c1")
     standin.add_pipeline(("acme", "c1"), "deploy", A="1")
     yield from serving(standin, Authorization="Bearer t")

@@ -54,7 +54,7 @@ def token(name: str) -> str:
 
 
 def stages(cloud: Cloud, name: str) -> dict[str, set[str]]:
-    """Tell the labels by version."""
+    """Return the labels by version."""
     found = client(cloud, "secretsmanager").describe_secret(SecretId=name)["VersionIdsToStages"]
     return {version: set(labels) for version, labels in found.items() if labels}
 

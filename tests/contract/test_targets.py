@@ -23,7 +23,7 @@ Rig = AnyRig[Any]
 
 @pytest.fixture(params=RIGS)
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
-    """A stand-in for each provider in turn."""
+    """An emulator for each provider in turn."""
     with RIGS[request.param]() as made:
         yield made
 

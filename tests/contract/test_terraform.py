@@ -203,23 +203,23 @@ def test_a_run_that_waits_for_confirmation_carries_the_older_key(
     target.write(a_pair())
     assert target.read().carried_for.days == 90
     written = datetime(2026, 3, 1, tzinfo=UTC)
-    assert target.carried_runs(written).evidence is RunsEvidence.NONE
+    assert target.runs_with_old_key(written).evidence is RunsEvidence.NONE
     rig.standin.add_run(home, "planned", "2026-03-02T00:00:00Z")
     rig.standin.add_run(home, "applied", "2026-02-01T00:00:00Z")
     rig.standin.add_run(rig.standin.place("acme", "other"), "planned", "2026-02-01T00:00:00Z")
-    assert target.carried_runs(written).evidence is RunsEvidence.NONE
+    assert target.runs_with_old_key(written).evidence is RunsEvidence.NONE
     run = rig.standin.add_run(home, "planned", "2026-02-14T09:30:00Z")
-    answer = target.carried_runs(written)
+    answer = target.runs_with_old_key(written)
     assert answer.evidence is RunsEvidence.SOME
     assert "2026-02-14T09:30" in answer.detail
     assert run in answer.remedy
     rig.standin.end_run(run)
-    assert target.carried_runs(written).evidence is RunsEvidence.NONE
+    assert target.runs_with_old_key(written).evidence is RunsEvidence.NONE
 
 
 def test_runs_that_may_not_be_read_are_unknown(rig: TerraformRig) -> None:
     rig.standin.faults.add(Fault(operation="GET runs", status=404))
-    answer = rig.target().carried_runs(datetime(2026, 3, 1, tzinfo=UTC))
+    answer = rig.target().runs_with_old_key(datetime(2026, 3, 1, tzinfo=UTC))
     assert answer.evidence is RunsEvidence.UNKNOWN
     assert "Runs: read" in answer.remedy
 
@@ -315,8 +315,8 @@ def test_what_does_not_fit_together_is_told(settings: dict[str, Any], words: str
 
 def test_it_carries_nothing_and_names_itself(rig: TerraformRig) -> None:
     target = rig.target()
-    assert target.carried_runs(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
-    assert (target.is_busy(), target.is_torn_possible) == (False, True)
+    assert target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
+    assert (target.is_busy(), target.has_separate_variables) == (False, True)
     assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
     assert KIND.address(IN_A_SET) == f"terraform acme/variable set {VARIABLE_SET}"
     assert KIND.is_within(IN_A_SET, "ACME")

@@ -10,8 +10,8 @@ from standin_rig import DEPLOYMENT, Rig, a_pair, a_rig
 from keyrota.core.model import TargetEvidence
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, KeyrotaError, ProviderRefused, ProviderUnavailable
+from keyrota.http import Http, bearer
 from keyrota.targets.bitbucket import KIND
-from keyrota.wire import Http, bearer
 from keyrota_sandbox.faults import Fault, FaultKind
 from keyrota_sandbox.memory import WorldClock
 from keyrota_sandbox.server import Request, Response, Server, json_response
@@ -19,7 +19,7 @@ from keyrota_sandbox.server import Request, Response, Server, json_response
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    """A stand-in."""
+    """An emulator."""
     with a_rig() as made:
         yield made
 

@@ -19,7 +19,7 @@ SMALL = ("kubernetes", "circleci", "terraform", "azure_devops", "buildkite", "fo
 
 @pytest.fixture(params=SMALL)
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
-    """A stand-in for each of the smaller providers in turn."""
+    """An emulator for each of the smaller providers in turn."""
     with RIGS[request.param]() as made:
         yield made
 

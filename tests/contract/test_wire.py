@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from keyrota import __version__
 from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused, ProviderUnavailable
-from keyrota.wire import Http, Patience, bearer
-from keyrota.wire.pool import pool
+from keyrota.http import Http, RetryPolicy, bearer
+from keyrota.http.pool import pool
 from keyrota_sandbox.memory import WorldClock
 from keyrota_sandbox.server import Cut, Request, Response, Server, json_response
 
@@ -83,7 +83,7 @@ def test_the_last_wait_for_a_limit_ends_with_the_patience(chance: float) -> None
     statuses, clock = iter([429] * 5 + [200]), WorldClock()
     began = clock.now()
     limited = Server({"/": lambda _: json_response({}, next(statuses))})
-    patience = Patience(total_s=1800, limited_s=60, jitter=lambda: chance)
+    patience = RetryPolicy(total_s=1800, limited_s=60, jitter=lambda: chance)
     with closing(limited):
         assert Http(limited.url, clock=clock, patience=patience).call("PUT", ("half",), body={}).status == 200
     assert clock.now() - began <= timedelta(seconds=1800)

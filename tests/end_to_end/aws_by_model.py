@@ -44,7 +44,7 @@ class ModelAccount:
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def caller(self) -> str:
-        """Tell the ARN of the caller."""
+        """Return the ARN of the caller."""
         return f"arn:aws:iam::{ACCOUNT}:user/ops"
 
     def client(self, service: str, *, region: str | None = None) -> Any:

@@ -16,11 +16,11 @@ import pytest
 
 from keyrota.app.cli import main
 from keyrota.core.model import KeyPair
-from keyrota_sandbox.cloud import REGION, Cloud, StandIn
+from keyrota_sandbox.cloud import REGION, Cloud, Emulator
 from keyrota_sandbox.pipelines import AwsCaller
-from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
-from keyrota_sandbox.providers.github import GitHubStandIn
-from keyrota_sandbox.providers.gitlab import GitLabStandIn
+from keyrota_sandbox.providers.bitbucket import BitbucketEmulator
+from keyrota_sandbox.providers.github import GitHubEmulator
+from keyrota_sandbox.providers.gitlab import GitLabEmulator
 
 CANARY_TOKEN = "canary-bitbucket-token-77aa"
 USER = "ci-deploy"
@@ -44,9 +44,9 @@ class Sandbox:
     """A user with a key of 91 days that its pipeline holds, and a configuration for it."""
 
     cloud: Cloud
-    bitbucket: BitbucketStandIn
-    github: GitHubStandIn
-    gitlab: GitLabStandIn
+    bitbucket: BitbucketEmulator
+    github: GitHubEmulator
+    gitlab: GitLabEmulator
     file: Path
     capsys: pytest.CaptureFixture[str]
     old: KeyPair
@@ -114,13 +114,13 @@ class Sandbox:
 
 @contextmanager
 def a_sandbox(
-    folder: Path, capsys: pytest.CaptureFixture[str], more: Callable[[Cloud], Mapping[str, StandIn]] | None = None
+    folder: Path, capsys: pytest.CaptureFixture[str], more: Callable[[Cloud], Mapping[str, Emulator]] | None = None
 ) -> Iterator[Sandbox]:
-    """Start it, with more stand-ins where a test wants them; its environment is set, and no other AWS variable."""
+    """Start it, with more emulators where a test wants them; its environment is set, and no other AWS variable."""
     cloud = Cloud()
-    bitbucket = BitbucketStandIn(cloud.clock, cloud.faults, token=CANARY_TOKEN)
-    github = GitHubStandIn(cloud.clock, cloud.faults, token=f"{CANARY_TOKEN}-github")
-    gitlab = GitLabStandIn(cloud.clock, cloud.faults, token=f"{CANARY_TOKEN}-gitlab")
+    bitbucket = BitbucketEmulator(cloud.clock, cloud.faults, token=CANARY_TOKEN)
+    github = GitHubEmulator(cloud.clock, cloud.faults, token=f"{CANARY_TOKEN}-github")
+    gitlab = GitLabEmulator(cloud.clock, cloud.faults, token=f"{CANARY_TOKEN}-gitlab")
     cloud.standins |= {"bitbucket": bitbucket, "github": github, "gitlab": gitlab, **(more(cloud) if more else {})}
     with cloud, pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("AWS_", "KEYROTA_"))]:

@@ -28,7 +28,7 @@ class Context:
     left_ms = 900_000
 
     def get_remaining_time_in_millis(self) -> int:
-        """Tell how long the function may still run."""
+        """Return how long the function may still run."""
         return self.left_ms
 
 

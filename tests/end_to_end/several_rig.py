@@ -45,7 +45,7 @@ class Two:
     """The key of the other account's user."""
 
     def statuses(self) -> tuple[list[str], list[str]]:
-        """Tell the status of each account's keys, oldest first."""
+        """Return the status of each account's keys, oldest first."""
         return [status for _, status in self.box.cloud.admin.keys(USER)], [
             status for _, status in self.other.keys(USER)
         ]

@@ -10,7 +10,7 @@ from cli_rig import SECRET, USER
 from function_rig import ACCOUNT, ROLE, Context, Rig, batch, native, rig
 
 from keyrota.app.functions import emergency, rotate, sync, watch
-from keyrota.app.functions.work import RunFailed
+from keyrota.app.functions.invocation import RunFailed
 
 pytestmark = pytest.mark.usefixtures("rig")
 __all__ = ["rig"]

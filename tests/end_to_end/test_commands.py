@@ -29,7 +29,7 @@ ROTATE = ["rotate", "sync"]
 
 
 def done(document: dict[str, Any]) -> list[str]:
-    """Tell what was done to the one credential."""
+    """Return what was done to the one credential."""
     (credential,) = document["credentials"]
     return [item["action"] for item in credential["done"]]
 

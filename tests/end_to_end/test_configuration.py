@@ -47,14 +47,14 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
 def test_a_preset_changes_the_ages_and_nothing_else(tmp_path: Path) -> None:
     """A credential that asks for strict keeps the file's freeze, proof and adoption."""
     text = (
-        HEAD + "policy: {prove_use: true, adopt: now, on_still_used: deactivate, quiet_for: 48h,"
+        HEAD + "policy: {prove_use: true, adopt: now, on_still_used: deactivate, unused_for: 48h,"
         " freeze: [{weekdays: [sat, sun], timezone: Europe/Berlin}]}\n"
         "credentials: [{user: ci, policy: {preset: strict}}]\n"
     )
     policy = read(tmp_path, text).credentials[0].policy
     assert policy.rotate_after == timedelta(days=75)
     assert (policy.prove_use, policy.adopt, policy.on_still_used) == (True, Adopt.NOW, OnStillUsed.DEACTIVATE)
-    assert policy.quiet_for == timedelta(hours=48)
+    assert policy.unused_for == timedelta(hours=48)
     assert len(policy.freezes) == 1
 
 
@@ -80,7 +80,7 @@ REFUSED = [
     ("policy: {freeze: [{from: 2026-01-02, to: 9999-12-31}]}", "366 days", ""),
     ("policy: {freeze: [{timezone: UTC}]}", "needs `weekdays`, or `from` and `to`", ""),
     ("policy: {freeze: [{weekdays: [sun], timezone: Mars/Base}]}", "time zone 'Mars/Base'", "Europe/Berlin"),
-    ("policy: {quiet_for: 900d}", "might never count as unused", ""),
+    ("policy: {unused_for: 900d}", "might never count as unused", ""),
     ("brake: {share: .nan}", "brake.share must be a number", ""),
     ("brake: {mots: 5}", "'mots' is not known here", "did you mean 'most'?"),
     ("concurrency: 0", "concurrency", ""),

@@ -20,7 +20,7 @@ from keyrota.app.config import load_text
 from keyrota.app.deploy.encryption import kept_out
 from keyrota.app.deploy.inspect import inspected
 from keyrota.app.deploy.package import LAMBDA, SERVICES, build
-from keyrota.app.deploy.template import FLEET_TEMPLATE, TEMPLATE, narrowed, scope_of
+from keyrota.app.deploy.template import FLEET_TEMPLATE, TEMPLATE, narrow_template, scope_of
 from keyrota.app.session import Session
 from keyrota.aws.stacks import Stacks
 from keyrota_sandbox.cloud import REGION
@@ -128,7 +128,7 @@ def test_too_many_users_to_name_need_a_pattern(box: Sandbox) -> None:
 def test_members_are_entered_by_the_roles_of_their_duties() -> None:
     configuration = load_text("x", _many(3, role=True))
     scope = scope_of(configuration, [], partition="aws", account=ACCOUNT, region=REGION)
-    template = narrowed(scope, is_fleet=True, config="s3://bucket/keyrota/x.yaml")
+    template = narrow_template(scope, is_fleet=True, config="s3://bucket/keyrota/x.yaml")
     (assume,) = [one for one in _statements(template, "Delete") if one["Action"] == "sts:AssumeRole"]
     assert assume["Resource"] == ["arn:aws:iam::210987654321:role/keyrota-delete"]
     assert not [one for one in _statements(template, "Delete") if "iam:DeleteAccessKey" in str(one["Action"])]
@@ -143,7 +143,7 @@ def test_keys_and_parameters_of_a_configuration_are_allowed_to_those_who_use_the
     key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
     users = [f"arn:aws:iam::{ACCOUNT}:user/a"]
     scope = scope_of(load_text("x", text), users, partition="aws", account=ACCOUNT, region=REGION, kms_keys=[key])
-    template = narrowed(scope, is_fleet=False)
+    template = narrow_template(scope, is_fleet=False)
     use = {
         duty: {action for one in _statements(template, duty) for action in one["Action"] if one["Resource"] == [key]}
         for duty in ("Rotate", "Sync", "Deactivate", "Delete", "Watch")

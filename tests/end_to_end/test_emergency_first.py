@@ -13,7 +13,7 @@ from cli_rig import SECRET, USER, Sandbox, a_sandbox
 from function_rig import ACCOUNT, Context, Rig, rig
 
 from keyrota.app.functions import emergency
-from keyrota.app.functions.work import RunFailed
+from keyrota.app.functions.invocation import RunFailed
 from keyrota.core.model import KeyPair
 from keyrota_sandbox.faults import Fault, FaultKind
 
@@ -75,7 +75,7 @@ def offs(sandbox: Sandbox) -> list[datetime]:
 def test_the_key_is_off_before_any_provider_is_asked(sandbox: Sandbox, trouble: str) -> None:
     """By the sandbox's clock, and by the order of the calls."""
     assert sandbox.run("apply")[0] == 0
-    sandbox.configure("environment: Production}", "environment: Production, quiet: 10m}")
+    sandbox.configure("environment: Production}", "environment: Production, wait_for_idle: 10m}")
     leaked = sandbox.held()["AWS_ACCESS_KEY_ID"]
     put_trouble(sandbox, trouble)
     began = sandbox.cloud.clock.now()
@@ -126,7 +126,7 @@ def test_all_keys_at_a_provider_are_off_before_it_is_asked(sandbox: Sandbox, tro
     sandbox.cloud.faults.clear()
     sandbox.travel(minutes=20)
     sandbox.admin("iam").delete_access_key(UserName=USER, AccessKeyId=sandbox.old.id)
-    again = out.partition("to go on: keyrota ")[2].split()
+    again = out.partition("to continue: keyrota ")[2].split()
     assert "--now" in again
     code, out, _ = sandbox.run(*again, "--yes")
     assert (code, "safe again: 2 of 2" in out) == (0, True), out
@@ -159,7 +159,7 @@ def test_the_new_key_is_never_counted_as_an_old_one(sandbox: Sandbox, ahead: tim
     assert (code, verdict["safe"], verdict["replaced"], verdict["keys"]) == (0, True, True, [old]), document
     if ahead:
         return
-    code, out, _ = sandbox.run(*document["again"].split()[1:], "--yes")
+    code, out, _ = sandbox.run(*document["resume"].split()[1:], "--yes")
     assert (code, "no key was Active" in out) == (0, True), out
     assert set(sandbox.keys()) == {old, verdict["new_key"]}
 

@@ -13,7 +13,7 @@ import pytest
 
 from keyrota.app.cli import main
 from keyrota_sandbox.cloud import Cloud
-from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
+from keyrota_sandbox.providers.bitbucket import BitbucketEmulator
 
 USERS = 120
 STRANGERS = 35
@@ -23,7 +23,7 @@ STRANGERS = 35
 def cloud() -> Iterator[Cloud]:
     """A sandbox with 120 users, whose keys lie in a repository with 35 variables of other people."""
     made = Cloud()
-    bitbucket = BitbucketStandIn(made.clock)
+    bitbucket = BitbucketEmulator(made.clock)
     made.standins["bitbucket"] = bitbucket
     with made, pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("AWS_", "KEYROTA_"))]:
@@ -88,7 +88,7 @@ def test_users_that_are_named_are_rotated_and_strangers_stay(
 ) -> None:
     """Two of 120; other people's variables are as they were."""
     bitbucket = cloud.standins["bitbucket"]
-    assert isinstance(bitbucket, BitbucketStandIn)
+    assert isinstance(bitbucket, BitbucketEmulator)
     before = bitbucket.values("acme", "shop", "Production")
     code, document = _json(capsys, "--config", str(file), "apply", "--user", "ci-0", "--user", "ci-1")
     assert code == 0

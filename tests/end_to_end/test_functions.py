@@ -14,8 +14,8 @@ from function_rig import ACCOUNT, ROLE, STACK, Context, Rig, batch, cloudtrail, 
 from keyrota import __version__
 from keyrota.app.config import stamped
 from keyrota.app.functions import deactivate, delete, emergency, rotate, rotation, sync, watch
-from keyrota.app.functions.announce import DETAIL_TYPES, SCHEMA
-from keyrota.app.functions.work import RunFailed
+from keyrota.app.functions.invocation import RunFailed
+from keyrota.app.functions.own_events import DETAIL_TYPES, SCHEMA
 from keyrota_sandbox.cloud import REGION
 from keyrota_sandbox.faults import Fault, FaultKind
 
@@ -192,7 +192,7 @@ def test_what_a_limit_left_fails_no_invocation_and_comes_back_to_the_queue(
         rig.box.github.add_repository("acme", f"r{number}")
         more += f"      - github: {{repository: acme/r{number}}}\n"
     provider = (
-        f"  github: {{base_url: '{rig.box.cloud.url('github')}', at_most: 15s, auth: {{token: 'env:GITHUB_TOKEN'}}}}\n"
+        f"  github: {{base_url: '{rig.box.cloud.url('github')}', max_wait: 15s, auth: {{token: 'env:GITHUB_TOKEN'}}}}\n"
     )
     rig.box.configure("credentials:\n", provider + "credentials:\n")
     rig.box.configure("    targets:\n", "    targets:\n" + more)

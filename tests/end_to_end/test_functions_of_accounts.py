@@ -14,7 +14,7 @@ from cli_rig import USER
 from several_rig import OTHER, OWN, Two, two_accounts
 
 from keyrota.app.functions import emergency, rotate, rotation, sync, watch
-from keyrota.app.functions.work import RunFailed
+from keyrota.app.functions.invocation import RunFailed
 from keyrota_sandbox.cloud import REGION
 
 SECRET = "keyrota/ci-deploy/access-key"
@@ -27,7 +27,7 @@ class Context:
     aws_request_id = "request-1"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Tell how long the function may still run."""
+        """Return how long the function may still run."""
         return 900_000
 
 
@@ -39,7 +39,7 @@ class Fleet:
     alarms: list[tuple[str, str]]
 
     def held(self) -> tuple[str, str]:
-        """Tell the key that each account's place holds."""
+        """Return the key that each account's place holds."""
         box = self.two.box
         return box.held()["AWS_ACCESS_KEY_ID"], box.bitbucket.values("acme", "web", None)["AWS_ACCESS_KEY_ID"]
 

@@ -23,7 +23,8 @@ def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sand
     with a_sandbox(tmp_path, capsys) as made:
         made.gitlab.add_project("acme/shop")
         providers = (
-            f"  github: {{base_url: '{made.cloud.url('github')}', at_most: 15s, auth: {{token: 'env:GITHUB_TOKEN'}}}}\n"
+            f"  github: {{base_url: '{made.cloud.url('github')}', "
+            "max_wait: 15s, auth: {token: 'env:GITHUB_TOKEN'}}\n"
             f"  gitlab: {{base_url: '{made.cloud.url('gitlab')}/api/v4', auth: {{token: 'env:GITLAB_TOKEN'}}}}\n"
         )
         made.configure("credentials:\n", providers + "credentials:\n")
@@ -192,7 +193,7 @@ def test_a_breach_that_stops_at_a_limit_says_so_in_one_line_and_its_command_fini
     (line,) = [line for line in out.splitlines() if "✗" in line]
     assert "targets are left: a run after" in line
     assert "used up until" not in line
-    again = shlex.split(out.partition("to go on: ")[2])
+    again = shlex.split(out.partition("to continue: ")[2])
     assert again[:3] == ["keyrota", "--config", str(sandbox.file)]
     keys = set(sandbox.keys())
     for _ in range(9):

@@ -81,8 +81,8 @@ def test_a_change_that_is_held_is_no_all_clear(box: Sandbox, key: Callable[[Sand
 
 @pytest.mark.parametrize("key", [another_user_s_inactive, another_user_s_deleted, own_deleted, another_account_s])
 def test_a_change_that_is_mended_is_none_before(box: Sandbox, key: Callable[[Sandbox], str]) -> None:
-    """With `drift: mend` who only looks says what fails now; the run that mends it ends well."""
-    box.configure("drift: hold", "drift: mend")
+    """With `drift: overwrite` who only looks says what fails now; the run that mends it ends well."""
+    box.configure("drift: hold", "drift: overwrite")
     box.bitbucket.set_variable(*PRODUCTION, ID, key(box))
     code, said = SHOWN[key]
     found, out, err = box.run("status")

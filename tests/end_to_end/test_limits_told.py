@@ -19,9 +19,8 @@ ID = "AWS_ACCESS_KEY_ID"
 def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sandbox]:
     """A user with twenty repositories at GitHub, two writes each, one a second; a run waits 15 s at most."""
     with a_sandbox(tmp_path, capsys) as made:
-        provider = (
-            f"  github: {{base_url: '{made.cloud.url('github')}', at_most: 15s, auth: {{token: 'env:GITHUB_TOKEN'}}}}\n"
-        )
+        url = made.cloud.url("github")
+        provider = f"  github: {{base_url: '{url}', max_wait: 15s, auth: {{token: 'env:GITHUB_TOKEN'}}}}\n"
         made.configure("credentials:\n", provider + "credentials:\n")
         targets = ""
         for number in range(TARGETS):
@@ -69,7 +68,7 @@ def test_a_program_still_has_each_target(sandbox: Sandbox) -> None:
     assert len(document["errors"]) == TARGETS - _written(sandbox)
     assert len({error["where"] for error in document["errors"]}) == len(document["errors"])
     for error in document["errors"]:
-        assert timedelta(seconds=30) < datetime.fromisoformat(error["again"]) - began < timedelta(minutes=3)
+        assert timedelta(seconds=30) < datetime.fromisoformat(error["retry_at"]) - began < timedelta(minutes=3)
 
 
 def test_a_failure_beside_a_limit_is_a_failure(sandbox: Sandbox) -> None:
@@ -78,16 +77,16 @@ def test_a_failure_beside_a_limit_is_a_failure(sandbox: Sandbox) -> None:
     sandbox.cloud.faults.add(Fault(operation="PUT secrets", status=403, message=refused, times=-1))
     code, document = sandbox.json("apply")
     assert code == 1
-    assert {error["message"] for error in document["errors"] if error["again"] is None} == {
+    assert {error["message"] for error in document["errors"] if error["retry_at"] is None} == {
         "the token is not allowed to do this (403)"
     }
-    assert any(error["again"] for error in document["errors"])
+    assert any(error["retry_at"] for error in document["errors"])
 
 
 def _at_bitbucket(sandbox: Sandbox, calls: int) -> None:
     """Move the twenty to Bitbucket, with so many calls an hour."""
     auth = '    auth: {token: "env:BITBUCKET_TOKEN"}'
-    sandbox.configure(auth, f"    calls_per_hour: {calls}\n    at_most: 1m\n{auth}")
+    sandbox.configure(auth, f"    calls_per_hour: {calls}\n    max_wait: 1m\n{auth}")
     for number in range(TARGETS):
         sandbox.bitbucket.add_repository("acme", f"r{number}")
         there = f"bitbucket: {{workspace: acme, repository: r{number}}}"

@@ -13,8 +13,8 @@ from function_rig import Context, Rig, native, rig
 from several_rig import OTHER
 
 from keyrota.app.functions import sync
-from keyrota_sandbox.cloud import Cloud, StandIn
-from keyrota_sandbox.providers.forgejo import ForgejoStandIn
+from keyrota_sandbox.cloud import Cloud, Emulator
+from keyrota_sandbox.providers.forgejo import ForgejoEmulator
 
 __all__ = ["rig"]
 OTHERS = 12
@@ -158,8 +158,8 @@ def test_another_account_s_user(sandbox: Sandbox) -> None:
 def test_one_service_under_two_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A Forgejo that is configured as `gitea` as well is one service: the repository is one place."""
 
-    def forge(cloud: Cloud) -> dict[str, StandIn]:
-        made = ForgejoStandIn(cloud.clock, cloud.faults)
+    def forge(cloud: Cloud) -> dict[str, Emulator]:
+        made = ForgejoEmulator(cloud.clock, cloud.faults)
         made.add(("repos", "acme", "shop"))
         return {"forgejo": made}
 
@@ -176,7 +176,7 @@ def test_one_service_under_two_kinds(tmp_path: Path, capsys: pytest.CaptureFixtu
         )
         assert box.run("apply", "--user", USER)[0] == 0
         held = box.cloud.standins["forgejo"]
-        assert isinstance(held, ForgejoStandIn)
+        assert isinstance(held, ForgejoEmulator)
         values = dict(held.values(("repos", "acme", "shop")))
         code, out, err = box.run("apply", "--user", "ci-web")
         assert (code, "are one place" in out + err) == (1, True)

@@ -10,8 +10,8 @@ from cli_rig import CANARY_TOKEN, Sandbox, a_sandbox
 
 from keyrota.core.model import AccessKeyId
 from keyrota_sandbox.clock import TimeMachine
-from keyrota_sandbox.cloud import Cloud, StandIn
-from keyrota_sandbox.providers.gitlab import GitLabStandIn
+from keyrota_sandbox.cloud import Cloud, Emulator
+from keyrota_sandbox.providers.gitlab import GitLabEmulator
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 TARGETS = """\
@@ -145,12 +145,12 @@ def test_another_host_of_the_provider_leaves_the_old_one_s_key_active(
 ) -> None:
     """`base_url` moved from one GitLab to another: the old one was forgotten, and the key that it holds went off."""
 
-    def second(cloud: Cloud) -> dict[str, StandIn]:
-        return {"elsewhere": GitLabStandIn(cloud.clock, cloud.faults, token=f"{CANARY_TOKEN}-gitlab")}
+    def second(cloud: Cloud) -> dict[str, Emulator]:
+        return {"elsewhere": GitLabEmulator(cloud.clock, cloud.faults, token=f"{CANARY_TOKEN}-gitlab")}
 
     with a_sandbox(tmp_path, capsys, more=second) as sandbox:
         elsewhere = sandbox.cloud.standins["elsewhere"]
-        assert isinstance(elsewhere, GitLabStandIn)
+        assert isinstance(elsewhere, GitLabEmulator)
         for gitlab in (sandbox.gitlab, elsewhere):
             gitlab.add_project("acme/shop")
         url = sandbox.cloud.url("gitlab")

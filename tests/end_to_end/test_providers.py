@@ -311,7 +311,7 @@ def test_every_key_that_a_breached_provider_ever_held_is_made_new(sandbox: Sandb
     now = out.partition("or deactivate the key all the same: keyrota ")[2].splitlines()[0].split()
     assert now[-1] == "--now"
     assert sandbox.deploys()
-    again = out.partition("to go on: keyrota ")[2].split()
+    again = out.partition("to continue: keyrota ")[2].split()
     sandbox.run(*now, "--yes")
     code, out, err = sandbox.run(*again, "--yes")
     assert code == 0, out + err
@@ -331,7 +331,7 @@ def test_a_breach_goes_on_where_it_stopped(sandbox: Sandbox) -> None:
     assert code == 1
     assert "safe again: 1 of 2" in out
     assert "✗ ci-web" in out
-    again = out.partition("to go on: keyrota ")[2].split()
+    again = out.partition("to continue: keyrota ")[2].split()
     before = {user: set(dict(sandbox.cloud.admin.keys(user))) for user in (USER, "ci-web")}
     sandbox.github.down.clear()
     sandbox.travel(minutes=20)
@@ -368,7 +368,7 @@ def test_a_breach_in_an_overlap_says_what_only_a_person_may_do(sandbox: Sandbox)
     assert code == 1
     assert sandbox.keys()[sandbox.old.id] == "Inactive"
     assert "delete it yourself" in out
-    again = out.partition("to go on: keyrota ")[2].split()
+    again = out.partition("to continue: keyrota ")[2].split()
     sandbox.admin("iam").delete_access_key(UserName=USER, AccessKeyId=sandbox.old.id)
     code, out, _ = sandbox.run(*again, "--yes")
     assert (code, "safe again: 1 of 1" in out) == (0, True)

@@ -12,7 +12,7 @@ from cli_rig import SECRET, USER
 from function_rig import ACCOUNT, STACK, Context, Rig, rig
 
 from keyrota.app.config import load_text
-from keyrota.app.deploy.template import narrowed, scope_of
+from keyrota.app.deploy.template import narrow_template, scope_of
 from keyrota.app.functions import rotate, sync
 from keyrota_sandbox.aws.policy_evaluator import Rights, statements_of
 
@@ -29,7 +29,7 @@ def statements(rig: Rig, duty: str) -> list[Mapping[str, Any]]:
     configured = load_text("x", rig.stored_text())
     users = [f"arn:aws:iam::{ACCOUNT}:user/{entry.user}" for entry in configured.credentials]
     scope = scope_of(configured, users, partition="aws", account=ACCOUNT, region=REGION)
-    stack = Stack(template=narrowed(scope, is_fleet=False), parameters={"CodeBucket": "b", "Emergency": "auto"})
+    stack = Stack(template=narrow_template(scope, is_fleet=False), parameters={"CodeBucket": "b", "Emergency": "auto"})
     role = next(
         one["Role"].rpartition("/")[2]
         for one in stack.resources("AWS::Lambda::Function").values()

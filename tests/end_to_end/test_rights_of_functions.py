@@ -9,7 +9,7 @@ import pytest
 from cfn import ACCOUNT, REGION, Stack
 
 from keyrota.app.config import load_text
-from keyrota.app.deploy.template import MEMBER_TEMPLATE, narrowed, parameter_arn, scope_of, secret_arn
+from keyrota.app.deploy.template import MEMBER_TEMPLATE, narrow_template, parameter_arn, scope_of, secret_arn
 from keyrota.aws.permissions import FUNCTIONS
 from keyrota.targets import kinds
 from keyrota_sandbox.aws.policy_evaluator import allows, statements_of
@@ -52,7 +52,9 @@ def roles(kind: str, *, has_read_token: bool = True, more: str = "", is_fleet: b
     text = f"version: 1\nproviders: {{{kind}: {provider}}}\ncredentials:\n{entry}{more}"
     users = [f"arn:aws:iam::{ACCOUNT}:user/ci"]
     scope = scope_of(load_text("x", text), users, partition="aws", account=ACCOUNT, region=REGION)
-    stack = Stack(template=narrowed(scope, is_fleet=is_fleet), parameters={"Emergency": "auto", "CodeBucket": "b"})
+    stack = Stack(
+        template=narrow_template(scope, is_fleet=is_fleet), parameters={"Emergency": "auto", "CodeBucket": "b"}
+    )
     handlers = {
         one["Role"].rpartition("/")[2]: one["Handler"].split(".")[-2]
         for one in stack.resources("AWS::Lambda::Function").values()
@@ -229,7 +231,9 @@ def test_a_member_s_roles_have_the_rights_of_their_duty_and_no_more() -> None:
 def test_the_stack_s_own_roles_are_assumed_by_services_of_aws_alone(is_fleet: bool) -> None:
     text = "version: 1\nproviders: {github: {auth: {token: 'ssm:/t'}}}\ncredentials:\n  - {user: ci, targets: []}\n"
     scope = scope_of(load_text("x", text), [], partition="aws", account=ACCOUNT, region=REGION)
-    stack = Stack(template=narrowed(scope, is_fleet=is_fleet), parameters={"Emergency": "auto", "CodeBucket": "b"})
+    stack = Stack(
+        template=narrow_template(scope, is_fleet=is_fleet), parameters={"Emergency": "auto", "CodeBucket": "b"}
+    )
     services = set()
     for name, one in stack.resources("AWS::IAM::Role").items():
         for statement in one["AssumeRolePolicyDocument"]["Statement"]:

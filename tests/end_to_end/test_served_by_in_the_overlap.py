@@ -45,7 +45,7 @@ def test_both_keys_are_replaced(box: Sandbox, how: tuple[str, ...], *, is_old_at
     assert "keyrota sync" not in said, "which cannot help"
     assert box.run("status")[0] in {1, 3}, "whoever looks is told as well"
     box.admin("iam").delete_access_key(UserName=USER, AccessKeyId=box.old.id)
-    again = shlex.split(next(line for line in out.splitlines() if line.startswith("to go on: "))[10:])
+    again = shlex.split(next(line for line in out.splitlines() if line.startswith("to continue: "))[10:])
     code, out, err = box.run(*again[again.index("revoke") :], "--yes")
     assert (code, "safe again: 1 of 1" in out) == (0, True), out + err
     (new,) = box.keys().keys() - exposed

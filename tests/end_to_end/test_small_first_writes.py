@@ -12,9 +12,9 @@ from cli_rig import SECRET as STORE
 from cli_rig import Sandbox, a_sandbox
 from test_small_places import ID, SECRET, _standins
 
-from keyrota_sandbox.providers.forgejo import ForgejoStandIn
-from keyrota_sandbox.providers.kubernetes import KubernetesStandIn
-from keyrota_sandbox.providers.terraform import TerraformStandIn
+from keyrota_sandbox.providers.forgejo import ForgejoEmulator
+from keyrota_sandbox.providers.kubernetes import KubernetesEmulator
+from keyrota_sandbox.providers.terraform import TerraformEmulator
 
 BITBUCKET = "      - bitbucket: {workspace: acme, repository: shop, environment: Production}\n"
 HOME = ("repos", "acme", "shop")
@@ -54,7 +54,7 @@ def test_half_a_pair_at_forgejo_whose_id_is_a_variable(begin: Begin) -> None:
     """The pipeline reads the ID as a variable and the secret as a secret."""
     with begin("forgejo: {repository: acme/shop}") as sandbox:
         forgejo = sandbox.cloud.standins["forgejo"]
-        assert isinstance(forgejo, ForgejoStandIn)
+        assert isinstance(forgejo, ForgejoEmulator)
         forgejo.set_variable(HOME, ID, sandbox.old.id)
         forgejo.set_secret(HOME, SECRET, "x")
         held(sandbox, "half a pair", f"marker: {ID}", "keyrota confirm")
@@ -65,7 +65,7 @@ def test_the_pair_in_other_entries_of_a_kubernetes_secret(begin: Begin) -> None:
     """Entries with dashes, as charts have them."""
     with begin("kubernetes: {namespace: acme, secret: shop}") as sandbox:
         kubernetes = sandbox.cloud.standins["kubernetes"]
-        assert isinstance(kubernetes, KubernetesStandIn)
+        assert isinstance(kubernetes, KubernetesEmulator)
         kubernetes.set_entry("acme", "shop", "access-key-id", sandbox.old.id)
         kubernetes.set_entry("acme", "shop", "secret-access-key", "x")
         held(sandbox, sandbox.old.id, "names: {id: access-key-id, secret: secret-access-key}")
@@ -75,7 +75,7 @@ def test_a_kubernetes_secret_that_a_controller_keeps(begin: Begin) -> None:
     """Before the first write instead of after it."""
     with begin("kubernetes: {namespace: acme, secret: shop}") as sandbox:
         kubernetes = sandbox.cloud.standins["kubernetes"]
-        assert isinstance(kubernetes, KubernetesStandIn)
+        assert isinstance(kubernetes, KubernetesEmulator)
         kubernetes.set_entry("acme", "shop", ID, sandbox.old.id)
         kubernetes.set_entry("acme", "shop", SECRET, "x")
         kubernetes.mark("acme", "shop", ownerReferences=[{"kind": "ExternalSecret", "name": "shop"}])
@@ -90,7 +90,7 @@ def test_the_pair_in_the_other_category_of_hcp_terraform(begin: Begin) -> None:
     """With `category: terraform` the pair is replaced where runs read it."""
     with begin("terraform: {organization: acme, workspace: shop}") as sandbox:
         terraform = sandbox.cloud.standins["terraform"]
-        assert isinstance(terraform, TerraformStandIn)
+        assert isinstance(terraform, TerraformEmulator)
         home = terraform.place("acme", "shop")
         terraform.set_variable(home, ID, sandbox.old.id, category="terraform")
         terraform.set_variable(home, SECRET, "x", category="terraform", sensitive=True)
@@ -106,7 +106,7 @@ def test_another_workspace_under_the_name_of_ours(begin: Begin) -> None:
     """The ID that was remembered at the first write is another one."""
     with begin("terraform: {organization: acme, workspace: shop}") as sandbox:
         terraform = sandbox.cloud.standins["terraform"]
-        assert isinstance(terraform, TerraformStandIn)
+        assert isinstance(terraform, TerraformEmulator)
         assert sandbox.run("apply")[0] == 0
         written = terraform.values(terraform.place("acme", "shop"))
         terraform.rename_workspace("acme", "shop", "shop-old")
@@ -133,7 +133,7 @@ def test_an_archived_repository_holds_nothing_back(begin: Begin) -> None:
     """It runs nothing; it is noted, and not counted."""
     with begin("forgejo: {repository: acme/shop, marker: true}") as sandbox:
         forgejo = sandbox.cloud.standins["forgejo"]
-        assert isinstance(forgejo, ForgejoStandIn)
+        assert isinstance(forgejo, ForgejoEmulator)
         assert sandbox.run("apply")[0] == 0
         new = forgejo.values(HOME)[ID]
         forgejo.archived.add(HOME)
@@ -147,7 +147,7 @@ def test_a_key_that_another_group_of_levels_shows_stays(begin: Begin) -> None:
     """The organization above the repository shows the old key."""
     with begin("forgejo: {repository: acme/shop, marker: true}") as sandbox:
         forgejo = sandbox.cloud.standins["forgejo"]
-        assert isinstance(forgejo, ForgejoStandIn)
+        assert isinstance(forgejo, ForgejoEmulator)
         forgejo.add(("orgs", "acme"))
         assert sandbox.run("apply")[0] == 0
         forgejo.set_variable(("orgs", "acme"), "LEGACY", f"aws_access_key_id={sandbox.old.id}")
@@ -162,7 +162,7 @@ def test_a_run_of_hcp_terraform_that_waits_holds_the_older_key(begin: Begin) -> 
     """It was planned with it, and would fail at its apply."""
     with begin("terraform: {organization: acme, workspace: shop}") as sandbox:
         terraform = sandbox.cloud.standins["terraform"]
-        assert isinstance(terraform, TerraformStandIn)
+        assert isinstance(terraform, TerraformEmulator)
         home = terraform.place("acme", "shop")
         run = terraform.add_run(home, "planned", f"{sandbox.cloud.clock.now():%Y-%m-%dT%H:%M:%SZ}")
         assert sandbox.run("apply")[0] == 0

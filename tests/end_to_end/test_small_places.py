@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from cli_rig import Sandbox, a_sandbox
 
-from keyrota_sandbox.cloud import Cloud, StandIn
+from keyrota_sandbox.cloud import Cloud, Emulator
 from keyrota_sandbox.faults import Fault
-from keyrota_sandbox.providers.azure_devops import AzureStandIn
-from keyrota_sandbox.providers.buildkite import BuildkiteStandIn
-from keyrota_sandbox.providers.circleci import CircleStandIn
-from keyrota_sandbox.providers.forgejo import ForgejoStandIn
-from keyrota_sandbox.providers.kubernetes import KubernetesStandIn
-from keyrota_sandbox.providers.terraform import TerraformStandIn
+from keyrota_sandbox.providers.azure_devops import AzureEmulator
+from keyrota_sandbox.providers.buildkite import BuildkiteEmulator
+from keyrota_sandbox.providers.circleci import CircleEmulator
+from keyrota_sandbox.providers.forgejo import ForgejoEmulator
+from keyrota_sandbox.providers.kubernetes import KubernetesEmulator
+from keyrota_sandbox.providers.terraform import TerraformEmulator
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 OTHER = "AKIAOTHEROTHEROTHER0"
@@ -41,17 +41,17 @@ class Places:
     def values(self, name: str) -> dict[str, str]:
         """What a job sees at one place."""
         match self.sandbox.cloud.standins[name]:
-            case AzureStandIn() as azure:
+            case AzureEmulator() as azure:
                 return azure.values(1)
-            case BuildkiteStandIn() as buildkite:
+            case BuildkiteEmulator() as buildkite:
                 return buildkite.values(("acme", CLUSTER))
-            case CircleStandIn() as circle:
+            case CircleEmulator() as circle:
                 return circle.values("project", "gh/acme/shop")
-            case ForgejoStandIn() as forgejo:
+            case ForgejoEmulator() as forgejo:
                 return forgejo.values(("repos", "acme", "shop") if name == "forgejo" else ("user",))
-            case KubernetesStandIn() as kubernetes:
+            case KubernetesEmulator() as kubernetes:
                 return kubernetes.values("acme", "shop")
-            case TerraformStandIn() as terraform:
+            case TerraformEmulator() as terraform:
                 return terraform.values(terraform.place("acme", "shop"))
         raise AssertionError(name)
 
@@ -59,19 +59,19 @@ class Places:
         """Write another key everywhere, as a person would."""
         for name in PLACES:
             match self.sandbox.cloud.standins[name]:
-                case AzureStandIn() as azure:
+                case AzureEmulator() as azure:
                     azure.set_variable(1, ID, OTHER)
-                case BuildkiteStandIn() as buildkite:
+                case BuildkiteEmulator() as buildkite:
                     buildkite.set_secret(("acme", CLUSTER), ID, OTHER)
-                case CircleStandIn() as circle:
+                case CircleEmulator() as circle:
                     circle.set_variable("project", "gh/acme/shop", ID, OTHER)
-                case ForgejoStandIn() as forgejo:
+                case ForgejoEmulator() as forgejo:
                     place = ("repos", "acme", "shop") if name == "forgejo" else ("user",)
                     forgejo.set_secret(place, ID, OTHER)
                     forgejo.set_variable(place, f"KEYROTA_{ID}", OTHER)
-                case KubernetesStandIn() as kubernetes:
+                case KubernetesEmulator() as kubernetes:
                     kubernetes.set_entry("acme", "shop", ID, OTHER)
-                case TerraformStandIn() as terraform:
+                case TerraformEmulator() as terraform:
                     terraform.set_variable(terraform.place("acme", "shop"), ID, OTHER)
 
     def held(self) -> dict[str, str]:
@@ -100,13 +100,13 @@ def places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Place
         yield Places(sandbox=made)
 
 
-def _standins(cloud: Cloud) -> dict[str, StandIn]:
+def _standins(cloud: Cloud) -> dict[str, Emulator]:
     """Make the places, all of them empty."""
     clock, faults = cloud.clock, cloud.faults
-    azure, buildkite = AzureStandIn(clock, faults), BuildkiteStandIn(clock, faults)
-    circle, kubernetes = CircleStandIn(clock, faults), KubernetesStandIn(clock, faults)
-    forgejo, gitea = ForgejoStandIn(clock, faults), ForgejoStandIn(clock, faults, is_gitea=True)
-    terraform = TerraformStandIn(clock, faults)
+    azure, buildkite = AzureEmulator(clock, faults), BuildkiteEmulator(clock, faults)
+    circle, kubernetes = CircleEmulator(clock, faults), KubernetesEmulator(clock, faults)
+    forgejo, gitea = ForgejoEmulator(clock, faults), ForgejoEmulator(clock, faults, is_gitea=True)
+    terraform = TerraformEmulator(clock, faults)
     azure.add_group("acme", "shop")
     buildkite.add_cluster("acme", CLUSTER)
     circle.add("project", "gh/acme/shop")

@@ -7,7 +7,7 @@ from cli_rig import USER
 from function_rig import Context, Rig, rig
 
 from keyrota.app.functions import rotate, sync
-from keyrota.app.functions.work import RunFailed
+from keyrota.app.functions.invocation import RunFailed
 from keyrota_sandbox.faults import Fault
 
 pytestmark = pytest.mark.usefixtures("rig")

@@ -100,7 +100,7 @@ ANYTHING: SearchStrategy[Any] = st.recursive(
 
 
 def is_clean(text: str) -> bool:
-    """Tell whether a text can be shown: no escape, no bidirectional mark, nothing that moves the cursor."""
+    """Return whether a text can be shown: no escape, no bidirectional mark, nothing that moves the cursor."""
     return all(char.isprintable() or char == "\n" for char in text)
 
 

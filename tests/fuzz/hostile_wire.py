@@ -97,7 +97,7 @@ class Line:
         except Cut:
             raise urllib3.exceptions.ProtocolError("cut") from None
         except (ValueError, TypeError, KeyError, AttributeError):
-            return Response(status=500)  # as the stand-ins' server does with what they do not understand
+            return Response(status=500)  # as the emulators' server does with what they do not understand
 
 
 def _bent(found: Response, chance: random.Random) -> Response:
@@ -140,7 +140,7 @@ def hostile(real: Service | None, twists: tuple[Twist, ...]) -> Iterator[Line]:
     """Answer every call of the one HTTP client by a script."""
     line = Line(real=real, twists=twists)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keyrota.wire.http.pool", lambda _: line)
+        patch.setattr("keyrota.http.client.pool", lambda _: line)
         yield line
 
 

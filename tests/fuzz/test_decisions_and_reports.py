@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import FINGERPRINT, NEW, ODD, OLD, a_key, a_secret, a_version, observed
+from keyrota.app.cli.common import Options, say_json
 from keyrota.app.cli.discover import _Teller
-from keyrota.app.cli.frame import Options, say_json
 from keyrota.app.discovery import Survey
 from keyrota.app.words import told
 from keyrota.core import plan as act
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.lifecycle import TRANSITIONS, KeyState, view
+from keyrota.core.lifecycle import TRANSITIONS, KeyState, interpret
 from keyrota.core.model import (
     AWSCURRENT,
     AWSPREVIOUS,
@@ -88,7 +88,7 @@ REACHED = st.one_of(
     st.datetimes(datetime(1970, 1, 2), datetime(2969, 12, 30), timezones=st.sampled_from([UTC, EAST, WEST])),  # noqa: DTZ001  # bounds
     st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001  # bounds
 )
-"""What the adapters let through: `within_reach`."""
+"""What the adapters let through: `require_sane_utc`."""
 IDS = st.sampled_from([OLD, NEW, ODD]) | st.text("ABCDEF0123456789", min_size=16, max_size=20).map(AccessKeyId)
 VERSIONS = st.sampled_from(["v0", "v1", "v2"]).map(VersionId)
 USES = st.builds(LastUse, evidence=st.sampled_from(Evidence), at=st.none() | REACHED, service=TEXTS, why=TEXTS)
@@ -186,7 +186,7 @@ POLICIES = st.one_of(
         rotate_after=SPANS,
         deactivate_after=SPANS,
         delete_after=SPANS,
-        quiet_for=SPANS,
+        unused_for=SPANS,
         on_still_used=st.sampled_from(OnStillUsed),
         allow_short=st.sampled_from([True]),
     ).filter(lambda policy: not policy.faults()),
@@ -208,7 +208,7 @@ def test_any_observation_has_a_plan(seen: Observation, policy: RotationPolicy, n
     """No exception, the same twice, no step outside the table, no foreign key touched, unknown is no proof."""
     planned = plan(seen, policy, now, intent)
     assert planned == plan(seen, policy, now, intent)
-    known = view(seen)
+    known = interpret(seen)
     states = {key.id: known.state_of(key) for key in known.keys}
     first = planned.actions[0] if planned.actions else None
     if isinstance(first, act.Deactivate | act.Delete | act.DeleteOrphan | act.Promote | act.Reactivate) and first.key:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from keyrota.app.choice import Name
 from keyrota.app.deploy.stack import line_of
 from keyrota.app.functions import scheduled, sync
-from keyrota.app.functions.incoming import KeyEvent, SecretRef, ValueEvent, key_event, value_event
+from keyrota.app.functions.aws_events import KeyEvent, SecretRef, ValueEvent, key_event, value_event
 from keyrota.aws import stacks
 from keyrota.aws.account import Account
 from keyrota.aws.objects import read_object, write_object

@@ -29,12 +29,13 @@ from keyrota.core.planner import plan
 from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError
+from keyrota.http import Http
+from keyrota.http import Response as Answer
 from keyrota.ports import Target, TargetConnection, TargetKind
 from keyrota.report.data import CredentialReport
 from keyrota.report.text import plain, plan_text, status_text
 from keyrota.targets import kinds
 from keyrota.targets.github.connection import expiry
-from keyrota.wire import Answer, Http
 from keyrota_sandbox.memory import WorldClock
 from keyrota_sandbox.server import Request, Response
 
@@ -42,23 +43,23 @@ PLACES: Mapping[str, list[Any]] = {
     "bitbucket": [{"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}],
     "github": [
         {"repository": "acme/shop"},
-        {"repository": "acme/shop", "environment": "Production", "quiet": "1m"},
+        {"repository": "acme/shop", "environment": "Production", "wait_for_idle": "1m"},
         {"organization": "acme", "visibility": "private"},
         {"organization": "acme", "visibility": "selected", "repositories": ["shop"], "marker": True},
     ],
-    "gitlab": [{"project": "acme/shop", "quiet": "1m"}, {"project": "acme/shop", "bundle": "AWS_FILE"}],
+    "gitlab": [{"project": "acme/shop", "wait_for_idle": "1m"}, {"project": "acme/shop", "bundle": "AWS_FILE"}],
     "circleci": [{"context": CONTEXT}],
     "terraform": [{"organization": "acme", "variable_set": VARIABLE_SET}],
     "forgejo": [{"organization": "acme"}, {"token_user": True, "marker": True}],
 }
-"""More places that the stand-ins know, beside each one's usual."""
+"""More places that the emulators know, beside each one's usual."""
 KINDS = {name: kind for name, kind in kinds().items() if "base_url" in kind.provider_schema["properties"]}
 """Every provider that is installed and reached by HTTP; the others are AWS's (test_aws_answers.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """One kind, a connection to it, and the stand-in that answers where there is one."""
+    """One kind, a connection to it, and the emulator that answers where there is one."""
 
     name: str
     kind: TargetKind
@@ -68,7 +69,7 @@ class Provider:
     reset: Callable[[], None]
 
     def settings(self) -> st.SearchStrategy[Any]:
-        """Where a target may be: mostly the usual place, which the stand-in knows."""
+        """Where a target may be: mostly the usual place, which the emulator knows."""
         known = [self.usual, *PLACES.get(self.name, ())] if self.usual else []
         fitting = conforming(self.kind.target_schema).filter(lambda found: not self.kind.faults(found))
         return st.one_of(*map(st.just, known), fitting)
@@ -76,7 +77,7 @@ class Provider:
 
 @pytest.fixture(scope="module", params=KINDS)
 def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
-    """Each provider in turn, also one that has no stand-in yet."""
+    """Each provider in turn, also one that has no emulator yet."""
     name, kind = request.param, KINDS[request.param]
     with ExitStack() as stack:
         rig = stack.enter_context(RIGS[name]()) if name in RIGS else None
@@ -163,7 +164,7 @@ def check_sightings(provider: Provider, found: list[Sighting], closed: list[str]
 def walked(target: Target) -> str:
     """Go down every road of a target; returns what people would be shown."""
     shown = [check_state(target.read()), check_readiness(target.preflight())]
-    shown.append(check_runs(target.carried_runs(datetime(2026, 1, 1, tzinfo=UTC))))
+    shown.append(check_runs(target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC))))
     assert target.is_busy() in {True, False, None}
     for road in (lambda: target.write(a_pair()), lambda: target.clear(frozenset({a_pair().id}))):
         found = tried(road)

@@ -89,7 +89,7 @@ class Map:
         return [test for test, so_far in zip(ordered, spent, strict=True) if so_far <= budget]
 
     def is_of_loading(self, mutant: Mutant) -> bool:
-        """Tell whether a mutant can only be seen when its module is run anew."""
+        """Return whether a mutant can only be seen when its module is run anew."""
         known = self.lines.get(mutant.file, {})
         return not mutant.function or not any(known.get(line) for line in range(mutant.first, mutant.last + 1))
 

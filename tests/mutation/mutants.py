@@ -340,7 +340,7 @@ def _of_literal(node: ast.Constant | ast.JoinedStr, text: str) -> Iterator[str]:
 
 
 def _is_left_alone(node: ast.AST, place: tuple[str, ...]) -> bool:
-    """Tell whether a node, with all that is in it, is never changed."""
+    """Return whether a node, with all that is in it, is never changed."""
     match node:
         case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
             return True  # the constant is a docstring, or that of a field
@@ -363,7 +363,7 @@ def _is_for_people(node: ast.AST) -> bool:
 
 
 def _is_type(node: ast.expr) -> bool:
-    """Tell whether a value is a type alias, or a type variable."""
+    """Return whether a value is a type alias, or a type variable."""
     match node:
         case ast.BinOp(op=ast.BitOr()):
             return True

@@ -29,7 +29,7 @@ class Package:
     """Processor time, as measured, that the tests of one mutant may take; what survives that is a survivor."""
 
     def is_in_sample(self, mutant: Mutant, one_of: int | None = None) -> bool:
-        """Tell whether a mutant is judged: the same ones on every machine, and in every larger sample."""
+        """Return whether a mutant is judged: the same ones on every machine, and in every larger sample."""
         return mutant.lot % (one_of or self.one_of) == 0
 
 
@@ -86,7 +86,7 @@ PACKAGES = (
     Package(name="core", judges=_HEART, least=0.95, is_explained=True, one_of=20, budget_s=2.0),
     Package(name="executor", judges=_HEART, least=0.95, is_explained=True, one_of=10, budget_s=2.0),
     Package(name="aws", judges=_ADAPTERS, least=0.90, is_explained=False, one_of=20, budget_s=6.0),
-    Package(name="wire", judges=_EXCHANGES, least=0.90, is_explained=False, one_of=20, budget_s=6.0),
+    Package(name="http", judges=_EXCHANGES, least=0.90, is_explained=False, one_of=20, budget_s=6.0),
     Package(name="report", judges=_COMMANDS, least=0.90, is_explained=False, one_of=20, budget_s=6.0),
     Package(name="app/functions", judges=_FUNCTIONS, least=0.90, is_explained=False, one_of=30, budget_s=8.0),
     Package(name="app", judges=_COMMANDS, least=0.90, is_explained=False, one_of=80, budget_s=8.0),

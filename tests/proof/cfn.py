@@ -32,7 +32,7 @@ class Stack:
         }
 
     def holds(self, condition: str | None) -> bool:
-        """Tell whether a condition holds."""
+        """Return whether a condition holds."""
         return condition is None or bool(self.resolve(self.template["Conditions"][condition]))
 
     def resolve(self, value: Any) -> Any:

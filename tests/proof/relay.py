@@ -83,7 +83,7 @@ def rotated(at: datetime, where: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def matches(pattern: Mapping[str, Any], event: Any) -> bool:
-    """Tell whether an event fits a pattern (EventBridge user guide, event patterns)."""
+    """Return whether an event fits a pattern (EventBridge user guide, event patterns)."""
     if not isinstance(event, Mapping):
         return False
     for name, wanted in pattern.items():

@@ -20,7 +20,7 @@ from built import the_package
 from ministack_rig import ACCOUNT, Ministack, a_ministack
 
 from keyrota_sandbox.faults import Faults
-from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
+from keyrota_sandbox.providers.bitbucket import BitbucketEmulator
 from keyrota_sandbox.server import Server
 
 USER, TOKEN = "ci-deploy", "canary-token-of-bitbucket-66"
@@ -44,7 +44,7 @@ SCHEDULED = ("Rotate", "Sync", "Deactivate", "Delete")
 
 @dataclass(slots=True)
 class _Clock:
-    """The stand-in's time: that of the days."""
+    """The emulator's time: that of the days."""
 
     instant: datetime = START
 
@@ -60,7 +60,7 @@ class Days:
     """A deployed stack, and days that pass."""
 
     stack: Ministack
-    bitbucket: BitbucketStandIn
+    bitbucket: BitbucketEmulator
     clock: _Clock
     folder: Path
     groups: dict[str, str] = field(default_factory=dict)
@@ -127,9 +127,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def days(tmp_path: Path, package: Path) -> Iterator[Days]:
-    """Start the emulator and the stand-in, with a key of 85 days that a pipeline holds."""
+    """Start the emulator and the emulator, with a key of 85 days that a pipeline holds."""
     clock, faults = _Clock(), Faults()
-    bitbucket = BitbucketStandIn(clock, faults, token=TOKEN)
+    bitbucket = BitbucketEmulator(clock, faults, token=TOKEN)
     server = Server({"/bitbucket": bitbucket})
     try:
         with a_ministack(tmp_path, START - timedelta(days=85)) as stack:

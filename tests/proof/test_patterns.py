@@ -20,7 +20,7 @@ from ministack_rig import a_ministack
 from relay import cloudtrail, matches, rotated
 
 from keyrota.app.config import load_text
-from keyrota.app.deploy.template import FLEET_TEMPLATE, TEMPLATE, narrowed, scope_of
+from keyrota.app.deploy.template import FLEET_TEMPLATE, TEMPLATE, narrow_template, scope_of
 
 NOW = datetime(2026, 11, 25, 8, tzinfo=UTC)
 CALLS = ("PutSecretValue", "UpdateSecret", "UpdateSecretVersionStage")
@@ -35,7 +35,9 @@ def _narrowed(count: int, prefix: str = "keyrota/") -> dict[str, Any]:
     rows = "".join(f"  - {{user: {user}, secret: {prefix}{user}/access-key, targets: []}}\n" for user in users)
     arns = [f"arn:aws:iam::{ACCOUNT}:user/{user}" for user in users]
     configuration = load_text("keyrota.yaml", f"version: 1\ncredentials:\n{rows}")
-    return narrowed(scope_of(configuration, arns, partition="aws", account=ACCOUNT, region=REGION), is_fleet=False)
+    return narrow_template(
+        scope_of(configuration, arns, partition="aws", account=ACCOUNT, region=REGION), is_fleet=False
+    )
 
 
 def _published(file: Path) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def test_names_with_nothing_in_common_are_all_heard_if_there_is_no_room() -> Non
     arns = [f"arn:aws:iam::{ACCOUNT}:user/u{number}" for number in range(40)]
     configuration = load_text("keyrota.yaml", f"version: 1\ncredentials:\n{rows}")
     scope = scope_of(configuration, arns, partition="aws", account=ACCOUNT, region=REGION)
-    found = patterns(narrowed(scope, is_fleet=False))
+    found = patterns(narrow_template(scope, is_fleet=False))
     for way in ways(f"7-{'x' * 60}"):
         for rule, event in events(way):
             assert matches(found[rule], event)

@@ -28,11 +28,11 @@ from relay import Queue, Relay, cloudtrail, native, rotated
 from runtime import LambdaRuntime, Result, set_clock
 
 from keyrota.app.config import load_text
-from keyrota.app.deploy.template import narrowed, scope_of
+from keyrota.app.deploy.template import narrow_template, scope_of
 from keyrota.core.model import SECRET_TAG, KeyPair
 from keyrota_sandbox.aws.policy_evaluator import allows, statements_of
 from keyrota_sandbox.cloud import Cloud
-from keyrota_sandbox.providers.bitbucket import BitbucketStandIn
+from keyrota_sandbox.providers.bitbucket import BitbucketEmulator
 from keyrota_sandbox.server import Request, Response
 
 YOUNG = "ci-young"
@@ -76,7 +76,7 @@ class Account:
     """An account with the stack in it: everything but CloudFormation's own engine."""
 
     cloud: Cloud
-    bitbucket: BitbucketStandIn
+    bitbucket: BitbucketEmulator
     stack: Stack
     clock: Path
     functions: dict[str, LambdaRuntime] = field(default_factory=dict)
@@ -304,7 +304,7 @@ def _minutes(schedule: dict[str, Any]) -> int:
 def an_account(code: Path, folder: Path, *, is_fleet: bool = False, trigger: str = "both") -> Iterator[Account]:
     """Make an account with a user of 60 days' age, its pipeline, the stored token and configuration, and the stack."""
     cloud = Cloud()
-    bitbucket = BitbucketStandIn(cloud.clock, cloud.faults, token=TOKEN)
+    bitbucket = BitbucketEmulator(cloud.clock, cloud.faults, token=TOKEN)
     cloud.standins["bitbucket"] = bitbucket
     cloud.aws.propagation = timedelta(0)
     with cloud, ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
@@ -336,7 +336,7 @@ def an_account(code: Path, folder: Path, *, is_fleet: bool = False, trigger: str
             cloud=cloud,
             bitbucket=bitbucket,
             stack=Stack(
-                template=narrowed(scope, is_fleet=is_fleet),
+                template=narrow_template(scope, is_fleet=is_fleet),
                 parameters={**PARAMETERS, "Trigger": trigger, "AllowedHosts": cloud.aws_url.removeprefix("http://")},
             ),
             clock=folder / "clock-now",

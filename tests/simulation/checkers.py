@@ -85,7 +85,7 @@ class Watch:
 
 
 def at_rest(world: World, user: str, secret: str) -> list[str]:
-    """Tell what is not as it should be when all is quiet: one-winner, newest-wins, nothing left over."""
+    """Return what is not as it should be when all is quiet: one-winner, newest-wins, nothing left over."""
     faults = []
     keys = world.users[user].values()  # type: ignore[index]  # a plain str
     stored = world.secrets[secret]

@@ -11,7 +11,7 @@ FIGURE = "figure of the proof"
 
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Tell a figure, which the run's summary shows."""
+    """Return a figure, which the run's summary shows."""
     return lambda text: record_property(FIGURE, text)
 
 

@@ -25,7 +25,7 @@ from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC, RotationPolicy
 from keyrota.core.secret import Secret
 from keyrota.errors import ClockIsOff, KeyrotaError
-from keyrota.executor import Settings, Subject, apply_all, plan_all
+from keyrota.executor import CredentialContext, Settings, apply_all, plan_all
 from keyrota_sandbox.memory import ACCOUNT, SIGNATURE_LASTS, Call, StoredSecret, Variables, Version, World
 from keyrota_sandbox.simulation.timeline import one_by_one
 
@@ -215,7 +215,7 @@ class Search:
         return self.found
 
     def _path(self, state: _State) -> list[str]:
-        """Tell how a state was reached, call by call."""
+        """Return how a state was reached, call by call."""
         lines: list[str] = []
         while state in self._parents:
             before = self._parents[state]
@@ -407,9 +407,9 @@ class Search:
         settings = Settings(clock=_Clock(self), run=name, parallel=one_by_one)
         apply_all(plan_all([self._subject(name)], settings, intent=intent), brake=None, parallel=one_by_one)
 
-    def _subject(self, by: str) -> Subject:
+    def _subject(self, by: str) -> CredentialContext:
         world = self.world
-        return Subject(
+        return CredentialContext(
             user=USER,
             account=ACCOUNT,
             secret_name=SECRET,

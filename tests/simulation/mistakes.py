@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+RUN_STATE = "executor/run_state.py"
 ACTIONS, SYNC, VERIFY, OBSERVE = "executor/actions.py", "executor/sync.py", "executor/verify.py", "executor/observe.py"
 SUBJECT, FLEET, DUTY, DISCARDING = "executor/subject.py", "executor/fleet.py", "core/duty.py", "core/discarding.py"
 HEALTH, LIFECYCLE, RENEWAL, RETIREMENT = "core/health.py", "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
@@ -24,7 +25,7 @@ RULES, SCHEDULE, SERVING, PLANNER, RUN = (
     "executor/run.py",
 )
 
-_REWRITE = "    wanted = record.since + case.policy.overlap\n"
+_REWRITE = "    wanted = record.since + situation.policy.overlap\n"
 _THE_NOTE = "        if wanted is not None:\n            walk.begin(wanted, chosen)\n"
 _THE_SECRET = "        version, credential = subject.store.current(subject.secret_name)\n"
 _DELETE = """            is_ours = subject.access_keys.delete(subject.user, action.key)
@@ -122,8 +123,8 @@ MISTAKES = (
         "proof-before-off",
         (
             RETIREMENT,
-            "    use, policy = key.last_use, case.policy\n    if use.evidence is Evidence.UNKNOWN:",
-            "    use, policy = key.last_use, case.policy\n    if False:",
+            "    use, policy = key.last_use, situation.policy\n    if use.evidence is Evidence.UNKNOWN:",
+            "    use, policy = key.last_use, situation.policy\n    if False:",
         ),
         scene="a last use cannot be read",
     ),
@@ -156,10 +157,10 @@ MISTAKES = (
         (SYNC, "        is_whole = self.written >= addresses\n", "        is_whole = True\n"),
         (
             RETIREMENT,
-            "if target.evidence is TargetEvidence.FAILED or is_drifted(case.view, target, successor):",
+            "if target.evidence is TargetEvidence.FAILED or is_drifted(situation.view, target, successor):",
             "if False:",
         ),
-        (RETIREMENT, "    wanted = _rewritten_after(case, key)\n", "    wanted = None\n"),
+        (RETIREMENT, "    wanted = _rewritten_after(situation, key)\n", "    wanted = None\n"),
     ),
     _mistake(
         "delete a foreign key",
@@ -191,7 +192,7 @@ MISTAKES = (
     _mistake(
         "trust IAM's quota as a lock",
         "converges",
-        (RENEWAL, "    if not _holds_claim(case, seen):\n", "    if False:\n"),
+        (RENEWAL, "    if not _holds_claim(situation, seen):\n", "    if False:\n"),
         (
             ACTIONS,
             "    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:",
@@ -223,12 +224,12 @@ MISTAKES = (
     _mistake(
         "leave orphans where they are",
         "converges",
-        (DISCARDING, "    elif off is None or case.now < due:\n", "    elif True:\n"),
+        (DISCARDING, "    elif off is None or situation.now < due:\n", "    elif True:\n"),
     ),
     _mistake(
         "delete an orphan as soon as it is off",
         "off-before-gone",
-        (DISCARDING, "    elif off is None or case.now < due:\n", "    elif off is None:\n"),
+        (DISCARDING, "    elif off is None or situation.now < due:\n", "    elif off is None:\n"),
     ),
     _mistake(
         "take whatever was never used for an orphan at once",
@@ -241,7 +242,7 @@ MISTAKES = (
         "converges",
         (
             RULES,
-            "if key_id and version is not view.current and _is_gone(case, key_id):",
+            "if key_id and version is not view.current and _is_gone(situation, key_id):",
             "if key_id and version is not view.current:",
         ),
     ),
@@ -264,14 +265,14 @@ MISTAKES = (
     _mistake(
         "do more than was planned",
         "plan-is-honest",
-        (RUN, "or _sort(action) in promised or", "or True or"),
+        (RUN, "or _kind(action) in promised or", "or True or"),
     ),
     _mistake(
         "write over what somebody put there, `drift: hold` or not",
         "hands-off",
         (
             SERVING,
-            "    return case.policy.drift is Drift.MEND if mends is None else mends",
+            "    return situation.policy.drift is Drift.OVERWRITE if mends is None else mends",
             "    return mends is None or mends",
         ),
         scene="a change is held",
@@ -311,7 +312,7 @@ MISTAKES = (
     _mistake(
         "a place that was taken out of the configuration does not count",
         "served-key-lives",
-        (RETIREMENT, "    for target in case.view.observation.left_behind:", "    for target in ():"),
+        (RETIREMENT, "    for target in situation.view.observation.left_behind:", "    for target in ():"),
         (EVIDENCE, "    for target in (*seen.targets, *seen.left_behind):", "    for target in seen.targets:"),
         scene="a place is taken out of the configuration",
     ),
@@ -328,7 +329,7 @@ MISTAKES = (
     _mistake(
         "half a pair is no reason to say anything",
         "says-broken",
-        (HEALTH, "    yield from torn(case)\n", ""),
+        (HEALTH, "    yield from torn(situation)\n", ""),
         scene="half a pair is left",
     ),
     _mistake(
@@ -353,7 +354,7 @@ MISTAKES = (
         "first-write-asks",
         (
             PLACES,
-            "    for key in _strange_keys(case.view, target):\n        yield _doubt",
+            "    for key in _strange_keys(situation.view, target):\n        yield _doubt",
             "    for key in ():\n        yield _doubt",
         ),
         scene="a first write over another user's key",
@@ -408,7 +409,7 @@ MISTAKES = (
         "a-place-is-an-id",
         (
             PLACES,
-            "    earlier, place = _earlier(case.view, target), target.place\n",
+            "    earlier, place = _earlier(situation.view, target), target.place\n",
             "    earlier, place = None, target.place\n",
         ),
         scene="a name is given to another place",
@@ -489,7 +490,7 @@ MISTAKES = (
     _mistake(
         "sync although nobody planned it",
         "plan-is-honest",
-        (RUN, "_sort(action) in promised or", "_sort(action) in promised or isinstance(action, act.Sync) or"),
+        (RUN, "_kind(action) in promised or", "_kind(action) in promised or isinstance(action, act.Sync) or"),
         scene="a place is changed after the plan",
     ),
     _mistake(
@@ -507,7 +508,7 @@ MISTAKES = (
     _mistake(
         "deactivate takes labels off as well",
         "least-privilege",
-        (DUTY, "act.Deactivate, act.NoteActive)", "act.Deactivate, act.NoteActive, act.Tidy)"),
+        (DUTY, "act.Deactivate, act.NoteActive)", "act.Deactivate, act.NoteActive, act.RemoveLabel)"),
     ),
     _mistake(
         "delete takes labels off as well",
@@ -515,7 +516,7 @@ MISTAKES = (
         (
             DUTY,
             "(act.AskOwner, act.LookAround, act.Delete, act.DeleteOrphan)",
-            "(act.AskOwner, act.LookAround, act.Delete, act.DeleteOrphan, act.Tidy)",
+            "(act.AskOwner, act.LookAround, act.Delete, act.DeleteOrphan, act.RemoveLabel)",
         ),
     ),
     _mistake(
@@ -570,11 +571,15 @@ MISTAKES = (
         "believe IAM's list against one's own memory",
         "converges",
         (
-            ACTIONS,
+            RUN_STATE,
             "        keys = (*observation.keys, *(key for key in self.made.values() if key.id not in listed))",
             "        keys = observation.keys",
         ),
-        (RENEWAL, "    yield from _claimed(case)\n    yield from _unlisted(case)", "    yield from _claimed(case)"),
+        (
+            RENEWAL,
+            "    yield from _claimed(situation)\n    yield from _unlisted(situation)",
+            "    yield from _claimed(situation)",
+        ),
     ),
     _mistake(
         "do not ask whether another secret keeps the user's keys",
@@ -589,13 +594,13 @@ MISTAKES = (
     _mistake(
         "compare a provider's times with our own clock",
         "converges",
-        ("wire/ahead.py", "    return ahead if abs(ahead) > _SAME_TIME else timedelta()", "    return timedelta()"),
+        ("http/ahead.py", "    return ahead if abs(ahead) > _SAME_TIME else timedelta()", "    return timedelta()"),
         scene="a provider's clock is ahead",
     ),
     _mistake(
         "believe a provider's clock that is behind",
         "newest-wins",
-        ("wire/ahead.py", "    ahead = sent - min(max(sent, asked), got)", "    ahead = max(sent, got) - got"),
+        ("http/ahead.py", "    ahead = sent - min(max(sent, asked), got)", "    ahead = max(sent, got) - got"),
         scene="a provider's clock is behind",
     ),
     _mistake(

@@ -132,7 +132,7 @@ class Side:
         return name
 
     def told(self, answer: Any) -> Any:  # noqa: PLR0911  # a table in the form of code
-        """Tell an answer in the names of the test."""
+        """Return an answer in the names of the test."""
         match answer:
             case str():
                 return self.renamed(answer)

@@ -22,24 +22,24 @@ from keyrota.core import plan as act
 from keyrota.core.model import UserName
 from keyrota.core.policy import Drift, RotationPolicy
 from keyrota_sandbox.simulation import (
-    CLIMATES,
+    FAULT_PROFILES,
     STEPS,
     Aim,
-    Caretaker,
-    Climate,
-    History,
-    Keeping,
-    People,
+    FaultProfile,
+    Operators,
     Place,
     Setup,
+    SimulatedCredential,
+    Simulation,
     Teller,
+    Trigger,
 )
 
 DAY = timedelta(days=1)
 CALM_RUNS = 4
 """So many daily runs after the last fault, every target holds the newest key."""
 
-_FUNCTIONS = (Caretaker.FUNCTIONS,)
+_FUNCTIONS = (Trigger.FUNCTIONS,)
 _SELDOM = (
     act.Choose.__name__,
     act.CreateSecret.__name__,
@@ -64,7 +64,7 @@ _TOLD = 0.3
 """Share of the places whose provider tells when variables were changed."""
 _SECRETS_LAG_S = (0.0, 0.0, 0.0, 15.0)
 """AWS names no figure for Secrets Manager; a new key is verified for 30 s before anything depends on what is shown."""
-_CLOCKS_AND_LAGS = Climate(skew_s=CLIMATES["brutal"].skew_s, secret_lag_s=_SECRETS_LAG_S[-1])
+_CLOCKS_AND_LAGS = FaultProfile(skew_s=FAULT_PROFILES["brutal"].skew_s, secret_lag_s=_SECRETS_LAG_S[-1])
 """Trouble comes from nowhere but the aim, besides clocks that differ and a Secrets Manager that lags."""
 
 
@@ -88,43 +88,43 @@ class Verdict:
 
 def drawn(seed: int) -> Setup:
     """Draw a history."""
-    lots, rest = Random(f"{seed} setup"), Random(f"{seed} rest")  # noqa: S311
+    rng, rest = Random(f"{seed} setup"), Random(f"{seed} rest")  # noqa: S311
     aim = _aim(seed)
-    grace, overlap = lots.randint(1, 6), lots.randint(1, 6)
-    rotate = grace + overlap + lots.randint(1, 30 if aim is None else 3)
+    grace, overlap = rng.randint(1, 6), rng.randint(1, 6)
+    rotate = grace + overlap + rng.randint(1, 30 if aim is None else 3)
     policy = RotationPolicy(
         rotate_after=rotate * DAY,
         deactivate_after=(rotate + overlap) * DAY,
         delete_after=(rotate + overlap + grace) * DAY,
-        quiet_for=lots.choice((timedelta(hours=6), DAY)),
-        drift=lots.choice((Drift.MEND, Drift.MEND, Drift.HOLD)),
+        unused_for=rng.choice((timedelta(hours=6), DAY)),
+        drift=rng.choice((Drift.OVERWRITE, Drift.OVERWRITE, Drift.HOLD)),
     )
     # Two accounts with equal user and secret names, or two names in one account; drawn from the seed itself, so that
     # what is drawn after it is the same for both.
     names = {"web": "222222222222:{}shop"} if seed % 2 else {}
     fleet = tuple(
-        Keeping(
+        SimulatedCredential(
             user=UserName(names.get(name, f"{{}}{name}").format("ci-")),
             secret=names.get(name, f"{{}}{name}").format("keyrota/"),
-            places=tuple(_told(_place(lots, f"{name}-{number}"), rest) for number in range(lots.choice((1, 1, 2, 3)))),
-            age=policy.rotate_after - timedelta(days=lots.uniform(0, 2)),
+            places=tuple(_told(_place(rng, f"{name}-{number}"), rest) for number in range(rng.choice((1, 1, 2, 3)))),
+            age=policy.rotate_after - timedelta(days=rng.uniform(0, 2)),
             policy=policy,
-            forgotten_every=lots.choice((None, None, timedelta(hours=5), timedelta(days=9))),
+            forgotten_every=rng.choice((None, None, timedelta(hours=5), timedelta(days=9))),
         )
-        for name in ("shop", "web")[: lots.choice((1, 1, 1, 2))]
+        for name in ("shop", "web")[: rng.choice((1, 1, 1, 2))]
     )
-    caretakers = lots.choice(
+    caretakers = rng.choice(
         (
-            (Caretaker.DAILY,),
-            (Caretaker.TWINS,),
-            (Caretaker.DAILY, Caretaker.LAPTOP),
+            (Trigger.DAILY,),
+            (Trigger.TWINS,),
+            (Trigger.DAILY, Trigger.LAPTOP),
             _FUNCTIONS,
-            (*_FUNCTIONS, Caretaker.LAPTOP),
-            (Caretaker.DAILY, Caretaker.DAILY, *_FUNCTIONS),
+            (*_FUNCTIONS, Trigger.LAPTOP),
+            (Trigger.DAILY, Trigger.DAILY, *_FUNCTIONS),
         )
     )
-    with_events = lots.random() < 0.8
-    climate = _lagging(_climate(lots), rest)
+    with_events = rng.random() < 0.8
+    climate = _lagging(_climate(rng), rest)
     is_second = rest.random() < _SECOND or (aim is not None and aim.step == act.TakeOver.__name__)
     second = (_beside(fleet[0], rest),) if is_second else ()
     return Setup(
@@ -140,9 +140,9 @@ def drawn(seed: int) -> Setup:
     )
 
 
-def _caretakers_of(aim: Aim) -> tuple[Caretaker, ...]:
+def _caretakers_of(aim: Aim) -> tuple[Trigger, ...]:
     """Run keyrota more often than daily, so that what is aimed at is done again soon."""
-    return (Caretaker.DAILY, Caretaker.DAILY if aim.step != act.NoteStack.__name__ else Caretaker.FUNCTIONS)
+    return (Trigger.DAILY, Trigger.DAILY if aim.step != act.NoteStack.__name__ else Trigger.FUNCTIONS)
 
 
 def _aim(seed: int) -> Aim | None:
@@ -156,69 +156,69 @@ def _aim(seed: int) -> Aim | None:
     return Aim(step=step, first=turn * (_HARDLY if step in _SELDOM else _SOMETIMES))
 
 
-def _place(lots: Random, name: str) -> Place:
+def _place(rng: Random, name: str) -> Place:
     return Place(
         address=f"bitbucket acme/{name}",
-        is_bundle=lots.random() < 0.3,
-        is_id_readable=lots.random() < 0.7,
-        deployments_a_day=lots.choice((0.5, 2, 5)),
-        job_minutes=lots.choice((5, 60, 360)),
+        is_bundle=rng.random() < 0.3,
+        is_id_readable=rng.random() < 0.7,
+        deployments_a_day=rng.choice((0.5, 2, 5)),
+        job_minutes=rng.choice((5, 60, 360)),
     )
 
 
-def _beside(first: Keeping, lots: Random) -> Keeping:
+def _beside(first: SimulatedCredential, rng: Random) -> SimulatedCredential:
     """Draw what a second deployment says of the same user: another secret, other targets, another policy."""
-    later = lots.randint(0, 3) * DAY
+    later = rng.randint(0, 3) * DAY
     policy = replace(
         first.policy,
         rotate_after=first.policy.rotate_after + later,
         deactivate_after=first.policy.deactivate_after + later,
         delete_after=first.policy.delete_after + later,
-        drift=lots.choice((Drift.MEND, Drift.HOLD)),
+        drift=rng.choice((Drift.OVERWRITE, Drift.HOLD)),
     )
-    places = tuple(_told(_place(lots, f"second-{number}"), lots) for number in range(lots.choice((1, 2))))
+    places = tuple(_told(_place(rng, f"second-{number}"), rng) for number in range(rng.choice((1, 2))))
     secret = first.secret.replace("keyrota/", "second/")
     return replace(first, secret=secret, places=places, policy=policy, forgotten_every=None)
 
 
-def _told(place: Place, lots: Random) -> Place:
+def _told(place: Place, rng: Random) -> Place:
     """Let some providers tell when variables were changed, by a clock that may be minutes off."""
-    minutes = lots.choice((0, 0, 3, -4, 12))
-    return replace(place, is_change_told=lots.random() < _TOLD, clock_ahead=timedelta(minutes=minutes))
+    minutes = rng.choice((0, 0, 3, -4, 12))
+    return replace(place, is_change_told=rng.random() < _TOLD, clock_ahead=timedelta(minutes=minutes))
 
 
-def _climate(lots: Random) -> Climate:
-    if lots.random() < 0.15:
-        return CLIMATES["none"]
-    brutal = CLIMATES["brutal"]
-    factor = lots.choice((0.1, 0.3, 1, 2))
+def _climate(rng: Random) -> FaultProfile:
+    if rng.random() < 0.15:
+        return FAULT_PROFILES["none"]
+    brutal = FAULT_PROFILES["brutal"]
+    factor = rng.choice((0.1, 0.3, 1, 2))
     climate = brutal.times(factor)
     parts = {
-        "list_lag_s": lots.choice((0.0, brutal.list_lag_s)),
-        "propagation_s": lots.choice((8.0, brutal.propagation_s)),
-        "use_lag_s": lots.choice((0.0, brutal.use_lag_s)),
-        "skew_s": lots.choice((0.0, brutal.skew_s)),
-        "passed_over": lots.choice((0.0, brutal.passed_over)),
-        "clock_jumps": lots.choice((0.0, brutal.clock_jumps)),
-        "outages": lots.choice((0.0, brutal.outages)),
-        "people": lots.choice((0.0, brutal.people, 3 * brutal.people)),
-        "meanwhile": lots.choice((0.0, brutal.meanwhile, 2 * brutal.meanwhile)),
-        "unreadable_use": lots.choice((0.0, brutal.unreadable_use)),
-        "signals": lots.choice((0.0, brutal.signals)),
+        "list_lag_s": rng.choice((0.0, brutal.list_lag_s)),
+        "propagation_s": rng.choice((8.0, brutal.propagation_s)),
+        "use_lag_s": rng.choice((0.0, brutal.use_lag_s)),
+        "skew_s": rng.choice((0.0, brutal.skew_s)),
+        "passed_over": rng.choice((0.0, brutal.passed_over)),
+        "clock_jumps": rng.choice((0.0, brutal.clock_jumps)),
+        "outages": rng.choice((0.0, brutal.outages)),
+        "people": rng.choice((0.0, brutal.people, 3 * brutal.people)),
+        "meanwhile": rng.choice((0.0, brutal.meanwhile, 2 * brutal.meanwhile)),
+        "unreadable_use": rng.choice((0.0, brutal.unreadable_use)),
+        "signals": rng.choice((0.0, brutal.signals)),
     }
-    return Climate(**{name: parts.get(name, getattr(climate, name)) for name in Climate.__dataclass_fields__})
+    return FaultProfile(**{name: parts.get(name, getattr(climate, name)) for name in FaultProfile.__dataclass_fields__})
 
 
-def _lagging(climate: Climate, lots: Random) -> Climate:
+def _lagging(climate: FaultProfile, rng: Random) -> FaultProfile:
     """Let Secrets Manager show in some histories what was there seconds ago."""
-    return replace(climate, secret_lag_s=lots.choice(_SECRETS_LAG_S)) if climate != CLIMATES["none"] else climate
+    return replace(climate, secret_lag_s=rng.choice(_SECRETS_LAG_S)) if climate != FAULT_PROFILES["none"] else climate
 
 
 def play(seed: int, *, tell: Teller | None = None) -> Verdict:
     """Play a history, then let the weather clear up, and go on until everything must have come right."""
     setup = drawn(seed)
-    history = History(setup, lanes=Greenlets, tell=tell)
-    promises, people = Promises(history), People(history)
+    history = Simulation(setup, lanes=Greenlets, tell=tell)
+    promises, people = Promises(history), Operators(history)
     with promises.listening():
         _play(history, people, promises)
     broken = (*promises.broken, *promises.failures())
@@ -237,7 +237,7 @@ def play(seed: int, *, tell: Teller | None = None) -> Verdict:
     )
 
 
-def _play(history: History, people: People, promises: Promises) -> None:
+def _play(history: Simulation, people: Operators, promises: Promises) -> None:
     setup = history.setup
     policy = setup.credentials[0].policy
     stormy = setup.start + policy.delete_after - policy.rotate_after + (6 if setup.aim is None else 15) * DAY
@@ -252,7 +252,7 @@ def _play(history: History, people: People, promises: Promises) -> None:
         _calm_down(history, people, promises)
 
 
-def _calm_down(history: History, people: People, promises: Promises) -> None:
+def _calm_down(history: Simulation, people: Operators, promises: Promises) -> None:
     """Nothing fails any more: the newest key is everywhere soon, and a whole life later nothing is left over."""
     history.clear_up()
     history.play(history.world.clock.instant + 4 * DAY)  # what was under way, and outages, come to their end
@@ -279,7 +279,7 @@ def _calm_down(history: History, people: People, promises: Promises) -> None:
     _wait_for_rest(history, promises, policy)
 
 
-def _wait_for_rest(history: History, promises: Promises, policy: RotationPolicy) -> None:
+def _wait_for_rest(history: Simulation, promises: Promises, policy: RotationPolicy) -> None:
     """Go on until each user has had a moment, between two rotations, in which one key is all there is."""
     restless = set(history.credentials)
     for _ in range((policy.delete_after + 4 * DAY).days):
@@ -296,7 +296,7 @@ def _wait_for_rest(history: History, promises: Promises, policy: RotationPolicy)
 
 
 def story(seed: int) -> Verdict:
-    """Tell a history line by line: time, who, what, the answer."""
+    """Return a history line by line: time, who, what, the answer."""
 
     def tell(at: datetime, who: str, what: str, answer: str) -> None:
         sys.stdout.write(f"{at:%m-%d %H:%M:%S}  {who:<22} {what}{'  -> ' + answer if answer else ''}\n")

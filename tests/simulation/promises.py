@@ -37,14 +37,14 @@ from keyrota.core.planner import Only
 from keyrota.core.policy import Drift
 from keyrota.core.records import parse_deactivated, parse_synced
 from keyrota_sandbox.memory import Call
-from keyrota_sandbox.simulation import History, RunInfo
+from keyrota_sandbox.simulation import RunInfo, Simulation
 
 
 @dataclass(slots=True)
 class Promises:
     """Watches one history."""
 
-    history: History
+    history: Simulation
     record: Record = field(init=False)
     unstored: dict[str, AccessKeyId] = field(default_factory=dict)
     """Keys that a run has made, and not yet tried to store."""

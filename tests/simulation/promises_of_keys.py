@@ -12,7 +12,7 @@ from keyrota.core.emergency import Revoke
 from keyrota.core.model import AWSCURRENT, AccessKey, AccessKeyId, Evidence, KeyStatus
 from keyrota.core.policy import OnStillUsed
 from keyrota_sandbox.memory import SIGNATURE_LASTS, Call
-from keyrota_sandbox.simulation import Keeping, RunInfo
+from keyrota_sandbox.simulation import RunInfo, SimulatedCredential
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class KeyPromises:
 
     record: Record
 
-    def _owner(self, key: AccessKeyId, run: RunInfo) -> Keeping:
+    def _owner(self, key: AccessKeyId, run: RunInfo) -> SimulatedCredential:
         found = self.record.history.world.find(key)
         user = found[0] if found else run.users[0]
         return self.record.history.credentials[user]
@@ -43,7 +43,7 @@ class KeyPromises:
     def _now(self) -> datetime:
         return self.record.history.world.clock.instant
 
-    def _in_use(self, keeping: Keeping) -> AccessKey | None:
+    def _in_use(self, keeping: SimulatedCredential) -> AccessKey | None:
         """Find the Active key in AWSCURRENT; where that holds no pair yet, the one that it stands for."""
         for version in labelled(self.record.stored(keeping.user)):
             if AWSCURRENT in version.labels and not version.is_broken:
@@ -75,7 +75,7 @@ class KeyPromises:
             return
         self._proof_before_off(key, keeping, run, now)
 
-    def _is_taken_for_lost(self, key: AccessKeyId, keeping: Keeping) -> bool:
+    def _is_taken_for_lost(self, key: AccessKeyId, keeping: SimulatedCredential) -> bool:
         """
         Judge a key that no version names: it may only be deactivated, and only if nothing and nobody uses it.
 
@@ -93,7 +93,7 @@ class KeyPromises:
             self.record.statistics["a person's unused key was deactivated as an orphan"] += 1
         return True
 
-    def _proof_before_off(self, key: AccessKeyId, keeping: Keeping, run: RunInfo, now: datetime) -> None:
+    def _proof_before_off(self, key: AccessKeyId, keeping: SimulatedCredential, run: RunInfo, now: datetime) -> None:
         world, policy = self.record.history.world, keeping.policy
         successor = current_pair(world.secrets.get(keeping.secret))
         if self.record.moved_by_hand.get(keeping.user, 0) > self.record.described.get(run.name, 0):
@@ -123,11 +123,11 @@ class KeyPromises:
         if use is None or use.evidence is Evidence.UNKNOWN:
             self.record.breaks("proof-before-off", f"{key} goes off, and {run.name} could not read its last use")
         elif use.evidence is Evidence.USED and policy.on_still_used is OnStillUsed.HOLD:
-            is_recent = use.at is None or now - use.at < min(policy.quiet_for, policy.overlap) - TOLERANCE
+            is_recent = use.at is None or now - use.at < min(policy.unused_for, policy.overlap) - TOLERANCE
             if is_recent:
                 self.record.breaks("proof-before-off", f"{key} goes off, used {use.at}")
 
-    def _came_back(self, key: AccessKeyId, keeping: Keeping, run: RunInfo, now: datetime) -> None:
+    def _came_back(self, key: AccessKeyId, keeping: SimulatedCredential, run: RunInfo, now: datetime) -> None:
         """Whom keyrota had switched off, and somebody needs again, stays for another overlap."""
         back, off = self.record.history.switched_on.get(key), self.record.noted_off.pop(key, None)
         if back is None or off is None or not off < back < run.began:
@@ -166,14 +166,14 @@ class KeyPromises:
                 return
             self.record.breaks("off-before-gone", f"{run.name} deletes {key}, Inactive for {now - since}")
 
-    def _keeper_of(self, key: AccessKeyId) -> Keeping:
+    def _keeper_of(self, key: AccessKeyId) -> SimulatedCredential:
         for keeping in self.record.history.credentials.values():
             stored = self.record.history.world.secrets.get(keeping.secret)
             if any(key in version.labels for version in labelled(stored)):
                 return keeping
         return next(iter(self.record.history.credentials.values()))
 
-    def _hands_off(self, key: AccessKeyId, keeping: Keeping, call: Call) -> None:
+    def _hands_off(self, key: AccessKeyId, keeping: SimulatedCredential, call: Call) -> None:
         world = self.record.history.world
         stored = world.secrets.get(keeping.secret)
         is_adopted = any(key in version.labels for version in labelled(stored))

@@ -107,11 +107,11 @@ class ReportPromises:
                     self.record.breaks("whole-pair", f"{by} is run {torn} that leaves {address} with half a pair")
 
     def _is_mixed(self, address: str, place: Variables) -> bool:
-        """Tell whether both halves have arrived, and somebody else wrote between the two: no run can know of that."""
+        """Return whether both halves have arrived, and somebody else wrote between the two: no run can know of that."""
         return place.ours is not None and (address, place.ours) in self.record.has_held
 
     def _is_left_torn(self, by: str, address: str, place: Variables) -> bool:
-        """Tell whether a run tore a pair itself, and left it so without having tried it again and again."""
+        """Return whether a run tore a pair itself, and left it so without having tried it again and again."""
         torn, down = place.torn_since, self.record.down_seen.get(address)
         written = self.record.halves.get((by, address, place.ours), set()) if place.ours is not None else set()
         is_last = self.record.wrote_last.get(address) == by  # another run may write between two halves
@@ -120,7 +120,7 @@ class ReportPromises:
         return torn is not None and is_own and not place.by_hand and is_to_blame
 
     def _is_without_key(self, user: UserName) -> bool:
-        """Tell whether AWSCURRENT holds nothing that could be sent."""
+        """Return whether AWSCURRENT holds nothing that could be sent."""
         return self.record.sendable(user) is None
 
 

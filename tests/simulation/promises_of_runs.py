@@ -41,7 +41,7 @@ _BOOKS = (
     act.AskOwner,
     act.AskValue,
     act.LookAround,
-    act.Tidy,
+    act.RemoveLabel,
     act.NoteActive,
     act.NoteOrphan,
     act.NoteStack,
@@ -183,7 +183,7 @@ class RunPromises:
 
     @staticmethod
     def _waits(place: Variables, current: AccessKeyId, info: RunInfo) -> bool:
-        """Tell whether keyrota has yet to bring AWSCURRENT to a place, and had when the run began."""
+        """Return whether keyrota has yet to bring AWSCURRENT to a place, and had when the run began."""
         is_ours = not place.by_hand and place.ours != current and not place.is_archived
         return is_ours and (place.changed_at is None or place.changed_at < info.began)
 

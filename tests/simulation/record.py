@@ -30,7 +30,7 @@ from keyrota.core.model import (
     VersionId,
 )
 from keyrota_sandbox.memory import Call, StoredSecret, Variables, Version
-from keyrota_sandbox.simulation import History, RunInfo
+from keyrota_sandbox.simulation import RunInfo, Simulation
 
 LOOKING = "look"
 _UNREAD = LastUse(evidence=Evidence.UNKNOWN, why="the read failed")
@@ -40,7 +40,7 @@ _UNREAD = LastUse(evidence=Evidence.UNKNOWN, why="the read failed")
 class Record:
     """The record of one history."""
 
-    history: History
+    history: Simulation
     broken: list[str] = field(default_factory=list)
     statistics: Counter[str] = field(default_factory=Counter)
     accepted: Counter[tuple[str, AccessKeyId]] = field(default_factory=Counter)
@@ -107,7 +107,7 @@ class Record:
         self.history.say("PROMISE BROKEN", f"{promise}: {what}")
 
     def is_moved_since(self, user: UserName, run: str) -> bool:
-        """Tell whether AWSCURRENT was moved, by whomever, since a run looked at the secret last."""
+        """Return whether AWSCURRENT was moved, by whomever, since a run looked at the secret last."""
         return self.moved.get(user, 0) > self.described.get(run, 0)
 
     def stored(self, user: UserName) -> StoredSecret | None:
@@ -119,12 +119,12 @@ class Record:
         return self.history.world.secrets.get(run.keepings[user].secret)
 
     def is_renamed_just_now(self, address: str) -> bool:
-        """Tell whether a name was given to another place so shortly before that a run may have read the first one."""
+        """Return whether a name was given to another place so shortly before that a run may have read the first one."""
         since = self.history.named_since.get(address)
         return since is not None and self.history.world.clock.instant - since < ON_THE_WAY
 
     def is_change_seen(self, user: UserName, place: Variables) -> bool:
-        """Tell whether a run can see that somebody changed a place: the key there, or the time, is not keyrota's."""
+        """Return whether a run can see that somebody changed a place: the key there, or the time, is not keyrota's."""
         if place.by_hand and place.is_id_readable:
             return True
         noted, is_clock_set = self.noted_sync.get(user), place.was_ahead != place.clock_ahead
@@ -145,7 +145,7 @@ class Record:
         return {label for version in labelled(self.history.world.secrets.get(secret)) for label in version.labels}
 
     def is_kept_by(self, run: RunInfo, user: UserName) -> bool:
-        """Tell whether a run's configuration is the one that keeps a user."""
+        """Return whether a run's configuration is the one that keeps a user."""
         return run.keepings[user].secret == self.history.credentials[user].secret
 
     def sendable(self, user: UserName) -> AccessKeyId | None:

@@ -10,7 +10,7 @@ from checkers import A_DAY, Watch
 from keyrota.core.model import IndexEntry, KeyPair, UserName
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC, RotationPolicy
-from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
+from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all
 from keyrota_sandbox.memory import ACCOUNT, Crash, World
 
 USER = UserName("ci-deploy")
@@ -38,14 +38,14 @@ class Rig:
         self.world.after = self.watch
 
     @property
-    def subject(self) -> Subject:
+    def subject(self) -> CredentialContext:
         """The credential with fresh ports, as a new process has them."""
         return self.subject_of(USER, SECRET, self.places)
 
-    def subject_of(self, user: str, secret: str, places: Sequence[str]) -> Subject:
+    def subject_of(self, user: str, secret: str, places: Sequence[str]) -> CredentialContext:
         """Another credential of the same world."""
         world = self.world
-        return Subject(
+        return CredentialContext(
             user=UserName(user),
             account=ACCOUNT,
             secret_name=secret,

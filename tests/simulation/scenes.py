@@ -34,7 +34,7 @@ from keyrota.core.planner import Intent, Only
 from keyrota.core.policy import Drift, RotationPolicy
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota_sandbox.memory import Call, Crash, Lags, Variables
-from keyrota_sandbox.simulation import History, Keeping, OneInAnother, Place, Setup
+from keyrota_sandbox.simulation import NestedScheduler, Place, Setup, SimulatedCredential, Simulation
 
 DAY = timedelta(days=1)
 _PATIENCE = 1200
@@ -59,7 +59,7 @@ class Stage:
     """The place that things happen to."""
     takes_turns: bool = False
     """Runs take turns at every call, and not one within another."""
-    history: History = field(init=False)
+    history: Simulation = field(init=False)
     promises: Promises = field(init=False)
     happened: list[str] = field(default_factory=list)
     """What was to be brought about, and was."""
@@ -67,11 +67,13 @@ class Stage:
     def __post_init__(self) -> None:
         """Set it."""
         places = (self.place, Place(address=WEB, deployments_a_day=0))
-        keeping = Keeping(user=USER, secret=SECRET, places=places, age=self.policy.rotate_after, policy=self.policy)
+        keeping = SimulatedCredential(
+            user=USER, secret=SECRET, places=places, age=self.policy.rotate_after, policy=self.policy
+        )
         elsewhere = (Place(address=ELSEWHERE, deployments_a_day=0),)
         second = replace(keeping, secret="second/shop", places=elsewhere, policy=SOONER)
         setup = Setup(seed=1, credentials=(keeping,), second=(second,), with_events=False, is_proof=True)
-        self.history = History(setup, lanes=Greenlets if self.takes_turns else OneInAnother)
+        self.history = Simulation(setup, lanes=Greenlets if self.takes_turns else NestedScheduler)
         self.history.world.is_id_first = True
         self.promises = Promises(self.history)
 
@@ -481,7 +483,7 @@ class _ShownLate:
     prompt: Lags
 
     def last_use(self) -> timedelta:
-        """Tell how old the last use is that IAM shows this time."""
+        """Return how old the last use is that IAM shows this time."""
         return timedelta(hours=20)
 
     def __getattr__(self, name: str) -> object:
@@ -495,7 +497,7 @@ class _SecretsLate:
     prompt: Lags
 
     def secret(self) -> timedelta:
-        """Tell how old a secret is that is shown this time."""
+        """Return how old a secret is that is shown this time."""
         return timedelta(seconds=10)
 
     def __getattr__(self, name: str) -> object:

@@ -86,7 +86,7 @@ class Sum:
 
 
 def is_possible(trouble: str, step: str) -> bool:
-    """Tell whether a trouble can meet a step."""
+    """Return whether a trouble can meet a step."""
     return trouble not in ONLY_LOOKS or step == LOOKING
 
 

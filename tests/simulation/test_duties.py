@@ -9,7 +9,7 @@ from rig import SECRET, SHOP, USER, Rig, a_rig
 from keyrota.aws.permissions import DUTIES
 from keyrota.core import plan as act
 from keyrota.core.duty import ACTIONS, Duty
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import CLAIM, ORPHAN_TAG, KeyPair, KeyStatus
 from keyrota.core.planner import Only
 from keyrota.executor import Settings, observe
@@ -168,7 +168,7 @@ def test_a_lost_key_is_noted_by_one_duty_and_deleted_by_another() -> None:
     assert lost in rig.world.users[USER], "the duty that deletes has no proof of its own"
     _run(rig, Duty.ROTATE, strange)
     seen = observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x"), with_claim=False)
-    assert view(seen).is_noted(lost)
+    assert interpret(seen).is_noted(lost)
     assert seen.secret is not None
     assert ORPHAN_TAG in dict(seen.secret.tags)
     _run(rig, Duty.DEACTIVATE, strange)
@@ -183,7 +183,8 @@ def test_a_lost_key_is_noted_by_one_duty_and_deleted_by_another() -> None:
     assert lost not in rig.world.users[USER]
     _run(rig, Duty.ROTATE, strange)
     assert any(
-        lost != key and view(observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x"))).current_key == key
+        lost != key
+        and interpret(observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x"))).current_key == key
         for key in rig.world.users[USER]
     )
     assert strange == []

@@ -10,7 +10,7 @@ from rig import SECRET, SHOP, USER, Rig, a_rig, free_slot
 
 from keyrota.core.candidates import current_key, previous_key
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AccessKeyId, KeyStatus
 from keyrota.errors import LostRace, ProviderRefused, ProviderUnavailable
 from keyrota.executor import Outcome
@@ -28,7 +28,7 @@ def revoke(rig: Rig) -> Outcome:
     """`keyrota revoke USER`, as often as it is typed: the key is looked up anew."""
     seen = rig.run().observation
     assert seen is not None
-    key = current_key(view(seen))
+    key = current_key(interpret(seen))
     assert key is not None
     return rig.run(Revoke(key=key))
 
@@ -37,7 +37,7 @@ def previous(rig: Rig) -> AccessKeyId | None:
     """The key that `keyrota rollback USER` would go back to."""
     seen = rig.run().observation
     assert seen is not None
-    return previous_key(view(seen))
+    return previous_key(interpret(seen))
 
 
 def stored(rig: Rig) -> Rig:

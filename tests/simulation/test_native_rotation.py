@@ -8,7 +8,7 @@ import pytest
 from rig import SECRET, USER, Rig, a_rig
 
 from keyrota.core.duty import Duty
-from keyrota.core.lifecycle import KeyState, view
+from keyrota.core.lifecycle import KeyState, interpret
 from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, VersionId
 from keyrota.core.planner import Only
 from keyrota.errors import KeyrotaError, ProviderRefused
@@ -39,7 +39,7 @@ def _all(rig: Rig, token: VersionId) -> AccessKeyId | None:
 
 
 def _current(rig: Rig) -> AccessKeyId | None:
-    return view(observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x"))).current_key
+    return interpret(observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x"))).current_key
 
 
 def test_four_steps_make_the_new_key_current_and_sync_serves_it() -> None:
@@ -156,7 +156,7 @@ def test_cut_off_at_any_call_it_heals(number: int, before: bool) -> None:
             for duty in (Duty.ROTATE, Duty.DEACTIVATE, Duty.DELETE, Duty.ROTATE):
                 rig.run(Only(duty=duty))
             token = rig.world.begin_rotation(SECRET, TOKEN if attempt == 0 else f"{OTHER}{attempt}")
-    known = view(observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x")))
+    known = interpret(observe.observe(rig.subject, Settings(clock=rig.world.clock, run="x")))
     assert known.current is not None
     assert known.current.id == token
     assert known.current_key is not None

@@ -10,7 +10,7 @@ import pytest
 from keyrota.core.model import AWSCURRENT, SYNCED_TAG, SecretState, UserName, VersionId
 from keyrota.errors import NotThere
 from keyrota_sandbox.memory import World
-from keyrota_sandbox.simulation import Climate, Weather
+from keyrota_sandbox.simulation import FaultProfile, Weather
 
 NAME = "keyrota/ci-deploy"
 USER = UserName("ci-deploy")
@@ -27,7 +27,7 @@ def world() -> World:
     """A world with a secret with one pair, which nobody has changed lately."""
     made = World()
     made.add_user(USER)
-    made.lags = _Late(Random("1"), Climate())  # noqa: S311
+    made.lags = _Late(Random("1"), FaultProfile())  # noqa: S311
     made.person_puts(NAME, made.add_key(USER), labels=(AWSCURRENT, "first"))
     made.clock.travel(timedelta(hours=1))
     return made

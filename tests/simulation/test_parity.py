@@ -111,7 +111,7 @@ class Machine(RuleBasedStateMachine):
         return self.versions[-1 - number % len(self.versions)]
 
     def has(self, name: str) -> bool:
-        """Tell whether a secret is there, and not scheduled for deletion."""
+        """Return whether a secret is there, and not scheduled for deletion."""
         stored = self.both.world.secret(name)
         return stored is not None and stored.deleted_at is None
 

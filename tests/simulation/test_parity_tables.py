@@ -24,7 +24,7 @@ from keyrota.core.model import AWSCURRENT, AWSPENDING, UserName, VersionId
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError
 from keyrota_sandbox.cloud import Cloud
-from keyrota_sandbox.memory.stored import LONGEST_VALUE, MOST_LABELS, MOST_VERSIONS
+from keyrota_sandbox.memory.stored import MAX_LABELS, MAX_VALUE_BYTES, MAX_VERSIONS
 
 NAME = "keyrota/deploy"
 USER = UserName("ci-deploy")
@@ -191,12 +191,12 @@ def _after_the_window(sm: Any, cloud: Cloud) -> None:
 
 
 def _many_labels(sm: Any, _: Cloud) -> None:
-    for number in range(MOST_LABELS):
+    for number in range(MAX_LABELS):
         sm.update_secret_version_stage(SecretId=NAME, VersionStage=f"l{number}", MoveToVersionId=token("first"))
 
 
 def _many_versions(sm: Any, _: Cloud) -> None:
-    for number in range(MOST_VERSIONS):
+    for number in range(MAX_VERSIONS):
         sm.put_secret_value(
             SecretId=NAME, SecretString="x", ClientRequestToken=token(f"{number}"), VersionStages=["mine"]
         )
@@ -212,7 +212,7 @@ def _old_version(sm: Any, cloud: Cloud) -> None:
 
 
 def _long_value(sm: Any, _: Cloud) -> None:
-    sm.put_secret_value(SecretId=NAME, SecretString="x" * (LONGEST_VALUE + 1))
+    sm.put_secret_value(SecretId=NAME, SecretString="x" * (MAX_VALUE_BYTES + 1))
 
 
 def _rotate(sm: Any, _: Cloud) -> None:
@@ -375,7 +375,7 @@ def test_labels_are_counted_across_all_versions(both: Both) -> None:
     def put(side: Side) -> None:
         side.store.put_pending(NAME, pending, side.pair("k1"), beside=Secret("{}"))
 
-    for label in [f"l{number}" for number in range(MOST_LABELS - 3)]:
+    for label in [f"l{number}" for number in range(MAX_LABELS - 3)]:
         both.by_hand(partial(_put_under, label=label))
     assert both.call(put)[:2] == ("error", "ProviderRefused")
     both.by_hand(lambda side: side.hands.move_label(NAME, "l0", None))
@@ -387,7 +387,7 @@ def test_labels_are_counted_across_all_versions(both: Both) -> None:
 @pytest.mark.usefixtures("_no_pauses")
 def test_versions_of_a_day_are_kept_and_counted(both: Both) -> None:
     """A hundred within a day, and none more; a day later, those without a label are gone with the next one."""
-    for number in range(MOST_VERSIONS - 1):
+    for number in range(MAX_VERSIONS - 1):
         made = both.by_hand(lambda side: side.hands.put(NAME, Value(), ("theirs",)))
         both.version(f"v{number}", made)
     late = VersionId(token("late"))

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from rig import SHOP, USER, Rig, a_rig
 
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AccessKeyId, Conflict, FirstWrite, KeyPair, Observation, UserName
 from keyrota.core.policy import CLASSIC
 from keyrota.executor import Settings, apply_all, plan_all
@@ -106,7 +106,7 @@ def test_a_person_confirms_it_and_the_next_run_writes(name: str) -> None:
     held = rig.world.places[SHOP].pair
     assert held is not None
     assert held.id in rig.world.users[USER]
-    assert view(seen(rig)).is_synced()
+    assert interpret(seen(rig)).is_synced()
 
 
 def seen(rig: Rig) -> Observation:
@@ -142,7 +142,7 @@ def test_a_renamed_place_is_followed() -> None:
     assert outcome.plan is not None
     assert not outcome.plan.holds
     assert not seen(rig).left_behind
-    (entry,) = (entry for entry in view(seen(rig)).index.entries if entry.address == new)
+    (entry,) = (entry for entry in interpret(seen(rig)).index.entries if entry.address == new)
     assert entry.written is not None
 
 
@@ -225,7 +225,7 @@ def test_an_archived_place_is_not_counted_and_written_once_it_runs_again() -> No
     rig.remembers = True
     rig.world.places[WEB].is_archived = True
     rig.run()
-    assert view(seen(rig)).is_synced()
+    assert interpret(seen(rig)).is_synced()
     rig.world.places[WEB].is_archived = False
     rig.run()
     assert rig.world.places[WEB].pair == rig.world.places[SHOP].pair
@@ -238,7 +238,7 @@ def test_an_archived_place_that_was_never_written_is_asked_about_like_any_first_
     rig.remembers = True
     rig.world.places[WEB].is_archived = True
     rig.run()
-    assert view(seen(rig)).is_synced()
+    assert interpret(seen(rig)).is_synced()
     _of_another_user_at(rig.world, WEB)
     rig.world.places[WEB].is_archived = False
     before = rig.world.places[WEB].pair

@@ -22,7 +22,7 @@ from keyrota.core.emergency import Revoke
 from keyrota.core.model import KeyStatus
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC
-from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
+from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all
 from keyrota_sandbox.cloud import Cloud
 from keyrota_sandbox.memory import World
 
@@ -140,14 +140,14 @@ def cloud() -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def subject(cloud: Cloud) -> Subject:
+def subject(cloud: Cloud) -> CredentialContext:
     """A user whose only key is of ninety days, stored in the secret by hand and adopted."""
     cloud.aws.reset()
     cloud.admin.add_user(USER)
     pair = cloud.admin.add_key(USER, age=timedelta(days=91))
     cloud.admin.store(SECRET, pair)
     account = Account()
-    made = Subject(
+    made = CredentialContext(
         user=USER,
         account=account.enter(cloud.clock),
         secret_name=SECRET,
@@ -162,13 +162,13 @@ def subject(cloud: Cloud) -> Subject:
     return made
 
 
-def _run(cloud: Cloud, subject: Subject) -> Outcome:
+def _run(cloud: Cloud, subject: CredentialContext) -> Outcome:
     settings = Settings(clock=cloud.clock, run=f"run-{len(cloud.aws.journal)}")
     (outcome,) = apply_all(plan_all([subject], settings), brake=None)
     return outcome
 
 
-def test_over_moto_it_stops_everything_too(cloud: Cloud, subject: Subject) -> None:
+def test_over_moto_it_stops_everything_too(cloud: Cloud, subject: CredentialContext) -> None:
     sm = client(cloud, "secretsmanager")
     keys = cloud.admin.keys(USER)
     versions = sm.describe_secret(SecretId=SECRET)["VersionIdsToStages"]
@@ -187,7 +187,7 @@ def test_over_moto_it_stops_everything_too(cloud: Cloud, subject: Subject) -> No
 
 @pytest.mark.parametrize("at", ["PutSecretValue", "GetSecretValue", "UpdateSecretVersionStage", "TagResource"])
 def test_over_moto_in_the_middle_of_a_run_the_error_names_the_way_back(
-    cloud: Cloud, subject: Subject, at: str, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, subject: CredentialContext, at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scheduled just before that call: each verb of the store tells it, and no key is made after."""
     cloud.clock.travel(timedelta(days=100))

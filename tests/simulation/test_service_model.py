@@ -236,19 +236,19 @@ def test_the_limits_are_those_of_the_model() -> None:
     token = member("secretsmanager", "PutSecretValueRequest", "ClientRequestToken")
     assert (token["min"], token["max"]) == (stored.SHORTEST_TOKEN, stored.LONGEST_TOKEN)
     value = member("secretsmanager", "PutSecretValueRequest", "SecretString")
-    assert value["max"] == stored.LONGEST_VALUE == secretsmanager._LONGEST_VALUE
-    assert member("secretsmanager", "PutSecretValueRequest", "VersionStages")["max"] == stored.MOST_LABELS
+    assert value["max"] == stored.MAX_VALUE_BYTES == secretsmanager._MAX_VALUE_BYTES
+    assert member("secretsmanager", "PutSecretValueRequest", "VersionStages")["max"] == stored.MAX_LABELS
     label = member("secretsmanager", "UpdateSecretVersionStageRequest", "VersionStage")
-    assert (label["min"], label["max"]) == (1, strict_secrets._LONGEST_LABEL)
+    assert (label["min"], label["max"]) == (1, strict_secrets._MAX_LABEL_LENGTH)
     name = member("secretsmanager", "CreateSecretRequest", "Name")
     assert strict_secrets._NAME.fullmatch("a" * name["max"])
     assert not strict_secrets._NAME.fullmatch("a" * (name["max"] + 1))
     tag = model("secretsmanager")["shapes"]["Tag"]["members"]
     shapes = model("secretsmanager")["shapes"]
-    assert shapes[tag["Key"]["shape"]]["max"] == stored.LONGEST_TAG_KEY
-    assert shapes[tag["Value"]["shape"]]["max"] == stored.LONGEST_TAG_VALUE
+    assert shapes[tag["Key"]["shape"]]["max"] == stored.MAX_TAG_KEY_LENGTH
+    assert shapes[tag["Value"]["shape"]]["max"] == stored.MAX_TAG_VALUE_LENGTH
     key = member("iam", "UpdateAccessKeyRequest", "AccessKeyId")
-    assert key["max"] == len(secretsmanager._LONGEST)
+    assert key["max"] == len(secretsmanager._MAX_LENGTH)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from rig import SECRET, SHOP, USER, Rig, a_rig
 
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AccessKeyId, IndexEntry, KeyPair, Observation, TargetEvidence, TargetState
 from keyrota.core.planner import SyncOnly
 from keyrota.core.policy import CLASSIC, Drift
@@ -20,7 +20,7 @@ from keyrota.core.records import INDEX_PIECES, Index, format_index, parse_index
 from keyrota.core.retirement import _is_unknown
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused
-from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
+from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all
 from keyrota.executor.forget import forget, remembered
 from keyrota_sandbox.memory import Crash, World
 
@@ -28,7 +28,7 @@ MANY = tuple(f"github acme/r{number:03}" for number in range(40))
 HELD = replace(CLASSIC, drift=Drift.HOLD)
 
 
-def _subject(rig: Rig) -> Subject:
+def _subject(rig: Rig) -> CredentialContext:
     """The credential with an index of its targets, as wiring builds it."""
     world = rig.world
 
@@ -102,7 +102,7 @@ def test_a_walk_that_stops_goes_on_where_it_stopped(*, readable: bool) -> None:
         written.append(len(_writes(rig)))
     assert written == [15, 30, 40]
     assert sorted(_writes(rig)) == sorted(MANY)
-    assert view(_seen(rig)).is_synced()
+    assert interpret(_seen(rig)).is_synced()
 
 
 def test_a_rewrite_that_stops_goes_on_as_well() -> None:
@@ -166,7 +166,7 @@ def test_a_rollback_begins_a_new_walk() -> None:
     _run(rig)
     assert len({place.pair.id for place in rig.world.places.values() if place.pair}) == 2
     rig.world.before = None
-    known = view(_seen(rig))
+    known = interpret(_seen(rig))
     assert known.previous is not None
     old = next(label for label in known.previous.labels if label.startswith("AKIA"))
     settings = Settings(clock=rig.world.clock, run="back")
@@ -197,9 +197,9 @@ def test_a_crash_in_a_walk_leaves_nothing_that_counts_as_written_and_is_not(mome
     _days(rig, 1)
     for _ in range(3):
         _run(rig)
-    current = view(_seen(rig)).current_key
+    current = interpret(_seen(rig)).current_key
     assert {place.pair.id for place in rig.world.places.values() if place.pair} == {current}
-    assert view(_seen(rig)).is_synced()
+    assert interpret(_seen(rig)).is_synced()
 
 
 # --- left behind ------------------------------------------------------------------------------------------------------
@@ -388,9 +388,9 @@ def test_drift_is_mended_or_held_as_the_policy_says(*, readable: bool) -> None:
         outcome = _run(rig)
         is_mended = _held(rig) != "AKIAOFSOMEBODYELSE"
         assert is_mended is (policy is CLASSIC)
-        assert ("somebody changed it" in _holds(outcome)) is (policy is HELD)
+        assert ("changed outside keyrota" in _holds(outcome)) is (policy is HELD)
         assert _run(rig, SyncOnly()).errors == ()
-        assert _held(rig) == view(_seen(rig)).current_key
+        assert _held(rig) == interpret(_seen(rig)).current_key
         assert "changed" not in _holds(_run(rig))
 
 
@@ -441,8 +441,8 @@ def test_an_older_key_of_ours_is_written_over_even_where_changes_are_held() -> N
     rig.world.places[SHOP].pair = old
     rig.world.places[places[1]].pair = KeyPair(id=AccessKeyId("AKIAOFSOMEBODYELSE"), secret=Secret("x"))
     outcome = _run(rig)
-    assert _held(rig) == view(_seen(rig)).current_key
-    assert "somebody changed it" in _holds(outcome)
+    assert _held(rig) == interpret(_seen(rig)).current_key
+    assert "changed outside keyrota" in _holds(outcome)
     other = rig.world.places[places[1]].pair
     assert other is not None
     assert other.id == "AKIAOFSOMEBODYELSE"
@@ -455,7 +455,7 @@ def test_adding_a_target_leaves_a_held_change_alone() -> None:
     rig.world.target(rig.places[1])
     outcome = _run(rig)
     assert _held(rig) == "AKIAOFSOMEBODYELSE"
-    assert "somebody changed it" in _holds(outcome)
+    assert "changed outside keyrota" in _holds(outcome)
     assert rig.world.places[rig.places[1]].pair is not None
 
 
@@ -482,11 +482,11 @@ def test_a_pass_of_another_version_is_dropped_at_the_first_write() -> None:
         _days(rig, 1)
     _limit(rig, 15)
     _run(rig)
-    newest = view(_seen(rig)).current_id
+    newest = interpret(_seen(rig)).current_id
     rig.world.before = None
     tags = rig.world.secrets[SECRET].tags
     tags["keyrota:synced"] = "somebody cleared it"
-    previous = view(_seen(rig)).previous
+    previous = interpret(_seen(rig)).previous
     assert previous is not None
     old = next(label for label in previous.labels if label.startswith("AKIA"))
     _limit(rig, 1)
@@ -543,7 +543,7 @@ def test_nobody_is_asked_where_nothing_is_carried() -> None:
 def test_a_write_waits_for_runs_in_progress() -> None:
     rig = a_rig()
     place = rig.world.places[SHOP]
-    place.quiet_for, place.busy_until = timedelta(minutes=10), rig.world.clock.now() + timedelta(minutes=4)
+    place.wait_for_idle, place.busy_until = timedelta(minutes=10), rig.world.clock.now() + timedelta(minutes=4)
     _run(rig)
     assert place.changed_at is not None
     assert place.busy_until <= place.changed_at < place.busy_until + timedelta(minutes=1)
@@ -552,7 +552,7 @@ def test_a_write_waits_for_runs_in_progress() -> None:
 def test_a_write_waits_no_longer_than_it_may() -> None:
     rig = a_rig()
     place = rig.world.places[SHOP]
-    place.quiet_for, place.busy_until = timedelta(minutes=10), rig.world.clock.now() + timedelta(days=4)
+    place.wait_for_idle, place.busy_until = timedelta(minutes=10), rig.world.clock.now() + timedelta(days=4)
     began = rig.world.clock.now()
     _run(rig)
     assert place.changed_at is not None
@@ -565,9 +565,9 @@ def test_a_revocation_waits_for_nobody() -> None:
     rig = a_rig()
     _run(rig)
     place = rig.world.places[SHOP]
-    place.quiet_for, place.busy_until = timedelta(hours=10), rig.world.clock.now() + timedelta(days=4)
+    place.wait_for_idle, place.busy_until = timedelta(hours=10), rig.world.clock.now() + timedelta(days=4)
     began = rig.world.clock.now()
-    current = view(_seen(rig)).current_key
+    current = interpret(_seen(rig)).current_key
     assert current is not None
     _run(rig, Revoke(key=current))
     assert place.changed_at is not None
@@ -582,8 +582,8 @@ def test_who_waited_for_a_pipeline_does_not_write_a_key_that_was_revoked_meanwhi
     _run(rig)
     place = rig.world.places[SHOP]
     place.pair = older  # so that there is something to write
-    place.quiet_for, place.busy_until = timedelta(minutes=10), rig.world.clock.now() + timedelta(minutes=5)
-    current = view(_seen(rig)).current_key
+    place.wait_for_idle, place.busy_until = timedelta(minutes=10), rig.world.clock.now() + timedelta(minutes=5)
+    current = interpret(_seen(rig)).current_key
     assert current is not None
     done: list[str] = []
 

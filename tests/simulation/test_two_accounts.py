@@ -11,7 +11,7 @@ from keyrota.errors import NotThere
 from keyrota_sandbox.memory import World, credential_of
 from keyrota_sandbox.memory.iam import WorldAccessKeys
 from keyrota_sandbox.memory.secrets import WorldSecrets
-from keyrota_sandbox.simulation import History, Keeping, Place, Setup
+from keyrota_sandbox.simulation import Place, Setup, SimulatedCredential, Simulation
 
 OTHER = "222222222222"
 USER = UserName("ci-shop")
@@ -42,7 +42,7 @@ def test_equal_secret_names_are_secrets_of_two_accounts() -> None:
 
 def test_a_history_of_two_accounts_rotates_both_and_mixes_up_neither() -> None:
     credentials = tuple(
-        Keeping(
+        SimulatedCredential(
             user=user,
             secret=str(user).replace(USER, "keyrota/shop"),
             places=(Place(address=f"bitbucket acme/{name}"),),
@@ -50,7 +50,7 @@ def test_a_history_of_two_accounts_rotates_both_and_mixes_up_neither() -> None:
         )
         for user, name, age in ((USER, "shop", 80), (THERE, "web", 60))
     )
-    history = History(Setup(seed=3, credentials=credentials))
+    history = Simulation(Setup(seed=3, credentials=credentials))
     end = history.setup.start + timedelta(days=60)
     history.schedule(end)
     history.play(end)

@@ -14,7 +14,7 @@ from keyrota.core.duty import Duty
 from keyrota.core.model import SECRET_TAG, VersionId
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ProviderRefused
-from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
+from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all
 from keyrota.executor.native import Step, rotate
 from keyrota_sandbox.memory import World
 
@@ -23,12 +23,12 @@ OTHER = "ci/second"
 FIRST_MARK, SECOND_MARK = f":{SECRET}", f":{OTHER}"
 
 
-def second(rig: Rig) -> Subject:
+def second(rig: Rig) -> CredentialContext:
     """The same user, as the second deployment configures it."""
     return replace(rig.subject_of(USER, OTHER, [WEB]), is_secret_named=True)
 
 
-def run(rig: Rig, subject: Subject, intent: Intent | None = None) -> Outcome:
+def run(rig: Rig, subject: CredentialContext, intent: Intent | None = None) -> Outcome:
     rig.runs += 1
     settings = Settings(clock=rig.world.clock, run=f"run-{rig.runs}")
     (outcome,) = apply_all(plan_all([subject], settings, intent=intent), brake=None)

@@ -21,7 +21,7 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.errors import LostRace, NotThere, ProviderRefused, SecretUnusable
 from keyrota_sandbox.memory import Crash, StoredSecret, World
-from keyrota_sandbox.memory.stored import MOST_LABELS, MOST_VERSIONS
+from keyrota_sandbox.memory.stored import MAX_LABELS, MAX_VERSIONS
 
 NAME = "keyrota/ci-deploy"
 USER = UserName("ci-deploy")
@@ -39,7 +39,7 @@ def world() -> World:
 
 
 def labels(world: World, version: VersionId) -> set[str]:
-    """Tell the labels of a version."""
+    """Return the labels of a version."""
     return world.secrets[NAME].versions[version].labels
 
 
@@ -110,7 +110,7 @@ def test_a_label_moves_only_from_where_it_is(
 
 
 def test_a_secret_has_twenty_labels_across_all_its_versions(world: World) -> None:
-    for number in range(MOST_LABELS - 4):
+    for number in range(MAX_LABELS - 4):
         world.person_puts(NAME, None, labels=(f"theirs-{number}",))
     pair = world.add_key(USER)
     world.store.put_pending(NAME, TOKEN, pair, beside=Secret("{}"))
@@ -123,7 +123,7 @@ def test_a_secret_has_twenty_labels_across_all_its_versions(world: World) -> Non
 
 
 def test_versions_of_a_day_are_kept_and_then_only_those_with_a_label(world: World) -> None:
-    made = [world.person_puts(NAME, None, labels=("theirs",)) for _ in range(MOST_VERSIONS - 1)]
+    made = [world.person_puts(NAME, None, labels=("theirs",)) for _ in range(MAX_VERSIONS - 1)]
     with pytest.raises(ProviderRefused, match="100 versions"):
         world.store.put_claim(NAME, a_claim(world))
     assert world.store.read(NAME, made[0]) is None

@@ -16,7 +16,7 @@ from keyrota.aws.account import Account, Role, _hours, _note_credentials
 from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.errors import ClockIsOff, NoCredentials, ProviderRefused
-from keyrota.wire.own_secrets import without_secrets
+from keyrota.http.own_secrets import without_secrets
 from keyrota_sandbox.memory.clock import WorldClock
 
 OURS, THEIRS = "123456789012", "222222222222"

@@ -29,7 +29,7 @@ from builders import (
     previous,
 )
 from keyrota.core import plan as act
-from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN, view
+from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN, interpret
 from keyrota.core.model import (
     Caller,
     CarriedRuns,
@@ -50,8 +50,9 @@ from keyrota.core.model import (
 from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, LostRace, OwnKey, ProviderRefused, ProviderUnavailable, SecretUnusable
-from keyrota.executor import Settings, Subject
-from keyrota.executor.actions import Memory, create_under_claim, perform
+from keyrota.executor import CredentialContext, Settings
+from keyrota.executor.actions import create_under_claim, perform
+from keyrota.executor.run_state import RunState
 
 ARN = f"arn:aws:iam::123456789012:user/{USER}"
 STAMP = NOW.isoformat()
@@ -105,18 +106,18 @@ class Stage:
     def settings(self) -> Settings:
         return Settings(clock=self, run="this-run", verify_times=1)
 
-    def subject(self, *targets: Any, **known: Any) -> Subject:
+    def subject(self, *targets: Any, **known: Any) -> CredentialContext:
         ports: dict[str, Any] = {"access_keys": self, "identity": self, "store": self, "targets": targets}
         known = {"stack": "the stack", "tags": {"team": "ci"}} | known
-        return Subject(
+        return CredentialContext(
             user=USER, account="123456789012", secret_name="keyrota/ci-deploy", policy=CLASSIC, **ports, **known
         )
 
     def perform(
-        self, action: act.Action, memory: Memory | None = None, *keys: Any, targets: tuple[Any, ...] = ()
+        self, action: act.Action, memory: RunState | None = None, *keys: Any, targets: tuple[Any, ...] = ()
     ) -> Any:
         seen = observed(*(keys or (a_key(OLD),)), secret=self.secret)
-        return perform(self.subject(*targets), action, seen, self.settings, memory or Memory())
+        return perform(self.subject(*targets), action, seen, self.settings, memory or RunState())
 
 
 def tagged(tag: str, value: str) -> Call:
@@ -156,7 +157,7 @@ CALLS: list[tuple[str, Callable[..., act.Action], Mapping[str, Any], list[Call]]
     ),
     (
         "a label comes off",
-        act.Tidy,
+        act.RemoveLabel,
         {"label": "keyrota:pending", "version": "v1"},
         [("move_label", "keyrota:pending", None, "v1")],
     ),
@@ -210,7 +211,7 @@ def test_a_revoked_key_is_marked_once_and_trusted_again_when_a_person_asks_for_i
 
 def test_a_label_that_somebody_else_took_off_is_off() -> None:
     stage = Stage(answers={"move_label": LostRace("it is gone")})
-    stage.perform(act.Tidy(label="x", version=VersionId("v1"), reason="", due=NOW))
+    stage.perform(act.RemoveLabel(label="x", version=VersionId("v1"), reason="", due=NOW))
     with pytest.raises(LostRace):
         stage.perform(act.Promote(key=NEW, version=VersionId("v2"), remove_from=VersionId("v1"), reason="", due=NOW))
 
@@ -219,7 +220,7 @@ def test_a_label_that_could_not_be_taken_off_is_an_error() -> None:
     """Or the run would say that it is off, plan it again, and come to no end."""
     stage = Stage(answers={"move_label": ProviderUnavailable("no answer")})
     with pytest.raises(ProviderUnavailable):
-        stage.perform(act.Tidy(label="x", version=VersionId("v1"), reason="", due=NOW))
+        stage.perform(act.RemoveLabel(label="x", version=VersionId("v1"), reason="", due=NOW))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,7 @@ def test_a_run_drops_of_its_own_keys_what_was_never_aws_current(
     answers: dict[str, KeyrotaError], dropped: set[str]
 ) -> None:
     """Whoever synced since then gave the key to targets, and AWSCURRENT may have moved on by now."""
-    stage, memory = Stage(answers=answers), Memory()
+    stage, memory = Stage(answers=answers), RunState()
     memory.made = {NEW: a_key(NEW)}
     with contextlib.suppress(KeyrotaError):
         stage.perform(
@@ -265,7 +266,7 @@ def test_what_is_only_projected_is_not_carried_out(action: act.Action) -> None:
 
 
 def test_a_run_sees_its_own_doings_though_iam_s_list_lags() -> None:
-    stage, memory = Stage(), Memory()
+    stage, memory = Stage(), RunState()
     memory.made = {key: a_key(key) for key in (NEW, ODD)}
     for action in (
         act.Deactivate(key=OLD, reason="", due=NOW),
@@ -293,7 +294,7 @@ def test_a_run_that_did_nothing_adds_nothing() -> None:
         replace(observed(key), surroundings=None, first_looks=None, readers=None, user_tag=None)
         for key in (a_key(OLD), strange)
     ):
-        assert Memory().added_to(seen) == seen
+        assert RunState().added_to(seen) == seen
 
 
 @dataclass
@@ -306,13 +307,13 @@ class Asked:
     def preflight(self) -> Readiness:
         return Readiness(address=self.address, is_ready=True)
 
-    def carried_runs(self, before: datetime) -> CarriedRuns:
+    def runs_with_old_key(self, before: datetime) -> CarriedRuns:
         self.before.append(before)
         return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
 
 
 def test_answers_of_targets_are_remembered() -> None:
-    stage, memory, target = Stage(), Memory(), Asked()
+    stage, memory, target = Stage(), RunState(), Asked()
     stage.perform(act.Preflight(reason="", due=NOW), memory, targets=(target,))
     assert stage.perform(act.AskRuns(key=OLD, before=NOW, reason="", due=NOW), memory, targets=(target,)) == OLD
     seen = memory.added_to(observed())
@@ -326,7 +327,7 @@ UNKNOWN_PAIR = act.Adopt(version=VersionId("v1"), key=None, reason="", due=NOW)
 
 
 def test_a_foreign_version_is_read_proven_and_labelled() -> None:
-    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT"))), Memory()
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT"))), RunState()
     stage.answers["read"] = PAIR
     assert stage.perform(UNKNOWN_PAIR, memory, a_key(OLD), a_key(NEW)) == NEW
     assert stage.calls == [("read", "v1"), ("whoami",), ("move_label", NEW, "v1", None), tagged("user", USER)]
@@ -335,17 +336,17 @@ def test_a_foreign_version_is_read_proven_and_labelled() -> None:
 
 @pytest.mark.parametrize("call", ["move_label", "tag"])
 def test_a_key_whose_label_could_not_be_put_on_is_not_adopted(call: str) -> None:
-    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT", "keyrota:placeholder"))), Memory()
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT", "keyrota:placeholder"))), RunState()
     stage.answers[call] = ProviderUnavailable("no answer")
     with pytest.raises(ProviderUnavailable):
         stage.perform(act.Adopt(version=VersionId("v1"), key=OLD, reason="", due=NOW), memory)
-    assert view(memory.added_to(observed(a_key(OLD), secret=stage.secret))).current_key is None
+    assert interpret(memory.added_to(observed(a_key(OLD), secret=stage.secret))).current_key is None
 
 
 @pytest.mark.parametrize("call", ["Verify", "Adopt"])
 def test_a_key_that_is_asked_about_again_is_not_known_until_sts_has_answered(call: str) -> None:
-    """Another run may have changed what AWSCURRENT is since; a key that is no longer accepted is served to nobody."""
-    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT"))), Memory()
+    """Another run may have changed what AWSCURRENT is since; a key that is no longer accepted is served nowhere."""
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT"))), RunState()
     stage.answers["read"], stage.arn = PAIR, None
     memory.verified.add(NEW)
     asked = act.Verify(key=NEW, version=VersionId("v1"), reason="", due=NOW) if call == "Verify" else UNKNOWN_PAIR
@@ -355,26 +356,26 @@ def test_a_key_that_is_asked_about_again_is_not_known_until_sts_has_answered(cal
 
 
 def test_a_foreign_version_without_a_pair_counts_as_a_placeholder() -> None:
-    stage, memory = Stage(a_secret(a_version("v0", "keyrota:placeholder"), a_version("v1", "AWSCURRENT"))), Memory()
+    stage, memory = Stage(a_secret(a_version("v0", "keyrota:placeholder"), a_version("v1", "AWSCURRENT"))), RunState()
     assert stage.perform(UNKNOWN_PAIR, memory) is None
     assert stage.calls == [("read", "v1"), ("move_label", "keyrota:placeholder", "v1", "v0"), tagged("user", USER)]
     assert memory.verified == set()
 
 
 def test_a_sync_run_moves_no_label_and_knows_the_key_all_the_same() -> None:
-    stage, memory = Stage(a_secret(a_version("v0", NEW), a_version("v1", "AWSCURRENT"))), Memory()
+    stage, memory = Stage(a_secret(a_version("v0", NEW), a_version("v1", "AWSCURRENT"))), RunState()
     stage.answers["read"] = PAIR
     unlabelled = replace(UNKNOWN_PAIR, is_labelled=False)
     assert stage.perform(unlabelled, memory, a_key(OLD), a_key(NEW)) == NEW
     assert stage.calls == [("read", "v1"), ("whoami",)]
     seen = memory.added_to(observed(a_key(NEW), secret=stage.secret))
-    assert view(seen).current_key == NEW
+    assert interpret(seen).current_key == NEW
     assert seen.secret is not None
     assert [version.labels for version in seen.secret.versions] == [frozenset(), {"AWSCURRENT", NEW}]
 
 
 def test_a_pair_of_another_user_is_refused_and_not_adopted() -> None:
-    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), Memory()
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), RunState()
     stage.answers["list"] = (a_key(NEW),)
     other = replace(stage.subject(), user=UserName("ci-other"))
     seen = observed(a_key(OLD), secret=stage.secret)
@@ -386,7 +387,7 @@ def test_a_pair_of_another_user_is_refused_and_not_adopted() -> None:
 
 
 def test_a_key_that_iam_does_not_list_yet_is_waited_for() -> None:
-    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), Memory()
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), RunState()
     stage.answers["list"] = [(a_key(OLD),), (a_key(OLD), a_key(NEW))]
     assert stage.perform(UNKNOWN_PAIR, memory) == NEW
     assert stage.instant == NOW + timedelta(seconds=4)
@@ -394,7 +395,7 @@ def test_a_key_that_iam_does_not_list_yet_is_waited_for() -> None:
 
 def test_a_pair_that_sts_does_not_accept_is_waited_for_only_while_its_key_may_be_new() -> None:
     for age_days, waited in ((1.0, 30), (0.001, 60)):
-        stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), Memory()
+        stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), RunState()
         stage.arn = None
         assert stage.perform(UNKNOWN_PAIR, memory, a_key(NEW, age_days=age_days)) is None
         assert memory.refused is not None
@@ -404,7 +405,7 @@ def test_a_pair_that_sts_does_not_accept_is_waited_for_only_while_its_key_may_be
 
 def test_an_old_key_is_proven_as_often_as_any_other() -> None:
     """Several times in a row takes its time: accepted once is no refusal."""
-    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), Memory()
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), RunState()
     stage.slow["read"] = timedelta(seconds=1)
     seen = observed(a_key(NEW, age_days=40), secret=stage.secret)
     settings = replace(stage.settings, verify_times=4)
@@ -413,7 +414,7 @@ def test_an_old_key_is_proven_as_often_as_any_other() -> None:
 
 
 def test_an_inactive_key_is_refused_at_once() -> None:
-    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), Memory()
+    stage, memory = Stage(a_secret(a_version("v1", "AWSCURRENT")), answers={"read": PAIR}), RunState()
     assert stage.perform(UNKNOWN_PAIR, memory, a_key(NEW, status=KeyStatus.INACTIVE)) is None
     assert stage.calls == [("read", "v1")]
     assert memory.refused is not None
@@ -421,7 +422,7 @@ def test_an_inactive_key_is_refused_at_once() -> None:
 
 
 def test_a_value_without_a_pair_is_refused_where_a_version_held_one() -> None:
-    stage, memory = Stage(a_secret(a_version("v0", OLD), a_version("v1", "AWSCURRENT"))), Memory()
+    stage, memory = Stage(a_secret(a_version("v0", OLD), a_version("v1", "AWSCURRENT"))), RunState()
     assert stage.perform(UNKNOWN_PAIR, memory) is None
     assert stage.calls == [("read", "v1")]
     assert memory.refused is not None
@@ -458,14 +459,14 @@ def taken(generation: int, at: datetime = NOW) -> Claim:
 
 def test_the_first_claim_that_nobody_has_used_is_taken() -> None:
     for used_up in range(3):
-        stage, memory = Stage(a_secret(current(), *(a_version(token(number)) for number in range(used_up)))), Memory()
+        stage, memory = Stage(a_secret(current(), *(a_version(token(number)) for number in range(used_up)))), RunState()
         stage.perform(TAKE, memory)
         assert stage.calls == [PROBE, ("put_claim", taken(used_up))]
         assert memory.claim == taken(used_up)
 
 
 def test_a_claim_that_is_refused_and_that_nobody_wears_was_used_up() -> None:
-    stage, memory = Stage(a_secret(current()), answers={"put_claim": [LostRace("used up"), None]}), Memory()
+    stage, memory = Stage(a_secret(current()), answers={"put_claim": [LostRace("used up"), None]}), RunState()
     stage.perform(TAKE, memory)
     assert memory.claim == taken(1)
 
@@ -476,7 +477,7 @@ def test_a_claim_that_is_refused_because_another_run_holds_it_is_lost() -> None:
             self.secret = a_secret(current(), a_version(token(0), "keyrota:claim"))
             raise LostRace("another was first")
 
-    memory = Memory()
+    memory = RunState()
     with pytest.raises(LostRace, match="another was first"):
         Race(a_secret(current())).perform(TAKE, memory)
     assert memory.claim is None
@@ -485,7 +486,7 @@ def test_a_claim_that_is_refused_because_another_run_holds_it_is_lost() -> None:
 def test_a_claim_that_came_since_the_plan_was_made_is_somebody_s() -> None:
     stage = Stage(a_secret(current(), claim_version()))
     with pytest.raises(LostRace, match="meanwhile"):
-        perform(stage.subject(), TAKE, observed(a_key(), secret=a_secret(current())), stage.settings, Memory())
+        perform(stage.subject(), TAKE, observed(a_key(), secret=a_secret(current())), stage.settings, RunState())
     assert stage.calls == []
     stage.perform(TAKE)  # the plan saw it, and found it to be over
     assert stage.calls == [PROBE, ("put_claim", taken(0))]
@@ -500,7 +501,7 @@ def test_a_thousand_claims_are_enough() -> None:
     used_up = tuple(a_version(token(number)) for number in range(1024))
     with pytest.raises(ProviderRefused, match="1024 claims on one version"):
         Stage(a_secret(current(), *used_up)).perform(TAKE)
-    stage, memory = Stage(a_secret(current(), *used_up[:-1])), Memory()
+    stage, memory = Stage(a_secret(current(), *used_up[:-1])), RunState()
     stage.perform(TAKE, memory)
     assert memory.claim == taken(1023)
 
@@ -511,7 +512,7 @@ CREATE = act.CreateKey(key=OLD, base=VersionId("v1"), reason="", due=NOW)
 
 def test_a_key_is_stored_with_the_very_next_call() -> None:
     stage = Stage(answers={"create": MADE, "other_fields": BESIDE})
-    memory = Memory(claim=taken(0))
+    memory = RunState(claim=taken(0))
     assert stage.perform(CREATE, memory) == NEW
     assert stage.calls == [
         ("other_fields", "v1"),
@@ -542,7 +543,7 @@ def test_a_version_without_that_pair_is_not_stored_again() -> None:
 def test_a_key_is_stored_for_the_version_that_was_planned_for() -> None:
     """AWSCURRENT may have moved since: a key that counted as made for the new one would be promoted over it."""
     stage = Stage(a_secret(previous(OLD, "v1"), current(ODD, "v9")), answers={"create": MADE, "other_fields": BESIDE})
-    stage.perform(CREATE, Memory(claim=taken(0)))
+    stage.perform(CREATE, RunState(claim=taken(0)))
     assert stage.calls[0] == ("other_fields", "v1")
     assert stage.calls[-1] == ("put_pending", key_token(NEW, VersionId("v1")), PAIR, BESIDE)
 
@@ -562,7 +563,7 @@ def test_a_key_is_made_while_its_claim_lasts(
     *, case: str, waits: timedelta, takes: timedelta, is_made: bool, is_stored: bool
 ) -> None:
     stage = Stage(answers={"create": MADE}, slow={"create": takes})
-    memory = Memory(claim=taken(0))
+    memory = RunState(claim=taken(0))
     stage.instant += waits
     try:
         create_under_claim(stage.subject(), stage.settings, memory)
@@ -576,13 +577,13 @@ def test_a_key_is_made_while_its_claim_lasts(
 def test_without_a_claim_no_key_is_made() -> None:
     stage = Stage(answers={"create": MADE})
     with pytest.raises(LostRace):
-        create_under_claim(stage.subject(), stage.settings, Memory())
+        create_under_claim(stage.subject(), stage.settings, RunState())
     assert stage.calls == []
 
 
 def test_a_claim_comes_off_when_iam_refuses_the_key_for_good() -> None:
     stage = Stage(answers={"create": ProviderRefused("no"), "other_fields": BESIDE})
-    memory = Memory(claim=a_claim(run="this-run"))
+    memory = RunState(claim=a_claim(run="this-run"))
     with pytest.raises(ProviderRefused):
         stage.perform(CREATE, memory)
     assert stage.calls[2:] == [("move_label", "keyrota:claim", None, "claim")]
@@ -593,7 +594,7 @@ def test_a_claim_stays_when_the_answer_is_lost() -> None:
     """A key may have been made: by the claim alone a later run tells it from a stranger's."""
     stage = Stage(answers={"create": ProviderUnavailable("no answer"), "other_fields": BESIDE})
     with pytest.raises(ProviderUnavailable):
-        stage.perform(CREATE, Memory(claim=a_claim(run="this-run")))
+        stage.perform(CREATE, RunState(claim=a_claim(run="this-run")))
     assert [call[0] for call in stage.calls] == ["other_fields", "create"]
 
 
@@ -601,14 +602,14 @@ VERIFY = act.Verify(key=NEW, version=VersionId("v2"), reason="", due=NOW)
 
 
 def test_a_stored_key_is_proven_and_remembered() -> None:
-    stage, memory = Stage(a_secret(current(), pending()), answers={"read": PAIR}), Memory()
+    stage, memory = Stage(a_secret(current(), pending()), answers={"read": PAIR}), RunState()
     assert stage.perform(VERIFY, memory) == NEW
     assert (stage.calls, memory.verified) == ([("read", "v2"), ("whoami",)], {NEW})
 
 
 @pytest.mark.parametrize("held", [None, KeyPair(id=ODD, secret=Secret("x"))])
 def test_a_version_that_does_not_hold_its_key_is_refused(held: KeyPair | None) -> None:
-    stage, memory = Stage(answers={"read": held}), Memory()
+    stage, memory = Stage(answers={"read": held}), RunState()
     with pytest.raises(ProviderRefused, match=f"the version labelled {NEW} does not hold that key"):
         stage.perform(VERIFY, memory)
     assert (stage.calls, memory.verified) == ([("read", "v2")], set())
@@ -616,7 +617,7 @@ def test_a_version_that_does_not_hold_its_key_is_refused(held: KeyPair | None) -
 
 def test_a_key_that_another_run_deleted_is_that_run_s_to_report() -> None:
     """Two runs delete the same key: each deed is reported once, and neither run failed."""
-    stage, memory = Stage(answers={"delete": False}), Memory()
+    stage, memory = Stage(answers={"delete": False}), RunState()
     with pytest.raises(LostRace, match="another run has deleted"):
         stage.perform(act.Delete(key=ODD, version=VersionId("v0"), reason="", due=NOW), memory)
     assert stage.calls == [("delete", ODD), ("move_label", ODD, None, "v0")]
@@ -637,14 +638,14 @@ def test_the_own_key_is_not_ended_whatever_was_planned(action: act.Action) -> No
         stage = Stage()
         seen = replace(observed(a_key(OLD), secret=stage.secret), runs_as=Caller(keys=frozenset(keys)))
         with pytest.raises(OwnKey) if is_refused else contextlib.nullcontext():
-            perform(stage.subject(), action, seen, stage.settings, Memory())
+            perform(stage.subject(), action, seen, stage.settings, RunState())
         assert bool(stage.calls) is not is_refused
 
 
 @pytest.mark.parametrize("action", ENDS[1:], ids=lambda action: type(action).__name__)
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_each_deletion_is_reported_by_the_run_that_did_it(action: act.Action, is_ours: bool) -> None:
-    stage, memory = Stage(answers={"delete": is_ours}), Memory(made={OLD: a_key(OLD)})
+    stage, memory = Stage(answers={"delete": is_ours}), RunState(made={OLD: a_key(OLD)})
     with contextlib.nullcontext() if is_ours else pytest.raises(LostRace):
         stage.perform(action, memory)
     assert memory.deleted == {OLD}
@@ -671,7 +672,7 @@ def test_whose_key_a_place_shows(
 ) -> None:
     """The list of another user's keys holds others too; that of another account is not asked for."""
     listed = [a_key(NEW), *([a_key(ODD, status=status)] if status else [])]
-    stage, memory = Stage(answers={"account_of": account, "user_of": user, "list": [listed]}), Memory()
+    stage, memory = Stage(answers={"account_of": account, "user_of": user, "list": [listed]}), RunState()
     stage.perform(act.AskFirst(keys=(ODD,), reason="", due=NOW), memory)
     assert memory.owners == (expected,)
     assert memory.readers is None
@@ -683,7 +684,7 @@ def test_whose_key_a_place_shows(
 @pytest.mark.parametrize("kind", [ProviderRefused, ProviderUnavailable])
 @pytest.mark.parametrize("remedy", ["do this", ""])
 def test_readers_that_cannot_be_asked_for_are_not_known(kind: type[KeyrotaError], remedy: str) -> None:
-    stage, memory = Stage(answers={"resource_policy": kind("no", remedy=remedy)}), Memory()
+    stage, memory = Stage(answers={"resource_policy": kind("no", remedy=remedy)}), RunState()
     stage.perform(act.AskFirst(asks_readers=True, reason="", due=NOW), memory)
     assert memory.readers is not None
     assert "no" in memory.readers.why_unknown
@@ -691,6 +692,6 @@ def test_readers_that_cannot_be_asked_for_are_not_known(kind: type[KeyrotaError]
 
 
 def test_a_value_is_asked_for_once() -> None:
-    stage, memory = Stage(answers={"read": SecretUnusable("no pair")}), Memory()
+    stage, memory = Stage(answers={"read": SecretUnusable("no pair")}), RunState()
     stage.perform(act.AskValue(version=VersionId("v1"), reason="", due=NOW), memory)
     assert memory.added_to(observed(a_key(OLD))).value_asked == "v1"

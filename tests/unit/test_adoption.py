@@ -30,9 +30,8 @@ from builders import (
 )
 from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption, describe, shown_key
-from keyrota.core.case import Case
 from keyrota.core.emergency import Revoke
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import (
     AWSCURRENT,
     AccessKeyId,
@@ -47,6 +46,7 @@ from keyrota.core.plan import Hold, Needs
 from keyrota.core.planner import Intent, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.renewal import cannot_rotate
+from keyrota.core.situation import Situation
 
 OFF = KeyStatus.INACTIVE
 TWO = observed(a_key(OLD, age_days=900, status=OFF), a_key(NEW, age_days=200, use=used(0.2)), targets=(holds(NEW),))
@@ -56,8 +56,8 @@ BOTH_ACTIVE = observed(
 )
 
 
-def case_of(seen: Observation) -> Case:
-    return Case(view=view(seen), policy=CLASSIC, now=NOW)
+def case_of(seen: Observation) -> Situation:
+    return Situation(view=interpret(seen), policy=CLASSIC, now=NOW)
 
 
 def tagged(seen: Observation, *tags: tuple[str, str]) -> Observation:
@@ -84,7 +84,7 @@ KEPT = [
 
 @pytest.mark.parametrize(("case", "seen", "key"), KEPT, ids=[row[0] for row in KEPT])
 def test_the_key_to_keep_is_the_one_that_is_shown(case: str, seen: Observation, key: AccessKeyId | None) -> None:
-    assert shown_key(view(seen)) == key, case
+    assert shown_key(interpret(seen)) == key, case
 
 
 def test_what_is_known_of_a_key_is_said() -> None:

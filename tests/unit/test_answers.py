@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from keyrota.errors import LeftByLimit
-from keyrota.wire.answer import A_YEAR_S, Answer, asked_pause, left
-from keyrota.wire.slowness import Slowness
-from keyrota.wire.waiting import MAX_AGAIN_S, MAX_S, Waiting
+from keyrota.http.response import A_YEAR_S, Response, asked_pause, left
+from keyrota.http.slowness import Slowness
+from keyrota.http.waiting import MAX_AGAIN_S, MAX_S, Waiting
 from keyrota_sandbox.memory.clock import WorldClock
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SERVICE = "a service"
 
 
-def an_answer(headers: Mapping[str, str], status: int = 200) -> Answer:
+def an_answer(headers: Mapping[str, str], status: int = 200) -> Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status=status, content=None, is_json=False, headers=named)
+    return Response(status=status, content=None, is_json=False, headers=named)
 
 
 def after(seconds: float) -> str:
@@ -118,14 +118,14 @@ def test_a_success(status: int, is_success: bool) -> None:
 
 @pytest.mark.parametrize("content", [None, [], [{}], "x", 1])
 def test_what_is_no_object_is_read_as_an_empty_one(content: Any) -> None:
-    assert Answer(status=200, content=content, is_json=True, headers={}).object() == {}
+    assert Response(status=200, content=content, is_json=True, headers={}).object() == {}
 
 
 def test_an_answers_repr_shows_none_of_its_content() -> None:
-    answer = Answer(
+    answer = Response(
         status=200, content=["canary"], is_json=True, headers={"x": "canary"}, moved_to="https://canary.example"
     )
-    assert repr(answer) == "Answer(status=200, is_json=True)"
+    assert repr(answer) == "Response(status=200, is_json=True)"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_run_that_ends_leaves_only_what_cannot_have_been_done(
     assert error.is_undone is is_undone
     assert waiting.is_used_up
     if isinstance(error, LeftByLimit):
-        assert error.again == until
+        assert error.retry_at == until
 
 
 def test_what_is_known_of_a_service_that_hangs_ends_with_an_answer_or_after_five_minutes() -> None:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from keyrota.errors import LeftByLimit, ProviderRefused, ProviderUnavailable
-from keyrota.wire.around import Look, RecentLists
-from keyrota.wire.budget import Budget, Limit, SharedLimit
+from keyrota.http.around import Look, RecentLists
+from keyrota.http.budget import Budget, Limit, SharedLimit
 from keyrota_sandbox.memory.clock import WorldClock
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -59,7 +59,7 @@ def test_a_run_stops_at_its_bound_and_says_when_it_can_go_on(bound_s: float, is_
         return
     with pytest.raises(LeftByLimit) as caught:
         budget.take("where")
-    assert caught.value.again == NOW + timedelta(seconds=11)
+    assert caught.value.retry_at == NOW + timedelta(seconds=11)
     assert caught.value.retry_after_s == pytest.approx(10.7)
     assert clock.now() == NOW + timedelta(milliseconds=300)
 
@@ -114,7 +114,7 @@ def test_everyone_waits_for_a_limit_no_longer_than_the_patience(pause_s: float, 
         return
     with pytest.raises(LeftByLimit) as caught:
         limit.wait("where", is_write=True)
-    assert (caught.value.again, seconds(clock)) == (NOW + timedelta(seconds=pause_s), 0)
+    assert (caught.value.retry_at, seconds(clock)) == (NOW + timedelta(seconds=pause_s), 0)
 
 
 def test_half_of_a_pair_has_patience_of_its_own() -> None:

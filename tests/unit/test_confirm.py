@@ -15,7 +15,7 @@ from keyrota.core.places import Doubt
 from keyrota.core.policy import CLASSIC
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import ProviderRefused
-from keyrota.executor import Subject
+from keyrota.executor import CredentialContext
 from keyrota.executor.confirm import Question, confirm
 
 ME = "arn:aws:iam::123456789012:user/me"
@@ -49,7 +49,7 @@ class Store:
 
 def question(*doubts: Doubt, store: Store, is_named: bool = False, index: tuple[IndexEntry, ...] = ()) -> Question:
     ports: dict[str, Any] = {"access_keys": None, "identity": None, "store": store, "targets": ()}
-    subject = Subject(
+    subject = CredentialContext(
         user=USER,
         account="123456789012",
         secret_name="keyrota/ci-deploy",

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from keyrota.wire import watch
-from keyrota.wire.watch import Deadline, Watched, deadline
+from keyrota.http import watch
+from keyrota.http.watch import Deadline, Watched, deadline
 
 
 class _Socket:

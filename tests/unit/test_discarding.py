@@ -24,15 +24,15 @@ from builders import (
     synced,
     used,
 )
-from keyrota.core.case import Case
 from keyrota.core.discarding import is_leaving_now, leaves
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import DeactivationNote, KeyStatus, LastUse, Observation
 from keyrota.core.planner import plan
 from keyrota.core.policy import CLASSIC, DAY
+from keyrota.core.situation import Situation
 
 GRACE = timedelta(days=17)
-POLICY = replace(CLASSIC, delete_after=CLASSIC.deactivate_after + GRACE, quiet_for=timedelta(days=3))
+POLICY = replace(CLASSIC, delete_after=CLASSIC.deactivate_after + GRACE, unused_for=timedelta(days=3))
 OFF, ON = KeyStatus.INACTIVE, KeyStatus.ACTIVE
 MINUTE = 1 / 1440
 SEEN_ACTIVE = DeactivationNote.SEEN_ACTIVE
@@ -109,16 +109,16 @@ def test_the_steps_of_a_key_that_nothing_needs(case: str, observation: Observati
     ],
 )
 def test_when_the_slot_is_free(observation: Observation, gone: datetime, is_leaving: bool) -> None:
-    case = Case(view=view(observation), policy=POLICY, now=NOW)
-    key = view(observation).key(NEW)
+    case = Situation(view=interpret(observation), policy=POLICY, now=NOW)
+    key = interpret(observation).key(NEW)
     assert key is not None
     assert (leaves(case, key), is_leaving_now(case, key)) == (gone, is_leaving)
 
 
 def test_a_key_that_a_place_shows_is_not_leaving() -> None:
     observation = replace(seen(off_since(18, NEW), status=OFF), targets=(holds(OLD), holds(NEW, "another place")))
-    case = Case(view=view(observation), policy=POLICY, now=NOW)
-    key = view(observation).key(NEW)
+    case = Situation(view=interpret(observation), policy=POLICY, now=NOW)
+    key = interpret(observation).key(NEW)
     assert key is not None
     assert not is_leaving_now(case, key)
     assert "DeleteOrphan" not in said(observation)

@@ -111,7 +111,7 @@ def test_a_step_that_waits_for_another_duty_says_so() -> None:
     ]
     (hold,) = waits
     assert hold.key == OLD
-    assert "deactivate waits for the next run of sync: written once more before" in hold.reason
+    assert "deactivate waits for the next run of sync: rewritten before" in hold.reason
     assert hold.remedy
     for duty in (Duty.ROTATE, Duty.SYNC, Duty.DELETE):
         assert not [

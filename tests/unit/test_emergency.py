@@ -37,7 +37,7 @@ from builders import (
 from keyrota.core import plan as act
 from keyrota.core.candidates import current_key, previous_key
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import (
     AWSCURRENT,
     AWSPREVIOUS,
@@ -307,7 +307,7 @@ REVOKE = [
             ),
         ),
         Revoke(key=OLD),
-        do=("Tidy", "Tidy"),
+        do=("RemoveLabel", "RemoveLabel"),
     ),
     Row(
         "a secret that is scheduled for deletion stops this road too",
@@ -383,7 +383,7 @@ ROLLBACK = [
         "back already: what a crash left is tidied",
         replace(alone(), secret=a_secret(a_version("v1", AWSCURRENT, OLD, PENDING), tags=[synced()])),
         Rollback(to=OLD),
-        do=("Tidy",),
+        do=("RemoveLabel",),
     ),
     Row("deleted in the meantime", alone(), Rollback(to=ODD), hold=("it is gone",)),
     Row("not keyrota's", FOREIGN, Rollback(to=ODD), hold=("it is foreign",)),
@@ -398,7 +398,7 @@ ROLLBACK = [
         "the label of the rotation that is undone comes off first",
         UNDONE,
         Rollback(to=OLD),
-        do=("NoteActive", "Tidy", "Restore", "Verify", "Promote", "Sync"),
+        do=("NoteActive", "RemoveLabel", "Restore", "Verify", "Promote", "Sync"),
     ),
 ]
 
@@ -468,7 +468,7 @@ def test_a_person_who_revokes_or_goes_back_writes_over_what_somebody_changed() -
     seen = pair(targets=(holds(ODD),))
     for wish in (Revoke(key=OLD), Rollback(to=NEW)):
         syncs = [action for action in plan(seen, held, NOW, wish).actions if isinstance(action, act.Sync)]
-        assert [action.is_mend for action in syncs] == [True], wish
+        assert [action.is_repair for action in syncs] == [True], wish
 
 
 def test_only_the_key_that_was_named_goes_off() -> None:
@@ -517,7 +517,7 @@ def test_a_rollback_says_so_in_the_promotion() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_revoke_without_a_key_means(case: str, seen: Observation, found: str | None) -> None:
-    assert current_key(view(seen)) == found, case
+    assert current_key(interpret(seen)) == found, case
 
 
 def test_a_moved_awscurrent_is_reported_with_a_way_back_that_serves_no_leaked_key() -> None:
@@ -609,7 +609,7 @@ def test_a_target_that_shows_the_leaked_key_is_broken_whatever_awscurrent_is() -
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_rollback_goes_back_to(case: str, seen: Observation, found: str | None) -> None:
-    assert previous_key(view(seen)) == found, case
+    assert previous_key(interpret(seen)) == found, case
 
 
 def test_a_plan_to_revoke_without_a_slot_says_how_to_make_one() -> None:
@@ -655,5 +655,5 @@ def test_a_key_of_ours_is_marked_as_revoked_before_anything_else(seen: Observati
 
 def test_a_revocation_that_was_begun_is_what_revoke_means() -> None:
     """Typed again without a key: not the new one, but the leaked one that is still Active."""
-    assert current_key(view(revoked(pair(), OLD))) == OLD
-    assert current_key(view(pair())) == NEW
+    assert current_key(interpret(revoked(pair(), OLD))) == OLD
+    assert current_key(interpret(pair())) == NEW

@@ -115,28 +115,28 @@ ENDS: list[tuple[str, Observation, str, datetime | None, str]] = [
         slots(old_age=130, since=30),
         "slots are taken",
         None,
-        f"{OLD} must leave first: mend what holds it",
+        f"{OLD} must be deleted first: fix what holds it",
     ),
     (
         "no slot, and the old key is overdue by less than a grace",
         slots(old_age=103, since=13),
         "slots are taken",
         None,
-        f"{OLD} must leave first: mend what holds it",
+        f"{OLD} must be deleted first: fix what holds it",
     ),
     (
         "no slot, and the old key's grace is over",
         slots(old=OFF, old_age=200, off=12),
         "slots are taken",
         None,
-        "mend what holds it",
+        "fix what holds it",
     ),
     (
         "no slot, and it is not known since when the old key is off",
         replace(slots(old=OFF), secret=a_secret(previous(OLD), current(NEW), tags=[synced(since=8, confirmed=0.1)])),
         "slots are taken",
         None,
-        "mend what holds it",
+        "fix what holds it",
     ),
     (
         "no slot because of a foreign key",
@@ -486,14 +486,14 @@ CLAIMS = [
 
 @pytest.mark.parametrize(("case", "seen", "is_off"), CLAIMS, ids=[row[0] for row in CLAIMS])
 def test_a_claim_comes_off(case: str, seen: Observation, is_off: bool) -> None:
-    tidied = [action for action in plan(seen, CLASSIC, NOW).actions if isinstance(action, act.Tidy)]
+    tidied = [action for action in plan(seen, CLASSIC, NOW).actions if isinstance(action, act.RemoveLabel)]
     assert [(action.label, action.version) for action in tidied] == ([(CLAIM, "c")] if is_off else []), case
 
 
 def test_a_mark_of_a_gone_key_comes_off_and_that_of_one_that_is_there_stays() -> None:
     version = a_version("v0", OLD, f"keyrota:revoked:{OLD}", f"keyrota:revoked:{NEW}")
     seen = observed(a_key(NEW, age_days=1), secret=a_secret(version, current(NEW), tags=[synced()]))
-    tidied = [action.label for action in plan(seen, CLASSIC, NOW).actions if isinstance(action, act.Tidy)]
+    tidied = [action.label for action in plan(seen, CLASSIC, NOW).actions if isinstance(action, act.RemoveLabel)]
     assert tidied == [OLD, f"keyrota:revoked:{OLD}"]
 
 

@@ -17,7 +17,7 @@ from keyrota.core.plan import Plan
 from keyrota.core.policy import CLASSIC, Brake
 from keyrota.core.secret import Secret
 from keyrota.errors import Bug, KeyrotaError, NotVerified, ProviderRefused, ProviderUnavailable, UnsafePlan
-from keyrota.executor import Outcome, Preview, Run, Settings, Subject, apply_all, plan_all
+from keyrota.executor import CredentialContext, Outcome, Preview, Run, Settings, apply_all, plan_all
 from keyrota.executor.parallel import in_parallel
 from keyrota.executor.verify import is_user, verify
 
@@ -54,9 +54,9 @@ class Says:
         return self.answers[min(self.asked, len(self.answers)) - 1]
 
 
-def a_subject(identity: object = None, **known: Any) -> Subject:
+def a_subject(identity: object = None, **known: Any) -> CredentialContext:
     ports: dict[str, Any] = {"access_keys": None, "store": None, "identity": identity}
-    return Subject(user=USER, account=ACCOUNT, secret_name="s", policy=CLASSIC, targets=(), **(ports | known))
+    return CredentialContext(user=USER, account=ACCOUNT, secret_name="s", policy=CLASSIC, targets=(), **(ports | known))
 
 
 def proven(answers: Sequence[Sequence[str | None]], **known: Any) -> tuple[int, list[float]]:
@@ -185,7 +185,7 @@ REST = Plan()
 class Fixed(Run):
     """A run whose plan and end are given."""
 
-    def __init__(self, subject: Subject, end: Callable[[], Outcome]) -> None:
+    def __init__(self, subject: CredentialContext, end: Callable[[], Outcome]) -> None:
         super().__init__(subject, Settings(clock=Hands(), run="r"))
         self._end = end
 

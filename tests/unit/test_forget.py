@@ -12,7 +12,7 @@ from keyrota.core.model import AccessKeyId, IndexEntry, SecretState, TargetState
 from keyrota.core.policy import CLASSIC
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
-from keyrota.executor import Subject
+from keyrota.executor import CredentialContext
 from keyrota.executor.forget import Remembered, forget, remembered
 
 GONE, KEPT = IndexEntry(address="gone", kind="k", settings="{}"), IndexEntry(address="kept", kind="k", settings="{}")
@@ -61,7 +61,7 @@ def known(reach: Any = None, *, entry: IndexEntry = GONE) -> Remembered:
         "store": Store(SECRET),
         "targets": (Place("kept"), Place("third")),
     }
-    subject = Subject(user=USER, account="1", secret_name="s", policy=CLASSIC, reach=reach, **ports)
+    subject = CredentialContext(user=USER, account="1", secret_name="s", policy=CLASSIC, reach=reach, **ports)
     seen = observed(a_key(NEW), secret=SECRET)
     return Remembered(
         subject=subject,

@@ -11,7 +11,7 @@ import pytest
 
 from builders import NEW, NOW, OLD, SHOP
 from keyrota.app.choice import Name, Wanted
-from keyrota.app.functions.announce import DETAIL_TYPES, SCHEMA, Announcement, Teller
+from keyrota.app.functions.own_events import DETAIL_TYPES, SCHEMA, Announcement, Teller
 from keyrota.app.functions.scheduled import wanted_of
 from keyrota.app.functions.settings import Emergency, Trigger, settings
 from keyrota.core import plan as act

@@ -23,7 +23,7 @@ from builders import (
     synced,
 )
 from keyrota.app import words
-from keyrota.app.cli.carry_out import exit_code, exit_code_of_deed
+from keyrota.app.cli.progress import exit_code, exit_code_of_deed
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import KeyStatus, Observation, TargetState

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keyrota.app.functions.incoming import KeyEvent, SecretRef, ValueEvent, key_event, value_event
+from keyrota.app.functions.aws_events import KeyEvent, SecretRef, ValueEvent, key_event, value_event
 
 ACCOUNT, REGION, NAME = "123456789012", "eu-central-1", "keyrota/ci-deploy"
 ARN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{NAME}-a1b2c3"

@@ -18,10 +18,10 @@ WORDS = ("app", "web", "api", "shop", "pay", "auth", "data", "ops", "core", "mai
 NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
-def place(number: int, lots: Random, *, is_uuid: bool) -> IndexEntry:
-    name = f"acme/{lots.choice(WORDS)}-{lots.choice(WORDS)}-{number % 50}"
-    some = uuid.UUID(int=lots.getrandbits(128)), uuid.UUID(int=lots.getrandbits(128))
-    named = f"repository {some[0]} environment {some[1]}" if is_uuid else f"repository {lots.randrange(10**8, 10**9)}"
+def place(number: int, rng: Random, *, is_uuid: bool) -> IndexEntry:
+    name = f"acme/{rng.choice(WORDS)}-{rng.choice(WORDS)}-{number % 50}"
+    some = uuid.UUID(int=rng.getrandbits(128)), uuid.UUID(int=rng.getrandbits(128))
+    named = f"repository {some[0]} environment {some[1]}" if is_uuid else f"repository {rng.randrange(10**8, 10**9)}"
     found = PlaceId(kind="github", origin="https://api.github.com", id=named)
     return IndexEntry(
         address=f"github {name} Production",
@@ -36,8 +36,8 @@ def place(number: int, lots: Random, *, is_uuid: bool) -> IndexEntry:
 
 @pytest.mark.parametrize(("is_uuid", "count"), [(False, 420), (True, 360)])
 def test_so_many_places_have_room(*, is_uuid: bool, count: int) -> None:
-    lots = Random(1)  # noqa: S311  # made-up names
-    index = Index(tuple(sorted((place(n, lots, is_uuid=is_uuid) for n in range(count)), key=lambda one: one.position)))
+    rng = Random(1)  # noqa: S311  # made-up names
+    index = Index(tuple(sorted((place(n, rng, is_uuid=is_uuid) for n in range(count)), key=lambda one: one.position)))
     tags = format_index(index)
     assert len(tags) == index_tags_needed(index) <= INDEX_PIECES
     assert parse_index(tags) == index

@@ -42,7 +42,7 @@ from keyrota.core.lifecycle import (
     MEANING,
     TRANSITIONS,
     KeyState,
-    view,
+    interpret,
 )
 from keyrota.core.model import (
     ADOPT_TAG,
@@ -205,7 +205,7 @@ def successions(draw: st.DrawFn) -> Observation:
 
 def steps(seen: Observation, actions: tuple[Action, ...]) -> Iterator[tuple[KeyState, Action]]:
     """Find the state of each action's key when its turn comes, by the table alone."""
-    known = view(seen)
+    known = interpret(seen)
     states = {key.id: known.state_of(key) for key in known.keys}
     for action in actions:
         key = action.key
@@ -231,7 +231,7 @@ def check_table(seen: Observation, planned: Plan) -> None:
 
 def check_hands_off(seen: Observation, planned: Plan, intent: Intent) -> None:
     """Promise hands-off; and on the routine's road the current key stays on, whatever happens."""
-    known = view(seen)
+    known = interpret(seen)
     for action in planned.actions:
         if not isinstance(action, act.Deactivate | act.Delete | act.DeleteOrphan | act.Reactivate):
             continue
@@ -246,7 +246,7 @@ def check_hands_off(seen: Observation, planned: Plan, intent: Intent) -> None:
 
 
 def check_proof_before_off(seen: Observation, planned: Plan, policy: RotationPolicy) -> None:
-    known = view(seen)
+    known = interpret(seen)
     for action in planned.actions:
         key = known.key(action.key)
         if not isinstance(action, act.Deactivate) or key is None or key.status is not KeyStatus.ACTIVE:
@@ -267,7 +267,7 @@ def check_proof_before_off(seen: Observation, planned: Plan, policy: RotationPol
             assert action.follows, "written once more first"
         assert key.last_use.evidence is not Evidence.UNKNOWN
         if policy.on_still_used is OnStillUsed.HOLD and key.last_use.at is not None:
-            assert key.last_use.at + policy.quiet_for <= NOW
+            assert key.last_use.at + policy.unused_for <= NOW
         if policy.prove_use:
             assert successor.last_use.evidence is Evidence.USED
 
@@ -277,11 +277,11 @@ def check_discarded(seen: Observation, key: AccessKey, policy: RotationPolicy, *
     assert key.created + timedelta(hours=24) <= NOW
     assert not any(target.key == key.id for target in seen.targets)
     assert key.last_use.evidence in ({Evidence.NEVER, Evidence.USED} if is_released else {Evidence.NEVER})
-    assert key.last_use.at is None or key.last_use.at + policy.quiet_for <= NOW
+    assert key.last_use.at is None or key.last_use.at + policy.unused_for <= NOW
 
 
 def check_off_before_gone(seen: Observation, planned: Plan, policy: RotationPolicy) -> None:
-    known = view(seen)
+    known = interpret(seen)
     for action in planned.actions:
         key = known.key(action.key)
         if isinstance(action, act.Delete) and key is not None:
@@ -373,7 +373,7 @@ def test_each_state_has_a_meaning_and_a_place_in_the_table() -> None:
 
 
 def a_state(seen: Observation, key: AccessKeyId) -> KeyState:
-    known = view(seen)
+    known = interpret(seen)
     found = known.key(key)
     assert found is not None
     return known.state_of(found)

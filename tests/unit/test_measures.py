@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from builders import NEW, NOW, OLD, a_key, a_secret, a_version, current, holds, observed, synced
-from keyrota.app.functions.measures import Measure, counts, gauges, overdue
+from keyrota.app.functions.metrics import Measure, counts, gauges, overdue
 from keyrota.core.model import Observation
 from keyrota.core.plan import Hold, HoldKind, Plan
 from keyrota.core.policy import CLASSIC

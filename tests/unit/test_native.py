@@ -27,7 +27,7 @@ from builders import (
     revoked,
 )
 from builders import observed as seen_as
-from keyrota.core.lifecycle import KeyState, view
+from keyrota.core.lifecycle import KeyState, interpret
 from keyrota.core.model import (
     AccessKey,
     AccessKeyId,
@@ -48,7 +48,7 @@ from keyrota.core.policy import CLASSIC
 from keyrota.core.records import Index, format_index
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, NotVerified, ProviderRefused, ProviderUnavailable
-from keyrota.executor import Run, Settings, Subject
+from keyrota.executor import CredentialContext, Run, Settings
 from keyrota.executor.native import Step, rotate
 from keyrota.executor.observe import observe
 
@@ -141,10 +141,12 @@ class Aws:
         return TargetState(address="a", evidence=TargetEvidence.CANNOT_TELL)
 
     @property
-    def subject(self) -> Subject:
+    def subject(self) -> CredentialContext:
         target = _Target(self)
         ports: dict[str, Any] = {"access_keys": self, "identity": self, "store": self, "targets": (target,)}
-        return Subject(user=USER, account="123456789012", secret_name="s", policy=CLASSIC, stack="here", **ports)
+        return CredentialContext(
+            user=USER, account="123456789012", secret_name="s", policy=CLASSIC, stack="here", **ports
+        )
 
     def step(self, step: Step, token: VersionId = TOKEN) -> AccessKeyId | None:
         settings = Settings(clock=self, run="r", verify_times=1)
@@ -194,7 +196,7 @@ def test_asked_again_it_makes_no_second_one() -> None:
 
 STRANGE = replace(a_key(ODD), status=KeyStatus.OTHER, status_word="Asleep")
 REFUSED: list[tuple[str, Aws, str]] = [
-    ("AWSCURRENT was written by somebody else", an_aws(a_version("v1", "AWSCURRENT"), EMPTY), "by somebody else"),
+    ("AWSCURRENT was written outside keyrota", an_aws(a_version("v1", "AWSCURRENT"), EMPTY), "outside keyrota"),
     ("there is no AWSCURRENT", an_aws(EMPTY), "has no value"),
     ("both slots are taken", an_aws(keys=(a_key(OLD), a_key(ODD))), "slots are taken"),
     ("a third key", an_aws(keys=(a_key(OLD, status=OFF), a_key(ODD), a_key(NEW))), "3 access keys"),
@@ -437,7 +439,7 @@ def test_a_first_key_that_comes_while_a_run_looks_is_not_taken_for_one_that_was_
     after = a_secret(placeholder(), a_version("claim", "keyrota:claim"), pending())
     aws = Moving((), before, then=[(timedelta(), (a_key(NEW, age_days=0),), after)])
     seen = observe(aws.subject, Settings(clock=aws, run="r"))
-    assert not view(seen).in_state(KeyState.ADOPTABLE, KeyState.FOREIGN)
+    assert not interpret(seen).in_state(KeyState.ADOPTABLE, KeyState.FOREIGN)
 
 
 def test_what_is_over_was_over_when_a_run_began_to_look() -> None:
@@ -446,6 +448,6 @@ def test_what_is_over_was_over_when_a_run_began_to_look() -> None:
     keys = (a_key(OLD), a_key(NEW, age_days=0))
     aws = Moving(keys, claimed, taken=a_claim(), then=[(timedelta(minutes=20), keys, claimed)])
     seen, planned = Run(aws.subject, Settings(clock=aws, run="r")).plan()
-    assert [key.id for key in view(seen).in_state(KeyState.ORPHAN)] == [NEW]
+    assert [key.id for key in interpret(seen).in_state(KeyState.ORPHAN)] == [NEW]
     assert not [action for action in planned.actions if action.key == NEW]
     assert any(hold.key == NEW for hold in planned.holds)

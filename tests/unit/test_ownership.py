@@ -85,7 +85,9 @@ def test_it_is_asked_first(name: str, seen: Observation, intent: Intent) -> None
     assert isinstance(made.actions[0], act.AskOwner), name
     assert sum(isinstance(action, act.AskOwner) for action in made.actions) == 1
     assert len(changes(made)) > 0
-    needing = [one for one in changes(made) if not isinstance(one, (act.Sync, act.Verify, act.NoteActive, act.Tidy))]
+    needing = [
+        one for one in changes(made) if not isinstance(one, (act.Sync, act.Verify, act.NoteActive, act.RemoveLabel))
+    ]
     assert all(action.follows for action in needing), needing
 
 
@@ -136,7 +138,7 @@ def test_a_tag_that_may_not_be_set_is_reported_and_holds_nothing() -> None:
     assert notice.remedy == "allow it"
 
 
-QUIET: list[tuple[str, Observation, Intent]] = [
+WAIT_FOR_IDLE: list[tuple[str, Observation, Intent]] = [
     ("nothing is due", observed(a_key(OLD), secret=a_secret(current(), tags=[synced()])), Routine()),
     ("a first rotation is not due yet", observed(a_key(OLD)), Routine()),
     (
@@ -148,7 +150,7 @@ QUIET: list[tuple[str, Observation, Intent]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "seen", "intent"), QUIET, ids=[name for name, _, _ in QUIET])
+@pytest.mark.parametrize(("name", "seen", "intent"), WAIT_FOR_IDLE, ids=[name for name, _, _ in WAIT_FOR_IDLE])
 def test_where_nothing_needs_the_answer_nothing_is_asked(name: str, seen: Observation, intent: Intent) -> None:
     """The daily run of a credential of which nothing is due needs no call more than before."""
     made = planned(seen, intent, None)

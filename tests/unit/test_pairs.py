@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from builders import NEW, NOW, ODD, OLD, USER, a_key, a_secret, a_version, cannot_tell, current, holds, observed
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import (
     PAIRS_TAG,
     AccessKeyId,
@@ -40,9 +40,9 @@ from keyrota.errors import (
     Stopped,
     TornPair,
 )
-from keyrota.executor import Settings, Subject
+from keyrota.executor import CredentialContext, Settings
 from keyrota.executor.sync import sync
-from keyrota.wire import Stop, together
+from keyrota.http import Stop, run_concurrently
 
 ARN = f"arn:aws:iam::123456789012:user/{USER}"
 WHERE = "circleci acme/shop"
@@ -58,8 +58,8 @@ class Place:
 
     scene: Scene
     address: str = WHERE
-    is_torn_possible: bool = True
-    quiet_for: timedelta = timedelta()
+    has_separate_variables: bool = True
+    wait_for_idle: timedelta = timedelta()
     secret: AccessKeyId | None = OLD
     id: AccessKeyId | None = OLD
     secret_fails: list[KeyrotaError | None] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Place:
 
             return put
 
-        together(half("secret", self.secret_fails), half("id", self.id_fails))
+        run_concurrently(half("secret", self.secret_fails), half("id", self.id_fails))
 
     @property
     def halves(self) -> tuple[AccessKeyId | None, AccessKeyId | None]:
@@ -138,9 +138,9 @@ class Scene:
     def whoami(self, _: KeyPair) -> tuple[str | None, ...]:
         return (ARN,)
 
-    def subject(self) -> Subject:
+    def subject(self) -> CredentialContext:
         ports: dict[str, Any] = {"access_keys": self, "identity": self, "store": self, "targets": tuple(self.places)}
-        return Subject(user=USER, account="123456789012", secret_name="s", policy=CLASSIC, **ports)
+        return CredentialContext(user=USER, account="123456789012", secret_name="s", policy=CLASSIC, **ports)
 
     def seen(self, *targets: TargetState) -> Observation:
         shown = targets or tuple(cannot_tell(place.address) for place in self.places)
@@ -154,7 +154,7 @@ class Scene:
 
     @property
     def doubt(self) -> PairDoubt | None:
-        return view(self.seen()).doubt_of(WHERE)
+        return interpret(self.seen()).doubt_of(WHERE)
 
 
 def a_scene(**place: Any) -> Scene:
@@ -215,7 +215,7 @@ def test_a_place_that_stays_torn_is_remembered_until_it_is_whole() -> None:
     scene.places[0].secret_fails = []
     scene.sync()
     assert scene.places[0].halves == (NEW, NEW)
-    assert view(scene.seen()).doubt_of(WHERE) is None
+    assert interpret(scene.seen()).doubt_of(WHERE) is None
 
 
 HERE = PlaceId(kind="circleci", origin="https://circleci.com/api/v2", id="project 1")

@@ -22,8 +22,7 @@ from builders import (
     synced,
 )
 from keyrota.core import plan as act
-from keyrota.core.case import Case
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import (
     Confirmation,
     Conflict,
@@ -47,6 +46,7 @@ from keyrota.core.plan import Plan
 from keyrota.core.planner import plan
 from keyrota.core.policy import CLASSIC, RotationPolicy
 from keyrota.core.records import Index, format_index
+from keyrota.core.situation import Situation
 
 SHOP = "github acme/shop"
 HERE = PlaceId(kind="github", origin="https://api.github.com", id="repository 12")
@@ -277,8 +277,8 @@ ROWS = [
 ]
 
 
-def case_of(row: Row) -> Case:
-    return Case(view=view(row.seen), policy=row.policy, now=NOW)
+def case_of(row: Row) -> Situation:
+    return Situation(view=interpret(row.seen), policy=row.policy, now=NOW)
 
 
 def written(planned: Plan) -> set[str]:
@@ -327,7 +327,7 @@ def confirmed(*marks: str) -> IndexEntry:
 def test_a_confirmation_is_about_what_was_seen() -> None:
     """The same key is not asked about again; another one is."""
     first = seen(showing(ODD))
-    (doubt,) = doubts(Case(view=view(first), policy=CLASSIC, now=NOW), first.targets[0])
+    (doubt,) = doubts(Situation(view=interpret(first), policy=CLASSIC, now=NOW), first.targets[0])
     assert SHOP in written(plan(seen(showing(ODD), index=(confirmed(doubt.mark),)), CLASSIC, NOW))
     assert SHOP not in written(plan(seen(showing(None), index=(confirmed(doubt.mark),)), CLASSIC, NOW))
 
@@ -355,11 +355,14 @@ def test_a_place_that_does_not_answer_is_not_written_for_the_first_time() -> Non
 def test_two_targets_that_are_one_place_are_both_held() -> None:
     other = replace(EMPTY, address="github 12")
     row = seen(EMPTY, other)
-    assert kept_out(Case(view=view(row), policy=CLASSIC, now=NOW)) == {SHOP, "github 12"}
+    assert kept_out(Situation(view=interpret(row), policy=CLASSIC, now=NOW)) == {SHOP, "github 12"}
     as_gitea = replace(other, address="gitea acme/shop", place=replace(HERE, kind="gitea"))
-    assert kept_out(Case(view=view(seen(EMPTY, as_gitea)), policy=CLASSIC, now=NOW)) == {SHOP, "gitea acme/shop"}
+    assert kept_out(Situation(view=interpret(seen(EMPTY, as_gitea)), policy=CLASSIC, now=NOW)) == {
+        SHOP,
+        "gitea acme/shop",
+    }
     apart = replace(other, variables=(VariableState(name="DEPLOY_ID", is_present=False),))
-    assert not kept_out(Case(view=view(seen(EMPTY, apart)), policy=CLASSIC, now=NOW))
+    assert not kept_out(Situation(view=interpret(seen(EMPTY, apart)), policy=CLASSIC, now=NOW))
 
 
 def test_what_the_configuration_no_longer_means_is_removed() -> None:
@@ -375,7 +378,7 @@ def test_what_the_configuration_no_longer_means_is_removed() -> None:
 
 
 def test_a_plan_says_what_a_first_write_does_to_each_variable() -> None:
-    known = view(seen(showing(OLD)))
+    known = interpret(seen(showing(OLD)))
     assert [str(change) for change in changes(known, EMPTY)] == ["new", "new"]
     assert [str(change) for change in changes(known, showing(OLD))] == [
         f"replaces {OLD} (a key of this user)",

@@ -265,7 +265,7 @@ CLAIMS = [
     Row(
         "another run's claim whose lease is over is replaced, and its label comes off",
         claimed(1, "another"),
-        do=("Tidy", *WHOLE_ROAD),
+        do=("RemoveLabel", *WHOLE_ROAD),
     ),
     Row(
         "a claim stays while nobody has read AWSCURRENT: it alone explains a key that is not in there",
@@ -537,13 +537,13 @@ LEFT = [
     Row(
         "the label of a pending key comes off when it is AWSCURRENT",
         observed(a_key(), secret=a_secret(a_version("v1", AWSCURRENT, OLD, PENDING), tags=[synced()])),
-        do=("Tidy",),
+        do=("RemoveLabel",),
         later=(REST,),
     ),
     Row(
         "the claim comes off when its lease is over",
         observed(a_key(), secret=a_secret(current(), claim_version(), tags=[synced()]), claim=a_claim(days_ago=1)),
-        do=("Tidy",),
+        do=("RemoveLabel",),
         later=(REST,),
     ),
     Row(
@@ -553,7 +553,7 @@ LEFT = [
             secret=a_secret(current(), claim_version(), tags=[synced()]),
             claim=a_claim(run="this-run", seen=()),
         ),
-        do=("Tidy",),
+        do=("RemoveLabel",),
         later=(REST,),
     ),
     Row(
@@ -564,13 +564,13 @@ LEFT = [
     Row(
         "a claim that cannot be read comes off",
         observed(a_key(), secret=a_secret(current(), a_version("c", CLAIM), tags=[synced()])),
-        do=("Tidy",),
+        do=("RemoveLabel",),
         later=(REST,),
     ),
     Row(
         "the label of a deleted key comes off",
         observed(a_key(NEW), secret=a_secret(previous(OLD), current(NEW), tags=[synced()])),
-        do=("Tidy",),
+        do=("RemoveLabel",),
         later=(REST,),
     ),
     Row(

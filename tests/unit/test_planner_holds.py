@@ -167,15 +167,15 @@ PROOF = [
         policy=ALL_THE_SAME,
     ),
     Row(
-        "used within quiet_for",
+        "used within unused_for",
         overlap_over(use=used(0.5)),
         hold=("is still used: last used 2026-05-31 18:00 UTC by s3 in eu-central-1",),
     ),
     Row(
-        "used within quiet_for, though before its successor was served",
+        "used within unused_for, though before its successor was served",
         overlap_over(use=used(0.5), since=0.4, age=120),
         hold=("is still used",),
-        policy=replace(CLASSIC, deactivate_after=timedelta(days=90, hours=6), quiet_for=timedelta(days=1)),
+        policy=replace(CLASSIC, deactivate_after=timedelta(days=90, hours=6), unused_for=timedelta(days=1)),
     ),
     Row(
         "used after its successor was served, less than an overlap ago",
@@ -194,7 +194,7 @@ PROOF = [
     Row(
         "prove_use: nobody used the new key yet",
         overlap_over(),
-        hold=("nobody has used the new key",),
+        hold=("nothing has used the new key",),
         policy=PROVE_USE,
     ),
     Row(
@@ -213,7 +213,7 @@ PROOF = [
     Row(
         "the successor is Inactive",
         overlap_over(new=a_key(NEW, age_days=11, status=OFF)),
-        hold=("somebody switched it off", "is not proven on every target"),
+        hold=("it was deactivated outside keyrota", "is not proven on every target"),
         later=(),
     ),
     Row("somebody switched it on again: noted", overlap_over(tags=(off_since(3),)), do=("NoteActive",)),
@@ -290,7 +290,7 @@ GONE = [
             NEW,
         ),
         do=("Delete",),
-        hold=("somebody switched it off",),
+        hold=("it was deactivated outside keyrota",),
         later=(),
     ),
     Row("not before", grace_over(off=(off_since(9),)), later=("delete 2026-06-02", NEXT)),
@@ -323,7 +323,7 @@ GONE = [
     Row(
         "its successor is Inactive: the way back stays open",
         grace_over(new=a_key(NEW, age_days=11, status=OFF)),
-        hold=("somebody switched it off", "should have replaced it is not Active"),
+        hold=("it was deactivated outside keyrota", "should have replaced it is not Active"),
         later=(),
     ),
 ]
@@ -357,7 +357,7 @@ CURRENT = [
     Row(
         "the key that targets hold was switched off by somebody",
         observed(a_key(status=OFF, age_days=95), secret=a_secret(current(), tags=[synced()])),
-        hold=("somebody switched it off",),
+        hold=("it was deactivated outside keyrota",),
         later=(),
     ),
     Row("a new key that IAM does not list yet", current_gone(5 / 1440), hold=("IAM does not list it yet",), later=()),

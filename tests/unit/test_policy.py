@@ -43,7 +43,7 @@ def ages(rotate: float, deactivate: float, delete: float, **more: object) -> Rot
 def test_the_presets_are_what_the_page_says() -> None:
     assert {"classic": ages(90, 100, 110), "strict": ages(75, 87, 97)} == PRESETS
     assert [policy.faults() for policy in PRESETS.values()] == [(), ()]
-    assert [policy.quiet_for for policy in PRESETS.values()] == [DAY, DAY]
+    assert [policy.unused_for for policy in PRESETS.values()] == [DAY, DAY]
     assert (CLASSIC.overlap, CLASSIC.grace) == (10 * DAY, 10 * DAY)
     assert (STRICT.overlap, STRICT.grace) == (12 * DAY, 10 * DAY)
 
@@ -63,13 +63,13 @@ FAULTS = [
     ("equal at the end", ages(90, 100, 100), ("the ages must rise",)),
     ("no free slot", ages(30, 45, 60), ("IAM has two slots",)),
     ("just a free slot", ages(30, 45, 59.9), ()),
-    ("an hour everywhere", ages(1, 1 + 1 / 24, 1 + 2 / 24, quiet_for=HOUR), ()),
+    ("an hour everywhere", ages(1, 1 + 1 / 24, 1 + 2 / 24, unused_for=HOUR), ()),
     ("a short overlap", ages(1, 1.01, 1.5), ("the overlap (deactivate_after - rotate_after) is 14m24s",)),
     ("a short grace", ages(1, 1.5, 1.51), ("the grace (delete_after - deactivate_after) is 14m24s",)),
     ("a short life", ages(0.04, 0.05, 0.06), ("rotate_after is 57m36s", "the overlap", "the grace")),
     ("a short life that is meant", ages(0.04, 0.05, 0.06, allow_short=True), ()),
-    ("a short quiet_for", ages(90, 100, 110, quiet_for=HOUR / 2), ("quiet_for is 30m",)),
-    ("a quiet_for that never ends", ages(90, 100, 110, quiet_for=11 * DAY), ("longer than the overlap",)),
+    ("a short unused_for", ages(90, 100, 110, unused_for=HOUR / 2), ("unused_for is 30m",)),
+    ("a unused_for that never ends", ages(90, 100, 110, unused_for=11 * DAY), ("longer than the overlap",)),
     ("a life of eleven years", ages(3000, 3400, 3700), ("more than 3660 days",)),
     (
         "a freeze of dates",
@@ -121,8 +121,8 @@ FAULTS = [
         (),
     ),
     ("a life of ten years and a bit", ages(3000, 3400, 3660), ()),
-    ("a quiet_for as long as the overlap", ages(90, 100, 110, quiet_for=10 * DAY), ()),
-    ("a quiet_for of a day, longer than the overlap", ages(90, 90.5, 110), ()),
+    ("a unused_for as long as the overlap", ages(90, 100, 110, unused_for=10 * DAY), ()),
+    ("a unused_for of a day, longer than the overlap", ages(90, 90.5, 110), ()),
     ("no free slot, by a second", ages(30, 45, 60 - 1 / 86400), ()),
 ]
 
@@ -244,7 +244,7 @@ def test_what_is_no_duration(text: str) -> None:
 
 
 def test_what_is_no_duration_is_shown_each_unit_that_counts() -> None:
-    """`quiet: ten` wants minutes."""
+    """`wait_for_idle: ten` wants minutes."""
     with pytest.raises(ValueError, match=r"minutes .*10m"):
         duration("ten")
 

@@ -9,7 +9,7 @@ import pytest
 
 from keyrota.core.secret import Secret
 from keyrota.errors import HIDDEN, KeyrotaError, redacted, without_own_secrets
-from keyrota.wire.own_secrets import note, without_secrets
+from keyrota.http.own_secrets import note, without_secrets
 
 TOKEN = "canary/+<&>\"'=12345"
 

@@ -60,7 +60,7 @@ from keyrota.report.data import (
 from keyrota.report.text import apply_text, counted, day, hold_text, in_words, plan_text, status_text, use_text
 
 DUE = observed(a_key(age_days=91, use=used(1)), secret=a_secret(current(), tags=[synced()]), targets=(holds(OLD),))
-QUIET = replace(DUE, keys=(a_key(age_days=3),))
+WAIT_FOR_IDLE = replace(DUE, keys=(a_key(age_days=3),))
 OVERLAP = observed(
     a_key(OLD, age_days=101, use=used(0.1)),
     a_key(NEW, age_days=11),
@@ -186,24 +186,38 @@ def test_errors_are_told_one_by_one_with_their_credential() -> None:
         "2 failed", [ProviderRefused("no", where="a", remedy="b"), ConfigError([Fault(where="c", what="d")])]
     )
     assert document([a_report(None, errors=(bundle,))])["errors"] == [
-        {"user": "ci-deploy", "account": "123456789012", "message": "no", "where": "a", "remedy": "b", "again": None},
-        {"user": "ci-deploy", "account": "123456789012", "message": "d", "where": "c", "remedy": None, "again": None},
+        {
+            "user": "ci-deploy",
+            "account": "123456789012",
+            "message": "no",
+            "where": "a",
+            "remedy": "b",
+            "retry_at": None,
+        },
+        {
+            "user": "ci-deploy",
+            "account": "123456789012",
+            "message": "d",
+            "where": "c",
+            "remedy": None,
+            "retry_at": None,
+        },
     ]
 
 
 def test_bundles_are_taken_apart_however_deep() -> None:
     inner = KeyrotaError("x")
     assert flattened(PartialFailure("a", [PartialFailure("b", [inner]), inner])) == (inner, inner)
-    assert error_fields(inner) == {"message": "x", "where": None, "remedy": None, "again": None}
+    assert error_fields(inner) == {"message": "x", "where": None, "remedy": None, "retry_at": None}
 
 
 def test_what_a_limit_left_is_no_failure_and_says_when_a_run_goes_on() -> None:
-    left = LeftByLimit("used up", where="here", retry_after_s=90, again=NOW)
+    left = LeftByLimit("used up", where="here", retry_after_s=90, retry_at=NOW)
     refused = ProviderUnavailable("limits this token", remedy="a run after 1 tries again", retry_after_s=90)
     assert (is_stop(left), is_stop(refused), left.remedy) == (True, False, GOES_ON)
     report = a_report(None, errors=(PartialFailure("2", [left, refused]),))
     assert (report.stops, report.failures) == ((left,), (refused,))
-    assert error_fields(left)["again"] == "2026-06-01T06:00:00Z"
+    assert error_fields(left)["retry_at"] == "2026-06-01T06:00:00Z"
     told = list(apply_text([report]))
     assert told[-2:] == [
         "1 credential: 0 done, 0 held, 1 failed, 1 left to the next run",
@@ -235,7 +249,7 @@ ROTATED = done(
     act.Verify(key=NEW, version=None, reason="", due=NOW),
     act.Promote(key=NEW, version=None, remove_from=None, reason="old", due=NOW),
     act.Sync(key=NEW, targets=("one", "two"), reason="new", due=NOW),
-    act.Tidy(label="x", version="v", reason="", due=NOW),  # type: ignore[arg-type]  # a NewType
+    act.RemoveLabel(label="x", version="v", reason="", due=NOW),  # type: ignore[arg-type]  # a NewType
 )
 
 
@@ -246,7 +260,9 @@ def test_what_was_done_is_told_in_the_words_of_the_plan() -> None:
         ("sync", NEW, None, "one"),
         ("sync", NEW, None, "two"),
     ]
-    assert [entry["at"] for entry in one(a_report(QUIET, done=ROTATED), with_done=True)["done"]] == [stamp(NOW)] * 3
+    assert [entry["at"] for entry in one(a_report(WAIT_FOR_IDLE, done=ROTATED), with_done=True)["done"]] == [
+        stamp(NOW)
+    ] * 3
 
 
 def test_a_rotation_that_did_not_come_to_its_end_is_not_called_done() -> None:
@@ -286,7 +302,7 @@ def test_a_plan_reads_well() -> None:
 
 
 def test_a_plan_with_nothing_to_do_says_so_and_what_comes() -> None:
-    text = said(plan_text([a_report(QUIET)]))
+    text = said(plan_text([a_report(WAIT_FOR_IDLE)]))
     assert "  nothing to do\n" in text
     assert f"  · rotate {OLD} on 2026-08-27 (in 87 days): when it reaches its age" in text
 
@@ -305,7 +321,7 @@ def test_a_hold_is_told_with_its_remedy_and_its_end() -> None:
 
 def test_an_error_is_told_with_its_remedy_and_counted() -> None:
     error = ProviderRefused("no", where="bitbucket", remedy="add the scope")
-    text = said(plan_text([a_report(None, errors=(error,)), a_report(QUIET)]))
+    text = said(plan_text([a_report(None, errors=(error,)), a_report(WAIT_FOR_IDLE)]))
     assert "  ✗ failed     bitbucket: no\n               add the scope" in text
     assert text.endswith("2 credentials: 0 to do, 0 held, 1 failed")
     assert text.count("nothing to do") == 1
@@ -313,7 +329,7 @@ def test_an_error_is_told_with_its_remedy_and_counted() -> None:
 
 def test_a_run_is_summed_up() -> None:
     left = (act.Deactivate(key=OLD, reason="it is due", due=NOW),)
-    text = said(apply_text([a_report(QUIET, done=ROTATED, left=left)]))
+    text = said(apply_text([a_report(WAIT_FOR_IDLE, done=ROTATED, left=left)]))
     assert f"  ✓ rotate     {OLD} → {NEW}  old" in text
     assert f"  ✓ sync       one: {NEW}  new" in text
     assert "left to the next: deactivate it is due" in text
@@ -321,7 +337,7 @@ def test_a_run_is_summed_up() -> None:
 
 
 def test_a_run_says_nothing_of_credentials_that_needed_nothing() -> None:
-    assert list(apply_text([a_report(QUIET)])) == ["1 credential: 0 done, 0 held, 0 failed"]
+    assert list(apply_text([a_report(WAIT_FOR_IDLE)])) == ["1 credential: 0 done, 0 held, 0 failed"]
 
 
 STATUS = [
@@ -368,7 +384,7 @@ def test_colours_are_given_by_role_and_change_no_word() -> None:
         return text
 
     report = a_report(OVERLAP, done=ROTATED, errors=(KeyrotaError("x", remedy="y"),))
-    both = [report, a_report(QUIET), a_report(DUE)]
+    both = [report, a_report(WAIT_FOR_IDLE), a_report(DUE)]
     assert list(plan_text(both, paint)) == list(plan_text(both))
     assert list(apply_text(both, paint)) == list(apply_text(both))
     assert roles == {"title", "good", "due", "held", "bad", "quiet"}

@@ -17,7 +17,7 @@ from keyrota.core.plan import Hold, Plan, Upcoming
 from keyrota.core.planner import Intent, Routine
 from keyrota.core.policy import CLASSIC
 from keyrota.errors import LostRace, PlanChanged, ProviderUnavailable
-from keyrota.executor import Event, EventKind, Run, Settings, Subject
+from keyrota.executor import CredentialContext, Event, EventKind, Run, Settings
 from keyrota.executor.run import _log_plan
 
 V1 = VersionId("v1")
@@ -53,7 +53,7 @@ class Scripted(Run):
     def __init__(self, *plans: Plan | Exception, ports: Ports | None = None, intent: Intent | None = None) -> None:
         self.ports = ports or Ports()
         known: dict[str, Any] = {"access_keys": self.ports, "identity": self.ports, "store": self.ports, "targets": ()}
-        subject = Subject(user=USER, account="1", secret_name="s", policy=CLASSIC, **known)
+        subject = CredentialContext(user=USER, account="1", secret_name="s", policy=CLASSIC, **known)
         super().__init__(subject, Settings(clock=self.ports, run="r"), intent)
         self._plans = list(plans)
         self.looks: list[bool] = []
@@ -70,8 +70,8 @@ class Scripted(Run):
         return self.apply(first, observed(), self.events.append)
 
 
-def tidy(label: str = "x", **known: Any) -> act.Tidy:
-    return act.Tidy(label=label, version=V1, reason="", due=NOW, **known)
+def tidy(label: str = "x", **known: Any) -> act.RemoveLabel:
+    return act.RemoveLabel(label=label, version=V1, reason="", due=NOW, **known)
 
 
 def off(key: AccessKeyId = OLD, **known: Any) -> act.Deactivate:

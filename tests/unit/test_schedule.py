@@ -27,7 +27,7 @@ from builders import (
     synced,
     used,
 )
-from keyrota.core.lifecycle import View, view
+from keyrota.core.lifecycle import KeyRing, interpret
 from keyrota.core.model import AccessKey, DeactivationNote, KeyStatus, LastUse
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, RotationPolicy
 from keyrota.core.schedule import gone_due, off_due, quiet_since, rotation_due
@@ -51,12 +51,12 @@ def replaced(
     since: float | None = None,
     use: LastUse = NEVER,
     tags: tuple[tuple[str, str], ...] = (),
-) -> tuple[AccessKey, View]:
+) -> tuple[AccessKey, KeyRing]:
     """A key, its successor of an age, served for so many days (none: not synced)."""
     old = a_key(OLD, age_days=old_age, use=use)
     record = () if since is None else (synced(since=since),)
     secret = a_secret(previous(OLD), current(NEW), tags=(*record, *tags))
-    return old, view(observed(old, a_key(NEW, age_days=new_age), secret=secret))
+    return old, interpret(observed(old, a_key(NEW, age_days=new_age), secret=secret))
 
 
 def test_only_the_note_that_this_very_key_is_on_again_gives_it_a_new_overlap() -> None:
@@ -103,7 +103,7 @@ def test_no_deactivation_is_due_while_the_successor_is_not_served() -> None:
 def test_no_deactivation_is_due_while_iam_does_not_list_the_successor() -> None:
     old = a_key(OLD, age_days=130)
     alone = observed(old, secret=a_secret(previous(OLD), current(NEW), tags=[synced()]))
-    assert off_due(old, view(alone), CLASSIC) is None
+    assert off_due(old, interpret(alone), CLASSIC) is None
 
 
 def test_a_key_that_was_switched_on_again_gets_a_new_overlap() -> None:
@@ -139,13 +139,13 @@ def test_a_deletion_is_due(
 def test_a_revoked_key_goes_after_its_grace_whatever_its_age() -> None:
     keys = (a_key(OLD, age_days=20, status=KeyStatus.INACTIVE), a_key(NEW, age_days=1))
     seen = observed(*keys, secret=a_secret(previous(OLD), current(NEW), tags=[synced(since=1), off_since(1)]))
-    assert gone_due(keys[0], view(revoked(seen, OLD)), CLASSIC) == in_days(9)
+    assert gone_due(keys[0], interpret(revoked(seen, OLD)), CLASSIC) == in_days(9)
 
 
 def test_the_date_of_a_deletion_does_not_need_the_successor() -> None:
     old = a_key(OLD, age_days=105, status=KeyStatus.INACTIVE)
     alone = observed(old, secret=a_secret(previous(OLD), current(NEW), tags=[off_since(5)]))
-    assert gone_due(old, view(alone), CLASSIC) == in_days(5)
+    assert gone_due(old, interpret(alone), CLASSIC) == in_days(5)
 
 
 @pytest.mark.parametrize(

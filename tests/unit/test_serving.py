@@ -29,10 +29,9 @@ from builders import (
     synced,
 )
 from keyrota.core import plan as act
-from keyrota.core.case import Case, used
 from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, view
+from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, interpret
 from keyrota.core.model import (
     PAIRS_TAG,
     SYNC_PASS_TAG,
@@ -52,6 +51,7 @@ from keyrota.core.planner import Intent, Only, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.records import format_pairs, format_pass, format_synced, place_digest
 from keyrota.core.serving import TOKEN_ENDS_SOON, is_changed_since, left_to_write
+from keyrota.core.situation import Situation, used
 
 HELD = replace(CLASSIC, drift=Drift.HOLD)
 TICK = timedelta(seconds=1)
@@ -98,12 +98,12 @@ HOLDING = [
     Row("a run that died wrote an older key of ours", two(holds(NEW, "a"), holds(OLD, "b")), write=("b",)),
     Row("both at once", two(holds(OLD, "a"), holds(ODD, "b")), write=("a",), hold=("b",)),
     Row(
-        "its secret is new here, and both were written before: all are written",
+        "the target does not have the current key yet, and both were written before: all are written",
         two(holds(OLD, "a"), holds(ODD, "b"), tags=remembers("a", "b", version="v0")),
         write=("a", "b"),
     ),
     Row(
-        "its secret is new here: a place that shows a key of another user is not written for the first time",
+        "a place that shows a key of another user is not written for the first time",
         two(holds(OLD, "a"), holds(ODD, "b"), tags=()),
         write=("a",),
     ),
@@ -154,7 +154,7 @@ def test_drift_hold(row: Row) -> None:
     planned = plan(row.seen, HELD, NOW)
     syncs = [action for action in planned.actions if isinstance(action, act.Sync)]
     assert [action.targets for action in syncs] == ([] if row.write is None else [row.write])
-    assert tuple(hold.target for hold in planned.holds if "somebody changed it" in hold.reason) == row.hold
+    assert tuple(hold.target for hold in planned.holds if "changed outside keyrota" in hold.reason) == row.hold
     assert all(action.key == NEW for action in syncs)
 
 
@@ -163,7 +163,7 @@ def test_drift_mend_and_a_person_s_sync_write_it_over(row: Row) -> None:
     for planned in (plan(row.seen, CLASSIC, NOW), plan(row.seen, HELD, NOW, SyncOnly())):
         written = {place for action in planned.actions if isinstance(action, act.Sync) for place in action.targets}
         assert set(row.hold) <= written
-        assert not [hold for hold in planned.holds if "somebody changed it" in hold.reason]
+        assert not [hold for hold in planned.holds if "changed outside keyrota" in hold.reason]
 
 
 def record(*, ended: datetime | None, confirmed: float = 0.5) -> tuple[str, str]:
@@ -186,7 +186,7 @@ CHANGED = [
 def test_a_target_was_changed(case: str, changed: datetime | None, ended: datetime | None, is_mended: bool) -> None:
     seen = two(replace(cannot_tell("a"), changed_at=changed), tags=(record(ended=ended),))
     syncs = [action for action in plan(seen, CLASSIC, NOW).actions if isinstance(action, act.Sync)]
-    assert [(action.targets, action.is_mend, action.is_rewrite) for action in syncs] == (
+    assert [(action.targets, action.is_repair, action.is_rewrite) for action in syncs] == (
         [(("a",), True, False)] if is_mended else []
     ), case
     assert all("was changed at" in action.reason for action in syncs)
@@ -209,7 +209,7 @@ def test_a_write_of_our_own_whose_end_was_not_noted_is_nobody_s_change(
     begun = PAIRS_TAG, format_pairs(PairsRecord(version=VersionId("v1"), at=ago(0.2), places=places))
     seen = two(replace(cannot_tell("a"), changed_at=changed), tags=(record(ended=ago(0.5)), begun))
     syncs = [action for action in plan(seen, CLASSIC, NOW).actions if isinstance(action, act.Sync)]
-    assert [(action.targets, action.is_mend) for action in syncs] == ([(("a",), True)] if is_mended else []), case
+    assert [(action.targets, action.is_repair) for action in syncs] == ([(("a",), True)] if is_mended else []), case
     assert not any(hold.is_torn for hold in plan(seen, CLASSIC, NOW).holds)
 
 
@@ -221,8 +221,8 @@ def test_a_pair_that_was_changed_beside_our_own_key_id_is_held_as_well() -> None
 
 def test_a_sync_says_why() -> None:
     for seen, why in (
-        (two(holds(OLD, "a"), tags=()), "its secret is new here"),
-        (two(holds(OLD, "a"), tags=ANOTHER_VERSION), "its secret is new here"),
+        (two(holds(OLD, "a"), tags=()), "the target does not have the current key yet"),
+        (two(holds(OLD, "a"), tags=ANOTHER_VERSION), "the target does not have the current key yet"),
         (two(holds(OLD, "a"), fingerprint="another"), "the set of targets changed"),
     ):
         assert [action.reason for action in plan(seen, CLASSIC, NOW).actions] == [why]
@@ -270,7 +270,7 @@ def test_the_pair_is_written_a_second_time(case: str, seen: Observation, is_rewr
     syncs = [action for action in plan(seen, CLASSIC, NOW).actions if isinstance(action, act.Sync)]
     assert [action.is_rewrite for action in syncs] == ([True] if is_rewritten else []), case
     for action in syncs:
-        known = view(seen).synced
+        known = interpret(seen).synced
         assert known is not None
         assert (action.key, action.targets, action.not_before) == (NEW, ("a",), known.since + JUST_NOW)
 
@@ -284,7 +284,7 @@ def walked(began: datetime, *written: str, targets: tuple[TargetState, ...]) -> 
 def test_a_walk_that_was_begun_writes_what_is_left() -> None:
     targets = (cannot_tell("a"), cannot_tell("b"), holds(ODD, "c"), absent("d"), holds(NEW, "e"))
     seen = walked(ago(1), "a", "c", "d", "e", targets=targets)
-    case = Case(view=view(seen), policy=CLASSIC, now=NOW)
+    case = Situation(view=interpret(seen), policy=CLASSIC, now=NOW)
     key = a_key(NEW, age_days=1)
     assert left_to_write(case, key) == ("b", "c", "d")
     assert left_to_write(case, key, not_before=ago(1)) == ("b", "c", "d")
@@ -304,7 +304,7 @@ TOLD = [
     ("left behind, empty", two(left_behind=(absent("x"),)), (("x", "it lacks AWS_ACCESS_KEY_ID"),)),
     ("left behind, down", two(left_behind=(down("x"),)), (("x", "does not answer (x answered 503)"),)),
     ("left behind, unreadable", two(left_behind=(cannot_tell("x"),)), (("x", "may still hold a key"),)),
-    ("somebody edited the index", two(tags=(("keyrota:targets", "?"),)), ((None, "were changed by somebody"),)),
+    ("somebody edited the index", two(tags=(("keyrota:targets", "?"),)), ((None, "were changed outside keyrota"),)),
     ("more than fit", two(tags=(("keyrota:targets.full", "yes"),)), ((None, "more targets than"),)),
 ]
 
@@ -404,4 +404,4 @@ def test_each_target_of_a_mend_has_its_own_reason() -> None:
 def test_a_target_that_was_never_written_has_not_changed_since() -> None:
     seen = observed(a_key(), secret=a_secret(current(OLD)), targets=(holds(OLD, "a"),))
     changed = replace(seen.targets[0], changed_at=NOW)
-    assert not is_changed_since(view(seen), changed)
+    assert not is_changed_since(interpret(seen), changed)

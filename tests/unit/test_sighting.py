@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from keyrota.core.detect import Seen, looks_like_id, looks_like_secret, secret_beside, seen, sightings
 from keyrota.core.model import AccessKeyId, Sighting
-from keyrota.core.sighting import Seen, looks_like_id, looks_like_secret, secret_beside, seen, sightings
 
 KEY = AccessKeyId("AKIAIOSFODNN7EXAMPLE")
 HERE = {"repository": "acme/shop"}

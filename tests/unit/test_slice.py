@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from keyrota.app.config import load_text
-from keyrota.app.functions.slice import slices
+from keyrota.app.functions.shard import slices
 
 
 def entries(*groups: tuple[str | None, str | None, int]) -> Iterator[Any]:

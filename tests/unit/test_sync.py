@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builders import NEW, NOW, ODD, OLD, USER, a_key, a_secret, a_version, ago, cannot_tell, current, holds, observed
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import (
     PAIRS_TAG,
     SYNC_PASS_TAG,
@@ -30,7 +30,7 @@ from keyrota.core.policy import CLASSIC
 from keyrota.core.records import Index, format_index, format_pass, format_synced, parse_index, parse_pass, parse_synced
 from keyrota.core.secret import Secret
 from keyrota.errors import NotVerified, PartialFailure, ProviderRefused, ProviderUnavailable
-from keyrota.executor import Settings, Subject
+from keyrota.executor import CredentialContext, Settings
 from keyrota.executor.sync import sync
 
 TWO_DAYS_AGO, A_DAY_AGO = ago(2), ago(1)
@@ -45,8 +45,8 @@ class Place:
     scene: Scene
     address: str
     fails: Exception | None = None
-    is_torn_possible: bool = False
-    quiet_for: timedelta = timedelta()
+    has_separate_variables: bool = False
+    wait_for_idle: timedelta = timedelta()
     busy: list[bool | None] = field(default_factory=list)
     got: list[AccessKeyId] = field(default_factory=list)
 
@@ -119,9 +119,9 @@ class Scene:
     def walk(self) -> SyncPass | None:
         return parse_pass(self.tags.get(SYNC_PASS_TAG, ""), [place.address for place in self.places])
 
-    def subject(self, **known: Any) -> Subject:
+    def subject(self, **known: Any) -> CredentialContext:
         ports: dict[str, Any] = {"access_keys": self, "identity": self, "store": self, "targets": self.places}
-        return Subject(user=USER, account="123456789012", secret_name="s", policy=CLASSIC, **(ports | known))
+        return CredentialContext(user=USER, account="123456789012", secret_name="s", policy=CLASSIC, **(ports | known))
 
     def seen(self, *targets: TargetState, **known: Any) -> Observation:
         """The credential as the run saw it before it began."""
@@ -130,7 +130,7 @@ class Scene:
         return replace(seen, fingerprint=self.subject().fingerprint, **known)
 
     def sync(
-        self, *addresses: str, seen: Observation | None = None, subject: Subject | None = None, **known: Any
+        self, *addresses: str, seen: Observation | None = None, subject: CredentialContext | None = None, **known: Any
     ) -> Any:
         action = Sync(key=NEW, targets=addresses, reason="", due=NOW, **known)
         settings = Settings(clock=self, run="r", verify_times=1)
@@ -210,7 +210,7 @@ def test_a_mend_makes_the_record_untrue_for_its_time_and_keeps_the_overlap() -> 
     scene = a_scene("a", "b")
     synced_since(scene)
     seen = scene.seen(holds(ODD, "a"), holds(NEW, "b"))
-    scene.sync("a", seen=seen, is_mend=True)
+    scene.sync("a", seen=seen, is_repair=True)
     assert scene.calls == ["tag sync-pass synced", "whoami", "write a", "tag synced"]
     record = scene.record
     assert record is not None
@@ -220,12 +220,12 @@ def test_a_mend_makes_the_record_untrue_for_its_time_and_keeps_the_overlap() -> 
 def test_a_mend_that_takes_an_older_key_of_ours_away_starts_the_overlap_anew() -> None:
     scene = a_scene("a", "b")
     synced_since(scene)
-    scene.sync("a", seen=scene.seen(holds(OLD, "a"), holds(NEW, "b")), is_mend=True)
+    scene.sync("a", seen=scene.seen(holds(OLD, "a"), holds(NEW, "b")), is_repair=True)
     assert scene.record is not None
     assert scene.record.since == NOW + A_SECOND
     other = a_scene("a", "b")
     synced_since(other)
-    other.sync("a", seen=other.seen(holds(ODD, "a"), holds(OLD, "b")), is_mend=True)
+    other.sync("a", seen=other.seen(holds(ODD, "a"), holds(OLD, "b")), is_repair=True)
     assert other.record is not None
     assert other.record.since == ago(2), "what is not written takes nothing away"
 
@@ -234,7 +234,7 @@ def test_a_mend_of_what_cannot_be_read_starts_the_overlap_anew() -> None:
     """A run that stood still may have written the older key there, long after its successor was served."""
     scene = a_scene("a", "b")
     synced_since(scene)
-    scene.sync("a", seen=scene.seen(cannot_tell("a"), holds(NEW, "b")), is_mend=True)
+    scene.sync("a", seen=scene.seen(cannot_tell("a"), holds(NEW, "b")), is_repair=True)
     assert scene.record is not None
     assert scene.record.since == NOW + A_SECOND
 
@@ -286,7 +286,7 @@ def test_all_that_is_to_be_noted_first_is_noted_at_once() -> None:
 def test_a_mend_of_ours_among_others_starts_the_overlap_anew() -> None:
     scene = a_scene("a", "b")
     synced_since(scene)
-    scene.sync("a", "b", seen=scene.seen(holds(OLD, "a"), holds(ODD, "b")), is_mend=True)
+    scene.sync("a", "b", seen=scene.seen(holds(OLD, "a"), holds(ODD, "b")), is_repair=True)
     assert scene.record is not None
     assert scene.record.since == NOW + 2 * A_SECOND
 
@@ -339,7 +339,7 @@ def test_a_mend_of_all_targets_confirms_nothing() -> None:
     """Only a walk tells when all were written; a mend writes what differs."""
     scene = a_scene("a")
     synced_since(scene)
-    scene.sync("a", seen=scene.seen(holds(ODD, "a")), is_mend=True)
+    scene.sync("a", seen=scene.seen(holds(ODD, "a")), is_repair=True)
     assert scene.record is not None
     assert (scene.record.since, scene.record.confirmed) == (ago(2), ago(1))
 
@@ -361,7 +361,7 @@ def test_a_mend_that_fails_leaves_the_record_untrue() -> None:
     synced_since(scene)
     scene.places[0].fails = ProviderUnavailable("503")
     with pytest.raises(ProviderUnavailable):
-        scene.sync("a", "b", seen=scene.seen(holds(ODD, "a"), holds(ODD, "b"), holds(NEW, "c")), is_mend=True)
+        scene.sync("a", "b", seen=scene.seen(holds(ODD, "a"), holds(ODD, "b"), holds(NEW, "c")), is_repair=True)
     assert scene.tags[SYNCED_TAG] == "v1@begun"
 
 
@@ -503,7 +503,7 @@ def test_an_index_that_is_full_or_that_somebody_edited_meanwhile_is_left_alone()
     edited.secret = replace(edited.secret, tags=(("keyrota:targets", "?"),))
     edited.sync("a", seen=seen, subject=edited.subject(index=(ENTRY,)))
     assert edited.tags["keyrota:targets"] == "?"
-    assert view(seen).index == Index()
+    assert interpret(seen).index == Index()
 
 
 # --- patience -------------------------------------------------------------------------------------------------------
@@ -512,10 +512,10 @@ def test_an_index_that_is_full_or_that_somebody_edited_meanwhile_is_left_alone()
 BUSY, FREE = True, False
 
 
-def waiting(*busy: bool | None, quiet_for: float = 40) -> Scene:
+def waiting(*busy: bool | None, wait_for_idle: float = 40) -> Scene:
     scene = a_scene("a")
     scene.places[0].busy = list(busy)
-    scene.places[0].quiet_for = timedelta(seconds=quiet_for)
+    scene.places[0].wait_for_idle = timedelta(seconds=wait_for_idle)
     return scene
 
 
@@ -523,10 +523,10 @@ def waiting(*busy: bool | None, quiet_for: float = 40) -> Scene:
     ("case", "scene", "calls"),
     [
         ("nothing runs", waiting(), ["busy a", "write a"]),
-        ("nobody waits there", waiting(BUSY, quiet_for=0), ["write a"]),
+        ("nobody waits there", waiting(BUSY, wait_for_idle=0), ["write a"]),
         (
             "something runs for a while",
-            waiting(BUSY, BUSY, FREE, quiet_for=200),
+            waiting(BUSY, BUSY, FREE, wait_for_idle=200),
             ["busy a", "sleep 15", "busy a", "sleep 30", "busy a", "write a"],
         ),
         (
@@ -536,12 +536,12 @@ def waiting(*busy: bool | None, quiet_for: float = 40) -> Scene:
         ),
         (
             "it is asked less often the longer it runs, and at least once a minute",
-            waiting(*[BUSY] * 5, FREE, quiet_for=600),
+            waiting(*[BUSY] * 5, FREE, wait_for_idle=600),
             [*(call for pause in (15, 30, 60, 60, 60) for call in ("busy a", f"sleep {pause}")), "busy a", "write a"],
         ),
         (
             "a moment is left",
-            waiting(BUSY, BUSY, quiet_for=15.05),
+            waiting(BUSY, BUSY, wait_for_idle=15.05),
             ["busy a", "sleep 15", "busy a", "sleep 0.1", "write a"],
         ),
     ],

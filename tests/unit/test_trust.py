@@ -14,9 +14,9 @@ from keyrota.app.wiring import Wiring
 from keyrota.core.model import IndexEntry
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, KeyrotaError, UsageError
+from keyrota.http.hosts import allow, allowed_by, forget, trusted
+from keyrota.http.urls import parts_of, url_fault
 from keyrota.targets import kinds
-from keyrota.wire.hosts import allow, allowed_by, forget, trusted
-from keyrota.wire.urls import parts_of, url_fault
 from keyrota_sandbox.memory import WorldClock
 
 KEPT = Kept(secrets=frozenset({"team/deploy", "team/deploy-abc123"}), parameters=frozenset({"ci/pair"}))
@@ -337,8 +337,8 @@ def test_settings_that_a_tag_remembers_are_judged_as_those_of_the_file(kind: str
     + [(duty, "env:R") for duty in ("deactivate", "delete", "watch")],
 )
 def test_who_only_reads_uses_the_reading_token(duty: str, used: str) -> None:
-    settings = {"auth": {"token": "env:T", "read_token": "env:R"}, "at_most": "5m"}
-    assert settings_of(settings, duty) == {"auth": {"token": used}, "at_most": "5m"}
+    settings = {"auth": {"token": "env:T", "read_token": "env:R"}, "max_wait": "5m"}
+    assert settings_of(settings, duty) == {"auth": {"token": used}, "max_wait": "5m"}
     other = {"auth": {"email": "a@b", "api_token": "env:T", "read_token": "env:R"}}
     assert settings_of(other, duty) == {"auth": {"email": "a@b", "api_token": used}}
     alone = {"auth": {"app_id": "1", "private_key": "env:T"}}

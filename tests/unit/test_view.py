@@ -40,9 +40,9 @@ from keyrota.core.lifecycle import (
     TRANSITIONS,
     KeyState,
     Road,
+    interpret,
     key_label,
     named_and_gone,
-    view,
 )
 from keyrota.core.model import (
     AWSCURRENT,
@@ -86,7 +86,7 @@ WALKS = [
 
 @pytest.mark.parametrize(("case", "seen", "not_before", "goes_on"), WALKS, ids=[row[0] for row in WALKS])
 def test_a_walk_goes_on(case: str, seen: Observation, not_before: datetime | None, goes_on: bool) -> None:
-    assert (view(seen).pass_in_force(not_before) is not None) is goes_on, case
+    assert (interpret(seen).active_sync_pass(not_before) is not None) is goes_on, case
 
 
 def still(seen: Observation, changed: timedelta | None) -> Observation:
@@ -108,7 +108,7 @@ AWAITED = [
 
 @pytest.mark.parametrize(("case", "seen", "until"), AWAITED, ids=[row[0] for row in AWAITED])
 def test_a_key_that_is_not_listed_is_waited_for(case: str, seen: Observation, until: datetime | None) -> None:
-    assert view(seen).awaited_until(OLD, NOW) == until, case
+    assert interpret(seen).awaited_until(OLD, NOW) == until, case
     gone = until is None and seen.secret is not None
     assert named_and_gone(seen, NOW) == (frozenset({OLD}) if gone else frozenset()), case
 
@@ -119,8 +119,8 @@ def test_a_revoked_key_that_is_gone_is_known_by_its_mark_alone() -> None:
     marked = a_version("v0", *(seen.secret.versions[0].labels - {OLD, "AWSCURRENT"}))
     gone = observed(a_key(NEW), secret=a_secret(marked, current(NEW)))
     assert named_and_gone(gone, NOW) == {OLD}
-    assert view(gone).is_revoked(OLD)
-    assert not view(gone).is_revoked(NEW)
+    assert interpret(gone).is_revoked(OLD)
+    assert not interpret(gone).is_revoked(NEW)
 
 
 SYNCED = [
@@ -138,7 +138,7 @@ SYNCED = [
 
 @pytest.mark.parametrize(("case", "seen", "is_so"), SYNCED, ids=[row[0] for row in SYNCED])
 def test_a_credential_is_synced(case: str, seen: Observation, is_so: bool) -> None:
-    assert view(seen).is_synced() is is_so, case
+    assert interpret(seen).is_synced() is is_so, case
 
 
 def empty(*, owner: bool, **known: object) -> Observation:
@@ -158,7 +158,7 @@ EMPTY = [
 
 @pytest.mark.parametrize(("case", "seen", "is_so"), EMPTY, ids=[row[0] for row in EMPTY])
 def test_a_secret_is_empty_and_somebody_else_s(case: str, seen: Observation, is_so: bool) -> None:
-    assert view(seen).is_empty_of_others is is_so, case
+    assert interpret(seen).is_empty_of_others is is_so, case
 
 
 LATEST = CREATED_WITHIN + SIGNED_WITHIN + CLOCKS_DIFFER
@@ -176,7 +176,7 @@ def test_a_lost_key_is_told_by_when_it_was_made(case: str, after: timedelta, sta
     claim = a_claim(days_ago=1)
     key = replace(a_key(NEW), created=claim.at + after)
     seen = observed(a_key(), key, secret=a_secret(current()), claim=claim)
-    assert view(seen).state_of(key) is state, case
+    assert interpret(seen).state_of(key) is state, case
 
 
 DISCARDED = [
@@ -198,7 +198,7 @@ def test_a_note_tells_that_nothing_needs_a_key(
 ) -> None:
     key = a_key(NEW, age_days=50, **known)
     secret = a_secret(current(), tags=[("keyrota:orphan", f"{NEW}@{NOW.isoformat()}{word}")])
-    assert view(observed(a_key(), key, secret=secret, claim=claim)).state_of(key) is state, case
+    assert interpret(observed(a_key(), key, secret=secret, claim=claim)).state_of(key) is state, case
 
 
 CHOSEN = [
@@ -213,20 +213,20 @@ CHOSEN = [
 def test_a_chosen_key_is_adoptable(case: str, tag: str, known: dict[str, Any], state: KeyState) -> None:
     key = a_key(NEW, age_days=50, **known)
     secret = a_secret(placeholder(), tags=[("keyrota:adopt", tag)])
-    assert view(observed(a_key(), key, secret=secret)).state_of(key) is state, case
+    assert interpret(observed(a_key(), key, secret=secret)).state_of(key) is state, case
 
 
 def test_a_key_beside_a_released_one_is_the_only_one() -> None:
     key, other = a_key(NEW), a_key(OLD, status=KeyStatus.INACTIVE)
     secret = a_secret(placeholder(), tags=[("keyrota:orphan", f"{OLD}@{NOW.isoformat()}@released")])
-    known = view(observed(key, other, secret=secret))
+    known = interpret(observed(key, other, secret=secret))
     assert (known.state_of(key), known.state_of(other)) == (KeyState.ADOPTABLE, KeyState.DISCARDED)
 
 
 def test_no_key_is_adoptable_while_another_is_current() -> None:
     key = a_key(NEW)
     secret = a_secret(current(), tags=[("keyrota:adopt", f"{NEW}@{NOW.isoformat()}")])
-    assert view(observed(a_key(), key, secret=secret)).state_of(key) is KeyState.FOREIGN
+    assert interpret(observed(a_key(), key, secret=secret)).state_of(key) is KeyState.FOREIGN
 
 
 @pytest.mark.parametrize("by", ["claim", "note"])
@@ -236,9 +236,9 @@ def test_no_key_is_lost_that_an_unread_awscurrent_may_hold(by: str) -> None:
     note = [("keyrota:orphan", f"{NEW}@{NOW.isoformat()}")] if by == "note" else []
     claim = replace(a_claim(days_ago=1), at=key.created) if by == "claim" else None
     seen = observed(a_key(), key, secret=a_secret(previous(OLD), unread, tags=note), claim=claim)
-    assert view(seen).state_of(key) is KeyState.FOREIGN
+    assert interpret(seen).state_of(key) is KeyState.FOREIGN
     known = replace(seen, secret=a_secret(previous(OLD), a_version("by-hand", AWSCURRENT, ODD), tags=note))
-    assert view(known).state_of(key) is KeyState.ORPHAN
+    assert interpret(known).state_of(key) is KeyState.ORPHAN
 
 
 STATES = [
@@ -254,17 +254,17 @@ def test_an_inactive_key_is_neither_pending_nor_a_loser(
     key = a_key(NEW, status=status)
     version = a_version(key_token(NEW, VersionId("v1")), *labels)
     seen = replace(observed(a_key(), key, secret=a_secret(current(), version)), made_here=frozenset({NEW}))
-    assert view(seen).state_of(key) is state, case
+    assert interpret(seen).state_of(key) is state, case
 
 
 def test_a_stored_key_whose_label_came_off_is_pending_no_more() -> None:
     key = a_key(NEW)
     seen = observed(a_key(), key, secret=a_secret(current(), a_version(key_token(NEW, VersionId("v1")), NEW)))
-    assert view(seen).state_of(key) is KeyState.SUPERSEDED
+    assert interpret(seen).state_of(key) is KeyState.SUPERSEDED
 
 
 def test_a_view_of_a_placeholder() -> None:
-    known = view(observed(a_key(), secret=a_secret(placeholder(OLD))))
+    known = interpret(observed(a_key(), secret=a_secret(placeholder(OLD))))
     assert (known.is_stored, known.current_key, known.is_foreign_version) == (False, OLD, False)
     assert (known.owner, known.stack, known.discard, known.key(ODD)) == ("ci-deploy", "", None, None)
     assert isinstance(known.observation.secret, SecretState)
@@ -287,7 +287,7 @@ def test_the_page_shows_the_table_line_by_line() -> None:
 
 def test_the_only_key_beside_a_stored_one_that_is_gone_is_foreign() -> None:
     key = a_key(ODD)
-    assert view(observed(key, secret=a_secret(current(OLD)))).state_of(key) is KeyState.FOREIGN
+    assert interpret(observed(key, secret=a_secret(current(OLD)))).state_of(key) is KeyState.FOREIGN
 
 
 def test_a_label_that_only_begins_like_a_key_id_names_no_key() -> None:

@@ -27,13 +27,13 @@ from builders import (
     synced,
 )
 from keyrota.core.candidates import current_key, way_out
-from keyrota.core.case import Case
 from keyrota.core.health import broken, torn
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AWSCURRENT, KeyStatus, Observation, PairDoubt, PairsRecord, VersionId
 from keyrota.core.plan import Hold, HoldKind, Needs
 from keyrota.core.policy import CLASSIC
 from keyrota.core.records import format_pairs, place_digest
+from keyrota.core.situation import Situation
 
 OFF = KeyStatus.INACTIVE
 FOREIGN = a_version("v1", AWSCURRENT)
@@ -69,7 +69,7 @@ NEW_KEY = ("keyrota:adopt", f"new@{NOW.isoformat()}")
 )
 def test_the_way_out(case: str, seen: Observation, words: str) -> None:
 
-    assert re.search(words, way_out(view(seen), NOW)), (case, way_out(view(seen), NOW))
+    assert re.search(words, way_out(interpret(seen), NOW)), (case, way_out(interpret(seen), NOW))
 
 
 @pytest.mark.parametrize(
@@ -77,17 +77,17 @@ def test_the_way_out(case: str, seen: Observation, words: str) -> None:
 )
 def test_the_key_that_targets_hold_is_meant_whatever_someone_put_into_the_secret(status: KeyStatus, meant: str) -> None:
     seen = observed(a_key(status=status), secret=a_secret(previous(OLD), FOREIGN, tags=[synced("v0")]))
-    assert current_key(view(seen)) == meant
+    assert current_key(interpret(seen)) == meant
 
 
 def test_a_key_that_is_off_is_not_meant_where_awscurrent_is_empty() -> None:
     for status, meant in ((KeyStatus.ACTIVE, OLD), (OFF, None)):
         secret = a_secret(previous(OLD), placeholder(), tags=[synced("v0")])
-        assert current_key(view(observed(a_key(status=status), secret=secret))) == meant
+        assert current_key(interpret(observed(a_key(status=status), secret=secret))) == meant
 
 
-def at(seen: Observation) -> Case:
-    return Case(view=view(seen), policy=CLASSIC, now=NOW)
+def at(seen: Observation) -> Situation:
+    return Situation(view=interpret(seen), policy=CLASSIC, now=NOW)
 
 
 def begun(doubt: PairDoubt | None, *, is_cut: bool = False) -> Observation:

@@ -20,7 +20,7 @@ from keyrota.core import duty, lifecycle, model, naming, plan, policy, records, 
 from keyrota.core.emergency import Revoke
 from keyrota.core.model import VersionId, claim_token, key_token
 from keyrota.executor import events, native, run
-from keyrota.executor.subject import Settings, Subject
+from keyrota.executor.subject import CredentialContext, Settings
 
 STORED = {
     "AWSCURRENT": model.AWSCURRENT,
@@ -67,7 +67,7 @@ WORDS: list[tuple[type[StrEnum], str]] = [
     (duty.Duty, "rotate, sync, deactivate, delete"),
     (policy.OnStillUsed, "hold, deactivate"),
     (policy.Adopt, "when-due, now"),
-    (policy.Drift, "mend, hold"),
+    (policy.Drift, "overwrite, hold"),
     (events.EventKind, "doing, done, failed"),
     (native.Step, "createSecret, setSecret, testSecret, finishSecret"),
 ]
@@ -90,7 +90,7 @@ SHOWN = {
     ),
     "adopt": (plan.Adopt, plan.TakeOver, plan.Choose),
     "release": (plan.Release,),
-    "tidy": (plan.Tidy, plan.NoteActive, plan.NoteStack, plan.NoteOrphan, plan.MarkRevoked),
+    "tidy": (plan.RemoveLabel, plan.NoteActive, plan.NoteStack, plan.NoteOrphan, plan.MarkRevoked),
     "sync": (plan.Sync,),
     "look": (plan.LookAround, plan.AskFirst, plan.AskOwner, plan.AskValue),
     "deactivate": (plan.AskRuns, plan.Deactivate),
@@ -115,8 +115,8 @@ LIMITS = {
     "a token that ends within a month is named": (serving.TOKEN_ENDS_SOON, timedelta(days=30)),
     "auditors look after 90 days": (policy.AUDIT_LIMIT, timedelta(days=90)),
     "with two days' margin": (policy.AUDIT_MARGIN, timedelta(days=2)),
-    "a freeze of a year and a day": (policy.LONGEST_FREEZE, timedelta(days=366)),
-    "a life of ten years": (policy.LONGEST_AGE, timedelta(days=3660)),
+    "a freeze of a year and a day": (policy.MAX_FREEZE, timedelta(days=366)),
+    "a life of ten years": (policy.MAX_AGE, timedelta(days=3660)),
     "an hour, a day": (policy.HOUR, policy.DAY / 24),
     "pieces of an index": (records.INDEX_PIECES, 28),
     "steps of a run": (run._STEPS, 60),
@@ -134,9 +134,9 @@ DEFAULTS: list[tuple[type[Any], Mapping[str, object]]] = [
         Settings,
         {"lease": timedelta(minutes=10), "verify_times": 4, "verify_span_s": 30, "verify_give_up_s": 180, "writers": 8},
     ),
-    (Subject, {"is_secret_named": False, "index": (), "reach": None, "services": (), "stack": ""}),
+    (CredentialContext, {"is_secret_named": False, "index": (), "reach": None, "services": (), "stack": ""}),
     (Revoke, {"off_first": False, "with_sessions": False, "releases_quarantine": False}),
-    (policy.RotationPolicy, {"quiet_for": timedelta(days=1), "freezes": (), "prove_use": False, "allow_short": False}),
+    (policy.RotationPolicy, {"unused_for": timedelta(days=1), "freezes": (), "prove_use": False, "allow_short": False}),
     (policy.Brake, {"most": 10, "share": 0.3}),
     (records.Index, {"entries": (), "is_readable": True, "is_full": False}),
     (model.LastUse, {"at": None, "service": "", "region": "", "why": ""}),
@@ -164,7 +164,7 @@ DEFAULTS: list[tuple[type[Any], Mapping[str, object]]] = [
             "is_secret_named": False,
         },
     ),
-    (plan.Sync, {"follows": False, "is_rewrite": False, "is_mend": False, "is_urgent": False, "not_before": None}),
+    (plan.Sync, {"follows": False, "is_rewrite": False, "is_repair": False, "is_urgent": False, "not_before": None}),
     (plan.Promote, {"follows": False, "is_rollback": False}),
     (plan.Deactivate, {"follows": False, "is_emergency": False}),
     (plan.Hold, {"remedy": "", "key": None, "target": None, "until": None}),

@@ -63,7 +63,7 @@ class Rights:
 
 
 def allows(statements: Iterable[Mapping[str, Any]], action: str, resource: str, tags: Iterable[str] = ()) -> bool:
-    """Tell whether statements allow an action on a resource: a Deny wins, and what nobody allows is denied."""
+    """Return whether statements allow an action on a resource: a Deny wins, and what nobody allows is denied."""
     tags = frozenset(tags)
     matching = [one for one in statements if _covers(one, action, resource) and _allows_tags(one, tags)]
     return bool(matching) and all(one["Effect"] == "Allow" for one in matching)

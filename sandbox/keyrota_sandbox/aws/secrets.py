@@ -9,19 +9,19 @@ from typing import Any
 
 from keyrota_sandbox.memory.stored import (
     KEPT,
-    LONGEST_TAG_KEY,
-    LONGEST_TAG_VALUE,
     LONGEST_TOKEN,
-    LONGEST_VALUE,
-    MOST_LABELS,
-    MOST_TAGS,
-    MOST_VERSIONS,
+    MAX_LABELS,
+    MAX_TAG_KEY_LENGTH,
+    MAX_TAG_VALUE_LENGTH,
+    MAX_TAGS,
+    MAX_VALUE_BYTES,
+    MAX_VERSIONS,
     SHORTEST_TOKEN,
 )
 
 _NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
 _TAG = re.compile(r"[\w \t_.:/=+\-@]*", re.UNICODE)
-_LONGEST_LABEL = 256
+_MAX_LABEL_LENGTH = 256
 _CHANGES = {"PutSecretValue", "UpdateSecretVersionStage", "TagResource", "UntagResource", "UpdateSecret"}
 _REFUSED_WHILE_DELETED = {*_CHANGES, "GetSecretValue", "RotateSecret", "CreateSecret"}
 _VALUED = {"PutSecretValue", "UpdateSecret"}
@@ -128,14 +128,14 @@ def _check_names(content: Mapping[str, Any]) -> None:
     if "Name" in content and not _NAME.fullmatch(content["Name"]):
         raise Refused("ValidationException", "Invalid name. Must be alphanumeric or any of -/_+=.@!")
     labels = content.get("VersionStages") or [content.get("VersionStage", "x")]
-    if any(not 1 <= len(label) <= _LONGEST_LABEL for label in labels) or len(labels) > MOST_LABELS:
+    if any(not 1 <= len(label) <= _MAX_LABEL_LENGTH for label in labels) or len(labels) > MAX_LABELS:
         raise Refused("InvalidParameterException", "a staging label has 1 to 256 characters, a call names 20 at most")
-    if len(content.get("SecretString") or "") > LONGEST_VALUE:
-        raise Refused("ValidationException", f"secretString must have length less than or equal to {LONGEST_VALUE}")
+    if len(content.get("SecretString") or "") > MAX_VALUE_BYTES:
+        raise Refused("ValidationException", f"secretString must have length less than or equal to {MAX_VALUE_BYTES}")
     for tag in content.get("Tags") or ():
         key, value = tag.get("Key", ""), tag.get("Value", "")
         is_legal = _TAG.fullmatch(key) and _TAG.fullmatch(value)
-        if not is_legal or not 1 <= len(key) <= LONGEST_TAG_KEY or len(value) > LONGEST_TAG_VALUE:
+        if not is_legal or not 1 <= len(key) <= MAX_TAG_KEY_LENGTH or len(value) > MAX_TAG_VALUE_LENGTH:
             raise Refused("InvalidParameterException", "a tag has characters or a length that are not allowed")
 
 
@@ -174,7 +174,7 @@ def _make_room(secret: Any, content: Mapping[str, Any]) -> None:
     oldest = _now() - KEPT.total_seconds()
     old = [name for name, one in secret.versions.items() if not one["version_stages"] and one["createdate"] < oldest]
     is_new = content.get("ClientRequestToken") not in secret.versions
-    if is_new and len(secret.versions) - len(old) >= MOST_VERSIONS:
+    if is_new and len(secret.versions) - len(old) >= MAX_VERSIONS:
         raise Refused("LimitExceededException", "a secret has about 100 versions, and those of 24 hours are kept")
     for name in old:
         del secret.versions[name]
@@ -183,15 +183,15 @@ def _make_room(secret: Any, content: Mapping[str, Any]) -> None:
 def _check_labels(secret: Any, labels: list[str]) -> None:
     """Count the labels across all versions (user guide, quotas)."""
     worn = {label for version in secret.versions.values() for label in version["version_stages"]}
-    if len(worn.union(labels)) > MOST_LABELS:
+    if len(worn.union(labels)) > MAX_LABELS:
         raise Refused("LimitExceededException", "a secret has at most 20 staging labels across all versions")
 
 
 def _check_tags(secret: Any, content: Mapping[str, Any]) -> None:
     """Count the tags with those that are there (AWS General Reference, tag quotas)."""
     there = {tag["Key"] for tag in secret.tags or ()}
-    if len(there.union(tag["Key"] for tag in content.get("Tags") or ())) > MOST_TAGS:
-        raise Refused("InvalidParameterException", f"a secret has at most {MOST_TAGS} tags")
+    if len(there.union(tag["Key"] for tag in content.get("Tags") or ())) > MAX_TAGS:
+        raise Refused("InvalidParameterException", f"a secret has at most {MAX_TAGS} tags")
 
 
 def _check_rotate(secret: Any, content: Mapping[str, Any]) -> None:

@@ -54,7 +54,7 @@ def _instant(text: str) -> datetime | None:
 
 
 def is_right(request: Request, signed: Signed, secret: str) -> bool:
-    """Tell whether the signature was made with this secret."""
+    """Return whether the signature was made with this secret."""
     again = AWSRequest(
         method=request.method,
         url=request.base + request.target,

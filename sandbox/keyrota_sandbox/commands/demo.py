@@ -8,23 +8,25 @@ from dataclasses import asdict
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say_json
+from keyrota.app.cli.common import Options, global_options, pass_options, say_json, style
 
 
 @click.command("demo")
-@click.option("--days", default=400, type=click.IntRange(1, 4000), show_default=True, help="Days to play.")
-@click.option("--seed", default=1, show_default=True, help="Another seed, another history.")
+@click.option(
+    "--days", default=400, type=click.IntRange(1, 4000), show_default=True, help="Number of days to simulate."
+)
+@click.option("--seed", default=1, show_default=True, help="Random seed; the same seed replays the same run.")
 @global_options
 @pass_options
 def command(options: Options, *, days: int, seed: int) -> int:
     """
-    Play days in the embedded cloud: IAM users, their pipelines at three providers, keyrota once a day, some trouble.
+    Simulate days in the local sandbox: IAM users, pipelines at three providers, one run of keyrota a day, failures.
 
     Exit 0 only if no pipeline run failed and no promise broke.
     """
     from keyrota_sandbox.demo import Demo, Moment  # noqa: PLC0415  # heavy, and an extra
 
-    colour = paint()
+    colour = style()
     is_told = not (options.is_json or options.is_quiet)
     is_terminal = is_told and sys.stdout.isatty()
     last = 0

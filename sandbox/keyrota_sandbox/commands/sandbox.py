@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from keyrota.app.cli.frame import Options, global_options, pass_options
+from keyrota.app.cli.common import Options, global_options, pass_options
 from keyrota.app.files import Unreadable, read_bounded, replace
 from keyrota.errors import UsageError
 
@@ -33,7 +33,7 @@ Examples:
 @global_options
 @pass_options
 def command(options: Options, *, port: int, folder: Path | None, advance: str | None, deploy: bool) -> int:
-    """Start the embedded cloud: strict AWS and stand-ins for all CI providers on loopback, with an example in it."""
+    """Start a local sandbox: a strict AWS and emulators of all CI providers on loopback, with an example."""
     if advance or deploy:
         return _command_running(advance, deploy=deploy)
     from keyrota_sandbox.quickstart import configuration, example  # noqa: PLC0415  # heavy, and an extra

@@ -14,7 +14,7 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, aside, global_options, paint, pass_options, say, say_json
+from keyrota.app.cli.common import Options, eprint, global_options, pass_options, say, say_json, style
 from keyrota.app.cli.naming import some_credentials
 from keyrota.core.policy import duration, format_duration
 from keyrota.errors import UsageError
@@ -37,14 +37,18 @@ Examples:
 
 @click.command("simulate", epilog=_EXAMPLES)
 @some_credentials
-@click.option("--days", default=400, type=click.IntRange(1, 4000), show_default=True, help="Days to play.")
-@click.option("--faults", default="none", type=click.Choice(_FAULTS), show_default=True, help="How much goes wrong.")
+@click.option(
+    "--days", default=400, type=click.IntRange(1, 4000), show_default=True, help="Number of days to simulate."
+)
+@click.option(
+    "--faults", default="none", type=click.Choice(_FAULTS), show_default=True, help="How many failures are simulated."
+)
 @click.option(
     "--seed",
     default=1,
     type=click.IntRange(min=0),
     show_default=True,
-    help="Another seed, another history; the same one, the same.",
+    help="Random seed; the same seed replays the same run.",
 )
 @click.option("--key-age", default="0d", show_default=True, help="Age of the keys that are there (45d).")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC (default: today).")
@@ -71,7 +75,7 @@ def command(  # one argument an option
 
     def pass_day(day: int) -> None:
         if is_terminal:
-            aside(f"\r\033[Kday {day:>3} of {days}", nl=False)
+            eprint(f"\r\033[Kday {day:>3} of {days}", nl=False)
 
     try:
         future = play_ahead(
@@ -86,10 +90,10 @@ def command(  # one argument an option
             pass_day=pass_day,
         )
     except KeyboardInterrupt:
-        aside("\r\033[Kinterrupted" if is_terminal else "interrupted")
+        eprint("\r\033[Kinterrupted" if is_terminal else "interrupted")
         return words.EXIT_INTERRUPTED
     if is_terminal:
-        aside("\r\033[K", nl=False)
+        eprint("\r\033[K", nl=False)
     if options.is_json:
         asked = {
             "days": days,
@@ -100,11 +104,11 @@ def command(  # one argument an option
         }
         say_json(document(future, asked))
     elif not options.is_quiet:
-        page = _Page(future, first, days, paint())
+        page = _Page(future, first, days, style())
         title = f"{_days(days)} from {first:%Y-%m-%d}, faults: {faults}, seed {seed}"
         say([title, "", *page.calendar(), "", *page.sum()])
     else:
-        say(_Page(future, first, days, paint()).holds())
+        say(_Page(future, first, days, style()).holds())
     return words.EXIT_DONE
 
 

@@ -11,14 +11,14 @@ from keyrota_sandbox.memory.contents import SLOTS, Outage, StoredSecret, Variabl
 from keyrota_sandbox.memory.iam import WorldAccessKeys
 from keyrota_sandbox.memory.lags import Lags
 from keyrota_sandbox.memory.secrets import WorldSecrets
-from keyrota_sandbox.memory.stored import MOST_TAGS
+from keyrota_sandbox.memory.stored import MAX_TAGS
 from keyrota_sandbox.memory.sts import ACCOUNT, WorldIdentity, credential_of, in_world
 from keyrota_sandbox.memory.target import WorldTarget
 from keyrota_sandbox.memory.world import Call, Road, World
 
 __all__ = [
     "ACCOUNT",
-    "MOST_TAGS",
+    "MAX_TAGS",
     "SIGNATURE_LASTS",
     "SLOTS",
     "Call",

@@ -57,7 +57,7 @@ class Variables:
     """By how much its provider's clock is ahead; negative: behind."""
     was_ahead: timedelta = timedelta()
     """The same, when the variables were changed last: the time that is told is by that."""
-    quiet_for: timedelta = timedelta()
+    wait_for_idle: timedelta = timedelta()
     busy_until: datetime = LONG_AGO
     carried_for: timedelta = timedelta()
     queued: list[datetime] = field(default_factory=list)

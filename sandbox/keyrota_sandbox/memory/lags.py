@@ -12,25 +12,25 @@ class Lags(Protocol):
     """What an eventually consistent AWS would answer at this moment (docs/facts/aws.md, IAM)."""
 
     def is_usable(self, key: AccessKeyId, age: timedelta) -> bool:
-        """Tell whether the endpoint that happens to answer knows a new key already."""
+        """Return whether the endpoint that happens to answer knows a new key already."""
         ...
 
     def listing(self) -> timedelta:
-        """Tell how old the list is that IAM shows this time."""
+        """Return how old the list is that IAM shows this time."""
         ...
 
     def last_use(self) -> timedelta:
-        """Tell how old the last use is that IAM shows this time."""
+        """Return how old the last use is that IAM shows this time."""
         ...
 
     def secret(self) -> timedelta:
-        """Tell how old a secret is that Secrets Manager shows this time."""
+        """Return how old a secret is that Secrets Manager shows this time."""
         ...
 
     def off(self) -> timedelta:
-        """Tell how long the endpoint that happens to answer accepts a key after it was switched off."""
+        """Return how long the endpoint that happens to answer accepts a key after it was switched off."""
         ...
 
     def is_passed_over(self) -> bool:
-        """Tell whether a variable that is there is in no page of this list: the pages shifted while they were read."""
+        """Return whether a variable is in no page of this list, because the pages shifted while they were read."""
         ...

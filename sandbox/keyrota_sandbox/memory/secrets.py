@@ -23,7 +23,7 @@ from keyrota.core.secret import Secret
 from keyrota.core.variables import other_pair
 from keyrota.errors import LostRace, NotThere, ProviderRefused, SecretUnusable
 from keyrota_sandbox.memory.stored import (
-    LONGEST_VALUE,
+    MAX_VALUE_BYTES,
     SHORTEST_TOKEN,
     StoredSecret,
     Version,
@@ -173,8 +173,8 @@ class WorldSecrets(View):
             return None
 
     def _put(self, name: str, version: VersionId, content: Version) -> None:
-        if content.size > LONGEST_VALUE:
-            raise ProviderRefused(f"a value has at most {LONGEST_VALUE} characters")
+        if content.size > MAX_VALUE_BYTES:
+            raise ProviderRefused(f"a value has at most {MAX_VALUE_BYTES} characters")
         self._get(name).put(version, content, self._world.clock.now())
         self._remember(name)
 
@@ -198,7 +198,7 @@ class WorldSecrets(View):
         def effect() -> Secret:
             found = self._version(name, version, self._read(name))
             text = json.dumps(_claimed(found.claim) if found.claim else found.fields)
-            if len(text) + _ROOM > LONGEST_VALUE:
+            if len(text) + _ROOM > MAX_VALUE_BYTES:
                 raise SecretUnusable(f"the secret {name} has no room for a pair")
             return Secret(text)
 

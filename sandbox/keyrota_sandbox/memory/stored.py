@@ -21,19 +21,19 @@ from keyrota.errors import LostRace, ProviderRefused
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
-MOST_LABELS = 20
+MAX_LABELS = 20
 """Staging labels attached across all versions of a secret."""
-MOST_TAGS = 50
+MAX_TAGS = 50
 """Tags of a secret (AWS General Reference, tag quotas)."""
-MOST_VERSIONS = 100
+MAX_VERSIONS = 100
 """About so many versions a secret has at most."""
 KEPT = timedelta(days=1)
 """A version without a label lives so long at least. Secrets Manager may remove it from then on; here, it does."""
-LONGEST_VALUE = 65_536
+MAX_VALUE_BYTES = 65_536
 """Characters of a version's value."""
 SHORTEST_TOKEN, LONGEST_TOKEN = 32, 64
 """Characters of a ClientRequestToken, and so of a version's ID."""
-LONGEST_TAG_KEY, LONGEST_TAG_VALUE = 128, 256
+MAX_TAG_KEY_LENGTH, MAX_TAG_VALUE_LENGTH = 128, 256
 _TAG = re.compile(r"[\w \t_.:/=+\-@]*")
 
 
@@ -52,7 +52,7 @@ class Version:
     """It has an ID and a label, and no value: what Secrets Manager's own rotation begins with."""
 
     def is_same_value(self, other: Version) -> bool:
-        """Tell whether both hold the same text: the same fields in the same order, too."""
+        """Return whether both hold the same text: the same fields in the same order, too."""
         mine, theirs = list(self.fields.items()), list(other.fields.items())
         return (self.pair, self.claim, self.is_broken, mine) == (other.pair, other.claim, other.is_broken, theirs)
 
@@ -62,7 +62,7 @@ class Version:
         return len(json.dumps(self.fields | _named(self.pair)))
 
     def is_deprecated(self, now: datetime) -> bool:
-        """Tell whether Secrets Manager may remove it."""
+        """Return whether Secrets Manager may remove it."""
         return not self.labels and now - self.made_at > KEPT
 
 
@@ -148,13 +148,11 @@ class StoredSecret:
 
     def _check_quotas(self, labels: set[str], *, is_new: bool, now: datetime) -> None:
         worn = labels.union(*(content.labels for content in self.versions.values()))
-        if len(worn) > MOST_LABELS:
-            raise ProviderRefused(f"a secret has at most {MOST_LABELS} staging labels, across all its versions")
+        if len(worn) > MAX_LABELS:
+            raise ProviderRefused(f"a secret has at most {MAX_LABELS} staging labels, across all its versions")
         kept = sum(not content.is_deprecated(now) for content in self.versions.values())
-        if is_new and kept >= MOST_VERSIONS:
-            raise ProviderRefused(
-                f"a secret has at most {MOST_VERSIONS} versions, and keeps those of the last 24 hours"
-            )
+        if is_new and kept >= MAX_VERSIONS:
+            raise ProviderRefused(f"a secret has at most {MAX_VERSIONS} versions, and keeps those of the last 24 hours")
 
     def _remove_deprecated(self, now: datetime) -> None:
         for version in [name for name, content in self.versions.items() if content.is_deprecated(now)]:
@@ -168,11 +166,11 @@ def check_tags(tags: Mapping[str, str], there: Mapping[str, str] | None = None) 
     Raises:
         ProviderRefused: Secrets Manager would not take them.
     """
-    if len({*tags, *(there or {})}) > MOST_TAGS:
-        raise ProviderRefused(f"a secret has at most {MOST_TAGS} tags")
+    if len({*tags, *(there or {})}) > MAX_TAGS:
+        raise ProviderRefused(f"a secret has at most {MAX_TAGS} tags")
     for key, value in tags.items():
         is_legal = _TAG.fullmatch(key) and _TAG.fullmatch(value)
-        if not is_legal or not 1 <= len(key) <= LONGEST_TAG_KEY or len(value) > LONGEST_TAG_VALUE:
+        if not is_legal or not 1 <= len(key) <= MAX_TAG_KEY_LENGTH or len(value) > MAX_TAG_VALUE_LENGTH:
             raise ProviderRefused("a tag has characters or a length that are not allowed")
 
 

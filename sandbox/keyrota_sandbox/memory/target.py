@@ -20,8 +20,8 @@ from keyrota.core.model import (
 )
 from keyrota.core.variables import Listed, bundle_conflicts, listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import Half, KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable, TornPair
+from keyrota.http.ahead import ahead_of
 from keyrota.ports import Clock
-from keyrota.wire.ahead import ahead_of
 from keyrota_sandbox.memory.view import View
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def _is_open(error: KeyrotaError) -> bool:
-    """Tell whether what failed may have been done all the same."""
+    """Return whether what failed may have been done all the same."""
     return isinstance(error, ProviderUnavailable) and not error.is_undone
 
 
@@ -57,7 +57,7 @@ class WorldTarget(View):
         return self._address
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """Two variables."""
         return not self._place.is_bundle
 
@@ -84,7 +84,7 @@ class WorldTarget(View):
         return self._place
 
     def preflight(self) -> Readiness:
-        """Tell whether it would take a write."""
+        """Return whether it would take a write."""
 
         def effect() -> Readiness:
             self._answer()
@@ -102,7 +102,7 @@ class WorldTarget(View):
         return PlaceId(kind="world", origin=self._place.origin, id=f"place {self._place.number}")
 
     def read(self) -> TargetState:
-        """Tell what is there."""
+        """Return what is there."""
 
         def effect() -> TargetState:
             place = self._answer()
@@ -151,7 +151,7 @@ class WorldTarget(View):
         return replace(state, changed_at=state.changed_at - self._ahead) if state.changed_at else state
 
     def _stamp(self, place: Variables) -> datetime | None:
-        """Tell when the variables were changed, by the provider's clock, in whole seconds."""
+        """Return when the variables were changed, by the provider's clock, in whole seconds."""
         self._sent = (self._world.clock.now() + place.clock_ahead).replace(microsecond=0)
         is_told = place.is_change_told and place.changed_at is not None
         return (place.changed_at + place.was_ahead).replace(microsecond=0) if is_told and place.changed_at else None
@@ -214,12 +214,12 @@ class WorldTarget(View):
         self._call(f"target:write {part} {self._address}", effect, credential.id)
 
     @property
-    def quiet_for(self) -> timedelta:
+    def wait_for_idle(self) -> timedelta:
         """How long a write waits for runs."""
-        return self._place.quiet_for
+        return self._place.wait_for_idle
 
     def is_busy(self) -> bool | None:
-        """Tell whether a run is in progress."""
+        """Return whether a run is in progress."""
         try:
             return self._call(
                 f"target:busy {self._address}", lambda: self._world.clock.now() < self._answer().busy_until
@@ -227,8 +227,8 @@ class WorldTarget(View):
         except KeyrotaError:
             return None
 
-    def carried_runs(self, before: datetime) -> CarriedRuns:
-        """Tell whether runs that were queued before an instant are under way."""
+    def runs_with_old_key(self, before: datetime) -> CarriedRuns:
+        """Return whether runs that were queued before an instant are under way."""
 
         def effect() -> CarriedRuns:
             waiting = [queued for queued in self._answer().queued if queued < before + self._ahead]
@@ -241,7 +241,7 @@ class WorldTarget(View):
             return CarriedRuns(address=self._address, evidence=RunsEvidence.UNKNOWN, detail=error.what)
 
     def surroundings(self) -> Surroundings:
-        """Tell what other scopes of the same project show."""
+        """Return what other scopes of the same project show."""
 
         def effect() -> Surroundings:
             place = self._answer()

@@ -1,4 +1,4 @@
-"""A stand-in for Azure DevOps, as far as variable groups go: one PUT replaces a group, null keeps a stored secret."""
+"""An emulator for Azure DevOps, as far as variable groups go: one PUT replaces a group, null keeps a stored secret."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from keyrota.ports import Clock
 from keyrota_sandbox.faults import Faults
-from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.providers.emulator import Emulator
 from keyrota_sandbox.server import Request, Response, json_response
 
 TOKEN = "sandbox-azure-devops-token"  # noqa: S105  # opens nothing but the sandbox
@@ -45,7 +45,7 @@ _LOCATIONS = [
 """Where SDKs find areas, and variable groups of a project and of all (azure-devops-python-api, location_client.py)."""
 
 
-class AzureStandIn(StandIn):
+class AzureEmulator(Emulator):
     """An organization of Azure DevOps on loopback."""
 
     def __init__(self, clock: Clock, faults: Faults | None = None, *, token: str = TOKEN) -> None:
@@ -80,7 +80,7 @@ class AzureStandIn(StandIn):
         return number
 
     def has_group(self, project: str, name: str) -> bool:
-        """Tell whether a project has a group of that name."""
+        """Return whether a project has a group of that name."""
         return any(group["name"] == name and self._is_in(group, project) for group in self._groups.values())
 
     def number(self, project: str, name: str) -> int:
@@ -100,7 +100,7 @@ class AzureStandIn(StandIn):
         variables[spelled] = {"value": value, **flags}
 
     def values(self, number: int) -> dict[str, str]:
-        """Tell what a job sees."""
+        """Return what a job sees."""
         return {name: variable["value"] for name, variable in self._groups[number]["variables"].items()}
 
     def every_value(self) -> Iterator[str]:
@@ -207,7 +207,7 @@ class AzureStandIn(StandIn):
         return group is not None and (project is None or self._is_in(group, project))
 
     def _is_in(self, group: Mapping[str, Any], project: str) -> bool:
-        """Tell whether a project, by name or ID, has a group."""
+        """Return whether a project, by name or ID, has a group."""
         shared = [each["projectReference"] for each in group["variableGroupProjectReferences"]]
         return any(project.casefold() in {str(each.get(name)).casefold() for name in ("id", "name")} for each in shared)
 

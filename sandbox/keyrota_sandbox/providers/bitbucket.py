@@ -1,5 +1,5 @@
 """
-A stand-in for Bitbucket Cloud, as far as variables go.
+An emulator for Bitbucket Cloud, as far as variables go.
 
 Behaves as the service's own description says, and where the two differ, as the service does (the table in
 docs/facts/bitbucket.md): 10 a page, secured values never returned, 409 for a name that exists, no timestamps.
@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 from keyrota.ports import Clock
 from keyrota_sandbox.faults import Faults
-from keyrota_sandbox.providers.emulator import Refusal, StandIn
+from keyrota_sandbox.providers.emulator import Emulator, Refusal
 from keyrota_sandbox.server import Request, Response, json_response
 
 HOST = "https://sandbox.invalid"
@@ -72,7 +72,7 @@ def refusal(status: int, message: str, key: str = "") -> Response:
     return json_response({"type": "error", "error": error}, status)
 
 
-class BitbucketStandIn(StandIn):
+class BitbucketEmulator(Emulator):
     """Bitbucket on loopback."""
 
     def __init__(
@@ -191,7 +191,7 @@ class BitbucketStandIn(StandIn):
             self._variables[scope] = [variable for variable in self._variables[scope] if variable.key != name]
 
     def values(self, workspace: str, repository: str, environment: str | None = None) -> dict[str, str]:
-        """Tell what a pipeline step sees: deployment before repository before workspace."""
+        """Return what a pipeline step sees: deployment before repository before workspace."""
         with self._lock:
             scopes: list[Scope] = [(workspace,), (workspace, repository)]
             if environment is not None:

@@ -1,4 +1,4 @@
-"""A stand-in for Buildkite, as far as secrets of clusters go: values that are never shown, policies, limits."""
+"""An emulator for Buildkite, as far as secrets of clusters go: values that are never shown, policies, limits."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from keyrota.ports import Clock
 from keyrota_sandbox.faults import Faults
-from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.providers.emulator import Emulator
 from keyrota_sandbox.server import Request, Response, json_response
 
 TOKEN = "sandbox-buildkite-token"  # noqa: S105  # opens nothing but the sandbox
-_LONGEST_PAGE = 100
+_MAX_PAGE = 100
 _LIMIT = 200
 _A_MINUTE = timedelta(minutes=1)
-_LARGEST = 8 * 1024
+_MAX_SIZE = 8 * 1024
 _Place = tuple[str, str]
 """Slug of the organization and ID of the cluster."""
 
 
-class BuildkiteStandIn(StandIn):
+class BuildkiteEmulator(Emulator):
     """Buildkite on loopback."""
 
     prefix = ("v2",)
@@ -60,11 +60,11 @@ class BuildkiteStandIn(StandIn):
         self._touch(place, known)
 
     def shown(self, place: _Place, key: str) -> dict[str, Any]:
-        """Tell what the API shows of a secret."""
+        """Return what the API shows of a secret."""
         return self._shown(place, self._named(place, key) or "")
 
     def values(self, place: _Place) -> dict[str, str]:
-        """Tell what a job may read."""
+        """Return what a job may read."""
         return {secret["key"]: secret["value"] for secret in self._secrets[place].values()}
 
     def every_value(self) -> Iterator[str]:
@@ -161,7 +161,7 @@ class BuildkiteStandIn(StandIn):
         return json_response(self._shown(place, number), 201)
 
     def _demand_value(self, content: Mapping[str, Any]) -> None:
-        if not 0 < len(str(content.get("value") or "")) < _LARGEST:
+        if not 0 < len(str(content.get("value") or "")) < _MAX_SIZE:
             raise self.refuse(422, "Value can't be blank, or is too long")
 
     def _made(self, place: _Place, key: str) -> str:
@@ -184,7 +184,7 @@ class BuildkiteStandIn(StandIn):
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
         number = self.asked_number(request, "page", 1)
-        length = min(_LONGEST_PAGE, self.asked_number(request, "per_page", 30))
+        length = min(_MAX_PAGE, self.asked_number(request, "per_page", 30))
         shown = self.page_of(values, number, length)
         if number * length >= len(values):
             return json_response(shown)

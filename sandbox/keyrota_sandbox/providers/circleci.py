@@ -1,4 +1,4 @@
-"""A stand-in for CircleCI, as far as environment variables of projects and contexts go: masked values, page tokens."""
+"""An emulator for CircleCI, as far as environment variables of projects and contexts go: masked values, page tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from keyrota.ports import Clock
 from keyrota_sandbox.faults import Faults
-from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.providers.emulator import Emulator
 from keyrota_sandbox.server import Request, Response, json_response
 
 TOKEN = "sandbox-circleci-token"  # noqa: S105  # opens nothing but the sandbox
@@ -15,7 +15,7 @@ _A_PAGE = 20
 _SLUG = 3
 
 
-class CircleStandIn(StandIn):
+class CircleEmulator(Emulator):
     """CircleCI on loopback."""
 
     prefix = ("api", "v2")
@@ -51,7 +51,7 @@ class CircleStandIn(StandIn):
         self._places[kind, name][variable] = (value, f"{self.now():%Y-%m-%dT%H:%M:%S.000Z}")
 
     def values(self, kind: str, name: str) -> dict[str, str]:
-        """Tell what a job sees."""
+        """Return what a job sees."""
         return {variable: value for variable, (value, _) in self._places[kind, name].items()}
 
     def every_value(self) -> Iterator[str]:

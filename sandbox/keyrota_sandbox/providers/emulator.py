@@ -1,4 +1,4 @@
-"""What the CI providers' stand-ins share: trouble on demand, a journal, and the way from a refusal to an answer."""
+"""What the CI providers' emulators share: trouble on demand, a journal, and the way from a refusal to an answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Refusal(Exception):  # it is what the service does
         self.response = response
 
 
-class StandIn(ABC):
+class Emulator(ABC):
     """
     A provider on loopback.
 
@@ -69,7 +69,7 @@ class StandIn(ABC):
         """Go through all values that are stored, for tests that look for secrets."""
 
     def now(self) -> datetime:
-        """Tell the time by the service's own clock."""
+        """Return the time by the service's own clock."""
         return self.clock.now() + self.ahead
 
     # --- what all of them do ----------------------------------------------------------------------------------------

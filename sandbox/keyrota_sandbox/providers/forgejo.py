@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 
 from keyrota.ports import Clock
 from keyrota_sandbox.faults import Faults
-from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.providers.emulator import Emulator
 from keyrota_sandbox.server import Request, Response, json_response
 
 TOKEN = "sandbox-forgejo-token"  # noqa: S105  # opens nothing but the sandbox
-_MOST_ITEMS = 50
+_MAX_ITEMS = 50
 _NAME = re.compile(r"(?!GITEA_|GITHUB_)[A-Z_][A-Z0-9_]*", re.IGNORECASE)
 _USER = "deploy"
 Place = tuple[str, ...]
 """("repos", owner, name), ("orgs", name) or ("user",)."""
 
 
-class ForgejoStandIn(StandIn):
+class ForgejoEmulator(Emulator):
     """Forgejo or Gitea on loopback."""
 
     prefix = ("api", "v1")
@@ -70,15 +70,15 @@ class ForgejoStandIn(StandIn):
         self._variables[place][name.upper()] = {"data": value, "description": description}
 
     def values(self, place: Place) -> dict[str, str]:
-        """Tell which secrets a job sees."""
+        """Return which secrets a job sees."""
         return {name: secret["data"] for name, secret in self._secrets[place].items()}
 
     def variables(self, place: Place) -> dict[str, str]:
-        """Tell which variables a job sees."""
+        """Return which variables a job sees."""
         return {name: variable["data"] for name, variable in self._variables[place].items()}
 
     def descriptions(self, place: Place) -> dict[str, str]:
-        """Tell what people wrote beside secrets and variables."""
+        """Return what people wrote beside secrets and variables."""
         both = {**self._variables[place], **self._secrets[place]}
         return {name: stored["description"] for name, stored in both.items()}
 
@@ -236,7 +236,7 @@ class ForgejoStandIn(StandIn):
 
     def _page(self, request: Request, found: list[dict[str, Any]]) -> Response:
         number = self.asked_number(request, "page", 1)
-        length = min(_MOST_ITEMS, self.asked_number(request, "limit", 30))
+        length = min(_MAX_ITEMS, self.asked_number(request, "limit", 30))
         headers = {"X-Total-Count": str(len(found))}
         if self._is_gitea and number * length < len(found):
             headers["Link"] = f'<{request.base}{request.path}?limit={length}&page={number + 1}>; rel="next"'

@@ -1,5 +1,5 @@
 """
-A stand-in for GitHub, as far as secrets, variables, environments, runs and apps go.
+An emulator for GitHub, as far as secrets, variables, environments, runs and apps go.
 
 Behaves as GitHub's own description says, and where the two differ, as the service does (the table in
 docs/facts/github.md): sealed boxes for the scope's own key, an organization's visibility set by every write,
@@ -23,7 +23,7 @@ from nacl.public import PrivateKey, SealedBox
 
 from keyrota.ports import Clock
 from keyrota_sandbox.faults import Faults
-from keyrota_sandbox.providers.emulator import Refusal, StandIn
+from keyrota_sandbox.providers.emulator import Emulator, Refusal
 from keyrota_sandbox.providers.github_shapes import (
     HOST,
     environment_shape,
@@ -82,7 +82,7 @@ class _Run:
     created: datetime
 
 
-class GitHubStandIn(StandIn):
+class GitHubEmulator(Emulator):
     """GitHub on loopback."""
 
     def __init__(
@@ -238,15 +238,15 @@ class GitHubStandIn(StandIn):
         return item.visibility, item.selected
 
     def secrets(self, scope: Scope) -> dict[str, str]:
-        """Tell the secrets of one scope."""
+        """Return the secrets of one scope."""
         return {name: item.value for name, item in self._secrets.get(scope, {}).items()}
 
     def variables(self, scope: Scope) -> dict[str, str]:
-        """Tell the variables of one scope."""
+        """Return the variables of one scope."""
         return {name: item.value for name, item in self._variables.get(scope, {}).items()}
 
     def values(self, owner: str, repository: str, environment: str | None = None) -> dict[str, str]:
-        """Tell what a job sees: environment before repository before organization."""
+        """Return what a job sees: environment before repository before organization."""
         with self._lock:
             found = self._repositories[owner, repository]
             org = {

@@ -1,5 +1,5 @@
 """
-A stand-in for GitLab, as far as CI/CD variables, pipelines and schedules go.
+An emulator for GitLab, as far as CI/CD variables, pipelines and schedules go.
 
 Behaves as GitLab's own description says, and where the two differ, as the service does (the table in
 docs/facts/gitlab.md): values in clear in every list, one key in several scopes, a filter that must be given,
@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 from keyrota.ports import Clock
 from keyrota_sandbox.faults import Faults
-from keyrota_sandbox.providers.emulator import Refusal, StandIn
+from keyrota_sandbox.providers.emulator import Emulator, Refusal
 from keyrota_sandbox.server import Request, Response, json_response
 
 TOKEN = "sandbox-gitlab-token"  # noqa: S105  # opens nothing but the sandbox
@@ -30,7 +30,7 @@ _KEY = re.compile(r"[A-Za-z0-9_]{1,255}")
 _MASKABLE = re.compile(r"[a-zA-Z0-9_+=/@:.~-]{8,}")
 _MASKABLE_RAW = re.compile(r"\S{8,}")
 _LONG_AGO = "2020-01-01T00:00:00.000Z"
-_LONGEST = 10_000
+_MAX_LENGTH = 10_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class _Project:
     schedules: dict[int, tuple[str, dict[str, str]]] = field(default_factory=dict)
 
 
-class GitLabStandIn(StandIn):
+class GitLabEmulator(Emulator):
     """GitLab on loopback."""
 
     def __init__(self, clock: Clock, faults: Faults | None = None, *, token: str = TOKEN) -> None:
@@ -170,7 +170,7 @@ class GitLabStandIn(StandIn):
         return [replace(it) for it in self._variables[level]]
 
     def values(self, project: str, environment: str = "", *, is_protected_ref: bool = False) -> dict[str, str]:
-        """Tell what a job sees: the instance, groups from the outermost in, the project; the closest scope last."""
+        """Return what a job sees: the instance, groups from the outermost in, the project; the closest scope last."""
         parts = project.split("/")[:-1]
         groups = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
         levels: list[Level] = [("instance", ""), *(("group", path) for path in groups), ("project", project)]
@@ -473,7 +473,7 @@ class GitLabStandIn(StandIn):
         if not _KEY.fullmatch(variable.key):
             raise self._invalid(key="can contain only letters, digits and '_'.")
         is_unfit = variable.masked and not pattern.fullmatch(variable.value)
-        if is_unfit or len(variable.value) > _LONGEST or variable.variable_type not in {"env_var", "file"}:
+        if is_unfit or len(variable.value) > _MAX_LENGTH or variable.variable_type not in {"env_var", "file"}:
             raise self._invalid(value="is invalid")
 
     # --- the rest ---------------------------------------------------------------------------------------------------
@@ -587,6 +587,6 @@ class GitLabStandIn(StandIn):
 
 
 def _fits(scope: str, environment: str) -> bool:
-    """Tell whether an environment scope covers an environment; `*` stands for anything."""
+    """Return whether an environment scope covers an environment; `*` stands for anything."""
     pattern = ".*".join(re.escape(part) for part in scope.split("*"))
     return re.fullmatch(pattern, environment) is not None

@@ -14,7 +14,7 @@ from typing import Any
 
 from keyrota.ports import Clock
 from keyrota_sandbox.faults import Faults
-from keyrota_sandbox.providers.emulator import Refusal, StandIn
+from keyrota_sandbox.providers.emulator import Emulator, Refusal
 from keyrota_sandbox.providers.json_patch import BadPatch, json_patched, merged
 from keyrota_sandbox.server import Request, Response, json_response
 
@@ -35,7 +35,7 @@ _A_PAGE = 500
 _Secret = dict[str, Any]
 
 
-class KubernetesStandIn(StandIn):
+class KubernetesEmulator(Emulator):
     """An API server on loopback."""
 
     def __init__(self, clock: Clock, faults: Faults | None = None, *, token: str = TOKEN) -> None:
@@ -76,7 +76,7 @@ class KubernetesStandIn(StandIn):
         del self._secrets[namespace, secret]
 
     def values(self, namespace: str, secret: str) -> dict[str, str]:
-        """Tell what a pod sees that starts now."""
+        """Return what a pod sees that starts now."""
         data = self._secrets.get((namespace, secret), {}).get("data", {})
         return {name: base64.b64decode(value).decode() for name, value in data.items()}
 
@@ -299,7 +299,7 @@ def _list(kind: str, items: list[dict[str, Any]], more: Mapping[str, Any] | None
 
 
 def _fits(request: Request, name: str, secret: Mapping[str, Any]) -> bool:
-    """Tell whether a Secret is selected: `labelSelector` with equal signs and bare names, `fieldSelector` by name."""
+    """Return whether a Secret is selected: `labelSelector` with equal signs and bare names, `fieldSelector` by name."""
     labels = secret["metadata"].get("labels") or {}
     for part in filter(None, request.query.get("labelSelector", "").split(",")):
         label, sign, value = part.replace("==", "=").partition("=")

@@ -7,19 +7,19 @@ from typing import Any
 
 from keyrota.ports import Clock
 from keyrota_sandbox.faults import Faults
-from keyrota_sandbox.providers.emulator import StandIn
+from keyrota_sandbox.providers.emulator import Emulator
 from keyrota_sandbox.server import Request, Response, json_response
 
 _REGISTRY = {"modules.v1": "/api/registry/v1/modules/", "providers.v1": "/api/registry/v1/providers/"}
 TOKEN = "sandbox-terraform-token"  # noqa: S105  # opens nothing but the sandbox
 _MEDIA = "application/vnd.api+json"
-_LONGEST_PAGE = 100
+_MAX_PAGE = 100
 _FINAL = {"applied", "canceled", "discarded", "errored", "planned_and_finished"}
 _Place = tuple[str, str]
 """("workspaces", ID) or ("varsets", ID)."""
 
 
-class TerraformStandIn(StandIn):
+class TerraformEmulator(Emulator):
     """HCP Terraform on loopback."""
 
     prefix = ("api", "v2")
@@ -86,11 +86,11 @@ class TerraformStandIn(StandIn):
         self._variables[place][found or self._id("var")] = made
 
     def attributes(self, place: _Place, name: str, category: str = "env") -> dict[str, Any]:
-        """Tell what is stored of a variable."""
+        """Return what is stored of a variable."""
         return self._variables[place][self._same(place, {"key": name, "category": category}) or ""]
 
     def values(self, place: _Place, category: str = "env") -> dict[str, str]:
-        """Tell which environment a run has, or which inputs."""
+        """Return which environment a run has, or which inputs."""
         return {made["key"]: made["value"] for made in self._variables[place].values() if made["category"] == category}
 
     def every_value(self) -> Iterator[str]:
@@ -269,7 +269,7 @@ class TerraformStandIn(StandIn):
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
         number = self.asked_number(request, "page[number]", 1)
-        length = min(_LONGEST_PAGE, self.asked_number(request, "page[size]", 20))
+        length = min(_MAX_PAGE, self.asked_number(request, "page[size]", 20))
         following = None if number * length >= len(values) else number + 1
         shown = self.page_of(values, number, length)
         pages = {"current-page": number, "page-size": length, "next-page": following, "total-count": len(values)}

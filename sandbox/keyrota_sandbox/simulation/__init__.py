@@ -4,37 +4,37 @@ Histories: real runs of keyrota in the world, with faults, people, pipelines and
 `keyrota simulate` plays a fleet; `tests/simulation` plays thousands of small ones and checks every step.
 """
 
-from keyrota_sandbox.simulation.history import History, RunInfo, Teller, Watcher, owner_of
+from keyrota_sandbox.simulation.fault_profiles import FAULT_PROFILES, FaultKind, FaultProfile, Weather
+from keyrota_sandbox.simulation.history import RunInfo, Simulation, Teller, Watcher, owner_of
 from keyrota_sandbox.simulation.jobs import Cause, Failure
-from keyrota_sandbox.simulation.people import People
-from keyrota_sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
+from keyrota_sandbox.simulation.operators import Operators
+from keyrota_sandbox.simulation.setup import Place, Setup, SimulatedCredential, Trigger
 from keyrota_sandbox.simulation.strikes import LOOKING, SHIFTED, STEPS, TROUBLES, UNREADABLE, Aim
-from keyrota_sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
-from keyrota_sandbox.simulation.weather import CLIMATES, Climate, FaultKind, Weather
+from keyrota_sandbox.simulation.timeline import NestedScheduler, Scheduler, Timeline
 
 __all__ = [
-    "CLIMATES",
+    "FAULT_PROFILES",
     "LOOKING",
     "SHIFTED",
     "STEPS",
     "TROUBLES",
     "UNREADABLE",
     "Aim",
-    "Caretaker",
     "Cause",
-    "Climate",
     "Failure",
     "FaultKind",
-    "History",
-    "Keeping",
-    "Lanes",
-    "OneInAnother",
-    "People",
+    "FaultProfile",
+    "NestedScheduler",
+    "Operators",
     "Place",
     "RunInfo",
+    "Scheduler",
     "Setup",
+    "SimulatedCredential",
+    "Simulation",
     "Teller",
     "Timeline",
+    "Trigger",
     "Watcher",
     "Weather",
     "owner_of",

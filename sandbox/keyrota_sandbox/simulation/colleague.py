@@ -8,16 +8,16 @@ from keyrota.core.model import AccessKeyId, KeyStatus, UserName
 from keyrota_sandbox.simulation.setup import Place
 
 if TYPE_CHECKING:
-    from keyrota_sandbox.simulation.history import History
+    from keyrota_sandbox.simulation.history import Simulation
 
 
 class Colleague:
     """Has the history, its world, and its lots."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: Simulation) -> None:
         self._history = history
         self._world = history.world
-        self._lots = history.lots
+        self._lots = history.rng
 
     def _any_place(self, user: UserName) -> Place | None:
         places = self._history.credentials[user].places

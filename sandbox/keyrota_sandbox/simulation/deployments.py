@@ -7,7 +7,7 @@ from datetime import datetime
 
 from keyrota.core.model import UserName
 from keyrota_sandbox.memory import Call
-from keyrota_sandbox.simulation.setup import Keeping, Setup
+from keyrota_sandbox.simulation.setup import Setup, SimulatedCredential
 
 
 class Deployments:
@@ -15,20 +15,20 @@ class Deployments:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self.credentials: dict[UserName, Keeping] = {keeping.user: keeping for keeping in setup.credentials}
+        self.credentials: dict[UserName, SimulatedCredential] = {keeping.user: keeping for keeping in setup.credentials}
         """What the configuration says that keeps each user."""
-        self.others: dict[UserName, Keeping] = {keeping.user: keeping for keeping in setup.second}
+        self.others: dict[UserName, SimulatedCredential] = {keeping.user: keeping for keeping in setup.second}
         """What another configuration says of the same users."""
         self.taken_over: dict[UserName, datetime] = {}
         """When another configuration began to keep a user."""
 
-    def now_in(self, deployment: Sequence[Keeping]) -> dict[UserName, Keeping]:
+    def now_in(self, deployment: Sequence[SimulatedCredential]) -> dict[UserName, SimulatedCredential]:
         """Return what a deployment's configuration says by now of the users that it still names."""
         secrets = {keeping.secret for keeping in deployment}
         known = (*self.credentials.values(), *self.others.values())
         return {keeping.user: keeping for keeping in known if keeping.secret in secrets}
 
-    def of(self, keepings: dict[UserName, Keeping]) -> Sequence[Keeping]:
+    def of(self, keepings: dict[UserName, SimulatedCredential]) -> Sequence[SimulatedCredential]:
         """Find the deployment whose configuration this is."""
         secrets = {keeping.secret for keeping in self._setup.second}
         is_second = any(keeping.secret in secrets for keeping in keepings.values())

@@ -11,13 +11,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyPair, KeyStatus, UserName
-from keyrota_sandbox.memory import MOST_TAGS, SLOTS, Call, Variables
+from keyrota_sandbox.memory import MAX_TAGS, SLOTS, Call, Variables
 from keyrota_sandbox.simulation.colleague import Colleague
 from keyrota_sandbox.simulation.jobs import NOBODYS
 from keyrota_sandbox.simulation.setup import Place
 
 if TYPE_CHECKING:
-    from keyrota_sandbox.simulation.history import History
+    from keyrota_sandbox.simulation.history import Simulation
 
 _SOON_S, _LATE_S = 600.0, 5 * 86400.0
 _A_TAG = "team-"
@@ -29,7 +29,7 @@ _SPARE = 3
 class Elsewhere(Colleague):
     """Colleagues who work beside keyrota."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: Simulation) -> None:
         super().__init__(history)
         self._numbers = 0
         self._undo: list[Callable[[], None]] = []
@@ -233,7 +233,7 @@ class Elsewhere(Colleague):
         """Use up nearly all tags that a secret can have."""
         name = self._history.credentials[user].secret
         stored = self._world.secret(name)
-        free = MOST_TAGS - len(stored.tags) - self._lots.randint(0, _SPARE) if stored else 0
+        free = MAX_TAGS - len(stored.tags) - self._lots.randint(0, _SPARE) if stored else 0
         if stored is None or stored.deleted_at or free <= 0:
             return False
         tags = {f"{_A_TAG}{number}": "x" for number in range(free)}

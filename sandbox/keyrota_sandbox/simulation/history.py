@@ -18,16 +18,17 @@ from keyrota.core.duty import Duty
 from keyrota.core.model import AWSCURRENT, NOBODY, AccessKeyId, IndexEntry, KeyPair, TargetEvidence, UserName
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
-from keyrota.executor import Outcome, Settings, Subject, apply_all, plan_all
+from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all
 from keyrota.executor.confirm import confirm, questions
 from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview
 from keyrota.executor.forget import forget, remembered
 from keyrota.stop import Stop
-from keyrota_sandbox.memory import MOST_TAGS, SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
+from keyrota_sandbox.memory import MAX_TAGS, SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
 from keyrota_sandbox.simulation.deployments import Deployments
+from keyrota_sandbox.simulation.fault_profiles import FaultKind, Weather
 from keyrota_sandbox.simulation.jobs import Jobs
-from keyrota_sandbox.simulation.setup import Caretaker, Keeping, Place, Setup
+from keyrota_sandbox.simulation.setup import Place, Setup, SimulatedCredential, Trigger
 from keyrota_sandbox.simulation.strikes import (
     ANOTHER_RUN,
     CLOCK_DIFFERS,
@@ -40,15 +41,14 @@ from keyrota_sandbox.simulation.strikes import (
     UNREADABLE,
     Strikes,
 )
-from keyrota_sandbox.simulation.timeline import Lanes, OneInAnother, Timeline
-from keyrota_sandbox.simulation.weather import FaultKind, Weather
+from keyrota_sandbox.simulation.timeline import NestedScheduler, Scheduler, Timeline
 
 T = TypeVar("T")
 
 _CLOCKS_DIFFER = timedelta(seconds=45)
 """keyrota refuses to work with a clock that differs more (the adapters compare it with AWS's)."""
 _A_PERSON = "arn:aws:iam::123456789012:user/platform-engineer"
-_OFTEN = frozenset({LOOKING, "Sync", "Tidy"})
+_OFTEN = frozenset({LOOKING, "Sync", "RemoveLabel"})
 _SELDOM = frozenset(
     {"Choose", "Delete", "DeleteOrphan", "MarkRevoked", "NoteActive", "NoteOrphan", "Reactivate", "Restore"}
 )
@@ -86,7 +86,7 @@ class RunInfo:
     intent: Intent | None
     is_plan_only: bool
     clock: RunClock
-    keepings: dict[UserName, Keeping]
+    keepings: dict[UserName, SimulatedCredential]
     """What its configuration says."""
     began: datetime
     addresses: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class RunInfo:
 class RunClock:
     """The clock of the machine on which a run runs."""
 
-    def __init__(self, history: History, skew: timedelta) -> None:
+    def __init__(self, history: Simulation, skew: timedelta) -> None:
         self._history = history
         self.skew = skew
 
@@ -148,11 +148,11 @@ def owner_of(told: Event | Outcome) -> UserName:
     return UserName(in_world(told.account, told.user))
 
 
-class History:
+class Simulation:
     """A world with its actors."""
 
     def __init__(
-        self, setup: Setup, *, lanes: Callable[[Timeline], Lanes] = OneInAnother, tell: Teller | None = None
+        self, setup: Setup, *, lanes: Callable[[Timeline], Scheduler] = NestedScheduler, tell: Teller | None = None
     ) -> None:
         self.setup = setup
         self.world = World()
@@ -160,13 +160,13 @@ class History:
         self.timeline = Timeline(self.world.clock)
         self.lanes = lanes(self.timeline)
         self.weather = Weather(Random(f"{setup.seed} weather"), setup.climate)  # noqa: S311  # lots, no secrets
-        self.lots = Random(f"{setup.seed} lots")  # noqa: S311
+        self.rng = Random(f"{setup.seed} lots")  # noqa: S311
         self.strikes = Strikes(setup.aim)
         self.befall: dict[str, Callable[[UserName], object]] = {ANOTHER_RUN: lambda _: self.run()}
         """How what an aim names is brought about, by its name."""
         self.world.lags = self.weather
         self.world.road = self._road
-        self.world.is_id_first = self.lots.random() < 0.5  # noqa: PLR2004  # either half may be first
+        self.world.is_id_first = self.rng.random() < 0.5  # noqa: PLR2004  # either half may be first
         self.tell = tell
         self.watchers: list[Watcher] = []
         self.listeners: list[Watcher] = []
@@ -207,29 +207,29 @@ class History:
             self._begin_beside(keeping)
         self.jobs = Jobs(self)
 
-    def _begin(self, keeping: Keeping) -> None:
+    def _begin(self, keeping: SimulatedCredential) -> None:
         self.world.add_user(keeping.user)
         pair = self.world.add_key(keeping.user, age_days=keeping.age / timedelta(days=1))
         for place in keeping.places:
             self.add_place(place, pair)
 
     @property
-    def credentials(self) -> dict[UserName, Keeping]:
+    def credentials(self) -> dict[UserName, SimulatedCredential]:
         """What the configuration says that keeps each user."""
         return self.deployments.credentials
 
-    def _begin_beside(self, keeping: Keeping) -> None:
+    def _begin_beside(self, keeping: SimulatedCredential) -> None:
         """Make the places of a second configuration; some of them hold the pair of the first one."""
         first = self.world.places[self.credentials[keeping.user].places[0].address].pair
         for place in keeping.places:
-            self.add_place(place, first if self.lots.random() < _COPIED else None)
+            self.add_place(place, first if self.rng.random() < _COPIED else None)
 
     def add_place(self, place: Place, pair: KeyPair | None) -> None:
         """Make a place at a provider, with what it holds."""
         self.world.target(place.address)
         made = self.world.places[place.address]
         made.pair, made.is_bundle, made.is_id_readable = pair, place.is_bundle, place.is_id_readable
-        made.quiet_for, made.is_change_told = place.quiet_for, place.is_change_told
+        made.wait_for_idle, made.is_change_told = place.wait_for_idle, place.is_change_told
         made.clock_ahead = made.was_ahead = place.clock_ahead
 
     def rename(self, user: UserName, old: str, new: str) -> None:
@@ -252,14 +252,14 @@ class History:
         """Announce the runs of all caretakers until then."""
         for caretaker in self.setup.caretakers:
             match caretaker:
-                case Caretaker.DAILY:
+                case Trigger.DAILY:
                     self._daily(until, self._run_first)
-                case Caretaker.FUNCTIONS:
+                case Trigger.FUNCTIONS:
                     for duty in Duty:
                         self._daily(until, partial(self._run_first, Only(duty=duty)))
-                case Caretaker.LAPTOP:
+                case Trigger.LAPTOP:
                     self._now_and_then(until)
-                case Caretaker.TWINS:
+                case Trigger.TWINS:
                     self._daily(until, self._run_twice)
         if self.setup.second:
             self._daily(until, self._run_second, late=self.setup.second_from)
@@ -267,7 +267,7 @@ class History:
     def _run_twice(self) -> None:
         """Start the same schedule on two machines."""
         self._run_first()
-        self.timeline.after(self.lots.uniform(0, 4), self._run_first)
+        self.timeline.after(self.rng.uniform(0, 4), self._run_first)
 
     def _run_first(self, intent: Intent | None = None, *, is_plan_only: bool = False) -> None:
         self._run_of(self.setup.credentials, intent, is_plan_only=is_plan_only)
@@ -275,24 +275,26 @@ class History:
     def _run_second(self) -> None:
         self._run_of(self.setup.second, None)
 
-    def _run_of(self, deployment: Sequence[Keeping], intent: Intent | None, *, is_plan_only: bool = False) -> None:
+    def _run_of(
+        self, deployment: Sequence[SimulatedCredential], intent: Intent | None, *, is_plan_only: bool = False
+    ) -> None:
         """Start a run of one deployment: it knows the users that its configuration still names."""
         if kept := self.deployments.now_in(deployment):
             self.run(intent, is_plan_only=is_plan_only, keepings=kept)
 
     def _daily(self, until: datetime, do: Callable[[], object], *, late: timedelta = timedelta()) -> None:
         hour = self.setup.run_hour
-        first = timedelta(hours=self.lots.uniform(0, 24) if hour is None else hour)
+        first = timedelta(hours=self.rng.uniform(0, 24) if hour is None else hour)
         when = self.world.clock.instant + first + late
         while when <= until:
-            late_s = self.lots.uniform(0, 600) if hour is None else 0
+            late_s = self.rng.uniform(0, 600) if hour is None else 0
             self.timeline.at(when + timedelta(seconds=late_s), do)
             when += timedelta(days=1)
 
     def _now_and_then(self, until: datetime) -> None:
         when = self.world.clock.instant
-        while (when := when + timedelta(days=self.lots.expovariate(0.5))) <= until:
-            is_plan = self.lots.random() < 0.3  # noqa: PLR2004  # some only look
+        while (when := when + timedelta(days=self.rng.expovariate(0.5))) <= until:
+            is_plan = self.rng.random() < 0.3  # noqa: PLR2004  # some only look
             self.timeline.at(when, partial(self._run_first, is_plan_only=is_plan))
 
     def play(self, until: datetime) -> None:
@@ -308,7 +310,7 @@ class History:
         is_plan_only: bool = False,
         skew: timedelta | None = None,
         users: Sequence[UserName] | None = None,
-        keepings: dict[UserName, Keeping] | None = None,
+        keepings: dict[UserName, SimulatedCredential] | None = None,
     ) -> None:
         """Start a run of keyrota, as a process of its own; of the configuration that keeps the users, or of another."""
         kept = keepings or {user: self.credentials[user] for user in users or self.credentials}
@@ -367,10 +369,10 @@ class History:
 
     def _touch_secrets(self, info: RunInfo) -> None:
         """With an aim, let somebody set a tag before some runs look: Secrets Manager may show the secret without it."""
-        is_touched = self.strikes.is_on and self.lots.random() < _TOUCHED
+        is_touched = self.strikes.is_on and self.rng.random() < _TOUCHED
         for keeping in info.keepings.values() if is_touched else ():
             stored = self.world.secret(keeping.secret)
-            if stored is not None and len(stored.tags) < MOST_TAGS - _ROOM_FOR_OURS:
+            if stored is not None and len(stored.tags) < MAX_TAGS - _ROOM_FOR_OURS:
                 self.world.person_tags(keeping.secret, {"team": info.name})
 
     def _places_of(self, info: RunInfo) -> Iterator[Variables]:
@@ -425,13 +427,13 @@ class History:
                 self._say("somebody", f"forgets {known.name}")
                 forget(known, deletes_variables=False)
 
-    def subject(self, user: UserName, by: str) -> Subject:
+    def subject(self, user: UserName, by: str) -> CredentialContext:
         """Give a run its ports to one credential, as a new process has them."""
         keeping = self.runs[by].keepings[user]
         addresses = tuple(place.address for place in keeping.places)
         self.runs[by].addresses, clock = addresses, self.runs[by].clock
         owner = credential_of(user)
-        return Subject(
+        return CredentialContext(
             user=owner.user,
             account=owner.account,
             secret_name=keeping.secret.rpartition(":")[2],
@@ -449,7 +451,7 @@ class History:
 
     def _stack_of(self, run: RunInfo) -> str:
         """Name the stack whose function a run is; each deployment has one of its own."""
-        is_function = isinstance(run.intent, Only) and Caretaker.FUNCTIONS in self.setup.caretakers
+        is_function = isinstance(run.intent, Only) and Trigger.FUNCTIONS in self.setup.caretakers
         own = self.deployments.of(run.keepings)
         return f"stack-{1 + (own is self.setup.second)}" if is_function else ""
 
@@ -464,25 +466,25 @@ class History:
         self._strike(info, owner_of(event))
         climate = self.weather.climate
         if self.weather.is_drawn(climate.clock_jumps * self._often(info.step)):
-            self.timeline.after(self.lots.expovariate(4), partial(self._set_clock, info))
+            self.timeline.after(self.rng.expovariate(4), partial(self._set_clock, info))
         if self.weather.is_drawn(climate.signals * self._often(info.step)):
-            self.timeline.after(self.lots.expovariate(4), partial(self._tell_to_stop, info))
+            self.timeline.after(self.rng.expovariate(4), partial(self._tell_to_stop, info))
         is_sore = self.setup.is_proof and info.step in _SORE
         times = _RAREST if is_sore else self._often(info.step)
         is_crowded = len(self.under_way) >= _CROWD
         if self.meanwhile and not is_crowded and self.weather.is_drawn(climate.meanwhile * times):
-            is_moved = is_sore and self.moves and self.lots.random() < 0.5  # noqa: PLR2004  # where it hurts
-            happens = self.lots.choice(self.moves if is_moved else self.meanwhile)
+            is_moved = is_sore and self.moves and self.rng.random() < 0.5  # noqa: PLR2004  # where it hurts
+            happens = self.rng.choice(self.moves if is_moved else self.meanwhile)
             is_short = self.setup.is_proof and info.step in _SELDOM  # one call, and over
-            soon_s = self.lots.choice(_SOON_S[:_AT_ONCE] if is_short else _SOON_S)
-            self.timeline.after(self.lots.expovariate(1 / soon_s), partial(happens, owner_of(event)))
+            soon_s = self.rng.choice(_SOON_S[:_AT_ONCE] if is_short else _SOON_S)
+            self.timeline.after(self.rng.expovariate(1 / soon_s), partial(happens, owner_of(event)))
 
     def _strike(self, info: RunInfo, user: UserName) -> None:
         """Let happen what seeks the step that begins now: to one of its calls, or while it is at work."""
         struck = self.strikes.at(info.step)
         info.struck = struck if isinstance(struck, FaultKind) else None
         if struck is not None and info.struck is None:
-            self.timeline.after(self.lots.uniform(0, _AT_WORK_S), partial(self._befall, info, user, struck))
+            self.timeline.after(self.rng.uniform(0, _AT_WORK_S), partial(self._befall, info, user, struck))
 
     def _befall(self, info: RunInfo, user: UserName, struck: str) -> None:
         if info.is_over or self.strikes.at(info.step) != struck:
@@ -592,11 +594,11 @@ class History:
         return answer
 
     def _struck(self, info: RunInfo, call: Call) -> FaultKind | None:
-        """Tell what an aim lets happen to a call: to one of those of its step, or to the one that makes a key."""
+        """Return what an aim lets happen to a call: to one of those of its step, or to the one that makes a key."""
         is_lost = call.name == "iam:CreateAccessKey" and self.strikes.loses_keys
-        if is_lost and self.lots.random() < _LOST:
+        if is_lost and self.rng.random() < _LOST:
             return FaultKind.LOST_AFTER
-        if info.struck is None or self.lots.random() >= _STRUCK:
+        if info.struck is None or self.rng.random() >= _STRUCK:
             return None
         self.strikes.hit()
         fault, info.struck = info.struck, None
@@ -654,8 +656,8 @@ class History:
         if not self.setup.with_events or self.weather.is_drawn(climate.event_lost):
             return
         for _ in range(2 if self.weather.is_drawn(climate.event_twice) else 1):
-            late = self.lots.uniform(60, 6 * 3600) if self.weather.is_drawn(climate.event_late) else 0
-            self.timeline.after(late + self.lots.uniform(0, 5), partial(self._run_of, own, Only(duty=Duty.SYNC)))
+            late = self.rng.uniform(60, 6 * 3600) if self.weather.is_drawn(climate.event_late) else 0
+            self.timeline.after(late + self.rng.uniform(0, 5), partial(self._run_of, own, Only(duty=Duty.SYNC)))
 
     def _say(self, who: str, what: str) -> None:
         if self.tell is not None:

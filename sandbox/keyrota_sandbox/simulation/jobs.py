@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyPair, UserName
 from keyrota.core.secret import Secret
 from keyrota_sandbox.memory import Call
-from keyrota_sandbox.simulation.setup import Keeping, Place
+from keyrota_sandbox.simulation.setup import Place, SimulatedCredential
 
 if TYPE_CHECKING:
-    from keyrota_sandbox.simulation.history import History
+    from keyrota_sandbox.simulation.history import Simulation
 
 
 class Cause(StrEnum):
@@ -49,9 +49,9 @@ class Jobs:
 
     _USES = 6
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: Simulation) -> None:
         self._history = history
-        self._lots = history.lots
+        self._lots = history.rng
         self.started = 0
         self.failures: list[Failure] = []
         self.spoiled: set[AccessKeyId] = set()
@@ -82,7 +82,7 @@ class Jobs:
             address = call.name.split(" ", 2)[2]
             self._history.timeline.after(self._lots.expovariate(1), lambda: self.start(address, 60))
 
-    def _remember(self, keeping: Keeping, until: datetime) -> None:
+    def _remember(self, keeping: SimulatedCredential, until: datetime) -> None:
         pair = self._history.world.places[keeping.places[0].address].pair if keeping.places else None
         every = keeping.forgotten_every
         when = self._history.world.clock.instant
@@ -170,7 +170,7 @@ class _Job:
     by_hand: bool
 
 
-def spoil_all(history: History, user: UserName) -> None:
+def spoil_all(history: Simulation, user: UserName) -> None:
     """Note that a person took all keys of a user away."""
     history.jobs.spoiled |= set(history.world.users.get(user, ()))
 

@@ -8,11 +8,11 @@ from enum import StrEnum
 
 from keyrota.core.model import UserName
 from keyrota.core.policy import CLASSIC, Brake, RotationPolicy
+from keyrota_sandbox.simulation.fault_profiles import FAULT_PROFILES, FaultProfile
 from keyrota_sandbox.simulation.strikes import Aim
-from keyrota_sandbox.simulation.weather import CLIMATES, Climate
 
 
-class Caretaker(StrEnum):
+class Trigger(StrEnum):
     """Who runs keyrota."""
 
     DAILY = "a run a day"
@@ -32,14 +32,14 @@ class Place:
     """The provider tells when the variables were changed last."""
     clock_ahead: timedelta = timedelta()
     """Of the provider."""
-    quiet_for: timedelta = timedelta()
+    wait_for_idle: timedelta = timedelta()
     deployments_a_day: float = 4.0
     job_minutes: float = 60.0
     """A pipeline uses its key for so long at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keeping:
+class SimulatedCredential:
     """One credential."""
 
     user: UserName
@@ -59,16 +59,16 @@ class Setup:
     """One history, before it begins."""
 
     seed: int
-    credentials: tuple[Keeping, ...]
-    caretakers: tuple[Caretaker, ...] = (Caretaker.DAILY,)
+    credentials: tuple[SimulatedCredential, ...]
+    caretakers: tuple[Trigger, ...] = (Trigger.DAILY,)
     with_events: bool = True
-    climate: Climate = field(default_factory=lambda: CLIMATES["none"])
+    climate: FaultProfile = field(default_factory=lambda: FAULT_PROFILES["none"])
     start: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     run_hour: float | None = None
     """The daily run's hour, UTC; None: drawn."""
     is_proof: bool = False
     """Faults seek the steps that keyrota seldom takes: a history would hardly ever meet them there otherwise."""
-    second: tuple[Keeping, ...] = ()
+    second: tuple[SimulatedCredential, ...] = ()
     """A second deployment's configuration of users that the first one has as well, each with another secret."""
     second_from: timedelta = timedelta()
     """So long after the first deployment the second one begins to run, daily."""

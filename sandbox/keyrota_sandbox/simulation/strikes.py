@@ -12,7 +12,7 @@ from typing import get_args
 
 from keyrota.core import plan as act
 from keyrota_sandbox.memory import Outage
-from keyrota_sandbox.simulation.weather import FaultKind
+from keyrota_sandbox.simulation.fault_profiles import FaultKind
 
 LOOKING = "look"
 QUESTIONS = frozenset(kind.__name__ for kind in (act.Preflight, *get_args(act.LOOKS)))
@@ -45,7 +45,7 @@ class Strikes:
         self._number = aim.first if aim else 0
 
     def at(self, step: str) -> str | None:
-        """Tell what is to happen at a step."""
+        """Return what is to happen at a step."""
         is_aim = self._aim is not None and step == self._aim.step
         return BEFALLS[self._number % len(BEFALLS)] if is_aim else None
 

@@ -40,7 +40,7 @@ class Timeline:
         self.clock.instant = max(self.clock.instant, until)
 
 
-class Lanes(Protocol):
+class Scheduler(Protocol):
     """How several actors take turns."""
 
     @property
@@ -57,7 +57,7 @@ class Lanes(Protocol):
         ...
 
 
-class OneInAnother:
+class NestedScheduler:
     """
     Actors on one stack: whoever's time comes while another waits goes through whole.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from keyrota.app.config import CredentialConfig
 from keyrota.app.wiring import Wiring
-from keyrota.core.lifecycle import KEY_ID, view
+from keyrota.core.lifecycle import KEY_ID, interpret
 from keyrota.core.model import AccessKeyId, CredentialId, IndexEntry, Observation
 from keyrota.core.neighbours import Neighbour, credential_of
 from keyrota.core.places import is_first_write
@@ -40,7 +40,7 @@ def neighbours(wiring: Wiring, seen: Sequence[Observation]) -> tuple[Neighbour, 
     services = _services(target.place.kind for one in seen for target in one.targets if target.place is not None)
     if wiring.duty not in _DUTIES or not services:
         return ()
-    is_first = any(is_first_write(view(one), target) for one in seen for target in one.targets if target.place)
+    is_first = any(is_first_write(interpret(one), target) for one in seen for target in one.targets if target.place)
     known = frozenset(credential_of(one) for one in seen)
     found: list[Neighbour] = []
     for entry in wiring.configuration.credentials:

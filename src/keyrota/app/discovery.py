@@ -92,7 +92,7 @@ class Sorted:
     """By IAM user: the key was read, and is that user's."""
     guesses: tuple[Sighting, ...]
     """Named like a key, but not readable."""
-    strangers: tuple[Sighting, ...]
+    foreign_keys: tuple[Sighting, ...]
     """Read, but no key of this account's."""
     elsewhere: tuple[tuple[str, Sighting], ...]
     """Read, in a place where keyrota writes nothing: with the user."""
@@ -101,14 +101,14 @@ class Sorted:
 def sort(found: tuple[Sighting, ...], owner: Owner) -> Sorted:
     """Join what was found with the account's keys."""
     certain: dict[str, list[Sighting]] = {}
-    guesses, strangers, elsewhere = [], [], []
+    guesses, foreign_keys, elsewhere = [], [], []
     owners = {key: owner(key) for key in {one.key for one in found} if key is not None}
     for one in found:
         user = owners.get(one.key) if one.key else None
         if one.key is None:
             guesses.append(one)
         elif user is None:
-            strangers.append(one)
+            foreign_keys.append(one)
         elif one.settings is None or not all(str(value).isprintable() for value in one.settings.values()):
             elsewhere.append((user, one))  # a name that no configuration may hold would spoil the whole file
         else:
@@ -116,7 +116,7 @@ def sort(found: tuple[Sighting, ...], owner: Owner) -> Sorted:
     return Sorted(
         certain={user: tuple(certain[user]) for user in sorted(certain)},
         guesses=tuple(guesses),
-        strangers=tuple(strangers),
+        foreign_keys=tuple(foreign_keys),
         elsewhere=tuple(elsewhere),
     )
 
@@ -150,11 +150,11 @@ def configuration(
         yield "# Keys in places where keyrota writes nothing:"
         for user, one in known.elsewhere:
             yield f"#     {printable(one.place)}: {printable(one.variable)} holds {one.key} of {user}; {one.remark}"
-    if known.strangers:
+    if known.foreign_keys:
         yield "#"
         yield "# Keys that are not this account's, or are gone:"
         yield from (
-            f"#     {printable(one.place)}: {printable(one.variable)} holds {one.key}" for one in known.strangers
+            f"#     {printable(one.place)}: {printable(one.variable)} holds {one.key}" for one in known.foreign_keys
         )
     if survey.closed:
         yield "#"

@@ -9,8 +9,8 @@ from urllib3.util import Url
 from keyrota.app.config import Configuration
 from keyrota.app.config.model import ConfiguredUrl
 from keyrota.errors import ConfigError
-from keyrota.wire.hosts import SANDBOX_HOST, allowed_by, is_own, untrusted
-from keyrota.wire.urls import host_and_port, parts_of
+from keyrota.http.hosts import SANDBOX_HOST, allowed_by, is_own, untrusted
+from keyrota.http.urls import host_and_port, parts_of
 
 _ACCOUNT = 4
 """The field of an ARN that names the account."""

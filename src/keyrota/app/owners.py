@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyrota.app.departed import Departed
-from keyrota.core.case import Case
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import SECRET_TAG, CredentialId, secret_mark
 from keyrota.core.ownership import holds, is_established
+from keyrota.core.situation import Situation
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,14 +38,14 @@ def owners(previews: Iterable[Preview], now: datetime) -> Iterator[Owner]:
         if seen is None:
             continue
         tag = seen.user_tag or user_tag(preview.subject)
-        case = Case(view=view(replace(seen, user_tag=tag)), policy=preview.subject.policy, now=now)
-        for hold in holds(case):
+        situation = Situation(view=interpret(replace(seen, user_tag=tag)), policy=preview.subject.policy, now=now)
+        for hold in holds(situation):
             is_good = None if tag.why_unknown else False
             yield Owner(credential=preview.credential, detail=hold.reason, remedy=hold.remedy, is_good=is_good)
-        if is_established(case) and tag.why_unknown:
+        if is_established(situation) and tag.why_unknown:
             detail = f"whether another secret keeps the keys of {seen.user} is not known: {tag.why_unknown}"
             yield Owner(credential=preview.credential, detail=detail, remedy=tag.remedy, is_good=None)
-        elif is_established(case) and not tag.secret:
+        elif is_established(situation) and not tag.secret:
             yield Owner(
                 credential=preview.credential,
                 detail=f"the IAM user has no tag {SECRET_TAG}: another configuration may take its keys by mistake",

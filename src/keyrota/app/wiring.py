@@ -21,7 +21,7 @@ from keyrota.core.model import Caller, CredentialId, FirstWrite, IndexEntry, Use
 from keyrota.core.policy import duration, format_duration
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError, NoCredentials
-from keyrota.executor import Settings, Subject
+from keyrota.executor import CredentialContext, Settings
 from keyrota.ports import Clock, Target, TargetConnection
 from keyrota.targets import kinds
 
@@ -89,7 +89,7 @@ class Wiring:
             verify_give_up_s=max(180.0, 4 * verify.span_s),
         )
 
-    def subjects(self, wanted: Wanted = EVERYTHING) -> tuple[tuple[Subject, ...], tuple[Unreachable, ...]]:
+    def subjects(self, wanted: Wanted = EVERYTHING) -> tuple[tuple[CredentialContext, ...], tuple[Unreachable, ...]]:
         """
         Build the subjects of all configured credentials, or of those that are wanted.
 
@@ -100,7 +100,7 @@ class Wiring:
         """
         self.refuse_twice()
         chosen = self.chooser.chosen(wanted)
-        ready: list[Subject] = []
+        ready: list[CredentialContext] = []
         unreachable: list[Unreachable] = []
         for credential in chosen:
             entered = self._unclear.get(id(credential)) or self._entered(credential)
@@ -249,7 +249,7 @@ class Wiring:
         return replace(credential, role=(credential.role or "").replace("{duty}", self.duty) or None)
 
     def is_entered(self, credential: CredentialConfig) -> bool:
-        """Tell whether this run has entered the account of a credential."""
+        """Return whether this run has entered the account of a credential."""
         return self._name_of(self._of_duty(credential)) in self._accounts
 
     def kept_secrets(self, account: Account) -> tuple[KeptSecret, ...]:
@@ -281,7 +281,7 @@ class Wiring:
             self._own = Account(region=self.configuration.region, profile=self.configuration.profile)
         return self._own
 
-    def _subject(self, credential: CredentialConfig, account: Account) -> Subject:
+    def _subject(self, credential: CredentialConfig, account: Account) -> CredentialContext:
         from keyrota.aws.iam import IamAccessKeys  # noqa: PLC0415
         from keyrota.aws.secretsmanager import FieldNames, SecretOptions, SecretsManagerStore  # noqa: PLC0415
         from keyrota.aws.sts import StsIdentity  # noqa: PLC0415
@@ -295,7 +295,7 @@ class Wiring:
         caller = self.caller
         if isinstance(caller, KeyrotaError):
             raise caller
-        return Subject(
+        return CredentialContext(
             user=identity.user,
             account=identity.account,
             label=self.label(identity),
@@ -388,11 +388,11 @@ class Wiring:
         kind, configured = kinds()[name].provider_schema, settings_of(self.configuration.providers[name], self.duty)
         if "role" in configured:
             configured = {**configured, "role": str(configured["role"]).replace("{duty}", self.duty)}
-        known = kind.get("properties", {}).get("at_most")
+        known = kind.get("properties", {}).get("max_wait")
         if self._at_most is None or known is None:
             return configured
-        wanted = duration(configured.get("at_most", known["default"]))
-        return {**configured, "at_most": format_duration(min(wanted, self._at_most))}
+        wanted = duration(configured.get("max_wait", known["default"]))
+        return {**configured, "max_wait": format_duration(min(wanted, self._at_most))}
 
 
 def references(configuration: Configuration | None) -> References:

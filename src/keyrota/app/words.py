@@ -51,7 +51,7 @@ def _lines(error: KeyrotaError) -> Iterator[str]:
 
 UNEXPECTED = (
     "error: this is a bug in keyrota: {name}",
-    "hint: run it again with --debug and report what it prints; nothing is half-done that the next run does not mend",
+    "hint: run it again with --debug and report what it prints; the next run recovers from any partial change",
 )
 INTERRUPTED = "interrupted: what was begun is whole, and the next run continues"
 STOPPING = "stopping: a pair is being written; it is made whole first"

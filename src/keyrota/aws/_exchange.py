@@ -14,7 +14,7 @@ from typing import Any
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
 from botocore.exceptions import ReadTimeoutError
 
-from keyrota.wire.watch import Watched, deadline
+from keyrota.http.watch import Watched, deadline
 
 EXCHANGE_S = 40.0
 """For one attempt, as at the providers; botocore makes up to four."""

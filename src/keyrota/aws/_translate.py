@@ -65,7 +65,7 @@ _ODD_ANSWER = (ResponseParserError, KeyError, TypeError, ValueError, AttributeEr
 _UNSENT = (bc.EndpointConnectionError, bc.ConnectTimeoutError, bc.ProxyConnectionError)
 """There was no connection, so nothing was sent. A connection that broke, or a missing answer, says no such thing."""
 _PERHAPS_DONE = {"RequestTimeout", "RequestTimeoutException"}
-_MOST_PAGES = 50
+_MAX_PAGES = 50
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9]{2,80}|[0-9]{3}")
 _MARKED = "the secret is marked for deletion"
 
@@ -119,14 +119,14 @@ def all_pages(client: Any, operation: str, field: str, **arguments: Any) -> list
     """Read all pages of a list; one that has no end is an odd answer. Called within `aws_call`."""
     found: list[dict[str, Any]] = []
     for number, page in enumerate(client.get_paginator(operation).paginate(**arguments)):
-        if number >= _MOST_PAGES:
+        if number >= _MAX_PAGES:
             raise ValueError(operation)
         found.extend(page[field])
     return found
 
 
 def is_about_deletion(words: str) -> bool:
-    """Tell by AWS's words that a secret is to be deleted; its code (InvalidRequestException) has other causes too."""
+    """Return by AWS's words that a secret is to be deleted; its code (InvalidRequestException) has other causes too."""
     return "delet" in words and ("marked" in words or "scheduled" in words)
 
 
@@ -177,22 +177,22 @@ def fields(error: bc.ClientError) -> tuple[str, str, int]:
 
 
 def code_of(error: bc.ClientError) -> str:
-    """Tell a refusal's code."""
+    """Return a refusal's code."""
     return fields(error)[0]
 
 
 def _is_before_effect(code: str, status: int) -> bool:
-    """Tell a call that was refused at the door (throttling) from one whose effect is not known."""
+    """Distinguish a call that was refused at the door (throttling) from one whose effect is not known."""
     return 400 <= status < 500 and code not in _PERHAPS_DONE  # noqa: PLR2004  # HTTP: refused
 
 
 def is_not_there(error: bc.ClientError) -> bool:
-    """Tell whether what was named does not exist."""
+    """Return whether what was named does not exist."""
     return code_of(error) in _NOT_THERE
 
 
 def was_repeated(error: bc.ClientError) -> bool:
-    """Tell whether botocore had sent the request before, so that an earlier one may have had its effect."""
+    """Return whether botocore had sent the request before, so that an earlier one may have had its effect."""
     answer: dict[str, Any] = dict(error.response)
     return bool(answer.get("ResponseMetadata", {}).get("RetryAttempts", 0))
 

@@ -22,12 +22,12 @@ from keyrota.aws._translate import aws_call
 from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.errors import ClockIsOff, ProviderRefused
+from keyrota.http.own_secrets import note
 from keyrota.ports import Clock
-from keyrota.wire.own_secrets import note
 
 _USER_AGENT = f"keyrota/{__version__}"
 _CONNECT_S, _READ_S = 5, 20
-_LARGEST_SKEW = timedelta(seconds=45)
+_MAX_SKEW = timedelta(seconds=45)
 """AWS takes five minutes (Signature Version 4); keys of a claim are told by their age, so here it is less."""
 
 _POOL = 24
@@ -153,7 +153,7 @@ class Account:
 
     def is_session(self) -> bool:
         """
-        Tell whether the credentials of the machine, before any role of the configuration, are temporary ones.
+        Return whether the credentials of the machine, before any role of the configuration, are temporary ones.
 
         Raises:
             NoCredentials, ProviderRefused: There are no credentials.
@@ -293,7 +293,7 @@ class Account:
 def _check_clock(answer: dict[str, Any], clock: Clock) -> None:
     now = clock.now()
     off = _date_of(answer, default=now) - now
-    if abs(off) > _LARGEST_SKEW:
+    if abs(off) > _MAX_SKEW:
         raise ClockIsOff(
             f"this machine's clock is off by {_hours(off)} from AWS's",
             remedy="set the clock (NTP): keys would be rotated, switched off and deleted at the wrong time",

@@ -7,7 +7,7 @@ from keyrota.aws.account import Account
 from keyrota.core.model import AccessKeyId
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 
-MOST_USERS = 500
+MAX_USERS = 500
 """So many users' keys are listed, one call each, to name candidates for keys that cannot be read."""
 
 
@@ -19,7 +19,7 @@ class Directory:
 
     def owner(self, key: AccessKeyId) -> str | None:
         """
-        Tell whose key it is; None if it is none of this account's, or not there any more.
+        Return whose key it is; None if it is none of this account's, or not there any more.
 
         Source: IAM API Reference, GetAccessKeyLastUsed: the answer names the user.
         """
@@ -33,7 +33,7 @@ class Directory:
 
     def account_of(self, key: AccessKeyId) -> str | None:
         """
-        Tell which account a key belongs to, whichever it is; None where AWS does not say.
+        Return which account a key belongs to, whichever it is; None where AWS does not say.
 
         Source: STS API Reference, GetAccessKeyInfo: the account of any key ID, also of one that was deleted.
         """
@@ -46,12 +46,12 @@ class Directory:
         return str(found) if found else None
 
     def users_with_keys(self) -> dict[str, tuple[AccessKeyId, ...]]:
-        """List users that have keys, of the first `MOST_USERS`; nothing where the list may not be read."""
+        """List users that have keys, of the first `MAX_USERS`; nothing where the list may not be read."""
         found: dict[str, tuple[AccessKeyId, ...]] = {}
         client = self._account.client("iam")
         try:
             with aws_call("iam:ListUsers", "the account"):
-                names = [user["UserName"] for user in all_pages(client, "list_users", "Users")][:MOST_USERS]
+                names = [user["UserName"] for user in all_pages(client, "list_users", "Users")][:MAX_USERS]
             for name in names:
                 with aws_call("iam:ListAccessKeys", f"IAM user {name}"):
                     records = client.list_access_keys(UserName=name)["AccessKeyMetadata"]

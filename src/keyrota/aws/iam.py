@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 
 from keyrota.aws._translate import all_pages, aws_call, is_not_there, was_repeated
 from keyrota.aws.account import Account
-from keyrota.core.instants import within_reach
 from keyrota.core.model import (
     NEVER_USED,
     SECRET_TAG,
@@ -26,6 +25,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.naming import AWS_QUARANTINE
 from keyrota.core.secret import Secret
+from keyrota.core.timestamps import require_sane_utc
 from keyrota.errors import KeyrotaError, NotThere, ProviderUnavailable
 
 SESSIONS_POLICY = "keyrota-deny-sessions"
@@ -87,7 +87,7 @@ class IamAccessKeys:
                     credential=KeyPair(
                         id=AccessKeyId(record["AccessKeyId"]), secret=Secret(record.pop("SecretAccessKey"))
                     ),
-                    created=within_reach(record["CreateDate"]),
+                    created=require_sane_utc(record["CreateDate"]),
                 )
         except ProviderUnavailable as error:
             if error.is_undone:
@@ -194,7 +194,7 @@ def _key(record: dict[str, Any]) -> AccessKey:
         id=AccessKeyId(record["AccessKeyId"]),
         status=KeyStatus(word) if word in known else KeyStatus.OTHER,
         status_word=word,
-        created=within_reach(record["CreateDate"]),
+        created=require_sane_utc(record["CreateDate"]),
     )
 
 
@@ -210,7 +210,7 @@ def _last_use(used: Any) -> LastUse:
     at, service = used.get("LastUsedDate"), used.get("ServiceName")
     if at is not None:
         return LastUse(
-            evidence=Evidence.USED, at=within_reach(at), service=_known(service), region=_known(used.get("Region"))
+            evidence=Evidence.USED, at=require_sane_utc(at), service=_known(service), region=_known(used.get("Region"))
         )
     return NEVER_USED if service == "N/A" else unknown_use("IAM's answer had no LastUsedDate, and no N/A in its place")
 

@@ -8,7 +8,7 @@ from typing import Any
 from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account
 
-_LONGEST_SUBJECT = 100
+_MAX_SUBJECT_LENGTH = 100
 """SNS takes at most 100 ASCII characters (SNS API Reference, Publish)."""
 
 
@@ -33,6 +33,6 @@ def put_events(account: Account, entries: Sequence[dict[str, Any]]) -> tuple[tup
 
 def publish(account: Account, topic: str, subject: str, text: str) -> None:
     """Send a message to everybody who listens to a topic."""
-    short = subject.encode("ascii", "replace").decode()[:_LONGEST_SUBJECT]
+    short = subject.encode("ascii", "replace").decode()[:_MAX_SUBJECT_LENGTH]
     with aws_call("sns:Publish", topic):
         account.client("sns", region=topic.split(":")[3] or None).publish(TopicArn=topic, Subject=short, Message=text)

@@ -20,7 +20,7 @@ from typing import Any
 
 from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account, Role
-from keyrota.core.instants import within_reach
+from keyrota.core.detect import plain
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
@@ -33,14 +33,14 @@ from keyrota.core.model import (
     TargetState,
     VariableState,
 )
-from keyrota.core.sighting import plain
+from keyrota.core.timestamps import require_sane_utc
 from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, listed, pair_conflicts
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.fragments import NAMES, WAITING, Schema, closed, names_of
+from keyrota.http import BaseTarget, Budget, Limit, NoDiscovery, current_waiting
+from keyrota.http.waiting import SLOW_S
 from keyrota.ports import Clock, SecretReader
 from keyrota.stop import is_within_whole
-from keyrota.wire import Budget, Limit, RunlessPlace, Unsearched, current_waiting
-from keyrota.wire.waiting import SLOW_S
 
 _ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
 _LIMIT, _BOUND = Limit(calls=5, seconds=1.0), timedelta(minutes=30)
@@ -99,7 +99,7 @@ class _Found:
     """A parameter policy deletes it one day."""
 
 
-class ParameterTarget(RunlessPlace):
+class ParameterTarget(BaseTarget):
     """One parameter."""
 
     def __init__(self, service: ParameterService, settings: Mapping[str, Any]) -> None:
@@ -110,7 +110,7 @@ class ParameterTarget(RunlessPlace):
         self._kms_key: str | None = settings.get("kms_key")
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """One parameter holds both halves."""
         return False
 
@@ -141,14 +141,14 @@ class ParameterTarget(RunlessPlace):
         )
 
     def read(self) -> TargetState:
-        """Tell which key the tag names, and when the parameter was changed last."""
-        return self.looked(self._read)
+        """Return which key the tag names, and when the parameter was changed last."""
+        return self.read_or_failed(self._read)
 
     def _read(self) -> TargetState:
         place = self._service.place(self._name)
         found = self._service.describe(self._name, self.address)
         if found is None:
-            state = self.lacking([self._name], is_empty=True)
+            state = self.absent_state([self._name], is_empty=True)
             return replace(state, place=place, variables=(VariableState(name=self._name, is_present=False),))
         tag = self._tags().get(KEY_TAG, "")
         key = AccessKeyId(tag) if KEY_ID.fullmatch(tag) else None
@@ -240,7 +240,7 @@ class ParameterTarget(RunlessPlace):
             raise ProviderRefused(
                 f"{self._name} is not tagged with a key that keyrota wrote",
                 where=self.address,
-                remedy="look at it, and delete it by hand if nobody needs it",
+                remedy="look at it, and delete it by hand if nothing needs it",
             )
         with self._service.asked("ssm:DeleteParameter", self.address):
             self._ssm().delete_parameter(Name=self._name)
@@ -270,7 +270,7 @@ class ParameterTarget(RunlessPlace):
         return self._service.account.client("ssm")
 
 
-class ParameterService(Unsearched):
+class ParameterService(NoDiscovery):
     """Parameter Store with one set of AWS credentials, as the port TargetConnection; values are not read."""
 
     def __init__(self, account: Account, clock: Clock) -> None:
@@ -335,7 +335,7 @@ def _found(one: Mapping[str, Any]) -> _Found:
     return _Found(
         name=str(one["Name"]),
         type=str(one.get("Type")),
-        changed_at=within_reach(one["LastModifiedDate"]),
+        changed_at=require_sane_utc(one["LastModifiedDate"]),
         version=str(one.get("Version")),
         tier=str(one.get("Tier") or ""),
         kms_key=str(one.get("KeyId") or ""),
@@ -345,7 +345,7 @@ def _found(one: Mapping[str, Any]) -> _Found:
 
 
 def looks_like_other(name: str) -> bool:
-    """Tell a name that overrides nothing here: a parameter is no environment variable."""
+    """Distinguish a name that overrides nothing here: a parameter is no environment variable."""
     return plain(name) in {*SESSIONS, *PROFILES, *IDENTITIES}
 
 
@@ -376,7 +376,7 @@ class ParameterKind:
         return address(settings["parameter"])
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a parameter lies below a path."""
+        """Return whether a parameter lies below a path."""
         return str(settings["parameter"]).startswith(area)
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:

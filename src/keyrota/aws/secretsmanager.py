@@ -13,7 +13,6 @@ from botocore.exceptions import ClientError
 
 from keyrota.aws._translate import aws_call, code_of, is_about_deletion, lost_race
 from keyrota.aws.account import Account
-from keyrota.core.instants import parsed, within_reach
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AWSCURRENT,
@@ -30,14 +29,15 @@ from keyrota.core.model import (
     placeholder_token,
 )
 from keyrota.core.secret import Secret
+from keyrota.core.timestamps import parsed, require_sane_utc
 from keyrota.core.variables import other_pair
 from keyrota.errors import NotThere, ProviderRefused, SecretUnusable
 
 _MARK = "keyrota"
 _EMPTY = json.dumps({_MARK: "placeholder"})
-_LONGEST_VALUE = 65_536
+_MAX_VALUE_BYTES = 65_536
 """Characters of a version's value (API Reference, PutSecretValue)."""
-_LONGEST = "x" * 128
+_MAX_LENGTH = "x" * 128
 """An access key ID has so many characters at most (IAM API Reference, accessKeyIdType); a secret access key has 40."""
 
 
@@ -147,13 +147,13 @@ class SecretsManagerStore:
             raise SecretUnusable(
                 f"the secret holds half a pair: {names.id} and {names.secret} must both be texts",
                 where=_where(name),
-                remedy="mend the JSON, or name other fields with `names:` in the configuration",
+                remedy="fix the JSON, or name other fields with `names:` in the configuration",
             )
         if not KEY_ID.fullmatch(content[names.id]):
             raise SecretUnusable(
                 f"the field {names.id} of the secret is no access key ID",
                 where=_where(name),
-                remedy="mend the JSON, or name other fields with `names:` in the configuration",
+                remedy="fix the JSON, or name other fields with `names:` in the configuration",
             )
         return KeyPair(id=AccessKeyId(content[names.id]), secret=Secret(content[names.secret]))
 
@@ -190,7 +190,7 @@ class SecretsManagerStore:
         names = self._options.fields
         ours = {_MARK, names.id, names.secret}
         fields = Secret(json.dumps({key: value for key, value in _json(name, answer).items() if key not in ours}))
-        _check_room(name, len(fields.reveal()) + len(json.dumps({names.id: _LONGEST, names.secret: _LONGEST})))
+        _check_room(name, len(fields.reveal()) + len(json.dumps({names.id: _MAX_LENGTH, names.secret: _MAX_LENGTH})))
         return fields
 
     def put_pending(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
@@ -361,11 +361,11 @@ def _refuse_other_names(name: str, content: Mapping[str, Any], names: FieldNames
 
 def _check_room(name: str, size: int) -> None:
     """Refuse before a key is made whose pair could not be stored."""
-    if size > _LONGEST_VALUE:
+    if size > _MAX_VALUE_BYTES:
         raise SecretUnusable(
             f"the secret has no room for an access key: written as JSON it would have {size} characters",
             where=_where(name),
-            remedy=f"shorten its other fields: Secrets Manager takes {_LONGEST_VALUE} characters",
+            remedy=f"shorten its other fields: Secrets Manager takes {_MAX_VALUE_BYTES} characters",
         )
 
 
@@ -374,4 +374,4 @@ def _where(name: str) -> str:
 
 
 def _utc(instant: datetime | None) -> datetime | None:
-    return within_reach(instant) if instant else None
+    return require_sane_utc(instant) if instant else None

@@ -56,26 +56,26 @@ class Stacks:
         return self._account.client("cloudformation")
 
     def status(self, name: str) -> str | None:
-        """Tell a stack's status; None if there is none."""
+        """Return a stack's status; None if there is none."""
         with _asked(name):
             found = self._described(name)
             return str(found["StackStatus"]) if found else None
 
     def made_at(self, name: str) -> datetime | None:
-        """Tell when a stack was made, or changed last; None if that is not known."""
+        """Return when a stack was made, or changed last; None if that is not known."""
         with _asked(name):
             found = self._described(name) or {}
             made: datetime | None = found.get("LastUpdatedTime") or found.get("CreationTime")
             return made
 
     def outputs(self, name: str) -> dict[str, str]:
-        """Tell a stack's outputs."""
+        """Return a stack's outputs."""
         with _asked(name):
             found = self._described(name) or {}
             return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs") or ()}
 
     def parameters(self, name: str) -> dict[str, str]:
-        """Tell a stack's parameters."""
+        """Return a stack's parameters."""
         with _asked(name):
             found = self._described(name) or {}
             return {given["ParameterKey"]: given["ParameterValue"] for given in found.get("Parameters") or ()}

@@ -58,7 +58,7 @@ class StsIdentity:
 
     def refusal_of(self, region: str) -> KeyrotaError | None:
         """
-        Tell why a region accepts no key of this account at all; None where it knows keyrota's own credentials.
+        Return why a region accepts no key of this account at all; None where it knows keyrota's own credentials.
 
         A region that is not enabled answers every key with InvalidClientTokenId, as if the key were not known there
         yet (STS user guide, managing AWS STS in a region). The credentials that keyrota runs with tell the two apart.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from shlex import quote
 
-from keyrota.core.lifecycle import JUST_NOW, KeyState, View, key_label
+from keyrota.core.lifecycle import JUST_NOW, KeyRing, KeyState, key_label
 from keyrota.core.model import AccessKey, AccessKeyId, KeyStatus, key_token, restored_token
 from keyrota.core.records import NEW_KEY
 
 
-def current_key(view: View) -> AccessKeyId | None:
+def current_key(view: KeyRing) -> AccessKeyId | None:
     """
     Find the key that `revoke` means when none is named.
 
@@ -33,7 +33,7 @@ def current_key(view: View) -> AccessKeyId | None:
     return only[0].id if len(only) == 1 else None
 
 
-def just_replaced(view: View, now: datetime) -> AccessKeyId | None:
+def just_replaced(view: KeyRing, now: datetime) -> AccessKeyId | None:
     """
     Find the key that was revoked and replaced moments ago; None: none was.
 
@@ -46,7 +46,7 @@ def just_replaced(view: View, now: datetime) -> AccessKeyId | None:
     return older[-1].id if older else None
 
 
-def previous_key(view: View) -> AccessKeyId | None:
+def previous_key(view: KeyRing) -> AccessKeyId | None:
     """
     Find the key that `rollback` goes back to: the newest before the current that IAM and the secret still have.
 
@@ -69,17 +69,17 @@ def previous_key(view: View) -> AccessKeyId | None:
     return off[0].id if off else None
 
 
-def _is_servable(view: View) -> bool:
-    """Tell whether AWSCURRENT holds the pair of an Active key that was not revoked."""
+def _is_servable(view: KeyRing) -> bool:
+    """Return whether AWSCURRENT holds the pair of an Active key that was not revoked."""
     current = view.key(view.current_key)
     if current is None or current.status is not KeyStatus.ACTIVE:
         return False
     return view.is_stored and not view.is_revoked(current.id)
 
 
-def _is_successor(view: View, key: AccessKey) -> bool:
+def _is_successor(view: KeyRing, key: AccessKey) -> bool:
     """
-    Tell whether a key was made to replace the current one.
+    Return whether a key was made to replace the current one.
 
     Its version's ID names its base; or the current version's ID says that a rollback went back from exactly that key.
     """
@@ -90,24 +90,24 @@ def _is_successor(view: View, key: AccessKey) -> bool:
     return went_back or version.id == key_token(key.id, view.current_id)
 
 
-def is_stored(view: View, key: AccessKey) -> bool:
-    """Tell whether a version of the secret holds the pair of a key."""
+def is_stored(view: KeyRing, key: AccessKey) -> bool:
+    """Return whether a version of the secret holds the pair of a key."""
     version = view.version_of(key.id)
     return version is not None and view.holds_secret(version)
 
 
-def kept_keys(view: View, now: datetime) -> tuple[AccessKeyId, ...]:
+def kept_keys(view: KeyRing, now: datetime) -> tuple[AccessKeyId, ...]:
     """Name the keys that a version of the secret stands for and that the user has, or may have."""
     named = (key_label(version) for version in view.versions)
     return tuple(key for key in named if key and (view.key(key) or not is_gone(view, key, now)))
 
 
-def is_gone(view: View, key: AccessKeyId, now: datetime) -> bool:
-    """Tell whether a key that IAM does not list is deleted: IAM had the time to list it, as every target held it."""
+def is_gone(view: KeyRing, key: AccessKeyId, now: datetime) -> bool:
+    """Return whether a key that IAM does not list is deleted: IAM had the time to list it, as every target held it."""
     return view.awaited_until(key, now) is None or view.is_long_served(key, now)
 
 
-def way_out(view: View, now: datetime) -> str:
+def way_out(view: KeyRing, now: datetime) -> str:
     """
     Name the command that brings a credential back to a key that works, where AWSCURRENT holds what cannot be served.
 

@@ -12,26 +12,26 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from keyrota.core import plan as act
-from keyrota.core.case import Case, Finding, day, frozen, unknown_use, used
 from keyrota.core.evidence import places_showing
 from keyrota.core.lifecycle import JUST_NOW, USE_IS_SHOWN_WITHIN, KeyState
 from keyrota.core.model import AccessKey, Evidence
 from keyrota.core.plan import Hold, Needs, Upcoming
+from keyrota.core.situation import Finding, Situation, day, frozen, unknown_use, used
 
 
-def discarded(case: Case) -> Iterator[Finding]:
+def discarded(situation: Situation) -> Iterator[Finding]:
     """Do what is due about lost and released keys."""
-    for key in case.view.in_state(KeyState.ORPHAN):
-        yield from _orphan(case, key)
-    for key in case.view.in_state(KeyState.RELEASED):
-        yield from _active(case, key)
-    for key in case.view.in_state(KeyState.DISCARDED):
-        yield from _inactive(case, key)
+    for key in situation.view.in_state(KeyState.ORPHAN):
+        yield from _orphan(situation, key)
+    for key in situation.view.in_state(KeyState.RELEASED):
+        yield from _active(situation, key)
+    for key in situation.view.in_state(KeyState.DISCARDED):
+        yield from _inactive(situation, key)
 
 
-def _orphan(case: Case, key: AccessKey) -> Iterator[Finding]:
-    claim, note = case.view.observation.claim, case.view.discard
-    if claim is not None and is_being_made(case):
+def _orphan(situation: Situation, key: AccessKey) -> Iterator[Finding]:
+    claim, note = situation.view.observation.claim, situation.view.discard
+    if claim is not None and is_being_made(situation):
         yield Hold(
             key=key.id,
             until=claim.lease_until,
@@ -41,92 +41,94 @@ def _orphan(case: Case, key: AccessKey) -> Iterator[Finding]:
         )
         return
     if note is not None and note.key == key.id:
-        yield from _active(case, key)
+        yield from _active(situation, key)
         return
-    if note is not None and case.view.key(note.key) is not None:
+    if note is not None and situation.view.key(note.key) is not None:
         return  # one note at a time; the claim goes on proving this one until the other is gone
     yield act.NoteOrphan(
         key=key.id,
         reason="its secret was lost when the run that made it ended",
-        due=claim.lease_until if claim else case.now,
+        due=claim.lease_until if claim else situation.now,
     )
 
 
-def is_being_made(case: Case) -> bool:
-    """Tell whether another run may still be about to store a key that only its claim explains."""
-    claim = case.view.observation.claim
-    return claim is not None and case.now < claim.lease_until and bool(case.view.in_state(KeyState.ORPHAN))
+def is_being_made(situation: Situation) -> bool:
+    """Return whether another run may still be about to store a key that only its claim explains."""
+    claim = situation.view.observation.claim
+    return claim is not None and situation.now < claim.lease_until and bool(situation.view.in_state(KeyState.ORPHAN))
 
 
-def _active(case: Case, key: AccessKey) -> Iterator[Finding]:
-    off = case.view.noted_off(key.id)
+def _active(situation: Situation, key: AccessKey) -> Iterator[Finding]:
+    off = situation.view.noted_off(key.id)
     if off is not None:
-        if case.now < off + JUST_NOW:
+        if situation.now < off + JUST_NOW:
             reason = "it was deactivated just now, and IAM lists it as Active: someone's doing, or a list that lags"
             yield Upcoming(shown="deactivate", key=key.id, due=off + JUST_NOW, reason=reason)
         else:
-            yield act.NoteActive(key=key.id, reason="someone switched it on again: it is theirs", due=case.now)
+            yield act.NoteActive(
+                key=key.id, reason="activated outside keyrota: it is no longer ours", due=situation.now
+            )
         return
-    due = _off_due(case, key)
-    if case.now < due:
-        yield Upcoming(shown="deactivate", key=key.id, due=due, reason=f"{_why(case)}, if it is unused then")
-    elif blocks := tuple(_blocks(case, key, "deactivated")):
+    due = _off_due(situation, key)
+    if situation.now < due:
+        yield Upcoming(shown="deactivate", key=key.id, due=due, reason=f"{_why(situation)}, if it is unused then")
+    elif blocks := tuple(_blocks(situation, key, "deactivated")):
         yield from blocks
     else:
-        yield act.Deactivate(key=key.id, reason=_why(case), due=due)
+        yield act.Deactivate(key=key.id, reason=_why(situation), due=due)
 
 
-def _off_due(case: Case, key: AccessKey) -> datetime:
-    if case.view.state_of(key) is KeyState.ORPHAN:
+def _off_due(situation: Situation, key: AccessKey) -> datetime:
+    if situation.view.state_of(key) is KeyState.ORPHAN:
         return key.created + USE_IS_SHOWN_WITHIN
-    quiet_from = key.last_use.at + case.policy.quiet_for if key.last_use.at else key.created
+    quiet_from = key.last_use.at + situation.policy.unused_for if key.last_use.at else key.created
     return max(quiet_from, key.created + USE_IS_SHOWN_WITHIN)
 
 
-def _why(case: Case) -> str:
-    note = case.view.discard
+def _why(situation: Situation) -> str:
+    note = situation.view.discard
     if note is not None and note.is_released:
         return f"released on {day(note.at)}"
     return "its secret was lost when the run that made it ended; it was never used"
 
 
-def _inactive(case: Case, key: AccessKey) -> Iterator[Finding]:
-    due = leaves(case, key)
-    off, back_on = case.view.noted_off(key.id), case.view.noted_on(key.id)
-    if off is None and (back_on is None or case.now >= back_on + JUST_NOW):
+def _inactive(situation: Situation, key: AccessKey) -> Iterator[Finding]:
+    due = leaves(situation, key)
+    off, back_on = situation.view.noted_off(key.id), situation.view.noted_on(key.id)
+    if off is None and (back_on is None or situation.now >= back_on + JUST_NOW):
         yield act.Deactivate(
-            key=key.id, reason="it is Inactive already: note since when, so that its grace begins", due=case.now
+            key=key.id, reason="it is Inactive already: note since when, so that its grace begins", due=situation.now
         )
-    elif off is None or case.now < due:
+    elif off is None or situation.now < due:
         yield Upcoming(shown="delete-orphan", key=key.id, due=due, reason="when it was Inactive for the whole grace")
-    elif blocks := tuple(_blocks(case, key, "deleted")):
+    elif blocks := tuple(_blocks(situation, key, "deleted")):
         yield from blocks
     else:
-        yield act.DeleteOrphan(key=key.id, reason=f"{_why(case)}; Inactive since {day(off)}", due=due)
+        yield act.DeleteOrphan(key=key.id, reason=f"{_why(situation)}; Inactive since {day(off)}", due=due)
 
 
-def _blocks(case: Case, key: AccessKey, what: str) -> Iterator[Hold]:
+def _blocks(situation: Situation, key: AccessKey, what: str) -> Iterator[Hold]:
     if key.last_use.evidence is Evidence.UNKNOWN:
         yield unknown_use(key)
-    off = case.view.noted_off(key.id)
+    off = situation.view.noted_off(key.id)
     if off is not None and key.last_use.at is not None and key.last_use.at > off:
         yield Hold(
             key=key.id,
             reason=f"{key.id} is kept: something tried to use it after it was deactivated ({used(key)})",
             remedy="find out what uses it, and give that the current key",
         )
-    yield from frozen(case, key, what)
+    yield from frozen(situation, key, what)
 
 
-def leaves(case: Case, key: AccessKey) -> datetime:
-    """Tell when the slot of a key that nothing needs is free, if nothing holds the key until then."""
-    if case.view.state_of(key) is KeyState.DISCARDED:
-        return (case.view.noted_off(key.id) or case.now) + case.policy.grace
-    return max(case.now, _off_due(case, key)) + case.policy.grace
+def leaves(situation: Situation, key: AccessKey) -> datetime:
+    """Return when the slot of a key that nothing needs is free, if nothing holds the key until then."""
+    if situation.view.state_of(key) is KeyState.DISCARDED:
+        return (situation.view.noted_off(key.id) or situation.now) + situation.policy.grace
+    return max(situation.now, _off_due(situation, key)) + situation.policy.grace
 
 
-def is_leaving_now(case: Case, key: AccessKey) -> bool:
-    """Tell whether this plan deletes the key, so that its slot is free for a rotation of the same run."""
-    if case.view.state_of(key) is not KeyState.DISCARDED or places_showing(case.view.observation, key.id):
+def is_leaving_now(situation: Situation, key: AccessKey) -> bool:
+    """Return whether this plan deletes the key, so that its slot is free for a rotation of the same run."""
+    if situation.view.state_of(key) is not KeyState.DISCARDED or places_showing(situation.view.observation, key.id):
         return False
-    return any(isinstance(finding, act.DeleteOrphan) for finding in _inactive(case, key))
+    return any(isinstance(finding, act.DeleteOrphan) for finding in _inactive(situation, key))

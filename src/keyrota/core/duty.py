@@ -39,7 +39,7 @@ ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
         act.CreateKey,
         act.Verify,
         act.Promote,
-        act.Tidy,
+        act.RemoveLabel,
         act.NoteOrphan,
         act.NoteStack,
     ),
@@ -62,7 +62,7 @@ def part_of(duty: Duty, action: act.Action) -> act.Action | None:
 
 
 def duty_of(action: act.Action) -> Duty | None:
-    """Tell which duty does an action first; None for those of `revoke` and `rollback`."""
+    """Return which duty does an action first; None for those of `revoke` and `rollback`."""
     return next((duty for duty, kinds in ACTIONS.items() if isinstance(action, kinds)), None)
 
 

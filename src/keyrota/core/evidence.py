@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from shlex import quote
 
 from keyrota.core import plan as act
-from keyrota.core.case import Case, Finding, used
 from keyrota.core.lifecycle import USE_IS_SHOWN_WITHIN
 from keyrota.core.model import AccessKey, AccessKeyId, Evidence, KeyStatus, Observation, TargetEvidence, TargetState
 from keyrota.core.plan import Hold, Notice
+from keyrota.core.situation import Finding, Situation, used
 
 Ending = act.Deactivate | act.Delete | act.DeleteOrphan | act.Release
 """Actions after which whatever uses the key fails."""
@@ -54,41 +54,43 @@ def _shown_by(target: TargetState, key: AccessKeyId) -> Iterator[Shown]:
     yield from (Shown(target=target.address, where=shown.where) for shown in target.shown if shown.key == key)
 
 
-def why_needed(case: Case, key: AccessKey) -> str:
+def why_needed(situation: Situation, key: AccessKey) -> str:
     """
     Say why a key may be in use, so that nobody is told to delete it; empty where nothing speaks for it.
 
-    A place shows it, it was used within `quiet_for`, its use is unknown or cannot be shown yet, or it is the only
+    A place shows it, it was used within `unused_for`, its use is unknown or cannot be shown yet, or it is the only
     Active key of its user.
     """
-    places = places_showing(case.view.observation, key.id)
+    places = places_showing(situation.view.observation, key.id)
     if places:
         return f"{places[0].where} shows it"
     if key.status is not KeyStatus.INACTIVE:
-        if all(other.status is not KeyStatus.ACTIVE for other in case.view.keys if other.id != key.id):
+        if all(other.status is not KeyStatus.ACTIVE for other in situation.view.keys if other.id != key.id):
             return "it is the user's only Active key"
-        if case.now < key.created + USE_IS_SHOWN_WITHIN:
+        if situation.now < key.created + USE_IS_SHOWN_WITHIN:
             return "it is less than a day old, and IAM shows uses late"
     if key.last_use.evidence is Evidence.UNKNOWN:
         return f"its last use could not be read: {key.last_use.why or 'no reason given'}"
-    if key.last_use.at is not None and case.now < key.last_use.at + max(case.policy.quiet_for, USE_IS_SHOWN_WITHIN):
+    if key.last_use.at is not None and situation.now < key.last_use.at + max(
+        situation.policy.unused_for, USE_IS_SHOWN_WITHIN
+    ):
         return used(key)
     return ""
 
 
-def guarded(case: Case, finding: Finding, *, asked: bool) -> Iterator[Finding]:
+def guarded(situation: Situation, finding: Finding, *, asked: bool) -> Iterator[Finding]:
     """
     Let an action that ends a key pass only where no place shows the key; otherwise hold it, and name the places.
 
     Args:
-        case: The credential.
+        situation: The credential.
         finding: Whatever the plan found.
         asked: An earlier action of the same plan asks what surrounds the targets already.
     """
-    if not isinstance(finding, Ending) or _is_only_noted(case, finding):
+    if not isinstance(finding, Ending) or _is_only_noted(situation, finding):
         yield finding
         return
-    seen = case.view.observation
+    seen = situation.view.observation
     if places := places_showing(seen, finding.key):
         removed = {target.address for target in seen.left_behind}
         yield from (_kept(finding, place, seen.name, is_removed=place.target in removed) for place in places)
@@ -105,9 +107,9 @@ def guarded(case: Case, finding: Finding, *, asked: bool) -> Iterator[Finding]:
     yield finding
 
 
-def _is_only_noted(case: Case, finding: Ending) -> bool:
-    """Tell whether the key is Inactive already, and this only notes since when."""
-    key = case.view.key(finding.key)
+def _is_only_noted(situation: Situation, finding: Ending) -> bool:
+    """Return whether the key is Inactive already, and this only notes since when."""
+    key = situation.view.key(finding.key)
     return isinstance(finding, act.Deactivate) and key is not None and key.status is KeyStatus.INACTIVE
 
 

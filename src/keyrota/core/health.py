@@ -13,51 +13,51 @@ from shlex import quote
 from typing import assert_never
 
 from keyrota.core.candidates import is_gone, way_out
-from keyrota.core.case import Case
 from keyrota.core.lifecycle import key_label
 from keyrota.core.model import KeyStatus, PairDoubt, TargetEvidence, TargetState
 from keyrota.core.places import is_first_write, open_doubts, whose
 from keyrota.core.plan import Hold, HoldKind, Needs
 from keyrota.core.policy import Drift
 from keyrota.core.rules import obstacles
+from keyrota.core.situation import Situation
 
 
-def broken(case: Case) -> Iterator[Hold]:
+def broken(situation: Situation) -> Iterator[Hold]:
     """Name the places that hold something with which no pipeline can work."""
-    yield from torn(case)
-    for target in case.view.observation.targets:
-        if case.view.doubt_of(target.address) is not None:
+    yield from torn(situation)
+    for target in situation.view.observation.targets:
+        if situation.view.doubt_of(target.address) is not None:
             continue
         if target.is_archived:
             continue  # it runs nothing
-        trouble = _dead_key(case, target) or _lost_pair(case, target)
+        trouble = _dead_key(situation, target) or _lost_pair(situation, target)
         if trouble:
-            yield _fails(case, target, trouble)
+            yield _fails(situation, target, trouble)
         else:
-            yield from _unproven(case, target)
+            yield from _unproven(situation, target)
 
 
-def torn(case: Case) -> Iterator[Hold]:
+def torn(situation: Situation) -> Iterator[Hold]:
     """Name the places that hold half a pair, or may: a run was killed, or could neither finish nor put back."""
-    observation, pairs = case.view.observation, case.view.pairs
+    observation, pairs = situation.view.observation, situation.view.pairs
     for target in (*observation.targets, *observation.left_behind):
-        doubt = case.view.doubt_of(target.address)
+        doubt = situation.view.doubt_of(target.address)
         if doubt is not None:
-            yield replace(_fails(case, target, _halves(case, doubt)), kind=HoldKind.TORN)
+            yield replace(_fails(situation, target, _halves(situation, doubt)), kind=HoldKind.TORN)
     if pairs is not None and pairs.is_cut and not observation.made_whole:
         yield Hold(
             needs=Needs.REPAIR,
             kind=HoldKind.TORN,
             reason=f"a write to many places began at {pairs.at:%Y-%m-%d %H:%M:%S} UTC, and its end is not known: "
             "any of them may hold half a pair, and pipelines fail there then",
-            remedy=_remedy(case),
+            remedy=_remedy(situation),
         )
 
 
-def _halves(case: Case, doubt: PairDoubt) -> str:
+def _halves(situation: Situation, doubt: PairDoubt) -> str:
     """Say in words what the halves are."""
-    pairs = case.view.pairs
-    version = next((one for one in case.view.versions if pairs and one.id == pairs.version), None)
+    pairs = situation.view.pairs
+    version = next((one for one in situation.view.versions if pairs and one.id == pairs.version), None)
     new = (key_label(version) if version else None) or "a newer key"
     match doubt:
         case PairDoubt.ID_IS_NEW:
@@ -73,14 +73,14 @@ def _halves(case: Case, doubt: PairDoubt) -> str:
             assert_never(doubt)
 
 
-def _dead_key(case: Case, target: TargetState) -> str:
+def _dead_key(situation: Situation, target: TargetState) -> str:
     """
     Say why the key that a place shows does not work; empty where it works, or nobody can tell.
 
     A key that IAM does not list is dead only if it is one of ours: any other may belong to another user or account.
     The current key is reported once for all places (`renewal.current_key_trouble`).
     """
-    key_id, view = target.key, case.view
+    key_id, view = target.key, situation.view
     is_reported = key_id == view.current_key and view.key_before_move is None
     if target.evidence is not TargetEvidence.HOLDS or key_id is None or is_reported:
         return ""
@@ -91,38 +91,38 @@ def _dead_key(case: Case, target: TargetState) -> str:
     if owner is not None and owner.status is KeyStatus.INACTIVE:
         return f"it holds {key_id}, {whose(view, key_id)}, which is Inactive"
     is_named = view.version_of(key_id) is not None and not view.is_of_another_user
-    is_deleted = is_named and is_gone(view, key_id, case.now)
+    is_deleted = is_named and is_gone(view, key_id, situation.now)
     return f"it holds {key_id}, which is deleted" if is_deleted else ""
 
 
-def _unproven(case: Case, target: TargetState) -> Iterator[Hold]:
+def _unproven(situation: Situation, target: TargetState) -> Iterator[Hold]:
     """
     Name a key of which nobody can tell whether it works: it is another account's, or of a user that IAM does not name.
 
     It may be deleted. Where a change is not written over, that hold says it; of a first write, a person was asked.
     """
-    view, key_id = case.view, target.key
+    view, key_id = situation.view, target.key
     owner = view.observation.owner_of(key_id)
     if owner is None or owner.user is not None or view.key(owner.key) is not None or is_first_write(view, target):
         return
-    is_told = case.policy.drift is Drift.HOLD or next(open_doubts(case, target), None) is not None
+    is_told = situation.policy.drift is Drift.HOLD or next(open_doubts(situation, target), None) is not None
     if target.evidence is TargetEvidence.HOLDS and not is_told:
         yield Hold(
             target=target.address,
             key=owner.key,
             reason=f"{target.address} holds {owner.key}, {whose(view, owner.key)}: whether it works cannot be told",
-            remedy=_remedy(case, target),
+            remedy=_remedy(situation, target),
         )
 
 
-def _lost_pair(case: Case, target: TargetState) -> str:
+def _lost_pair(situation: Situation, target: TargetState) -> str:
     """Say what is missing at a place that was found or made to hold the current key."""
-    if target.evidence is not TargetEvidence.ABSENT or not case.view.is_synced():
+    if target.evidence is not TargetEvidence.ABSENT or not situation.view.is_synced():
         return ""
-    return f"it lacks {target.detail}, and held {case.view.current_key}"
+    return f"it lacks {target.detail}, and held {situation.view.current_key}"
 
 
-def _fails(case: Case, target: TargetState, trouble: str) -> Hold:
+def _fails(situation: Situation, target: TargetState, trouble: str) -> Hold:
     return Hold(
         target=target.address,
         key=target.key,
@@ -130,26 +130,26 @@ def _fails(case: Case, target: TargetState, trouble: str) -> Hold:
         reason=f"pipelines fail at {target.address} now: {trouble}",
         remedy=f"keyrota confirm {quote(target.address)}, if pipelines still need the key there"
         if target.is_empty
-        else _remedy(case, target),
+        else _remedy(situation, target),
     )
 
 
-def _remedy(case: Case, target: TargetState | None = None) -> str:
+def _remedy(situation: Situation, target: TargetState | None = None) -> str:
     """
     Name the command that brings a key that works to a place.
 
     `keyrota sync` does where AWSCURRENT is the pair of an Active key, or a value that is still to be read, and where
     the place is not held for another reason; else that is what has to end first.
     """
-    view, name = case.view, case.view.observation.name
-    for stop in obstacles(case):
+    view, name = situation.view, situation.view.observation.name
+    for stop in obstacles(situation):
         return stop.remedy
-    for doubt in open_doubts(case, target) if target is not None else ():
+    for doubt in open_doubts(situation, target) if target is not None else ():
         return doubt.remedy
     is_to_be_read = view.is_foreign_version and not view.is_refused
-    is_served = case.served is not None and view.is_stored
+    is_served = situation.served is not None and view.is_stored
     current = view.current_key
-    is_awaited = current is not None and view.key(current) is None and not is_gone(view, current, case.now)
+    is_awaited = current is not None and view.key(current) is None and not is_gone(view, current, situation.now)
     if is_to_be_read or is_served or is_awaited:
         return f"keyrota sync --user {name}"
-    return way_out(view, case.now) or f"keyrota plan --user {name} says what is in the way"
+    return way_out(view, situation.now) or f"keyrota plan --user {name} says what is in the way"

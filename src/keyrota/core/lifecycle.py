@@ -125,7 +125,7 @@ MEANING = {
     KeyState.LOSER: "made by this run, and another run was first, or it could not be stored: nobody ever had it",
     KeyState.PENDING: "stored, not yet served anywhere",
     KeyState.CURRENT: "AWSCURRENT, the key that targets hold",
-    KeyState.CURRENT_OFF: "AWSCURRENT, but Inactive: somebody switched it off, or `revoke --now` did",
+    KeyState.CURRENT_OFF: "AWSCURRENT, but Inactive: it was deactivated outside keyrota, or by `revoke --now` did",
     KeyState.SUPERSEDED: "still Active beside its successor: the overlap",
     KeyState.RETIRED: "Inactive: the grace, in which it can come back",
     KeyState.GONE: "deleted",
@@ -162,14 +162,14 @@ _S = KeyState
 TRANSITIONS: tuple[Transition, ...] = (
     _line(_S.NONE, act.CreateKey, _S.PENDING, "the current key is due, targets are ready, this run has the claim"),
     _line(_S.ADOPTABLE, act.Adopt, _S.CURRENT, "the key is due (or `adopt: now`)"),
-    _line(_S.FOREIGN, act.Adopt, _S.CURRENT, "AWSCURRENT holds this key, put there by somebody else"),
+    _line(_S.FOREIGN, act.Adopt, _S.CURRENT, "AWSCURRENT holds this key, written outside keyrota"),
     _line(_S.FOREIGN, act.Choose, _S.ADOPTABLE, "a person chose it, and no other key is in use", Road.ADOPT),
     _line(_S.FOREIGN, act.Release, _S.RELEASED, "a person said that nothing needs it", Road.ADOPT),
     _line(_S.ORPHAN, act.NoteOrphan, _S.ORPHAN, "the claim's lease is over; the claim proves it, and may be replaced"),
     _line(_S.ORPHAN, act.Deactivate, _S.DISCARDED, "noted, a day old, never used, and no place shows it"),
-    _line(_S.ORPHAN, act.NoteActive, _S.FOREIGN, "someone switched it on again: it is theirs"),
-    _line(_S.RELEASED, act.Deactivate, _S.DISCARDED, "unused for `quiet_for`, and no place shows it"),
-    _line(_S.RELEASED, act.NoteActive, _S.FOREIGN, "someone switched it on again: it is theirs"),
+    _line(_S.ORPHAN, act.NoteActive, _S.FOREIGN, "activated outside keyrota: it is no longer ours"),
+    _line(_S.RELEASED, act.Deactivate, _S.DISCARDED, "unused for `unused_for`, and no place shows it"),
+    _line(_S.RELEASED, act.NoteActive, _S.FOREIGN, "activated outside keyrota: it is no longer ours"),
     _line(
         _S.DISCARDED, act.Deactivate, _S.DISCARDED, "Inactive before it was noted: its grace starts when that is seen"
     ),
@@ -179,8 +179,8 @@ TRANSITIONS: tuple[Transition, ...] = (
     _line(_S.PENDING, act.Promote, _S.CURRENT, "STS accepts it as the right user"),
     _line(_S.CURRENT, act.Promote, _S.SUPERSEDED, "its successor is promoted"),
     _line(_S.SUPERSEDED, act.Deactivate, _S.RETIRED, "proof: successor on every target, overlap over, not used since"),
-    _line(_S.SUPERSEDED, act.NoteActive, _S.SUPERSEDED, "somebody switched it on again: its overlap starts anew"),
-    _line(_S.RETIRED, act.Deactivate, _S.RETIRED, "somebody switched it off: its grace starts when that is seen"),
+    _line(_S.SUPERSEDED, act.NoteActive, _S.SUPERSEDED, "activated outside keyrota: its overlap starts again"),
+    _line(_S.RETIRED, act.Deactivate, _S.RETIRED, "deactivated outside keyrota: its grace starts when that is seen"),
     _line(_S.RETIRED, act.Delete, _S.GONE, "Inactive and unused for the whole grace"),
     _line(_S.CURRENT, act.MarkRevoked, _S.CURRENT, "first of all", Road.REVOKE),
     _line(_S.CURRENT_OFF, act.MarkRevoked, _S.CURRENT_OFF, "first of all", Road.REVOKE),
@@ -196,7 +196,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     _line(_S.SUPERSEDED, act.Promote, _S.CURRENT, "no slot is free: the previous key takes over", Road.REVOKE),
     _line(_S.RETIRED, act.Reactivate, _S.SUPERSEDED, "asked for", Road.ROLLBACK),
     _line(_S.CURRENT_OFF, act.Reactivate, _S.CURRENT, "asked for, and there is no previous key", Road.ROLLBACK),
-    _line(_S.SUPERSEDED, act.NoteActive, _S.SUPERSEDED, "asked for: nobody switches it off meanwhile", Road.ROLLBACK),
+    _line(_S.SUPERSEDED, act.NoteActive, _S.SUPERSEDED, "requested: it is not deactivated meanwhile", Road.ROLLBACK),
     _line(_S.SUPERSEDED, act.Restore, _S.SUPERSEDED, "stored again, beside today's other fields", Road.ROLLBACK),
     _line(_S.SUPERSEDED, act.Verify, _S.SUPERSEDED, "before it is served again", Road.ROLLBACK),
     _line(_S.SUPERSEDED, act.Promote, _S.CURRENT, "STS accepts it as the right user", Road.ROLLBACK),
@@ -204,7 +204,7 @@ TRANSITIONS: tuple[Transition, ...] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class KeyRing:
     """An observation, read in the terms of the table."""
 
     observation: Observation
@@ -280,7 +280,7 @@ class View:
 
     @property
     def is_foreign_version(self) -> bool:
-        """Whether AWSCURRENT was written by somebody else: neither a placeholder nor labelled with a key."""
+        """Whether AWSCURRENT was written outside keyrota: neither a placeholder nor labelled with a key."""
         return self.current is not None and self.current_key is None and self.holds_secret(self.current)
 
     @property
@@ -305,7 +305,7 @@ class View:
         return not _is_placeholder(self.observation, version)
 
     def is_revoked(self, key_id: AccessKeyId) -> bool:
-        """Tell whether a key leaked, or may have: it goes after its grace, and never takes over again by itself."""
+        """Return whether a key leaked, or may have: it goes after its grace, and never takes over again by itself."""
         return any(REVOKED + key_id in version.labels for version in self.versions)
 
     def noted_off(self, key_id: AccessKeyId) -> datetime | None:
@@ -321,7 +321,7 @@ class View:
 
     def awaited_until(self, key_id: AccessKeyId, now: datetime) -> datetime | None:
         """
-        Tell how long to wait for a key that the secret names and IAM does not list; None: it is gone.
+        Return how long to wait for a key that the secret names and IAM does not list; None: it is gone.
 
         A key is named within moments of its creation, so a list can only lag behind one that the secret came to name
         just now. The run's own writes renew that moment; what it saw before its first one stays seen.
@@ -333,19 +333,19 @@ class View:
         return until if now < until else None
 
     def is_long_served(self, key_id: AccessKeyId, now: datetime) -> bool:
-        """Tell whether every target has long held the key: what changed the secret since is no reason to wait."""
+        """Return whether every target has long held the key: what changed the secret since is no reason to wait."""
         is_recorded = self.recorded is not None and key_id in self.recorded.labels
         return is_recorded and self.synced is not None and now - self.synced.since > JUST_NOW
 
     def doubt_of(self, address: str) -> PairDoubt | None:
-        """Tell what is known of a place whose pair was begun and is not known to be whole; None: it is whole."""
+        """Return what is known of a place whose pair was begun and is not known to be whole; None: it is whole."""
         if self.pairs is None or address in self.observation.made_whole:
             return None
         doubt = dict(self.pairs.places).get(place_digest(address))
         return None if doubt is PairDoubt.SAME else doubt
 
     def rewrite_begun(self, address: str) -> datetime | None:
-        """Tell when a run began to write the pair that is there already once more, where it has not noted the end."""
+        """Return when a run began to write the pair that is there already once more, where it has not noted the end."""
         doubts = dict(self.pairs.places) if self.pairs is not None else {}
         is_begun = doubts.get(place_digest(address)) is PairDoubt.SAME
         return self.pairs.at if self.pairs is not None and is_begun else None
@@ -359,7 +359,7 @@ class View:
             and self.synced.fingerprint == self.observation.fingerprint
         )
 
-    def pass_in_force(self, not_before: datetime | None) -> SyncPass | None:
+    def active_sync_pass(self, not_before: datetime | None) -> SyncPass | None:
         """Find the walk over all targets that goes on: with this version, these targets, begun late enough."""
         walk = self.sync_pass
         if walk is None or walk.version != self.current_id or walk.fingerprint != self.observation.fingerprint:
@@ -396,7 +396,7 @@ class View:
         return KeyState.FOREIGN
 
     def _state_of_discarded(self, key: AccessKey) -> KeyState | None:
-        """Tell whether a key is on its way out: lost, or released. A key that was used since is someone's."""
+        """Return whether a key is on its way out: lost, or released. A key that was used since is someone's."""
         note, is_active = self.discard, key.status is KeyStatus.ACTIVE
         if note is not None and self.is_noted(key.id):
             if not note.is_released and key.last_use.evidence is Evidence.USED:
@@ -405,11 +405,11 @@ class View:
         return KeyState.ORPHAN if is_active and self._is_orphan(key) else None
 
     def is_noted(self, key_id: AccessKeyId) -> bool:
-        """Tell whether a key is noted as lost or released."""
+        """Return whether a key is noted as lost or released."""
         return self.discard is not None and self.discard.key == key_id
 
     def _is_orphan(self, key: AccessKey) -> bool:
-        """Tell whether a key can only come from a CreateAccessKey whose answer was lost (docs/design.md)."""
+        """Return whether a key can only come from a CreateAccessKey whose answer was lost (docs/design.md)."""
         claim = self.observation.claim
         if claim is None or key.id in claim.keys_seen or key.last_use.evidence is Evidence.USED:
             return False
@@ -419,7 +419,7 @@ class View:
         return is_of_its_time and not was_fulfilled
 
     def _is_made_by_us(self, key_id: AccessKeyId) -> bool:
-        """Tell whether a run stored the key, for one of the versions that are there; people store keys as well."""
+        """Return whether a run stored the key, for one of the versions that are there; people store keys as well."""
         version = self.version_of(key_id)
         return version is not None and any(version.id == key_token(key_id, base.id) for base in self.versions)
 
@@ -428,12 +428,12 @@ class View:
         return tuple(key for key in self.keys if self.state_of(key) in states)
 
 
-def view(observation: Observation) -> View:
+def interpret(observation: Observation) -> KeyRing:
     """Read an observation in the terms of the table."""
     versions = observation.secret.versions if observation.secret else ()
     tags = dict(observation.secret.tags) if observation.secret else {}
     current = _wearing(versions, AWSCURRENT)
-    return View(
+    return KeyRing(
         observation=observation,
         current=current,
         current_key=key_label(current) if current else None,
@@ -452,7 +452,7 @@ def view(observation: Observation) -> View:
 
 
 def _is_placeholder(observation: Observation, version: SecretVersion) -> bool:
-    """Tell by its label or, where the run died before the label was on, by its ID."""
+    """Return by its label or, where the run died before the label was on, by its ID."""
     name = observation.secret.name if observation.secret else ""
     return PLACEHOLDER in version.labels or version.id == placeholder_token(name)
 
@@ -469,7 +469,7 @@ def key_label(version: SecretVersion) -> AccessKeyId | None:
 
 def named_and_gone(observation: Observation, now: datetime) -> frozenset[AccessKeyId]:
     """Find the keys that the secret names and that IAM does not have any more, for certain."""
-    seen = view(observation)
+    seen = interpret(observation)
     named = {label.removeprefix(REVOKED) for version in seen.versions for label in version.labels}
     keys = {AccessKeyId(name) for name in named if KEY_ID.fullmatch(name)} - {key.id for key in seen.keys}
     return frozenset(key for key in keys if seen.awaited_until(key, now) is None)

@@ -122,7 +122,7 @@ class Caller:
     """The IAM user whose temporary credentials it has; AWS does not tell which of the user's keys made them."""
 
     def runs_with(self, credential: CredentialId, key: AccessKeyId) -> bool:
-        """Tell whether a key of a credential is, or may be, one that keyrota is running with."""
+        """Return whether a key of a credential is, or may be, one that keyrota is running with."""
         return key in self.keys or credential == self.session_of
 
 
@@ -415,7 +415,7 @@ class IndexEntry:
         return self.address, self.origin, self.place
 
     def is_at(self, place: PlaceId | None) -> bool | None:
-        """Tell whether this is the place that was written; None where one of the two is not known."""
+        """Return whether this is the place that was written; None where one of the two is not known."""
         if place is None or not self.place:
             return None
         return (self.origin, self.place) == (place.origin, place.mark)

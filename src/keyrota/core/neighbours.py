@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AccessKeyId, CredentialId, IndexEntry, Observation, TargetState
 
 Variable = tuple[tuple[str, str], str]
@@ -59,7 +59,7 @@ def credential_of(seen: Observation) -> CredentialId:
 
 def served_keys(observations: Iterable[Observation]) -> Mapping[AccessKeyId, CredentialId]:
     """Find the key that each credential serves."""
-    keys = ((view(seen).current_key, credential_of(seen)) for seen in observations)
+    keys = ((interpret(seen).current_key, credential_of(seen)) for seen in observations)
     return {key: credential for key, credential in keys if key is not None}
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from keyrota.core import plan as act
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.lifecycle import KeyState, view
+from keyrota.core.lifecycle import KeyState, interpret
 from keyrota.core.model import AccessKeyId, Observation
 from keyrota.core.plan import Hold, Needs, Plan
 
@@ -23,7 +23,7 @@ Asked = Revoke | Rollback | None
 
 
 def refusal(seen: Observation, key: AccessKeyId) -> Hold | None:
-    """Tell why a key stays as it is, where it is the one that keyrota is running with."""
+    """Return why a key stays as it is, where it is the one that keyrota is running with."""
     if not seen.runs_as.runs_with(seen.credential, key):
         return None
     if key in seen.runs_as.keys:
@@ -60,8 +60,8 @@ def without_own_key(planned: Plan, seen: Observation, asked: Asked) -> Plan:
 
 
 def _is_of_replaced(hold: Hold, seen: Observation) -> bool:
-    """Tell whether a hold is why a replaced key stays: of keyrota's own, that it is still used is no news."""
-    known = view(seen)
+    """Return whether a hold is why a replaced key stays: of keyrota's own, that it is still used is no news."""
+    known = interpret(seen)
     key = known.key(hold.key) if hold.key is not None else None
     is_replaced = key is not None and known.state_of(key) in {KeyState.SUPERSEDED, KeyState.RETIRED}
     return is_replaced and hold.target is None and hold.needs is not Needs.REPAIR

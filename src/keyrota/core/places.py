@@ -16,8 +16,7 @@ from enum import StrEnum
 from shlex import quote
 
 from keyrota.core import plan as act
-from keyrota.core.case import Case
-from keyrota.core.lifecycle import View, key_label
+from keyrota.core.lifecycle import KeyRing, key_label
 from keyrota.core.model import (
     AccessKeyId,
     Conflict,
@@ -31,6 +30,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.plan import Hold
 from keyrota.core.records import Index
+from keyrota.core.situation import Situation
 
 SHARED_REMEDY = "remove one of the two from the configuration, or give it other `names:`"
 
@@ -50,24 +50,24 @@ class Doubt:
         return base64.b64encode(hashlib.sha256(self.reason.encode(errors="backslashreplace")).digest()[:6]).decode()
 
 
-def holds(case: Case) -> Iterator[Hold]:
+def holds(situation: Situation) -> Iterator[Hold]:
     """Name the places that are not written, each with its reasons and what ends them."""
-    for target in case.view.observation.targets:
-        yield from _held(case, target)
+    for target in situation.view.observation.targets:
+        yield from _held(situation, target)
 
 
-def kept_out(case: Case) -> frozenset[str]:
+def kept_out(situation: Situation) -> frozenset[str]:
     """Find the addresses that no sync may write: a doubt is open, or it is not known what is there."""
-    targets = case.view.observation.targets
+    targets = situation.view.observation.targets
     return frozenset(
         target.address
         for target in targets
-        if target.is_archived or is_unlooked(case, target) or _is_held(case, target)
+        if target.is_archived or is_unlooked(situation, target) or _is_held(situation, target)
     )
 
 
-def _held(case: Case, target: TargetState) -> Iterator[Hold]:
-    for doubt in open_doubts(case, target):
+def _held(situation: Situation, target: TargetState) -> Iterator[Hold]:
+    for doubt in open_doubts(situation, target):
         yield Hold(
             target=target.address,
             key=None,
@@ -76,34 +76,34 @@ def _held(case: Case, target: TargetState) -> Iterator[Hold]:
         )
 
 
-def _is_held(case: Case, target: TargetState) -> bool:
-    return next(open_doubts(case, target), None) is not None
+def _is_held(situation: Situation, target: TargetState) -> bool:
+    return next(open_doubts(situation, target), None) is not None
 
 
-def open_doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
+def open_doubts(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     """Find the doubts about a place that nobody has confirmed."""
-    known = case.view.index.of(entry_of(target))
+    known = situation.view.index.of(entry_of(target))
     confirmed = known.confirmed.seen.split(".") if known and known.confirmed else ()
-    for doubt in doubts(case, target):
+    for doubt in doubts(situation, target):
         if not (doubt.is_confirmable and doubt.mark in confirmed):
             yield doubt
 
 
-def doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
+def doubts(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     """Find every reason not to write into a place, confirmed or not; an archived place is never written."""
     if target.is_archived:
         return
-    yield from _shared(case, target)
-    yield from _of_neighbours(case, target)
-    yield from _of_this_user(case, target)
-    if is_first_write(case.view, target):
-        yield from _replaced_place(case, target)
-        yield from _first_doubts(case, target)
+    yield from _shared(situation, target)
+    yield from _of_neighbours(situation, target)
+    yield from _of_this_user(situation, target)
+    if is_first_write(situation.view, target):
+        yield from _replaced_place(situation, target)
+        yield from _first_doubts(situation, target)
         return
-    if not is_written(case.view, target) and not _is_confirmed_by_file(case, target):
-        yield from _strange(case, target)
-    yield from _vanished(case, target)
-    if not _is_confirmed_by_file(case, target):
+    if not is_written(situation.view, target) and not _is_confirmed_by_file(situation, target):
+        yield from _strange(situation, target)
+    yield from _vanished(situation, target)
+    if not _is_confirmed_by_file(situation, target):
         yield from (_as_doubt(target, conflict) for conflict in target.conflicts if conflict.is_lasting)
 
 
@@ -123,15 +123,15 @@ def entry_of(target: TargetState) -> IndexEntry:
     )
 
 
-def known_entry(view: View, target: TargetState) -> IndexEntry | None:
+def known_entry(view: KeyRing, target: TargetState) -> IndexEntry | None:
     """Find what the index remembers of a place into which a write was begun; None: none was."""
     found = view.index.of(entry_of(target))
     return found if found and found.is_begun else None
 
 
-def is_first_write(view: View, target: TargetState) -> bool:
+def is_first_write(view: KeyRing, target: TargetState) -> bool:
     """
-    Tell whether keyrota has never written into this place.
+    Return whether keyrota has never written into this place.
 
     The record of a sync counts as well: it names the set of targets, and all of them were written then. It says
     nothing where the index knows another place of this name, or that this one was archived and is not begun.
@@ -142,9 +142,9 @@ def is_first_write(view: View, target: TargetState) -> bool:
     return not _is_recorded(view) or any(_others_of_this_name(view, target))
 
 
-def is_written(view: View, target: TargetState) -> bool:
+def is_written(view: KeyRing, target: TargetState) -> bool:
     """
-    Tell whether a write into this place has come to its end.
+    Return whether a write into this place has come to its end.
 
     One that was only begun may never have arrived: the run that noted it died. What shows another user's key then is
     not ours to write over; what shows half a pair may be what that run left, and is finished.
@@ -155,49 +155,51 @@ def is_written(view: View, target: TargetState) -> bool:
     return known is None or known.written is not None
 
 
-def _is_recorded(view: View) -> bool:
-    """Tell whether the record of a sync says that all targets of now were written, or archived then."""
+def _is_recorded(view: KeyRing) -> bool:
+    """Return whether the record of a sync says that all targets of now were written, or archived then."""
     return view.synced is not None and view.synced.fingerprint == view.observation.fingerprint
 
 
-def _earlier(view: View, target: TargetState) -> IndexEntry | None:
+def _earlier(view: KeyRing, target: TargetState) -> IndexEntry | None:
     """Find another place that had this address when keyrota wrote it."""
     return next((entry for entry in _others_of_this_name(view, target) if entry.is_begun), None)
 
 
-def _others_of_this_name(view: View, target: TargetState) -> Iterator[IndexEntry]:
+def _others_of_this_name(view: KeyRing, target: TargetState) -> Iterator[IndexEntry]:
     """Find other places that had this address: written, or passed over because they were archived."""
     for entry in view.index.entries:
         if entry.address == target.address and entry.is_at(target.place) is False:
             yield entry
 
 
-def is_unlooked(case: Case, target: TargetState) -> bool:
-    """Tell whether it is not known what a first write would replace: nothing is written then."""
-    if not is_first_write(case.view, target):
+def is_unlooked(situation: Situation, target: TargetState) -> bool:
+    """Return whether it is not known what a first write would replace: nothing is written then."""
+    if not is_first_write(situation.view, target):
         return False
-    asked = {answer.address for answer in case.view.observation.first_looks or ()}
+    asked = {answer.address for answer in situation.view.observation.first_looks or ()}
     return target.evidence is TargetEvidence.FAILED or target.address not in asked
 
 
-def questions(case: Case, *, is_due: bool) -> Iterator[act.AskFirst]:
+def questions(situation: Situation, *, is_due: bool) -> Iterator[act.AskFirst]:
     """
     Ask what has to be known before a first write, and whose keys are in sight at any place.
 
     Args:
-        case: The credential.
+        situation: The credential.
         is_due: Something would be written now; before that, only the owners of keys in sight are asked for.
     """
-    seen = case.view.observation
+    seen = situation.view.observation
     asked = {answer.address for answer in seen.first_looks or ()}
     owned = {owner.key for owner in seen.owners}
     open_ = [target for target in seen.targets if _may_be_written(target)]
-    first = [target for target in open_ if is_first_write(case.view, target)]
+    first = [target for target in open_ if is_first_write(situation.view, target)]
     around = tuple(target.address for target in first if is_due and target.address not in asked)
-    keys = tuple(dict.fromkeys(key for target in open_ for key in _strange_keys(case.view, target) if key not in owned))
+    keys = tuple(
+        dict.fromkeys(key for target in open_ for key in _strange_keys(situation.view, target) if key not in owned)
+    )
     if around or keys:
         reason = "ask what a first write would replace" if around else "ask whose keys places show"
-        yield act.AskFirst(targets=around, keys=keys, reason=reason, due=case.now)
+        yield act.AskFirst(targets=around, keys=keys, reason=reason, due=situation.now)
 
 
 def _may_be_written(target: TargetState) -> bool:
@@ -207,32 +209,32 @@ def _may_be_written(target: TargetState) -> bool:
 # --- the doubts -----------------------------------------------------------------------------------------------------
 
 
-def _shared(case: Case, target: TargetState) -> Iterator[Doubt]:
+def _shared(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     """Two configured targets are one place: each run would write one pair over the other."""
-    for other in case.view.observation.targets:
+    for other in situation.view.observation.targets:
         if other.address != target.address and is_same_variable(target, other):
             yield Doubt(
                 reason=f"{other.address} is the same place ({target.place})",
                 remedy="remove one of the two from the configuration",
                 is_confirmable=False,
             )
-    for address, words in case.view.observation.shared:
+    for address, words in situation.view.observation.shared:
         if address == target.address:
             yield Doubt(reason=words, remedy=SHARED_REMEDY, is_confirmable=False)
 
 
 def is_same_variable(one: TargetState, other: TargetState) -> bool:
-    """Tell whether two targets would write the same variable of the same place."""
+    """Return whether two targets would write the same variable of the same place."""
     names = {variable.name for variable in one.variables} & {variable.name for variable in other.variables}
     if one.place is None or other.place is None:
         return False
     return one.place.identity == other.place.identity and bool(names)
 
 
-def _of_neighbours(case: Case, target: TargetState) -> Iterator[Doubt]:
-    neighbours = dict(case.view.observation.neighbours)
+def _of_neighbours(situation: Situation, target: TargetState) -> Iterator[Doubt]:
+    neighbours = dict(situation.view.observation.neighbours)
     for key in _shown(target):
-        if key in neighbours and key not in _own_keys(case.view):
+        if key in neighbours and key not in _own_keys(situation.view):
             yield Doubt(
                 reason=f"it holds {key}, the key that keyrota keeps for {neighbours[key]}",
                 remedy="configure the place for one of the two users, or give each its own variables (`names:`); "
@@ -240,13 +242,13 @@ def _of_neighbours(case: Case, target: TargetState) -> Iterator[Doubt]:
             )
 
 
-def _of_this_user(case: Case, target: TargetState) -> Iterator[Doubt]:
+def _of_this_user(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     """
     Another Active key of the same user is no ordinary drift, whatever `drift:` says: a person put it there to stay.
 
     Written over, it would fail with the key that the person deletes next, believing it replaced.
     """
-    view = case.view
+    view = situation.view
     if _was_given_what_a_person_put(view, target):
         return
     for key_id in _shown(target):
@@ -262,9 +264,9 @@ def _of_this_user(case: Case, target: TargetState) -> Iterator[Doubt]:
             )
 
 
-def _was_given_what_a_person_put(view: View, target: TargetState) -> bool:
+def _was_given_what_a_person_put(view: KeyRing, target: TargetState) -> bool:
     """
-    Tell whether keyrota itself wrote there a value that a person had put into the secret, and that has no label yet.
+    Return whether keyrota itself wrote there a value that a person had put into the secret, and that has no label yet.
 
     The duty that serves such a value at once may move no labels, so which key it is cannot be told from the versions
     until the next run that rotates.
@@ -276,8 +278,8 @@ def _was_given_what_a_person_put(view: View, target: TargetState) -> bool:
     return any(key_label(version) is None and view.holds_secret(version) for version in given)
 
 
-def _replaced_place(case: Case, target: TargetState) -> Iterator[Doubt]:
-    earlier, place = _earlier(case.view, target), target.place
+def _replaced_place(situation: Situation, target: TargetState) -> Iterator[Doubt]:
+    earlier, place = _earlier(situation.view, target), target.place
     if earlier is None or place is None or earlier.origin != place.origin:
         return  # another origin is a new place that the configuration names; the old one is a removed target
     yield Doubt(
@@ -287,8 +289,8 @@ def _replaced_place(case: Case, target: TargetState) -> Iterator[Doubt]:
     )
 
 
-def _vanished(case: Case, target: TargetState) -> Iterator[Doubt]:
-    known = known_entry(case.view, target)
+def _vanished(situation: Situation, target: TargetState) -> Iterator[Doubt]:
+    known = known_entry(situation.view, target)
     is_all_gone = target.evidence is TargetEvidence.ABSENT and target.is_empty
     if is_all_gone and known is not None and known.written is not None:
         yield Doubt(
@@ -298,30 +300,32 @@ def _vanished(case: Case, target: TargetState) -> Iterator[Doubt]:
         )
 
 
-def _first_doubts(case: Case, target: TargetState) -> Iterator[Doubt]:
-    if target.evidence is TargetEvidence.FAILED or _is_confirmed_by_file(case, target):
+def _first_doubts(situation: Situation, target: TargetState) -> Iterator[Doubt]:
+    if target.evidence is TargetEvidence.FAILED or _is_confirmed_by_file(situation, target):
         return
-    around = next((look for look in case.view.observation.first_looks or () if look.address == target.address), None)
+    around = next(
+        (look for look in situation.view.observation.first_looks or () if look.address == target.address), None
+    )
     found = dict.fromkeys((*target.conflicts, *(around.conflicts if around else ())))
-    conflicts = tuple(conflict for conflict in found if not _is_of_neighbour(case, conflict))
+    conflicts = tuple(conflict for conflict in found if not _is_of_neighbour(situation, conflict))
     yield from (_as_doubt(target, conflict) for conflict in conflicts)
     if _is_half(target) and not conflicts:
         yield _doubt(target, f"half a pair is there: it lacks {target.detail}", "find where the other half comes from")
-    yield from _strange(case, target)
+    yield from _strange(situation, target)
     if target.evidence is TargetEvidence.HOLDS and target.key is None:
         yield _doubt(target, "it holds something that is not a key ID", "look at what uses it")
-    if _asks_always(case, target) and _is_unreadable(target):
+    if _asks_always(situation, target) and _is_unreadable(target):
         yield _doubt(target, "it holds a pair that cannot be read (`first_write: ask`)", "look at what uses it")
 
 
-def _strange(case: Case, target: TargetState) -> Iterator[Doubt]:
-    for key in _strange_keys(case.view, target):
-        yield _doubt(target, f"it holds {key}, {whose(case.view, key)}", "check which account it is meant for")
+def _strange(situation: Situation, target: TargetState) -> Iterator[Doubt]:
+    for key in _strange_keys(situation.view, target):
+        yield _doubt(target, f"it holds {key}, {whose(situation.view, key)}", "check which account it is meant for")
 
 
 def _is_half(target: TargetState) -> bool:
     """
-    Tell whether a part of the pair is there.
+    Return whether a part of the pair is there.
 
     A marker is none, unless it has the name of a secret: jobs read that half as a variable (`marker:` at GitHub).
     """
@@ -332,9 +336,9 @@ def _is_half(target: TargetState) -> bool:
     return is_part and (not of_pair or not all(of_pair))
 
 
-def _is_of_neighbour(case: Case, conflict: Conflict) -> bool:
-    """Tell a pair of another configured user beside ours, under names of its own: the place is meant for both."""
-    return conflict.key in dict(case.view.observation.neighbours) and conflict.key not in _own_keys(case.view)
+def _is_of_neighbour(situation: Situation, conflict: Conflict) -> bool:
+    """Return a pair of another configured user beside ours, under names of its own: the place is meant for both."""
+    return conflict.key in dict(situation.view.observation.neighbours) and conflict.key not in _own_keys(situation.view)
 
 
 def _as_doubt(target: TargetState, conflict: Conflict) -> Doubt:
@@ -349,17 +353,17 @@ def _confirm(target: TargetState) -> str:
     return f"keyrota confirm {quote(target.address)}"
 
 
-def _is_confirmed_by_file(case: Case, target: TargetState) -> bool:
-    return dict(case.view.observation.first_writes).get(target.address) is FirstWrite.CONFIRMED
+def _is_confirmed_by_file(situation: Situation, target: TargetState) -> bool:
+    return dict(situation.view.observation.first_writes).get(target.address) is FirstWrite.CONFIRMED
 
 
-def _asks_always(case: Case, target: TargetState) -> bool:
-    wanted = dict(case.view.observation.first_writes).get(target.address, case.policy.first_write)
+def _asks_always(situation: Situation, target: TargetState) -> bool:
+    wanted = dict(situation.view.observation.first_writes).get(target.address, situation.policy.first_write)
     return wanted is FirstWrite.ASK
 
 
 def _is_unreadable(target: TargetState) -> bool:
-    """Tell whether something is there that cannot be read, and nothing that says whose it is."""
+    """Return whether something is there that cannot be read, and nothing that says whose it is."""
     hidden = any(variable.is_present and not variable.is_readable for variable in target.variables)
     return not _shown(target) and (hidden or target.evidence is TargetEvidence.CANNOT_TELL)
 
@@ -373,24 +377,24 @@ def _shown(target: TargetState) -> tuple[AccessKeyId, ...]:
     return tuple(dict.fromkeys(key for key in keys if key is not None))
 
 
-def _own_keys(view: View) -> frozenset[AccessKeyId]:
+def _own_keys(view: KeyRing) -> frozenset[AccessKeyId]:
     """Find the keys of this user: those that IAM lists, and those that the secret has stored."""
     stored = (key_label(version) for version in view.versions)
     return frozenset({key.id for key in view.keys} | {key for key in stored if key})
 
 
-def _strange_keys(view: View, target: TargetState) -> tuple[AccessKeyId, ...]:
+def _strange_keys(view: KeyRing, target: TargetState) -> tuple[AccessKeyId, ...]:
     return tuple(key for key in _shown(target) if key not in _own_keys(view))
 
 
-def held_none_of_ours(view: View, target: TargetState) -> bool:
-    """Tell whether a place, as it was read, certainly holds no key of this user: it is empty, or shows another key."""
+def held_none_of_ours(view: KeyRing, target: TargetState) -> bool:
+    """Return whether a place certainly holds no key of this user: it was read as empty, or shows another key."""
     if target.evidence is TargetEvidence.ABSENT:
         return target.is_empty
     return target.evidence is TargetEvidence.HOLDS and target.key is not None and target.key not in _own_keys(view)
 
 
-def whose(view: View, key: AccessKeyId) -> str:
+def whose(view: KeyRing, key: AccessKeyId) -> str:
     """Say in words whose key an ID is."""
     seen = view.observation
     if key in _own_keys(view):
@@ -428,7 +432,7 @@ class VariableChange:
         return f"replaces {self.key} ({self.whose})" if self.key else self.change.value
 
 
-def changes(view: View, target: TargetState) -> tuple[VariableChange, ...]:
+def changes(view: KeyRing, target: TargetState) -> tuple[VariableChange, ...]:
     """Say what a first write would do to each variable of a place; empty where it could not be read."""
     pair_cannot_be_read = target.evidence is TargetEvidence.CANNOT_TELL
     found = []
@@ -476,7 +480,7 @@ def _removed_name(entry: IndexEntry, same_name: TargetState | None) -> str:
     return f"{entry.address} at {entry.origin}" if is_elsewhere else f"{entry.address} ({entry.place})"
 
 
-def followed(view: View, target: TargetState) -> str:
+def followed(view: KeyRing, target: TargetState) -> str:
     """Name the address under which a renamed place was written; empty where it has that address still."""
     known = known_entry(view, target)
     return known.address if known and known.address != target.address else ""

@@ -123,7 +123,7 @@ class Promote(_Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tidy(_Base):
+class RemoveLabel(_Base):
     """Take a label off that has done its duty."""
 
     shown: ClassVar[str] = "tidy"
@@ -138,13 +138,13 @@ class Sync(_Base):
     """Write AWSCURRENT to targets, and note it in `keyrota:synced` once all of them have it."""
 
     shown: ClassVar[str] = "sync"
-    acts_on: ClassVar[tuple[str, ...]] = ("key", "is_rewrite", "is_mend")
+    acts_on: ClassVar[tuple[str, ...]] = ("key", "is_rewrite", "is_repair")
     key: AccessKeyId | None
     targets: tuple[str, ...]
     """Addresses of the targets to write."""
     is_rewrite: bool = False
     """Written again although nothing differs, because half of what is there cannot be read back."""
-    is_mend: bool = False
+    is_repair: bool = False
     """Only targets that differ; not a walk over all of them."""
     is_urgent: bool = False
     """Waits for no pipeline: a key has leaked."""
@@ -156,7 +156,7 @@ class Sync(_Base):
     """Of a mend: what each target holds instead, in the order of `targets`."""
 
     def reason_for(self, target: str | None) -> str:
-        """Tell why one target is written."""
+        """Return why one target is written."""
         said = dict(zip(self.targets, self.details, strict=False)).get(target or "", self.reason)
         return said.removeprefix(f"{target} ")
 
@@ -333,7 +333,7 @@ Action = (
     | Verify
     | Restore
     | Promote
-    | Tidy
+    | RemoveLabel
     | Sync
     | AskRuns
     | LookAround

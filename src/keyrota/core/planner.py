@@ -9,16 +9,16 @@ from datetime import datetime
 from keyrota.core import discarding, health, renewal, retirement, rules, serving
 from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption, adoption
-from keyrota.core.case import Case, Finding
 from keyrota.core.duty import Duty, duty_of, part_of, unlabelled
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
 from keyrota.core.evidence import guarded
-from keyrota.core.lifecycle import View, view
+from keyrota.core.lifecycle import KeyRing, interpret
 from keyrota.core.model import AccessKeyId, Observation
 from keyrota.core.own_key import without_own_key
 from keyrota.core.ownership import owned
 from keyrota.core.plan import Hold, Needs, Notice, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
+from keyrota.core.situation import Finding, Situation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +64,19 @@ def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent
         The executor does the first action that does not follow another one, and observes again.
     """
     replaced_now = intent.key if isinstance(intent, Rotate) else None
-    case = Case(view=view(observation), policy=policy, now=now, replaced_now=replaced_now)
+    situation = Situation(view=interpret(observation), policy=policy, now=now, replaced_now=replaced_now)
     asked = intent if isinstance(intent, (Revoke, Rollback)) else None
-    return without_own_key(_collected(owned(case, _guarded(case, intent or Routine()))), observation, asked)
+    return without_own_key(_collected(owned(situation, _guarded(situation, intent or Routine()))), observation, asked)
 
 
-def _guarded(case: Case, intent: Intent) -> Iterator[Finding]:
+def _guarded(situation: Situation, intent: Intent) -> Iterator[Finding]:
     """Keep promise seen-key-lives on every road; only `revoke --now` may end a key that a place shows."""
     asked = False
-    for finding in _findings(case, intent):
+    for finding in _findings(situation, intent):
         if _is_off_first(finding, intent):
             yield finding
             continue
-        for guarded_finding in guarded(case, finding, asked=asked):
+        for guarded_finding in guarded(situation, finding, asked=asked):
             asked = asked or isinstance(guarded_finding, act.LookAround)
             yield guarded_finding
 
@@ -87,61 +87,63 @@ def _is_off_first(finding: Finding, intent: Intent) -> bool:
     return isinstance(finding, act.Deactivate) and finding.key == intent.key
 
 
-def _findings(case: Case, intent: Intent) -> Iterator[Finding]:
+def _findings(situation: Situation, intent: Intent) -> Iterator[Finding]:
     if not isinstance(intent, Only) or intent.duty is Duty.SYNC:
-        yield from health.broken(case)
-    stops = tuple(rules.obstacles(case))
+        yield from health.broken(situation)
+    stops = tuple(rules.obstacles(situation))
     if stops:
         yield from stops
         if not isinstance(intent, Only) or intent.duty in _REPORT_CURRENT:
-            yield from renewal.current_key_trouble(case)  # nothing is done about it, and pipelines fail all the same
+            yield from renewal.current_key_trouble(
+                situation
+            )  # nothing is done about it, and pipelines fail all the same
         return
     match intent:
         case Routine() | Rotate():
-            yield from _routine(case)
+            yield from _routine(situation)
         case Only():
-            yield from _of_duty(case, intent.duty)
+            yield from _of_duty(situation, intent.duty)
         case SyncOnly():
-            yield from renewal.current_key_trouble(case)
-            yield from _of_sync(rules.foreign_version(case))
-            yield from serving.place_holds(case)
-            yield from serving.sync(case, mends=True)
-            yield from serving.unreadable_targets(case)
-            yield from serving.notices(case)
+            yield from renewal.current_key_trouble(situation)
+            yield from _of_sync(rules.foreign_version(situation))
+            yield from serving.place_holds(situation)
+            yield from serving.sync(situation, mends=True)
+            yield from serving.unreadable_targets(situation)
+            yield from serving.notices(situation)
         case Revoke():
-            yield from _with_dead_key(case, tuple(_urgent(finding) for finding in revoke(case, intent)))
-            yield from serving.place_holds(case)
-            yield from serving.notices(case)
+            yield from _with_dead_key(situation, tuple(_urgent(finding) for finding in revoke(situation, intent)))
+            yield from serving.place_holds(situation)
+            yield from serving.notices(situation)
         case Rollback():
-            yield from _with_dead_key(case, tuple(rollback(case, intent)))
-            yield from serving.place_holds(case)
-            yield from serving.notices(case)
+            yield from _with_dead_key(situation, tuple(rollback(situation, intent)))
+            yield from serving.place_holds(situation)
+            yield from serving.notices(situation)
         case Adoption():
-            yield from adoption(case, intent)
+            yield from adoption(situation, intent)
 
 
-def _with_dead_key(case: Case, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _with_dead_key(situation: Situation, found: tuple[Finding, ...]) -> Iterator[Finding]:
     """Say where a road that a person asked for ends at a current key that does not work: no place is named for it."""
     yield from found
     if not any(isinstance(finding, act.Action) for finding in found):
-        yield from (hold for hold in renewal.current_key_trouble(case) if hold.needs is Needs.REPAIR)
+        yield from (hold for hold in renewal.current_key_trouble(situation) if hold.needs is Needs.REPAIR)
 
 
 _REPORT_CURRENT = (Duty.ROTATE, Duty.SYNC)
 """The duties that report a current key which does not work."""
 
 
-def _routine(case: Case) -> Iterator[Finding]:
+def _routine(situation: Situation) -> Iterator[Finding]:
     for find, _ in _ROUTINE:
-        yield from find(case)
+        yield from find(situation)
 
 
-_ROUTINE: tuple[tuple[Callable[[Case], Iterator[Finding]], Duty], ...] = (
-    (rules.strangers, Duty.ROTATE),
+_ROUTINE: tuple[tuple[Callable[[Situation], Iterator[Finding]], Duty], ...] = (
+    (rules.foreign_keys, Duty.ROTATE),
     (renewal.current_key_trouble, Duty.ROTATE),
     (rules.keeper, Duty.ROTATE),
     (rules.labelled_version, Duty.ROTATE),
-    (rules.losers, Duty.ROTATE),
+    (rules.lost_race_keys, Duty.ROTATE),
     (discarding.discarded, Duty.DELETE),
     (rules.pending, Duty.ROTATE),
     (serving.place_holds, Duty.SYNC),
@@ -159,11 +161,11 @@ _KEPT_FROM_SYNC = (renewal.current_key_trouble, rules.labelled_version)
 """What keeps AWSCURRENT from the targets: the run that an event started reports it at once, not only the daily one."""
 
 
-def _of_duty(case: Case, duty: Duty) -> Iterator[Finding]:
+def _of_duty(situation: Situation, duty: Duty) -> Iterator[Finding]:
     """Find what one duty does, and what it has to report."""
     for find, owner in _ROUTINE:
         awaited: act.Action | None = None
-        for finding in find(case):
+        for finding in find(situation):
             if isinstance(finding, (Hold, Notice, Upcoming)):
                 if owner is duty or (duty is Duty.SYNC and find in _KEPT_FROM_SYNC):
                     yield finding
@@ -229,11 +231,11 @@ def _collected(findings: Iterator[Finding]) -> Plan:
 
 
 def _is_covered(sync: act.Sync, actions: list[act.Action]) -> bool:
-    """Tell whether an earlier sync of the same plan already writes these targets."""
+    """Return whether an earlier sync of the same plan already writes these targets."""
     earlier = (action for action in actions if isinstance(action, act.Sync))
     return any(set(sync.targets) <= set(action.targets) and action.key == sync.key for action in earlier)
 
 
-def read(observation: Observation) -> View:
+def read(observation: Observation) -> KeyRing:
     """Read an observation in the terms of the life-cycle table (for reports)."""
-    return view(observation)
+    return interpret(observation)

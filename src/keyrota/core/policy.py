@@ -23,8 +23,8 @@ AUDIT_MARGIN = timedelta(days=2)
 """Config reads a credential report of up to four hours' age, and keyrota runs once a day: less is too tight."""
 
 
-LONGEST_FREEZE = timedelta(days=366)
-LONGEST_AGE = timedelta(days=3660)
+MAX_FREEZE = timedelta(days=366)
+MAX_AGE = timedelta(days=3660)
 
 
 class OnStillUsed(StrEnum):
@@ -52,7 +52,7 @@ class Freeze:
     last: date | None = None
 
     def covers(self, instant: datetime) -> bool:
-        """Tell whether the window is in force."""
+        """Return whether the window is in force."""
         return self._covers_day(instant.astimezone(self.zone).date())
 
     def _covers_day(self, day: date) -> bool:
@@ -61,7 +61,7 @@ class Freeze:
         return self.first is not None and self.last is not None and self.first <= day <= self.last
 
     def ends_after(self, instant: datetime) -> datetime:
-        """Tell the first instant that is not covered any more: a local midnight, whatever the clocks do that night."""
+        """Return the first instant that is no longer covered: a local midnight, whatever the clocks do that night."""
         day = instant.astimezone(self.zone).date()
         while self._covers_day(day):
             day += DAY
@@ -77,15 +77,15 @@ class Freeze:
             return "a freeze window has either `weekdays`, or `from` and `to`: write two windows"
         if self.last < self.first:
             return f"a freeze window ends ({self.last}) before it begins ({self.first})"
-        if self.last - self.first > LONGEST_FREEZE:
-            return f"a freeze window of more than {LONGEST_FREEZE.days} days is no window but a stop"
+        if self.last - self.first > MAX_FREEZE:
+            return f"a freeze window of more than {MAX_FREEZE.days} days is no window but a stop"
         return ""
 
 
 class Drift(StrEnum):
     """What is done about a target that somebody else changed: it is written again, or a person decides."""
 
-    MEND = "mend"
+    OVERWRITE = "overwrite"
     HOLD = "hold"
 
 
@@ -96,7 +96,7 @@ class RotationPolicy:
     rotate_after: timedelta
     deactivate_after: timedelta
     delete_after: timedelta
-    quiet_for: timedelta = DAY
+    unused_for: timedelta = DAY
     """A key used within this time counts as used: IAM shows last use with a delay."""
     freezes: tuple[Freeze, ...] = ()
     on_still_used: OnStillUsed = OnStillUsed.HOLD
@@ -104,7 +104,7 @@ class RotationPolicy:
     """Also wait until IAM has seen the new key used: the consumer's own proof."""
     adopt: Adopt = Adopt.WHEN_DUE
     allow_short: bool = False
-    drift: Drift = Drift.MEND
+    drift: Drift = Drift.OVERWRITE
     """What happens to a variable that somebody else changed."""
     first_write: FirstWrite = FirstWrite.CHECK
     """What is asked before a place is written for the first time."""
@@ -140,18 +140,18 @@ class RotationPolicy:
         yield from (window.fault() for window in self.freezes if window.fault())
         if len(frozenset[int]().union(*(window.weekdays for window in self.freezes))) == 7:  # noqa: PLR2004  # a week
             yield "the freeze windows together cover all seven weekdays: they never end"
-        if self.delete_after > LONGEST_AGE:
-            yield f"delete_after is more than {LONGEST_AGE.days} days"
-        if is_rising and self.quiet_for > max(self.overlap, DAY):  # an overlap below nothing was reported above
+        if self.delete_after > MAX_AGE:
+            yield f"delete_after is more than {MAX_AGE.days} days"
+        if is_rising and self.unused_for > max(self.overlap, DAY):  # an overlap below nothing was reported above
             yield (
-                f"quiet_for ({format_duration(self.quiet_for)}) is longer than the overlap "
+                f"unused_for ({format_duration(self.unused_for)}) is longer than the overlap "
                 f"({format_duration(self.overlap)}): the old key might never count as unused"
             )
         if not self.allow_short:
             yield from self._too_short(is_rising=is_rising)
 
     def _too_short(self, *, is_rising: bool) -> Iterator[str]:
-        spans = {"rotate_after": self.rotate_after, "quiet_for": self.quiet_for}
+        spans = {"rotate_after": self.rotate_after, "unused_for": self.unused_for}
         if is_rising:
             spans |= {
                 "the overlap (deactivate_after - rotate_after)": self.overlap,
@@ -162,16 +162,16 @@ class RotationPolicy:
                 yield f"{name} is {format_duration(span)}, less than an hour: set `allow_short: true` if that is meant"
 
     def frozen_until(self, instant: datetime) -> datetime | None:
-        """Tell when the freeze that is in force ends; None if there is none. Windows that touch count as one."""
+        """Return when the freeze that is in force ends; None if there is none. Windows that touch count as one."""
         end = instant
         while window := next((freeze for freeze in self.freezes if freeze.covers(end)), None):
             end = window.ends_after(end)
-            if end - instant > LONGEST_FREEZE:
+            if end - instant > MAX_FREEZE:
                 break  # windows that touch again and again
         return end if end > instant else None
 
     def is_audit_clean(self) -> bool:
-        """Tell whether no key is Active past the auditors' 90 days, with a margin for late runs."""
+        """Return whether no key is Active past the auditors' 90 days, with a margin for late runs."""
         return self.deactivate_after + AUDIT_MARGIN <= AUDIT_LIMIT
 
 
@@ -188,7 +188,7 @@ class Brake:
     share: float = 0.30
 
     def stops(self, rotating: int, total: int) -> bool:
-        """Tell whether so many rotations among so many credentials are too many at once."""
+        """Return whether so many rotations among so many credentials are too many at once."""
         return rotating > self.most and rotating > self.share * total
 
 
@@ -206,7 +206,7 @@ class CalendarEntry:
 
 def calendar(policy: RotationPolicy, created: datetime, now: datetime, *, days: int = 400) -> tuple[CalendarEntry, ...]:
     """
-    Tell what comes in the next days for a key, and its successors, if every run is on time.
+    Return what comes in the next days for a key, and its successors, if every run is on time.
 
     Args:
         policy: The ages.

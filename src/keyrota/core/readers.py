@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from keyrota.core import plan as act
-from keyrota.core.case import Case
 from keyrota.core.model import SecretReaders
 from keyrota.core.plan import Hold
+from keyrota.core.situation import Situation
 
 _HARMLESS = ("describesecret", "getresourcepolicy", "listsecrets", "listsecretversionids")
 """Actions that show no value and change nothing; with any other one a key could be read, replaced, or shared on."""
@@ -53,20 +53,20 @@ def readers(policy: str | None, account: str, allowed: Iterable[str] = ()) -> Se
         return _NOT_READABLE
 
 
-def questions(case: Case) -> Iterator[act.AskFirst]:
+def questions(situation: Situation) -> Iterator[act.AskFirst]:
     """Ask who else may read the secret, where a key is about to be stored into it, or adopted from it."""
-    if is_unasked(case):
-        yield act.AskFirst(asks_readers=True, reason="ask who else may read the secret", due=case.now)
+    if is_unasked(situation):
+        yield act.AskFirst(asks_readers=True, reason="ask who else may read the secret", due=situation.now)
 
 
-def is_unasked(case: Case) -> bool:
-    """Tell whether it is still to be asked who else may read the secret: no key is made or adopted before."""
-    return case.view.observation.secret is not None and case.view.observation.readers is None
+def is_unasked(situation: Situation) -> bool:
+    """Return whether it is still to be asked who else may read the secret: no key is made or adopted before."""
+    return situation.view.observation.secret is not None and situation.view.observation.readers is None
 
 
-def holds(case: Case, what: str = "no key is stored into") -> Iterator[Hold]:
+def holds(situation: Situation, what: str = "no key is stored into") -> Iterator[Hold]:
     """Hold a key that someone outside the account could read, or where that is unknown; `what` says what is held."""
-    observation = case.view.observation
+    observation = situation.view.observation
     secret, found = observation.secret, observation.readers
     if secret is None:
         return
@@ -108,7 +108,7 @@ def _others(document: Mapping[str, object], allowed: frozenset[str]) -> Iterator
 
 
 def _is_telling(statement: Mapping[str, object]) -> bool:
-    """Tell whether a statement covers more than looking at what the secret is."""
+    """Return whether a statement covers more than looking at what the secret is."""
     if "Action" not in statement:
         return True  # NotAction: everything but a few
     actions = [str(action).lower().removeprefix("secretsmanager:") for action in _listed(statement["Action"])]
@@ -127,7 +127,7 @@ def _principals(statement: Mapping[str, object]) -> Iterator[str]:
 
 def _is_restricted(condition: Mapping[str, Mapping[str, object]], allowed: frozenset[str]) -> bool:
     """
-    Tell whether a condition lets only the own account in, or accounts and organizations that are allowed.
+    Return whether a condition lets only the own account in, or accounts and organizations that are allowed.
 
     An organization counts only where the configuration names it: its accounts are other accounts, and its ID in a
     policy says nothing about whose it is.

@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
-from keyrota.core.instants import parsed, within_reach
 from keyrota.core.model import (
     INDEX_TAG,
     AccessKeyId,
@@ -34,6 +33,7 @@ from keyrota.core.model import (
     VersionId,
     Written,
 )
+from keyrota.core.timestamps import parsed, require_sane_utc
 
 INDEX_PIECES = 28
 """
@@ -44,8 +44,8 @@ _PIECE = 250
 _FULL = f"{INDEX_TAG}.full"
 _BETWEEN = re.compile(r"[ ()]")
 """What stands between the words of an address."""
-_LARGEST_INDEX = 1024 * 1024
-_MOST_BITS = 1000
+_MAX_INDEX_BYTES = 1024 * 1024
+_MAX_BITS = 1000
 """So many targets fit into the tag of a pass; any beyond them are written again by each run until the pass ends."""
 
 
@@ -79,7 +79,7 @@ def parse_synced(text: str) -> SyncRecord | None:
 
 def format_pass(record: SyncPass, addresses: Iterable[str]) -> str:
     """Write the value of the tag `keyrota:sync-pass`: version @ began @ fingerprint @ one bit a target, in order."""
-    kept = sorted(addresses)[:_MOST_BITS]
+    kept = sorted(addresses)[:_MAX_BITS]
     bits = sum(1 << place for place, address in enumerate(kept) if address in record.written)
     mask = base64.b64encode(bits.to_bytes((bits.bit_length() + 7) // 8, "little")).decode()
     return f"{record.version}@{_stamp(record.began)}@{record.fingerprint}@{mask}"
@@ -99,7 +99,7 @@ def parse_pass(text: str, addresses: Iterable[str]) -> SyncPass | None:
 # --- keyrota:pairs --------------------------------------------------------------------------------------------------
 
 _WHOLE = "whole"
-_MOST_PLACES = 24
+_MAX_PLACES = 24
 
 
 def place_digest(address: str) -> str:
@@ -112,9 +112,9 @@ def format_pairs(record: PairsRecord) -> str:
     if not record.places:
         return _WHOLE
     places = sorted(record.places, key=lambda place: place[1] is PairDoubt.SAME)  # what does not fit is none of a pair
-    kept = "".join(f"{digest}{doubt.value}" for digest, doubt in places[:_MOST_PLACES])
+    kept = "".join(f"{digest}{doubt.value}" for digest, doubt in places[:_MAX_PLACES])
     doubtful = sum(doubt is not PairDoubt.SAME for _, doubt in places)
-    more = "+" if record.is_cut or doubtful > _MOST_PLACES else ""
+    more = "+" if record.is_cut or doubtful > _MAX_PLACES else ""
     return f"{record.version}@{_stamp(record.at)}@{kept}{more}"
 
 
@@ -379,7 +379,7 @@ def _parse_written(text: str) -> Written | None:
     if not text:
         return None
     since, version, *first = text.split("@")
-    instant = within_reach(datetime.fromtimestamp(int(since), UTC))
+    instant = require_sane_utc(datetime.fromtimestamp(int(since), UTC))
     return Written(version=version, since=instant, is_first=first == ["first"])
 
 
@@ -403,7 +403,7 @@ def parse_index(tags: Mapping[str, str]) -> Index:
     try:
         rest = [tags[f"{INDEX_TAG}.{number}"] for number in range(1, min(int(count), INDEX_PIECES))]
         unpacker = zlib.decompressobj()
-        text = unpacker.decompress(base64.b64decode("".join([first, *rest]), validate=True), _LARGEST_INDEX)
+        text = unpacker.decompress(base64.b64decode("".join([first, *rest]), validate=True), _MAX_INDEX_BYTES)
         found = json.loads(text)
         return Index(tuple(_entries(found) if isinstance(found, dict) else _rows(found)), is_full=is_full)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError, zlib.error, RecursionError):

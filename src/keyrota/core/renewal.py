@@ -8,7 +8,6 @@ from datetime import datetime
 
 from keyrota.core import plan as act
 from keyrota.core import readers
-from keyrota.core.case import Case, Finding
 from keyrota.core.discarding import is_being_made, is_leaving_now, leaves
 from keyrota.core.evidence import places_showing
 from keyrota.core.lifecycle import CREATED_WITHIN, KeyState, key_label
@@ -32,40 +31,41 @@ from keyrota.core.places import holds, questions
 from keyrota.core.plan import Action, Hold, Needs, Upcoming
 from keyrota.core.policy import Adopt
 from keyrota.core.records import NEW_KEY
-from keyrota.core.rules import foreign_version, obstacles, strangers, sync_all
+from keyrota.core.rules import foreign_keys, foreign_version, obstacles, sync_all
 from keyrota.core.schedule import gone_due, off_due, rotation_due
+from keyrota.core.situation import Finding, Situation
 
-_MOST_LABELS = 20
+_MAX_LABELS = 20
 """Secrets Manager User Guide, quotas: labels attached across all versions of a secret."""
-_MOST_TAGS = 50
+_MAX_TAGS = 50
 """AWS General Reference, tag quotas: tags of a secret."""
 _OUR_TAGS = (OWNER_TAG, SYNCED_TAG, SYNC_PASS_TAG, PAIRS_TAG, DEACTIVATED_TAG, ORPHAN_TAG, STACK_TAG)
 _OUR_LABELS = 3
 """A rotation adds so many at most: of the claim, of what is pending, and of the new key."""
 
 
-def current_key_trouble(case: Case) -> Iterator[Hold]:
+def current_key_trouble(situation: Situation) -> Iterator[Hold]:
     """Report a current key that does not work any more; nobody but a person can know why."""
-    view, name = case.view, case.view.observation.name
+    view, name = situation.view, situation.view.observation.name
     if view.is_of_another_user:
         return
-    yield from _moved(case)
+    yield from _moved(situation)
     if view.key_before_move is not None:
         return
     for key in view.in_state(KeyState.CURRENT_OFF):
         is_revoked = view.is_revoked(key.id)
-        why = "it was revoked, and no other key took its place" if is_revoked else "somebody switched it off"
+        why = "it was revoked, and no other key took its place" if is_revoked else "it was deactivated outside keyrota"
         back = "" if is_revoked else f"keyrota rollback {name} switches it on again; "
         yield Hold(
             key=key.id,
             needs=Needs.REPAIR,
             reason=f"{key.id} is the key that targets hold, and it is Inactive: {why}",
-            remedy=f"{back}{_slot_first(case, key)}keyrota revoke {name} makes a new one",
+            remedy=f"{back}{_slot_first(situation, key)}keyrota revoke {name} makes a new one",
         )
-    yield from _not_off_yet(case)
+    yield from _not_off_yet(situation)
     if view.current_key is None or view.key(view.current_key) is not None:
         return
-    until = view.awaited_until(view.current_key, case.now)
+    until = view.awaited_until(view.current_key, situation.now)
     if until is not None:
         yield Hold(
             key=view.current_key,
@@ -83,38 +83,38 @@ def current_key_trouble(case: Case) -> Iterator[Hold]:
         )
 
 
-def _slot_first(case: Case, dead: AccessKey) -> str:
+def _slot_first(situation: Situation, dead: AccessKey) -> str:
     """Say what has to go before a new key can be made, where both slots are taken."""
-    other = next((key for key in case.view.keys if key.id != dead.id), None)
-    if other is None or is_leaving_now(case, other):
+    other = next((key for key in situation.view.keys if key.id != dead.id), None)
+    if other is None or is_leaving_now(situation, other):
         return ""
-    until = _leaves(case, other) if case.view.state_of(other) in _LEAVING else None
+    until = _leaves(situation, other) if situation.view.state_of(other) in _LEAVING else None
     when = f" (about {until:%Y-%m-%d}, or sooner if you delete it)" if until else ""
     return f"both of IAM's two slots are taken: once {other.id} is gone{when}, "
 
 
-def _not_off_yet(case: Case) -> Iterator[Hold]:
+def _not_off_yet(situation: Situation) -> Iterator[Hold]:
     """Report a key whose revocation was begun and did not come to its end: whoever has it is not out."""
-    view = case.view
+    view = situation.view
     for key in view.keys:
         was_off = view.noted_off(key.id) is not None or view.noted_on(key.id) is not None  # and someone wants it again
-        if key.status is KeyStatus.ACTIVE and view.is_revoked(key.id) and not (was_off or is_being_made(case)):
+        if key.status is KeyStatus.ACTIVE and view.is_revoked(key.id) and not (was_off or is_being_made(situation)):
             yield Hold(
                 key=key.id,
                 reason=f"{key.id} was revoked, and is still Active: that did not come to its end",
-                remedy=f"{_slot_first(case, key) if key.id == view.current_key else ''}"
-                f"keyrota revoke {view.observation.name} --key {key.id} goes on",
+                remedy=f"{_slot_first(situation, key) if key.id == view.current_key else ''}"
+                f"keyrota revoke {view.observation.name} --key {key.id} continues it",
             )
 
 
-def _moved(case: Case) -> Iterator[Hold]:
+def _moved(situation: Situation) -> Iterator[Hold]:
     """
     Report that someone moved AWSCURRENT to what cannot be served, as AWS's own instructions for going back do.
 
     After the first rotation AWSPREVIOUS is the placeholder that the secret was made with; after a revocation it is the
     key that leaked.
     """
-    view, held = case.view, case.view.key_before_move
+    view, held = situation.view, situation.view.key_before_move
     if held is None:
         return
     is_empty = not view.is_stored
@@ -129,38 +129,40 @@ def _moved(case: Case) -> Iterator[Hold]:
     )
 
 
-def rotation(case: Case) -> Iterator[Finding]:
+def rotation(situation: Situation) -> Iterator[Finding]:
     """Make a new key when the current one is due, or when there is none."""
-    view = case.view
+    view = situation.view
     if view.is_foreign_version or view.is_empty_of_others or view.in_state(KeyState.PENDING, KeyState.CURRENT_OFF):
         return
-    if is_being_made(case) or view.key_before_move is not None:
+    if is_being_made(situation) or view.key_before_move is not None:
         return
-    if view.current_key is not None and case.served is None:
+    if view.current_key is not None and situation.served is None:
         return  # the key behind AWSCURRENT is missing: a person decides (current_key_trouble)
-    old = case.served or next(iter(view.in_state(KeyState.ADOPTABLE)), None)
-    if old is None and (undecided := tuple(no_key_in_use(case))):
+    old = situation.served or next(iter(view.in_state(KeyState.ADOPTABLE)), None)
+    if old is None and (undecided := tuple(no_key_in_use(situation))):
         yield from undecided
         return
-    due = rotation_due(old, case.policy, is_adoptable=not view.is_stored) if old else case.now
-    if old is not None and old.id == case.replaced_now:
-        due = min(due, case.now)
-    if case.now < due:
+    due = rotation_due(old, situation.policy, is_adoptable=not view.is_stored) if old else situation.now
+    if old is not None and old.id == situation.replaced_now:
+        due = min(due, situation.now)
+    if situation.now < due:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
         return
-    yield from questions(case, is_due=True)
-    yield from readers.questions(case)
-    blocks = tuple(_blocks_rotation(case))
-    yield from blocks or after_discarded(case, new_key(case, old, due=due, reason=_why_rotate(case, old)))
+    yield from questions(situation, is_due=True)
+    yield from readers.questions(situation)
+    blocks = tuple(_blocks_rotation(situation))
+    yield from blocks or after_discarded(
+        situation, new_key(situation, old, due=due, reason=_why_rotate(situation, old))
+    )
 
 
-def no_key_in_use(case: Case) -> Iterator[Hold]:
+def no_key_in_use(situation: Situation) -> Iterator[Hold]:
     """
     Say why no first key is made by itself: a person took the last one away, so a person decides.
 
     A user that never had a key has no Inactive one, and no place that holds a pair.
     """
-    view = case.view
+    view = situation.view
     if view.current_key is not None or view.chosen == NEW_KEY or view.in_state(KeyState.ADOPTABLE):
         return
     user = view.observation.user
@@ -196,42 +198,42 @@ def _holds(target: TargetState) -> str:
     return f"holds {target.key}" if target.key else "holds a pair that cannot be read"
 
 
-def cannot_rotate(case: Case) -> Iterator[Hold]:
+def cannot_rotate(situation: Situation) -> Iterator[Hold]:
     """Name what stands in the way of each rotation until a person has acted, whether one is due now or not."""
-    stops = tuple(obstacles(case))
+    stops = tuple(obstacles(situation))
     if stops:
         yield from stops
         return
-    rules = [strangers, current_key_trouble, foreign_version, no_key_in_use]
-    if not case.view.in_state(*_LEAVING):
+    rules = [foreign_keys, current_key_trouble, foreign_version, no_key_in_use]
+    if not situation.view.in_state(*_LEAVING):
         rules.append(no_slot)
     for rule in rules:
-        yield from (hold for hold in rule(case) if isinstance(hold, Hold) and hold.until is None)
+        yield from (hold for hold in rule(situation) if isinstance(hold, Hold) and hold.until is None)
 
 
-def after_discarded(case: Case, actions: Iterator[Action]) -> Iterator[Action]:
+def after_discarded(situation: Situation, actions: Iterator[Action]) -> Iterator[Action]:
     """Let a rotation wait for what stands before it in the same plan: a deletion, or the note that a key is lost."""
-    view = case.view
+    view = situation.view
     waits = any(not view.is_noted(key.id) for key in view.in_state(KeyState.ORPHAN)) or any(
-        is_leaving_now(case, key) for key in view.in_state(KeyState.DISCARDED)
+        is_leaving_now(situation, key) for key in view.in_state(KeyState.DISCARDED)
     )
     yield from (replace(action, follows=True) if waits else action for action in actions)
 
 
-def _why_rotate(case: Case, old: AccessKey | None) -> str:
+def _why_rotate(situation: Situation, old: AccessKey | None) -> str:
     if old is None:
         return "the user has no access key in use: its first one is made"
-    age = (case.now - old.created).days
-    if old.id == case.replaced_now and case.now < rotation_due(old, case.policy):
+    age = (situation.now - old.created).days
+    if old.id == situation.replaced_now and situation.now < rotation_due(old, situation.policy):
         return f"{old.id} is replaced on request, {age} days old"
-    if not case.view.is_stored:  # it was there before keyrota, and `adopt: now` is about it
-        how = "at once (`adopt: now`)" if case.policy.adopt is Adopt.NOW else f"{age} days old"
+    if not situation.view.is_stored:  # it was there before keyrota, and `adopt: now` is about it
+        how = "at once (`adopt: now`)" if situation.policy.adopt is Adopt.NOW else f"{age} days old"
         return f"{old.id} was there before keyrota: it is replaced, {how}"
     return f"{old.id} is {age} days old"
 
 
-def _blocks_rotation(case: Case) -> Iterator[Hold]:
-    secret = case.view.observation.secret
+def _blocks_rotation(situation: Situation) -> Iterator[Hold]:
+    secret = situation.view.observation.secret
     if secret is not None and secret.rotates_itself:
         yield Hold(
             reason=f"a new key is due, and Secrets Manager's own rotation is switched on for {secret.name}: "
@@ -239,12 +241,12 @@ def _blocks_rotation(case: Case) -> Iterator[Hold]:
             remedy="make its schedule shorter than `rotate_after`, or: "
             f"aws secretsmanager cancel-rotate-secret --secret-id {secret.name}",
         )
-    yield from no_slot(case)
-    yield from under_way(case)
-    yield from holds(case)
-    yield from readers.holds(case)
-    archived = {target.address for target in case.view.observation.targets if target.is_archived}
-    for answer in case.view.observation.readiness or ():
+    yield from no_slot(situation)
+    yield from under_way(situation)
+    yield from holds(situation)
+    yield from readers.holds(situation)
+    archived = {target.address for target in situation.view.observation.targets if target.is_archived}
+    for answer in situation.view.observation.readiness or ():
         if not answer.is_ready and answer.address not in archived:
             yield Hold(
                 target=answer.address,
@@ -253,14 +255,14 @@ def _blocks_rotation(case: Case) -> Iterator[Hold]:
             )
 
 
-def no_slot(case: Case) -> Iterator[Hold]:
+def no_slot(situation: Situation) -> Iterator[Hold]:
     """Say why no second key can be made."""
-    view = case.view
-    staying = [key for key in view.keys if not is_leaving_now(case, key)]
+    view = situation.view
+    staying = [key for key in view.keys if not is_leaving_now(situation, key)]
     if len(staying) < 2:  # noqa: PLR2004  # IAM's quota of two
         return
     leaving = next(iter(view.in_state(*_LEAVING)), None)
-    until = _leaves(case, leaving) if leaving else None
+    until = _leaves(situation, leaving) if leaving else None
     yield Hold(
         until=until,
         needs=Needs.NOBODY if until else Needs.PERSON,
@@ -277,67 +279,67 @@ def _slot_remedy(leaving: AccessKey | None, until: datetime | None) -> str:
     if leaving is None:
         return "one of the two has to be released (see above); keyrota touches only keys that it made or adopted"
     if until is None:
-        return f"{leaving.id} must leave first: mend what holds it"
+        return f"{leaving.id} must be deleted first: fix what holds it"
     return f"nothing to do: {leaving.id} leaves first, about {until:%Y-%m-%d}"
 
 
-def _leaves(case: Case, key: AccessKey) -> datetime | None:
-    """Tell when a key's slot is free, if nothing holds the key; None if it is overdue and so held by something."""
-    if case.view.state_of(key) in _DISCARDED:
-        due: datetime | None = leaves(case, key)
-    elif case.view.state_of(key) is KeyState.RETIRED:
-        due = gone_due(key, case.view, case.policy)
+def _leaves(situation: Situation, key: AccessKey) -> datetime | None:
+    """Return when a key's slot is free, if nothing holds the key; None if it is overdue and so held by something."""
+    if situation.view.state_of(key) in _DISCARDED:
+        due: datetime | None = leaves(situation, key)
+    elif situation.view.state_of(key) is KeyState.RETIRED:
+        due = gone_due(key, situation.view, situation.policy)
     else:
-        off = off_due(key, case.view, case.policy)
-        due = off + case.policy.grace if off and off > case.now else None
-    return due if due and due > case.now else None
+        off = off_due(key, situation.view, situation.policy)
+        due = off + situation.policy.grace if off and off > situation.now else None
+    return due if due and due > situation.now else None
 
 
-def under_way(case: Case) -> Iterator[Hold]:
+def under_way(situation: Situation) -> Iterator[Hold]:
     """
     Say why no key can be made right now.
 
     Another run is making one, or has made one that IAM's list does not show yet; or the secret has no room for it.
     """
-    yield from _claimed(case)
-    yield from _unlisted(case)
-    yield from _no_room(case)
+    yield from _claimed(situation)
+    yield from _unlisted(situation)
+    yield from _no_room(situation)
 
 
-def _no_room(case: Case) -> Iterator[Hold]:
+def _no_room(situation: Situation) -> Iterator[Hold]:
     """Say that the secret takes no more labels: a key would be made, and could not be stored."""
-    worn = [label for version in case.view.versions for label in version.labels]
+    worn = [label for version in situation.view.versions for label in version.labels]
     needed = _OUR_LABELS - worn.count(CLAIM)
-    if len(worn) + needed > _MOST_LABELS:
+    if len(worn) + needed > _MAX_LABELS:
         yield Hold(
             reason=f"a new key is due, and could not be stored: the secret wears {len(worn)} staging labels, "
-            f"{needed} more are needed, and Secrets Manager takes {_MOST_LABELS}",
+            f"{needed} more are needed, and Secrets Manager takes {_MAX_LABELS}",
             remedy="take off labels of your own: aws secretsmanager update-secret-version-stage "
             "--remove-from-version-id",
         )
-    yield from _no_room_for_tags(case)
+    yield from _no_room_for_tags(situation)
 
 
-def _no_room_for_tags(case: Case) -> Iterator[Hold]:
+def _no_room_for_tags(situation: Situation) -> Iterator[Hold]:
     """Say that the secret takes no more tags: a key would be made, and where it is served could not be noted."""
-    secret = case.view.observation.secret
+    secret = situation.view.observation.secret
     worn = {tag for tag, _ in secret.tags} if secret else set()
-    needed = {*_OUR_TAGS, *case.view.observation.tags_to_come} - worn
-    if len(worn) + len(needed) > _MOST_TAGS:
+    needed = {*_OUR_TAGS, *situation.view.observation.tags_to_come} - worn
+    if len(worn) + len(needed) > _MAX_TAGS:
         yield Hold(
             reason=f"a new key is due, and could not be kept track of: the secret has {len(worn)} tags, "
-            f"{len(needed)} more are needed, and Secrets Manager takes {_MOST_TAGS}",
+            f"{len(needed)} more are needed, and Secrets Manager takes {_MAX_TAGS}",
             remedy="remove tags of your own: aws secretsmanager untag-resource",
         )
 
 
-def _unlisted(case: Case) -> Iterator[Hold]:
-    view = case.view
+def _unlisted(situation: Situation) -> Iterator[Hold]:
+    view = situation.view
     stored = next((version for version in view.versions if PENDING in version.labels), None)
     key = key_label(stored) if stored else None
     if stored is None or key is None or view.key(key) is not None:
         return
-    until = view.awaited_until(key, case.now)
+    until = view.awaited_until(key, situation.now)
     if stored.id == key_token(key, view.current_id) and until is not None:
         yield Hold(
             key=key,
@@ -348,24 +350,24 @@ def _unlisted(case: Case) -> Iterator[Hold]:
         )
 
 
-def _claimed(case: Case) -> Iterator[Hold]:
-    observation = case.view.observation
+def _claimed(situation: Situation) -> Iterator[Hold]:
+    observation = situation.view.observation
     claim = observation.claim
-    if claim is None or claim.run == observation.run or case.now >= claim.lease_until:
+    if claim is None or claim.run == observation.run or situation.now >= claim.lease_until:
         return
     yield Hold(
         until=claim.lease_until,
         needs=Needs.NOBODY,
         reason=f"run {claim.run} holds the claim on this credential until {claim.lease_until:%Y-%m-%d %H:%M:%S} UTC",
-        remedy="wait: if that run is gone, the next one after that time goes on",
+        remedy="wait: if that run is gone, the next one after that time continues",
     )
 
 
 def new_key(
-    case: Case, old: AccessKey | None, *, due: datetime, reason: str, needs_readiness: bool = True
+    situation: Situation, old: AccessKey | None, *, due: datetime, reason: str, needs_readiness: bool = True
 ) -> Iterator[Action]:
     """Lay out the whole road to a new key; only its first step is possible now."""
-    view, observation = case.view, case.view.observation
+    view, observation = situation.view, situation.view.observation
     old_id = old.id if old else None
     steps: list[Action] = []
     if needs_readiness and observation.readiness is None:
@@ -377,13 +379,13 @@ def new_key(
             act.Adopt(version=view.current_id, key=old.id, reason=f"{old.id} becomes keyrota's to retire", due=due)
         )
     seen = frozenset(key.id for key in view.keys)
-    if not _holds_claim(case, seen):
+    if not _holds_claim(situation, seen):
         steps.append(act.TakeClaim(key=old_id, keys_seen=seen, reason=reason, due=due))
     steps.append(act.CreateKey(key=old_id, base=view.current_id, reason=reason, due=due))
     steps.append(act.Verify(key=None, version=None, reason="ask STS before anyone is given the key", due=due))
     steps.append(act.Promote(key=None, version=None, remove_from=view.current_id, reason=reason, due=due))
-    steps.append(sync_all(case, reason="the new key goes to every target"))
-    yield _following(steps[0]) if readers.is_unasked(case) else steps[0]
+    steps.append(sync_all(situation, reason="the new key goes to every target"))
+    yield _following(steps[0]) if readers.is_unasked(situation) else steps[0]
     yield from (_following(step) for step in steps[1:])
 
 
@@ -391,13 +393,13 @@ def _following(action: Action) -> Action:
     return replace(action, follows=True)
 
 
-def _holds_claim(case: Case, seen: frozenset[str]) -> bool:
-    """Tell whether this run's claim covers what it sees, and is young enough to make a key under it."""
-    observation = case.view.observation
+def _holds_claim(situation: Situation, seen: frozenset[str]) -> bool:
+    """Return whether this run's claim covers what it sees, and is young enough to make a key under it."""
+    observation = situation.view.observation
     claim = observation.claim
     return (
         claim is not None
         and claim.run == observation.run
         and claim.keys_seen == seen
-        and case.now < claim.at + CREATED_WITHIN
+        and situation.now < claim.at + CREATED_WITHIN
     )

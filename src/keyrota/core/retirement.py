@@ -9,7 +9,6 @@ from shlex import quote
 
 from keyrota.core import plan as act
 from keyrota.core.candidates import way_out
-from keyrota.core.case import Case, Finding, day, frozen, unknown_use, used
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState
 from keyrota.core.model import PENDING, AccessKey, Evidence, RunsEvidence, SecretVersion, TargetEvidence, TargetState
 from keyrota.core.places import holds, kept_out
@@ -17,71 +16,76 @@ from keyrota.core.plan import Hold, Needs, Upcoming
 from keyrota.core.policy import OnStillUsed
 from keyrota.core.schedule import gone_due, off_due, quiet_since
 from keyrota.core.serving import is_drifted, left_to_write
+from keyrota.core.situation import Finding, Situation, day, frozen, unknown_use, used
 
 
-def deactivation(case: Case) -> Iterator[Finding]:
+def deactivation(situation: Situation) -> Iterator[Finding]:
     """Switch superseded keys off, on proof only (promise proof-before-off)."""
-    if case.has_too_many_keys:
+    if situation.has_too_many_keys:
         return
-    for key in case.view.in_state(KeyState.SUPERSEDED):
-        yield from _deactivate(case, key)
+    for key in situation.view.in_state(KeyState.SUPERSEDED):
+        yield from _deactivate(situation, key)
 
 
-def _deactivate(case: Case, key: AccessKey) -> Iterator[Finding]:
-    off = case.view.noted_off(key.id)
+def _deactivate(situation: Situation, key: AccessKey) -> Iterator[Finding]:
+    off = situation.view.noted_off(key.id)
     if off is not None:
-        if case.now < off + JUST_NOW:
-            reason = "it was switched off just now, and IAM lists it as Active: somebody's doing, or a list that lags"
+        if situation.now < off + JUST_NOW:
+            reason = (
+                "it was deactivated just now, and IAM lists it as Active: a change outside keyrota, or a list that lags"
+            )
             yield Upcoming(shown="deactivate", key=key.id, due=off + JUST_NOW, reason=reason)
             return
-        yield act.NoteActive(key=key.id, reason="somebody switched it on again: its overlap starts anew", due=case.now)
+        yield act.NoteActive(
+            key=key.id, reason="activated outside keyrota: its overlap starts again", due=situation.now
+        )
         return
-    due = off_due(key, case.view, case.policy)
+    due = off_due(key, situation.view, situation.policy)
     if due is None:
-        if key.created + case.policy.deactivate_after <= case.now:
-            yield _not_proven(case, key)
+        if key.created + situation.policy.deactivate_after <= situation.now:
+            yield _not_proven(situation, key)
         return
-    if case.now < due:
+    if situation.now < due:
         yield Upcoming(shown="deactivate", key=key.id, due=due, reason="when its overlap is over, if it is unused")
         return
-    blocks = tuple(_blocks_deactivation(case, key))
+    blocks = tuple(_blocks_deactivation(situation, key))
     if blocks:
         yield from blocks
         return
-    wanted = _rewritten_after(case, key)
-    if wanted and case.served:
+    wanted = _rewritten_after(situation, key)
+    if wanted and situation.served:
         yield act.Sync(
-            key=case.served.id,
-            targets=left_to_write(case, case.served, not_before=wanted),
+            key=situation.served.id,
+            targets=left_to_write(situation, situation.served, not_before=wanted),
             is_rewrite=True,
             not_before=wanted,
-            kept_out=kept_out(case),
-            reason=f"written once more before {key.id} goes off",
-            due=case.now,
+            kept_out=kept_out(situation),
+            reason=f"rewritten before {key.id} is deactivated (safety)",
+            due=situation.now,
         )
-    asks = _asks_for_runs(case)
-    if asks and case.view.synced:
+    asks = _asks_for_runs(situation)
+    if asks and situation.view.synced:
         yield act.AskRuns(
             key=key.id,
-            before=case.view.synced.since + CLOCKS_DIFFER,
+            before=situation.view.synced.since + CLOCKS_DIFFER,
             reason=f"ask whether runs are under way that were queued with {key.id}",
-            due=case.now,
+            due=situation.now,
         )
-    yield act.Deactivate(key=key.id, reason=_why_off(case, key), due=due, follows=asks or wanted is not None)
+    yield act.Deactivate(key=key.id, reason=_why_off(situation, key), due=due, follows=asks or wanted is not None)
 
 
-def _asks_for_runs(case: Case) -> bool:
-    """Tell whether a target may still have runs that carry an older key, and was not asked yet."""
-    seen, record = case.view.observation, case.view.synced
+def _asks_for_runs(situation: Situation) -> bool:
+    """Return whether a target may still have runs that carry an older key, and was not asked yet."""
+    seen, record = situation.view.observation, situation.view.synced
     if seen.carried is not None or record is None:
         return False
-    return any(case.now < record.since + target.carried_for for target in seen.targets)
+    return any(situation.now < record.since + target.carried_for for target in seen.targets)
 
 
-def _blocked_by_runs(case: Case, key: AccessKey) -> Iterator[Hold]:
-    record = case.view.synced
-    carried_for = {target.address: target.carried_for for target in case.view.observation.targets}
-    for answer in case.view.observation.carried or ():
+def _blocked_by_runs(situation: Situation, key: AccessKey) -> Iterator[Hold]:
+    record = situation.view.synced
+    carried_for = {target.address: target.carried_for for target in situation.view.observation.targets}
+    for answer in situation.view.observation.carried or ():
         if answer.evidence is RunsEvidence.NONE:
             continue
         until = record.since + carried_for.get(answer.address, timedelta()) if record else None
@@ -97,7 +101,7 @@ def _blocked_by_runs(case: Case, key: AccessKey) -> Iterator[Hold]:
 
 
 def _is_unknown(target: TargetState) -> bool:
-    """Tell whether a target may hold any key: it does not say, half a pair is there, or something that is no key ID."""
+    """Return whether a target may hold any key: it does not say, or holds half a pair, or something else."""
     match target.evidence:
         case TargetEvidence.CANNOT_TELL | TargetEvidence.FAILED:
             return True
@@ -107,23 +111,23 @@ def _is_unknown(target: TargetState) -> bool:
             return not target.is_empty
 
 
-def _blocked_by_left_behind(case: Case, key: AccessKey) -> Iterator[Hold]:
+def _blocked_by_left_behind(situation: Situation, key: AccessKey) -> Iterator[Hold]:
     """Keep promise served-key-lives for targets that the configuration names no more."""
-    if not case.view.index.is_readable:
+    if not situation.view.index.is_readable:
         yield Hold(
             key=key.id,
-            reason=f"{key.id} stays Active: the tags keyrota:targets were changed by somebody, so that targets which "
-            "were taken out of the configuration are not known",
-            remedy="if nothing was taken out, remove the tag keyrota:targets; the next sync writes it anew",
+            reason=f"{key.id} stays Active: the tags keyrota:targets were changed outside keyrota, so that targets "
+            "which were removed from the configuration are not known",
+            remedy="if no target was removed, delete the tag keyrota:targets; the next sync writes it again",
         )
-    if case.view.index.is_full:
+    if situation.view.index.is_full:
         yield Hold(
             key=key.id,
             reason=f"{key.id} stays Active: this credential has more targets than the secret's tags can remember, so "
             "that a removed target which still holds it may not be known",
             remedy="divide the targets among several IAM users",
         )
-    for target in case.view.observation.left_behind:
+    for target in situation.view.observation.left_behind:
         is_unknown = _is_unknown(target)
         if is_unknown or (target.evidence is TargetEvidence.HOLDS and target.key == key.id):
             what = "may still hold it" if is_unknown else "still holds it"
@@ -135,55 +139,55 @@ def _blocked_by_left_behind(case: Case, key: AccessKey) -> Iterator[Hold]:
             )
 
 
-def _why_off(case: Case, key: AccessKey) -> str:
-    age = (case.now - key.created).days
+def _why_off(situation: Situation, key: AccessKey) -> str:
+    age = (situation.now - key.created).days
     use = "never used" if key.last_use.evidence is Evidence.NEVER else f"last used {day(key.last_use.at)}"
-    return f"{age} days old, {use}; its successor {case.view.current_key} is on every target"
+    return f"{age} days old, {use}; its successor {situation.view.current_key} is on every target"
 
 
-def _not_proven(case: Case, key: AccessKey) -> Hold:
-    if case.view.is_foreign_version:
+def _not_proven(situation: Situation, key: AccessKey) -> Hold:
+    if situation.view.is_foreign_version:
         return Hold(
             key=key.id,
             reason=f"{key.id} stays Active: AWSCURRENT was put there by someone else, and is not labelled with its key",
             remedy="the next run that rotates labels it; to do it now: "
-            f"keyrota apply --user {case.view.observation.user}",
+            f"keyrota apply --user {situation.view.observation.user}",
         )
-    successor = f"its successor {case.view.current_key}" if case.view.current_key else "its successor"
+    successor = f"its successor {situation.view.current_key}" if situation.view.current_key else "its successor"
     return Hold(
         key=key.id,
         reason=f"{key.id} stays Active: {successor} is not proven on every target",
-        remedy="mend what sync reports; the overlap counts from the moment at which every target holds the new key",
+        remedy="fix what sync reports; the overlap counts from the moment at which every target holds the new key",
     )
 
 
-def _blocks_deactivation(case: Case, key: AccessKey) -> Iterator[Hold]:
-    successor = case.served
+def _blocks_deactivation(situation: Situation, key: AccessKey) -> Iterator[Hold]:
+    successor = situation.served
     if successor is None:
-        yield _not_proven(case, key)
+        yield _not_proven(situation, key)
         return
-    for hold in holds(case):
+    for hold in holds(situation):
         yield replace(hold, key=key.id, reason=f"{key.id} stays Active: {hold.reason}")
-    for target in case.view.observation.targets:
+    for target in situation.view.observation.targets:
         if target.is_archived:
             continue  # it runs nothing
-        if target.evidence is TargetEvidence.FAILED or is_drifted(case.view, target, successor):
+        if target.evidence is TargetEvidence.FAILED or is_drifted(situation.view, target, successor):
             yield Hold(
                 key=key.id,
                 target=target.address,
                 needs=Needs.REPAIR if target.evidence is TargetEvidence.FAILED else Needs.PERSON,
                 reason=f"{key.id} stays Active: {target.address} is not confirmed to hold {successor.id}",
-                remedy=target.remedy or f"keyrota sync --user {case.view.observation.name}",
+                remedy=target.remedy or f"keyrota sync --user {situation.view.observation.name}",
             )
-    yield from _blocked_by_left_behind(case, key)
-    yield from _blocked_by_runs(case, key)
-    yield from _blocked_by_use(case, key)
-    yield from _blocked_by_missing_proof(case, successor, key)
-    yield from frozen(case, key, "deactivated")
+    yield from _blocked_by_left_behind(situation, key)
+    yield from _blocked_by_runs(situation, key)
+    yield from _blocked_by_use(situation, key)
+    yield from _blocked_by_missing_proof(situation, successor, key)
+    yield from frozen(situation, key, "deactivated")
 
 
-def _blocked_by_use(case: Case, key: AccessKey) -> Iterator[Hold]:
-    use, policy = key.last_use, case.policy
+def _blocked_by_use(situation: Situation, key: AccessKey) -> Iterator[Hold]:
+    use, policy = key.last_use, situation.policy
     if use.evidence is Evidence.UNKNOWN:
         yield unknown_use(key)
     if use.evidence is not Evidence.USED or policy.on_still_used is OnStillUsed.DEACTIVATE:
@@ -191,9 +195,9 @@ def _blocked_by_use(case: Case, key: AccessKey) -> Iterator[Hold]:
     if use.at is None:
         yield unknown_use(key)
         return
-    since = quiet_since(key, case.view)
-    quiet_from = max(use.at + policy.quiet_for, since + policy.overlap if since else use.at)
-    if case.now < quiet_from:
+    since = quiet_since(key, situation.view)
+    quiet_from = max(use.at + policy.unused_for, since + policy.overlap if since else use.at)
+    if situation.now < quiet_from:
         yield Hold(
             key=key.id,
             reason=f"{key.id} is still used: {used(key)}",
@@ -202,83 +206,85 @@ def _blocked_by_use(case: Case, key: AccessKey) -> Iterator[Hold]:
         )
 
 
-def _blocked_by_missing_proof(case: Case, successor: AccessKey, key: AccessKey) -> Iterator[Hold]:
-    if not case.policy.prove_use:
+def _blocked_by_missing_proof(situation: Situation, successor: AccessKey, key: AccessKey) -> Iterator[Hold]:
+    if not situation.policy.prove_use:
         return
     if successor.last_use.evidence is Evidence.UNKNOWN:
         yield unknown_use(successor)
-    elif not _is_used_by_others(case, successor):
+    elif not _is_used_by_others(situation, successor):
         yield Hold(
             key=key.id,
-            reason=f"{key.id} stays Active: nobody has used the new key {successor.id} yet (`prove_use: true`)",
+            reason=f"{key.id} stays Active: nothing has used the new key {successor.id} yet (`prove_use: true`)",
             remedy="let a pipeline run with the new key, or set `prove_use: false`",
         )
 
 
-def _is_used_by_others(case: Case, successor: AccessKey) -> bool:
-    """Tell whether somebody else than keyrota has used the new key: its own proof by STS is a use as well."""
-    use, record = successor.last_use, case.view.synced
+def _is_used_by_others(situation: Situation, successor: AccessKey) -> bool:
+    """Return whether somebody else than keyrota has used the new key: its own proof by STS is a use as well."""
+    use, record = successor.last_use, situation.view.synced
     if use.evidence is not Evidence.USED or use.at is None or record is None or use.at <= record.since:
         return False
     return use.service != "sts" or use.at > record.confirmed + JUST_NOW
 
 
-def _rewritten_after(case: Case, key: AccessKey) -> datetime | None:
-    """Tell from when on every target has to be written once more; None if that is done."""
-    record = case.view.synced
-    if record is None or not case.view.observation.targets:
+def _rewritten_after(situation: Situation, key: AccessKey) -> datetime | None:
+    """Return from when on every target has to be written once more; None if that is done."""
+    record = situation.view.synced
+    if record is None or not situation.view.observation.targets:
         return None
-    last_use = quiet_since(key, case.view)
-    wanted = record.since + case.policy.overlap
+    last_use = quiet_since(key, situation.view)
+    wanted = record.since + situation.policy.overlap
     wanted = max(wanted, last_use) if last_use else wanted
     return wanted if record.confirmed < wanted else None
 
 
-def deletion(case: Case) -> Iterator[Finding]:
+def deletion(situation: Situation) -> Iterator[Finding]:
     """Delete retired keys when their grace is over (promise off-before-gone)."""
-    if case.has_too_many_keys:
+    if situation.has_too_many_keys:
         return
-    for key in case.view.in_state(KeyState.RETIRED):
-        yield from _delete(case, key)
+    for key in situation.view.in_state(KeyState.RETIRED):
+        yield from _delete(situation, key)
 
 
-def _delete(case: Case, key: AccessKey) -> Iterator[Finding]:
-    version = case.view.version_of(key.id)
-    due = gone_due(key, case.view, case.policy)
-    back_on = case.view.noted_on(key.id)
-    if back_on is not None and case.now < back_on + JUST_NOW:
-        reason = "it was switched on just now, and IAM lists it as Inactive: a list that lags, or somebody's doing"
+def _delete(situation: Situation, key: AccessKey) -> Iterator[Finding]:
+    version = situation.view.version_of(key.id)
+    due = gone_due(key, situation.view, situation.policy)
+    back_on = situation.view.noted_on(key.id)
+    if back_on is not None and situation.now < back_on + JUST_NOW:
+        reason = (
+            "it was activated just now, and IAM lists it as Inactive: a list that lags, or a change outside keyrota"
+        )
         yield Upcoming(shown="delete", key=key.id, due=back_on + JUST_NOW, reason=reason)
     elif due is None or version is None:
         yield act.Deactivate(
-            key=key.id, reason="it is Inactive already: note since when, so that its grace begins", due=case.now
+            key=key.id, reason="it is Inactive already: note since when, so that its grace begins", due=situation.now
         )
-    elif case.now < due:
+    elif situation.now < due:
         yield Upcoming(shown="delete", key=key.id, due=due, reason="when it has been Inactive for the whole grace")
-    elif blocks := tuple(_blocks_deletion(case, key, version)):
+    elif blocks := tuple(_blocks_deletion(situation, key, version)):
         yield from blocks
     else:
-        since = day(case.view.noted_off(key.id))
+        since = day(situation.view.noted_off(key.id))
         yield act.Delete(key=key.id, version=version.id, reason=f"Inactive since {since}", due=due)
 
 
-def _blocks_deletion(case: Case, key: AccessKey, version: SecretVersion) -> Iterator[Hold]:
-    if case.served is None and PENDING not in version.labels:  # a key that was never served replaced nothing
+def _blocks_deletion(situation: Situation, key: AccessKey, version: SecretVersion) -> Iterator[Hold]:
+    if situation.served is None and PENDING not in version.labels:  # a key that was never served replaced nothing
         yield Hold(
             key=key.id,
             reason=f"{key.id} is kept: the key that should have replaced it is not Active",
-            remedy=way_out(case.view, case.now) or f"keyrota plan --user {case.view.observation.name}",
+            remedy=way_out(situation.view, situation.now) or f"keyrota plan --user {situation.view.observation.name}",
         )
     if key.last_use.evidence is Evidence.UNKNOWN:
         yield unknown_use(key)
-    for target in (*case.view.observation.targets, *case.view.observation.left_behind):
+    for target in (*situation.view.observation.targets, *situation.view.observation.left_behind):
         if target.evidence is TargetEvidence.HOLDS and target.key == key.id:
             yield Hold(
                 key=key.id,
                 target=target.address,
                 reason=f"{key.id} is kept: {target.address} still holds it",
                 remedy=f"keyrota forget {quote(target.address)}, or put it back into the configuration"
-                if target in case.view.observation.left_behind
-                else f"keyrota sync --user {case.view.observation.name}",
+                if target in situation.view.observation.left_behind
+                else f"keyrota sync --user {situation.view.observation.name}",
             )
-    yield from frozen(case, key, "deleted")
+    yield from frozen(situation, key, "deleted")

@@ -14,17 +14,17 @@ from dataclasses import replace
 from keyrota.core import plan as act
 from keyrota.core import readers
 from keyrota.core.candidates import way_out
-from keyrota.core.case import Case, Finding
 from keyrota.core.evidence import why_needed
 from keyrota.core.lifecycle import KeyState, key_label
 from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, KeyStatus, SecretVersion
 from keyrota.core.places import kept_out
 from keyrota.core.plan import Action, Hold
+from keyrota.core.situation import Finding, Situation
 
 
-def obstacles(case: Case) -> Iterator[Hold]:
+def obstacles(situation: Situation) -> Iterator[Hold]:
     """Find what makes every change unsafe; while there is one, only it is reported."""
-    view, observation = case.view, case.view.observation
+    view, observation = situation.view, situation.view.observation
     secret = observation.secret
     if secret and secret.deleted_at:
         yield Hold(
@@ -50,16 +50,16 @@ def obstacles(case: Case) -> Iterator[Hold]:
         )
 
 
-def strangers(case: Case) -> Iterator[Hold]:
+def foreign_keys(situation: Situation) -> Iterator[Hold]:
     """Name the keys that keyrota did not make and does not touch."""
-    view = case.view
+    view = situation.view
     if view.is_foreign_version:
         return  # adoption reads AWSCURRENT first; then it is known whose key it is
     for key in view.in_state(KeyState.FOREIGN):
         yield Hold(
             key=key.id,
             reason=f"{key.id} ({key.status.value}) was not made by keyrota and is not in the secret: left alone",
-            remedy=_about_unmanaged(case, key),
+            remedy=_about_unmanaged(situation, key),
         )
     if len(view.keys) > 2:  # noqa: PLR2004  # IAM's quota of two, which parallel calls can exceed
         holds = f"AWSCURRENT holds {view.current_key}" if view.current_key else "look which one AWSCURRENT holds"
@@ -69,32 +69,32 @@ def strangers(case: Case) -> Iterator[Hold]:
         )
 
 
-def _about_unmanaged(case: Case, key: AccessKey) -> str:
+def _about_unmanaged(situation: Situation, key: AccessKey) -> str:
     """Say what a person can do about a key that is not ours; never how to delete one that may be in use."""
-    user, why = case.view.observation.user, why_needed(case, key)
+    user, why = situation.view.observation.user, why_needed(situation, key)
     if not why:
         return (
             f"if nothing needs it: keyrota adopt {user} --release {key.id} (deactivated, and deleted after the grace)"
         )
-    if case.view.current_key is None and key.status is KeyStatus.ACTIVE:
+    if situation.view.current_key is None and key.status is KeyStatus.ACTIVE:
         return f"{why}. To let keyrota replace it when it is due: keyrota adopt {user} --key {key.id}"
     return f"{why}: find out what uses it, and give that the current key"
 
 
-def keeper(case: Case) -> Iterator[Finding]:
+def keeper(situation: Situation) -> Iterator[Finding]:
     """Note which stack keeps a credential that is ours."""
-    view, observation = case.view, case.view.observation
+    view, observation = situation.view, situation.view.observation
     is_ours = observation.secret is not None and bool(view.owner)
     if observation.stack and is_ours and view.stack != observation.stack:
-        yield act.NoteStack(reason=f"kept by the stack {observation.stack}", due=case.now)
+        yield act.NoteStack(reason=f"kept by the stack {observation.stack}", due=situation.now)
 
 
-def foreign_version(case: Case) -> Iterator[Finding]:
+def foreign_version(situation: Situation) -> Iterator[Finding]:
     """Take in an AWSCURRENT that someone else wrote, where the configuration or our own tag says that it is ours."""
-    view, observation = case.view, case.view.observation
+    view, observation = situation.view, situation.view.observation
     refused = observation.refused
     if refused is not None and refused.version == view.current_id:
-        remedy = "; or ".join(filter(None, [refused.remedy, way_out(view, case.now)]))
+        remedy = "; or ".join(filter(None, [refused.remedy, way_out(view, situation.now)]))
         yield Hold(key=refused.key, reason=refused.reason, remedy=remedy, kind=act.HoldKind.VALUE_REFUSED)
         return
     if observation.secret is None or not (view.is_foreign_version or view.is_empty_of_others):
@@ -108,94 +108,94 @@ def foreign_version(case: Case) -> Iterator[Finding]:
     if view.current is None:
         return
     if observation.value_asked != view.current.id:
-        yield act.AskValue(version=view.current.id, reason="read which key was put into the secret", due=case.now)
+        yield act.AskValue(version=view.current.id, reason="read which key was put into the secret", due=situation.now)
     yield act.Adopt(
         version=view.current.id,
         key=None,
         reason="AWSCURRENT was put there by someone else: find out which key it holds",
-        due=case.now,
+        due=situation.now,
     )
-    yield sync_all(case, reason="what someone put into the secret goes to every target")
+    yield sync_all(situation, reason="what someone put into the secret goes to every target")
 
 
-def labelled_version(case: Case) -> Iterator[Finding]:
+def labelled_version(situation: Situation) -> Iterator[Finding]:
     """
     Take it in as a run does that labels it, so that later keys are stored there: who else reads the secret is asked.
 
     Where a value is only read and served, as `sync` does, nothing new goes into the secret, and nothing is asked.
     """
-    found = tuple(foreign_version(case))
+    found = tuple(foreign_version(situation))
     if not any(isinstance(finding, act.Adopt) for finding in found):
         yield from found
         return
-    yield from readers.questions(case)
-    blocks = tuple(readers.holds(case, "no key is adopted from"))
+    yield from readers.questions(situation)
+    blocks = tuple(readers.holds(situation, "no key is adopted from"))
     if blocks:
         yield from blocks
         return
-    is_unasked = readers.is_unasked(case)
+    is_unasked = readers.is_unasked(situation)
     yield from (replace(one, follows=True) if is_unasked and isinstance(one, act.Adopt) else one for one in found)
 
 
-def losers(case: Case) -> Iterator[Finding]:
+def lost_race_keys(situation: Situation) -> Iterator[Finding]:
     """Drop what this very run made and could not bring home."""
-    for key in case.view.in_state(KeyState.LOSER):
-        yield act.DeleteOrphan(key=key.id, reason="made by this run and served to nobody", due=case.now)
+    for key in situation.view.in_state(KeyState.LOSER):
+        yield act.DeleteOrphan(key=key.id, reason="made by this run and served nowhere", due=situation.now)
 
 
-def pending(case: Case) -> Iterator[Finding]:
+def pending(situation: Situation) -> Iterator[Finding]:
     """Go on with a key that is stored and not yet served."""
-    for key in case.view.in_state(KeyState.PENDING):
-        version = case.view.version_of(key.id)
+    for key in situation.view.in_state(KeyState.PENDING):
+        version = situation.view.version_of(key.id)
         if version is None:
             continue
-        yield from finish_rotation(case, key, version)
+        yield from finish_rotation(situation, key, version)
 
 
 def finish_rotation(
-    case: Case, key: AccessKey, version: SecretVersion, *, is_rollback: bool = False
+    situation: Situation, key: AccessKey, version: SecretVersion, *, is_rollback: bool = False
 ) -> Iterator[Action]:
     """Prove a stored key, and make it AWSCURRENT."""
-    is_proven = key.id in case.view.observation.verified
+    is_proven = key.id in situation.view.observation.verified
     if not is_proven:
         yield act.Verify(
-            key=key.id, version=version.id, reason="IAM is eventually consistent: ask STS first", due=case.now
+            key=key.id, version=version.id, reason="IAM is eventually consistent: ask STS first", due=situation.now
         )
     yield act.Promote(
         key=key.id,
         version=version.id,
-        remove_from=case.view.current_id,
+        remove_from=situation.view.current_id,
         is_rollback=is_rollback,
         reason="STS accepts the key: it becomes AWSCURRENT",
-        due=case.now,
+        due=situation.now,
         follows=not is_proven,
     )
-    yield sync_all(case, reason="the new key goes to every target")
+    yield sync_all(situation, reason="the new key goes to every target")
 
 
-def sync_all(case: Case, *, reason: str) -> act.Sync:
+def sync_all(situation: Situation, *, reason: str) -> act.Sync:
     """Sync to every target of the configuration, once the new key is AWSCURRENT."""
-    shut = kept_out(case)
-    addresses = tuple(target.address for target in case.view.observation.targets if target.address not in shut)
-    return act.Sync(key=None, targets=addresses, reason=reason, due=case.now, follows=True, kept_out=shut)
+    shut = kept_out(situation)
+    addresses = tuple(target.address for target in situation.view.observation.targets if target.address not in shut)
+    return act.Sync(key=None, targets=addresses, reason=reason, due=situation.now, follows=True, kept_out=shut)
 
 
-def leftovers(case: Case) -> Iterator[Finding]:
+def leftovers(situation: Situation) -> Iterator[Finding]:
     """Take off labels that a crash, or a finished rotation, left behind."""
-    view = case.view
+    view = situation.view
     if view.current is not None and PENDING in view.current.labels:
-        yield _tidy(case, PENDING, view.current, "the key is AWSCURRENT now")
-    yield from _used_claim(case)
-    yield from _labels_of_gone_keys(case)
+        yield _tidy(situation, PENDING, view.current, "the key is AWSCURRENT now")
+    yield from _used_claim(situation)
+    yield from _labels_of_gone_keys(situation)
 
 
-def _used_claim(case: Case) -> Iterator[Finding]:
-    view, claim = case.view, case.view.observation.claim
+def _used_claim(situation: Situation) -> Iterator[Finding]:
+    view, claim = situation.view, situation.view.observation.claim
     version = next((version for version in view.versions if CLAIM in version.labels), None)
     if version is None or view.is_foreign_version:  # who is lost is known when AWSCURRENT has been read
         return
     if claim is not None:
-        is_over = case.now >= claim.lease_until
+        is_over = situation.now >= claim.lease_until
         is_mine_and_done = claim.run == view.observation.run and any(
             key.id not in claim.keys_seen and view.state_of(key) is KeyState.CURRENT for key in view.keys
         )
@@ -205,23 +205,23 @@ def _used_claim(case: Case) -> Iterator[Finding]:
         lost += [key for key in view.in_state(KeyState.LOSER) if view.version_of(key.id) is None]
         if not (is_over or is_mine_and_done) or lost or view.in_state(KeyState.PENDING):
             return
-    yield _tidy(case, CLAIM, version, "the rotation that it announced is over")
+    yield _tidy(situation, CLAIM, version, "the rotation that it announced is over")
 
 
-def _labels_of_gone_keys(case: Case) -> Iterator[Finding]:
-    view = case.view
+def _labels_of_gone_keys(situation: Situation) -> Iterator[Finding]:
+    view = situation.view
     for version in view.versions:
         key_id = key_label(version)
-        if key_id and version is not view.current and _is_gone(case, key_id):
-            yield _tidy(case, key_id, version, "its key is deleted")
+        if key_id and version is not view.current and _is_gone(situation, key_id):
+            yield _tidy(situation, key_id, version, "its key is deleted")
         for label in sorted(version.labels):
-            if label.startswith(REVOKED) and _is_gone(case, AccessKeyId(label.removeprefix(REVOKED))):
-                yield _tidy(case, label, version, "its key is deleted")
+            if label.startswith(REVOKED) and _is_gone(situation, AccessKeyId(label.removeprefix(REVOKED))):
+                yield _tidy(situation, label, version, "its key is deleted")
 
 
-def _is_gone(case: Case, key: AccessKeyId) -> bool:
-    return case.view.key(key) is None and case.view.awaited_until(key, case.now) is None
+def _is_gone(situation: Situation, key: AccessKeyId) -> bool:
+    return situation.view.key(key) is None and situation.view.awaited_until(key, situation.now) is None
 
 
-def _tidy(case: Case, label: str, version: SecretVersion, why: str) -> act.Tidy:
-    return act.Tidy(label=label, version=version.id, reason=f"label {label} comes off: {why}", due=case.now)
+def _tidy(situation: Situation, label: str, version: SecretVersion, why: str) -> act.RemoveLabel:
+    return act.RemoveLabel(label=label, version=version.id, reason=f"label {label} comes off: {why}", due=situation.now)

@@ -13,20 +13,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from keyrota.core.lifecycle import View
+from keyrota.core.lifecycle import KeyRing
 from keyrota.core.model import AccessKey, Evidence
 from keyrota.core.policy import Adopt, RotationPolicy
 
 
 def rotation_due(key: AccessKey, policy: RotationPolicy, *, is_adoptable: bool = False) -> datetime:
-    """Tell when a key's successor is made."""
+    """Return when a key's successor is made."""
     if is_adoptable and policy.adopt is Adopt.NOW:
         return key.created
     return key.created + policy.rotate_after
 
 
-def off_due(key: AccessKey, view: View, policy: RotationPolicy) -> datetime | None:
-    """Tell from when a superseded key may be deactivated; None while its successor is not on every target."""
+def off_due(key: AccessKey, view: KeyRing, policy: RotationPolicy) -> datetime | None:
+    """Return from when a superseded key may be deactivated; None while its successor is not on every target."""
     successor = view.key(view.current_key)
     if successor is None or view.synced is None or not view.is_synced():
         return None
@@ -37,16 +37,16 @@ def off_due(key: AccessKey, view: View, policy: RotationPolicy) -> datetime | No
     return max(due, back_on + policy.overlap) if back_on else due
 
 
-def quiet_since(key: AccessKey, view: View) -> datetime | None:
-    """Tell when a superseded key was last used after its successor was served; None if it was not."""
+def quiet_since(key: AccessKey, view: KeyRing) -> datetime | None:
+    """Return when a superseded key was last used after its successor was served; None if it was not."""
     use = key.last_use
     if use.evidence is not Evidence.USED or use.at is None or view.synced is None:
         return None
     return use.at if use.at > view.synced.since else None
 
 
-def gone_due(key: AccessKey, view: View, policy: RotationPolicy) -> datetime | None:
-    """Tell from when a retired key may be deleted; None while it is not known since when it is Inactive."""
+def gone_due(key: AccessKey, view: KeyRing, policy: RotationPolicy) -> datetime | None:
+    """Return from when a retired key may be deleted; None while it is not known since when it is Inactive."""
     off = view.noted_off(key.id)
     if off is None:
         return None

@@ -8,50 +8,50 @@ from datetime import datetime, timedelta
 from shlex import quote
 
 from keyrota.core import plan as act
-from keyrota.core.case import Case, Finding
-from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState, View
+from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyRing, KeyState
 from keyrota.core.model import AccessKey, IndexEntry, TargetEvidence, TargetState, version_mark
 from keyrota.core.places import entry_of, followed, holds, is_first_write, kept_out, known_entry, questions, whose
 from keyrota.core.plan import Hold, HoldKind, Needs, Notice
 from keyrota.core.policy import Drift
+from keyrota.core.situation import Finding, Situation
 
 TOKEN_ENDS_SOON = timedelta(days=30)
 """A provider's own token that ends within this time is named in every report."""
 
 
-def sync(case: Case, *, mends: bool | None = None) -> Iterator[Finding]:
+def sync(situation: Situation, *, mends: bool | None = None) -> Iterator[Finding]:
     """
     Bring AWSCURRENT to every target that does not hold it.
 
     Args:
-        case: The credential.
+        situation: The credential.
         mends: Whether a change by somebody else is written over; None: as the policy says.
     """
-    view, key = case.view, case.served
+    view, key = situation.view, situation.served
     if key is None or not view.is_stored:
         return
-    back = _changed_back(case, key)
-    yield from (_changed_back_hold(case, target, key) for target in back)
-    shut = kept_out(case) | {target.address for target in back}
-    yield from questions(case, is_due=not view.is_synced() or bool(_never_written(case)))
-    yield from (_without(finding, shut) for finding in _sync(case, key, mends) if not _is_void(finding, shut))
+    back = _changed_back(situation, key)
+    yield from (_changed_back_hold(situation, target, key) for target in back)
+    shut = kept_out(situation) | {target.address for target in back}
+    yield from questions(situation, is_due=not view.is_synced() or bool(_never_written(situation)))
+    yield from (_without(finding, shut) for finding in _sync(situation, key, mends) if not _is_void(finding, shut))
 
 
-def _changed_back(case: Case, key: AccessKey) -> tuple[TargetState, ...]:
+def _changed_back(situation: Situation, key: AccessKey) -> tuple[TargetState, ...]:
     """Find the places that show something else although this run has just written them: once is enough."""
-    written = case.view.observation.made_whole
-    targets = case.view.observation.targets
-    return tuple(target for target in targets if target.address in written and is_drifted(case.view, target, key))
+    written = situation.view.observation.made_whole
+    targets = situation.view.observation.targets
+    return tuple(target for target in targets if target.address in written and is_drifted(situation.view, target, key))
 
 
-def _changed_back_hold(case: Case, target: TargetState, key: AccessKey) -> Hold:
+def _changed_back_hold(situation: Situation, target: TargetState, key: AccessKey) -> Hold:
     return Hold(
         target=target.address,
         key=target.key,
         reason=f"{target.address} was changed back right after our write, or its provider shows an older state: "
         f"{drift(target, key)}",
         remedy="find what writes there (a controller, another deployment), and let it write no key; "
-        f"then: keyrota sync --user {case.view.observation.name}",
+        f"then: keyrota sync --user {situation.view.observation.name}",
     )
 
 
@@ -68,35 +68,35 @@ def _without(finding: Finding, shut: frozenset[str]) -> Finding:
 
 
 def _is_void(finding: Finding, shut: frozenset[str]) -> bool:
-    """Tell whether nothing is left of a finding: its place is held for another reason, or none may be written."""
+    """Return whether nothing is left of a finding: its place is held for another reason, or none may be written."""
     if isinstance(finding, Hold):
         return finding.target in shut
     return isinstance(finding, act.Sync) and bool(finding.targets) and set(finding.targets) <= shut
 
 
-def place_holds(case: Case) -> Iterator[Finding]:
+def place_holds(situation: Situation) -> Iterator[Finding]:
     """Name the places that are not written before a person has looked, and ask whose keys they show."""
-    yield from questions(case, is_due=False)
-    yield from holds(case)
+    yield from questions(situation, is_due=False)
+    yield from holds(situation)
 
 
-def _sync(case: Case, key: AccessKey, mends: bool | None) -> Iterator[Finding]:
-    view = case.view
+def _sync(situation: Situation, key: AccessKey, mends: bool | None) -> Iterator[Finding]:
+    view = situation.view
     if not view.is_synced():
         is_new = view.synced is None or view.synced.version != view.current_id
-        reason = "its secret is new here" if is_new else "the set of targets changed"
-        held = () if is_new or _mends(case, mends) else _changed_by_others(case, key)
-        yield from (_held(case, target, key) for target in held)
-        wanted_here = set(left_to_write(case, key)) - {target.address for target in held}
+        reason = "the target does not have the current key yet" if is_new else "the set of targets changed"
+        held = () if is_new or _mends(situation, mends) else _changed_by_others(situation, key)
+        yield from (_held(situation, target, key) for target in held)
+        wanted_here = set(left_to_write(situation, key)) - {target.address for target in held}
         addresses = tuple(target.address for target in view.observation.targets if target.address in wanted_here)
         if addresses or not held:
-            yield act.Sync(key=key.id, targets=addresses, reason=reason, due=case.now)
+            yield act.Sync(key=key.id, targets=addresses, reason=reason, due=situation.now)
         return
     differing = tuple(target for target in view.observation.targets if is_drifted(view, target, key))
-    yield from _passed_over(case, key, differing)
-    if not _mends(case, mends):
+    yield from _passed_over(situation, key, differing)
+    if not _mends(situation, mends):
         held = tuple(target for target in differing if not _is_of_a_stale_run(view, target))
-        yield from (_held(case, target, key) for target in held)
+        yield from (_held(situation, target, key) for target in held)
         differing = tuple(target for target in differing if target not in held)
         if held and not differing:
             return
@@ -104,37 +104,37 @@ def _sync(case: Case, key: AccessKey, mends: bool | None) -> Iterator[Finding]:
         details = tuple(drift(target, key) for target in differing)
         addresses = tuple(target.address for target in differing)
         yield act.Sync(
-            key=key.id, targets=addresses, is_mend=True, reason="; ".join(details), details=details, due=case.now
+            key=key.id, targets=addresses, is_repair=True, reason="; ".join(details), details=details, due=situation.now
         )
-    elif wanted := _settles_after(case):
+    elif wanted := _settles_after(situation):
         yield act.Sync(
             key=key.id,
-            targets=left_to_write(case, key, not_before=wanted),
+            targets=left_to_write(situation, key, not_before=wanted),
             is_rewrite=True,
             not_before=wanted,
-            reason="written once more: a run that died may have written the old pair last",
-            due=case.now,
+            reason="rewritten: an interrupted run may have written the old pair last",
+            due=situation.now,
         )
 
 
-def _mends(case: Case, mends: bool | None) -> bool:
-    return case.policy.drift is Drift.MEND if mends is None else mends
+def _mends(situation: Situation, mends: bool | None) -> bool:
+    return situation.policy.drift is Drift.OVERWRITE if mends is None else mends
 
 
-def _changed_by_others(case: Case, key: AccessKey) -> tuple[TargetState, ...]:
+def _changed_by_others(situation: Situation, key: AccessKey) -> tuple[TargetState, ...]:
     """Find the targets that hold, for all to see, a key that is none of ours."""
-    targets = case.view.observation.targets
+    targets = situation.view.observation.targets
     return tuple(
         target
         for target in targets
         if target.evidence is TargetEvidence.HOLDS
         and target.key != key.id
-        and not _is_of_a_stale_run(case.view, target)
+        and not _is_of_a_stale_run(situation.view, target)
     )
 
 
-def _is_of_a_stale_run(view: View, target: TargetState) -> bool:
-    """Tell whether a target holds another key of ours, or half a pair: a run that died may have written it."""
+def _is_of_a_stale_run(view: KeyRing, target: TargetState) -> bool:
+    """Return whether a target holds another key of ours, or half a pair: a run that died may have written it."""
     if view.doubt_of(target.address) is not None:
         return True
     if target.evidence is not TargetEvidence.HOLDS or target.key is None or target.key == view.current_key:
@@ -142,10 +142,10 @@ def _is_of_a_stale_run(view: View, target: TargetState) -> bool:
     return view.version_of(target.key) is not None
 
 
-def left_to_write(case: Case, key: AccessKey, *, not_before: datetime | None = None) -> tuple[str, ...]:
+def left_to_write(situation: Situation, key: AccessKey, *, not_before: datetime | None = None) -> tuple[str, ...]:
     """Find the targets that the walk over all of them has not come to yet, or that differ again."""
-    view = case.view
-    done = view.pass_in_force(not_before)
+    view = situation.view
+    done = view.active_sync_pass(not_before)
     written = done.written if done else frozenset[str]()
     return tuple(
         target.address
@@ -155,24 +155,24 @@ def left_to_write(case: Case, key: AccessKey, *, not_before: datetime | None = N
     )
 
 
-def _held(case: Case, target: TargetState, key: AccessKey) -> Hold:
+def _held(situation: Situation, target: TargetState, key: AccessKey) -> Hold:
     return Hold(
         target=target.address,
-        reason=f"somebody changed it: {drift(target, key)}{_whose(case, target)}",
-        remedy=f"keyrota sync --user {case.view.observation.name} writes {key.id} again; "
-        "or set `drift: mend` in the policy",
+        reason=f"changed outside keyrota: {drift(target, key)}{_whose(situation, target)}",
+        remedy=f"keyrota sync --user {situation.view.observation.name} writes {key.id} again; "
+        "or set `drift: overwrite` in the policy",
     )
 
 
-def _whose(case: Case, target: TargetState) -> str:
+def _whose(situation: Situation, target: TargetState) -> str:
     """Say whose key a place shows that is none of this user's, where that was asked."""
     key = target.key
-    return f", {whose(case.view, key)}" if key is not None and case.view.observation.owner_of(key) else ""
+    return f", {whose(situation.view, key)}" if key is not None and situation.view.observation.owner_of(key) else ""
 
 
-def unreadable_targets(case: Case) -> Iterator[Hold]:
+def unreadable_targets(situation: Situation) -> Iterator[Hold]:
     """Name targets that did not answer."""
-    for target in case.view.observation.targets:
+    for target in situation.view.observation.targets:
         if target.is_gone:
             yield Hold(
                 target=target.address,
@@ -181,18 +181,18 @@ def unreadable_targets(case: Case) -> Iterator[Hold]:
                 or f"remove it from the configuration, then: keyrota forget {quote(target.address)}",
             )
         elif target.evidence is TargetEvidence.FAILED and not target.is_archived:
-            yield from _unanswered(case, target)
+            yield from _unanswered(situation, target)
 
 
-def _unanswered(case: Case, target: TargetState) -> Iterator[Hold]:
+def _unanswered(situation: Situation, target: TargetState) -> Iterator[Hold]:
     """
     Name a target that did not answer; it fails the run where the current key should be brought there.
 
     A place that was written before is tried all the same, and fails by itself. A first write is not tried unseen; but
     its key is missing there, so a message of the queue has to come back, and exit code 0 or 3 would say too little.
     """
-    is_due = case.served is not None and case.view.is_stored and not case.view.is_synced()
-    if is_due and is_first_write(case.view, target):
+    is_due = situation.served is not None and situation.view.is_stored and not situation.view.is_synced()
+    if is_due and is_first_write(situation.view, target):
         yield Hold(
             target=target.address,
             needs=Needs.REPAIR,
@@ -204,37 +204,37 @@ def _unanswered(case: Case, target: TargetState) -> Iterator[Hold]:
         yield Hold(target=target.address, reason=target.detail, remedy=target.remedy)
 
 
-def notices(case: Case) -> Iterator[Notice]:
-    """Tell what a person should know of targets: left behind, renamed, a token that ends soon."""
-    for target in case.view.observation.left_behind:
+def notices(situation: Situation) -> Iterator[Notice]:
+    """Return what a person should know of targets: left behind, renamed, a token that ends soon."""
+    for target in situation.view.observation.left_behind:
         yield Notice(
             target=target.address,
-            reason=f"left behind: the configuration names it no more, and it {_still(target)}",
+            reason=f"removed from the configuration, and it {_still(target)}",
             remedy=f"put it back into the configuration, or: keyrota forget {quote(target.address)}",
         )
-    if not case.view.index.is_readable:
+    if not situation.view.index.is_readable:
         yield Notice(
-            reason="the tags keyrota:targets of the secret were changed by somebody: which targets were dropped from "
-            "the configuration is not known",
-            remedy="if nothing was taken out, remove the tag keyrota:targets; the next sync writes it anew",
+            reason="the tags keyrota:targets of the secret were changed outside keyrota: which targets were "
+            "removed from the configuration is not known",
+            remedy="if no target was removed, delete the tag keyrota:targets; the next sync writes it again",
         )
-    if case.view.index.is_full:
+    if situation.view.index.is_full:
         yield Notice(
             reason="this credential has more targets than the secret's tags can remember: one that is taken out of the "
             "configuration may not be reported as left behind, so no older key is deactivated",
             remedy="divide the targets among several IAM users",
         )
-    for target in case.view.observation.targets:
+    for target in situation.view.observation.targets:
         if target.notice:
             yield Notice(target=target.address, reason=target.notice)
         elif target.is_archived:
             yield Notice(
                 target=target.address, reason="it is archived: it runs nothing, is not written and not counted"
             )
-        if earlier := followed(case.view, target):
+        if earlier := followed(situation.view, target):
             yield Notice(target=target.address, reason=f"it is the place that was written as {earlier}: it was renamed")
-        if target.token_expires and target.token_expires - case.now < TOKEN_ENDS_SOON:
-            yield _token_ends(case, target.address.partition(" ")[0], target.token_expires)
+        if target.token_expires and target.token_expires - situation.now < TOKEN_ENDS_SOON:
+            yield _token_ends(situation, target.address.partition(" ")[0], target.token_expires)
 
 
 def _still(target: TargetState) -> str:
@@ -249,17 +249,17 @@ def _still(target: TargetState) -> str:
             return "may still hold a key"
 
 
-def _token_ends(case: Case, provider: str, ends: datetime) -> Notice:
-    days = (ends - case.now).days
-    when = "has ended" if ends <= case.now else f"ends in {days} days" if days else "ends today"
+def _token_ends(situation: Situation, provider: str, ends: datetime) -> Notice:
+    days = (ends - situation.now).days
+    when = "has ended" if ends <= situation.now else f"ends in {days} days" if days else "ends today"
     return Notice(
         reason=f"the token for {provider} {when}: {ends:%Y-%m-%d %H:%M} UTC",
         remedy="make a new one and put it where `auth:` points",
     )
 
 
-def is_drifted(view: View, target: TargetState, key: AccessKey) -> bool:
-    """Tell whether a target holds something else than this key, perhaps half a pair, or was changed since our write."""
+def is_drifted(view: KeyRing, target: TargetState, key: AccessKey) -> bool:
+    """Return whether a target holds something other than this key, or was changed since our write."""
     is_torn = view.doubt_of(target.address) is not None
     return is_torn or _holds_another(target, key) or is_changed_since(view, target)
 
@@ -270,7 +270,7 @@ def _holds_another(target: TargetState, key: AccessKey) -> bool:
     return target.evidence is TargetEvidence.ABSENT
 
 
-def is_changed_since(view: View, target: TargetState) -> bool:
+def is_changed_since(view: KeyRing, target: TargetState) -> bool:
     """Compare the provider's time of the last change with the end of our own last write, noted or not."""
     record, begun = view.synced, view.rewrite_begun(target.address)
     if target.changed_at is None or record is None or record.ended is None:
@@ -280,30 +280,30 @@ def is_changed_since(view: View, target: TargetState) -> bool:
     return target.changed_at > record.ended + CLOCKS_DIFFER
 
 
-def _passed_over(case: Case, key: AccessKey, differing: tuple[TargetState, ...]) -> Iterator[Finding]:
+def _passed_over(situation: Situation, key: AccessKey, differing: tuple[TargetState, ...]) -> Iterator[Finding]:
     """Write the places that were archived when all others were written, and are not any more."""
-    view = case.view
+    view = situation.view
     if not view.index.is_readable or view.index.is_full or view.current_id is None:
         return  # what was written where cannot be noted then
     mark, reason = version_mark(view.current_id), "it was passed over when all others were written"
     late = [target.address for target in view.observation.targets if target not in differing]
     known = {target.address: known_entry(view, target) for target in view.observation.targets}
-    new = _never_written(case)
+    new = _never_written(situation)
     late = [address for address in late if address in new or _is_older(known[address], mark)]
     if late:
         yield act.Sync(
             key=key.id,
             targets=tuple(late),
-            is_mend=True,
+            is_repair=True,
             reason=reason,
             details=tuple(reason for _ in late),
-            due=case.now,
+            due=situation.now,
         )
 
 
-def _never_written(case: Case) -> frozenset[str]:
+def _never_written(situation: Situation) -> frozenset[str]:
     """Find the places that the index knows, and into which nothing was written yet: they were archived until now."""
-    view = case.view
+    view = situation.view
     if all(entry.is_begun for entry in view.index.entries):
         return frozenset()
     found = ((target, view.index.of(entry_of(target))) for target in view.observation.targets if not target.is_archived)
@@ -325,16 +325,16 @@ def drift(target: TargetState, key: AccessKey) -> str:
     return f"{target.address} may hold half a pair"
 
 
-def _settles_after(case: Case) -> datetime | None:
+def _settles_after(situation: Situation) -> datetime | None:
     """
-    Tell from when on the pair has to be written a second time; None if that is done, or not due.
+    Return from when on the pair has to be written a second time; None if that is done, or not due.
 
     What two writers leave behind cannot be read back in full (the secret half never is). Any run that began before
     AWSCURRENT moved has ended after `JUST_NOW`, so one write after that is the last word.
     """
-    record = case.view.synced
-    has_other = bool(case.view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED))
-    if record is None or not has_other or not case.view.observation.targets:
+    record = situation.view.synced
+    has_other = bool(situation.view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED))
+    if record is None or not has_other or not situation.view.observation.targets:
         return None
     settled = record.since + JUST_NOW
-    return settled if record.confirmed < settled <= case.now else None
+    return settled if record.confirmed < settled <= situation.now else None

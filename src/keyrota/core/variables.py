@@ -13,9 +13,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from keyrota.core.detect import looks_like_id, looks_like_secret, plain, secret_beside
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import AccessKeyId, Conflict, ShownKey, VariableState
-from keyrota.core.sighting import looks_like_id, looks_like_secret, plain, secret_beside
 
 _ANYWHERE = re.compile(r"(?<![A-Za-z0-9])AKIA[A-Z0-9]{12,124}(?![A-Za-z0-9])")
 """In a credentials file, a JSON document or a presigned URL: never within a longer word, as a secret might be."""

@@ -8,9 +8,10 @@ Knows ports only, so that a simulation runs exactly this.
 from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
 from keyrota.executor.fleet import Preview, apply_all, plan_all
 from keyrota.executor.run import Run
-from keyrota.executor.subject import Settings, Subject
+from keyrota.executor.subject import CredentialContext, Settings
 
 __all__ = [
+    "CredentialContext",
     "Done",
     "Event",
     "EventKind",
@@ -19,7 +20,6 @@ __all__ = [
     "Preview",
     "Run",
     "Settings",
-    "Subject",
     "apply_all",
     "plan_all",
 ]

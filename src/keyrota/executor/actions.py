@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 from typing import assert_never
 
 from keyrota.core import own_key
 from keyrota.core import plan as act
-from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN, key_label, view
+from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN, interpret, key_label
 from keyrota.core.model import (
     ADOPT_TAG,
     AWSCURRENT,
@@ -26,7 +25,6 @@ from keyrota.core.model import (
     CarriedRuns,
     Claim,
     CreatedKey,
-    CredentialId,
     DeactivationNote,
     DeactivationRecord,
     Evidence,
@@ -34,13 +32,9 @@ from keyrota.core.model import (
     KeyStatus,
     LastUse,
     Observation,
-    Readiness,
-    RefusedValue,
     SecretReaders,
     SecretState,
-    Surroundings,
     UserName,
-    UserTag,
     VersionId,
     claim_token,
     key_token,
@@ -67,9 +61,10 @@ from keyrota.errors import (
     ProviderUnavailable,
     SecretUnusable,
 )
-from keyrota.executor.adoption import judged, labelled, recognize, refusal
+from keyrota.executor.adoption import judged, recognize, refusal
 from keyrota.executor.ownership import mark_user, set_user_tag, user_tag
-from keyrota.executor.subject import Settings, Subject
+from keyrota.executor.run_state import RunState
+from keyrota.executor.subject import CredentialContext, Settings
 from keyrota.executor.sync import sync
 from keyrota.executor.verify import verify
 
@@ -81,75 +76,8 @@ _GENERATIONS = 1024
 """So many claims on one current version are tried; each stands for a run that died or a rollback."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Memory:
-    """What a run knows beyond what can be observed; lost with it, and nothing depends on that."""
-
-    claim: Claim | None = None
-    """The claim that this run took."""
-    made: dict[AccessKeyId, AccessKey] = field(default_factory=dict)
-    """Keys that this run made, and did not delete again."""
-    promoted: set[AccessKeyId] = field(default_factory=set)
-    """Keys that this run made AWSCURRENT, or may have: whoever asked since then was given them."""
-    switched: dict[AccessKeyId, KeyStatus] = field(default_factory=dict)
-    """What this run switched off or on."""
-    deleted: set[AccessKeyId] = field(default_factory=set)
-    seen_gone: set[AccessKeyId] = field(default_factory=set)
-    """Keys that the secret named and IAM did not have any more, whenever this run looked."""
-    verified: set[AccessKeyId] = field(default_factory=set)
-    readiness: tuple[Readiness, ...] | None = None
-    carried: tuple[CarriedRuns, ...] | None = None
-    surroundings: tuple[Surroundings, ...] | None = None
-    first_looks: tuple[Surroundings, ...] | None = None
-    owners: tuple[KeyOwner, ...] = ()
-    readers: SecretReaders | None = None
-    user_tag: UserTag | None = None
-    neighbours: tuple[tuple[AccessKeyId, CredentialId], ...] = ()
-    shared: tuple[tuple[str, str], ...] = ()
-    labels: dict[str, VersionId] = field(default_factory=dict)
-    """Which version holds which key, as this run read it; another run may still have to put the label on."""
-    refused: RefusedValue | None = None
-    """A value of AWSCURRENT that cannot be served."""
-    value_asked: VersionId | None = None
-    are_sessions_denied: bool = False
-    made_whole: set[str] = field(default_factory=set)
-    """Addresses to which this run wrote a whole pair."""
-    noted: dict[AccessKeyId, DeactivationRecord] = field(default_factory=dict)
-    """What this run wrote into the tag `keyrota:deactivated`."""
-
-    def added_to(self, observation: Observation) -> Observation:
-        """Join what was observed with what is remembered; IAM's list may lag behind what this run has done."""
-        listed = {key.id for key in observation.keys}
-        keys = (*observation.keys, *(key for key in self.made.values() if key.id not in listed))
-        return replace(
-            observation,
-            keys=tuple(self._as_left(key) for key in keys if key.id not in self.deleted),
-            made_here=frozenset(self.made.keys() - self.promoted),
-            seen_gone=frozenset(self.seen_gone),
-            verified=frozenset(self.verified),
-            readiness=self.readiness,
-            carried=self.carried,
-            surroundings=self.surroundings,
-            first_looks=self.first_looks,
-            owners=self.owners,
-            readers=self.readers,
-            user_tag=self.user_tag,
-            neighbours=self.neighbours,
-            shared=self.shared,
-            secret=labelled(observation.secret, self.labels),
-            refused=self.refused,
-            value_asked=self.value_asked,
-            are_sessions_denied=self.are_sessions_denied,
-            made_whole=frozenset(self.made_whole),
-        )
-
-    def _as_left(self, key: AccessKey) -> AccessKey:
-        status = self.switched.get(key.id, key.status)
-        return key if status is key.status else replace(key, status=status, status_word=status.value)
-
-
 def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one place that knows them all
-    subject: Subject, action: act.Action, observation: Observation, settings: Settings, memory: Memory
+    subject: CredentialContext, action: act.Action, observation: Observation, settings: Settings, memory: RunState
 ) -> AccessKeyId | None:
     """
     Do one action.
@@ -182,7 +110,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             _restore(subject, action)
         case act.Promote():
             _promote(subject, action, memory)
-        case act.Tidy():
+        case act.RemoveLabel():
             _take_off(subject, action.label, action.version)
         case act.Sync():
             return sync(subject, action, observation, settings, memory.verified, made_whole=memory.made_whole)
@@ -195,7 +123,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.AskValue():
             memory.value_asked = action.version
             memory.refused, is_empty = judged(subject, action.version, observation, settings)
-            if is_empty and view(observation).owner:
+            if is_empty and interpret(observation).owner:
                 memory.labels[PLACEHOLDER] = action.version  # as a run does that adopts it
         case act.AskOwner():
             memory.user_tag = user_tag(subject)
@@ -259,11 +187,11 @@ def _refuse_own_key(action: act.Action, observation: Observation) -> None:
             raise OwnKey(held.reason, where=f"IAM user {observation.user}", remedy=held.remedy)
 
 
-def _asked_for_runs(subject: Subject, action: act.AskRuns, settings: Settings) -> tuple[CarriedRuns, ...]:
-    return tuple(settings.each(lambda target: target.carried_runs(action.before), subject.targets))
+def _asked_for_runs(subject: CredentialContext, action: act.AskRuns, settings: Settings) -> tuple[CarriedRuns, ...]:
+    return tuple(settings.each(lambda target: target.runs_with_old_key(action.before), subject.targets))
 
 
-def _ask_first(subject: Subject, action: act.AskFirst, settings: Settings, memory: Memory) -> None:
+def _ask_first(subject: CredentialContext, action: act.AskFirst, settings: Settings, memory: RunState) -> None:
     """Read what surrounds places, and whose keys they show; what was asked in this run is not asked again."""
     before = memory.first_looks or ()
     wanted = set(action.targets) - {look.address for look in before}
@@ -275,7 +203,7 @@ def _ask_first(subject: Subject, action: act.AskFirst, settings: Settings, memor
         memory.readers = _readers(subject)
 
 
-def _readers(subject: Subject) -> SecretReaders:
+def _readers(subject: CredentialContext) -> SecretReaders:
     """Read who else may read the secret; a question that is refused or fails leaves it unknown."""
     try:
         policy = subject.store.resource_policy(subject.secret_name)
@@ -285,14 +213,14 @@ def _readers(subject: Subject) -> SecretReaders:
         return SecretReaders(why_unknown=str(error), remedy=remedy)
 
 
-def _owner(subject: Subject, key: AccessKeyId) -> KeyOwner:
+def _owner(subject: CredentialContext, key: AccessKeyId) -> KeyOwner:
     account = subject.identity.account_of(key)
     user = subject.access_keys.user_of(key) if account in {subject.account, None} else None
     status = _status(subject, key, user) if user not in {None, subject.user} else None
     return KeyOwner(key=key, account=account or (subject.account if user else None), user=user, status=status)
 
 
-def _status(subject: Subject, key: AccessKeyId, user: UserName | None) -> KeyStatus | None:
+def _status(subject: CredentialContext, key: AccessKeyId, user: UserName | None) -> KeyStatus | None:
     """Read the status of another user's key; None where that is not allowed, or the list does not have it."""
     try:
         keys = subject.access_keys.list(user) if user else ()
@@ -302,7 +230,7 @@ def _status(subject: Subject, key: AccessKeyId, user: UserName | None) -> KeySta
 
 
 def _adopt(
-    subject: Subject, action: act.Adopt, observation: Observation, settings: Settings, memory: Memory
+    subject: CredentialContext, action: act.Adopt, observation: Observation, settings: Settings, memory: RunState
 ) -> AccessKeyId | None:
     """
     Label AWSCURRENT with the key that it stands for; a version that holds no pair counts as a placeholder.
@@ -333,20 +261,20 @@ def _adopt(
     return key
 
 
-def _current(subject: Subject) -> VersionId:
+def _current(subject: CredentialContext) -> VersionId:
     version = _wearing(subject, AWSCURRENT)
     if version is None:
         raise LostRace(f"the secret {subject.secret_name} has no AWSCURRENT version")
     return version
 
 
-def _wearing(subject: Subject, label: str) -> VersionId | None:
+def _wearing(subject: CredentialContext, label: str) -> VersionId | None:
     state = subject.store.describe(subject.secret_name)
     versions = state.versions if state else ()
     return next((version.id for version in versions if label in version.labels), None)
 
 
-def _claim(subject: Subject, action: act.TakeClaim, observation: Observation, settings: Settings) -> Claim:
+def _claim(subject: CredentialContext, action: act.TakeClaim, observation: Observation, settings: Settings) -> Claim:
     """
     Take the first generation of the claim that nobody has used.
 
@@ -398,7 +326,7 @@ def _claimed(state: SecretState | None) -> VersionId | None:
 
 
 def _create(
-    subject: Subject, action: act.CreateKey, observation: Observation, settings: Settings, memory: Memory
+    subject: CredentialContext, action: act.CreateKey, observation: Observation, settings: Settings, memory: RunState
 ) -> AccessKeyId:
     """Make the key and store it with the very next call: the one window that cannot be closed is between the two."""
     if action.base is None:
@@ -415,7 +343,7 @@ def _create(
     return created.credential.id
 
 
-def _beside(subject: Subject, base: VersionId, observation: Observation) -> Secret:
+def _beside(subject: CredentialContext, base: VersionId, observation: Observation) -> Secret:
     """
     Read the fields that people keep beside the pair.
 
@@ -426,14 +354,14 @@ def _beside(subject: Subject, base: VersionId, observation: Observation) -> Secr
     try:
         return store.other_fields(name, base)
     except SecretUnusable:
-        seen = view(observation)
+        seen = interpret(observation)
         older = next((one for one in (seen.recorded, seen.previous, *seen.versions) if one and key_label(one)), None)
         if older is None:
             raise
     return store.other_fields(name, older.id)
 
 
-def create_under_claim(subject: Subject, settings: Settings, memory: Memory) -> CreatedKey:
+def create_under_claim(subject: CredentialContext, settings: Settings, memory: RunState) -> CreatedKey:
     """
     Make a key while this run's claim lasts, so that no other run can take it for lost while this one stores it.
 
@@ -466,7 +394,7 @@ def create_under_claim(subject: Subject, settings: Settings, memory: Memory) -> 
     return created
 
 
-def _created(subject: Subject, claim: Claim, settings: Settings) -> CreatedKey:
+def _created(subject: CredentialContext, claim: Claim, settings: Settings) -> CreatedKey:
     """
     Make the key; a refusal before any effect (throttling) is tried again under the same claim, while it lasts.
 
@@ -490,7 +418,7 @@ def _created(subject: Subject, claim: Claim, settings: Settings) -> CreatedKey:
     raise RuntimeError("the last pause is none")
 
 
-def _verify(subject: Subject, action: act.Verify, settings: Settings, memory: Memory) -> None:
+def _verify(subject: CredentialContext, action: act.Verify, settings: Settings, memory: RunState) -> None:
     if action.version is None:
         raise RuntimeError("a projected verification cannot be carried out")
     credential = subject.store.read(subject.secret_name, action.version)
@@ -505,7 +433,7 @@ def _verify(subject: Subject, action: act.Verify, settings: Settings, memory: Me
     memory.verified.add(credential.id)
 
 
-def _restore(subject: Subject, action: act.Restore) -> None:
+def _restore(subject: CredentialContext, action: act.Restore) -> None:
     """
     Store an older pair beside the fields of AWSCURRENT; its key's label moves to it with the same call.
 
@@ -527,7 +455,7 @@ def _restore(subject: Subject, action: act.Restore) -> None:
     store.put_restored(name, restored_token(action.key, action.base), credential, beside=beside)
 
 
-def _promote(subject: Subject, action: act.Promote, memory: Memory) -> None:
+def _promote(subject: CredentialContext, action: act.Promote, memory: RunState) -> None:
     if action.version is None or action.key is None:
         raise RuntimeError("a projected promotion cannot be carried out")
     memory.made_whole.clear()  # what was written until now was the key before
@@ -539,20 +467,20 @@ def _promote(subject: Subject, action: act.Promote, memory: Memory) -> None:
         raise
 
 
-def _take_off(subject: Subject, label: str, version: VersionId) -> None:
+def _take_off(subject: CredentialContext, label: str, version: VersionId) -> None:
     try:
         subject.store.move_label(subject.secret_name, label, to=None, remove_from=version)
     except LostRace:
         return  # somebody took it off, or moved it on, before us: that is what we wanted
 
 
-def _mark_revoked(subject: Subject, key: AccessKeyId) -> None:
+def _mark_revoked(subject: CredentialContext, key: AccessKeyId) -> None:
     version = _wearing(subject, key)
     if version is not None and _wearing(subject, REVOKED + key) is None:
         subject.store.move_label(subject.secret_name, REVOKED + key, to=version, remove_from=None)
 
 
-def _unmark_revoked(subject: Subject, key: AccessKeyId) -> None:
+def _unmark_revoked(subject: CredentialContext, key: AccessKeyId) -> None:
     """A person asked for this key: it is trusted again."""
     version = _wearing(subject, REVOKED + key)
     if version is not None:
@@ -560,18 +488,18 @@ def _unmark_revoked(subject: Subject, key: AccessKeyId) -> None:
 
 
 def _note_active(
-    subject: Subject, key: AccessKeyId, observation: Observation, settings: Settings, memory: Memory
+    subject: CredentialContext, key: AccessKeyId, observation: Observation, settings: Settings, memory: RunState
 ) -> None:
     """Note that a key is wanted, and with the same call that it is not to be discarded."""
     tags = _noted(key, DeactivationNote.SEEN_ACTIVE, observation, settings, memory)
-    discard = view(observation).discard
+    discard = interpret(observation).discard
     if discard is not None and discard.key == key:
         tags[ORPHAN_TAG] = NOTHING_NOTED
     subject.store.tag(subject.secret_name, tags)
 
 
 def _noted(
-    key: AccessKeyId, note: DeactivationNote, observation: Observation, settings: Settings, memory: Memory
+    key: AccessKeyId, note: DeactivationNote, observation: Observation, settings: Settings, memory: RunState
 ) -> dict[str, str]:
     """
     Return the tag with a key's new record beside what is noted of the user's other keys.
@@ -582,6 +510,6 @@ def _noted(
     record = DeactivationRecord(key=key, at=settings.clock.now(), note=note)
     memory.noted[key] = record
     there = {known.id for known in observation.keys}
-    known = {it.key: it for it in view(observation).deactivated} | memory.noted
+    known = {it.key: it for it in interpret(observation).deactivated} | memory.noted
     others = (it for it in known.values() if it.key != key and it.key in there)
     return {DEACTIVATED_TAG: format_deactivated(record, *islice(others, _MAX_NOTED - 1))}

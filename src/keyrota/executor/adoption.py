@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from keyrota.core.candidates import kept_keys
-from keyrota.core.lifecycle import JUST_NOW, view
+from keyrota.core.lifecycle import JUST_NOW, interpret
 from keyrota.core.model import (
     AccessKey,
     AccessKeyId,
@@ -19,7 +19,7 @@ from keyrota.core.model import (
     VersionId,
 )
 from keyrota.errors import KeyrotaError, NotThisUsersKey, NotVerified, SecretUnusable
-from keyrota.executor.subject import Settings, Subject
+from keyrota.executor.subject import CredentialContext, Settings
 from keyrota.executor.verify import verify
 
 _LOOK_AGAIN_S = 2.0
@@ -31,7 +31,11 @@ _MARGIN_S = 10.0
 
 
 def recognize(
-    subject: Subject, version: VersionId, observation: Observation, settings: Settings, verified: set[AccessKeyId]
+    subject: CredentialContext,
+    version: VersionId,
+    observation: Observation,
+    settings: Settings,
+    verified: set[AccessKeyId],
 ) -> AccessKeyId | None:
     """
     Find out which key a version holds; changes nothing.
@@ -57,7 +61,7 @@ def recognize(
 
 
 def judged(
-    subject: Subject, version: VersionId, observation: Observation, settings: Settings
+    subject: CredentialContext, version: VersionId, observation: Observation, settings: Settings
 ) -> tuple[RefusedValue | None, bool]:
     """
     Tell, for a plan, that a value cannot be served; None where it can, or where that is proven only by waiting.
@@ -79,7 +83,7 @@ def judged(
     return None, False
 
 
-def _refuse(subject: Subject, pair: KeyPair, observation: Observation, settings: Settings) -> None:
+def _refuse(subject: CredentialContext, pair: KeyPair, observation: Observation, settings: Settings) -> None:
     keys = observation.keys
     _refuse_inactive(subject, pair.id, keys)
     _refuse_other_owner(subject, pair.id, keys)
@@ -91,7 +95,7 @@ def _refuse(subject: Subject, pair: KeyPair, observation: Observation, settings:
         raise _not_accepted(subject, pair.id, keys) from None
 
 
-def _refuse_other_owner(subject: Subject, key: AccessKeyId, keys: tuple[AccessKey, ...]) -> None:
+def _refuse_other_owner(subject: CredentialContext, key: AccessKeyId, keys: tuple[AccessKey, ...]) -> None:
     if key in {known.id for known in keys}:
         return
     account, user = subject.identity.account_of(key), subject.access_keys.user_of(key)
@@ -107,16 +111,16 @@ def _refuse_other_owner(subject: Subject, key: AccessKeyId, keys: tuple[AccessKe
 
 
 def _is_settled(key: AccessKeyId, observation: Observation, settings: Settings) -> bool:
-    """Tell whether STS would know the key by now, if it were one that works."""
+    """Return whether STS would know the key by now, if it were one that works."""
     found = next((known for known in observation.keys if known.id == key), None)
     changed = observation.secret.changed_at if observation.secret else None
     since = found.created if found is not None else changed
     return since is not None and settings.clock.now() - since > JUST_NOW
 
 
-def _refuse_loss(subject: Subject, observation: Observation, now: datetime) -> None:
+def _refuse_loss(subject: CredentialContext, observation: Observation, now: datetime) -> None:
     """Refuse a value without a pair where the secret has held a key that the user has; any other may be empty."""
-    if kept_keys(view(observation), now):
+    if kept_keys(interpret(observation), now):
         raise SecretUnusable(
             "AWSCURRENT holds no access key, and the version before it did",
             where=f"secret {subject.secret_name}",
@@ -126,7 +130,7 @@ def _refuse_loss(subject: Subject, observation: Observation, now: datetime) -> N
         )
 
 
-def _refuse_inactive(subject: Subject, key: AccessKeyId, keys: tuple[AccessKey, ...]) -> None:
+def _refuse_inactive(subject: CredentialContext, key: AccessKeyId, keys: tuple[AccessKey, ...]) -> None:
     found = next((known for known in keys if known.id == key), None)
     if found is not None and found.status is not KeyStatus.ACTIVE:
         raise NotThisUsersKey(
@@ -137,7 +141,7 @@ def _refuse_inactive(subject: Subject, key: AccessKeyId, keys: tuple[AccessKey, 
         )
 
 
-def _prove(subject: Subject, pair: KeyPair, keys: tuple[AccessKey, ...], settings: Settings) -> None:
+def _prove(subject: CredentialContext, pair: KeyPair, keys: tuple[AccessKey, ...], settings: Settings) -> None:
     """Have STS accept the pair; only a key that may be new is waited for."""
     found = next((known for known in keys if known.id == pair.id), None)
     is_old = found is not None and settings.clock.now() - found.created > JUST_NOW
@@ -148,7 +152,7 @@ def _prove(subject: Subject, pair: KeyPair, keys: tuple[AccessKey, ...], setting
         raise _not_accepted(subject, pair.id, keys) from None
 
 
-def _not_accepted(subject: Subject, key: AccessKeyId, keys: tuple[AccessKey, ...]) -> NotThisUsersKey:
+def _not_accepted(subject: CredentialContext, key: AccessKeyId, keys: tuple[AccessKey, ...]) -> NotThisUsersKey:
     is_listed = key in {known.id for known in keys}
     whose = f"a key of {subject.user}" if is_listed else f"not among the keys of {subject.user} in IAM"
     return NotThisUsersKey(
@@ -158,7 +162,9 @@ def _not_accepted(subject: Subject, key: AccessKeyId, keys: tuple[AccessKey, ...
     )
 
 
-def _wait_for_list(subject: Subject, key: AccessKeyId, keys: tuple[AccessKey, ...], settings: Settings) -> None:
+def _wait_for_list(
+    subject: CredentialContext, key: AccessKeyId, keys: tuple[AccessKey, ...], settings: Settings
+) -> None:
     """Wait until IAM lists a key that STS accepts already, up to a minute."""
     give_up = settings.clock.now().timestamp() + _PATIENCE_S
     while key not in {known.id for known in keys}:

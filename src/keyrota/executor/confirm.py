@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from keyrota.core.case import Case
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import OWNER_TAG, Confirmation, IndexEntry, Observation, TargetState
 from keyrota.core.naming import owner_tag
 from keyrota.core.places import Doubt, open_doubts, placed
 from keyrota.core.records import Index, format_index, parse_index
+from keyrota.core.situation import Situation
 from keyrota.errors import ProviderRefused
-from keyrota.executor.subject import Subject
+from keyrota.executor.subject import CredentialContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A place that is not written before a person has looked, and why."""
 
-    subject: Subject
+    subject: CredentialContext
     target: TargetState
     doubts: tuple[Doubt, ...]
 
@@ -29,10 +29,10 @@ class Question:
         return all(doubt.is_confirmable for doubt in self.doubts)
 
 
-def questions(subject: Subject, observation: Observation, now: datetime) -> tuple[Question, ...]:
+def questions(subject: CredentialContext, observation: Observation, now: datetime) -> tuple[Question, ...]:
     """Find the places of a credential that wait for a person."""
-    case = Case(view=view(observation), policy=subject.policy, now=now)
-    found = ((target, tuple(open_doubts(case, target))) for target in observation.targets)
+    situation = Situation(view=interpret(observation), policy=subject.policy, now=now)
+    found = ((target, tuple(open_doubts(situation, target))) for target in observation.targets)
     return tuple(Question(subject=subject, target=target, doubts=doubts) for target, doubts in found if doubts)
 
 

@@ -24,15 +24,15 @@ from keyrota.errors import Bug, KeyrotaError, SharedPlace, UnsafePlan
 from keyrota.executor.events import Listener, Outcome
 from keyrota.executor.parallel import Parallel, in_parallel
 from keyrota.executor.run import Beside, Run, nobody
-from keyrota.executor.subject import Settings, Subject
-from keyrota.wire import bounded
+from keyrota.executor.subject import CredentialContext, Settings
+from keyrota.http import bounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
     """One credential's plan, or why there is none."""
 
-    subject: Subject
+    subject: CredentialContext
     run: Run
     plan: Plan | None = None
     observation: Observation | None = None
@@ -57,7 +57,7 @@ class Preview:
 
 
 def plan_all(
-    subjects: Iterable[Subject],
+    subjects: Iterable[CredentialContext],
     settings: Settings,
     *,
     intent: Intent | None = None,
@@ -75,7 +75,7 @@ def plan_all(
         beside: Asked once for the configured credentials that this run does not look at.
     """
 
-    def one(subject: Subject) -> Preview:
+    def one(subject: CredentialContext) -> Preview:
         run = Run(subject, settings, intent, beside)
         try:
             with bounded(settings.clock, settings.until):
@@ -149,7 +149,7 @@ def apply_all(
         brake: Stops the whole run before its first write; None lifts it.
         total: The number of all credentials of the configuration, which the brake's share counts from.
         tell: Called from several threads, one call at a time for each credential.
-        at_once: So many credentials are worked on at once.
+        at_once: Number of credentials processed in parallel.
         is_late: Asked before each credential; what is not begun then is left to the next run.
         parallel: How they are worked on at once.
 
@@ -160,7 +160,7 @@ def apply_all(
     everything = total if total is not None else len(previews)
     if brake is not None and brake.stops(rotating, everything):
         raise UnsafePlan(
-            f"{rotating} of {everything} credentials would be rotated in one run, more than the brake allows "
+            f"{rotating} of {everything} credentials would be rotated in one run, more than the limit per run "
             f"({brake.most}, and {brake.share:.0%} of all)",
             remedy="look at `keyrota plan`; then `keyrota apply --force`, or set `brake:` in the configuration",
         )

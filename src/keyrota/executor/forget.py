@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keyrota.core.lifecycle import KEY_ID, view
+from keyrota.core.lifecycle import KEY_ID, interpret
 from keyrota.core.model import AccessKeyId, IndexEntry, Observation, TargetState
 from keyrota.core.places import removed
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError, ProviderRefused
-from keyrota.executor.subject import Subject
+from keyrota.executor.subject import CredentialContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """A target that one credential's secret remembers."""
 
-    subject: Subject
+    subject: CredentialContext
     observation: Observation
     entry: IndexEntry
     name: str
@@ -33,9 +33,9 @@ class Remembered:
         return next((state for state in self.observation.left_behind if state.address == self.name), None)
 
 
-def remembered(subject: Subject, observation: Observation) -> tuple[Remembered, ...]:
+def remembered(subject: CredentialContext, observation: Observation) -> tuple[Remembered, ...]:
     """List the targets that a credential's secret remembers."""
-    index = view(observation).index
+    index = interpret(observation).index
     names = {gone.entry: gone.name for gone in removed(index, observation.targets)}
     return tuple(
         Remembered(subject=subject, observation=observation, entry=entry, name=names.get(entry, entry.address))
@@ -79,5 +79,5 @@ def forget(known: Remembered, *, deletes_variables: bool) -> tuple[str, ...]:
 
 
 def _our_keys(observation: Observation) -> frozenset[AccessKeyId]:
-    labels = (label for version in view(observation).versions for label in version.labels)
+    labels = (label for version in interpret(observation).versions for label in version.labels)
     return frozenset(AccessKeyId(label) for label in labels if KEY_ID.fullmatch(label))

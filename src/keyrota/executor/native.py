@@ -17,19 +17,20 @@ from enum import StrEnum
 
 from keyrota.core import ownership, readers
 from keyrota.core import plan as act
-from keyrota.core.case import Case
-from keyrota.core.lifecycle import KeyState, View, key_label, view
+from keyrota.core.lifecycle import KeyRing, KeyState, interpret, key_label
 from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, KeyPair, SecretVersion, VersionId
 from keyrota.core.places import holds, questions
 from keyrota.core.plan import Hold
 from keyrota.core.renewal import no_slot, under_way
-from keyrota.core.rules import obstacles, strangers
+from keyrota.core.rules import foreign_keys, obstacles
 from keyrota.core.secret import Secret
+from keyrota.core.situation import Situation
 from keyrota.errors import NotThere, ProviderRefused
-from keyrota.executor.actions import Memory, create_under_claim, perform
+from keyrota.executor.actions import create_under_claim, perform
 from keyrota.executor.observe import observe
 from keyrota.executor.own_writes import OwnWrites
-from keyrota.executor.subject import Settings, Subject
+from keyrota.executor.run_state import RunState
+from keyrota.executor.subject import CredentialContext, Settings
 from keyrota.executor.verify import verify
 
 
@@ -43,7 +44,7 @@ class Step(StrEnum):
 
 
 def rotate(
-    subject: Subject, settings: Settings, step: Step, token: VersionId, *, rotation_token: str | None = None
+    subject: CredentialContext, settings: Settings, step: Step, token: VersionId, *, rotation_token: str | None = None
 ) -> AccessKeyId | None:
     """
     Do one step.
@@ -89,16 +90,16 @@ _RETRY = "Secrets Manager begins again by itself; or: aws secretsmanager rotate-
 class _Rotation:
     """One step's subject, and the version that it is about."""
 
-    subject: Subject
+    subject: CredentialContext
     settings: Settings
     token: VersionId
     rotation_token: str | None
-    memory: Memory = field(default_factory=Memory)
+    memory: RunState = field(default_factory=RunState)
 
-    def look(self) -> View:
+    def look(self) -> KeyRing:
         """Look at the credential."""
         seen = observe(self.subject, self.settings)
-        return view(self.memory.added_to(seen))
+        return interpret(self.memory.added_to(seen))
 
     def prove(self, key: AccessKeyId, version: SecretVersion) -> None:
         """Ask STS until it accepts what the version holds."""
@@ -109,45 +110,45 @@ class _Rotation:
             )
         verify(self.subject, credential, self.settings)
 
-    def create(self, known: View, now: datetime) -> AccessKeyId:
+    def create(self, known: KeyRing, now: datetime) -> AccessKeyId:
         """Make a key and store it, as of `now`, when the look began; one that was left over is taken on."""
         if known.is_foreign_version:
             raise ProviderRefused(
-                "AWSCURRENT was written by somebody else, and is not adopted yet",
+                "AWSCURRENT was written outside keyrota, and is not adopted yet",
                 where=_where(self.subject),
                 remedy="the next run of rotate adopts it; or: keyrota apply",
             )
         if abandoned := _abandoned(known):
             return self._take_over(abandoned)
-        case = self._asked(Case(view=known, policy=self.subject.policy, now=now))
-        self._refuse(case)
+        situation = self._asked(Situation(view=known, policy=self.subject.policy, now=now))
+        self._refuse(situation)
         if known.current is None:
             raise ProviderRefused(
                 "the secret has no value", where=_where(self.subject), remedy="keyrota apply stores one"
             )
         seen = frozenset(key.id for key in known.keys)
-        self._perform(act.TakeClaim(keys_seen=seen, reason="rotation", due=now), case.view)
+        self._perform(act.TakeClaim(keys_seen=seen, reason="rotation", due=now), situation.view)
         beside = self.subject.store.other_fields(self.subject.secret_name, known.current.id)
         with self.settings.stop.whole():
             created = create_under_claim(self.subject, self.settings, self.memory)
             self._store(created.credential, beside)
         return created.credential.id
 
-    def _asked(self, case: Case) -> Case:
+    def _asked(self, situation: Situation) -> Situation:
         """Ask what a first write would replace, before a key is made."""
-        asked: tuple[act.Action, ...] = (*ownership.questions(case), *questions(case, is_due=True))
-        for question in (*asked, *readers.questions(case)):
-            self._perform(question, case.view)
-        return replace(case, view=view(self.memory.added_to(case.view.observation)))
+        asked: tuple[act.Action, ...] = (*ownership.questions(situation), *questions(situation, is_due=True))
+        for question in (*asked, *readers.questions(situation)):
+            self._perform(question, situation.view)
+        return replace(situation, view=interpret(self.memory.added_to(situation.view.observation)))
 
-    def _perform(self, action: act.Action, known: View) -> None:
+    def _perform(self, action: act.Action, known: KeyRing) -> None:
         perform(self.subject, action, known.observation, self.settings, self.memory)
 
-    def _refuse(self, case: Case) -> None:
+    def _refuse(self, situation: Situation) -> None:
         """Refuse what could not come to its end: nothing is begun then."""
-        for hold in _obstacles(case):
+        for hold in _obstacles(situation):
             raise ProviderRefused(hold.reason, where=_where(self.subject), remedy=hold.remedy)
-        archived = {target.address for target in case.view.observation.targets if target.is_archived}
+        archived = {target.address for target in situation.view.observation.targets if target.is_archived}
         for answer in self.settings.each(lambda target: target.preflight(), self.subject.targets):
             if not answer.is_ready and answer.address not in archived:
                 raise ProviderRefused(
@@ -169,7 +170,7 @@ class _Rotation:
         )
 
 
-def _version(known: View, token: VersionId) -> SecretVersion:
+def _version(known: KeyRing, token: VersionId) -> SecretVersion:
     """
     Find the version that is to be made: Secrets Manager has labelled its ID before it calls.
 
@@ -187,17 +188,17 @@ def _version(known: View, token: VersionId) -> SecretVersion:
     return version
 
 
-def _obstacles(case: Case) -> Iterator[Hold]:
-    yield from obstacles(case)
-    yield from ownership.holds(case)
-    yield from (hold for hold in strangers(case) if hold.key is None)
-    yield from no_slot(case)
-    yield from under_way(case)
-    yield from holds(case)
-    yield from readers.holds(case)
+def _obstacles(situation: Situation) -> Iterator[Hold]:
+    yield from obstacles(situation)
+    yield from ownership.holds(situation)
+    yield from (hold for hold in foreign_keys(situation) if hold.key is None)
+    yield from no_slot(situation)
+    yield from under_way(situation)
+    yield from holds(situation)
+    yield from readers.holds(situation)
 
 
-def _abandoned(known: View) -> SecretVersion | None:
+def _abandoned(known: KeyRing) -> SecretVersion | None:
     """Find what an earlier rotation made and did not finish: its key is good, and there is no slot for another."""
     for version in known.versions:
         key = known.key(key_label(version))
@@ -209,5 +210,5 @@ def _abandoned(known: View) -> SecretVersion | None:
     return None
 
 
-def _where(subject: Subject) -> str:
+def _where(subject: CredentialContext) -> str:
     return f"secret {subject.secret_name}"

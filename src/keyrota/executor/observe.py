@@ -8,12 +8,12 @@ from keyrota.core.model import CLAIM, AccessKey, Observation, SecretState, Targe
 from keyrota.core.places import Removed, removed
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError
-from keyrota.executor.subject import Settings, Subject
+from keyrota.executor.subject import CredentialContext, Settings
 from keyrota.ports import Target
 
 
 def observe(
-    subject: Subject,
+    subject: CredentialContext,
     settings: Settings,
     *,
     known_targets: tuple[TargetState, ...] | None = None,
@@ -58,7 +58,7 @@ def observe(
     )
 
 
-def _tags_to_come(subject: Subject, secret: SecretState | None) -> frozenset[str]:
+def _tags_to_come(subject: CredentialContext, secret: SecretState | None) -> frozenset[str]:
     """Name the tags that the index needs once today's targets are in it, and those of a secret that is made anew."""
     index = parse_index(dict(secret.tags)) if secret else Index()
     own = frozenset() if secret else frozenset(subject.tags)
@@ -66,14 +66,14 @@ def _tags_to_come(subject: Subject, secret: SecretState | None) -> frozenset[str
 
 
 def _left_behind(
-    subject: Subject, secret: SecretState | None, settings: Settings, targets: tuple[TargetState, ...]
+    subject: CredentialContext, secret: SecretState | None, settings: Settings, targets: tuple[TargetState, ...]
 ) -> tuple[TargetState, ...]:
     """Read what targets hold that got a key once and are not configured any more."""
     index = parse_index(dict(secret.tags)) if secret else Index()
     return tuple(settings.each(lambda gone: read_removed(subject, gone), removed(index, targets)))
 
 
-def read_removed(subject: Subject, gone: Removed) -> TargetState:
+def read_removed(subject: CredentialContext, gone: Removed) -> TargetState:
     """Read a place that no configured target means; what answers at its address may be another place by now."""
     entry = gone.entry
     target = subject.reach(entry) if subject.reach else None
@@ -87,11 +87,11 @@ def read_removed(subject: Subject, gone: Removed) -> TargetState:
     return replace(state, address=gone.name)
 
 
-def _with_last_use(subject: Subject, key: AccessKey) -> AccessKey:
+def _with_last_use(subject: CredentialContext, key: AccessKey) -> AccessKey:
     return replace(key, last_use=subject.access_keys.last_use(key.id))
 
 
-def unasked(subject: Subject) -> tuple[TargetState, ...]:
+def unasked(subject: CredentialContext) -> tuple[TargetState, ...]:
     """Name the targets without asking them anything."""
     return tuple(
         TargetState(address=target.address, evidence=TargetEvidence.FAILED, detail="not asked yet")
@@ -99,7 +99,7 @@ def unasked(subject: Subject) -> tuple[TargetState, ...]:
     )
 
 
-def read_targets(subject: Subject, settings: Settings) -> tuple[TargetState, ...]:
+def read_targets(subject: CredentialContext, settings: Settings) -> tuple[TargetState, ...]:
     """Read every target, several at once, in their order."""
 
     def read(target: Target) -> TargetState:

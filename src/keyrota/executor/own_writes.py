@@ -189,7 +189,7 @@ class OwnWrites:
         return self._is_where_it_was(current)
 
     def _is_where_it_was(self, current: VersionId | None) -> bool:
-        """Tell whether AWSCURRENT is shown where it was before this run moved it, within the last minute."""
+        """Return whether AWSCURRENT is shown where it was before this run moved it, within the last minute."""
         moved = next((one for one in reversed(self._young(self._moved)) if one.label == AWSCURRENT), None)
         return moved is not None and moved.before != moved.to and current == moved.before
 

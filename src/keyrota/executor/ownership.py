@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from keyrota.core.model import SECRET_TAG, Observation, UserTag
 from keyrota.errors import LostRace, ProviderRefused, ProviderUnavailable
-from keyrota.executor.subject import Subject
-
-if TYPE_CHECKING:
-    from keyrota.executor.actions import Memory
+from keyrota.executor.run_state import RunState
+from keyrota.executor.subject import CredentialContext
 
 
-def user_tag(subject: Subject) -> UserTag:
+def user_tag(subject: CredentialContext) -> UserTag:
     """Read the tag; a question that is refused or fails leaves it unknown."""
     try:
         return UserTag(secret=subject.access_keys.secret_tag(subject.user))
@@ -21,7 +17,7 @@ def user_tag(subject: Subject) -> UserTag:
         return UserTag(why_unknown=str(error), remedy=remedy)
 
 
-def set_user_tag(subject: Subject) -> UserTag:
+def set_user_tag(subject: CredentialContext) -> UserTag:
     """
     Set the tag, and read it back: of two that write at once, the last one wins.
 
@@ -39,7 +35,7 @@ def set_user_tag(subject: Subject) -> UserTag:
     return UserTag(secret=subject.access_keys.secret_tag(subject.user) or wanted)
 
 
-def mark_user(subject: Subject, observation: Observation, memory: Memory) -> None:
+def mark_user(subject: CredentialContext, observation: Observation, memory: RunState) -> None:
     """
     Give a user that has no such tag its tag, before anything else is written for it.
 

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from keyrota.core.lifecycle import KeyState, View, key_label
+from keyrota.core.lifecycle import KeyRing, KeyState, key_label
 from keyrota.core.model import AccessKeyId, KeyPair, PairDoubt, PlaceId, TargetEvidence, TargetState
 from keyrota.errors import Half, KeyrotaError, LeftByLimit, ProviderRefused, ProviderUnavailable, TornPair
 from keyrota.executor.subject import Settings
+from keyrota.http import current_waiting
 from keyrota.ports import Target
-from keyrota.wire import current_waiting
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
 _ON_STOP_S = 1.0
@@ -60,7 +60,7 @@ class Pairs:
     """The pairs of one credential in one run of `sync`."""
 
     settings: Settings
-    seen: View
+    seen: KeyRing
     """As it was before the first write."""
     read: Callable[[AccessKeyId], KeyPair | None]
     """Reads the pair of an older key from the secret; None where that cannot be."""
@@ -271,11 +271,11 @@ def _demand_answers(target: Target) -> None:
 
 def _demand_time(settings: Settings, target: Target) -> None:
     """Begin no pair that the end of this run's time could cut in half."""
-    if settings.until is None or not target.is_torn_possible:
+    if settings.until is None or not target.has_separate_variables:
         return
     if settings.clock.now() > settings.until - settings.pair_spare:
         raise LeftByLimit(
             f"the time of this run ends at {settings.until:%Y-%m-%d %H:%M:%S} UTC, too soon to begin a pair",
             where=target.address,
-            again=settings.until,
+            retry_at=settings.until,
         )

@@ -18,12 +18,13 @@ from keyrota.core.neighbours import Neighbour, shared_with
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged, ProviderRefused, Stopped
-from keyrota.executor.actions import Memory, perform
+from keyrota.executor.actions import perform
 from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
 from keyrota.executor.observe import observe, unasked
 from keyrota.executor.own_writes import OwnWrites
-from keyrota.executor.subject import Settings, Subject
-from keyrota.wire import bounded
+from keyrota.executor.run_state import RunState
+from keyrota.executor.subject import CredentialContext, Settings
+from keyrota.http import bounded
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ _BOOKS = (
     act.AskFirst,
     act.AskOwner,
     act.AskValue,
-    act.Tidy,
+    act.RemoveLabel,
     act.NoteActive,
     act.NoteOrphan,
     act.NoteStack,
@@ -73,13 +74,13 @@ class Run:
     """
 
     def __init__(
-        self, subject: Subject, settings: Settings, intent: Intent | None = None, beside: Beside = nobody
+        self, subject: CredentialContext, settings: Settings, intent: Intent | None = None, beside: Beside = nobody
     ) -> None:
         self._subject = replace(subject, store=OwnWrites(subject.store, settings.clock))
         self._settings = settings
         self._intent = intent or Routine()
         self._beside = beside
-        self._memory = Memory()
+        self._memory = RunState()
         self._targets: tuple[TargetState, ...] | None = None
         self._left_behind: tuple[TargetState, ...] | None = None
         self._is_unasked = isinstance(intent, Revoke) and intent.off_first
@@ -137,7 +138,7 @@ class Run:
         return observation, planned
 
     def _is_asked_now(self, action: act.Action) -> bool:
-        """Tell whether an action is a question of the plan; a revocation asks no provider before its key is off."""
+        """Return whether an action is a question of the plan; a revocation asks no provider before its key is off."""
         is_urgent = isinstance(self._intent, Revoke) and isinstance(action, act.AskFirst)
         is_not_ours = isinstance(action, act.AskValue) and not self._settings.reads_values
         return isinstance(action, _QUESTIONS) and not is_urgent and not is_not_ours
@@ -240,7 +241,7 @@ class Run:
         return False
 
     def outcome(self, planned: Plan | None = None, observation: Observation | None = None) -> Outcome:
-        """Tell what became of it so far."""
+        """Return what became of it so far."""
         return Outcome(
             user=self._subject.user,
             account=self._subject.account,
@@ -284,15 +285,15 @@ class Run:
 
     def _next(self, planned: Plan, first: Plan) -> act.Action | None:
         """Find the first action that can be done now, was planned at the start, and has not failed in this run."""
-        promised = {_sort(action) for action in first.actions}
+        promised = {_kind(action) for action in first.actions}
         for action in planned.actions:
             if action.follows or action.identity in self._failed:
                 continue
-            if self._is_asked_for or _sort(action) in promised or _is_own_cleanup(action, self._memory):
+            if self._is_asked_for or _kind(action) in promised or _is_own_cleanup(action, self._memory):
                 return action
             if not isinstance(action, _QUESTIONS):
                 self._left.setdefault(action)
-            elif (waiting := _waiting_for(action, planned)) is not None and _sort(waiting) not in promised:
+            elif (waiting := _waiting_for(action, planned)) is not None and _kind(waiting) not in promised:
                 self._left.setdefault(waiting)
         return None
 
@@ -383,7 +384,7 @@ class Run:
 
 
 def _is_before_off(action: act.Action | None) -> bool:
-    """Tell whether an action asks no provider; who else may read a secret is asked of AWS alone."""
+    """Return whether an action asks no provider; who else may read a secret is asked of AWS alone."""
     return isinstance(action, _BEFORE_OFF) or (isinstance(action, act.AskFirst) and not action.targets)
 
 
@@ -393,8 +394,8 @@ def _waiting_for(question: act.Action, planned: Plan) -> act.Action | None:
     return next((action for action in waiting if not isinstance(action, _QUESTIONS)), None)
 
 
-def _log_plan(subject: Subject, planned: Plan) -> None:
-    """Tell why, for --debug: reasons and IDs, never a value."""
+def _log_plan(subject: CredentialContext, planned: Plan) -> None:
+    """Return why, for --debug: reasons and IDs, never a value."""
     for action in planned.actions:
         _log.debug("%s: %s %s: %s", subject.name, type(action).__name__, action.key or "", action.reason)
     for hold in planned.holds:
@@ -403,14 +404,14 @@ def _log_plan(subject: Subject, planned: Plan) -> None:
         _log.debug("%s: %s due %s: %s", subject.name, later.shown, later.due.isoformat(), later.reason)
 
 
-def _sort(action: act.Action) -> tuple[str, str]:
-    """Tell what a person was promised: the kind of change, and for changes to a key, which one."""
+def _kind(action: act.Action) -> tuple[str, str]:
+    """Return what a person was promised: the kind of change, and for changes to a key, which one."""
     is_named = isinstance(action, (act.Deactivate, act.Delete, act.DeleteOrphan))
     return action.shown, str(action.key) if is_named else ""
 
 
 def _is_explained(action: act.Action, seen: Observation, planned: Plan) -> bool:
-    """Tell whether another run has done it meanwhile, or the plan that was made afresh says why it is not done."""
+    """Return whether another run has done it meanwhile, or the plan that was made afresh says why it is not done."""
     key = next((key for key in seen.keys if key.id == action.key), None)
     is_done = key is None or (isinstance(action, act.Deactivate) and key.status is KeyStatus.INACTIVE)
     told = {hold.key for hold in planned.holds} | {later.key for later in planned.upcoming}
@@ -424,8 +425,8 @@ def _dropped(action: act.DeleteOrphan) -> ProviderRefused:
     )
 
 
-def _is_own_cleanup(action: act.Action, memory: Memory) -> bool:
-    """Tell whether the action only keeps the books, or drops what this very run made."""
+def _is_own_cleanup(action: act.Action, memory: RunState) -> bool:
+    """Return whether the action only keeps the books, or drops what this very run made."""
     if isinstance(action, act.DeleteOrphan):
         return action.key in memory.made
     return isinstance(action, _BOOKS)

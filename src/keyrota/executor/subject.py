@@ -12,8 +12,8 @@ from keyrota.core.model import NOBODY, Caller, FirstWrite, IndexEntry, OfCredent
 from keyrota.core.policy import RotationPolicy
 from keyrota.errors import KeyrotaError
 from keyrota.executor.parallel import Parallel, in_parallel
+from keyrota.http import STOP, Stop
 from keyrota.ports import AccessKeys, Clock, Identity, SecretStore, Target
-from keyrota.wire import STOP, Stop
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject(OfCredential):
+class CredentialContext(OfCredential):
     """One IAM user whose key keyrota keeps: names, policy and ports."""
 
     secret_name: str

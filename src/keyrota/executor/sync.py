@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from keyrota.core.lifecycle import View, view
+from keyrota.core.lifecycle import KeyRing, interpret
 from keyrota.core.model import (
     AWSCURRENT,
     PAIRS_TAG,
@@ -41,7 +41,7 @@ from keyrota.core.records import (
 )
 from keyrota.errors import KeyrotaError, PartialFailure, ProviderUnavailable, TornPair
 from keyrota.executor.pairs import Pairs, Torn, another_place
-from keyrota.executor.subject import Settings, Subject
+from keyrota.executor.subject import CredentialContext, Settings
 from keyrota.executor.verify import verify
 from keyrota.ports import Target
 
@@ -55,7 +55,7 @@ use up the hour's calls (1,000 at Bitbucket, three for one look)."""
 
 
 def sync(
-    subject: Subject,
+    subject: CredentialContext,
     action: Sync,
     observation: Observation,
     settings: Settings,
@@ -83,9 +83,9 @@ def sync(
         ProviderRefused, NotVerified: The key is not the user's or not accepted; nothing was written.
     """
     chosen: tuple[Target, ...] = tuple(target for target in subject.targets if target.address in action.targets)
-    walk = _Walk(subject, action, observation, settings.clock.now())
-    pairs = Pairs(settings=settings, seen=view(observation), read=partial(_older_pair, subject, observation))
-    wanted = view(observation).current_id
+    walk = _SyncPass(subject, action, observation, settings.clock.now())
+    pairs = Pairs(settings=settings, seen=interpret(observation), read=partial(_older_pair, subject, observation))
+    wanted = interpret(observation).current_id
     for round_ in range(_ROUNDS):
         # The note first, AWSCURRENT after it: a run that finds no note of another version once it has written knows
         # that whoever goes on to write another one has yet to read AWSCURRENT.
@@ -124,16 +124,16 @@ def sync(
     )
 
 
-def _writable(subject: Subject, action: Sync) -> tuple[Target, ...]:
+def _writable(subject: CredentialContext, action: Sync) -> tuple[Target, ...]:
     """Find every target that may be written: where a doubt is open, nothing is, whatever AWSCURRENT becomes."""
     return tuple(target for target in subject.targets if target.address not in action.kept_out)
 
 
 @dataclass(slots=True)
-class _Walk:
+class _SyncPass:
     """The way over the targets, as the secret's tags tell it."""
 
-    subject: Subject
+    subject: CredentialContext
     action: Sync
     observation: Observation
     began: datetime
@@ -156,8 +156,8 @@ class _Walk:
         version of the record would otherwise find nothing to send. Where somebody else's pair is written over, the
         ID may show our key beside their secret: nothing but the record would tell.
         """
-        known = view(self.observation)
-        going_on = known.pass_in_force(self.action.not_before)
+        known = interpret(self.observation)
+        going_on = known.active_sync_pass(self.action.not_before)
         self.written = frozenset()
         if going_on is not None and going_on.version == version and self.version is None:
             self.began, self.written = going_on.began, going_on.written
@@ -165,7 +165,7 @@ class _Walk:
         self.version = version
         tags: dict[str, str] = {}
         is_other = known.synced is not None and known.synced.version != version
-        if is_other or (self.action.is_mend and known.synced is not None):
+        if is_other or (self.action.is_repair and known.synced is not None):
             self.left = f"{version}@begun"
             tags |= {SYNCED_TAG: self.left, SYNC_PASS_TAG: self._pass()}
         if is_again or (known.sync_pass is not None and known.sync_pass.version != version):
@@ -187,12 +187,14 @@ class _Walk:
         But where a place tells when it was changed, that will be later than what is noted of our last write: that is
         noted as well. What an earlier run left torn stays noted until it is written.
         """
-        known = view(self.observation)
-        is_same = known.is_synced() and known.current_id == version and not self.action.is_mend
+        known = interpret(self.observation)
+        is_same = known.is_synced() and known.current_id == version and not self.action.is_repair
         is_again = is_same and not any(known.doubt_of(target.address) for target in chosen)
         telling = {state.address for state in self.observation.targets if state.changed_at is not None}
         addresses = {
-            target.address for target in chosen if (target.address in telling if is_again else target.is_torn_possible)
+            target.address
+            for target in chosen
+            if (target.address in telling if is_again else target.has_separate_variables)
         }
         if is_again and not addresses:
             return None
@@ -213,7 +215,7 @@ class _Walk:
         archived = [
             entry for entry in self.subject.index if entry.address in states and states[entry.address].is_archived
         ]
-        named, known = placed(archived, self.observation.targets), view(self.observation)
+        named, known = placed(archived, self.observation.targets), interpret(self.observation)
         return tuple(replace(entry, is_begun=False) for entry in named if known.index.of(entry) is None)
 
     def end(self, done: Sequence[Target], state: SecretState | None, now: datetime, pairs: Pairs) -> None:
@@ -234,16 +236,16 @@ class _Walk:
         addresses = self._counted()
         self.written |= {target.address for target in done}
         is_whole = self.written >= addresses
-        before = view(self.observation)
+        before = interpret(self.observation)
         is_untouched = _record(state) == self.left
         is_known = before.is_synced() and before.synced is not None and before.synced.version == self.version
         known = before.synced if is_known and is_untouched else None
         index = parse_index(dict(state.tags)) if state else Index()
         held = self._held_since(before, index, done, now, is_untouched=is_untouched)
         tags = format_index(index.noted(held)) if held and index.is_readable and not index.is_full else dict[str, str]()
-        is_mended = not self.action.is_mend or len(done) == len(self.action.targets)
+        is_mended = not self.action.is_repair or len(done) == len(self.action.targets)
         if is_whole or (known is not None and is_mended):
-            confirmed = self.began if is_whole and not self.action.is_mend else None
+            confirmed = self.began if is_whole and not self.action.is_repair else None
             record = SyncRecord(
                 version=self.version or VersionId(""),
                 since=self._since(before, index.noted(held), known, now, is_untouched=is_untouched),
@@ -252,7 +254,7 @@ class _Walk:
                 ended=now,
             )
             tags[SYNCED_TAG] = format_synced(record)
-        if not is_whole and not self.action.is_mend and len(addresses) > 1:
+        if not is_whole and not self.action.is_repair and len(addresses) > 1:
             tags[SYNC_PASS_TAG] = self._pass()
         if self.has_begun or pairs.torn:
             is_whole_again = {target.address for target in done} | pairs.put_back
@@ -268,7 +270,7 @@ class _Walk:
 
     def _noted_before(self, *, without: Iterable[str]) -> tuple[tuple[str, PairDoubt], ...]:
         """Find what earlier runs left torn, at places that are still known."""
-        known, seen = view(self.observation), self.observation
+        known, seen = interpret(self.observation), self.observation
         names = {target.address for target in self.subject.targets} | {state.address for state in seen.left_behind}
         digests = {place_digest(address) for address in names.difference(without)}
         return tuple(
@@ -276,7 +278,7 @@ class _Walk:
         )
 
     def _held_since(
-        self, before: View, index: Index, done: Sequence[Target], now: datetime, *, is_untouched: bool
+        self, before: KeyRing, index: Index, done: Sequence[Target], now: datetime, *, is_untouched: bool
     ) -> dict[tuple[str, str, str], Written]:
         """Say since when each place that was written holds this version, by the position of its entry."""
         version = version_mark(self.version or VersionId(""))
@@ -289,14 +291,14 @@ class _Walk:
                 continue
             state, written = states[target.address], known.written
             is_kept = written is not None and written.version == version and is_untouched
-            if is_kept and not (self.action.is_mend and _may_be_ours(state, before)):
+            if is_kept and not (self.action.is_repair and _may_be_ours(state, before)):
                 continue
             is_first = is_first_write(before, state) and held_none_of_ours(before, state)
             found[known.position] = Written(version=version, since=now, is_first=is_first)
         return found
 
     def _since(
-        self, before: View, index: Index, known: SyncRecord | None, now: datetime, *, is_untouched: bool
+        self, before: KeyRing, index: Index, known: SyncRecord | None, now: datetime, *, is_untouched: bool
     ) -> datetime:
         """
         Say since when no place holds an older key: the overlap counts from here.
@@ -322,7 +324,7 @@ class _Walk:
         return latest if self._is_remembered() else now
 
     def _is_remembered(self) -> bool:
-        """Tell whether the index knows every place that counts."""
+        """Return whether the index knows every place that counts."""
         return self._counted() <= {entry.address for entry in self._entries()}
 
     def _counted(self) -> frozenset[str]:
@@ -330,9 +332,9 @@ class _Walk:
         archived = {target.address for target in self.observation.targets if target.is_archived}
         return frozenset(target.address for target in self.subject.targets) - archived
 
-    def _replaced_ours(self, before: View) -> bool:
-        """Tell whether a mend took an older key of ours from a target, or may have: its overlap starts anew."""
-        if not self.action.is_mend:
+    def _replaced_ours(self, before: KeyRing) -> bool:
+        """Return whether a mend took an older key of ours from a target, or may have: its overlap starts anew."""
+        if not self.action.is_repair:
             return False
         mended = [target for target in self.observation.targets if target.address in self.action.targets]
         return any(_may_be_ours(target, before) for target in mended)
@@ -348,7 +350,7 @@ class _Walk:
         return format_pass(record, addresses)
 
 
-def _may_be_ours(target: TargetState, before: View) -> bool:
+def _may_be_ours(target: TargetState, before: KeyRing) -> bool:
     if target.evidence is TargetEvidence.CANNOT_TELL:
         return True
     return target.key is not None and before.version_of(target.key) is not None
@@ -377,7 +379,7 @@ def _write(
 
     Who waited for a pipeline asks again whether the credential is still the current one: it may be revoked by then.
     """
-    seen, index = {state.address: state for state in observation.targets}, view(observation).index
+    seen, index = {state.address: state for state in observation.targets}, interpret(observation).index
 
     def attempt(target: Target) -> tuple[str, KeyrotaError] | None:
         try:
@@ -416,9 +418,9 @@ def _demand_same_place(target: Target, state: TargetState | None, index: Index, 
         raise another_place(target, before, found, f"{remedy}and the next run writes it")
 
 
-def _older_pair(subject: Subject, observation: Observation, key: AccessKeyId) -> KeyPair | None:
+def _older_pair(subject: CredentialContext, observation: Observation, key: AccessKeyId) -> KeyPair | None:
     """Read the pair of an older key from the version that wears its ID; None where that cannot be."""
-    version = view(observation).version_of(key)
+    version = interpret(observation).version_of(key)
     if version is None:
         return None
     try:
@@ -430,12 +432,12 @@ def _older_pair(subject: Subject, observation: Observation, key: AccessKeyId) ->
 
 def _wait_until_quiet(target: Target, settings: Settings) -> bool:
     """
-    Wait until no run is in progress there, at most as long as the target's `quiet` says; unknown counts as busy.
+    Wait until no run is in progress there, up to the target's `wait_for_idle`; unknown counts as busy.
 
     Returns:
         Whether it had to wait.
     """
-    until, has_waited, pause = settings.clock.now() + target.quiet_for, False, _LOOK_AGAIN_S
+    until, has_waited, pause = settings.clock.now() + target.wait_for_idle, False, _LOOK_AGAIN_S
     while settings.clock.now() < until and target.is_busy() is not False:
         left = (until - settings.clock.now()) / timedelta(seconds=1)
         settings.clock.sleep(max(0.1, min(pause, left)))

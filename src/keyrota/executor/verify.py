@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from keyrota.core.model import KeyPair
 from keyrota.errors import NotThisUsersKey, NotVerified
-from keyrota.executor.subject import Settings, Subject
+from keyrota.executor.subject import CredentialContext, Settings
 
 
-def verify(subject: Subject, credential: KeyPair, settings: Settings) -> None:
+def verify(subject: CredentialContext, credential: KeyPair, settings: Settings) -> None:
     """
     Ask STS until it accepted the key several times in a row, spread over some seconds.
 
@@ -36,7 +36,7 @@ def verify(subject: Subject, credential: KeyPair, settings: Settings) -> None:
         clock.sleep(pause)
 
 
-def _is_accepted(subject: Subject, credential: KeyPair, answers: Sequence[str | None]) -> bool:
+def _is_accepted(subject: CredentialContext, credential: KeyPair, answers: Sequence[str | None]) -> bool:
     for arn in answers:
         if arn is not None and not is_user(arn, subject.account, subject.user):
             raise NotThisUsersKey(
@@ -48,6 +48,6 @@ def _is_accepted(subject: Subject, credential: KeyPair, answers: Sequence[str | 
 
 
 def is_user(arn: str, account: str, user: str) -> bool:
-    """Tell whether an ARN is this user's (arn:PARTITION:iam::ACCOUNT:user/PATH/NAME)."""
+    """Return whether an ARN is this user's (arn:PARTITION:iam::ACCOUNT:user/PATH/NAME)."""
     parts = arn.split(":", 5)
     return len(parts) == 6 and parts[4] == account and parts[5].startswith("user/") and parts[5].split("/")[-1] == user  # noqa: PLR2004  # an ARN has six parts

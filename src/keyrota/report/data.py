@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from keyrota.core import plan as act
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AccessKey, AccessKeyId, CredentialId, LastUse, Observation, TargetState, UserName
 from keyrota.core.places import changes, is_first_write
 from keyrota.core.plan import Action, Hold, Needs, Notice, Plan, Upcoming
@@ -59,7 +59,7 @@ class CredentialReport:
     @property
     def failures(self) -> tuple[KeyrotaError, ...]:
         """What failed: not what stopped at a limit, which a later run goes on with."""
-        return tuple(single for error in self.errors for single in flattened(error) if again(single) is None)
+        return tuple(single for error in self.errors for single in flattened(error) if retry_at(single) is None)
 
     @property
     def is_broken(self) -> bool:
@@ -74,7 +74,7 @@ class CredentialReport:
     @property
     def stops(self) -> tuple[KeyrotaError, ...]:
         """The targets that a limit left to a later run."""
-        return tuple(single for error in self.errors for single in flattened(error) if again(single) is not None)
+        return tuple(single for error in self.errors for single in flattened(error) if retry_at(single) is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ def done_lines(done: Iterable[DoneLine]) -> Iterator[tuple[Line, datetime]]:
                 yield Line(action="sync", key=item.key, target=target, reason=reason, due=action.due), item.at
         elif isinstance(action, act.LOOKS):
             continue
-        elif action.shown not in {"rotate", act.Tidy.shown} and not _is_part_of_rotation(action):
+        elif action.shown not in {"rotate", act.RemoveLabel.shown} and not _is_part_of_rotation(action):
             yield Line(action=action.shown, key=item.key, target=None, reason=action.reason, due=action.due), item.at
 
 
@@ -172,7 +172,7 @@ def _key(key: AccessKey, seen: Observation, now: datetime) -> dict[str, Any]:
     return {
         "id": key.id,
         "status": key.status_word or key.status.value,
-        "state": view(seen).state_of(key).value,
+        "state": interpret(seen).state_of(key).value,
         "created": stamp(key.created),
         "age_days": (now - key.created).days,
         "last_used": _last_used(key.last_use),
@@ -190,7 +190,7 @@ def _last_used(use: LastUse) -> dict[str, Any]:
 
 def _configured(target: TargetState, seen: Observation) -> dict[str, Any]:
     """Add what a place is, and what a first write would do to its variables."""
-    known = view(seen)
+    known = interpret(seen)
     return _target(target) | {
         "place": str(target.place) if target.place else None,
         "archived": target.is_archived,
@@ -213,7 +213,7 @@ def _target(target: TargetState) -> dict[str, Any]:
 
 
 def _served(seen: Observation | None) -> dict[str, Any] | None:
-    known = view(seen) if seen else None
+    known = interpret(seen) if seen else None
     if known is None or known.synced is None or not known.is_synced():
         return None
     return {
@@ -272,20 +272,20 @@ def flattened(error: KeyrotaError) -> tuple[KeyrotaError, ...]:
     return (error,)
 
 
-def again(error: KeyrotaError) -> datetime | None:
-    """Tell when a run goes on with what a limit left; None: it is a failure."""
-    return error.again if isinstance(error, LeftByLimit) else None
+def retry_at(error: KeyrotaError) -> datetime | None:
+    """Return when a run goes on with what a limit left; None: it is a failure."""
+    return error.retry_at if isinstance(error, LeftByLimit) else None
 
 
 def is_stop(error: KeyrotaError) -> bool:
-    """Tell whether a limit left all that it is about to a later run, so that nothing of it failed."""
-    return all(again(single) is not None for single in flattened(error))
+    """Return whether a limit left all that it is about to a later run, so that nothing of it failed."""
+    return all(retry_at(single) is not None for single in flattened(error))
 
 
 def error_fields(error: KeyrotaError) -> dict[str, Any]:
     """Put one error into JSON's words."""
     told = {"message": error.what, "where": error.where or None, "remedy": error.remedy or None}
-    return told | {"again": stamp(again(error))}
+    return told | {"retry_at": stamp(retry_at(error))}
 
 
 def stamp(instant: datetime | None) -> str | None:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from keyrota.core.lifecycle import View, view
+from keyrota.core.lifecycle import KeyRing, interpret
 from keyrota.core.model import AccessKey, Evidence, Observation, TargetEvidence
 from keyrota.core.places import Change, VariableChange, changes, is_first_write
 from keyrota.core.plan import Hold, Needs, Notice, Upcoming
 from keyrota.core.serving import is_changed_since
 from keyrota.errors import GOES_ON, KeyrotaError, printable
-from keyrota.report.data import CredentialReport, Line, again, done_lines, lines
+from keyrota.report.data import CredentialReport, Line, done_lines, lines, retry_at
 
 Paint = Callable[[str, str], str]
 """Colours a text by its role: `title`, `good`, `due`, `held`, `bad`, `quiet`."""
@@ -23,49 +23,49 @@ def plain(_: str, text: str) -> str:
     return text
 
 
-def plan_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iterator[str]:
-    """Tell each credential's plan, and at the end how many there are of what."""
+def plan_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iterator[str]:
+    """Report each credential's plan, and at the end how many there are of what."""
     reports = tuple(reports)
     for report in reports:
-        yield from _head(report, paint)
-        yield from _broken(report, paint)
-        yield from _keys(report, paint)
+        yield from _head(report, style)
+        yield from _broken(report, style)
+        yield from _keys(report, style)
         planned = tuple(lines(report.plan.actions)) if report.plan else ()
-        yield from (_line(line, paint) for line in planned)
-        yield from _first_writes(report, paint)
-        yield from _holds_and_errors(report, paint)
+        yield from (_line(line, style) for line in planned)
+        yield from _first_writes(report, style)
+        yield from _holds_and_errors(report, style)
         if report.plan and not planned and not report.plan.holds and not report.errors:
-            yield paint("good", "  nothing to do")
-        yield from _next(report, paint)
+            yield style("good", "  nothing to do")
+        yield from _next(report, style)
         yield ""
     yield _plan_sum(reports)
 
 
-def _broken(report: CredentialReport, paint: Paint) -> Iterator[str]:
+def _broken(report: CredentialReport, style: Paint) -> Iterator[str]:
     """Report first what does not work now."""
     for hold in report.plan.holds if report.plan else ():
         if hold.needs is Needs.REPAIR:
-            yield f"  {paint('bad', '✗ broken    ')} {printable(hold.reason)}"
+            yield f"  {style('bad', '✗ broken    ')} {printable(hold.reason)}"
             if hold.remedy:
-                yield paint("quiet", f"               {printable(hold.remedy)}")
+                yield style("quiet", f"               {printable(hold.remedy)}")
 
 
-def _head(report: CredentialReport, paint: Paint) -> Iterator[str]:
-    yield f"{paint('title', report.name)}  {paint('quiet', f'account {report.account} · secret {report.secret_name}')}"
+def _head(report: CredentialReport, style: Paint) -> Iterator[str]:
+    yield f"{style('title', report.name)}  {style('quiet', f'account {report.account} · secret {report.secret_name}')}"
 
 
-def _keys(report: CredentialReport, paint: Paint) -> Iterator[str]:
+def _keys(report: CredentialReport, style: Paint) -> Iterator[str]:
     seen = report.observation
     if seen is None:
         return
-    known = view(seen)
+    known = interpret(seen)
     if not seen.keys:
-        yield paint("quiet", "  no access key")
+        yield style("quiet", "  no access key")
     for key in seen.keys:
         state = known.state_of(key).value
         age = f"{(report.now - key.created).days} days"
         status = printable(key.status_word or key.status.value)
-        yield f"  {key.id}  {status:<8}  {age:>9}  {state:<11}  {paint('quiet', use_text(key))}"
+        yield f"  {key.id}  {status:<8}  {age:>9}  {state:<11}  {style('quiet', use_text(key))}"
 
 
 def use_text(key: AccessKey) -> str:
@@ -80,22 +80,22 @@ def use_text(key: AccessKey) -> str:
     return printable(f"last used {day(use.at)}{by}{where}")
 
 
-def _line(line: Line, paint: Paint) -> str:
+def _line(line: Line, style: Paint) -> str:
     target = f"{line.target}: " if line.target else ""
-    return f"  {paint('due', f'→ {line.action:<10}')} {printable(target + line.reason)}"
+    return f"  {style('due', f'→ {line.action:<10}')} {printable(target + line.reason)}"
 
 
-def _first_writes(report: CredentialReport, paint: Paint) -> Iterator[str]:
+def _first_writes(report: CredentialReport, style: Paint) -> Iterator[str]:
     """Say what the first write to each place does to each variable."""
     seen = report.observation
     if seen is None or report.plan is None:
         return
-    known = view(seen)
+    known = interpret(seen)
     for target in seen.targets:
         found = changes(known, target)
         if not found or target.is_archived or not is_first_write(known, target):
             continue
-        yield f"  {paint('due', '+ first     ')} {printable(f'{target.address}: {change_text(found)}')}"
+        yield f"  {style('due', '+ first     ')} {printable(f'{target.address}: {change_text(found)}')}"
 
 
 def change_text(found: Iterable[VariableChange]) -> str:
@@ -106,19 +106,19 @@ def change_text(found: Iterable[VariableChange]) -> str:
     return "; ".join(f"{change.name} {'is ' if change.change is Change.NEW else ''}{change}" for change in found)
 
 
-def _holds_and_errors(report: CredentialReport, paint: Paint) -> Iterator[str]:
+def _holds_and_errors(report: CredentialReport, style: Paint) -> Iterator[str]:
     holds = report.plan.holds if report.plan else ()
     for hold in _bundled(hold for hold in holds if hold.needs is not Needs.REPAIR):
-        yield from hold_text(hold, paint)
+        yield from hold_text(hold, style)
     for notice in report.plan.notices if report.plan else ():
-        yield from notice_text(notice, paint)
+        yield from notice_text(notice, style)
     for error in report.failures:
-        yield f"  {paint('bad', '✗ failed    ')} {error}"
+        yield f"  {style('bad', '✗ failed    ')} {error}"
         if error.remedy:
-            yield paint("quiet", f"               {error.remedy}")
+            yield style("quiet", f"               {error.remedy}")
     if report.stops:
-        yield f"  {paint('held', '‖ left      ')} {left_text(report.stops)}"
-        yield paint("quiet", f"               {report.stops[0].what}")
+        yield f"  {style('held', '‖ left      ')} {left_text(report.stops)}"
+        yield style("quiet", f"               {report.stops[0].what}")
 
 
 def _bundled(holds: Iterable[Hold]) -> Iterator[Hold]:
@@ -135,9 +135,9 @@ def _bundled(holds: Iterable[Hold]) -> Iterator[Hold]:
 
 
 def left_text(stops: Iterable[KeyrotaError]) -> str:
-    """Tell how many targets a limit left, and when a run goes on with all of them."""
+    """Return how many targets a limit left, and when a run goes on with all of them."""
     stops = tuple(stops)
-    latest = max(at for stop in stops if (at := again(stop)) is not None)
+    latest = max(at for stop in stops if (at := retry_at(stop)) is not None)
     is_one = len(stops) == 1
     return f"{counted(len(stops), 'target')} {'is' if is_one else 'are'} left: a run after {minute(latest)} goes on"
 
@@ -147,26 +147,26 @@ def minute(instant: datetime) -> str:
     return day(instant + timedelta(seconds=59))
 
 
-def notice_text(notice: Notice, paint: Paint = plain) -> Iterator[str]:
-    """Tell something that a person should know."""
+def notice_text(notice: Notice, style: Paint = plain) -> Iterator[str]:
+    """Report something that a person should know."""
     about = f"{notice.target}: " if notice.target else ""
-    yield f"  {paint('held', '! note      ')} {printable(about + notice.reason)}"
+    yield f"  {style('held', '! note      ')} {printable(about + notice.reason)}"
     if notice.remedy:
-        yield paint("quiet", f"               {printable(notice.remedy)}")
+        yield style("quiet", f"               {printable(notice.remedy)}")
 
 
-def hold_text(hold: Hold, paint: Paint = plain) -> Iterator[str]:
-    """Tell a hold and its remedy."""
+def hold_text(hold: Hold, style: Paint = plain) -> Iterator[str]:
+    """Report a hold and its remedy."""
     until = f" (until {hold.until:%Y-%m-%d %H:%M} UTC)" if hold.until else ""
     about = f"{hold.target}: " if hold.target and hold.target not in hold.reason else ""
-    yield f"  {paint('held', '‖ held      ')} {printable(about + hold.reason)}{until}"
+    yield f"  {style('held', '‖ held      ')} {printable(about + hold.reason)}{until}"
     if hold.remedy:
-        yield paint("quiet", f"               {printable(hold.remedy)}")
+        yield style("quiet", f"               {printable(hold.remedy)}")
 
 
-def _next(report: CredentialReport, paint: Paint) -> Iterator[str]:
+def _next(report: CredentialReport, style: Paint) -> Iterator[str]:
     for later in report.plan.upcoming if report.plan else ():
-        yield paint("quiet", f"  · {_later(later, report.now)}")
+        yield style("quiet", f"  · {_later(later, report.now)}")
 
 
 def _later(later: Upcoming, now: datetime) -> str:
@@ -175,7 +175,7 @@ def _later(later: Upcoming, now: datetime) -> str:
 
 
 def in_words(span: timedelta) -> str:
-    """Tell a span that lies ahead."""
+    """Return a span that lies ahead."""
     days = round(span.total_seconds() / 86400)
     return f"in {counted(days, 'day') if days > 1 else counted(max(0, round(span.total_seconds() / 3600)), 'hour')}"
 
@@ -206,21 +206,21 @@ def _sum(reports: tuple[CredentialReport, ...], first: str) -> str:
 
 
 def needs_somebody(report: CredentialReport) -> bool:
-    """Tell whether a report has something that does not end by itself."""
+    """Return whether a report has something that does not end by itself."""
     return report.needs is not Needs.NOBODY or bool(report.errors or report.left)
 
 
-def quiet_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iterator[str]:
-    """Tell only what needs somebody: what is broken, held until a person has acted, failed, or left to another run."""
+def quiet_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iterator[str]:
+    """Report only what needs somebody: what is broken, held until a person acts, failed, or left to another run."""
     every = tuple(reports)
     told = tuple(report for report in every if needs_somebody(report))
     for report in told:
-        yield from _head(report, paint)
-        yield from _broken(report, paint)
+        yield from _head(report, style)
+        yield from _broken(report, style)
         held = tuple(hold for hold in (report.plan.holds if report.plan else ()) if hold.needs is Needs.PERSON)
         plan = replace(report.plan, holds=held, notices=()) if report.plan else None
-        yield from _holds_and_errors(replace(report, plan=plan), paint)
-        yield from _left(report, paint)
+        yield from _holds_and_errors(replace(report, plan=plan), style)
+        yield from _left(report, style)
     if told:
         yield _sum(every, f"{len(told)} to look at")
 
@@ -230,7 +230,7 @@ def counted(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def apply_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iterator[str]:
+def apply_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iterator[str]:
     """Sum up a run: what was done, what is held, what failed."""
     reports = tuple(reports)
     done = 0
@@ -240,11 +240,11 @@ def apply_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Ite
         told = report.plan and (report.plan.holds or report.plan.notices)
         if not (finished or report.errors or report.left or told):
             continue
-        yield from _head(report, paint)
-        yield from _broken(report, paint)
-        yield from (_done(line, paint) for line, _ in finished)
-        yield from _holds_and_errors(report, paint)
-        yield from _left(report, paint)
+        yield from _head(report, style)
+        yield from _broken(report, style)
+        yield from (_done(line, style) for line, _ in finished)
+        yield from _holds_and_errors(report, style)
+        yield from _left(report, style)
         yield ""
     yield _sum(reports, f"{done} done")
     stops = tuple(stop for report in reports for stop in report.stops)
@@ -252,36 +252,36 @@ def apply_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Ite
         yield left_text(stops)
 
 
-def _left(report: CredentialReport, paint: Paint) -> Iterator[str]:
+def _left(report: CredentialReport, style: Paint) -> Iterator[str]:
     for line in lines(report.left):
         what = printable(f"{line.action} {line.reason}")
-        yield paint("quiet", f"  · due since this run began, left to the next: {what}")
+        yield style("quiet", f"  · due since this run began, left to the next: {what}")
 
 
-def _done(line: Line, paint: Paint) -> str:
+def _done(line: Line, style: Paint) -> str:
     target = f"{line.target}: " if line.target else ""
     what = f"{line.key} → {line.new_key}" if line.new_key and line.key else str(line.new_key or line.key or "")
-    why = paint("quiet", printable(line.reason))
-    return f"  {paint('good', f'✓ {line.action:<10}')} {printable(target + what)}  {why}"
+    why = style("quiet", printable(line.reason))
+    return f"  {style('good', f'✓ {line.action:<10}')} {printable(target + what)}  {why}"
 
 
-def status_text(reports: Iterable[CredentialReport], paint: Paint = plain) -> Iterator[str]:
-    """Tell each credential: its keys, where it is served and since when, what comes next."""
+def status_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iterator[str]:
+    """Report each credential: its keys, where it is served and since when, what comes next."""
     for report in reports:
-        yield from _head(report, paint)
-        yield from _broken(report, paint)
-        yield from _keys(report, paint)
+        yield from _head(report, style)
+        yield from _broken(report, style)
+        yield from _keys(report, style)
         if report.observation:
-            yield from _served(report.observation, view(report.observation), paint)
+            yield from _served(report.observation, interpret(report.observation), style)
         if report.plan and report.plan.actions:
             for line in lines(report.plan.actions):
-                yield _line(line, paint)
-        yield from _holds_and_errors(report, paint)
-        yield from _next(report, paint)
+                yield _line(line, style)
+        yield from _holds_and_errors(report, style)
+        yield from _next(report, style)
         yield ""
 
 
-def _served(seen: Observation, known: View, paint: Paint) -> Iterator[str]:
+def _served(seen: Observation, known: KeyRing, style: Paint) -> Iterator[str]:
     since = f"since {day(known.synced.since)}" if known.synced and known.is_synced() else "not proven yet"
     for target in seen.targets:
         match target.evidence:
@@ -299,7 +299,7 @@ def _served(seen: Observation, known: View, paint: Paint) -> Iterator[str]:
                 what = f"did not answer: {target.detail}"
         if is_changed_since(known, target):
             what = f"was changed at {target.changed_at:%Y-%m-%d %H:%M:%S} UTC, and not by keyrota"
-        yield f"  {paint('quiet', '@')} {printable(f'{target.address}: {what}')}"
+        yield f"  {style('quiet', '@')} {printable(f'{target.address}: {what}')}"
 
 
 def day(instant: datetime | None) -> str:

@@ -25,7 +25,7 @@ from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, listed, pair_conflicts, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.fragments import (
-    AT_MOST,
+    MAX_WAIT,
     NAMES,
     WAITING,
     Schema,
@@ -37,31 +37,31 @@ from keyrota.fragments import (
     token_alternative,
     variables_of,
 )
-from keyrota.ports import Clock, SecretReader
-from keyrota.wire import (
-    Answer,
+from keyrota.http import (
+    BaseTarget,
     Budget,
     Http,
     Limit,
     Look,
-    Refusals,
-    RunlessPlace,
-    Unsearched,
-    attempted,
+    NoDiscovery,
+    ProviderErrors,
+    Response,
     bearer,
-    each_page,
-    together,
+    paginate,
+    run_concurrently,
+    send_once,
 )
+from keyrota.ports import Clock, SecretReader
 
 API = "https://api.buildkite.com/v2"
 _SCOPES = ("read_secret_details", "write_secrets")
-_SAYS = Refusals(
+_SAYS = ProviderErrors(
     name="Buildkite",
     key="buildkite",
     needs="the API access token needs the scopes read_secret_details and write_secrets, "
     "of a maintainer of the cluster or an administrator",
 )
-_MOST_PAGES = 100
+_MAX_PAGES = 100
 _MISSING = 404
 _LIMIT = Limit(calls=40, seconds=60.0)
 """200 a minute for everybody in the organization, and 50 for each user: a part of it is left to the others."""
@@ -74,7 +74,7 @@ PROVIDER_SCHEMA: Schema = closed(
             "description": "An API access token.",
             "oneOf": [token_alternative("an API access token")],
         },
-        "at_most": AT_MOST,
+        "max_wait": MAX_WAIT,
     },
     required=["auth"],
     description="Buildkite.",
@@ -147,7 +147,7 @@ class BuildkiteConnection:
         return _TokenRecord(expires=expires, missing=tuple(scope for scope in _SCOPES if scope not in scopes))
 
 
-class BuildkiteTarget(RunlessPlace):
+class BuildkiteTarget(BaseTarget):
     """One cluster."""
 
     def __init__(self, connection: BuildkiteConnection, settings: Mapping[str, Any]) -> None:
@@ -160,7 +160,7 @@ class BuildkiteTarget(RunlessPlace):
         self._id_name, self._secret_name = names_of(settings)
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """Two secrets."""
         return True
 
@@ -182,8 +182,8 @@ class BuildkiteTarget(RunlessPlace):
         self._listed()
 
     def read(self) -> TargetState:
-        """Tell whether the secrets are there, and when one of them was changed last."""
-        return self.looked(self._read)
+        """Return whether the secrets are there, and when one of them was changed last."""
+        return self.read_or_failed(self._read)
 
     def _read(self) -> TargetState:
         everything = self._everything()
@@ -199,7 +199,7 @@ class BuildkiteTarget(RunlessPlace):
     def _state(self, found: Mapping[str, Mapping[str, Any]]) -> TargetState:
         missing = [name for name in self._names if name not in found]
         if missing:
-            return self.lacking(missing, is_empty=not found)
+            return self.absent_state(missing, is_empty=not found)
         told = self._connection.http.told
         changed = max((at for secret in found.values() if (at := told(secret.get("updated_at")))), default=None)
         return TargetState(address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed)
@@ -226,7 +226,7 @@ class BuildkiteTarget(RunlessPlace):
     def _pipelines(self, about: str) -> dict[str, tuple[Listed, ...]]:
         first = self._call("GET", ("organizations", self._organization, "pipelines"), "", query={"per_page": "100"})
         follow = partial(self._connection.http.follow, where=about)
-        pages = each_page(first, Answer.next_link, follow, most=_MOST_PAGES, name=_SAYS.name, where=about)
+        pages = paginate(first, Response.next_link, follow, most=_MAX_PAGES, name=_SAYS.name, where=about)
         return {
             str(one.get("slug")): tuple(listed(str(name), value) for name, value in _environment(one).items())
             for answer in pages
@@ -237,7 +237,7 @@ class BuildkiteTarget(RunlessPlace):
     def write(self, credential: KeyPair) -> None:
         """Create both secrets, or change their values, at once; policy and description of what exists stay."""
         found = self._listed()
-        together(
+        run_concurrently(
             partial(self._put, self._secret_name, credential.secret, found.get(self._secret_name)),
             partial(self._put, self._id_name, Secret(credential.id), found.get(self._id_name)),
         )
@@ -248,12 +248,12 @@ class BuildkiteTarget(RunlessPlace):
         for name, secret in found.items():
             answer = self._call("DELETE", (*self._path, secret["id"]), name)
             if answer.status != _MISSING:
-                _SAYS.demand_success(answer, self._about(name))
+                _SAYS.raise_for_status(answer, self._about(name))
         return tuple(found)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
-    def _call(self, method: str, path: tuple[str, ...], name: str, **more: Any) -> Answer:
+    def _call(self, method: str, path: tuple[str, ...], name: str, **more: Any) -> Response:
         return self._connection.http.call(method, path, where=self._about(name), **more)
 
     def _about(self, name: str) -> str:
@@ -269,7 +269,7 @@ class BuildkiteTarget(RunlessPlace):
         about = self._about("")
         first = self._call("GET", self._path, "", query={"per_page": "100"})
         follow = partial(self._connection.http.follow, where=about)
-        for answer in each_page(first, Answer.next_link, follow, most=_MOST_PAGES, name=_SAYS.name, where=about):
+        for answer in paginate(first, Response.next_link, follow, most=_MAX_PAGES, name=_SAYS.name, where=about):
             for secret in _SAYS.entries(answer, about):
                 if isinstance(secret.get("key"), str) and isinstance(secret.get("id"), str):
                     found[secret["key"]] = secret
@@ -282,20 +282,20 @@ class BuildkiteTarget(RunlessPlace):
             if answer is not None and answer.is_success:
                 self._demand_written(answer, name)
                 return
-            found = _SAYS.settled(answer, self._listed().get(name), "secret", self._about(name))
+            found = _SAYS.resolve_create_race(answer, self._listed().get(name), "secret", self._about(name))
         answer = self._call("PUT", (*self._path, found["id"], "value"), name, body={"value": value})
         self._demand_written(answer, name)
 
-    def _created(self, name: str, value: Secret) -> Answer | None:
+    def _created(self, name: str, value: Secret) -> Response | None:
         """Create a secret; None if there was no answer."""
         body = {"key": name, "value": value} | ({"policy": self._policy} if self._policy else {})
-        return attempted(lambda: self._call("POST", self._path, name, body=body))
+        return send_once(lambda: self._call("POST", self._path, name, body=body))
 
-    def _demand_written(self, answer: Answer, name: str) -> None:
-        _SAYS.demand_success(answer, self._about(name))
+    def _demand_written(self, answer: Response, name: str) -> None:
+        _SAYS.raise_for_status(answer, self._about(name))
         if answer.object().get("key") != name:
             what = "Buildkite's answer to the write is not the secret: whether it was written is not known"
-            raise _SAYS.odd(what, self._about(name))
+            raise _SAYS.unexpected_response(what, self._about(name))
 
 
 def _as_is(variables: tuple[Listed, ...]) -> tuple[Listed, ...]:
@@ -344,16 +344,16 @@ class BuildkiteKind:
         return address(settings)
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a cluster lies in an organization."""
+        """Return whether a cluster lies in an organization."""
         return str(settings["organization"]).casefold() == area.casefold()
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
         """Name each secret that this target would write."""
         return variables_of(f"buildkite {settings['cluster']}".casefold(), settings)
 
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> NoDiscovery:
         """Connect; makes no request yet."""
-        bound = span(settings, "at_most", AT_MOST["default"])
+        bound = span(settings, "max_wait", MAX_WAIT["default"])
         http = Http(
             settings.get("base_url", API),
             clock=clock,
@@ -362,7 +362,7 @@ class BuildkiteKind:
             name="Buildkite",
             budget=Budget(clock, [_LIMIT], bound=bound, name="Buildkite's budget of calls"),
         )
-        return Unsearched(partial(BuildkiteTarget, BuildkiteConnection(http)))
+        return NoDiscovery(partial(BuildkiteTarget, BuildkiteConnection(http)))
 
 
 def address(settings: Mapping[str, Any]) -> str:

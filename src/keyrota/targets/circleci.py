@@ -27,16 +27,16 @@ from keyrota.fragments import (
     token_alternative,
     variables_of,
 )
+from keyrota.http import BaseTarget, Http, NoDiscovery, ProviderErrors, Response, header, paginate, run_concurrently
 from keyrota.ports import Clock, SecretReader
-from keyrota.wire import Answer, Http, Refusals, RunlessPlace, Unsearched, each_page, header, together
 
 API = "https://circleci.com/api/v2"
-_SAYS = Refusals(
+_SAYS = ProviderErrors(
     name="CircleCI",
     key="circleci",
     needs="CircleCI takes a personal API token of somebody who may change the project or the context",
 )
-_MOST_PAGES = 200
+_MAX_PAGES = 200
 _MISSING = 404
 _SHORT = {"github": "gh", "bitbucket": "bb"}
 _BY_ID = "circleci"
@@ -76,7 +76,7 @@ TARGET_SCHEMA: Schema = closed(
 )
 
 
-class CircleTarget(RunlessPlace):
+class CircleTarget(BaseTarget):
     """One project or one context."""
 
     def __init__(self, http: Http, settings: Mapping[str, Any]) -> None:
@@ -87,7 +87,7 @@ class CircleTarget(RunlessPlace):
         self._id_name, self._secret_name = names_of(settings)
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """Two variables."""
         return True
 
@@ -101,8 +101,8 @@ class CircleTarget(RunlessPlace):
         return self.readiness(self._listed)
 
     def read(self) -> TargetState:
-        """Tell whether the variables are there, and of a context when they were changed last."""
-        return self.looked(self._read)
+        """Return whether the variables are there, and of a context when they were changed last."""
+        return self.read_or_failed(self._read)
 
     def _read(self) -> TargetState:
         place = self._place()
@@ -119,7 +119,7 @@ class CircleTarget(RunlessPlace):
         found = {name: everything[name] for name in self._names if name in everything}
         missing = [name for name in self._names if name not in found]
         if missing:
-            return self.lacking(missing, is_empty=not found)
+            return self.absent_state(missing, is_empty=not found)
         changed = max((at for at in found.values() if at is not None), default=None)
         return TargetState(address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed)
 
@@ -132,10 +132,10 @@ class CircleTarget(RunlessPlace):
         number = f"context {self._context}"
         if self._project is not None:
             answer = self._call("GET", ("project", self._project), "")
-            _SAYS.demand_success(answer, self._about(""))
+            _SAYS.raise_for_status(answer, self._about(""))
             found = answer.object().get("id")
             if not isinstance(found, str) or not found:
-                raise _SAYS.odd("CircleCI's answer is no list and no project", self._about(""))
+                raise _SAYS.unexpected_response("CircleCI's answer is no list and no project", self._about(""))
             number = f"project {found}"
         return PlaceId(kind="circleci", origin=self._http.origin, id=number)
 
@@ -151,7 +151,7 @@ class CircleTarget(RunlessPlace):
 
     def write(self, credential: KeyPair) -> None:
         """Make or overwrite both variables at once."""
-        together(
+        run_concurrently(
             partial(self._put, self._secret_name, credential.secret),
             partial(self._put, self._id_name, Secret(credential.id)),
         )
@@ -162,7 +162,7 @@ class CircleTarget(RunlessPlace):
         for name in found:
             answer = self._call("DELETE", (*self._path(), name), name)
             if answer.status != _MISSING:
-                _SAYS.demand_success(answer, self._about(name))
+                _SAYS.raise_for_status(answer, self._about(name))
         return tuple(found)
 
     # --- calls ------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class CircleTarget(RunlessPlace):
             return ("project", self._project, "envvar")
         return ("context", self._context or "", "environment-variable")
 
-    def _call(self, method: str, path: tuple[str, ...], name: str, **more: Any) -> Answer:
+    def _call(self, method: str, path: tuple[str, ...], name: str, **more: Any) -> Response:
         return self._http.call(method, path, where=self._about(name), **more)
 
     def _about(self, name: str) -> str:
@@ -187,10 +187,10 @@ class CircleTarget(RunlessPlace):
         found: dict[str, datetime | None] = {}
         about = self._about("")
 
-        def page(token: str | None) -> Answer:
+        def page(token: str | None) -> Response:
             return self._call("GET", self._path(), "", query={"page-token": token} if token else None)
 
-        for answer in each_page(page(None), _next_token, page, most=_MOST_PAGES, name=_SAYS.name, where=about):
+        for answer in paginate(page(None), _next_token, page, most=_MAX_PAGES, name=_SAYS.name, where=about):
             for item in _SAYS.entries(answer, about, under="items"):
                 name = item.get("name", item.get("variable"))
                 if isinstance(name, str):
@@ -204,13 +204,13 @@ class CircleTarget(RunlessPlace):
             answer = self._call("POST", self._path(), name, body=body, is_repeatable=True)
         else:
             answer = self._call("PUT", (*self._path(), name), name, body={"value": value})
-        _SAYS.demand_success(answer, self._about(name))
+        _SAYS.raise_for_status(answer, self._about(name))
         if answer.object().get("name", answer.object().get("variable")) != name:
             what = "CircleCI's answer to the write is not the variable: whether it was written is not known"
-            raise _SAYS.odd(what, self._about(name))
+            raise _SAYS.unexpected_response(what, self._about(name))
 
 
-def _next_token(answer: Answer) -> str | None:
+def _next_token(answer: Response) -> str | None:
     token = answer.object().get("next_page_token")
     return token if isinstance(token, str) and token else None
 
@@ -240,7 +240,7 @@ class CircleKind:
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
         """
-        Tell whether a project lies in an organization (`gh/acme`).
+        Return whether a project lies in an organization (`gh/acme`).
 
         Which one a context belongs to is not known here, nor whose name the IDs of `circleci/…` stand for: it may be
         this one.
@@ -255,12 +255,12 @@ class CircleKind:
         """Name each variable that this target would write."""
         return variables_of(str(settings.get("project", settings.get("context"))).casefold(), settings)
 
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> NoDiscovery:
         """Connect; makes no request yet."""
         token = header("Circle-Token", lambda: secrets(settings["auth"]["token"]))
         base = settings.get("base_url", API)
         http = Http(base, clock=clock, own=(API,), authorization=token, name="CircleCI")
-        return Unsearched(partial(CircleTarget, http))
+        return NoDiscovery(partial(CircleTarget, http))
 
 
 def _organization(slug: str) -> tuple[str, str]:

@@ -15,9 +15,9 @@ import click
 from keyrota import __version__
 from keyrota.app import words
 from keyrota.app.cli import signals
-from keyrota.app.cli.frame import (
+from keyrota.app.cli.common import (
     Options,
-    aside,
+    eprint,
     global_options,
     log_to_stderr,
     report_error,
@@ -30,23 +30,23 @@ _COMMANDS = {
     "plan": "show what would be done, why, and what comes next; writes nothing",
     "apply": "do it",
     "status": "show each credential: keys, ages, use, where it is served, what comes next",
-    "sync": "send AWSCURRENT again where a target differs; makes no new key",
+    "sync": "write AWSCURRENT to targets that differ; creates no new key",
     "check": "check the configuration, the permissions, each target, and print the calendar",
     "rotate": "replace a key now, with the usual overlap",
-    "revoke": "replace a key and switch it off at once, without overlap",
+    "revoke": "replace a key and deactivate it at once, without overlap",
     "adopt": "decide which key of a user keyrota keeps, and which one may go",
     "rollback": "make the previous key current again, everywhere",
-    "confirm": "let keyrota write into a place that holds something which is not this user's key",
-    "forget": "end a target that was taken out of the configuration",
+    "confirm": "allow keyrota to overwrite a place that holds something other than this user's key",
+    "forget": "stop tracking a target that was removed from the configuration",
     "release": "stop reporting a credential that left the configuration",
     "discover": "find the AWS keys at a provider, and write a keyrota.yaml for them",
     "policy": "print the IAM policy that this configuration needs, as JSON or Terraform",
-    "deploy": "bring keyrota to Lambda: functions, schedules, events and alarms",
-    "undeploy": "take the stack away again; keys and secrets stay",
+    "deploy": "deploy keyrota to AWS Lambda: functions, schedules, events and alarms",
+    "undeploy": "delete the stack; keys and secrets stay",
     "package": "build the code package of the Lambda functions",
-    "sandbox": "start the embedded cloud, and print how to use it",
-    "simulate": "play your own configuration ahead in a simulated world: what comes when, what is held, and why",
-    "demo": "play 400 days in the embedded cloud",
+    "sandbox": "start a local sandbox of AWS and the CI providers",
+    "simulate": "simulate your own configuration: what happens when, what is held, and why",
+    "demo": "simulate 400 days in the local sandbox",
     "schema": "print the JSON Schema of keyrota.yaml",
     "completion": "print the completion script of a shell",
 }
@@ -95,8 +95,8 @@ def _rehearsal(name: str) -> click.Command:
 
 _EXAMPLES = """\b
 Examples:
-  keyrota demo                     watch 400 days in the embedded cloud
-  keyrota check                    is everything there that keyrota needs?
+  keyrota demo                     simulate 400 days in the local sandbox
+  keyrota check                    is everything in place? what is due when?
   keyrota plan                     what would be done, and why
   keyrota apply                    do it; run it once a day
   keyrota revoke ci-deploy         a key has leaked
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
         report_error(UsageError(error.format_message(), remedy=_help_for(error, given)), options)
         return words.EXIT_FAILED
     except (KeyboardInterrupt, signals.Terminated, click.Abort):
-        aside(words.INTERRUPTED)
+        eprint(words.INTERRUPTED)
         return signals.exit_code() or words.EXIT_INTERRUPTED
     except SystemExit as error:
         return _exit_of(error)
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
         silence(sys.stdout)
         return words.EXIT_DONE
     except OSError as error:
-        aside(f"error: the output cannot be written: {error.strerror}")
+        eprint(f"error: the output cannot be written: {error.strerror}")
         silence(sys.stdout)
         return words.EXIT_FAILED
     except Exception as error:  # noqa: BLE001  # the last resort: no traceback for people

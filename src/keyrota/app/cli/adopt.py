@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options
+from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options
 from keyrota.app.cli.naming import one_credential, require_name
 from keyrota.core.model import AccessKeyId
 from keyrota.errors import UsageError
 
 if TYPE_CHECKING:
     from keyrota.core.adoption import Adoption
-    from keyrota.core.case import Case
+    from keyrota.core.situation import Situation
 
 _EXAMPLES = """\b
 Examples:
@@ -34,7 +34,7 @@ _WARNING = (
 
 @click.command("adopt", epilog=_EXAMPLES)
 @one_credential
-@click.option("--key", metavar="ID", help="The key to keep; otherwise the one that the targets show.")
+@click.option("--key", metavar="ID", help="The key to keep (default: the one that the targets show).")
 @click.option(
     "--release",
     metavar="ID",
@@ -47,7 +47,7 @@ _WARNING = (
     is_flag=True,
     help="Another configuration's secret keeps this user's keys: from now on the one that is configured here does.",
 )
-@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask for confirmation.")
 @global_options
 @pass_options
 def command(
@@ -61,11 +61,11 @@ def command(
     is_yes: bool,
 ) -> int:
     """Decide about keys that keyrota did not make: which one it keeps and replaces when due, and which one may go."""
-    from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.cli.progress import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.core.adoption import Adoption, describe  # noqa: PLC0415
-    from keyrota.core.case import Case  # noqa: PLC0415
     from keyrota.core.planner import read  # noqa: PLC0415
+    from keyrota.core.situation import Situation  # noqa: PLC0415
 
     require_name(wanted, "adopt")
     for name, is_given in (("--new-key", is_new_key), ("--take-over", is_take_over)):
@@ -73,43 +73,42 @@ def command(
             raise UsageError(f"{name} stands alone", remedy="keyrota adopt --help")
     session = Session(options.config)
     preview = session.one(wanted)
-    case = Case(view=read(preview.seen), policy=preview.subject.policy, now=session.clock.now())
+    situation = Situation(view=read(preview.seen), policy=preview.subject.policy, now=session.clock.now())
     for known in preview.seen.keys:
-        aside(describe(case, known))
-    wish = Adoption(takes_over=True) if is_take_over else _wish(case, key, release, makes_first=is_new_key)
+        eprint(describe(situation, known))
+    wish = Adoption(takes_over=True) if is_take_over else _wish(situation, key, release, makes_first=is_new_key)
     if is_take_over:
-        aside(_WARNING)
+        eprint(_WARNING)
     ask(f"{_question(wish)} ({preview.credential})", is_yes=is_yes)
     return carry_out(session, session.plan(wanted, wish), options, is_choice=True)
 
 
-def _wish(case: Case, key: str | None, release: str | None, *, makes_first: bool) -> Adoption:
+def _wish(situation: Situation, key: str | None, release: str | None, *, makes_first: bool) -> Adoption:
     from keyrota.core.adoption import Adoption, shown_key  # noqa: PLC0415  # heavy, and not needed for --help
 
     if makes_first:
         return Adoption(makes_first=True)
     kept = AccessKeyId(key) if key else None
     if kept is None and release is None:
-        kept = shown_key(case.view)
+        kept = shown_key(situation.view)
         if kept is None:
             raise UsageError(
                 "which key to keep is not clear: the targets show none of the user's Active keys, or several",
-                remedy=_remedy(case),
+                remedy=_remedy(situation),
             )
     return Adoption(key=kept, release=AccessKeyId(release) if release else None)
 
 
-def _remedy(case: Case) -> str:
+def _remedy(situation: Situation) -> str:
     from keyrota.core.candidates import way_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.core.model import KeyStatus  # noqa: PLC0415
 
-    if case.view.is_refused:
-        return f"AWSCURRENT cannot be served; {way_out(case.view, case.now)}"
-    if any(key.status is KeyStatus.ACTIVE for key in case.view.keys):
+    if situation.view.is_refused:
+        return f"AWSCURRENT cannot be served; {way_out(situation.view, situation.now)}"
+    if any(key.status is KeyStatus.ACTIVE for key in situation.view.keys):
         return "name it with --key; what is known of each key is listed above"
-    return (
-        f"none of its keys is Active: keyrota adopt {case.view.observation.name} --new-key lets the next run make one"
-    )
+    user = situation.view.observation.name
+    return f"none of its keys is Active: keyrota adopt {user} --new-key lets the next run make one"
 
 
 def _question(wish: Adoption) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, global_options, pass_options, warn_of_departed
+from keyrota.app.cli.common import Options, global_options, pass_options, warn_of_departed
 from keyrota.app.cli.naming import some_credentials
 
 _EXAMPLES = """\b
@@ -24,12 +24,12 @@ Examples:
     type=click.Choice(["rotate", "sync", "deactivate", "delete"]),
     help="One duty alone; docs/reference/permissions.md has what each needs to be allowed.",
 )
-@click.option("--force", "is_forced", is_flag=True, help="Lift the brake.")
+@click.option("--force", "is_forced", is_flag=True, help="Ignore the limit on rotations per run.")
 @global_options
 @pass_options
 def command(options: Options, *, wanted: Wanted, only: str | None, is_forced: bool) -> int:
     """Do what `keyrota plan` shows. Exit 0: done; 1: failed, or broken; 3: a person is needed."""
-    from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.cli.progress import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.core.duty import Duty  # noqa: PLC0415
     from keyrota.core.planner import Only  # noqa: PLC0415

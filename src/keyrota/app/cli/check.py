@@ -12,19 +12,19 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
+from keyrota.app.cli.common import Options, global_options, pass_options, say, say_json, style
 from keyrota.app.cli.naming import some_credentials
 from keyrota.app.config import Configuration, CredentialConfig, load
 from keyrota.app.hosts import refuse_untrusted
 from keyrota.app.session import Session
-from keyrota.core.case import Case
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import CredentialId, Observation, Readiness, TargetEvidence, UserName
 from keyrota.core.naming import ARN_LIKE_END
 from keyrota.core.places import open_doubts
 from keyrota.core.plan import HoldKind, Needs
 from keyrota.core.policy import AUDIT_LIMIT, CalendarEntry, calendar
 from keyrota.core.renewal import cannot_rotate
+from keyrota.core.situation import Situation
 from keyrota.errors import ConfigError, KeyrotaError, NoCredentials, SharedPlace, UsageError, printable
 from keyrota.executor import Preview
 from keyrota.executor.confirm import questions
@@ -94,9 +94,9 @@ def _report(findings: list[Finding], dates: tuple[Dated, ...], options: Options)
     if options.is_json:
         say_json(_document(findings, dates))
     elif options.is_quiet:
-        say(_text([finding for finding in findings if finding.is_good is False or finding.is_warning], (), paint()))
+        say(_text([finding for finding in findings if finding.is_good is False or finding.is_warning], (), style()))
     else:
-        say(_text(findings, dates, paint()))
+        say(_text(findings, dates, style()))
     return words.EXIT_FAILED if any(finding.is_good is False for finding in findings) else words.EXIT_DONE
 
 
@@ -169,7 +169,7 @@ def _hosts(configuration: Configuration) -> Iterator[Finding]:
 
 
 def _twice(session: Session) -> Iterator[Finding]:
-    """Tell what is configured twice, once real account IDs are compared."""
+    """Return what is configured twice, once real account IDs are compared."""
     try:
         session.wiring.refuse_twice()
     except ConfigError as error:
@@ -223,7 +223,7 @@ def _failed(name: str, error: KeyrotaError) -> Finding:
 
 
 def _regions(session: Session, account: Account) -> Iterator[Finding]:
-    """Tell which of `verify.regions` would accept no key: a rotation would wait for it in vain."""
+    """Return which of `verify.regions` would accept no key: a rotation would wait for it in vain."""
     from keyrota.aws.sts import StsIdentity  # noqa: PLC0415  # botocore is imported late
 
     identity = StsIdentity(account, session.configuration.verify.regions)
@@ -234,7 +234,7 @@ def _regions(session: Session, account: Account) -> Iterator[Finding]:
 
 
 def _permissions(answers: Mapping[str, bool | None]) -> Iterator[Finding]:
-    """Tell which actions are allowed, refused, or not told, one finding for each of the three."""
+    """Return which actions are allowed, refused, or not told, one finding for each of the three."""
     kinds = ((True, "allowed"), (False, "not allowed"), (None, "needed; IAM does not tell whether they are allowed"))
     for wanted, said in kinds:
         actions = [action for action, answer in answers.items() if answer is wanted]
@@ -244,7 +244,7 @@ def _permissions(answers: Mapping[str, bool | None]) -> Iterator[Finding]:
 
 
 def _targets(session: Session, entries: Iterable[CredentialConfig]) -> Iterator[Finding]:
-    from keyrota.wire import bounded  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.http import bounded  # noqa: PLC0415  # heavy, and not needed for --help
 
     refused = session.wiring.references.refusals
     for credential in entries:
@@ -267,7 +267,7 @@ def _waiting(configuration: Configuration) -> Iterator[Finding]:
 
 def _target(answer: Readiness) -> Finding:
     expiry = f"the token ends on {answer.token_expires:%Y-%m-%d}" if answer.token_expires else ""
-    unknown = "the provider does not tell when its token ends: note the date yourself"
+    unknown = "this API does not expose token expiry; set `expires:` to be warned"
     detail = answer.detail or f"reachable; {expiry or unknown}"
     return Finding(what=answer.address, is_good=answer.is_ready, detail=detail, remedy=answer.remedy)
 
@@ -277,8 +277,8 @@ def _rotatable(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding
     for preview in previews:
         if preview.observation is None:
             continue
-        case = Case(view=view(preview.observation), policy=preview.subject.policy, now=now)
-        for hold in cannot_rotate(case):
+        situation = Situation(view=interpret(preview.observation), policy=preview.subject.policy, now=now)
+        for hold in cannot_rotate(situation):
             detail = f"cannot be rotated: {hold.reason}"
             yield Finding(what=str(preview.credential), is_good=False, detail=detail, remedy=hold.remedy)
 
@@ -328,12 +328,12 @@ def _unplanned(preview: Preview, error: KeyrotaError) -> Finding:
 
 def _broken(preview: Preview, seen: Observation, now: datetime) -> Iterator[Finding]:
     """Name what does not work now, as `status` does first; what also cannot be rotated is reported as that."""
-    case = Case(view=view(seen), policy=preview.subject.policy, now=now)
-    reported = {hold.reason for hold in cannot_rotate(case)}
+    situation = Situation(view=interpret(seen), policy=preview.subject.policy, now=now)
+    reported = {hold.reason for hold in cannot_rotate(situation)}
     reported_apart = {
         target.address
         for target in seen.targets
-        if target.evidence is TargetEvidence.FAILED or next(open_doubts(case, target), None) is not None
+        if target.evidence is TargetEvidence.FAILED or next(open_doubts(situation, target), None) is not None
     }
     for hold in preview.plan.holds if preview.plan else ():
         is_of_preflight = hold.kind is HoldKind.UNWRITTEN
@@ -346,7 +346,7 @@ def _broken(preview: Preview, seen: Observation, now: datetime) -> Iterator[Find
 
 
 def _dates(session: Session, wanted: Wanted, every: tuple[Preview, ...], days: int) -> Iterator[Dated]:
-    """Tell what comes for each credential, if every run is on time; for a key of today where none is known."""
+    """Return what comes for each credential, if every run is on time; for a key of today where none is known."""
     previews = {preview.credential: preview for preview in every}
     now = session.clock.now()
     for configured in session.wiring.chooser.chosen(wanted):
@@ -368,7 +368,7 @@ def _identity(session: Session, configured: CredentialConfig) -> CredentialId:
 
 
 def _of_the_previous(preview: Preview, now: datetime) -> Iterator[CalendarEntry]:
-    """Tell what is still to come for a key that was replaced already: key 0 of the calendar."""
+    """Return what is still to come for a key that was replaced already: key 0 of the calendar."""
     if preview.plan is None or preview.observation is None:
         return
     created = {key.id: key.created for key in preview.observation.keys}

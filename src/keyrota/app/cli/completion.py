@@ -7,7 +7,7 @@ from typing import ClassVar
 import click
 from click.shell_completion import BashComplete, get_completion_class
 
-from keyrota.app.cli.frame import global_options
+from keyrota.app.cli.common import global_options
 
 _EXAMPLES = """\b
 Examples:

@@ -9,7 +9,7 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json
 from keyrota.app.cli.naming import some_credentials
 from keyrota.errors import KeyrotaError, UsageError
 
@@ -29,7 +29,7 @@ Examples:
 @click.command("confirm", epilog=_EXAMPLES)
 @click.argument("target")
 @some_credentials
-@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask for confirmation.")
 @global_options
 @pass_options
 def command(options: Options, target: str, *, wanted: Wanted, is_yes: bool) -> int:
@@ -95,6 +95,6 @@ def _noted(one: Question, at: datetime) -> dict[str, Any]:
 
 
 def _show(one: Question) -> None:
-    aside(f"{one.target.address} ({one.target.place or 'its ID is not known'})")
+    eprint(f"{one.target.address} ({one.target.place or 'its ID is not known'})")
     for doubt in one.doubts:
-        aside(f"  {doubt.reason}")
+        eprint(f"  {doubt.reason}")

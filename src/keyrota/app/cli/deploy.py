@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, report_hosts, say_json
+from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, report_hosts, say_json
 from keyrota.errors import UsageError
 from keyrota.report.text import counted
 
@@ -63,14 +63,14 @@ Examples:
     help="Let the functions take a configuration that was changed where it is stored; hosts stay pinned.",
 )
 @click.option("--print", "is_print", is_flag=True, help="Print the template, and change nothing.")
-@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask for confirmation.")
 @global_options
 @pass_options
 def command(options: Options, /, *, is_print: bool, is_yes: bool, **given: Any) -> int:
-    """Bring keyrota to Lambda: functions, schedules, events and alarms, by CloudFormation."""
+    """Deploy keyrota to AWS Lambda: functions, schedules, events and alarms, with CloudFormation."""
     from keyrota.app.clock import clock  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.config import load_text, read_text  # noqa: PLC0415
-    from keyrota.app.deploy.stack import Deployer, Wishes  # noqa: PLC0415
+    from keyrota.app.deploy.stack import Deployer, DeployOptions  # noqa: PLC0415
 
     file = Path(options.config)
     if options.config.startswith(("ssm:", "s3:")):
@@ -78,16 +78,16 @@ def command(options: Options, /, *, is_print: bool, is_yes: bool, **given: Any) 
     text = read_text(file)
     configuration = load_text(str(file), text)  # the very text that is stored: read once
     deployer = Deployer(configuration, text, clock())
-    wishes = Wishes(**given)
+    wishes = DeployOptions(**given)
     deployment = deployer.prepare(wishes)
     if is_print:
         say_json(deployment.template)
         return words.EXIT_DONE
     number = counted(len(configuration.credentials), "credential")
-    aside(f"{number}, the stack {wishes.stack}, {deployer.account.region}")
+    eprint(f"{number}, the stack {wishes.stack}, {deployer.account.region}")
     report_hosts(configuration, options)
     ask("Deploy?", is_yes=is_yes)
-    outputs = deployer.carry_out(deployment, aside)
+    outputs = deployer.carry_out(deployment, eprint)
     if options.is_json:
         say_json(
             {"version": 1, "stack": wishes.stack, "config": deployment.reference, "outputs": outputs, "errors": []}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, aside, global_options, pass_options, say_json
+from keyrota.app.cli.common import Options, eprint, global_options, pass_options, say_json
 from keyrota.errors import KeyrotaError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def command(  # click passes what the command line has
         raise UsageError(f"{file} is a link", remedy="remove it: nothing is written or read through a link")
     survey = Survey.resumed(file, provider, area, str(settings.get("base_url", "")))
     if survey.done:
-        aside(
+        eprint(
             f"going on from {printable(str(file))}: {len(survey.done)} of {len(survey.areas)} places were looked at by "
             "an earlier run; delete it to begin anew"
         )
@@ -82,7 +82,7 @@ def command(  # click passes what the command line has
             error.what,
             where=error.where,
             remedy=f"{error.remedy}; {len(survey.done)} of {len(survey.areas)} are done, "
-            "and the same command goes on there",
+            "and the same command continues there",
         ) from None
     owner, users = _directory()
     known = sort(tuple(survey.sightings), owner)
@@ -94,7 +94,7 @@ def command(  # click passes what the command line has
         "certain": sum(len(found) for found in known.certain.values()),
         "guesses": len(known.guesses),
         "elsewhere": len(known.elsewhere),
-        "strangers": len(known.strangers),
+        "other_accounts": len(known.foreign_keys),
         "not_looked_into": len(survey.closed),
     }
     if options.is_json:
@@ -143,7 +143,7 @@ def _directory() -> tuple[Any, dict[str, Any]]:
         account.enter(clock())
         return directory.owner, directory.users_with_keys()
     except KeyrotaError as error:
-        aside(f"warning: {error}: whose keys they are is not known")
+        eprint(f"warning: {error}: whose keys they are is not known")
         return (lambda _: None), {}
 
 
@@ -155,9 +155,9 @@ class _Teller:
         self._is_terminal = sys.stderr.isatty()
 
     def __call__(self, survey: Survey, area: str) -> None:
-        """Tell one step: each on a terminal, every twenty-fifth elsewhere."""
+        """Report one step: each on a terminal, every twenty-fifth elsewhere."""
         number = len(survey.done)
         if self._is_silent or not (self._is_terminal or number % 25 == 0):
             return
         line = f"{number + 1}/{len(survey.areas)} {printable(area)}: {len(survey.sightings)} found so far"
-        aside(f"\r\033[K{line}" if self._is_terminal else line, nl=not self._is_terminal)
+        eprint(f"\r\033[K{line}" if self._is_terminal else line, nl=not self._is_terminal)

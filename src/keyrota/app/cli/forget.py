@@ -8,14 +8,14 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Name, Wanted
-from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json
 from keyrota.app.cli.naming import AccountId, CredentialName
 from keyrota.errors import UsageError
 
 _EXAMPLES = """\b
 Examples:
   keyrota status                                             names what was left behind
-  keyrota forget 'bitbucket acme/shop Test'                  its variables stay; keyrota no longer minds them
+  keyrota forget 'bitbucket acme/shop Test'                  its variables stay; keyrota stops tracking them
   keyrota forget 'github acme/old' --delete-variables        delete the key there first
 """
 
@@ -31,13 +31,13 @@ Examples:
 )
 @click.option("--account", metavar="ID", type=AccountId(), help="Only for users of this account.")
 @click.option("--delete-variables", "deletes", is_flag=True, help="Delete its variables first, if they are ours.")
-@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask for confirmation.")
 @global_options
 @pass_options
 def command(
     options: Options, target: str, *, names: tuple[Name, ...], account: str | None, deletes: bool, is_yes: bool
 ) -> int:
-    """End a target that was taken out of the configuration and is reported as left behind."""
+    """Stop tracking a target that was removed from the configuration."""
     from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.executor.forget import forget, remembered  # noqa: PLC0415
 
@@ -53,12 +53,12 @@ def command(
         raise failed[0]
     if not found:
         listed = ", ".join(shlex.quote(address) for address in left) or "none"
-        raise UsageError(f"no target {target!r} is left behind", remedy=f"left behind: {listed}")
+        raise UsageError(f"no removed target {target!r}", remedy=f"removed targets: {listed}")
     owners = [it.subject.name for it in previews if any(one.address == target for one in it.subject.targets)]
     found = [one for one in found if not one.is_configured]
     if not found:
         raise UsageError(
-            f"{target} is in the configuration", remedy="take it out there first: the next run would write it again"
+            f"{target} is in the configuration", remedy="remove it there first: the next run would write it again"
         )
     if owners and deletes:
         raise UsageError(
@@ -66,12 +66,12 @@ def command(
             remedy="leave --delete-variables out: then it is forgotten where it is left behind, and stays there",
         )
     for error in failed:
-        aside(f"warning: {error}: whether it remembers {target} as well is not known")
+        eprint(f"warning: {error}: whether it remembers {target} as well is not known")
     for one in found:
         held = one.state.key if one.state and one.state.key else "it cannot be told which key"
         what = "Its variables are deleted: a pipeline there fails then." if deletes else "Its variables stay."
         whose = f"{one.subject.name}: " if session.wiring.is_of_several_accounts else ""
-        aside(f"{whose}{target} holds {held}. {what}")
+        eprint(f"{whose}{target} holds {held}. {what}")
     ask(f"Forget {target}?", is_yes=is_yes)
     gone = [name for one in found for name in forget(one, deletes_variables=deletes)]
     if options.is_json:

@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from keyrota.app.choice import Name, Wanted, account_id, completions
-from keyrota.app.cli.frame import Options
+from keyrota.app.cli.common import Options
 from keyrota.errors import KeyrotaError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, global_options, pass_options, say_json
+from keyrota.app.cli.common import Options, global_options, pass_options, say_json
 
 
 @click.command("package")

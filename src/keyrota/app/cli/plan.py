@@ -6,14 +6,14 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import (
+from keyrota.app.cli.common import (
     Options,
     global_options,
-    paint,
     pass_options,
     report_hosts,
     say,
     say_json,
+    style,
     warn_of_departed,
 )
 from keyrota.app.cli.naming import some_credentials
@@ -50,7 +50,7 @@ def command(options: Options, *, wanted: Wanted, with_exit_code: bool) -> int:
     if options.is_json:
         say_json(document(reports))
     else:
-        say((quiet_text if options.is_quiet else plan_text)(reports, paint()))
+        say((quiet_text if options.is_quiet else plan_text)(reports, style()))
     warn_of_departed(session)
     return _exit_code(reports, with_exit_code=with_exit_code)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyrota.app.cli.frame import Options, aside, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, eprint, global_options, pass_options, say, say_json
 from keyrota.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,12 @@ _DUTIES = ("plan", "rotate", "sync", "deactivate", "delete", "revoke", "release"
 @click.option("--account", metavar="ID", help="Of the member role in this account.")
 @click.option("--trust", "is_trust", is_flag=True, help="The trust policy of that role.")
 @click.option(
-    "--format", "style", type=click.Choice(["json", "terraform"]), default="json", show_default=True, help="How."
+    "--format",
+    "style",
+    type=click.Choice(["json", "terraform"]),
+    default="json",
+    show_default=True,
+    help="Output format.",
 )
 @click.option("--caller", metavar="ARN", help="The principal that keyrota runs as; given, AWS is not asked.")
 @global_options
@@ -64,7 +69,7 @@ def command(
     say_json(one.trust if is_trust else one.document)
     if account is None:
         for other in found[1:]:
-            aside(f"note: also needed: keyrota policy --account {other.account}, and the same with --trust")
+            eprint(f"note: also needed: keyrota policy --account {other.account}, and the same with --trust")
 
 
 def _asked(config: str) -> str:

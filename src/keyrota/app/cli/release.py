@@ -6,7 +6,7 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Name
-from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json
 from keyrota.app.cli.naming import AccountId, within
 from keyrota.errors import UsageError
 
@@ -28,7 +28,7 @@ Examples:
     default="",
     help="Also what this deployed stack has kept, where no configured credential has a secret of that stack yet.",
 )
-@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask for confirmation.")
 @global_options
 @pass_options
 def command(options: Options, credential: str, *, account: str | None, stack: str, is_yes: bool) -> int:
@@ -51,7 +51,7 @@ def command(options: Options, credential: str, *, account: str | None, stack: st
         what = "means several credentials" if found else "is not a credential that left the configuration"
         raise UsageError(f"{credential!r} {what}", remedy=f"one of: {known}")
     (one,) = found
-    aside(one.told())
+    eprint(one.told())
     ask(f"Release {one.account.id()}:{one.user}?", is_yes=is_yes)
     let_go(one)
     release(one.account, one.secret.arn, session.clock.now())

@@ -11,14 +11,14 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json
 from keyrota.app.cli.naming import one_credential
 from keyrota.core.model import AccessKeyId, KeyStatus, Observation
 from keyrota.core.plan import Adopt, CreateKey, Deactivate, Plan, Promote
 from keyrota.errors import KeyrotaError, OwnKey, UsageError
 
 if TYPE_CHECKING:
-    from keyrota.app.breach import Verdict
+    from keyrota.app.provider_breach import Verdict
     from keyrota.app.session import Session
 
 _EXAMPLES = """\b
@@ -43,7 +43,9 @@ Examples:
     "organization or group of it.",
 )
 @click.option(
-    "--before", metavar="TIME", help="With --served-by: keys made later are safe already (go on after a break)."
+    "--before",
+    metavar="TIME",
+    help="With --served-by: keys created later are safe already (to continue after an interruption).",
 )
 @click.option(
     "--key",
@@ -57,10 +59,13 @@ Examples:
     help="Deactivate the key first, before any provider is waited for; pipelines fail until its successor is there.",
 )
 @click.option(
-    "--sessions", "with_sessions", is_flag=True, help="Deny sessions issued before now (they live up to 36 h)."
+    "--sessions",
+    "with_sessions",
+    is_flag=True,
+    help="Deny temporary sessions issued before now (they last up to 36 h).",
 )
 @click.option("--release", "is_release", is_flag=True, help="Detach the quarantine policy that AWS attached.")
-@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask for confirmation.")
 @global_options
 @pass_options
 def command(  # click passes what the command line has
@@ -84,7 +89,7 @@ def command(  # click passes what the command line has
         raise UsageError(
             "name a user, a key with --key, or a provider with --served-by", remedy="keyrota revoke --help"
         )
-    from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.cli.progress import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.core.candidates import current_key, just_replaced, way_out  # noqa: PLC0415
     from keyrota.core.emergency import Revoke  # noqa: PLC0415
@@ -124,7 +129,7 @@ def command(  # click passes what the command line has
     wish = Revoke(key=leaked, off_first=is_now, with_sessions=with_sessions, releases_quarantine=is_release)
     planned = session.plan(wanted, wish)
     for line in _consequences(leaked, planned.previews[0].plan or Plan(), seen, is_now=is_now):
-        aside(line)
+        eprint(line)
     ask(f"Revoke {leaked} of {name}?", is_yes=is_yes)
     return carry_out(session, planned, options, is_deed=True)
 
@@ -140,8 +145,8 @@ def _with_key(session: Session, wanted: Wanted, key: AccessKeyId) -> Wanted:
 
 def _served_by(options: Options, text: str, before: str | None, *, is_now: bool, is_yes: bool) -> int:
     """Replace every key that was ever written to a provider."""
-    from keyrota.app.breach import GLANCE, Place, exposed, places, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
-    from keyrota.app.cli.carry_out import Progress  # noqa: PLC0415
+    from keyrota.app.cli.progress import Progress  # noqa: PLC0415
+    from keyrota.app.provider_breach import GLANCE, Place, exposed, places, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.report.text import counted  # noqa: PLC0415
 
@@ -151,16 +156,16 @@ def _served_by(options: Options, text: str, before: str | None, *, is_now: bool,
     found, errors = exposed(session, place, since, intent=GLANCE if is_now else None)
     if not found and not errors:
         known = ", ".join(places(session, place.provider)) or "none"
-        aside(f"warning: no key of this configuration was ever written to {text}")
-        aside(f"hint: targets at {place.provider}: {known}")
+        eprint(f"warning: no key of this configuration was ever written to {text}")
+        eprint(f"hint: targets at {place.provider}: {known}")
     waiting = [it for it in found if it.keys]
     for it in waiting:
-        aside(f"{it.preview.credential}: {', '.join(it.keys)}")
+        eprint(f"{it.preview.credential}: {', '.join(it.keys)}")
     if waiting:
         if is_now:
-            aside("They are all deactivated first. What uses them fails until the new keys are at every target.")
+            eprint("They are all deactivated first. What uses them fails until the new keys are at every target.")
         else:
-            aside("Pipelines that are running with them fail at their next call to AWS.")
+            eprint("Pipelines that are running with them fail at their next call to AWS.")
         ask(f"Replace the keys of {counted(len(waiting), 'credential')}?", is_yes=is_yes)
     verdicts = replace_all(session, found, Progress(options), off_first=is_now)
     config = "" if options.config == Options().config else f" --config {shlex.quote(options.config)}"
@@ -204,7 +209,7 @@ def _breach_text(verdicts: Sequence[Verdict], errors: Sequence[KeyrotaError], ag
         yield f"  ✗ {error}"
         yield from (f"      {line}" for line in filter(None, [error.remedy]))
     if again:
-        yield f"to go on: {again}"
+        yield f"to continue: {again}"
 
 
 def _breach_document(
@@ -216,7 +221,7 @@ def _breach_document(
         "version": 1,
         "served_by": text,
         "before": stamp(since),
-        "again": again,
+        "resume": again,
         "credentials": [
             {
                 "user": verdict.credential.user,

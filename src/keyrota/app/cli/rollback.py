@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 import click
 
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, ask, global_options, pass_options
+from keyrota.app.cli.common import Options, ask, global_options, pass_options
 from keyrota.app.cli.naming import one_credential, require_name
 from keyrota.errors import UsageError
 
 if TYPE_CHECKING:
-    from keyrota.core.lifecycle import View
+    from keyrota.core.lifecycle import KeyRing
 
 
 @click.command("rollback")
 @one_credential
-@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask for confirmation.")
 @global_options
 @pass_options
 def command(options: Options, *, wanted: Wanted, is_yes: bool) -> int:
     """Make the previous key Active and AWSCURRENT again, and send it to every target."""
-    from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.cli.progress import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.core.candidates import previous_key  # noqa: PLC0415
     from keyrota.core.emergency import Rollback  # noqa: PLC0415
@@ -43,7 +43,7 @@ def command(options: Options, *, wanted: Wanted, is_yes: bool) -> int:
     return carry_out(session, session.plan(wanted, Rollback(to=previous)), options, is_deed=True)
 
 
-def _instead(seen: View, now: datetime) -> str:
+def _instead(seen: KeyRing, now: datetime) -> str:
     """Say what makes the credential work where there is nothing to go back to."""
     from keyrota.core.candidates import current_key, way_out  # noqa: PLC0415  # heavy, and not needed for --help
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, ask, global_options, pass_options
+from keyrota.app.cli.common import Options, ask, global_options, pass_options
 from keyrota.app.cli.naming import one_credential, require_name
 from keyrota.errors import UsageError
 
@@ -18,7 +18,7 @@ Examples:
 
 @click.command("rotate", epilog=_EXAMPLES)
 @one_credential
-@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask for confirmation.")
 @global_options
 @pass_options
 def command(options: Options, *, wanted: Wanted, is_yes: bool) -> int:
@@ -27,7 +27,7 @@ def command(options: Options, *, wanted: Wanted, is_yes: bool) -> int:
 
     For a key that has leaked, use `keyrota revoke`.
     """
-    from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.cli.progress import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.core.candidates import current_key  # noqa: PLC0415
     from keyrota.core.planner import Rotate, read  # noqa: PLC0415

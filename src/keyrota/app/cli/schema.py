@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from keyrota.app.cli.frame import global_options, say_json
+from keyrota.app.cli.common import global_options, say_json
 
 
 @click.command("schema")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from keyrota.app import words
-from keyrota.app.cli.frame import aside
+from keyrota.app.cli.common import eprint
 from keyrota.stop import STOP
 
 
@@ -51,7 +51,7 @@ def _received_one(number: int, _: FrameType | None) -> None:
         if is_first:
             raise (KeyboardInterrupt if number == signal.SIGINT else Terminated)
         return
-    aside(words.STOPPING if is_first else words.STILL_STOPPING)
+    eprint(words.STOPPING if is_first else words.STILL_STOPPING)
 
 
 def exit_code() -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, global_options, paint, pass_options, say, say_json
+from keyrota.app.cli.common import Options, global_options, pass_options, say, say_json, style
 from keyrota.app.cli.naming import some_credentials
 
 
@@ -19,7 +19,7 @@ def command(options: Options, *, wanted: Wanted) -> int:
 
     Exit 0: every place that was asked holds a key that works; 1: something does not; 3: a person is needed.
     """
-    from keyrota.app.cli.carry_out import exit_code  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.cli.progress import exit_code  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.report.data import document  # noqa: PLC0415
     from keyrota.report.text import quiet_text, status_text  # noqa: PLC0415
@@ -29,5 +29,5 @@ def command(options: Options, *, wanted: Wanted) -> int:
     if options.is_json:
         say_json(document(reports))
     else:
-        say((quiet_text if options.is_quiet else status_text)(reports, paint()))
+        say((quiet_text if options.is_quiet else status_text)(reports, style()))
     return exit_code(reports)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.frame import Options, global_options, pass_options
+from keyrota.app.cli.common import Options, global_options, pass_options
 from keyrota.app.cli.naming import some_credentials
 
 
@@ -15,7 +15,7 @@ from keyrota.app.cli.naming import some_credentials
 @pass_options
 def command(options: Options, *, wanted: Wanted) -> int:
     """Send AWSCURRENT again where a target differs. Makes no new key, and changes none."""
-    from keyrota.app.cli.carry_out import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.cli.progress import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.core.planner import SyncOnly  # noqa: PLC0415
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.frame import Options, aside, ask, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json
 
 
 @click.command("undeploy")
 @click.option("--stack", default="keyrota", show_default=True, help="Name of the stack.")
-@click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "is_yes", is_flag=True, help="Do not ask for confirmation.")
 @global_options
 @pass_options
 def command(options: Options, stack: str, *, is_yes: bool) -> int:
@@ -22,9 +22,9 @@ def command(options: Options, stack: str, *, is_yes: bool) -> int:
     deployer = Deployer(load_from(options.config), "", clock())
     ask(f"Delete the stack {stack}? No key will be rotated any more.", is_yes=is_yes)
     left = deployer.remains(stack)
-    is_gone = deployer.remove(stack, aside)
+    is_gone = deployer.remove(stack, eprint)
     told = f"the stack {stack} is deleted" if is_gone else f"there is no stack {stack}"
-    aside(told)
+    eprint(told)
     if options.is_json:
         stays = [{"what": one.what, "remedy": one.remedy} for one in left]
         say_json({"version": 1, "stack": stack, "deleted": is_gone, "stays": stays, "errors": []})

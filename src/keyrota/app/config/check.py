@@ -21,7 +21,7 @@ _Error = Any
 _KINDS = {"object": "a mapping", "array": "a list", "string": "a text", "integer": "a whole number"}
 _KINDS |= {"number": "a number", "boolean": "true or false"}
 
-_MOST_FAULTS = 500
+_MAX_FAULTS = 500
 """More than anybody reads; an alias can repeat one fault a hundred thousand times."""
 _FORMATS = FormatChecker(formats=())
 
@@ -52,10 +52,10 @@ def faults(document: Document, schema: Mapping[str, Any]) -> Iterator[Fault]:
     """Find everything that does not fit the schema, up to a number that a person can mend at once."""
     validator = Draft202012Validator(schema, format_checker=_FORMATS)
     errors = (fault for error in validator.iter_errors(document.value) for fault in _told(document, error))
-    found = dict.fromkeys(islice((fault for source in (document.faults, errors) for fault in source), _MOST_FAULTS + 1))
-    yield from islice(found, _MOST_FAULTS)
-    if len(found) > _MOST_FAULTS:
-        yield Fault(where=str(document.path), what=f"more than {_MOST_FAULTS} faults; the first are told here")
+    found = dict.fromkeys(islice((fault for source in (document.faults, errors) for fault in source), _MAX_FAULTS + 1))
+    yield from islice(found, _MAX_FAULTS)
+    if len(found) > _MAX_FAULTS:
+        yield Fault(where=str(document.path), what=f"more than {_MAX_FAULTS} faults; the first are told here")
 
 
 def misfits(document: Document, schema: Mapping[str, Any]) -> frozenset[tuple[str | int, ...]] | None:
@@ -65,8 +65,8 @@ def misfits(document: Document, schema: Mapping[str, Any]) -> frozenset[tuple[st
     None: the document has more errors than are listed, so that what fits is not known.
     """
     validator = Draft202012Validator(schema, format_checker=_FORMATS)
-    errors = list(islice(validator.iter_errors(document.value), _MOST_FAULTS))
-    if len(errors) == _MOST_FAULTS:
+    errors = list(islice(validator.iter_errors(document.value), _MAX_FAULTS))
+    if len(errors) == _MAX_FAULTS:
         return None
     return frozenset(tuple(error.absolute_path) for error in errors if error.validator != "additionalProperties")
 

@@ -27,9 +27,9 @@ from keyrota.core.model import FirstWrite
 from keyrota.core.naming import secret_name_for
 from keyrota.core.policy import CLASSIC, PRESETS, Adopt, Brake, Drift, Freeze, OnStillUsed, RotationPolicy, duration
 from keyrota.errors import ConfigError, Fault
+from keyrota.http.urls import url_fault
 from keyrota.ports import TargetKind
 from keyrota.targets import kinds
-from keyrota.wire.urls import url_fault
 
 _DAYS = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
 _SEE = "see docs/reference/configuration.md"
@@ -189,7 +189,7 @@ class _Reading:
         if preset is not None:
             base = replace(base, **{name: getattr(preset, name) for name in _AGES})
         ages: dict[str, timedelta] = {
-            name: duration(entry[name]) if name in entry else getattr(base, name) for name in (*_AGES, "quiet_for")
+            name: duration(entry[name]) if name in entry else getattr(base, name) for name in (*_AGES, "unused_for")
         }
         policy = replace(
             base,
@@ -287,7 +287,7 @@ class _Reading:
             )
         for key in entry.get("tags") or {}:
             if key.startswith(("aws:", "keyrota:")):
-                yield Fault(where=self._document.where((*path, "tags", key)), what=f"the tag {key} is not yours to set")
+                yield Fault(where=self._document.where((*path, "tags", key)), what=f"the tag {key} is reserved")
         for number, target in enumerate(entry.get("targets") or ()):
             if not target:
                 continue  # it does not fit the schema, and is told already

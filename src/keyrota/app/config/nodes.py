@@ -12,16 +12,16 @@ import yaml
 from keyrota.app.files import Unreadable, read_bounded
 from keyrota.errors import ConfigError, Fault
 
-_LARGEST = 16 * 1024 * 1024
+_MAX_SIZE = 16 * 1024 * 1024
 _DEEPEST = 40
-_MOST_NODES = 250_000
+_MAX_NODES = 250_000
 """About 10,000 credentials with two targets each."""
-_LONGEST_TEXT = 4096
+_MAX_TEXT_LENGTH = 4096
 """Characters: a role's ARN has 2,048 at most, and no text of this file is longer (IAM and STS quotas)."""
 _TEXTS = {"account", "user", "external_id", "from", "to"}
 """Fields whose text counts as it is written: an account like 012345678901 is no number, a date no date object."""
 
-_LARGEST_NUMBER = 1e15
+_MAX_NUMBER = 1e15
 """No number of this file is larger; not-a-number compares false and is a text as well."""
 _NULL = "tag:yaml.org,2002:null"
 _NUMBERS_AND_TRUTH = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool")}
@@ -69,11 +69,11 @@ class Document:
         for event in yaml.parse(text, Loader=_LOADER):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             count += isinstance(event, yaml.NodeEvent)
-            if depth > _DEEPEST or count > 2 * _MOST_NODES:  # keys are counted here as well
+            if depth > _DEEPEST or count > 2 * _MAX_NODES:  # keys are counted here as well
                 raise ConfigError([Fault(where=self._place(event), what=_TOO_DEEP)])
 
     def where(self, path: Iterable[str | int]) -> str:
-        """Tell the file, line and column of a value; of its nearest parent if it is not there itself."""
+        """Return the file, line and column of a value; of its nearest parent if it is not there itself."""
         steps = tuple(path)
         while steps and steps not in self._marks:
             steps = steps[:-1]
@@ -81,13 +81,13 @@ class Document:
         return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
 
     def key_where(self, path: Path_, key: str) -> str:
-        """Tell the place of a mapping's key."""
+        """Return the place of a mapping's key."""
         mark = self._marks.get((*path, f"{key}\0key"))
         return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else self.where((*path, key))
 
     def _plain(self, node: yaml.Node, path: Path_, above: tuple[int, ...]) -> Any:
         self._count += 1
-        if self._count > _MOST_NODES or len(above) > _DEEPEST or id(node) in above:
+        if self._count > _MAX_NODES or len(above) > _DEEPEST or id(node) in above:
             raise ConfigError([Fault(where=self._place(node), what=_TOO_DEEP)])
         self._marks.setdefault(path, node.start_mark)
         if isinstance(node, yaml.MappingNode):
@@ -114,10 +114,10 @@ class Document:
         return str(node.value) if self._is_short(node) else "…"
 
     def _is_short(self, node: yaml.Node) -> bool:
-        is_short = len(node.value) <= _LONGEST_TEXT
+        is_short = len(node.value) <= _MAX_TEXT_LENGTH
         if not is_short:
             self.faults.append(
-                Fault(where=self._place(node), what=f"the text is longer than {_LONGEST_TEXT} characters")
+                Fault(where=self._place(node), what=f"the text is longer than {_MAX_TEXT_LENGTH} characters")
             )
         return is_short
 
@@ -143,7 +143,7 @@ class Document:
             value = self._constructor.construct_object(node)
         except (ValueError, IndexError, OverflowError, yaml.YAMLError):
             return text  # PyYAML looks into an empty `!!int` without asking, and 1:1:…:1.5 outgrows a float
-        is_usable = isinstance(value, bool) or (isinstance(value, (int, float)) and abs(value) < _LARGEST_NUMBER)
+        is_usable = isinstance(value, bool) or (isinstance(value, (int, float)) and abs(value) < _MAX_NUMBER)
         return value if is_usable else text
 
     def _place(self, node: yaml.Node | yaml.Event) -> str:
@@ -189,7 +189,7 @@ def read_text(path: Path) -> str:
         ConfigError: There is no such file, it is not a regular one, it is too large, or it is not UTF-8.
     """
     try:
-        data = read_bounded(path, _LARGEST)
+        data = read_bounded(path, _MAX_SIZE)
     except FileNotFoundError:
         raise ConfigError(
             [

@@ -14,7 +14,7 @@ from keyrota.app.config.trust import NOTHING_KEPT, leads_to_credentials, referen
 from keyrota.app.files import Unreadable, read_bounded
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError, ProviderRefused
-from keyrota.wire.own_secrets import note
+from keyrota.http.own_secrets import note
 
 _REFERENCE = re.compile(r"(?P<kind>env|file|secretsmanager|ssm):(?P<rest>\S(?:.*\S)?)")
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s\\]+-----END [A-Z ]*PRIVATE KEY-----")
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_reference(text: str) -> bool:
-    """Tell whether a text is a reference and not a value."""
+    """Return whether a text is a reference and not a value."""
     return _REFERENCE.fullmatch(text) is not None
 
 

@@ -41,7 +41,7 @@ def _policy() -> dict[str, Any]:
             "rotate_after": {**_DURATION, "description": "Age at which a new key is made."},
             "deactivate_after": {**_DURATION, "description": "Age at which the old key is switched off, if unused."},
             "delete_after": {**_DURATION, "description": "Age at which the old key is deleted, if it is Inactive."},
-            "quiet_for": {**_DURATION, "description": "A key used within this time counts as used (default 24h)."},
+            "unused_for": {**_DURATION, "description": "A key used within this time counts as used (default 24h)."},
             "on_still_used": {
                 "enum": ["hold", "deactivate"],
                 "description": "What to do with an old key that is still used (default hold).",
@@ -55,8 +55,8 @@ def _policy() -> dict[str, Any]:
                 "description": "When a key that was there before keyrota is replaced (default when-due).",
             },
             "drift": {
-                "enum": ["mend", "hold"],
-                "description": "What to do with a variable that somebody else changed (default mend).",
+                "enum": ["overwrite", "hold"],
+                "description": "What to do with a variable that was changed outside keyrota (default overwrite).",
             },
             "first_write": {
                 "enum": ["check", "ask"],
@@ -185,7 +185,7 @@ def schema() -> dict[str, Any]:
                     "minimum": 1,
                     "maximum": 64,
                     "default": 8,
-                    "description": "So many credentials are worked on at once.",
+                    "description": "Number of credentials processed in parallel.",
                 },
                 "verify": verify,
                 "credentials": {

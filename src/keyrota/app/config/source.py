@@ -14,7 +14,7 @@ from keyrota.errors import ConfigError, Fault
 
 _S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.+)")
 _WRITTEN_BY = re.compile(r"# written by keyrota (?P<version>[0-9]+\.[0-9]+\.[0-9]+)")
-_LARGEST = 16 * 1024 * 1024
+_MAX_SIZE = 16 * 1024 * 1024
 
 
 def load_from(reference: str | Path, *, sha256: str = "") -> Configuration:
@@ -106,7 +106,7 @@ def _object(bucket: str, key: str, name: str) -> str:
     from keyrota.aws.account import Account  # noqa: PLC0415  # botocore is imported only when it is needed
     from keyrota.aws.objects import read_object  # noqa: PLC0415
 
-    data = read_object(Account(), bucket, key, at_most=_LARGEST)
+    data = read_object(Account(), bucket, key, at_most=_MAX_SIZE)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -3,7 +3,7 @@ What a configuration may refer to, and where it may send it.
 
 A configuration is data: whoever may change it must not gain what the process may read. So a reference never leads to
 AWS credentials, to keyrota's own settings, or to a secret that keyrota keeps: these are no tokens of a provider. Which
-hosts may receive a token is decided outside of the file (`keyrota.wire.hosts`).
+hosts may receive a token is decided outside of the file (`keyrota.http.hosts`).
 """
 
 from __future__ import annotations

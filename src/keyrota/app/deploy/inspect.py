@@ -111,7 +111,7 @@ def _configuration(stack: Deployed, parameters: dict[str, str], config: str) -> 
 
 
 def _reference(stack: Deployed, parameters: dict[str, str]) -> str | None:
-    """Tell where the functions read their configuration: only they know, where it is too large for a parameter."""
+    """Return where the functions read their configuration: only they know, where it is too large for a parameter."""
     if "ConfigParameter" in parameters:
         return f"ssm:{parameters['ConfigParameter']}"
     for one in stack.of("AWS::Lambda::Function"):

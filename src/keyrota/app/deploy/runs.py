@@ -58,7 +58,7 @@ def functions(stack: Deployed) -> Iterator[Seen]:
 
 
 def _package_of(stack: Deployed) -> str:
-    """Tell how the SHA-256 of the deployed package begins, as its name in the bucket says; empty if it does not say."""
+    """Return how the SHA-256 of the deployed package begins, by its name in the bucket; empty if that does not say."""
     with aws_call("cloudformation:DescribeStacks", f"stack {stack.name}"):
         (found,) = stack.account.client("cloudformation").describe_stacks(StackName=stack.name)["Stacks"]
     given = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters") or ()}

@@ -20,7 +20,7 @@ from keyrota.app.deploy.template import (
     Scope,
     beyond_events,
     check_references,
-    narrowed,
+    narrow_template,
     scope_of,
 )
 from keyrota.app.files import Unreadable, read_bounded
@@ -35,12 +35,12 @@ from keyrota.ports import Clock
 
 IAM_EVENTS_REGION = "us-east-1"
 """Where IAM's events arrive, in the commercial partition (docs/facts/aws.md, Where IAM is)."""
-_STANDARD, _LARGEST = 4096, 8192
+_STANDARD, _MAX_SIZE = 4096, 8192
 """Bytes of a parameter, standard and advanced tier: 4 and 8 KB (SSM API Reference, PutParameter)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class DeployOptions:
     """What the command line asks for."""
 
     stack: str
@@ -63,7 +63,7 @@ class Wishes:
 class Deployment:
     """One deployment, not yet begun: everything that can be refused was looked at."""
 
-    wishes: Wishes
+    wishes: DeployOptions
     scope: Scope
     template: dict[str, Any]
     config_text: str
@@ -88,7 +88,7 @@ class Deployer:
         self.account = Account(region=configuration.region)
         self._stacks = Stacks(self.account, clock)
 
-    def prepare(self, wishes: Wishes) -> Deployment:
+    def prepare(self, wishes: DeployOptions) -> Deployment:
         """
         Look at everything; changes nothing.
 
@@ -118,9 +118,9 @@ class Deployer:
         encryption_key = wishes.encryption_key if is_found else key_arn(self.account, wishes.encryption_key)
         text = stamped(self._text)
         bucket = wishes.bucket or f"keyrota-{account}-{region}"
-        is_large = len(text.encode()) > _LARGEST
+        is_large = len(text.encode()) > _MAX_SIZE
         config = f"s3://{bucket}/keyrota/{wishes.stack}.yaml" if is_large else None
-        template = narrowed(scope, is_fleet=wishes.is_fleet, config=config)
+        template = narrow_template(scope, is_fleet=wishes.is_fleet, config=config)
         if "UserPattern" in template["Parameters"] and not wishes.user_pattern:
             raise UsageError(
                 f"{len(users)} users are too many to be named in the policies of the functions' roles",
@@ -163,7 +163,7 @@ class Deployer:
         if faults := tuple(found):
             raise ConfigError(faults)
 
-    def _refuse_claimed(self, wishes: Wishes, region: str, account: str) -> None:
+    def _refuse_claimed(self, wishes: DeployOptions, region: str, account: str) -> None:
         """Refuse users that another stack keeps, of the same name in another account too."""
         ours = f"{wishes.stack}@{region}/{account}"
         for entry in self._configuration.credentials:

@@ -85,7 +85,7 @@ def mappings(stack: Deployed) -> Iterator[Seen]:
 
 
 def _is_in(stack: Deployed, arn: str) -> bool:
-    """Tell whether an ARN is of a resource of the stack: it ends in the resource's name, or is its physical ID."""
+    """Return whether an ARN is of a resource of the stack: it ends in the resource's name, or is its physical ID."""
     name = arn.rpartition(":")[2].rpartition("/")[2]
     return bool(name) and any(
         arn == one.physical or name == one.physical.rpartition("/")[2].rpartition(":")[2] for one in stack.resources

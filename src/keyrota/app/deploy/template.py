@@ -25,9 +25,9 @@ TEMPLATE = Path(__file__).with_name("template.json")
 IAM_EVENTS_TEMPLATE = Path(__file__).with_name("template-iam-events.json")
 MEMBER_TEMPLATE = Path(__file__).with_name("template-member.json")
 FLEET_TEMPLATE = Path(__file__).with_name("template-fleet.json")
-_LONGEST_NAMES = 1_500
+_MAX_NAMES_LENGTH = 1_500
 """EventBridge takes patterns of 2,048 characters."""
-_LARGEST_POLICY = 9_000
+_MAX_POLICY_LENGTH = 9_000
 """IAM takes 10,240 characters for the inline policies of a role; the rest is for what every function may do."""
 
 
@@ -187,7 +187,7 @@ def _role_arn(role: str, account: str, partition: str) -> str:
     return role if role.startswith("arn:") else f"arn:{partition}:iam::{account}:role/{role}"
 
 
-def narrowed(scope: Scope, *, is_fleet: bool, config: str | None = None) -> dict[str, Any]:
+def narrow_template(scope: Scope, *, is_fleet: bool, config: str | None = None) -> dict[str, Any]:
     """
     Narrow the template.
 
@@ -197,7 +197,7 @@ def narrowed(scope: Scope, *, is_fleet: bool, config: str | None = None) -> dict
         config: The object's reference if the configuration lies in S3 instead of a parameter.
     """
     made: dict[str, Any] = json.loads((FLEET_TEMPLATE if is_fleet else TEMPLATE).read_text("utf-8"))
-    fits = sum(len(arn) for arn in (*scope.users, *scope.secrets)) < _LARGEST_POLICY
+    fits = sum(len(arn) for arn in (*scope.users, *scope.secrets)) < _MAX_POLICY_LENGTH
     for name, resource in made["Resources"].items():
         if resource["Type"] == "AWS::IAM::Policy":
             document, duty = resource["Properties"]["PolicyDocument"], _duty_of(name)
@@ -304,17 +304,17 @@ def _narrow_rule(properties: dict[str, Any], scope: Scope, *, fits: bool) -> Non
         return
     detail = properties["EventPattern"]["detail"]
     if "labelUpdated" in detail:
-        _match(detail, "name", _called(scope, _LONGEST_NAMES, with_arns=False))
+        _match(detail, "name", _called(scope, _MAX_NAMES_LENGTH, with_arns=False))
     if "secretId" in detail.get("requestParameters", {}):
-        called = _called(scope, _LONGEST_NAMES)
+        called = _called(scope, _MAX_NAMES_LENGTH)
         _match(detail, "requestParameters", called and {"secretId": called})
     if "$or" in detail:
-        called = _called(scope, _LONGEST_NAMES // 2)
+        called = _called(scope, _MAX_NAMES_LENGTH // 2)
         places = [{name: dict.fromkeys(inner, called)} for one in detail["$or"] for name, inner in one.items()]
         _match(detail, "$or", called and places)
     if properties["EventPattern"]["source"] == ["aws.iam"]:
         names = [arn.rpartition("/")[2] for arn in scope.users]
-        if len(json.dumps(names)) <= _LONGEST_NAMES:
+        if len(json.dumps(names)) <= _MAX_NAMES_LENGTH:
             detail.setdefault("requestParameters", {})["userName"] = names or ["none"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from keyrota.app.functions.telling import log
+from keyrota.app.functions.logs import log
 from keyrota.app.session import Session
 from keyrota.errors import KeyrotaError
 

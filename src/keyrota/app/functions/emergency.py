@@ -13,14 +13,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from keyrota.app.breach import GLANCE, Exposed, Verdict, keys_before, replace_all
 from keyrota.app.choice import Wanted
-from keyrota.app.functions.announce import Teller
-from keyrota.app.functions.incoming import key_event
+from keyrota.app.functions.aws_events import key_event
+from keyrota.app.functions.invocation import RunFailed, Work, invoke
+from keyrota.app.functions.logs import log, tell_log
 from keyrota.app.functions.matching import managed
+from keyrota.app.functions.own_events import Teller
 from keyrota.app.functions.settings import Emergency
-from keyrota.app.functions.telling import log, tell_log
-from keyrota.app.functions.work import RunFailed, Work, invoke
+from keyrota.app.provider_breach import GLANCE, Exposed, Verdict, keys_before, replace_all
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keyrota.app.config import CredentialConfig
-from keyrota.app.functions.incoming import KeyEvent, SecretRef
-from keyrota.app.functions.work import Work
+from keyrota.app.functions.aws_events import KeyEvent, SecretRef
+from keyrota.app.functions.invocation import Work
 
 
 def managed(work: Work, found: KeyEvent) -> CredentialConfig | None:

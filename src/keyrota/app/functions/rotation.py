@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from keyrota.app.choice import Wanted
-from keyrota.app.functions.announce import Announcement, Teller
-from keyrota.app.functions.incoming import SecretRef
+from keyrota.app.functions.aws_events import SecretRef
+from keyrota.app.functions.invocation import Work, invoke
+from keyrota.app.functions.logs import log
 from keyrota.app.functions.matching import of_secret
-from keyrota.app.functions.telling import log
-from keyrota.app.functions.work import Work, invoke
+from keyrota.app.functions.own_events import Announcement, Teller
 from keyrota.core.model import VersionId
 from keyrota.errors import UsageError
 from keyrota.executor.native import Step, rotate

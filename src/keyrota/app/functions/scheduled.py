@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from keyrota.app.choice import Name, Wanted, account_id
-from keyrota.app.functions.measures import overdue
-from keyrota.app.functions.work import Work, fail_if_any_failed, invoke, summary
+from keyrota.app.functions.invocation import Work, fail_if_any_failed, invoke, summary
+from keyrota.app.functions.metrics import overdue
 from keyrota.core.duty import Duty
 from keyrota.core.planner import Only
 from keyrota.errors import UsageError
@@ -42,7 +42,7 @@ def carry_out(work: Work, duty: Duty, event: Any) -> dict[str, Any]:
 
 
 def _is_all_lost(reports: list[CredentialReport]) -> bool:
-    """Tell whether nothing could be done at all: the map then counts the item as failed."""
+    """Return whether nothing could be done at all: the map then counts the item as failed."""
     return bool(reports) and all(report.errors for report in reports)
 
 

@@ -15,16 +15,16 @@ from typing import Any
 
 from keyrota.app.choice import Name, Wanted
 from keyrota.app.departed import Departed, departed
-from keyrota.app.functions.announce import Teller
-from keyrota.app.functions.incoming import ValueEvent, value_event
+from keyrota.app.functions.aws_events import ValueEvent, value_event
+from keyrota.app.functions.invocation import Work, fail_if_any_failed, invoke, summary
+from keyrota.app.functions.logs import log
 from keyrota.app.functions.matching import of_secret
-from keyrota.app.functions.measures import Measure, gauges, lag
+from keyrota.app.functions.metrics import Measure, gauges, lag
+from keyrota.app.functions.own_events import Teller
 from keyrota.app.functions.scheduled import wanted_of
 from keyrota.app.functions.settings import Trigger
-from keyrota.app.functions.telling import log
-from keyrota.app.functions.work import Work, fail_if_any_failed, invoke, summary
 from keyrota.core.duty import Duty
-from keyrota.core.lifecycle import view
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import CredentialId
 from keyrota.core.plan import HoldKind
 from keyrota.core.planner import Only
@@ -52,7 +52,7 @@ def _all(work: Work, event: Any) -> dict[str, Any]:
 
 
 def _is_first_slice(work: Work, wanted: Wanted) -> bool:
-    """Tell whether this is the whole, or that slice of it which says what is to be said once."""
+    """Return whether this is the whole, or that slice of it which says what is to be said once."""
     first = work.session.configuration.credentials[0]
     return first in work.session.wiring.chooser.chosen(wanted)
 
@@ -136,9 +136,9 @@ def _batch(work: Work, event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _comes_back(report: CredentialReport) -> bool:
-    """Tell whether a message is tried again: a failure, work that was left, a silent place, a key not listed yet."""
+    """Return whether a message is tried again: a failure, work that was left, a silent place, a key not listed yet."""
     holds = report.plan.holds if report.plan else ()
-    served = view(report.observation).current_key if report.observation else None
+    served = interpret(report.observation).current_key if report.observation else None
     is_awaited = any(hold.key is not None and hold.key == served and hold.until is not None for hold in holds)
     is_unwritten = any(hold.kind is HoldKind.UNWRITTEN for hold in holds)
     return bool(report.errors or report.left) or is_awaited or is_unwritten

@@ -12,12 +12,12 @@ from typing import Any
 
 from keyrota.app.choice import Wanted
 from keyrota.app.config import CredentialConfig
-from keyrota.app.functions.announce import Teller
-from keyrota.app.functions.incoming import KeyEvent, key_event
+from keyrota.app.functions.aws_events import KeyEvent, key_event
+from keyrota.app.functions.invocation import Work, invoke, summary
+from keyrota.app.functions.logs import log
 from keyrota.app.functions.matching import managed
+from keyrota.app.functions.own_events import Teller
 from keyrota.app.functions.settings import Emergency
-from keyrota.app.functions.telling import log
-from keyrota.app.functions.work import Work, invoke, summary
 from keyrota.report.data import CredentialReport
 
 _SESSION = re.compile(r"arn:[a-z0-9-]+:sts::(?P<account>[0-9]{12}):assumed-role/(?P<role>[^/:]+)/[^/:]+")
@@ -49,7 +49,7 @@ def _watch(work: Work, event: Any) -> dict[str, Any]:
 
 
 def _is_ours(work: Work, found: KeyEvent) -> bool:
-    """Tell whether one of our own functions made the call: by its role, for a session's name can be anything."""
+    """Return whether one of our own functions made the call: by its role, for a session's name can be anything."""
     session = _SESSION.fullmatch(found.by)
     if session is None or session["role"] not in work.settings.roles:
         return False

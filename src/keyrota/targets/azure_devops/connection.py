@@ -10,12 +10,12 @@ from typing import Any
 
 from keyrota.core.variables import Listed
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.http import Http, ProviderErrors, Response
+from keyrota.http.errors import DELETED
 from keyrota.ports import Clock
 from keyrota.targets.azure_devops.group import Group, hidden
-from keyrota.wire import Answer, Http, Refusals
-from keyrota.wire.refusals import DELETED
 
-SAYS = Refusals(
+SAYS = ProviderErrors(
     name="Azure DevOps",
     key="azure_devops",
     needs="the token needs the scope Variable Groups (read, create and manage), "
@@ -27,7 +27,7 @@ _OLD_ADDRESS = re.compile(r"https://([a-z0-9-]+)\.visualstudio\.com", re.IGNOREC
 _OWN = "Vsts"
 """The type of a group that keeps its variables itself; another one links them from Azure Key Vault."""
 _SENT_BACK = ("name", "description", "type", "providerData", "variableGroupProjectReferences")
-_MOST_PAGES = 50
+_MAX_PAGES = 50
 _SIGN_IN, _UNAUTHORIZED = 203, 401
 _ROUNDS = 5
 _PATIENCE_S = 120.0
@@ -81,14 +81,14 @@ class AzureConnection:
 
     def _groups(self, project: str, about: str, name: str = "") -> list[dict[str, Any]]:
         found, token = list[dict[str, Any]](), ""
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MAX_PAGES):
             query = {**_VERSION, **({"groupName": name} if name else {})}
             query |= {"continuationToken": token} if token else {}
             answer = self._http.call("GET", (project, *_GROUPS), query=query, where=about)
             _demand_success(answer, about)
             groups = answer.object().get("value")
             if not isinstance(groups, list):
-                raise SAYS.odd("Azure DevOps's answer is no list of variable groups", about)
+                raise SAYS.unexpected_response("Azure DevOps's answer is no list of variable groups", about)
             found += [group for group in groups if isinstance(group, dict)]
             token = answer.headers.get("x-ms-continuationtoken", "")
             if not token:
@@ -158,7 +158,7 @@ def whole(group: Group, about: str, variables: Mapping[str, Any]) -> dict[str, A
 
 
 def is_linked(group: Group) -> bool:
-    """Tell whether a group takes its variables from Azure Key Vault, and keeps none itself."""
+    """Return whether a group takes its variables from Azure Key Vault, and keeps none itself."""
     return group.content.get("type") != _OWN
 
 
@@ -166,14 +166,14 @@ def _is_named(group: Mapping[str, Any], name: str) -> bool:
     return isinstance(group.get("id"), int) and str(group.get("name", "")).casefold() == name.casefold()
 
 
-def _taken(answer: Answer, number: str, about: str, then: str) -> Group:
+def _taken(answer: Response, number: str, about: str, then: str) -> Group:
     """Take a group out of an answer; a number that no group has is answered with nothing."""
     _demand_success(answer, about)
     if not isinstance(answer.object().get("variables"), dict) or str(answer.object().get("id")) != number:
-        raise SAYS.odd(f"Azure DevOps's answer is no variable group {number}{then}", about)
+        raise SAYS.unexpected_response(f"Azure DevOps's answer is no variable group {number}{then}", about)
     return Group(content={**answer.object(), "variables": hidden(answer.object()["variables"])})
 
 
-def _demand_success(answer: Answer, about: str) -> None:
+def _demand_success(answer: Response, about: str) -> None:
     is_sign_in = answer.status == _SIGN_IN
-    SAYS.demand_success(replace(answer, status=_UNAUTHORIZED) if is_sign_in else answer, about)
+    SAYS.raise_for_status(replace(answer, status=_UNAUTHORIZED) if is_sign_in else answer, about)

@@ -44,7 +44,7 @@ class Group:
         return tuple(_listed(name, variable) for name, variable in self.variables.items() if isinstance(variable, dict))
 
     def is_secret(self, name: str) -> bool:
-        """Tell whether a variable can never be read."""
+        """Return whether a variable can never be read."""
         return (self.get(name) or {}).get("isSecret") is True
 
 

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from keyrota.fragments import NAMES, WAITING, Schema, closed, faults_of_names, names_of, token_alternative, variables_of
+from keyrota.http import Http, NoDiscovery, RetryPolicy, basic, bearer
 from keyrota.ports import Clock, SecretReader
 from keyrota.targets.azure_devops.connection import AzureConnection
 from keyrota.targets.azure_devops.target import AzureTarget, address
-from keyrota.wire import Http, Patience, Unsearched, basic, bearer
 
 OWN = ("https://dev.azure.com",)
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -81,7 +81,7 @@ class AzureKind:
         return address(settings)
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a group lies in a project, by its name or its ID; one may be the other's."""
+        """Return whether a group lies in a project, by its name or its ID; one may be the other's."""
         project, wanted = str(settings["project"]).casefold(), area.casefold()
         return project == wanted or (_ID.fullmatch(project) is None) != (_ID.fullmatch(wanted) is None)
 
@@ -90,7 +90,7 @@ class AzureKind:
         scope = f"azure_devops {settings['project']}/{settings['group']}"
         return frozenset(name.casefold() for name in variables_of(scope, settings))
 
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> NoDiscovery:
         """Connect; makes no request yet."""
         auth = settings["auth"]
         if "token" in auth:
@@ -106,8 +106,8 @@ class AzureKind:
             name="Azure DevOps",
             headers={"X-TFS-FedAuthRedirect": "Suppress"},  # a refused token: 401, no redirect to the sign-in page
         )
-        connection = AzureConnection(client(), client(patience=Patience(attempts=1)), clock)
-        return Unsearched(partial(AzureTarget, connection))
+        connection = AzureConnection(client(), client(patience=RetryPolicy(attempts=1)), clock)
+        return NoDiscovery(partial(AzureTarget, connection))
 
 
 KIND = AzureKind()

@@ -21,12 +21,12 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
 from keyrota.fragments import named, names_of
+from keyrota.http import BaseTarget, Look
 from keyrota.targets.azure_devops.connection import SAYS, AzureConnection, is_linked, whole
 from keyrota.targets.azure_devops.group import Group
-from keyrota.wire import Look, RunlessPlace
 
 
-class AzureTarget(RunlessPlace):
+class AzureTarget(BaseTarget):
     """One variable group."""
 
     def __init__(self, connection: AzureConnection, settings: Mapping[str, Any]) -> None:
@@ -38,7 +38,7 @@ class AzureTarget(RunlessPlace):
         self._id_name, self._secret_name = names_of(settings)
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """One PUT changes both halves."""
         return False
 
@@ -52,8 +52,8 @@ class AzureTarget(RunlessPlace):
         return self.readiness(lambda: whole(self._get(self._number()), self._about(), {}))
 
     def read(self) -> TargetState:
-        """Tell which key the ID names; a refusal is the value FAILED."""
-        return self.looked(self._read)
+        """Return which key the ID names; a refusal is the value FAILED."""
+        return self.read_or_failed(self._read)
 
     def _read(self) -> TargetState:
         number = self._number()
@@ -70,7 +70,7 @@ class AzureTarget(RunlessPlace):
     def _state(self, group: Group) -> TargetState:
         missing = [name for name in (self._id_name, self._secret_name) if group.get(name) is None]
         if missing:
-            return self.lacking(missing, is_empty=len(missing) == 2)  # noqa: PLR2004  # a pair
+            return self.absent_state(missing, is_empty=len(missing) == 2)  # noqa: PLR2004  # a pair
         evidence = TargetEvidence.CANNOT_TELL if group.is_secret(self._id_name) else TargetEvidence.HOLDS
         state = TargetState(address=self.address, evidence=evidence, key=group.key(self._id_name))
         if group.is_secret(self._secret_name):

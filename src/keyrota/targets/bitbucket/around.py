@@ -9,10 +9,10 @@ from itertools import islice
 from keyrota.core.levels import Side, Written
 from keyrota.core.model import Surroundings
 from keyrota.core.variables import Listed
+from keyrota.http import Look
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.lists import Path, shown_in
 from keyrota.targets.bitbucket.place import Place
-from keyrota.wire import Look
 
 _MAX_REPOSITORIES = 20
 """Of a workspace: each costs two calls, and one for each of its environments, of 1,000 an hour."""

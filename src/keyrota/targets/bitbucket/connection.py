@@ -10,13 +10,13 @@ from typing import Any
 
 from keyrota.core.variables import Listed
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.http import DELETED, Http, ManyRepositories, RecentLists, Response, paginate
 from keyrota.ports import Clock
 from keyrota.targets.bitbucket.identity import UUID, Identities
 from keyrota.targets.bitbucket.place import Place
-from keyrota.wire import DELETED, Answer, Http, ManyRepositories, RecentLists, each_page
 
 _PAGE = {"pagelen": "100"}
-_MOST_PAGES = 200
+_MAX_PAGES = 200
 _UNDER_WAY = ("BUILDING", "PENDING", "PARSING")
 _AT_REST = ("PAUSED", "HALTED")
 SCOPES = (
@@ -104,7 +104,7 @@ class BitbucketConnection:
             self._many.may_ask(lambda: self._latest(where), lambda name: self._has_any(where, name))
 
     def notice(self, where: Place) -> str:
-        """Tell what a person should know of a place."""
+        """Return what a person should know of a place."""
         return "" if where.repository else self._many.notice(where.workspace)
 
     def repositories(self, workspace: str, *, query: Mapping[str, str] | None = None) -> Iterator[str]:
@@ -124,7 +124,7 @@ class BitbucketConnection:
         path = ("repositories", where.workspace, repository, "pipelines")
         about = f"the pipelines of {where.workspace}/{repository}"
         answer = self.http.call("GET", path, query={**_PAGE, "status": status}, where=about)
-        self.demand_success(answer, about)
+        self.raise_for_status(answer, about)
         runs = answer.object().get("values")
         if not isinstance(runs, list):
             raise ProviderUnavailable("Bitbucket's answer is no list of pipelines", where=about)
@@ -136,8 +136,8 @@ class BitbucketConnection:
         """Go through all pages of a list. `next` is opaque: followed, not built, and only on the same host."""
         first = self.http.call("GET", path, query={**_PAGE, **(query or {})}, where=what)
         follow = partial(self.http.follow, where=what)
-        for answer in each_page(first, _next, follow, most=_MOST_PAGES, name="Bitbucket", where=what):
-            self.demand_success(answer, what)
+        for answer in paginate(first, _next, follow, most=_MAX_PAGES, name="Bitbucket", where=what):
+            self.raise_for_status(answer, what)
             values = answer.object().get("values")
             if not isinstance(values, list):
                 raise ProviderUnavailable(
@@ -147,9 +147,9 @@ class BitbucketConnection:
                 )
             yield from (value for value in values if isinstance(value, dict))
 
-    def demand_written(self, answer: Answer, name: str, where: str) -> None:
+    def demand_written(self, answer: Response, name: str, where: str) -> None:
         """Believe a write only if the answer shows the variable: a login page of a proxy answers 200 as well."""
-        self.demand_success(answer, where)
+        self.raise_for_status(answer, where)
         if answer.object().get("key") != name:
             raise ProviderUnavailable(
                 "Bitbucket's answer to the write is not the variable: whether it was written is not known",
@@ -157,7 +157,7 @@ class BitbucketConnection:
                 remedy="check `base_url`; a proxy or a login page may have answered",
             )
 
-    def demand_success(self, answer: Answer, where: str) -> None:
+    def raise_for_status(self, answer: Response, where: str) -> None:
         """Turn a refusal into an error that names what it is about, the missing scope and the remedy."""
         if answer.is_success:
             return
@@ -183,7 +183,7 @@ class BitbucketConnection:
                 )
 
 
-def _next(answer: Answer) -> str | None:
+def _next(answer: Response) -> str | None:
     link = answer.object().get("next")
     return link if isinstance(link, str) and link else None
 

@@ -13,7 +13,7 @@ from keyrota.targets.bitbucket.place import Place
 
 def is_gone(connection: BitbucketConnection, where: Place) -> bool:
     """
-    Tell whether a place that answers 404 is deleted; False where that is not known.
+    Return whether a place that answers 404 is deleted; False where that is not known.
 
     Bitbucket does not redirect a repository's old name, and an environment can be renamed, so that a name that is not
     there proves nothing. A UUID does: of an environment that is not in a list which was read whole, or of a repository,

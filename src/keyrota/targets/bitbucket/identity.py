@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from keyrota.core.model import PlaceId
+from keyrota.http import Http
 from keyrota.targets.bitbucket.place import Place
-from keyrota.wire import Http
 
 UUID = re.compile(r"\{[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}")
 Path = tuple[str, ...]

@@ -8,11 +8,11 @@ from typing import Any
 
 from keyrota.core.model import Sighting
 from keyrota.fragments import (
-    AT_MOST,
     BUNDLE,
+    MAX_WAIT,
     NAMES,
-    QUIET,
     REFERENCE,
+    WAIT_FOR_IDLE,
     WAITING,
     Schema,
     alternative,
@@ -20,13 +20,13 @@ from keyrota.fragments import (
     span,
     token_alternative,
 )
+from keyrota.http import Authorization, Bounds, Budget, Http, Limit, ManyRepositories, RetryPolicy, basic, bearer
 from keyrota.ports import Clock, SecretReader, Target
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.oauth import TOKEN_URL, OAuth
 from keyrota.targets.bitbucket.place import place
 from keyrota.targets.bitbucket.survey import areas, survey
 from keyrota.targets.bitbucket.target import BitbucketTarget
-from keyrota.wire import Authorization, Bounds, Budget, Http, Limit, ManyRepositories, Patience, basic, bearer
 
 API = "https://api.bitbucket.org/2.0"
 _AN_HOUR_S = 3600.0
@@ -48,7 +48,7 @@ PROVIDER_SCHEMA: Schema = closed(
             "default": CALLS_AN_HOUR,
             "description": "Bitbucket's limit for this token; more only with a scaled limit.",
         },
-        "at_most": AT_MOST,
+        "max_wait": MAX_WAIT,
         "expires": {
             "type": "string",
             "format": "date",
@@ -85,7 +85,7 @@ TARGET_SCHEMA: Schema = closed(
             "default": False,
             "description": "Hide the key ID too. Drift does not show then.",
         },
-        "quiet": QUIET,
+        "wait_for_idle": WAIT_FOR_IDLE,
     },
     required=["workspace"],
     dependentRequired={"environment": ["repository"]},
@@ -137,7 +137,7 @@ class BitbucketKind:
         return place(settings).address
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a target lies in a workspace, by its slug or its UUID; one may be the other's."""
+        """Return whether a target lies in a workspace, by its slug or its UUID; one may be the other's."""
         workspace, wanted = str(settings["workspace"]).casefold(), area.casefold()
         return workspace == wanted or workspace.startswith("{") != wanted.startswith("{")
 
@@ -152,14 +152,14 @@ class BitbucketKind:
         calls = settings.get("calls_per_hour", CALLS_AN_HOUR)
         limit = Limit(calls=calls, seconds=_AN_HOUR_S)
         bounds = Bounds(most=_LOOKED_AT, an_hour=max(1, calls // _SHARE))
-        bound = span(settings, "at_most", AT_MOST["default"])
+        bound = span(settings, "max_wait", MAX_WAIT["default"])
         http = Http(
             settings.get("base_url", API),
             clock=clock,
             own=(API,),
             authorization=bearer(oauth.token) if oauth else _authorization(settings["auth"], secrets),
             name="Bitbucket",
-            patience=Patience(total_s=bound.total_seconds(), limited_s=_LIMITED_S),
+            patience=RetryPolicy(total_s=bound.total_seconds(), limited_s=_LIMITED_S),
             budget=Budget(clock, [limit], bound=bound, name="Bitbucket's budget of calls"),
             renew=oauth.drop if oauth else None,
         )

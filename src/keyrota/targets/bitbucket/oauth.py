@@ -8,8 +8,8 @@ from typing import Any
 
 from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused
+from keyrota.http import Http, basic
 from keyrota.ports import Clock, SecretReader
-from keyrota.wire import Http, basic
 
 TOKEN_URL = "https://bitbucket.org/site/oauth2/access_token"  # noqa: S105  # an address
 _LEEWAY = timedelta(seconds=60)

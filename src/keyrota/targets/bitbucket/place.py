@@ -21,7 +21,7 @@ class Place:
     secret_name: str
     bundle: str | None
     id_secured: bool
-    quiet_for: timedelta
+    wait_for_idle: timedelta
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,5 +54,5 @@ def place(settings: Mapping[str, Any]) -> Place:
         secret_name=secret_name,
         bundle=settings.get("bundle"),
         id_secured=bool(settings.get("id_secured", False)),
-        quiet_for=span(settings, "quiet"),
+        wait_for_idle=span(settings, "wait_for_idle"),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from keyrota.core.detect import Seen, seen, sightings
 from keyrota.core.model import Sighting
-from keyrota.core.sighting import Seen, seen, sightings
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 
 

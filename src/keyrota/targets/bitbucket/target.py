@@ -22,12 +22,12 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, bundle_conflicts, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.http import run_concurrently, send_once
 from keyrota.targets.bitbucket.around import Around, environment_path, repository_path, workspace_path
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.gone import is_gone
 from keyrota.targets.bitbucket.lists import Listing, Path, Variable, listing_of
 from keyrota.targets.bitbucket.place import Place
-from keyrota.wire import attempted, together
 
 _JUST_NOW = timedelta(minutes=5)
 """A list that is no older proves as much as another one; of 1,000 calls an hour each one counts."""
@@ -48,7 +48,7 @@ class BitbucketTarget:
         return self._place.address
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """Two variables, unless the pair is bundled: Bitbucket cannot write two at once."""
         return self._place.bundle is None
 
@@ -68,14 +68,14 @@ class BitbucketTarget:
         try:
             if at is None or now - at > _JUST_NOW:
                 self._listed()
-            if self.quiet_for:
+            if self.wait_for_idle:
                 self._connection.may_look(self._place)
         except KeyrotaError as error:
             return Readiness(address=self.address, is_ready=False, detail=error.what, remedy=error.remedy)
         return Readiness(address=self.address, is_ready=True, token_expires=self._connection.token_expires)
 
     def read(self) -> TargetState:
-        """Tell what is there, and what else the list shows; a refusal is the value FAILED."""
+        """Return what is there, and what else the list shows; a refusal is the value FAILED."""
         try:
             # First, because one list of repositories serves all targets: with a budget, better a few read than none.
             place = self._connection.identities.place(self._place, self._environment())
@@ -141,15 +141,15 @@ class BitbucketTarget:
         self._http.reserve(2, self._place.scope)
         known = found.get(self._place.id_name)
         is_secured = self._place.id_secured or (known is not None and known.is_secured)
-        together(
+        run_concurrently(
             lambda: self._put(found, self._place.secret_name, credential.secret, is_secured=True),
             lambda: self._put(found, self._place.id_name, Secret(credential.id), is_secured=is_secured),
         )
 
     @property
-    def quiet_for(self) -> timedelta:
+    def wait_for_idle(self) -> timedelta:
         """How long a write waits for runs in progress."""
-        return self._place.quiet_for
+        return self._place.wait_for_idle
 
     def is_busy(self) -> bool | None:
         """Look whether a pipeline is in progress; Bitbucket cannot be asked for one environment."""
@@ -158,7 +158,7 @@ class BitbucketTarget:
         except KeyrotaError:
             return None
 
-    def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
+    def runs_with_old_key(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
         """No run carries anything: each step reads its variables when it starts."""
         return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
 
@@ -178,18 +178,18 @@ class BitbucketTarget:
             raise ProviderRefused(
                 f"{self._place.id_name} is not there: whose secret it is cannot be told",
                 where=self._about(self._place.secret_name),
-                remedy="look at it, and delete it by hand if nobody needs it",
+                remedy="look at it, and delete it by hand if nothing needs it",
             )
         if known is not None and not known.is_secured and known.value not in keys:
             raise ProviderRefused(
                 f"{self._place.id_name} holds {known.value or 'something'} that keyrota did not write",
                 where=self._about(self._place.id_name),
-                remedy="look at it, and delete it by hand if nobody needs it",
+                remedy="look at it, and delete it by hand if nothing needs it",
             )
         for variable in found.values():
             answer = self._http.call("DELETE", (*self._path(), variable.uuid), where=self._about(variable.name))
             if answer.status != 404:  # noqa: PLR2004  # HTTP: not found; it is gone already
-                self._connection.demand_success(answer, self._about(variable.name))
+                self._connection.raise_for_status(answer, self._about(variable.name))
         return tuple(found)
 
     # --- variables ------------------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ class BitbucketTarget:
             self._update(found[name], value, is_secured=is_secured)
             return
         body, about = _body(name, value, is_secured), self._about(name)
-        answer = attempted(lambda: self._http.call("POST", self._path(), body=body, where=about, is_reserved=True))
+        answer = send_once(lambda: self._http.call("POST", self._path(), body=body, where=about, is_reserved=True))
         if answer is None:
             again = self._listed().ours
             if name not in again:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.wire import Answer, Http, Refusals
+from keyrota.http import Http, ProviderErrors, Response
 
 MISSING = 404
 _MAX_PAGES = 200
@@ -33,7 +33,7 @@ class Home:
 class ForgejoConnection:
     """Forgejo or Gitea with one token."""
 
-    def __init__(self, http: Http, says: Refusals) -> None:
+    def __init__(self, http: Http, says: ProviderErrors) -> None:
         self.http, self.says = http, says
 
     def home(self, path: Path, about: str) -> Home:
@@ -48,11 +48,11 @@ class ForgejoConnection:
             NotThere: It does not exist, or the token may not see it.
         """
         answer = self.http.call("GET", path, where=about)
-        self.says.demand_success(answer, about)
+        self.says.raise_for_status(answer, about)
         found, kind = answer.object(), {"repos": "repository", "orgs": "organization"}.get(path[0], "user")
         number = found.get("id")
         if not isinstance(number, int) or isinstance(number, bool):
-            raise self.says.odd(f"{self.says.name}'s answer is no list and no {kind}", about)
+            raise self.says.unexpected_response(f"{self.says.name}'s answer is no list and no {kind}", about)
         owner = found.get("owner")
         return Home(
             id=f"{kind} {number}",
@@ -86,7 +86,7 @@ class ForgejoConnection:
         except NotThere:
             return None
         if not all(isinstance(one.get("data"), str) for one in found):
-            raise self.says.odd(f"{self.says.name}'s answer is no list of variables", about)
+            raise self.says.unexpected_response(f"{self.says.name}'s answer is no list of variables", about)
         return {
             str(one.get("name")).upper(): {"data": one["data"], "description": text_of(one.get("description"))}
             for one in found
@@ -96,7 +96,7 @@ class ForgejoConnection:
         """Go through a list on all its pages; where nothing counts them, an empty page is the last one."""
         seen = 0
         for number in range(1, _MAX_PAGES + 1):
-            answer: Answer = self.http.call("GET", path, query={"page": str(number), "limit": _A_PAGE}, where=about)
+            answer: Response = self.http.call("GET", path, query={"page": str(number), "limit": _A_PAGE}, where=about)
             items = self.says.entries(answer, about)
             yield from items
             seen += len(items)

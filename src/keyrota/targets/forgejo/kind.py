@@ -19,10 +19,10 @@ from keyrota.fragments import (
     names_of,
     token_alternative,
 )
+from keyrota.http import Http, NoDiscovery, ProviderErrors, header
 from keyrota.ports import Clock, SecretReader
 from keyrota.targets.forgejo.connection import ForgejoConnection
 from keyrota.targets.forgejo.target import ForgejoTarget, address, where_of
-from keyrota.wire import Http, Refusals, Unsearched, header
 
 _RESERVED = re.compile(r"(GITEA|GITHUB)_", re.IGNORECASE)
 
@@ -85,7 +85,7 @@ class ForgejoKind:
         return address(self._key, settings)
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a target lies with an owner; whose token a user's is, is not known here: it may be theirs."""
+        """Return whether a target lies with an owner; whose token a user's is, is not known here: it may be theirs."""
         owner = str(settings.get("organization") or settings.get("repository", "")).partition("/")[0]
         return "token_user" in settings or owner.casefold() == area.casefold()
 
@@ -96,9 +96,9 @@ class ForgejoKind:
         secrets = {f"{scope}: {name.upper()}" for name in names_of(settings)}
         return frozenset(secrets | ({f"{scope} variables: {marker}"} if marker else set()))
 
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> NoDiscovery:
         """Connect; makes no request yet."""
-        says = Refusals(
+        says = ProviderErrors(
             name=self._name,
             key=self._key,
             needs="the token needs the scope write:repository, write:organization or write:user, "
@@ -107,7 +107,7 @@ class ForgejoKind:
         )
         token = header("Authorization", lambda: Secret(f"token {secrets(settings['auth']['token']).reveal()}"))
         http = Http(settings["base_url"], clock=clock, authorization=token, name=self._name)
-        return Unsearched(partial(ForgejoTarget, ForgejoConnection(http, says)))
+        return NoDiscovery(partial(ForgejoTarget, ForgejoConnection(http, says)))
 
 
 FORGEJO, GITEA = ForgejoKind("forgejo", "Forgejo"), ForgejoKind("gitea", "Gitea")

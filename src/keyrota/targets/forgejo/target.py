@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from keyrota.core.detect import LONG_LIVED
 from keyrota.core.levels import Level, Side, Written, level_conflicts
 from keyrota.core.model import (
     AccessKeyId,
@@ -20,20 +21,19 @@ from keyrota.core.model import (
     VariableState,
 )
 from keyrota.core.secret import Secret
-from keyrota.core.sighting import LONG_LIVED
 from keyrota.core.variables import Listed, listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.fragments import marker_of, named, names_of
+from keyrota.http import BaseTarget, Response, run_concurrently, send_once
 from keyrota.targets.forgejo.around import Around
 from keyrota.targets.forgejo.connection import MISSING, ForgejoConnection, Path, text_of
-from keyrota.wire import Answer, RunlessPlace, attempted, together
 
 _CONFLICT = 409
 _WRITTEN = {201, 204}
 _GONE = 204
 
 
-class ForgejoTarget(RunlessPlace):
+class ForgejoTarget(BaseTarget):
     """One place for one pair: two secrets, and a readable marker where one is wanted."""
 
     def __init__(self, connection: ForgejoConnection, settings: Mapping[str, Any]) -> None:
@@ -52,7 +52,7 @@ class ForgejoTarget(RunlessPlace):
         self._marker_name = marker_of(settings, self._id_name)
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """Two secrets."""
         return True
 
@@ -70,8 +70,8 @@ class ForgejoTarget(RunlessPlace):
         self._refuse_strangers(self._marker())
 
     def read(self) -> TargetState:
-        """Tell what is there; a refusal is the value FAILED."""
-        return self.looked(self._read)
+        """Return what is there; a refusal is the value FAILED."""
+        return self.read_or_failed(self._read)
 
     def _read(self) -> TargetState:
         home = self._connection.home(self._home, self._about(""))
@@ -97,7 +97,7 @@ class ForgejoTarget(RunlessPlace):
         if self._marker_name and marker is None:
             missing.append(self._marker_name)
         if missing:  # what cannot be listed may be there: a user's secrets are never empty
-            return self.lacking(missing, is_empty=self._is_listed and not found and marker is None)
+            return self.absent_state(missing, is_empty=self._is_listed and not found and marker is None)
         if marker is None:
             return TargetState(address=self.address, evidence=TargetEvidence.CANNOT_TELL)
         return TargetState(address=self.address, evidence=TargetEvidence.HOLDS, key=listed("", marker["data"]).key)
@@ -144,7 +144,7 @@ class ForgejoTarget(RunlessPlace):
 
     def is_known_gone(self) -> bool:
         """
-        Tell whether a repository is deleted: a renamed one redirects, and an owner of its organization sees it.
+        Return whether a repository is deleted: a renamed one redirects, and an owner of its organization sees it.
 
         Who may list the organization's secrets is an owner.
         """
@@ -161,7 +161,7 @@ class ForgejoTarget(RunlessPlace):
         marker = self._marker()
         self._refuse_strangers(marker)
         found = self._listed()
-        together(
+        run_concurrently(
             partial(self._put, self._secret_name, credential.secret, found.get(self._secret_name, "")),
             partial(self._put, self._id_name, Secret(credential.id), found.get(self._id_name, "")),
         )
@@ -181,7 +181,7 @@ class ForgejoTarget(RunlessPlace):
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
-    def _call(self, method: str, path: Path, name: str, **more: Any) -> Answer:
+    def _call(self, method: str, path: Path, name: str, **more: Any) -> Response:
         return self._http.call(method, path, where=self._about(name), **more)
 
     def _about(self, name: str) -> str:
@@ -209,17 +209,17 @@ class ForgejoTarget(RunlessPlace):
         answer = self._call("DELETE", (*self._path, what, name), name)
         if answer.status == MISSING:
             return False
-        self._says.demand_success(answer, self._about(name))
+        self._says.raise_for_status(answer, self._about(name))
         if answer.status != _GONE:
             what = f"{self._says.name}'s answer to the deletion is none of its own: whether it is gone is not known"
-            raise self._says.odd(what, self._about(name))
+            raise self._says.unexpected_response(what, self._about(name))
         return True
 
-    def _demand_written(self, answer: Answer, name: str) -> None:
-        self._says.demand_success(answer, self._about(name))
+    def _demand_written(self, answer: Response, name: str) -> None:
+        self._says.raise_for_status(answer, self._about(name))
         if answer.status not in _WRITTEN:
             what = f"{self._says.name}'s answer to the write is none of its own: whether it was written is not known"
-            raise self._says.odd(what, self._about(name))
+            raise self._says.unexpected_response(what, self._about(name))
 
     # --- the marker -------------------------------------------------------------------------------------------------
 
@@ -230,11 +230,11 @@ class ForgejoTarget(RunlessPlace):
         answer = self._call("GET", (*self._path, "variables", self._marker_name), self._marker_name)
         if answer.status == MISSING:
             return None
-        self._says.demand_success(answer, self._about(self._marker_name))
+        self._says.raise_for_status(answer, self._about(self._marker_name))
         value = answer.object().get("data")
         if not isinstance(value, str):
             what = f"{self._says.name}'s answer is no list and no variable"
-            raise self._says.odd(what, self._about(self._marker_name))
+            raise self._says.unexpected_response(what, self._about(self._marker_name))
         return {"data": value, "description": text_of(answer.object().get("description"))}
 
     def _refuse_strangers(self, marker: Mapping[str, str] | None) -> None:
@@ -252,11 +252,11 @@ class ForgejoTarget(RunlessPlace):
             body["description"] = before["description"]
         answer = self._call("PUT", path, name, body=body)
         if answer.status == MISSING:
-            made = attempted(lambda: self._call("POST", path, name, body=body))
+            made = send_once(lambda: self._call("POST", path, name, body=body))
             is_there = made is None or made.status == _CONFLICT
             answer = made if made and not is_there else self._call("PUT", path, name, body=body)
             if made is None and answer.status == MISSING:
-                raise self._says.lost("variable", self._about(name))
+                raise self._says.write_lost("variable", self._about(name))
         self._demand_written(answer, name)
 
 

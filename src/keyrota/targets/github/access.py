@@ -12,8 +12,8 @@ from typing import Any
 
 from keyrota.core.secret import Secret
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.http import Http, Response, bearer
 from keyrota.ports import Clock
-from keyrota.wire import Answer, Http, bearer
 
 _LEEWAY = timedelta(minutes=5)
 _JWT_BACK, _JWT_AHEAD = timedelta(seconds=60), timedelta(minutes=9)
@@ -130,7 +130,7 @@ class App:
         return _Given(token=Secret(token), ends=until)
 
     def _is_late(self) -> bool:
-        """Tell whether a JWT that was refused was written by a clock that differs: the refusal told GitHub's time."""
+        """Return whether a JWT that was refused was written by a clock that differs: the refusal told GitHub's time."""
         now = self._clock.now()
         return abs(self._http.theirs(now) - now) > _JWT_BACK / 2
 
@@ -145,7 +145,7 @@ class App:
         return Secret(f"{signed}.{_unpadded(_signature(signed.encode(), self._key))}")
 
 
-def _demanded(answer: Answer, what: str) -> dict[str, Any]:
+def _demanded(answer: Response, what: str) -> dict[str, Any]:
     if answer.is_success:
         return answer.object()
     raise ProviderRefused(

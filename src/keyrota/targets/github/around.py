@@ -14,9 +14,9 @@ from itertools import islice
 from keyrota.core.levels import Side, Written
 from keyrota.core.model import Surroundings
 from keyrota.core.variables import Listed, listed
+from keyrota.http import Look
 from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Path, Place
-from keyrota.wire import Look
 
 _MAX_REPOSITORIES = 20
 """Of an organization: each costs two calls."""

@@ -15,13 +15,13 @@ from typing import Any
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.http import DELETED, Http, ManyRepositories, RecentLists, Response, paginate
 from keyrota.ports import Clock
 from keyrota.targets.github.access import App, Installation
 from keyrota.targets.github.identity import Identities
 from keyrota.targets.github.place import Path, Place
-from keyrota.wire import DELETED, Answer, Http, ManyRepositories, RecentLists, each_page
 
-_MOST_PAGES = 200
+_MAX_PAGES = 200
 _UNPROCESSABLE = 422
 _LIMIT_WORDS = re.compile(r"secondary rate limit|rate limit exceeded|abuse detection", re.IGNORECASE)
 EXPIRES = "github-authentication-token-expiration"
@@ -37,9 +37,9 @@ FINE_GRAINED = {
 }
 
 
-def is_limit(answer: Answer) -> bool:
+def is_limit(answer: Response) -> bool:
     """
-    Tell a limit from a missing permission: both are 403.
+    Distinguish a limit from a missing permission: both are 403.
 
     A secondary limit may carry neither `retry-after` nor a remaining count of 0; then only its message tells.
     """
@@ -123,7 +123,7 @@ class GitHubConnection:
         """Return the app's installation for a place; None where a token is used."""
         return self._app.installation(where.owner, where.repository) if self._app else None
 
-    def call(self, where: Place, method: str, path: Path, about: str, **more: Any) -> Answer:
+    def call(self, where: Place, method: str, path: Path, about: str, **more: Any) -> Response:
         """Make one call for a place, and note when the token ends."""
         answer = self.http(where.owner, where.repository).call(method, path, where=about, **more)
         self._note(answer, where)
@@ -141,7 +141,7 @@ class GitHubConnection:
             return ""
         return f"GitHub redirects {'/'.join(where.owner_path[1:])}: it was renamed or moved; correct the configuration"
 
-    def _note(self, answer: Answer, where: Place) -> None:
+    def _note(self, answer: Response, where: Place) -> None:
         if answer.is_moved:
             self._moved.add(where.owner_path)
         text = answer.headers.get(EXPIRES, "")
@@ -155,7 +155,7 @@ class GitHubConnection:
     def get(self, where: Place, path: Path, about: str, *, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Get one object."""
         answer = self.call(where, "GET", path, about, query=query)
-        self.demand_success(answer, where, about)
+        self.raise_for_status(answer, where, about)
         if not isinstance(answer.content, dict):
             raise ProviderUnavailable(
                 "GitHub's answer is no list and no object",
@@ -188,9 +188,9 @@ class GitHubConnection:
         client = self.http(where.owner, where.repository)
         first = client.call("GET", path, query={"per_page": str(per_page), **(query or {})}, where=about)
         follow = partial(client.follow, where=about)
-        for answer in each_page(first, Answer.next_link, follow, most=_MOST_PAGES, name="GitHub", where=about):
+        for answer in paginate(first, Response.next_link, follow, most=_MAX_PAGES, name="GitHub", where=about):
             self._note(answer, where)
-            self.demand_success(answer, where, about)
+            self.raise_for_status(answer, where, about)
             values = answer.object().get(field) if field else answer.content
             if not isinstance(values, list):
                 raise ProviderUnavailable(
@@ -239,7 +239,7 @@ class GitHubConnection:
         return key
 
     def explain_environment(self, where: Place) -> None:
-        """Tell a missing environment from a missing repository: its name is told, and keyrota never makes one."""
+        """Distinguish a missing environment from a missing repository; keyrota never creates an environment."""
         if not where.environment:
             return
         try:
@@ -261,7 +261,7 @@ class GitHubConnection:
 
     # --- refusals ---------------------------------------------------------------------------------------------------
 
-    def demand_success(self, answer: Answer, where: Place, about: str) -> None:
+    def raise_for_status(self, answer: Response, where: Place, about: str) -> None:
         """Turn a refusal into an error that names what it is about, the missing permission and the remedy."""
         if answer.is_success:
             return
@@ -294,7 +294,7 @@ class GitHubConnection:
                 )
 
 
-def needed(where: Place, answer: Answer | None = None) -> str:
+def needed(where: Place, answer: Response | None = None) -> str:
     """Say what a token needs for a place, in the words of each kind of token."""
     said = answer.headers.get("x-accepted-github-permissions", "") if answer else ""
     classic = "repo" if where.repository else "admin:org"

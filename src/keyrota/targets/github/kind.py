@@ -8,25 +8,25 @@ from typing import Any
 
 from keyrota.core.model import Sighting
 from keyrota.fragments import (
-    AT_MOST,
     BUNDLE,
     MARKER,
+    MAX_WAIT,
     NAMES,
-    QUIET,
     REFERENCE,
+    WAIT_FOR_IDLE,
     Schema,
     alternative,
     closed,
     span,
     token_alternative,
 )
+from keyrota.http import Authorization, Bounds, Budget, Http, Limit, ManyRepositories, RetryPolicy, bearer
 from keyrota.ports import Clock, SecretReader, Target
 from keyrota.targets.github.access import App, Installation
 from keyrota.targets.github.connection import GitHubConnection, is_limit
 from keyrota.targets.github.place import place
 from keyrota.targets.github.survey import areas, survey
 from keyrota.targets.github.target import GitHubTarget
-from keyrota.wire import Authorization, Bounds, Budget, Http, Limit, ManyRepositories, Patience, bearer
 
 API = "https://api.github.com"
 VERSION = {"X-GitHub-Api-Version": "2022-11-28", "Accept": "application/vnd.github+json, application/json"}
@@ -48,7 +48,7 @@ PROVIDER_SCHEMA: Schema = closed(
             "default": API,
             "description": "Base URL of the REST API; of an Enterprise Server https://HOST/api/v3.",
         },
-        "at_most": AT_MOST,
+        "max_wait": MAX_WAIT,
         "auth": {
             "description": "A token, or an app.",
             "oneOf": [
@@ -92,7 +92,7 @@ TARGET_SCHEMA: Schema = closed(
             "items": {"type": "string", "pattern": "^[A-Za-z0-9._-]+$"},
             "description": "Names of the repositories for `visibility: selected`.",
         },
-        "quiet": QUIET,
+        "wait_for_idle": WAIT_FOR_IDLE,
     },
     dependentRequired={"environment": ["repository"], "repositories": ["visibility"]},
     description="Secrets of a repository, of an environment, or of an organization.",
@@ -156,7 +156,7 @@ class GitHubKind:
         return place(settings).address
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a target lies in an organization."""
+        """Return whether a target lies in an organization."""
         return place(settings).owner.casefold() == area.casefold()
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
@@ -184,7 +184,7 @@ class GitHubKind:
 
 def _client(settings: Mapping[str, Any], clock: Clock, authorization: Authorization, **more: Any) -> Http:
     """Make a client with a write budget of its own: GitHub counts by token."""
-    bound = span(settings, "at_most", AT_MOST["default"])
+    bound = span(settings, "max_wait", MAX_WAIT["default"])
     return Http(
         settings.get("base_url", API),
         clock=clock,
@@ -193,7 +193,7 @@ def _client(settings: Mapping[str, Any], clock: Clock, authorization: Authorizat
         name="GitHub",
         headers=VERSION,
         limited=is_limit,
-        patience=Patience(total_s=bound.total_seconds(), limited_s=_LIMITED_S),
+        patience=RetryPolicy(total_s=bound.total_seconds(), limited_s=_LIMITED_S),
         budget=Budget(clock, CALLS, bound=bound, name="GitHub's budget of calls"),
         write_budget=Budget(clock, WRITES, bound=bound, name="GitHub's budget of writes", gap_s=_A_SECOND),
         **more,

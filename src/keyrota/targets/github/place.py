@@ -29,7 +29,7 @@ class Place:
     """Who may see an organization's secret that is not there yet."""
     repositories: tuple[str, ...]
     """By name, for `visibility: selected`."""
-    quiet_for: timedelta
+    wait_for_idle: timedelta
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,5 +86,5 @@ def place(settings: Mapping[str, Any]) -> Place:
         marker=marker_of(settings, bundle or id_name),
         visibility=settings.get("visibility"),
         repositories=tuple(settings.get("repositories", ())),
-        quiet_for=span(settings, "quiet"),
+        wait_for_idle=span(settings, "wait_for_idle"),
     )

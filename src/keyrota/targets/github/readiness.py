@@ -38,11 +38,11 @@ def _app_lacks(connection: GitHubConnection, where: Place) -> tuple[str, str] | 
         return "the installation of the GitHub App is suspended", "unsuspend it in the settings of the owner"
     first, *others = permissions(where)
     # The name of the permission for variables is not in GitHub's description: refused only where it says something.
-    lacking = [] if installation.permissions.get(first) == "write" else [first]
-    lacking += [name for name in others if installation.permissions.get(name, "write") != "write"]
-    if not lacking:
+    absent_state = [] if installation.permissions.get(first) == "write" else [first]
+    absent_state += [name for name in others if installation.permissions.get(name, "write") != "write"]
+    if not absent_state:
         return None
-    name = lacking[0]
+    name = absent_state[0]
     return (
         f"the installation of the GitHub App lacks a permission: {FINE_GRAINED[name]}",
         "add it to the app, and let the owner accept it",
@@ -82,5 +82,5 @@ def _ask_visibility(connection: GitHubConnection, where: Place) -> None:
         if answer.status == _MISSING:
             visibility_of(connection, where, name, None)
         else:
-            connection.demand_success(answer, where, f"{where.scope}, secret {name}")
+            connection.raise_for_status(answer, where, f"{where.scope}, secret {name}")
             visibility_of(connection, where, name, answer.object())

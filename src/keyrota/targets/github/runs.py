@@ -21,21 +21,21 @@ from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Place
 from keyrota.targets.github.visibility import selected_repositories
 
-LONGEST = timedelta(days=35)
+MAX_RUN_TIME = timedelta(days=35)
 """A workflow run ends after 35 days, waiting included (GitHub's reference, `Usage limits`): nothing is older."""
 _UNDER_WAY = ("waiting", "queued", "pending", "requested", "in_progress", "waiting", "queued")
 """Asked one after the other: a run that stops for an approval meanwhile is seen the second time."""
-_MOST_REPOSITORIES = 100
+_MAX_REPOSITORIES = 100
 _READS = "the token needs Actions: read (fine-grained or app), or the scope repo (classic)"
 
 
 def may_carry(where: Place) -> bool:
-    """Tell whether queued runs carry the values of a place."""
+    """Return whether queued runs carry the values of a place."""
     return where.environment is None
 
 
 def in_progress(connection: GitHubConnection, where: Place) -> bool | None:
-    """Tell whether a run is in progress, in the repository or in any that sees the organization's secret."""
+    """Return whether a run is in progress, in the repository or in any that sees the organization's secret."""
     if where.repository:
         return _is_busy(connection, where, where.repository)
     ask = partial(_is_busy, connection, where)
@@ -61,7 +61,7 @@ def _at_work(connection: GitHubConnection, where: Place) -> Iterator[str]:
 
 
 def carried(connection: GitHubConnection, where: Place, before: datetime) -> CarriedRuns:
-    """Tell whether runs are under way that were queued before an instant."""
+    """Return whether runs are under way that were queued before an instant."""
     if not may_carry(where):
         return CarriedRuns(address=where.address, evidence=RunsEvidence.NONE)
     try:
@@ -71,13 +71,13 @@ def carried(connection: GitHubConnection, where: Place, before: datetime) -> Car
 
 
 def _asked(connection: GitHubConnection, where: Place, before: datetime) -> CarriedRuns:
-    names = [where.repository] if where.repository else list(islice(_seeing(connection, where), _MOST_REPOSITORIES + 1))
+    names = [where.repository] if where.repository else list(islice(_seeing(connection, where), _MAX_REPOSITORIES + 1))
     places = [replace(where, repository=name) for name in names]
-    if len(places) > _MOST_REPOSITORIES:
+    if len(places) > _MAX_REPOSITORIES:
         return CarriedRuns(
             address=where.address,
             evidence=RunsEvidence.UNKNOWN,
-            detail=f"more than {_MOST_REPOSITORIES} repositories see it: they are not all asked",
+            detail=f"more than {_MAX_REPOSITORIES} repositories see it: they are not all asked",
             remedy="wait: after that time no run from before is left",
         )
     for place in places:
@@ -128,7 +128,7 @@ def _seeing(connection: GitHubConnection, where: Place, *, now: bool = False) ->
     """
     about = f"{where.scope}, its repositories"
     answer = connection.call(where, "GET", (*where.secrets_path, where.names[-1]), about)
-    connection.demand_success(answer, where, about)
+    connection.raise_for_status(answer, where, about)
     visibility = answer.object().get("visibility")
     if visibility == "selected":
         yield from (name for _, name in selected_repositories(connection, where, where.names[-1]))

@@ -84,7 +84,7 @@ def _pair_conflicts(
 
 def is_gone(connection: GitHubConnection, where: Place) -> bool:
     """
-    Tell whether a place that answers 404 is deleted; False where that is not known.
+    Return whether a place that answers 404 is deleted; False where that is not known.
 
     GitHub answers 404 as well where a token has no permission, so that alone proves nothing. It redirects a renamed
     repository, and an environment cannot be renamed: what is missing in a list that was read whole is deleted. A

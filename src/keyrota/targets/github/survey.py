@@ -7,8 +7,8 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
+from keyrota.core.detect import Seen, looks_like_id, seen, sightings
 from keyrota.core.model import Sighting
-from keyrota.core.sighting import Seen, looks_like_id, seen, sightings
 from keyrota.errors import NotThere, ProviderRefused
 from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Path, Place, place

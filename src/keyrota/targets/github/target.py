@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from keyrota.core.detect import LONG_LIVED
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
@@ -20,8 +21,8 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.secret import Secret
-from keyrota.core.sighting import LONG_LIVED
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.http import DELETED, Response, run_concurrently, send_once
 from keyrota.targets.github import runs
 from keyrota.targets.github.around import Around
 from keyrota.targets.github.connection import GitHubConnection, PublicKey, needed
@@ -29,7 +30,6 @@ from keyrota.targets.github.place import Path, Place
 from keyrota.targets.github.readiness import preflight
 from keyrota.targets.github.shown import conflicts_of, is_gone, names_only, variables_of
 from keyrota.targets.github.visibility import Visibility, visibility_of
-from keyrota.wire import DELETED, Answer, attempted, together
 
 _WRITTEN = {201, 204}
 _GONE = 204
@@ -49,7 +49,7 @@ class GitHubTarget:
         return self._place.address
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """Two secrets, unless the pair is bundled: GitHub cannot write two at once."""
         return self._place.bundle is None
 
@@ -65,7 +65,7 @@ class GitHubTarget:
         Honest limit: a fine-grained token that may list may still not write; GitHub has no way to ask.
         """
         try:
-            if self.quiet_for:
+            if self.wait_for_idle:
                 runs.may_look(self._connection, self._place)
             self._marker_is_ours(self._marker())
             answer = preflight(self._connection, self._place)
@@ -74,7 +74,7 @@ class GitHubTarget:
         return replace(answer, token_expires=self._connection.token_expires)
 
     def read(self) -> TargetState:
-        """Tell what is there; a refusal is the value FAILED."""
+        """Return what is there; a refusal is the value FAILED."""
         try:
             return self._read()
         except NotThere as error:
@@ -142,7 +142,7 @@ class GitHubTarget:
             remedy=remedy,
             notice=self._connection.notice(self._place),
             token_expires=self._connection.token_expires,
-            carried_for=runs.LONGEST if runs.may_carry(self._place) else timedelta(),
+            carried_for=runs.MAX_RUN_TIME if runs.may_carry(self._place) else timedelta(),
         )
 
     def place_now(self) -> PlaceId | None:
@@ -167,14 +167,14 @@ class GitHubTarget:
         seen = {name: self._visibility(name) for name in pair} if where.repository is None else {}
         self._connection.public_key(where)  # fetched once, before both need it
         self._connection.http(where.owner, where.repository).reserve(len(pair), where.scope)
-        together(*(partial(self._put, name, value, seen.get(name)) for name, value in pair.items()))
+        run_concurrently(*(partial(self._put, name, value, seen.get(name)) for name, value in pair.items()))
         if where.marker:
             self._mark(where.marker, credential.id)
 
     @property
-    def quiet_for(self) -> timedelta:
+    def wait_for_idle(self) -> timedelta:
         """How long a write waits for runs in progress."""
-        return self._place.quiet_for
+        return self._place.wait_for_idle
 
     def is_busy(self) -> bool | None:
         """Look whether a workflow run that reads the secrets is in progress."""
@@ -183,7 +183,7 @@ class GitHubTarget:
         except KeyrotaError:
             return None
 
-    def carried_runs(self, before: datetime) -> CarriedRuns:
+    def runs_with_old_key(self, before: datetime) -> CarriedRuns:
         """Look for runs that were queued before an instant: they carry the secrets of that time."""
         return runs.carried(self._connection, self._place, before)
 
@@ -265,7 +265,7 @@ class GitHubTarget:
                 remedy="check `base_url`; a proxy or a login page may have answered",
             )
 
-    def _send(self, name: str, value: Secret, seen: Visibility | None, key: PublicKey) -> Answer:
+    def _send(self, name: str, value: Secret, seen: Visibility | None, key: PublicKey) -> Response:
         body: dict[str, Any] = {"encrypted_value": key.seal(value), "key_id": key.id}
         if seen is not None:
             body |= seen.fields()
@@ -327,23 +327,23 @@ class GitHubTarget:
                 remedy="check `base_url`; a proxy or a login page may have answered",
             )
 
-    def _create_marker(self, name: str, body: dict[str, Any]) -> Answer | None:
+    def _create_marker(self, name: str, body: dict[str, Any]) -> Response | None:
         more = self._visibility(self._place.names[-1]).fields() if self._place.repository is None else {}
-        return attempted(lambda: self._call("POST", self._place.variables_path, name, body=body | more))
+        return send_once(lambda: self._call("POST", self._place.variables_path, name, body=body | more))
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
-    def _call(self, method: str, path: Path, name: str, **more: Any) -> Answer:
+    def _call(self, method: str, path: Path, name: str, **more: Any) -> Response:
         return self._connection.call(self._place, method, path, self._about(name), **more)
 
-    def _demand(self, answer: Answer, name: str) -> None:
+    def _demand(self, answer: Response, name: str) -> None:
         if answer.status == _CONFLICT:
             raise ProviderRefused(
                 f"GitHub refused: a conflict ({answer.status})",
                 where=self._about(name),
                 remedy=f"somebody changes it at the same time; {needed(self._place, answer)}",
             )
-        self._connection.demand_success(answer, self._place, self._about(name))
+        self._connection.raise_for_status(answer, self._place, self._about(name))
 
     def _about(self, name: str) -> str:
         kind = "variable" if name == self._place.marker else "secret"

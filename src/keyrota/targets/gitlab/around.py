@@ -16,10 +16,10 @@ from typing import Any
 from keyrota.core.levels import Side, Written
 from keyrota.core.model import Conflict, Surroundings
 from keyrota.core.variables import Listed, bundle_conflicts, listed, pair_conflicts
+from keyrota.http import Look
 from keyrota.targets.gitlab.connection import GitLabConnection
 from keyrota.targets.gitlab.place import Path, Place
 from keyrota.targets.gitlab.scopes import do_meet, side_of
-from keyrota.wire import Look
 
 _MAX_PROJECTS = 20
 """Of a group or the instance: each costs one call."""
@@ -136,7 +136,7 @@ class Around:
 
     def _schedule(self, path: Path, name: str) -> tuple[Listed, ...]:
         answer = self._connection.http.call("GET", path, where=name)
-        self._connection.demand_success(answer, name)
+        self._connection.raise_for_status(answer, name)
         values = answer.object().get("variables")
         known = values if isinstance(values, list) else ()
         return tuple(_scoped(value).variable for value in known if isinstance(value, dict))

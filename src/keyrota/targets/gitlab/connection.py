@@ -11,12 +11,12 @@ from functools import partial
 from typing import Any
 
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.http import DELETED, Http, ManyRepositories, RecentLists, Response, paginate
 from keyrota.ports import Clock
 from keyrota.targets.gitlab.identity import Identities
 from keyrota.targets.gitlab.place import Path, Place
-from keyrota.wire import DELETED, Answer, Http, ManyRepositories, RecentLists, each_page
 
-_MOST_PAGES = 400
+_MAX_PAGES = 400
 _PROJECT = re.compile(r"/projects/([0-9]+)(?:[/?]|$)")
 _NO_PAGE = "check `base_url`; a proxy or a login page may have answered"
 
@@ -71,7 +71,7 @@ class GitLabConnection:
             is_revoked=content.get("revoked") is True,
         )
 
-    def call(self, where: Place, method: str, path: Path, about: str, **more: Any) -> Answer:
+    def call(self, where: Place, method: str, path: Path, about: str, **more: Any) -> Response:
         """Make one call for a place."""
         answer = self.http.call(method, path, where=about, **more)
         number = _PROJECT.search(answer.moved_to)
@@ -95,20 +95,20 @@ class GitLabConnection:
     def get(self, where: Place, path: Path, about: str) -> dict[str, Any]:
         """Get one object."""
         answer = self.call(where, "GET", path, about)
-        self.demand_success(answer, about, where)
+        self.raise_for_status(answer, about, where)
         return answer.object()
 
     def pages(self, path: Path, about: str, *, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """Go through all pages of a list."""
         first = self.http.call("GET", path, query={"per_page": "100", **(query or {})}, where=about)
         follow = partial(self.http.follow, where=about)
-        for answer in each_page(first, Answer.next_link, follow, most=_MOST_PAGES, name="GitLab", where=about):
-            self.demand_success(answer, about)
+        for answer in paginate(first, Response.next_link, follow, most=_MAX_PAGES, name="GitLab", where=about):
+            self.raise_for_status(answer, about)
             if not isinstance(answer.content, list):
                 raise ProviderUnavailable("GitLab's answer is no list", where=about, remedy=_NO_PAGE)
             yield from (value for value in answer.content if isinstance(value, dict))
 
-    def demand_success(self, answer: Answer, about: str, where: Place | None = None) -> None:
+    def raise_for_status(self, answer: Response, about: str, where: Place | None = None) -> None:
         """Turn a refusal into an error that names what it is about, the missing scope or role, and the remedy."""
         if answer.is_success:
             return
@@ -142,7 +142,7 @@ class GitLabConnection:
         return f"the token needs the scope api, and the role {role}"
 
 
-def refused_fields(answer: Answer) -> str:
+def refused_fields(answer: Response) -> str:
     """Name the fields that GitLab refuses (`{"message": {"value": […]}}`); never its words: they may hold a value."""
     message = answer.object().get("message")
     known = ("key", "value", "masked", "protected", "environment_scope", "variable_type", "base")
@@ -150,8 +150,8 @@ def refused_fields(answer: Answer) -> str:
     return f": {', '.join(fields)}" if fields else ""
 
 
-def is_absent_variable(answer: Answer) -> bool:
-    """Tell a variable that is not there from a project or group that is not: both are 404."""
+def is_absent_variable(answer: Response) -> bool:
+    """Distinguish a variable that is not there from a project or group that is not: both are 404."""
     return answer.status == 404 and "variable" in str(answer.object().get("message", "")).lower()  # noqa: PLR2004
 
 

@@ -11,7 +11,7 @@ from keyrota.targets.gitlab.place import Place
 
 def is_gone(connection: GitLabConnection, where: Place) -> bool:
     """
-    Tell whether a project that answers 404 is deleted; False where that is not known.
+    Return whether a project that answers 404 is deleted; False where that is not known.
 
     GitLab answers 404 as well where a token may not see a project, and redirects one that was moved. So a project
     counts as deleted where the token sees another private one of the same group: a person decides in the end (`keyrota

@@ -7,22 +7,22 @@ from typing import Any
 
 from keyrota.core.model import Sighting
 from keyrota.fragments import (
-    AT_MOST,
     BUNDLE,
+    MAX_WAIT,
     NAMES,
-    QUIET,
+    WAIT_FOR_IDLE,
     WAITING,
     Schema,
     closed,
     span,
     token_alternative,
 )
+from keyrota.http import Bounds, Http, ManyRepositories, RetryPolicy, header
 from keyrota.ports import Clock, SecretReader, Target
 from keyrota.targets.gitlab.connection import GitLabConnection
 from keyrota.targets.gitlab.place import place
 from keyrota.targets.gitlab.survey import areas, survey
 from keyrota.targets.gitlab.target import GitLabTarget
-from keyrota.wire import Bounds, Http, ManyRepositories, Patience, header
 
 API = "https://gitlab.com/api/v4"
 _LOOKED_AT = Bounds(most=100, an_hour=1000)
@@ -35,7 +35,7 @@ PROVIDER_SCHEMA: Schema = closed(
             "default": API,
             "description": "Base URL of the REST API; self-managed: https://HOST/api/v4.",
         },
-        "at_most": AT_MOST,
+        "max_wait": MAX_WAIT,
         "auth": {
             "description": "An access token. A job's own token (CI_JOB_TOKEN) does not open variables.",
             "oneOf": [token_alternative("a personal, project or group access token with the scope api")],
@@ -71,7 +71,7 @@ TARGET_SCHEMA: Schema = closed(
         "masked": {**_ATTRIBUTE, "description": "A new variable is masked in logs (default true; a bundle: false)."},
         "hidden": {**_ATTRIBUTE, "default": False, "description": "A new secret can never be read again; the ID can."},
         "raw": {**_ATTRIBUTE, "default": True, "description": "In a new variable, `$` is not expanded."},
-        "quiet": QUIET,
+        "wait_for_idle": WAIT_FOR_IDLE,
     },
     description="CI/CD variables of a project, a group, or the instance.",
     **{WAITING: "manual and delayed jobs are not asked for: a job gets its variables when a runner takes it"},
@@ -132,7 +132,7 @@ class GitLabKind:
         return place(settings).address
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a target lies in a group, or is handed down to it: a parent's variables, and the instance's."""
+        """Return whether a target lies in a group, or is inherited by it: from a parent, or from the instance."""
         where = place(settings)
         path, below = (where.project or where.group or "").casefold(), area.casefold()
         if path.isdigit() or where.is_instance:
@@ -155,7 +155,7 @@ class GitLabKind:
             own=(API,),
             authorization=header("PRIVATE-TOKEN", lambda: secrets(auth["token"])),
             name="GitLab",
-            patience=Patience(total_s=span(settings, "at_most", AT_MOST["default"]).total_seconds()),
+            patience=RetryPolicy(total_s=span(settings, "max_wait", MAX_WAIT["default"]).total_seconds()),
         )
         return GitLabService(GitLabConnection(http, ManyRepositories(clock, _LOOKED_AT, "projects"), clock))
 

@@ -14,7 +14,7 @@ _BELOW = {"include_subgroups": "true", "with_shared": "false"}
 
 
 def in_progress(connection: GitLabConnection, where: Place) -> bool | None:
-    """Tell whether a pipeline is running; None: too many projects to ask."""
+    """Return whether a pipeline is running; None: too many projects to ask."""
     if where.project is not None:
         return _is_busy(connection, where.project)
     ask = partial(_is_busy, connection)

@@ -28,7 +28,7 @@ class Place:
     masked: bool
     hidden: bool
     raw: bool
-    quiet_for: timedelta
+    wait_for_idle: timedelta
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,5 +87,5 @@ def place(settings: Mapping[str, Any]) -> Place:
         masked=bool(settings.get("masked", bundle is None)),
         hidden=bool(settings.get("hidden", False)),
         raw=bool(settings.get("raw", True)),
-        quiet_for=span(settings, "quiet"),
+        wait_for_idle=span(settings, "wait_for_idle"),
     )

@@ -19,11 +19,11 @@ def side_of(other: str, own: str) -> Side:
 
 
 def do_meet(one: str, other: str) -> bool:
-    """Tell whether two scopes cover an environment in common, as far as one of them lies within the other."""
+    """Return whether two scopes cover an environment in common, as far as one of them lies within the other."""
     return _covers(one, other) or _covers(other, one)
 
 
 def _covers(wide: str, narrow: str) -> bool:
-    """Tell whether a scope covers all that another one covers, taken as a text: `*` in it matches only `*`."""
+    """Return whether a scope covers all that another one covers, taken as a text: `*` in it matches only `*`."""
     pattern = ".*".join(re.escape(part) for part in wide.split("*"))
     return re.fullmatch(pattern, narrow, re.DOTALL) is not None

@@ -32,7 +32,7 @@ class Variable:
     """The key IDs that the value contains, `key` too: with white space around it, it is shown, and no tool takes it."""
 
     def masks(self, value: Secret) -> bool:
-        """Tell whether GitLab would take a value, masked as the variable is."""
+        """Return whether GitLab would take a value, masked as the variable is."""
         pattern = _MASKABLE_RAW if self.is_raw else _MASKABLE
         return not self.is_masked or pattern.fullmatch(value.reveal()) is not None
 

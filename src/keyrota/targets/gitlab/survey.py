@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keyrota.core.detect import Seen, seen, sightings
 from keyrota.core.model import Sighting
-from keyrota.core.sighting import Seen, seen, sightings
 from keyrota.errors import NotThere, ProviderRefused
 from keyrota.targets.gitlab.connection import GitLabConnection
 
@@ -73,7 +73,7 @@ def _schedules(connection: GitLabConnection, project: str) -> Iterator[Sighting]
         number = str(schedule.get("id", ""))
         about = f"pipeline schedule {number} of {project}"
         answer = connection.http.call("GET", (*path, number), where=about)
-        connection.demand_success(answer, about)
+        connection.raise_for_status(answer, about)
         variables = answer.object().get("variables")
         known = [_seen(value) for value in variables if isinstance(value, dict)] if isinstance(variables, list) else []
         for sighting in sightings(f"gitlab {project} schedule {number}", None, known):

@@ -25,15 +25,15 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import key_ids
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.http import DELETED, Response, run_concurrently, send_once
 from keyrota.targets.gitlab import pipelines
 from keyrota.targets.gitlab.around import Around
 from keyrota.targets.gitlab.connection import GitLabConnection, is_absent_variable, refused_fields
 from keyrota.targets.gitlab.gone import is_gone
 from keyrota.targets.gitlab.place import Place
 from keyrota.targets.gitlab.shown import Variable, conflicts, states
-from keyrota.wire import DELETED, Answer, attempted, together
 
-_LONGEST = 10_000
+_MAX_LENGTH = 10_000
 _IN_A_FILE = re.compile(r"^aws_access_key_id\s*=\s*(\S+)\s*$", re.MULTILINE)
 _MISSING, _BAD = 404, 400
 
@@ -51,7 +51,7 @@ class GitLabTarget:
         return self._place.address
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """Two variables, unless the pair is bundled: GitLab cannot write two at once."""
         return self._place.bundle is None
 
@@ -92,11 +92,11 @@ class GitLabTarget:
             sample = KeyPair(id=AccessKeyId("A" * 20), secret=Secret("s" * 40))
             if not variable.masks(sample.as_file() if self._place.bundle else sample.secret):
                 yield f"{variable.name} is masked, and GitLab would refuse to mask the new value", "unmask it in GitLab"
-        if self.quiet_for:
+        if self.wait_for_idle:
             pipelines.may_look(self._connection, self._place)
 
     def read(self) -> TargetState:
-        """Tell what is there; a refusal is the value FAILED."""
+        """Return what is there; a refusal is the value FAILED."""
         try:
             found = self._found()
             place = self._connection.identities.place(self._place)
@@ -162,7 +162,7 @@ class GitLabTarget:
         # Half a pair that is made anew is as protected as the other half: people set that by hand.
         is_protected = any(variable.is_protected for variable in found.values()) if found else self._place.protected
         self._connection.http.reserve(len(values), self._place.scope)
-        together(
+        run_concurrently(
             *(
                 partial(self._put, name, value, is_there=name in found, is_protected=is_protected)
                 for name, value in values.items()
@@ -170,9 +170,9 @@ class GitLabTarget:
         )
 
     @property
-    def quiet_for(self) -> timedelta:
+    def wait_for_idle(self) -> timedelta:
         """How long a write waits for pipelines in progress."""
-        return self._place.quiet_for
+        return self._place.wait_for_idle
 
     def is_busy(self) -> bool | None:
         """Look whether a pipeline that reads the variables runs; GitLab cannot be asked for one environment."""
@@ -181,7 +181,7 @@ class GitLabTarget:
         except KeyrotaError:
             return None
 
-    def carried_runs(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
+    def runs_with_old_key(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
         """No run carries anything: a job gets its variables when a runner takes it."""
         return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
 
@@ -197,12 +197,12 @@ class GitLabTarget:
             raise ProviderRefused(
                 f"{self._place.id_name} holds {(known and known.key) or 'something'} that keyrota did not write",
                 where=self._about(self._place.id_name),
-                remedy="look at it, and delete it by hand if nobody needs it",
+                remedy="look at it, and delete it by hand if nothing needs it",
             )
         for name in found:
             answer = self._call("DELETE", name)
             if answer.status != _MISSING:
-                self._connection.demand_success(answer, self._about(name), self._place)
+                self._connection.raise_for_status(answer, self._about(name), self._place)
         return tuple(found)
 
     # --- variables --------------------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ class GitLabTarget:
         answer = self._call("GET", name)
         if is_absent_variable(answer):
             return None
-        self._connection.demand_success(answer, self._about(name), self._place)
+        self._connection.raise_for_status(answer, self._about(name), self._place)
         content = answer.object()
         self._demand_variable(content, name, "it is no list and no variable")
         value = content.get("value")
@@ -258,8 +258,10 @@ class GitLabTarget:
                 where=self._about(name),
                 remedy="switch masking off for this variable, or `masked: false` for a new one; nothing was written",
             )
-        if len(value.reveal()) > _LONGEST:
-            raise ProviderRefused(f"the value of {name} is longer than {_LONGEST} characters", where=self._about(name))
+        if len(value.reveal()) > _MAX_LENGTH:
+            raise ProviderRefused(
+                f"the value of {name} is longer than {_MAX_LENGTH} characters", where=self._about(name)
+            )
 
     def _misfit(self, variable: Variable) -> ProviderRefused | None:
         """Find a variable that exists as another type than a pipeline needs."""
@@ -287,7 +289,7 @@ class GitLabTarget:
         )
 
     def _hides(self, name: str) -> bool:
-        """Tell whether a new variable is hidden: the ID never, so that drift shows."""
+        """Return whether a new variable is hidden: the ID never, so that drift shows."""
         return self._place.hidden and name != self._place.id_name
 
     def _put(self, name: str, value: Secret, *, is_there: bool, is_protected: bool) -> None:
@@ -310,7 +312,7 @@ class GitLabTarget:
             return
         self._demand_written(answer, name)
 
-    def _created(self, name: str, value: Secret, *, is_protected: bool) -> Answer | None:
+    def _created(self, name: str, value: Secret, *, is_protected: bool) -> Response | None:
         """Create a variable with all its attributes; None if there was no answer."""
         intended = self._new(name)
         body: dict[str, Any] = {
@@ -326,13 +328,13 @@ class GitLabTarget:
         if not self._place.is_instance:
             body |= {"environment_scope": self._place.environment_scope}
         path, about = self._connection.path(self._place), self._about(name)
-        return attempted(lambda: self._connection.call(self._place, "POST", path, about, body=body, is_reserved=True))
+        return send_once(lambda: self._connection.call(self._place, "POST", path, about, body=body, is_reserved=True))
 
-    def _demand_written(self, answer: Answer, name: str) -> None:
-        self._connection.demand_success(answer, self._about(name), self._place)
+    def _demand_written(self, answer: Response, name: str) -> None:
+        self._connection.raise_for_status(answer, self._about(name), self._place)
         self._demand_variable(answer.object(), name, "whether it was written is not known")
 
-    def _call(self, method: str, name: str, **more: Any) -> Answer:
+    def _call(self, method: str, name: str, **more: Any) -> Response:
         path = (*self._connection.path(self._place), name)
         return self._connection.call(
             self._place, method, path, self._about(name), query=self._place.filter or None, **more
@@ -342,6 +344,6 @@ class GitLabTarget:
         return f"{self._place.scope}, variable {name}"
 
 
-def _is_taken(answer: Answer) -> bool:
-    """Tell whether a variable of that name and scope exists by now."""
+def _is_taken(answer: Response) -> bool:
+    """Return whether a variable of that name and scope exists by now."""
     return answer.status == _BAD and "key" in refused_fields(answer)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from keyrota.errors import ProviderRefused
-from keyrota.wire import Answer, Http, Refusals, each_page
+from keyrota.http import Http, ProviderErrors, Response, paginate
 
-SAYS = Refusals(
+SAYS = ProviderErrors(
     name="the API server",
     key="kubernetes",
     needs="the service account needs the verbs get, patch and create on secrets in this namespace (RBAC)",
@@ -50,11 +50,11 @@ class KubernetesConnection:
         answer = self.http.call("GET", ("api", "v1", "namespaces", name), where=about)
         if answer.status == _FORBIDDEN:
             return name
-        SAYS.demand_success(answer, about)
+        SAYS.raise_for_status(answer, about)
         metadata = answer.object().get("metadata")
         uid = metadata.get("uid") if isinstance(metadata, dict) else None
         if answer.object().get("kind") != "Namespace" or not isinstance(uid, str) or not uid:
-            raise SAYS.odd("the answer is no Secret and no Namespace", about)
+            raise SAYS.unexpected_response("the answer is no Secret and no Namespace", about)
         return uid
 
     def secret(self, namespace: str, name: str, about: str) -> dict[str, Any] | None:
@@ -62,9 +62,9 @@ class KubernetesConnection:
         answer = self.http.call("GET", (*secrets_of(namespace), name), where=about)
         if is_missing_secret(answer):
             return None
-        SAYS.demand_success(answer, about)
+        SAYS.raise_for_status(answer, about)
         if answer.object().get("kind") != "Secret":
-            raise SAYS.odd("the answer is no Secret", about)
+            raise SAYS.unexpected_response("the answer is no Secret", about)
         return answer.object()
 
     def every_secret(self, namespace: str, about: str) -> Iterator[dict[str, Any]]:
@@ -76,14 +76,14 @@ class KubernetesConnection:
         """
         path = secrets_of(namespace)
 
-        def page(token: str) -> Answer:
+        def page(token: str) -> Response:
             query = {"limit": _A_PAGE, **({"continue": token} if token else {})}
             return self.http.call("GET", path, query=query, where=about)
 
         first = page("")
         if first.status == _FORBIDDEN:
             raise ProviderRefused("the token may not list the Secrets of the namespace (403)", where=about)
-        for answer in each_page(first, _next_page, page, most=_MAX_PAGES, name=SAYS.name, where=about):
+        for answer in paginate(first, _next_page, page, most=_MAX_PAGES, name=SAYS.name, where=about):
             yield from SAYS.entries(answer, about, under="items")
 
 
@@ -92,13 +92,13 @@ def secrets_of(namespace: str) -> tuple[str, ...]:
     return ("api", "v1", "namespaces", namespace, "secrets")
 
 
-def is_missing_secret(answer: Answer) -> bool:
-    """Tell a Secret that is not there from a namespace that is not."""
+def is_missing_secret(answer: Response) -> bool:
+    """Distinguish a Secret that is not there from a namespace that is not."""
     details = answer.object().get("details")
     return answer.status == MISSING and isinstance(details, dict) and details.get("kind") == "secrets"
 
 
-def _next_page(answer: Answer) -> str | None:
+def _next_page(answer: Response) -> str | None:
     metadata = answer.object().get("metadata")
     token = metadata.get("continue") if isinstance(metadata, dict) else None
     return token if isinstance(token, str) and token else None

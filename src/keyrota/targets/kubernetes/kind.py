@@ -18,10 +18,10 @@ from keyrota.fragments import (
     token_alternative,
     variables_of,
 )
+from keyrota.http import Http, NoDiscovery, bearer
 from keyrota.ports import Clock, SecretReader
 from keyrota.targets.kubernetes.connection import KubernetesConnection
 from keyrota.targets.kubernetes.target import KubernetesTarget, address
-from keyrota.wire import Http, Unsearched, bearer
 
 _NAME = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "maxLength": 253}
 _ENTRY = {"type": "string", "pattern": "^[-._A-Za-z0-9]+$", "maxLength": 253}
@@ -81,18 +81,18 @@ class KubernetesKind:
         return address(settings)
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a Secret lies in a namespace."""
+        """Return whether a Secret lies in a namespace."""
         return str(settings["namespace"]) == area
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
         """Name each entry that this target would write."""
         return variables_of(f"{settings['namespace']}/{settings['secret']}", settings)
 
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> NoDiscovery:
         """Connect; makes no request yet."""
         token = bearer(lambda: secrets(settings["auth"]["token"]))
         http = Http(settings["base_url"], clock=clock, authorization=token, name="Kubernetes")
-        return Unsearched(partial(KubernetesTarget, KubernetesConnection(http)))
+        return NoDiscovery(partial(KubernetesTarget, KubernetesConnection(http)))
 
 
 KIND = KubernetesKind()

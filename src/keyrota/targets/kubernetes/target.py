@@ -26,9 +26,9 @@ from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.fragments import named, names_of
+from keyrota.http import BaseTarget, Response, send_once
 from keyrota.targets.kubernetes.connection import SAYS, KubernetesConnection, secrets_of
 from keyrota.targets.kubernetes.entries import data_of, encoded, listed_entries, writers_of
-from keyrota.wire import Answer, RunlessPlace, attempted
 
 _MERGE = "application/merge-patch+json"
 _DRY = {"dryRun": "All"}
@@ -36,7 +36,7 @@ _CONFLICT = 409
 _REPLACE = "replace it by one that is not immutable"
 
 
-class KubernetesTarget(RunlessPlace):
+class KubernetesTarget(BaseTarget):
     """One Secret."""
 
     def __init__(self, connection: KubernetesConnection, settings: Mapping[str, Any]) -> None:
@@ -48,7 +48,7 @@ class KubernetesTarget(RunlessPlace):
         self._id_name, self._secret_name = names_of(settings)
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """One PATCH changes both halves."""
         return False
 
@@ -63,8 +63,8 @@ class KubernetesTarget(RunlessPlace):
         return self.readiness(lambda: self._send(self._get(), body, is_dry=True))
 
     def read(self) -> TargetState:
-        """Tell what is there; a refusal is the value FAILED."""
-        return self.looked(self._read)
+        """Return what is there; a refusal is the value FAILED."""
+        return self.read_or_failed(self._read)
 
     def _read(self) -> TargetState:
         found = self._get()
@@ -73,7 +73,7 @@ class KubernetesTarget(RunlessPlace):
         present = {entry.name: entry for entry in entries if entry.name in names}
         missing = [name for name in names if name not in present]
         state = (
-            self.lacking(missing, is_empty=not present)
+            self.absent_state(missing, is_empty=not present)
             if missing
             else TargetState(address=self.address, evidence=TargetEvidence.HOLDS, key=present[self._id_name].key)
         )
@@ -128,7 +128,7 @@ class KubernetesTarget(RunlessPlace):
         return Surroundings(address=self.address, shown=tuple(shown))
 
     def is_known_gone(self) -> bool:
-        """Tell True: a namespace keeps its name for life, and what a token may not see is answered with 403."""
+        """Return True: a namespace keeps its name for life, and what a token may not see is answered with 403."""
         return True
 
     def write(self, credential: KeyPair) -> None:
@@ -173,7 +173,7 @@ class KubernetesTarget(RunlessPlace):
                 return
         self._demand_written(self._patch(values, is_dry=is_dry))
 
-    def _patch(self, values: Mapping[str, str | Secret | None], *, is_dry: bool) -> Answer:
+    def _patch(self, values: Mapping[str, str | Secret | None], *, is_dry: bool) -> Response:
         return self._http.call(
             "PATCH",
             (*secrets_of(self._namespace), self._secret),
@@ -184,7 +184,7 @@ class KubernetesTarget(RunlessPlace):
             where=self._about(),
         )
 
-    def _create(self, values: Mapping[str, str | Secret], *, is_dry: bool) -> Answer | None:
+    def _create(self, values: Mapping[str, str | Secret], *, is_dry: bool) -> Response | None:
         """Make the Secret; None if there was no answer."""
         body = {
             "apiVersion": "v1",
@@ -193,17 +193,17 @@ class KubernetesTarget(RunlessPlace):
             "metadata": {"name": self._secret},
             "data": dict(values),
         }
-        return attempted(
+        return send_once(
             lambda: self._http.call(
                 "POST", secrets_of(self._namespace), query=_DRY if is_dry else None, body=body, where=self._about()
             )
         )
 
-    def _demand_written(self, answer: Answer) -> None:
-        SAYS.demand_success(answer, self._about())
+    def _demand_written(self, answer: Response) -> None:
+        SAYS.raise_for_status(answer, self._about())
         if answer.object().get("kind") != "Secret":
             what = "the answer to the write is no Secret: whether it was written is not known"
-            raise SAYS.odd(what, self._about())
+            raise SAYS.unexpected_response(what, self._about())
 
 
 def address(settings: Mapping[str, Any]) -> str:

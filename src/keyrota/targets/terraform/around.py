@@ -99,5 +99,5 @@ def _whole_pairs(levels: Sequence[Level], where: Place, present: frozenset[str])
 
 
 def applies_to(one: VariableSet, workspaces: Sequence[str]) -> bool:
-    """Tell whether a set may be applied to one of these workspaces."""
+    """Return whether a set may be applied to one of these workspaces."""
     return one.is_everywhere or not set(one.workspaces).isdisjoint(workspaces)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyrota.core.variables import Listed, listed
+from keyrota.http import Http, ProviderErrors, Response, paginate
 from keyrota.targets.terraform.place import Category, Place
-from keyrota.wire import Answer, Http, Refusals, each_page
 
 MEDIA = "application/vnd.api+json"
-SAYS = Refusals(
+SAYS = ProviderErrors(
     name="HCP Terraform",
     key="terraform",
     needs="the token's team or user needs the permission to read and write variables of the workspace, "
@@ -56,11 +56,11 @@ class TerraformConnection:
         """Find the ID of a workspace, which stays when it is renamed."""
         path = ("organizations", where.organization, "workspaces", where.workspace or "")
         answer = self.http.call("GET", path, where=about)
-        SAYS.demand_success(answer, about)
+        SAYS.raise_for_status(answer, about)
         found = answer.object().get("data")
         number = found.get("id") if isinstance(found, dict) and found.get("type") == "workspaces" else None
         if not isinstance(number, str) or not number.isprintable():
-            raise SAYS.odd("HCP Terraform's answer is no workspace", about)
+            raise SAYS.unexpected_response("HCP Terraform's answer is no workspace", about)
         return number
 
     def variables(self, path: Path, about: str) -> tuple[Variable, ...]:
@@ -70,11 +70,11 @@ class TerraformConnection:
     def set(self, number: str, about: str) -> VariableSet:
         """Read a variable set."""
         answer = self.http.call("GET", ("varsets", number), where=about)
-        SAYS.demand_success(answer, about)
+        SAYS.raise_for_status(answer, about)
         found = answer.object().get("data")
         made = _set(found) if isinstance(found, dict) else None
         if made is None:
-            raise SAYS.odd("HCP Terraform's answer is no variable set", about)
+            raise SAYS.unexpected_response("HCP Terraform's answer is no variable set", about)
         return made
 
     def sets_of(self, workspace: str, about: str) -> tuple[VariableSet, ...]:
@@ -85,11 +85,11 @@ class TerraformConnection:
     def items(self, path: Path, about: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """Go through a list on all its pages, if it has some."""
 
-        def page(number: str) -> Answer:
+        def page(number: str) -> Response:
             asked = {**(query or {}), "page[number]": number, "page[size]": "100"}
             return self.http.call("GET", path, query=asked, where=about)
 
-        for answer in each_page(page("1"), _next_page, page, most=_MAX_PAGES, name=SAYS.name, where=about):
+        for answer in paginate(page("1"), _next_page, page, most=_MAX_PAGES, name=SAYS.name, where=about):
             yield from SAYS.entries(answer, about, under="data")
 
 
@@ -138,7 +138,7 @@ def related(item: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(str(one["id"]) for one in several if isinstance(one, dict) and isinstance(one.get("id"), str))
 
 
-def _next_page(answer: Answer) -> str | None:
+def _next_page(answer: Response) -> str | None:
     """Read `meta.pagination.next-page`; None on the last page, and where a list has no pages."""
     part: Any = answer.object()
     for name in ("meta", "pagination", "next-page"):

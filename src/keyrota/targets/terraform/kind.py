@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from keyrota.fragments import (
-    AT_MOST,
+    MAX_WAIT,
     NAMES,
     Schema,
     closed,
@@ -17,11 +17,11 @@ from keyrota.fragments import (
     token_alternative,
     variables_of,
 )
+from keyrota.http import Budget, Http, Limit, NoDiscovery, bearer
 from keyrota.ports import Clock, SecretReader
 from keyrota.targets.terraform.connection import MEDIA, TerraformConnection
 from keyrota.targets.terraform.place import Category, address
 from keyrota.targets.terraform.target import TerraformTarget
-from keyrota.wire import Budget, Http, Limit, Unsearched, bearer
 
 API = "https://app.terraform.io/api/v2"
 _LIMIT = Limit(calls=20, seconds=1.0)
@@ -39,7 +39,7 @@ PROVIDER_SCHEMA: Schema = closed(
             "description": "A token of a user, a team or an organization.",
             "oneOf": [token_alternative("an API token")],
         },
-        "at_most": AT_MOST,
+        "max_wait": MAX_WAIT,
     },
     required=["auth"],
     description="HCP Terraform, Terraform Cloud, Terraform Enterprise.",
@@ -89,7 +89,7 @@ class TerraformKind:
         return address(settings)
 
     def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Tell whether a target lies in an organization."""
+        """Return whether a target lies in an organization."""
         return str(settings["organization"]).casefold() == area.casefold()
 
     def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
@@ -98,9 +98,9 @@ class TerraformKind:
         kind = " as Terraform variables" if settings.get("category") == Category.TERRAFORM else ""
         return variables_of(f"terraform {where}{kind}", settings)
 
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> Unsearched:
+    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> NoDiscovery:
         """Connect; makes no request yet."""
-        bound = span(settings, "at_most", AT_MOST["default"])
+        bound = span(settings, "max_wait", MAX_WAIT["default"])
         http = Http(
             settings.get("base_url", API),
             clock=clock,
@@ -110,7 +110,7 @@ class TerraformKind:
             headers={"Accept": MEDIA},
             budget=Budget(clock, [_LIMIT], bound=bound, name="HCP Terraform's budget of calls"),
         )
-        return Unsearched(partial(TerraformTarget, TerraformConnection(http)))
+        return NoDiscovery(partial(TerraformTarget, TerraformConnection(http)))
 
 
 KIND = TerraformKind()

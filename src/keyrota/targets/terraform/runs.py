@@ -19,7 +19,7 @@ from keyrota.targets.terraform.around import applies_to
 from keyrota.targets.terraform.connection import TerraformConnection, related
 from keyrota.targets.terraform.place import Place
 
-LONGEST = timedelta(days=90)
+MAX_RUN_TIME = timedelta(days=90)
 """HCP Terraform discards no run by itself. A wait this long is taken for the longest, so that a token which may not see
 runs does not hold a key for ever."""
 _DONE = {
@@ -36,7 +36,7 @@ _READS = "let the token's team read runs (workspace permission `Runs: read`), or
 
 def carried(connection: TerraformConnection, where: Place, number: str, before: datetime) -> CarriedRuns:
     """
-    Tell whether runs that were created before an instant are not done.
+    Return whether runs that were created before an instant are not done.
 
     Raises:
         KeyrotaError: The runs cannot be read.

@@ -24,11 +24,11 @@ from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError
 from keyrota.fragments import ID_NAME, SECRET_NAME
+from keyrota.http import BaseTarget, Response, run_concurrently, send_once
 from keyrota.targets.terraform import runs
 from keyrota.targets.terraform.around import Around
 from keyrota.targets.terraform.connection import MEDIA, SAYS, Path, TerraformConnection, Variable, variables_path
 from keyrota.targets.terraform.place import Category, address, place_of
-from keyrota.wire import Answer, RunlessPlace, attempted, together
 
 _MISSING = 404
 _USUAL = f"names: {{id: {ID_NAME}, secret: {SECRET_NAME}}}"
@@ -37,7 +37,7 @@ _DYNAMIC = "TFC_AWS_PROVIDER_AUTH"
 """Switches dynamic provider credentials on (HCP Terraform, "Dynamic Credentials with the AWS Provider")."""
 
 
-class TerraformTarget(RunlessPlace):
+class TerraformTarget(BaseTarget):
     """One workspace or one variable set."""
 
     def __init__(self, connection: TerraformConnection, settings: Mapping[str, Any]) -> None:
@@ -48,7 +48,7 @@ class TerraformTarget(RunlessPlace):
         self._id_name, self._secret_name = self._place.names
 
     @property
-    def is_torn_possible(self) -> bool:
+    def has_separate_variables(self) -> bool:
         """Two variables."""
         return True
 
@@ -62,8 +62,8 @@ class TerraformTarget(RunlessPlace):
         return self.readiness(lambda: self._listed(self._path()))
 
     def read(self) -> TargetState:
-        """Tell which key the ID names; a refusal is the value FAILED."""
-        return self.looked(self._read)
+        """Return which key the ID names; a refusal is the value FAILED."""
+        return self.read_or_failed(self._read)
 
     def _read(self) -> TargetState:
         path = self._path()
@@ -80,7 +80,7 @@ class TerraformTarget(RunlessPlace):
     def _state(self, found: Mapping[str, Variable]) -> TargetState:
         missing = [name for name in self._place.names if name not in found]
         if missing:
-            return self.lacking(missing, is_empty=not found)
+            return self.absent_state(missing, is_empty=not found)
         telling = found[self._id_name]
         evidence = TargetEvidence.CANNOT_TELL if telling.is_sensitive else TargetEvidence.HOLDS
         notice = f"{self._secret_name} is not sensitive: whoever may read variables reads it"
@@ -89,7 +89,7 @@ class TerraformTarget(RunlessPlace):
             evidence=evidence,
             key=telling.listed.key,
             notice="" if found[self._secret_name].is_sensitive else notice,
-            carried_for=runs.LONGEST,
+            carried_for=runs.MAX_RUN_TIME,
         )
 
     def _id(self, path: Path) -> str:
@@ -132,8 +132,8 @@ class TerraformTarget(RunlessPlace):
             return Surroundings(address=self.address, unread=(f"what else gives it variables: {error.what}",))
         return Around(self._connection, self._place, path[1]).surroundings(present)
 
-    def carried_runs(self, before: datetime) -> CarriedRuns:
-        """Tell whether runs wait, for a confirmation say, that were created before an instant."""
+    def runs_with_old_key(self, before: datetime) -> CarriedRuns:
+        """Return whether runs wait, for a confirmation say, that were created before an instant."""
         try:
             return runs.carried(self._connection, self._place, self._path()[1], before)
         except KeyrotaError as error:
@@ -143,7 +143,7 @@ class TerraformTarget(RunlessPlace):
         """Create or update both variables at once; an update sends the value alone, so that every flag stays."""
         path = self._path()
         found = self._listed(path)
-        together(
+        run_concurrently(
             partial(self._put, path, found.get(self._secret_name), self._secret_name, credential.secret),
             partial(self._put, path, found.get(self._id_name), self._id_name, Secret(credential.id)),
         )
@@ -158,7 +158,7 @@ class TerraformTarget(RunlessPlace):
         for name, variable in found.items():
             answer = self._call("DELETE", (*path, variable.id), name)
             if answer.status != _MISSING:
-                SAYS.demand_success(answer, self._about(name))
+                SAYS.raise_for_status(answer, self._about(name))
         return tuple(found)
 
     # --- calls ------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class TerraformTarget(RunlessPlace):
             return variables_path(self._place.variable_set, is_set=True)
         return variables_path(self._connection.workspace(self._place, self._about("")), is_set=False)
 
-    def _call(self, method: str, path: Path, name: str, **more: Any) -> Answer:
+    def _call(self, method: str, path: Path, name: str, **more: Any) -> Response:
         return self._http.call(method, path, where=self._about(name), **more)
 
     def _about(self, name: str) -> str:
@@ -193,12 +193,12 @@ class TerraformTarget(RunlessPlace):
             if answer is not None and answer.is_success:
                 self._demand_written(answer, name)
                 return
-            found = SAYS.settled(answer, self._listed(path).get(name), "variable", self._about(name))
+            found = SAYS.resolve_create_race(answer, self._listed(path).get(name), "variable", self._about(name))
         body = {"data": {"type": "vars", "id": found.id, "attributes": {"value": value}}}
         answer = self._call("PATCH", (*path, found.id), name, body=body, content_type=MEDIA, is_repeatable=True)
         self._demand_written(answer, name)
 
-    def _created(self, path: Path, name: str, value: Secret) -> Answer | None:
+    def _created(self, path: Path, name: str, value: Secret) -> Response | None:
         """Create a variable, the ID readable, the secret not; None if there was no answer."""
         attributes = {
             "key": name,
@@ -207,15 +207,15 @@ class TerraformTarget(RunlessPlace):
             "sensitive": name == self._secret_name,
         }
         body = {"data": {"type": "vars", "attributes": attributes}}
-        return attempted(lambda: self._call("POST", path, name, body=body, content_type=MEDIA))
+        return send_once(lambda: self._call("POST", path, name, body=body, content_type=MEDIA))
 
-    def _demand_written(self, answer: Answer, name: str) -> None:
-        SAYS.demand_success(answer, self._about(name))
+    def _demand_written(self, answer: Response, name: str) -> None:
+        SAYS.raise_for_status(answer, self._about(name))
         data = answer.object().get("data")
         attributes = data.get("attributes") if isinstance(data, dict) else None
         if not isinstance(attributes, dict) or attributes.get("key") != name:
             what = "HCP Terraform's answer to the write is not the variable: whether it was written is not known"
-            raise SAYS.odd(what, self._about(name))
+            raise SAYS.unexpected_response(what, self._about(name))
 
 
 def _of(everything: Sequence[Variable], category: Category) -> tuple[Listed, ...]:

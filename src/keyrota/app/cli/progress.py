@@ -1,0 +1,137 @@
+"""What the commands that change something share: live progress, the summary, the exit code."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from keyrota.app import words
+from keyrota.app.cli.common import Options, eprint, say, say_json, style
+from keyrota.app.session import Planned, Session
+from keyrota.core import plan as act
+from keyrota.core.plan import Hold, Needs
+from keyrota.executor import Event, EventKind
+from keyrota.report.data import CredentialReport, document, flattened, is_stop
+from keyrota.report.text import apply_text, left_text, needs_somebody, quiet_text
+
+_QUIET_STEPS = (
+    act.AskRuns,
+    act.LookAround,
+    act.AskFirst,
+    act.AskOwner,
+    act.AskValue,
+    act.RemoveLabel,
+    act.NoteActive,
+    act.NoteOrphan,
+    act.NoteStack,
+    act.MarkRevoked,
+    act.Preflight,
+    act.CreateSecret,
+    act.Restore,
+)
+_STEPS = {
+    act.Adopt: "adopted",
+    act.TakeClaim: "claimed",
+    act.CreateKey: "made and stored",
+    act.Verify: "accepted by STS",
+    act.Promote: "is AWSCURRENT",
+    act.Sync: "is on its targets",
+    act.Deactivate: "is Inactive",
+    act.Reactivate: "is Active again",
+    act.Delete: "is deleted",
+    act.DeleteOrphan: "(an orphan) is deleted",
+    act.DenySessions: "older sessions are denied",
+    act.TakeOver: "its keys are kept by this secret now",
+    act.Choose: "is chosen: keyrota replaces it when it is due",
+    act.Release: "is released: it is deactivated, and deleted after the grace",
+    act.ReleaseQuarantine: "the quarantine is detached",
+}
+
+
+class Progress:
+    """Tells each step on stderr as it happens; several credentials may speak at once."""
+
+    def __init__(self, options: Options) -> None:
+        self._is_silent = options.is_quiet
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        """Report one step."""
+        if self._is_silent or event.kind is EventKind.DOING:
+            return
+        if isinstance(event.action, _QUIET_STEPS) and event.kind is EventKind.DONE:
+            return
+        with self._lock:
+            eprint(self._line(event))
+
+    def _line(self, event: Event) -> str:
+        at = f"{event.at:%H:%M:%S}"
+        if event.kind is EventKind.FAILED and event.error:
+            if is_stop(event.error):
+                left = left_text(flattened(event.error))
+                return f"{at} {event.name}: {event.action.shown} stopped at a limit: {left}"
+            return f"{at} {event.name}: {event.action.shown} failed: {event.error}"
+        key = f" {event.key}" if event.key else ""
+        return f"{at} {event.name}:{key} {_STEPS[type(event.action)]}"
+
+
+def carry_out(
+    session: Session,
+    planned: Planned,
+    options: Options,
+    *,
+    is_forced: bool = True,
+    is_deed: bool = False,
+    is_choice: bool = False,
+) -> int:
+    """
+    Do what was planned, report it, and return the exit code.
+
+    A deed is one thing that a person asked for; a choice is one that is only noted, for the next run to act on.
+    """
+    outcomes = session.apply(planned, is_forced=is_forced, tell=Progress(options))
+    reports = session.outcome_reports(planned, outcomes)
+    code = (exit_code_of_choice if is_choice else exit_code_of_deed if is_deed else exit_code)(reports)
+    tell(reports, options, code)
+    return code
+
+
+def tell(reports: tuple[CredentialReport, ...], options: Options, code: int) -> None:
+    """Sum a run up; who wants only what needs somebody is still told why a command did not do what it was asked."""
+    if options.is_json:
+        say_json(document(reports, with_done=True))
+    else:
+        is_told = code == words.EXIT_DONE or any(needs_somebody(report) for report in reports)
+        say((quiet_text if options.is_quiet and is_told else apply_text)(reports, style()))
+
+
+def exit_code(reports: Iterable[CredentialReport]) -> int:
+    """Choose what is worst: broken or failed, then what waits for a person or another run, then done."""
+    reports = tuple(reports)
+    if any(report.is_broken for report in reports):
+        return words.EXIT_FAILED
+    if any(report.stops or report.left or report.needs is Needs.PERSON for report in reports):
+        return words.EXIT_HELD
+    return words.EXIT_DONE
+
+
+def exit_code_of_choice(reports: Iterable[CredentialReport]) -> int:
+    """Choose the exit code of a choice that is noted: what fails at a place is reported, and is not its own."""
+    is_noted = all(
+        not report.failures and report.plan and all(_is_of_place(hold) for hold in report.plan.holds)
+        for report in reports
+    )
+    return words.EXIT_DONE if is_noted else words.EXIT_FAILED
+
+
+def _is_of_place(hold: Hold) -> bool:
+    return hold.target is not None and hold.needs is not Needs.NOBODY
+
+
+def exit_code_of_deed(reports: Iterable[CredentialReport]) -> int:
+    """Choose the exit code of a command that a person asked for one thing: whatever holds it, it is not complete."""
+    reports = tuple(reports)
+    is_complete = exit_code(reports) == words.EXIT_DONE and not any(
+        report.plan and report.plan.holds for report in reports
+    )
+    return words.EXIT_DONE if is_complete else words.EXIT_FAILED

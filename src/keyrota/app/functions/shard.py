@@ -1,0 +1,51 @@
+"""
+`slice`: cuts the configuration into items for the map over a fleet, and writes the manifest to S3.
+
+One item is an account, or a slice of its credentials, so that the assumed role, the report and IAM's pacing stay
+together. Reads the configuration, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from keyrota.app.config import CredentialConfig
+from keyrota.app.functions.invocation import Work, invoke
+from keyrota.core.duty import Duty
+from keyrota.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,120}")
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Write the manifest of one execution; returns where it is."""
+    answer: dict[str, Any] = invoke("slice", context, lambda work: _write(work, event))
+    return answer
+
+
+def _write(work: Work, event: Any) -> dict[str, Any]:
+    asked = event if isinstance(event, dict) else {}
+    duty, execution = str(asked.get("duty", "")), str(asked.get("execution", ""))
+    if duty not in set(Duty) or not _NAME.fullmatch(execution):
+        raise UsageError("a fleet's event names a duty and an execution", remedy='{"duty": "rotate"}')
+    bucket, size = os.environ.get("KEYROTA_FLEET_BUCKET", ""), int(os.environ.get("KEYROTA_SLICE_SIZE", "200"))
+    items = list(slices(work.session.configuration.credentials, size))
+    key = f"manifests/{duty}/{execution}.json"
+    from keyrota.aws.objects import write_object  # noqa: PLC0415  # botocore is imported late
+
+    write_object(work.session.wiring.own_account(), bucket, key, json.dumps(items).encode())
+    return {"bucket": bucket, "key": key, "items": len(items)}
+
+
+def slices(credentials: Iterable[CredentialConfig], size: int) -> Iterator[dict[str, Any]]:
+    """Group credentials by account and role, and cut each group."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for entry in credentials:
+        groups.setdefault((entry.known_account or "", entry.role or ""), []).append(entry.user)
+    for (account, _), users in groups.items():
+        for at in range(0, len(users), size):
+            yield {"account": account, "users": users[at : at + size]}

@@ -1,0 +1,362 @@
+"""
+A breached provider: every key that was ever written there is replaced, in the order of what is reachable fastest.
+
+With `--now`, and in the function `emergency`, all of the keys are deactivated before any provider is waited for
+(promise emergency-first); everything else follows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from keyrota.app.beside import neighbours
+from keyrota.app.session import Session
+from keyrota.core.duty import Duty
+from keyrota.core.emergency import Revoke
+from keyrota.core.lifecycle import KeyState, interpret
+from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetEvidence
+from keyrota.core.plan import CreateKey
+from keyrota.core.planner import Intent, Only
+from keyrota.errors import KeyrotaError, UsageError
+from keyrota.executor import Listener, Outcome, Preview, apply_all, plan_all
+from keyrota.report.data import flattened, retry_at
+from keyrota.targets import kinds
+
+_UNMANAGED = {KeyState.FOREIGN, KeyState.STRANGE, KeyState.ORPHAN}
+_OFF_AT_ONCE = 16
+"""At least this many credentials are deactivated at once: each takes half a dozen calls of AWS, and none waits."""
+_LOOKS, _LOOK_AGAIN_S = 5, 3.0
+"""IAM's list of keys can lag behind UpdateAccessKey by some seconds: at most this many looks, so far apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What was breached: a provider, or one workspace, organization or group of it."""
+
+    provider: str
+    area: str = ""
+
+    @staticmethod
+    def read(text: str) -> Place:
+        """
+        Read `PROVIDER` or `PROVIDER:AREA`.
+
+        Raises:
+            UsageError: There is no such provider.
+        """
+        provider, _, area = text.partition(":")
+        if provider not in kinds():
+            raise UsageError(f"unknown provider {provider!r}", remedy=f"one of: {', '.join(sorted(kinds()))}")
+        return Place(provider=provider, area=area)
+
+    def covers(self, kind: str, settings: dict[str, object]) -> bool:
+        """Return whether a target lies in it."""
+        return kind == self.provider and (not self.area or kinds()[kind].is_within(settings, self.area))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposed:
+    """A credential whose keys were served there, and the keys."""
+
+    preview: Preview
+    keys: tuple[AccessKeyId, ...]
+    """To be replaced or deactivated; the one that targets hold first."""
+    before: datetime
+    """Keys that were made later are no concern of this command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of one credential."""
+
+    credential: CredentialId
+    name: str
+    """How reports name it."""
+    is_safe: bool
+    """Every older key was read as Inactive or deleted after everything was done."""
+    is_replaced: bool
+    """Another key is current, and as far as is known, every target holds it."""
+    keys: tuple[AccessKeyId, ...]
+    new_key: AccessKeyId | None
+    reasons: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+    stops: tuple[KeyrotaError, ...] = ()
+    """Targets that a limit left to a later run."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the old keys open nothing, and pipelines have another."""
+        return self.is_safe and self.is_replaced
+
+
+GLANCE = Revoke(key=AccessKeyId(""), off_first=True)
+"""Looks at IAM and Secrets Manager, and waits for no provider."""
+
+
+def exposed(
+    session: Session, place: Place, before: datetime, *, intent: Revoke | None = None
+) -> tuple[tuple[Exposed, ...], tuple[KeyrotaError, ...]]:
+    """
+    Find the credentials that were served in a place, and what could not be looked at.
+
+    Args:
+        session: Configured credentials; their secrets' indexes name targets that the configuration names no more.
+        place: What was breached.
+        before: Keys that were made later are safe: they are the ones that an earlier, broken-off run made.
+        intent: `GLANCE` where no provider may be waited for; None: targets are read, and those that answer come first.
+    """
+    planned = session.plan(intent=intent)
+    errors = [preview.error for preview in planned.previews if preview.error]
+    errors += [missing.error for missing in planned.unreachable]
+    errors += [_unsure(preview) for preview in planned.previews if _forgot(preview) and not _was_served(place, preview)]
+    found = [
+        Exposed(preview=preview, keys=keys_before(preview.observation, before), before=before)
+        for preview in planned.previews
+        if preview.observation is not None and _was_served(place, preview)
+    ]
+    return tuple(sorted(found, key=_effort)), tuple(errors)
+
+
+def places(session: Session, provider: str) -> tuple[str, ...]:
+    """Name the configured targets at a provider, so that a name that was mistyped shows."""
+    every = [target for credential in session.configuration.credentials for target in credential.targets]
+    return tuple(sorted(kinds()[it.kind].address(it.settings) for it in every if it.kind == provider))
+
+
+def _forgot(preview: Preview) -> bool:
+    """Return whether a secret no longer knows everywhere it was written to."""
+    if preview.observation is None:
+        return False
+    index = interpret(preview.observation).index
+    return index.is_full or not index.is_readable
+
+
+def _unsure(preview: Preview) -> KeyrotaError:
+    return KeyrotaError(
+        "where it was written in former times is not known: the tags keyrota:targets do not tell all",
+        where=preview.subject.name,
+        remedy=f"if it may have been there: keyrota revoke {preview.subject.name}",
+    )
+
+
+def _was_served(place: Place, preview: Preview) -> bool:
+    """Look into the configuration, and into the index of what it once named."""
+    entries = interpret(preview.observation).index.entries if preview.observation else ()
+    every = {entry.address: entry for entry in (*entries, *preview.subject.index)}
+    for entry in every.values():
+        try:
+            settings = json.loads(entry.settings)
+        except ValueError:
+            continue
+        if place.covers(entry.kind, settings):
+            return True
+    return False
+
+
+def keys_before(seen: Observation, before: datetime, *, made: Collection[AccessKeyId] = ()) -> tuple[AccessKeyId, ...]:
+    """
+    Find the keys that were made before an instant and still open the account, or that targets still hold.
+
+    Keys that keyrota did not make count as well (promise all-clear-is-seen): which key was in public, or was once put
+    where, is not known of them.
+
+    Args:
+        seen: The user's keys and their secret.
+        before: Keys with a later CreateDate do not count. IAM drops its fraction of a second, so a key of the same
+            second does.
+        made: Keys that this run made: they do not count, whatever the clocks of this machine and of IAM say.
+
+    Returns:
+        The served one first, those that keyrota does not manage last.
+    """
+    known = interpret(seen)
+    old = [key for key in seen.keys if key.created <= before and key.id not in made]
+    still = [key for key in old if key.status is not KeyStatus.INACTIVE or key.id == known.current_key]
+    still.sort(key=lambda key: (known.state_of(key) in _UNMANAGED, key.id != known.current_key))
+    return tuple(key.id for key in still)
+
+
+def _effort(one: Exposed) -> tuple[int, int]:
+    """Sort what is reachable fastest first: targets that answer before those that do not, few before many."""
+    targets = one.preview.observation.targets if one.preview.observation else ()
+    failed = sum(1 for target in targets if target.evidence is TargetEvidence.FAILED)
+    return failed, len(targets)
+
+
+def replace_all(
+    session: Session, every: tuple[Exposed, ...], tell: Listener, *, off_first: bool = False
+) -> tuple[Verdict, ...]:
+    """
+    Replace what was exposed; each credential fails alone, and what cannot be done now is left to the next run.
+
+    Args:
+        session: Of the command or function.
+        every: What was exposed.
+        tell: Called at each step.
+        off_first: Deactivate all keys of all credentials before any provider is waited for.
+    """
+
+    def off(it: Exposed) -> list[Outcome]:
+        return [
+            outcome
+            for key in it.keys
+            for outcome in _carried_out(session, it, Revoke(key=key, off_first=True, only_off=True), tell)
+        ]
+
+    def replaced(it: Exposed) -> Verdict:
+        return _replaced(session, it, tell, off_first=off_first)
+
+    with ThreadPoolExecutor(max_workers=max(_OFF_AT_ONCE, session.configuration.concurrency)) as pool:
+        for _ in pool.map(off, every if off_first else ()):
+            pass  # what could not be deactivated is tried again below, and read in the end
+    _let_the_second_end(session, every)
+    with ThreadPoolExecutor(max_workers=session.configuration.concurrency) as pool:
+        return tuple(pool.map(replaced, every))
+
+
+def _let_the_second_end(session: Session, every: tuple[Exposed, ...]) -> None:
+    """
+    Make no key in the second that separates old keys from new ones, for at most a second.
+
+    IAM drops the fraction of CreateDate: `--before` would count a key of that second as an old one, and replace it.
+    """
+    now = session.clock.now()
+    ends = [it.before.replace(microsecond=0) + timedelta(seconds=1) for it in every if it.keys and it.before <= now]
+    left_s = (max(ends, default=now) - now).total_seconds()
+    if left_s > 0:
+        session.clock.sleep(left_s)
+
+
+def _made(outcomes: list[Outcome]) -> frozenset[AccessKeyId]:
+    """Name the keys that these runs made."""
+    every = (done for outcome in outcomes for done in outcome.done if isinstance(done.action, CreateKey))
+    return frozenset(done.key for done in every if done.key)
+
+
+def _carried_out(session: Session, it: Exposed, intent: Intent, tell: Listener) -> tuple[Outcome, ...]:
+    beside = partial(neighbours, session.wiring)
+    previews = plan_all([it.preview.subject], session.wiring.settings, intent=intent, at_once=1, beside=beside)
+    return apply_all(previews, brake=None, tell=tell, at_once=1)
+
+
+def _intents(it: Exposed, *, off_first: bool) -> Iterator[Intent]:
+    """What is done about a credential; one whose old keys are off may still have targets without the new one."""
+    for key in it.keys:
+        yield Revoke(key=key, off_first=off_first)
+    seen = it.preview.observation
+    if not it.keys and seen is not None and not _is_served(seen):
+        yield Only(duty=Duty.SYNC)
+
+
+def _replaced(session: Session, it: Exposed, tell: Listener, *, off_first: bool) -> Verdict:
+    intents = tuple(_intents(it, off_first=off_first))
+    outcomes = [outcome for intent in intents for outcome in _carried_out(session, it, intent, tell)]
+    latest = outcomes
+    if len(intents) > 1 and not _is_through(outcomes[0]):
+        # What stood in the way of the first key was seen before the others were dealt with.
+        retried = _carried_out(session, it, intents[0], tell)
+        outcomes, latest = [*outcomes, *retried], [*outcomes[1:], *retried]
+    made = _made(outcomes)
+    last, missed = _seen_after(session, it, outcomes, made)
+    told = tuple(_reasons(latest, it, last, missed, made))
+    is_safe = last is not None and not _open(last, it.before, made)
+    is_replaced = last is not None and not keys_before(last, it.before, made=made) and _is_served(last)
+    is_done = is_safe and is_replaced
+    return Verdict(
+        credential=it.preview.credential,
+        name=it.preview.subject.name,
+        is_safe=is_safe,
+        is_replaced=is_replaced,
+        keys=it.keys,
+        new_key=interpret(last).current_key if last else None,
+        reasons=() if is_done else tuple(dict.fromkeys(reason for reason, _ in told)),
+        remedies=() if is_done else tuple(dict.fromkeys(remedy for _, remedy in told if remedy)),
+        stops=() if is_done else tuple(single for single in _singles(latest) if retry_at(single) is not None),
+    )
+
+
+def _is_through(outcome: Outcome) -> bool:
+    return not outcome.errors and not (outcome.plan and outcome.plan.holds)
+
+
+def _open(seen: Observation, before: datetime, made: Collection[AccessKeyId]) -> tuple[AccessKeyId, ...]:
+    """Find the older keys that still open the account."""
+    active = {key.id for key in seen.keys if key.status is not KeyStatus.INACTIVE}
+    return tuple(key for key in keys_before(seen, before, made=made) if key in active)
+
+
+def _is_served(seen: Observation) -> bool:
+    """Return whether every target has the current key, as the secret records it, or there is no key to have."""
+    known = interpret(seen)
+    return known.current_key is None or known.is_synced()
+
+
+def _seen_after(
+    session: Session, it: Exposed, outcomes: list[Outcome], made: Collection[AccessKeyId]
+) -> tuple[Observation | None, KeyrotaError | None]:
+    """
+    Read the keys anew, after everything was done: only what this read shows may be called safe.
+
+    Waits for no provider; looks again while IAM's list lags behind what this command did.
+    """
+    done = outcomes[-1].observation if outcomes else None
+    for look in range(_LOOKS):
+        seen, error = _look(it)
+        if seen is None or done is None or not _lags_behind(seen, done, it.before, made) or look == _LOOKS - 1:
+            break
+        session.clock.sleep(_LOOK_AGAIN_S)
+    return seen, error
+
+
+def _lags_behind(seen: Observation, done: Observation, before: datetime, made: Collection[AccessKeyId]) -> bool:
+    """Return whether a read does not show yet what the run itself has done."""
+    is_off_later = bool(_open(seen, before, made)) and not _open(done, before, made)
+    return is_off_later or (_is_served(done) and not _is_served(seen))
+
+
+def _look(it: Exposed) -> tuple[Observation | None, KeyrotaError | None]:
+    subject, before = it.preview.subject, it.preview.observation
+    if before is None:
+        return None, it.preview.error
+    try:
+        keys = subject.access_keys.list(subject.user)
+        return replace(before, keys=keys, secret=subject.store.describe(subject.secret_name)), None
+    except KeyrotaError as error:
+        return None, error
+
+
+def _singles(outcomes: list[Outcome]) -> Iterator[KeyrotaError]:
+    """Go through all errors of a credential's runs, one target at a time."""
+    yield from (single for outcome in outcomes for error in outcome.errors for single in flattened(error))
+
+
+def _reasons(
+    outcomes: list[Outcome],
+    it: Exposed,
+    last: Observation | None,
+    missed: KeyrotaError | None,
+    made: Collection[AccessKeyId],
+) -> Iterator[tuple[str, str]]:
+    yield from ((str(single), single.remedy) for single in _singles(outcomes) if retry_at(single) is None)
+    for outcome in outcomes:
+        for hold in outcome.plan.holds if outcome.plan else ():
+            yield hold.reason, hold.remedy
+    if missed is not None:
+        yield f"its keys could not be read after that: {missed}", missed.remedy
+    if last is None:
+        yield from ((f"whether {key} is still Active is not known", "") for key in it.keys)
+        return
+    for key in keys_before(last, it.before, made=made):
+        status = next(known.status_word or known.status.value for known in last.keys if known.id == key)
+        if key not in _open(last, it.before, made):
+            yield f"{key} is {status}, and not replaced yet: pipelines that hold it fail now", ""
+            continue
+        held = "the key that targets hold, and " if key == interpret(last).current_key else ""
+        yield f"{key} is {held}still {status}", ""
+    if not _is_served(last):
+        yield f"not every target holds the new key {interpret(last).current_key} yet: pipelines there fail now", ""

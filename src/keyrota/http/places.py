@@ -1,0 +1,111 @@
+"""What targets share where a provider's runs are not looked at, and nothing is searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from keyrota.core.model import (
+    CarriedRuns,
+    PlaceId,
+    Readiness,
+    RunsEvidence,
+    Sighting,
+    Surroundings,
+    TargetEvidence,
+    TargetState,
+)
+from keyrota.errors import KeyrotaError, NotThere
+from keyrota.ports import Target
+
+
+class BaseTarget:
+    """A place whose runs are not looked at: the part of the port Target that follows from it."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    @property
+    def address(self) -> str:
+        """Provider and scope in words."""
+        return self._address
+
+    @property
+    def wait_for_idle(self) -> timedelta:
+        """Zero: whose run uses the place is not known here."""
+        return timedelta()
+
+    def read(self) -> TargetState:
+        """Return what is there; each place has its own."""
+        raise NotImplementedError
+
+    def place_now(self) -> PlaceId | None:
+        """Read the place again; None where that fails."""
+        return self.read().place
+
+    def is_busy(self) -> bool | None:
+        """Return False: a write never waits here."""
+        return False
+
+    def runs_with_old_key(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
+        """Return none: the overlap covers what runs, and the key's last use tells the rest."""
+        return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
+
+    def surroundings(self) -> Surroundings:
+        """Return nothing beyond what `read` shows."""
+        return Surroundings(address=self.address)
+
+    def readiness(self, look: Callable[[], object]) -> Readiness:
+        """Answer preflight by looking; a refusal is a value."""
+        try:
+            look()
+        except KeyrotaError as error:
+            return Readiness(address=self.address, is_ready=False, detail=error.what, remedy=error.remedy)
+        return Readiness(address=self.address, is_ready=True)
+
+    def read_or_failed(self, look: Callable[[], TargetState]) -> TargetState:
+        """Answer a read by looking; a refusal is the value FAILED."""
+        try:
+            return look()
+        except KeyrotaError as error:
+            return TargetState(
+                address=self.address,
+                evidence=TargetEvidence.FAILED,
+                detail=error.what,
+                remedy=error.remedy,
+                is_gone=isinstance(error, NotThere) and self.is_known_gone(),
+            )
+
+    def is_known_gone(self) -> bool:
+        """
+        Return whether a place that is not found is deleted; asked only then.
+
+        Most services answer 404 also to what was renamed, and to what the token may not see: that is no proof.
+        """
+        return False
+
+    def absent_state(self, names: Sequence[str], *, is_empty: bool) -> TargetState:
+        """Return which variables are missing."""
+        return TargetState(
+            address=self.address, evidence=TargetEvidence.ABSENT, detail=" and ".join(names), is_empty=is_empty
+        )
+
+
+class NoDiscovery:
+    """A provider with its credentials, as the port TargetConnection; `keyrota discover` does not search it."""
+
+    def __init__(self, make: Callable[[Mapping[str, Any]], Target]) -> None:
+        self._make = make
+
+    def target(self, settings: Mapping[str, Any]) -> Target:
+        """Make the target that one entry of the configuration describes."""
+        return self._make(settings)
+
+    def areas(self, area: str | None) -> Sequence[str]:  # noqa: ARG002  # the port's signature
+        """Nothing is searched here."""
+        return ()
+
+    def survey(self, area: str) -> Sequence[Sighting]:  # noqa: ARG002  # the port's signature
+        """Nothing is searched here."""
+        return ()
