@@ -12,6 +12,14 @@ Schema = Mapping[str, Any]
 
 ID_NAME, SECRET_NAME = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 VARIABLE: Schema = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
+SLUG: Schema = {"type": "string", "pattern": r"^[^/?#%\\]+$"}
+"""A name that is one part of a URL: what would end that part, or begin an escape, is in no such name."""
+SLUGS_OR_NUMBER: Schema = {
+    "type": ["string", "integer"],
+    "minLength": 1,
+    "pattern": r"^[^/?#%\\]+(/[^/?#%\\]+)*$",
+}
+"""The whole path of what lies in groups, or its number."""
 REFERENCE: Schema = {"type": "string", "format": "secret-reference"}
 READ_TOKEN = "read_token"  # noqa: S105  # the name of a field
 BUNDLE: Schema = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrota.app.config import References, load_text
+from keyrota.app.config import References, load_from, load_text
 from keyrota.app.config.trust import Kept, reference_fault
 from keyrota.app.tokens import settings_of
 from keyrota.app.wiring import Wiring
@@ -343,3 +343,116 @@ def test_who_only_reads_uses_the_reading_token(duty: str, used: str) -> None:
     assert settings_of(other, duty) == {"auth": {"email": "a@b", "api_token": used}}
     alone = {"auth": {"app_id": "1", "private_key": "env:T"}}
     assert settings_of(alone, duty) == alone
+
+
+_PROVIDERS = """
+version: 1
+aws: {region: eu-central-1}
+providers:
+  azure_devops: {base_url: "https://dev.azure.com/acme", auth: {token: "env:T"}}
+  bitbucket: {auth: {token: "env:T"}}
+  circleci: {auth: {token: "env:T"}}
+  forgejo: {base_url: "https://git.acme.example", auth: {token: "env:T"}}
+  gitea: {base_url: "https://git.acme.example", auth: {token: "env:T"}}
+  github: {auth: {token: "env:T"}}
+  gitlab: {auth: {token: "env:T"}}
+  kubernetes: {base_url: "https://k8s.acme.example", auth: {token: "env:T"}}
+  ssm: {}
+credentials:
+- user: ci-deploy
+  targets: [TARGET]
+"""
+LEADS_ELSEWHERE = [
+    'azure_devops: {project: "..", group: "keys"}',
+    'azure_devops: {project: "shop/_apis", group: "keys"}',
+    'azure_devops: {project: "shop?x=", group: "keys"}',
+    'bitbucket: {workspace: ".."}',
+    'bitbucket: {workspace: "acme/shop"}',
+    'bitbucket: {workspace: "acme", repository: "."}',
+    'bitbucket: {workspace: "acme", repository: "shop#"}',
+    'bitbucket: {workspace: "acme", repository: "shop", environment: ".."}',
+    'circleci: {project: "gh/acme/.."}',
+    'forgejo: {repository: "../shop"}',
+    'forgejo: {organization: ".."}',
+    'gitea: {repository: "acme/.."}',
+    'github: {repository: "acme/.."}',
+    'github: {repository: "acme/shop", environment: "../.."}',
+    'github: {organization: "acme", visibility: selected, repositories: ["shop", ".."]}',
+    'gitlab: {project: "../shop"}',
+    'gitlab: {project: "acme//shop"}',
+    'gitlab: {project: "/acme/shop"}',
+    'gitlab: {project: "acme/shop/"}',
+    'gitlab: {project: "acme/shop?x"}',
+    'gitlab: {project: "acme/shop#x"}',
+    'gitlab: {project: "acme%2F..%2Fshop"}',
+    'gitlab: {group: "acme/."}',
+    'kubernetes: {namespace: "shop", secret: "aws", names: {id: "..", secret: "x"}}',
+    'ssm: {parameter: "/ci/../prod"}',
+]
+
+
+@pytest.mark.parametrize("target", LEADS_ELSEWHERE)
+def test_a_name_that_leads_to_another_address_is_a_fault_of_the_file(target: str) -> None:
+    """Not only of the call: a pull request is checked offline, and a server may take a name apart once more."""
+    text = _PROVIDERS.replace("TARGET", "{" + target + "}")
+    with pytest.raises(ConfigError) as refused:
+        load_text("keyrota.yaml", text)
+    faults = [fault for fault in refused.value.faults if fault.where.startswith("keyrota.yaml:16:")]
+    assert faults, refused.value.faults
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        'azure_devops: {project: "My Shop.v2", group: "keys/of: prod"}',
+        'bitbucket: {workspace: "acme", repository: "{0f0e0d0c-0b0a-0908-0706-050403020100}", environment: "A / B"}',
+        'github: {repository: "acme/..shop", environment: "production/eu"}',
+        'gitlab: {project: "acme/sub-group/shop.web", environment_scope: "review/*"}',
+        "gitlab: {project: 17}",
+        'ssm: {parameter: "/ci/prod..pair"}',
+    ],
+)
+def test_unusual_names_that_providers_take_are_taken(target: str) -> None:
+    loaded = load_text("keyrota.yaml", _PROVIDERS.replace("TARGET", "{" + target + "}"))
+    assert loaded.credentials[0].targets
+
+
+def test_a_remembered_target_that_leads_elsewhere_is_not_reached() -> None:
+    configured = load_text("keyrota.yaml", _PROVIDERS.replace("TARGET", 'github: {repository: "acme/shop"}'))
+    settings = '{"repository": "acme/shop", "environment": "../.."}'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KEYROTA_ALLOWED_HOSTS", "git.acme.example,k8s.acme.example")
+        found = Wiring(configured, WorldClock()).reach(IndexEntry(address="x", kind="github", settings=settings))
+    assert isinstance(found, KeyrotaError)
+    assert found.what == "its settings are not those of a target"
+
+
+@pytest.mark.parametrize(
+    "other_fault", ["version: 2", "version: 1\nnonsense: 1", "version: 1\npolicy: {deactivate_after: 1d}"]
+)
+def test_a_host_that_is_not_allowed_is_told_with_the_other_faults(other_fault: str) -> None:
+    text = _PROVIDERS.replace("TARGET", 'github: {repository: "acme/shop"}').replace("version: 1", other_fault)
+    with pytest.raises(ConfigError) as refused:
+        load_text("keyrota.yaml", text)
+    told = [fault.what.partition(" ")[0] for fault in refused.value.faults if "provider's own host" in fault.what]
+    assert told == ["git.acme.example", "git.acme.example", "k8s.acme.example"]
+    assert len(refused.value.faults) > len(told)
+
+
+def test_a_variable_that_names_no_host_hides_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYROTA_ALLOWED_HOSTS", "*.acme.example")
+    with pytest.raises(ConfigError, match="nonsense"):
+        load_text("keyrota.yaml", _PROVIDERS.replace("TARGET", "{}").replace("version: 1", "version: 1\nnonsense: 1"))
+
+
+@pytest.mark.parametrize(
+    "name", ["ssm:", "ssm:/", "ssm: /x", "s3:", "s3://", "s3://bucket", "s3://bucket/", "s3://B/k"]
+)
+def test_a_place_of_a_configuration_without_a_name_is_refused_before_aws_is_asked(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyrota.app.config.source._parameter", lambda _: pytest.fail("AWS was asked"))
+    monkeypatch.setattr("keyrota.app.config.source._object", lambda *_: pytest.fail("AWS was asked"))
+    with pytest.raises(ConfigError, match="names no parameter and no object") as refused:
+        load_from(name)
+    assert refused.value.faults[0].where == name

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from urllib3.util import Url
-
 from keyrota.app.config import Configuration
-from keyrota.app.config.model import ConfiguredUrl
+from keyrota.app.config.trust import foreign, untrusted_hosts
 from keyrota.errors import ConfigError
-from keyrota.http.hosts import SANDBOX_HOST, allowed_by, is_own, untrusted
-from keyrota.http.urls import host_and_port, parts_of
+from keyrota.http.hosts import SANDBOX_HOST, allowed_by
+from keyrota.http.urls import host_and_port
 
 _ACCOUNT = 4
 """The field of an ARN that names the account."""
@@ -23,22 +21,21 @@ def refuse_untrusted(configuration: Configuration) -> None:
     Raises:
         ConfigError: With each of them, with file and line; no secret was read.
     """
-    found = tuple(_foreign(configuration))
-    faults = [untrusted(parts, url.where) for url, parts in found if allowed_by(parts) is None]
+    faults = tuple(untrusted_hosts(configuration.urls))
     if faults:
         raise ConfigError(faults)
 
 
 def foreign_hosts(configuration: Configuration) -> tuple[str, ...]:
     """Name each host that is not the provider's own, once, with its port where that is not 443."""
-    return tuple(dict.fromkeys(host_and_port(parts) for _, parts in _foreign(configuration)))
+    return tuple(dict.fromkeys(host_and_port(parts) for _, parts in foreign(configuration.urls)))
 
 
 def host_lines(configuration: Configuration) -> Iterator[str]:
     """Say of each such host, once, who uses it and what allows it; the sandbox's own emulators are not mentioned."""
     users: dict[str, list[str]] = {}
     sources: dict[str, str] = {}
-    for url, parts in _foreign(configuration):
+    for url, parts in foreign(configuration.urls):
         host, source = host_and_port(parts), allowed_by(parts) or "nothing"
         if source == SANDBOX_HOST:
             continue
@@ -60,10 +57,3 @@ def account_lines(configuration: Configuration) -> Iterator[str]:
         yield f"{role.split(':')[_ACCOUNT]} receives keys for ssm (by the role {role} of the configuration)"
     elif "profile" in settings:
         yield f"of the AWS profile {settings['profile']} receives keys for ssm"
-
-
-def _foreign(configuration: Configuration) -> Iterator[tuple[ConfiguredUrl, Url]]:
-    for url in configuration.urls:
-        parts = parts_of(url.text)
-        if parts is not None and not is_own(parts, url.own):
-            yield url, parts

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from keyrota.app import twice
 from keyrota.app.choice import EVERYTHING, Chooser, Wanted
 from keyrota.app.config import Configuration, CredentialConfig, References
-from keyrota.app.config.check import fits
+from keyrota.app.config.check import fits, target_faults
 from keyrota.app.hosts import refuse_untrusted
 from keyrota.app.tokens import settings_of
 from keyrota.core.model import Caller, CredentialId, FirstWrite, IndexEntry, UserName
@@ -355,7 +355,8 @@ class Wiring:
             return KeyrotaError(f"{entry.kind} is not configured any more", where=entry.address)
         try:
             settings = json.loads(entry.settings)
-            if not fits(settings, kinds()[entry.kind].target_schema) or kinds()[entry.kind].faults(settings):
+            kind = kinds()[entry.kind]
+            if not fits(settings, kind.target_schema) or target_faults(kind, settings):
                 return KeyrotaError("its settings are not those of a target", where=entry.address)
             return self._connection_of(entry).target(settings)
         except (KeyrotaError, ValueError, KeyError, TypeError):

@@ -114,11 +114,15 @@ def url_fault(base: str) -> tuple[str, str] | None:
     return "the URL must begin with https://", "a token would travel in clear; plain http is taken on loopback only"
 
 
+def is_upward(name: str) -> bool:
+    """Say whether a part of a name is `.` or `..`: servers and proxies take it out of a path, percent-encoded too."""
+    return not {".", ".."}.isdisjoint(name.split("/"))
+
+
 def refuse_odd_names(segments: Sequence[str], where: str) -> None:
     """Refuse names that no URL can carry, before any call."""
     for segment in segments:
-        is_upward = not {".", ".."}.isdisjoint(segment.split("/"))
-        if not segment or is_upward or not segment.isprintable():
+        if not segment or is_upward(segment) or not segment.isprintable():
             raise ProviderRefused(
                 f"{segment!r} cannot be a name in a URL", where=where, remedy="correct the name in the configuration"
             )

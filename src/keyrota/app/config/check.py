@@ -14,6 +14,8 @@ from keyrota.app.config.nodes import Document
 from keyrota.app.config.references import is_reference
 from keyrota.core.policy import duration
 from keyrota.errors import Fault
+from keyrota.http.urls import is_upward
+from keyrota.ports import TargetKind
 
 _Error = Any
 """A jsonschema ValidationError; its stubs leave most attributes open."""
@@ -56,6 +58,19 @@ def faults(document: Document, schema: Mapping[str, Any]) -> Iterator[Fault]:
     yield from islice(found, _MAX_FAULTS)
     if len(found) > _MAX_FAULTS:
         yield Fault(where=str(document.path), what=f"more than {_MAX_FAULTS} faults; the first are told here")
+
+
+def target_faults(kind: TargetKind, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Find what is wrong with a target that fits the schema: what its provider says, and names that lead elsewhere."""
+    return (*_upward(settings, ()), *kind.faults(settings))
+
+
+def _upward(value: Any, path: tuple[str | int, ...]) -> Iterator[str]:
+    if isinstance(value, str) and is_upward(value):
+        yield f"{_name(path)}: {value!r} has a part `.` or `..`, which leads to another address"
+    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for step, one in inner:
+        yield from _upward(one, (*path, step))
 
 
 def misfits(document: Document, schema: Mapping[str, Any]) -> frozenset[tuple[str | int, ...]] | None:

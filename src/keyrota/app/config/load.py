@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from keyrota.app.config import fitting
-from keyrota.app.config.check import faults, misfits
+from keyrota.app.config.check import faults, misfits, target_faults
 from keyrota.app.config.model import (
     Configuration,
     ConfiguredUrl,
@@ -22,11 +23,11 @@ from keyrota.app.config.model import (
 )
 from keyrota.app.config.nodes import Document, read
 from keyrota.app.config.schema import FIRST_WRITE, schema
-from keyrota.app.config.trust import Kept, reference_faults, references_in, urls_in
+from keyrota.app.config.trust import Kept, reference_faults, references_in, untrusted_hosts, urls_in
 from keyrota.core.model import FirstWrite
 from keyrota.core.naming import secret_name_for
 from keyrota.core.policy import CLASSIC, PRESETS, Adopt, Brake, Drift, Freeze, OnStillUsed, RotationPolicy, duration
-from keyrota.errors import ConfigError, Fault
+from keyrota.errors import ConfigError, Fault, UsageError
 from keyrota.http.urls import url_fault
 from keyrota.ports import TargetKind
 from keyrota.targets import kinds
@@ -104,7 +105,9 @@ class _Reading:
         self._faults.extend(
             self._shared(tuple(found[path] for path in found if fitting.is_identified(every[path], path, misfits)))
         )
-        self._judge_providers(fitting.providers(content.get("providers"), misfits, self._kinds), credentials)
+        providers = fitting.providers(content.get("providers"), misfits, self._kinds)
+        _, urls = self._judge_providers(providers, credentials)
+        self._faults.extend(_hosts_beside(urls))
         told = content.get("providers")
         if told is None or isinstance(told, dict):
             self._faults.extend(self._unknown_providers(credentials, told or {}))
@@ -138,6 +141,7 @@ class _Reading:
         self._faults.extend(self._unknown_providers(credentials, providers))
         references, urls = self._judge_providers(providers, credentials)
         if self._faults:
+            self._faults.extend(_hosts_beside(urls))
             raise ConfigError(sorted(dict.fromkeys(self._faults), key=_position))
         aws, verify = content.get("aws") or {}, content.get("verify") or {}
         return Configuration(
@@ -298,7 +302,7 @@ class _Reading:
                     where=where, what=f"{name} must name one provider", remedy="begin a new entry with `-` for each"
                 )
             for kind, settings in _providers_of(target):
-                yield from (Fault(where=where, what=what) for what in self._kinds[kind].faults(settings))
+                yield from (Fault(where=where, what=what) for what in target_faults(self._kinds[kind], settings))
 
     def _shared(self, credentials: tuple[CredentialConfig, ...]) -> Iterator[Fault]:
         """Find what two credentials claim both."""
@@ -351,6 +355,16 @@ def _url_faults(urls: Iterable[ConfiguredUrl]) -> Iterator[Fault]:
         if found is not None:
             what, remedy = found
             yield Fault(where=url.where, what=f"providers.{url.provider}.{url.setting}: {what}", remedy=remedy)
+
+
+def _hosts_beside(urls: Iterable[ConfiguredUrl]) -> Iterator[Fault]:
+    """
+    Find the hosts that would be refused next, where the file has other faults: all faults at once.
+
+    A variable that cannot be read is no fault of the file; it is reported once the file has none.
+    """
+    with contextlib.suppress(UsageError):
+        yield from untrusted_hosts(urls)
 
 
 def _brake(entry: Any) -> Brake | None:

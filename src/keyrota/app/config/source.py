@@ -13,6 +13,8 @@ from keyrota.app.config.model import Configuration
 from keyrota.errors import ConfigError, Fault
 
 _S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.+)")
+_SSM = re.compile(r"ssm:(?P<name>[A-Za-z0-9_.:/-]*[A-Za-z0-9_.-])")
+"""A name, or an ARN, perhaps with a version or a label (Systems Manager, "Parameter names")."""
 _WRITTEN_BY = re.compile(r"# written by keyrota (?P<version>[0-9]+\.[0-9]+\.[0-9]+)")
 _MAX_SIZE = 16 * 1024 * 1024
 
@@ -30,7 +32,7 @@ def load_from(reference: str | Path, *, sha256: str = "") -> Configuration:
         ProviderRefused, ProviderUnavailable: AWS does not give it.
     """
     name = str(reference)
-    if name.startswith("ssm:") or _S3.fullmatch(name):
+    if name.startswith(("ssm:", "s3:")):
         text = read_reference_text(name)
         _refuse_changed(text, name, sha256)
         return _checked(text, name)
@@ -58,12 +60,16 @@ def read_reference_text(name: str) -> str:
     Read the text behind `ssm:NAME` or `s3://BUCKET/KEY`.
 
     Raises:
+        ConfigError: It has neither of these forms; AWS is not asked.
         ProviderRefused, ProviderUnavailable: AWS does not give it.
     """
-    match = _S3.fullmatch(name)
-    if match is not None:
-        return _object(match["bucket"], match["key"], name)
-    return _parameter(name.removeprefix("ssm:"))
+    s3, ssm = _S3.fullmatch(name), _SSM.fullmatch(name)
+    if s3 is not None:
+        return _object(s3["bucket"], s3["key"], name)
+    if ssm is not None:
+        return _parameter(ssm["name"])
+    what = "this names no parameter and no object"
+    raise ConfigError([Fault(where=name, what=what, remedy="write ssm:NAME or s3://BUCKET/KEY, or a path (./ssm:…)")])
 
 
 def stamped(text: str) -> str:

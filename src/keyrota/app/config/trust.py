@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keyrota.app.config.model import Configuration, CredentialConfig, Reference
+from urllib3.util import Url
+
+from keyrota.app.config.model import Configuration, ConfiguredUrl, CredentialConfig, Reference
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault
+from keyrota.http.hosts import allowed_by, is_own, untrusted
+from keyrota.http.urls import parts_of, url_fault
 
 _REFERENCE = re.compile(r"(?P<kind>env|file|secretsmanager|ssm):(?P<rest>\S(?:.*\S)?)")
 _ENVIRONMENT = re.compile(
@@ -178,6 +182,24 @@ def reference_faults(references: Iterable[Reference], kept: Kept) -> Iterator[Fa
         what = reference_fault(reference.text, kept)
         if what is not None:
             yield Fault(where=reference.where, what=what, remedy=_REMEDY)
+
+
+def foreign(urls: Iterable[ConfiguredUrl]) -> Iterator[tuple[ConfiguredUrl, Url]]:
+    """Find the URLs that are not at a provider's own public address; those that are odd are reported apart."""
+    for url in urls:
+        parts = parts_of(url.text)
+        if parts is not None and url_fault(url.text) is None and not is_own(parts, url.own):
+            yield url, parts
+
+
+def untrusted_hosts(urls: Iterable[ConfiguredUrl]) -> Iterator[Fault]:
+    """
+    Find hosts that are neither a provider's own nor allowed outside of the configuration.
+
+    Raises:
+        UsageError: A variable that allows hosts holds something that is not a host.
+    """
+    yield from (untrusted(parts, url.where) for url, parts in foreign(urls) if allowed_by(parts) is None)
 
 
 def refuse_local(references: Iterable[Reference]) -> None:

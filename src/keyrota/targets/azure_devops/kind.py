@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from keyrota.fragments import NAMES, WAITING, Schema, closed, faults_of_names, names_of, token_alternative, variables_of
+from keyrota.fragments import (
+    NAMES,
+    SLUG,
+    WAITING,
+    Schema,
+    closed,
+    faults_of_names,
+    names_of,
+    token_alternative,
+    variables_of,
+)
 from keyrota.http import Http, NoDiscovery, RetryPolicy, basic, bearer
 from keyrota.ports import Clock, SecretReader
 from keyrota.targets.azure_devops.connection import AzureConnection
@@ -37,7 +47,7 @@ PROVIDER_SCHEMA: Schema = closed(
 )
 TARGET_SCHEMA: Schema = closed(
     {
-        "project": {"type": "string", "minLength": 1, "description": "Name or ID of the project."},
+        "project": {**SLUG, "description": "Name or ID of the project."},
         "group": {
             "type": ["string", "integer"],
             "minLength": 1,

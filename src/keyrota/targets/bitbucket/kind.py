@@ -12,6 +12,7 @@ from keyrota.fragments import (
     MAX_WAIT,
     NAMES,
     REFERENCE,
+    SLUG,
     WAIT_FOR_IDLE,
     WAITING,
     Schema,
@@ -71,8 +72,8 @@ PROVIDER_SCHEMA: Schema = closed(
 
 TARGET_SCHEMA: Schema = closed(
     {
-        "workspace": {"type": "string", "minLength": 1, "description": "Slug or {UUID}."},
-        "repository": {"type": "string", "minLength": 1, "description": "Slug or {UUID}."},
+        "workspace": {**SLUG, "description": "Slug or {UUID}."},
+        "repository": {**SLUG, "description": "Slug or {UUID}."},
         "environment": {
             "type": "string",
             "minLength": 1,

@@ -10,6 +10,7 @@ from keyrota.fragments import (
     BUNDLE,
     MAX_WAIT,
     NAMES,
+    SLUGS_OR_NUMBER,
     WAIT_FOR_IDLE,
     WAITING,
     Schema,
@@ -48,8 +49,8 @@ PROVIDER_SCHEMA: Schema = closed(
 _ATTRIBUTE = {"type": "boolean"}
 TARGET_SCHEMA: Schema = closed(
     {
-        "project": {"type": ["string", "integer"], "minLength": 1, "description": "Whole path, or number."},
-        "group": {"type": ["string", "integer"], "minLength": 1, "description": "Whole path, or number."},
+        "project": {**SLUGS_OR_NUMBER, "description": "Whole path, or number."},
+        "group": {**SLUGS_OR_NUMBER, "description": "Whole path, or number."},
         "instance": {"const": True, "description": "The variables of the whole instance."},
         "environment_scope": {
             "type": "string",
