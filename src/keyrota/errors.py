@@ -14,6 +14,8 @@ from datetime import datetime
 from enum import StrEnum
 
 _MAX_LENGTH = 600
+NO_TOKEN = "the token reference"  # noqa: S105  # words, not a token
+"""Begins what is told of a reference behind which there is no token: one fault, whatever number of targets need it."""
 GOES_ON = "nothing is lost: a run after that time continues where this one stopped"
 """The remedy of a limit that outlasts a run's bound, seen before anything was sent."""
 

@@ -97,6 +97,7 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, line: str, wha
 
 CREDENTIALS = [
     ("{user: ci}, {user: ci}", "the user ci is configured twice"),
+    ("{user: ci}, {user: Ci}", "the user Ci is configured twice"),
     ("{user: a, secret: s}, {user: b, secret: s}", "the secret s is used twice"),
     (f"{{user: a, targets: [{TARGET}]}}, {{user: b, targets: [{TARGET}]}}", "AWS_ACCESS_KEY_ID is claimed twice"),
     ("{user: a, names: {id: X, secret: X}}", "two names"),

@@ -431,3 +431,13 @@ def test_control_characters_of_others_are_made_visible(seen: Observation) -> Non
 
 def test_a_plan_without_a_report_of_keys_is_possible() -> None:
     assert one(a_report(None, plan=Plan()))["actions"] == []
+
+
+def test_what_failed_in_the_same_words_is_printed_once() -> None:
+    """Many targets need one token: the fault is one, and JSON still has it for each."""
+    refused = [ProviderRefused("no token", where="env:T", remedy="export T=…") for _ in range(3)]
+    report = a_report(WAIT_FOR_IDLE, errors=(PartialFailure("3", refused),))
+    text = said(apply_text([report]))
+    assert (text.count("env:T: no token"), text.count("export T=…")) == (1, 1)
+    assert "3 failed" in text
+    assert len(document([report], with_done=True)["errors"]) == 3

@@ -11,7 +11,7 @@ from keyrota.core.model import AccessKey, Evidence, Observation, TargetEvidence
 from keyrota.core.places import Change, VariableChange, changes, is_first_write
 from keyrota.core.plan import Hold, Needs, Notice, Upcoming
 from keyrota.core.serving import is_changed_since
-from keyrota.errors import GOES_ON, KeyrotaError, printable
+from keyrota.errors import GOES_ON, NO_TOKEN, KeyrotaError, printable
 from keyrota.report.data import CredentialReport, Line, done_lines, lines, retry_at
 
 Paint = Callable[[str, str], str]
@@ -112,22 +112,22 @@ def _holds_and_errors(report: CredentialReport, style: Paint) -> Iterator[str]:
         yield from hold_text(hold, style)
     for notice in report.plan.notices if report.plan else ():
         yield from notice_text(notice, style)
-    for error in report.failures:
-        yield f"  {style('bad', '✗ failed    ')} {error}"
-        if error.remedy:
-            yield style("quiet", f"               {error.remedy}")
+    for told, remedy in dict.fromkeys((str(error), error.remedy) for error in report.failures):
+        yield f"  {style('bad', '✗ failed    ')} {told}"
+        if remedy:
+            yield style("quiet", f"               {remedy}")
     if report.stops:
         yield f"  {style('held', '‖ left      ')} {left_text(report.stops)}"
         yield style("quiet", f"               {report.stops[0].what}")
 
 
 def _bundled(holds: Iterable[Hold]) -> Iterator[Hold]:
-    """Put holds of many targets into one where a limit is the whole reason: only their number matters then."""
+    """Put holds of many targets into one where a limit, or a token that is not there, is the whole reason."""
     groups: dict[object, list[Hold]] = {}
     for number, hold in enumerate(holds):
-        is_limit = hold.target is not None and hold.remedy == GOES_ON
+        is_shared = hold.target is not None and (hold.remedy == GOES_ON or NO_TOKEN in hold.reason)
         same = (hold.reason.replace(hold.target or "", ""), hold.until, hold.key)
-        groups.setdefault(same if is_limit else number, []).append(hold)
+        groups.setdefault(same if is_shared else number, []).append(hold)
     for group in groups.values():
         first, many = group[0], counted(len(group), "target")
         is_one = len(group) == 1 or first.target is None

@@ -316,7 +316,8 @@ class _Reading:
     def _claims(self, credential: CredentialConfig) -> Iterator[tuple[tuple[str, ...], str, str]]:
         account, region = credential.known_account or "", credential.region or self._region
         user, secret = credential.user, credential.secret_name
-        yield ("user", account, user), f"the user {user} is configured twice", credential.where
+        # IAM keeps no two users whose names differ in case only (IAM User Guide, names).
+        yield ("user", account, user.casefold()), f"the user {user} is configured twice", credential.where
         yield ("secret", account, region, secret), f"the secret {secret} is used twice", credential.where
         for target in credential.targets:
             kind = self._kinds[target.kind]

@@ -13,7 +13,7 @@ from pathlib import Path
 from keyrota.app.config.trust import NOTHING_KEPT, leads_to_credentials, reference_fault, refuse_own_credentials
 from keyrota.app.files import Unreadable, read_bounded
 from keyrota.core.secret import Secret
-from keyrota.errors import ConfigError, Fault, KeyrotaError, ProviderRefused
+from keyrota.errors import NO_TOKEN, ConfigError, Fault, KeyrotaError, ProviderRefused
 from keyrota.http.own_secrets import note
 
 _REFERENCE = re.compile(r"(?P<kind>env|file|secretsmanager|ssm):(?P<rest>\S(?:.*\S)?)")
@@ -85,7 +85,7 @@ class References:
 
 def _refused(reference: str, error: ConfigError | ProviderRefused) -> KeyrotaError:
     """Name the reference: what was found behind it does not say which line of the configuration asked for it."""
-    what = f"the token reference {reference} cannot be resolved: {error.what}"
+    what = f"{NO_TOKEN} {reference} cannot be resolved: {error.what}"
     if isinstance(error, ConfigError):
         told = error.what if reference in error.what else what
         return ConfigError([Fault(where=reference, what=told, remedy=error.remedy)])
