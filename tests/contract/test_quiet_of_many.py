@@ -209,7 +209,7 @@ def test_where_there_are_too_many_nobody_can_tell_and_it_is_said(many: Many) -> 
     calls = many.calls(lambda: said.append(target.is_busy()))
     assert said == [None]
     assert calls[many.looks] == 0
-    assert f"more than {many.most}" in target.read().notice
+    assert f"over {many.most}" in target.read().notice
     assert "waits its whole time" in target.read().notice
 
 
