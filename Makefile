@@ -120,7 +120,7 @@ fix: .venv/.ready  ## mend what the linter can mend, format, regenerate pages
 	@$(BIN)/python docs/generate.py
 
 numbers: .venv/.ready  ## print the figures by which the shape of the code is judged
-	@$(BIN)/python tools/numbers.py
+	@$(BIN)/python tools/figures.py
 
 bench: .venv/.ready  ## measure against what a user would pick instead
 	@$(BIN)/python -m bench

@@ -29,6 +29,7 @@ def test_no_interleaving_breaks_a_promise(name: str, figure: Callable[[str], Non
 
 def test_the_search_sees_a_sync_that_forgets_its_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """The search can fail: where nothing tells of a pair that broke off half-way, it stays torn for ever."""
-    monkeypatch.setattr("keyrota.executor.sync._Walk.begin", lambda walk, version, _: setattr(walk, "version", version))
+    forgets = "keyrota.executor.sync._SyncPass.begin"
+    monkeypatch.setattr(forgets, lambda sync, version, _: setattr(sync, "version", version))
 
     assert a_sync(is_forward=False).run().broken

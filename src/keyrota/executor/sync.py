@@ -49,7 +49,7 @@ _ROUNDS = 5
 """AWSCURRENT moves once in 90 days; if it moves five times while one sync runs, something else is wrong."""
 _READ_JUST_NOW = timedelta(seconds=10)
 """A name that was read within that time is not asked for again before the write."""
-_LOOK_AGAIN_S, _MOST_S = 15.0, 60.0
+_LOOK_AGAIN_S, _MAX_PAUSE_S = 15.0, 60.0
 """So often a target is asked whether its pipelines are done: soon at first, then less, or a few targets that wait would
 use up the hour's calls (1,000 at Bitbucket, three for one look)."""
 
@@ -441,7 +441,7 @@ def _wait_until_quiet(target: Target, settings: Settings) -> bool:
     while settings.clock.now() < until and target.is_busy() is not False:
         left = (until - settings.clock.now()) / timedelta(seconds=1)
         settings.clock.sleep(max(0.1, min(pause, left)))
-        has_waited, pause = True, min(2 * pause, _MOST_S)
+        has_waited, pause = True, min(2 * pause, _MAX_PAUSE_S)
     return has_waited
 
 
