@@ -29,6 +29,7 @@ from keyrota.core.model import (
     CLAIM,
     PENDING,
     PLACEHOLDER,
+    AccessKey,
     AccessKeyId,
     Claim,
     Evidence,
@@ -161,37 +162,53 @@ def test_a_missing_user_is_named_with_a_remedy(keys: IamAccessKeys) -> None:
     assert "user" in caught.value.remedy
 
 
-def test_every_page_of_keys_is_read() -> None:
-    """IAM pages by a hundred; 120 keys (parallel calls passed the quota) are two pages, here youngest first."""
-    asked: list[dict[str, str]] = []
+def iam_of(name: str, count: int, asked: list[dict[str, str]]) -> Callable[[Request], Response]:
+    """Answer ListAccessKeys for a user of this name, whatever spelling was asked for; youngest first, in pages."""
 
     def iam(request: Request) -> Response:
         form = dict(parse_qsl(request.body.decode()))
         asked.append(form)
         first = int(form.get("Marker", "0"))
         members = "".join(
-            f"<member><UserName>u</UserName><AccessKeyId>AKIA{number:016}</AccessKeyId><Status>Active</Status>"
+            f"<member><UserName>{name}</UserName><AccessKeyId>AKIA{number:016}</AccessKeyId><Status>Active</Status>"
             f"<CreateDate>{date(2026, 1, 1) - timedelta(days=number)}T00:00:00Z</CreateDate></member>"
-            for number in range(first, min(first + 100, 120))
+            for number in range(first, min(first + 100, count))
         )
-        more = (
-            "<IsTruncated>true</IsTruncated><Marker>100</Marker>" if first == 0 else "<IsTruncated>false</IsTruncated>"
-        )
+        is_more = first + 100 < count
+        more = f"<IsTruncated>{str(is_more).lower()}</IsTruncated>" + ("<Marker>100</Marker>" if is_more else "")
         text = (
             '<ListAccessKeysResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><ListAccessKeysResult>'
             f"<AccessKeyMetadata>{members}</AccessKeyMetadata>{more}</ListAccessKeysResult></ListAccessKeysResponse>"
         )
         return Response(body=text.encode(), headers={"Content-Type": "text/xml"})
 
+    return iam
+
+
+def listed(iam: Callable[[Request], Response], user: str) -> tuple[AccessKey, ...]:
     server = Server({"/": iam})
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL", server.url)
-            found = IamAccessKeys(Account(region="eu-central-1")).list(UserName("u"))
+            return IamAccessKeys(Account(region="eu-central-1")).list(UserName(user))
     finally:
         server.close()
+
+
+def test_every_page_of_keys_is_read() -> None:
+    """IAM pages by a hundred; 120 keys (parallel calls passed the quota) are two pages, here youngest first."""
+    asked: list[dict[str, str]] = []
+    found = listed(iam_of("u", 120, asked), "u")
     assert [key.id for key in found] == [f"AKIA{number:016}" for number in reversed(range(120))], "by age, not by ID"
+    assert len(asked) == 2
     assert all(form["UserName"] == "u" for form in asked)
+
+
+def test_another_spelling_of_a_user_is_refused_before_a_key_is_made() -> None:
+    """IAM finds the user by it, and STS would never accept the new key as that user's: a slot would be lost."""
+    with pytest.raises(ProviderRefused, match="IAM spells the name of the user CI-Deploy as ci-deploy") as caught:
+        listed(iam_of("ci-deploy", 1, []), "CI-Deploy")
+    assert caught.value.remedy == "write `user: ci-deploy` in the configuration"
 
 
 def test_the_evidence_of_use(cloud: Cloud, keys: IamAccessKeys, user: UserName) -> None:

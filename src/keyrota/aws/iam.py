@@ -26,7 +26,7 @@ from keyrota.core.model import (
 from keyrota.core.naming import AWS_QUARANTINE
 from keyrota.core.secret import Secret
 from keyrota.core.timestamps import require_sane_utc
-from keyrota.errors import KeyrotaError, NotThere, ProviderUnavailable
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 
 SESSIONS_POLICY = "keyrota-deny-sessions"
 """Name of the inline policy that `revoke --sessions` attaches."""
@@ -42,7 +42,13 @@ class IamAccessKeys:
         return self._account.client("iam")
 
     def list(self, user: UserName) -> tuple[AccessKey, ...]:
-        """Return all keys, oldest first, without last use."""
+        """
+        Return all keys, oldest first, without last use.
+
+        Raises:
+            NotThere: There is no such user.
+            ProviderRefused: IAM spells the user's name with other capital letters.
+        """
         where = f"IAM user {user}"
         try:
             with aws_call("iam:ListAccessKeys", where):
@@ -54,6 +60,7 @@ class IamAccessKeys:
                 where=where,
                 remedy="correct `user` or `account` in the configuration, or make the user",
             ) from None
+        _demand_spelling(user, records)
         return tuple(sorted(found, key=lambda key: (key.created, key.id)))
 
     def last_use(self, key: AccessKeyId) -> LastUse:
@@ -185,6 +192,24 @@ class IamAccessKeys:
         }
         with aws_call("iam:PutUserPolicy", f"IAM user {user}"):
             self._iam().put_user_policy(UserName=user, PolicyName=SESSIONS_POLICY, PolicyDocument=json.dumps(policy))
+
+
+def _demand_spelling(user: UserName, records: list[dict[str, Any]]) -> None:
+    """
+    Refuse another spelling of a user's name, before anything is done with it.
+
+    IAM keeps no two names that differ in case only (IAM User Guide, names), and finds a user by any spelling (reported,
+    docs/facts/aws.md). STS, events and policies have the one spelling: a new key would never be accepted as this
+    user's, and keyrota's own session would not be known as one.
+    """
+    names = {str(record.get("UserName") or user) for record in records}
+    for name in names - {user}:
+        if name.casefold() == user.casefold():
+            raise ProviderRefused(
+                f"IAM spells the name of the user {user} as {name}",
+                where=f"IAM user {user}",
+                remedy=f"write `user: {name}` in the configuration",
+            )
 
 
 def _key(record: dict[str, Any]) -> AccessKey:
