@@ -69,6 +69,15 @@ def test_two_unmanaged_keys_are_not_yet_safe(rig: Rig) -> None:
     assert (code, "safe again: 1 of 1" in out) == (0, True), out
 
 
+def test_a_time_of_another_zone_is_printed_as_the_same_instant(rig: Rig) -> None:
+    """It was printed without its offset and with Z: keys of the hours between counted as made after the breach."""
+    made(rig)
+    code, out, _ = rig.box.run(*SERVED_BY, "--before", "2025-12-31T19:00:00-05:00")
+    assert (code, "--before 2026-01-01T00:00:00Z" in out) == (1, True), out
+    _, out, _ = rig.box.run(*SERVED_BY, "--before", "2025-12-31T19:00:00-05:00", "--json")
+    assert json.loads(out)["before"] == "2026-01-01T00:00:00Z"
+
+
 def test_revoke_now_does_not_promise_what_it_will_not_do(rig: Rig) -> None:
     """It said that an unmanaged key "is deactivated first. Whoever has it is out", and left it alone."""
     other, _ = made(rig)

@@ -350,6 +350,7 @@ def test_a_breach_goes_on_where_it_stopped(sandbox: Sandbox) -> None:
         (("revoke", "--served-by", "jenkins"), "is no provider"),
         (("revoke", "--served-by", "github", "ci-deploy"), "stands alone"),
         (("revoke", "--served-by", "github", "--before", "yesterday"), "is no time"),
+        (("revoke", "--served-by", "github", "--before", "0001-01-01T00:00:00+14:00"), "is no time"),
         (("revoke",), "name a user"),
         (("revoke", "ci-deploy", "--before", "2026-01-01T00:00:00Z"), "name a user"),
     ],

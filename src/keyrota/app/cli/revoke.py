@@ -15,6 +15,7 @@ from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_op
 from keyrota.app.cli.naming import one_credential
 from keyrota.core.model import AccessKeyId, KeyStatus, Observation
 from keyrota.core.plan import Adopt, CreateKey, Deactivate, Plan, Promote
+from keyrota.core.timestamps import parsed
 from keyrota.errors import KeyrotaError, OwnKey, UsageError
 
 if TYPE_CHECKING:
@@ -180,13 +181,16 @@ def _served_by(options: Options, text: str, before: str | None, *, is_now: bool,
 
 
 def _instant(text: str) -> datetime:
+    """
+    Read a time with its zone, and return it in UTC: so it is printed, in the command that continues this one.
+
+    Raises:
+        UsageError: It is none.
+    """
     try:
-        found = datetime.fromisoformat(text)
+        return parsed(text)
     except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise UsageError(f"{text!r} is no time", remedy="write it as 2026-05-01T06:00:00Z")
-    return found
+        raise UsageError(f"{text!r} is no time", remedy="write it as 2026-05-01T06:00:00Z") from None
 
 
 def _breach_text(verdicts: Sequence[Verdict], errors: Sequence[KeyrotaError], again: str | None) -> Iterator[str]:
