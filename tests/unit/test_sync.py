@@ -27,7 +27,16 @@ from keyrota.core.model import (
 )
 from keyrota.core.plan import Sync
 from keyrota.core.policy import CLASSIC
-from keyrota.core.records import Index, format_index, format_pass, format_synced, parse_index, parse_pass, parse_synced
+from keyrota.core.records import (
+    Index,
+    format_index,
+    format_pass,
+    format_synced,
+    parse_index,
+    parse_pairs,
+    parse_pass,
+    parse_synced,
+)
 from keyrota.core.secret import Secret
 from keyrota.errors import NotVerified, PartialFailure, ProviderRefused, ProviderUnavailable
 from keyrota.executor import CredentialContext, Settings
@@ -166,6 +175,27 @@ def test_a_rewrite_is_noted_where_the_provider_tells_when_the_pair_was_changed(
     assert scene.calls.index("whoami") == is_noted
     assert (scene.calls[0] == "tag pairs") is is_noted
     assert dict(scene.secret.tags).get(PAIRS_TAG, "whole") == "whole"
+
+
+def test_a_rewrite_that_continues_a_pass_is_noted_with_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pass may have begun hours ago; the change at the place is of now."""
+    scene = a_scene("a", "b")
+    synced_since(scene)
+    walk = SyncPass(
+        version=VersionId("v1"), began=ago(0.5), fingerprint=scene.subject().fingerprint, written=frozenset()
+    )
+    scene.secret = replace(scene.secret, tags=(*scene.secret.tags, (SYNC_PASS_TAG, format_pass(walk, ["a", "b"]))))
+    states = [replace(cannot_tell(name), changed_at=ago(0.5)) for name in ("a", "b")]
+    monkeypatch.setattr("keyrota.executor.sync.verify", _dies)
+    with pytest.raises(NotVerified):
+        scene.sync("a", "b", seen=scene.seen(*states), is_rewrite=True)
+    noted = parse_pairs(dict(scene.secret.tags)[PAIRS_TAG])
+    assert noted is not None
+    assert noted.at == NOW
+
+
+def _dies(*_: object) -> None:
+    raise NotVerified("the process ends here")
 
 
 # --- all goes well --------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -136,16 +136,20 @@ class _SyncPass:
     subject: CredentialContext
     action: Sync
     observation: Observation
-    began: datetime
+    now: datetime
+    """When this run began to write."""
     version: VersionId | None = None
     written: frozenset[str] = frozenset()
     has_begun: bool = False
     """The tag `keyrota:pairs` says that pairs are being written."""
     left: str | None = None
     """The record as this run last knew it: what it saw, or wrote itself."""
+    began: datetime = field(init=False)
+    """When the pass began, in this run or in an earlier one that it continues."""
 
     def __post_init__(self) -> None:
         """Remember the record that this run saw."""
+        self.began = self.now
         self.left = _record(self.observation.secret)
 
     def begin(self, version: VersionId, chosen: Sequence[Target]) -> None:
@@ -202,7 +206,7 @@ class _SyncPass:
         begun = tuple((place_digest(address), doubt) for address in sorted(addresses))
         places = (*begun, *self._noted_before(without=addresses))
         self.has_begun = bool(places)
-        return PairsRecord(version=version, at=self.began, places=places) if places else None
+        return PairsRecord(version=version, at=self.now, places=places) if places else None
 
     def _entries(self) -> tuple[IndexEntry, ...]:
         """Name the targets that may be written as the index does, with the places that they are."""
