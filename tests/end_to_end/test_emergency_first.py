@@ -133,6 +133,21 @@ def test_all_keys_at_a_provider_are_off_before_it_is_asked(sandbox: Sandbox, tro
     assert sandbox.deploys()
 
 
+@pytest.mark.parametrize("refused", ["iam:ListAttachedUserPolicies", "secretsmanager:GetSecretValue"])
+def test_what_is_only_reported_keeps_no_leaked_key_active(sandbox: Sandbox, refused: str) -> None:
+    """A right that is missing, or a KMS key that is disabled: neither is needed to deactivate a key."""
+    code, out, err = sandbox.run("apply", "--force")
+    assert code == 0, out + err
+    leaked = sandbox.held()["AWS_ACCESS_KEY_ID"]
+    claimed = {"SecretId": SECRET, "SecretString": "{}", "VersionStages": ["keyrota:claim"]}
+    sandbox.admin("secretsmanager").put_secret_value(**claimed)
+    sandbox.cloud.faults.add(Fault(operation=refused, status=400, code="AccessDeniedException", times=-1))
+    code, out, err = sandbox.run("revoke", USER, "--now", "--yes")
+    assert sandbox.keys()[leaked] == "Inactive", out + err
+    assert code == 1, "what comes after it cannot be done, and is said"
+    assert refused.partition(":")[2] in out + err
+
+
 def test_the_new_key_at_no_target_is_no_success(sandbox: Sandbox) -> None:
     """The old key is off and the new one is made, but it could not be written: exit 1, and *fails now*."""
     web = with_another_user(sandbox)

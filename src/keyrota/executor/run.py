@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 
 from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption
@@ -258,13 +259,20 @@ class Run:
         # What is seen is at least as new as this: a run that stands still while it looks takes nothing for over that
         # was not over when it began to look (a claim whose key it could not see yet).
         now = settings.clock.now()
-        seen = observe(
+        look = partial(
+            observe,
             subject,
             settings,
             known_targets=None if is_fresh else self._targets,
             known_left=None if is_fresh else self._left_behind,
-            with_claim=not isinstance(self._intent, Only) or self._intent.duty is Duty.ROTATE,
         )
+        with_claim = not isinstance(self._intent, Only) or self._intent.duty is Duty.ROTATE
+        try:
+            seen = look(with_claim=with_claim)
+        except KeyrotaError:
+            if not self._is_unasked:
+                raise
+            seen = look(with_claim=False)  # a value that cannot be read keeps no leaked key Active
         self._targets, self._left_behind = seen.targets, seen.left_behind
         self._memory.seen_gone |= named_and_gone(seen, now)
         seen = self._memory.added_to(seen)
@@ -276,7 +284,14 @@ class Run:
         return seen, planned
 
     def _with_quarantine(self, seen: Observation) -> Observation:
-        return replace(seen, quarantine=self._subject.access_keys.quarantine_policies(self._subject.user))
+        """Add the quarantine policies; what is only reported keeps no leaked key Active: it is asked again later."""
+        try:
+            found = self._subject.access_keys.quarantine_policies(self._subject.user)
+        except KeyrotaError:
+            if not self._is_unasked:
+                raise
+            found = ()
+        return replace(seen, quarantine=found)
 
     @property
     def _is_asked_for(self) -> bool:
