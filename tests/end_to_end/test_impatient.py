@@ -97,7 +97,9 @@ def test_a_walk_that_is_killed_is_not_all_lost(sandbox: Sandbox, monkeypatch: py
     code, file, _ = _discover(sandbox)
     assert code == 1
     assert len(kept) == 2
-    file.with_name(file.name + ".partial").write_text(kept[0], "utf-8")
+    partial = file.with_name(file.name + ".partial")
+    partial.write_text(kept[0], "utf-8")
+    partial.chmod(0o600)
     _, _, told = _discover(sandbox)
     assert "20 of 32 places" in told
 

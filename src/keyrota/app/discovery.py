@@ -11,6 +11,7 @@ from typing import Any
 from keyrota.app.files import Unreadable, create, read_bounded, replace
 from keyrota.core.model import AccessKeyId, Sighting
 from keyrota.errors import NotThere, ProviderRefused, UsageError, printable
+from keyrota.http.urls import is_upward
 from keyrota.ports import TargetConnection
 
 _MAX_BYTES = 256 * 1024 * 1024
@@ -41,7 +42,7 @@ class Survey:
         """Go on with what an earlier run wrote down for the same walk, or begin anew."""
         fresh = Survey(provider=provider, area=area, base_url=base_url)
         try:
-            content = json.loads(read_bounded(file, _MAX_BYTES, follows_links=False))
+            content = json.loads(read_bounded(file, _MAX_BYTES, follows_links=False, only_own=True))
             seen = [Sighting(**entry) for entry in content.pop("sightings")]
             known = Survey(**content, sightings=seen)
         except (OSError, Unreadable, ValueError, TypeError, KeyError, AttributeError):
@@ -109,7 +110,7 @@ def sort(found: tuple[Sighting, ...], owner: Owner) -> Sorted:
             guesses.append(one)
         elif user is None:
             foreign_keys.append(one)
-        elif one.settings is None or not all(str(value).isprintable() for value in one.settings.values()):
+        elif one.settings is None or not all(_may_stand(value) for value in one.settings.values()):
             elsewhere.append((user, one))  # a name that no configuration may hold would spoil the whole file
         else:
             certain.setdefault(user, []).append(one)
@@ -119,6 +120,11 @@ def sort(found: tuple[Sighting, ...], owner: Owner) -> Sorted:
         foreign_keys=tuple(foreign_keys),
         elsewhere=tuple(elsewhere),
     )
+
+
+def _may_stand(value: object) -> bool:
+    """Return whether a configuration may hold a name that a provider has."""
+    return str(value).isprintable() and not is_upward(str(value))
 
 
 def configuration(

@@ -31,7 +31,7 @@ class Unreadable(Exception):
         super().__init__(what)
 
 
-def read_bounded(path: Path, at_most: int, *, follows_links: bool = True) -> bytes:
+def read_bounded(path: Path, at_most: int, *, follows_links: bool = True, only_own: bool = False) -> bytes:
     """
     Read a regular file.
 
@@ -39,10 +39,12 @@ def read_bounded(path: Path, at_most: int, *, follows_links: bool = True) -> byt
         path: The file.
         at_most: In bytes; a larger file is refused.
         follows_links: False where the file must not be a link.
+        only_own: True where nobody else may have written it.
 
     Raises:
         FileNotFoundError: There is none.
-        Unreadable: It is a folder, a device, a pipe or a socket, it is too large, or it cannot be opened.
+        Unreadable: It is a folder, a device, a pipe or a socket, it is too large, it cannot be opened, or others may
+            write it.
     """
     # Without O_NONBLOCK, opening a pipe that nobody writes to waits for ever (open(2)).
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
@@ -50,9 +52,11 @@ def read_bounded(path: Path, at_most: int, *, follows_links: bool = True) -> byt
     try:
         descriptor = os.open(path, flags)
         try:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                raise Unreadable(f"it is {_kind(mode)}, not a regular file")
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise Unreadable(f"it is {_kind(status.st_mode)}, not a regular file")
+            if only_own and not is_own(status):
+                raise Unreadable("others may have written it")
             with open(descriptor, "rb", closefd=False) as file:  # a descriptor, not a path
                 data = file.read(at_most + 1)
         finally:
@@ -64,6 +68,12 @@ def read_bounded(path: Path, at_most: int, *, follows_links: bool = True) -> byt
     if len(data) > at_most:
         raise Unreadable(f"it is larger than {at_most // 2**20} MiB" if at_most >= _CHUNK else "it is too large")
     return data
+
+
+def is_own(status: os.stat_result) -> bool:
+    """Say whether a file is this user's and nobody else may write it; always where a system knows no owners."""
+    user = getattr(os, "geteuid", lambda: status.st_uid)()
+    return status.st_uid == user and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _kind(mode: int) -> str:

@@ -54,6 +54,7 @@ def command(  # click passes what the command line has
     """
     from keyrota.app.clock import clock  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.discovery import Survey, configuration, sort, walk, write  # noqa: PLC0415
+    from keyrota.app.files import is_own  # noqa: PLC0415
     from keyrota.app.wiring import references  # noqa: PLC0415
     from keyrota.targets import kinds  # noqa: PLC0415
 
@@ -69,6 +70,8 @@ def command(  # click passes what the command line has
     file = output.with_name(output.name + ".partial")
     if file.is_symlink():
         raise UsageError(f"{file} is a link", remedy="remove it: nothing is written or read through a link")
+    if file.exists() and not is_own(file.lstat()):
+        raise UsageError(f"others may have written {file}", remedy="remove it: what is in it would become a target")
     survey = Survey.resumed(file, provider, area, str(settings.get("base_url", "")))
     if survey.done:
         eprint(
