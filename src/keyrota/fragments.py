@@ -31,6 +31,8 @@ WAIT_FOR_IDLE: Schema = {
     **DURATION,
     "description": "Wait so long at most, before a write, for runs that are in progress there.",
 }
+KMS_KEY: Schema = {"type": "string", "pattern": "^[A-Za-z0-9:/_-]{1,2048}$"}
+"""An ID, an alias, or the ARN of one of them; in a policy, `*` would mean every key (KMS API Reference, KeyId)."""
 NAMES: Schema = {
     "type": "object",
     "additionalProperties": False,

@@ -111,7 +111,7 @@ CREDENTIALS = [
     ("{user: a, role: ci}", "needs `account` beside it"),
     ("{user: a, account: '123456789012', role: 'arn:aws:iam::999999999999:role/x'}", "another account"),
     ("{user: a, role: arn:nonsense}", "role has characters"),
-    ("{user: a, tags: {'keyrota:synced': x}}", "not yours to set"),
+    ("{user: a, tags: {'keyrota:synced': x}}", "is reserved"),
     ("{user: a, region: 'evil.com/#'}", "region has characters"),
 ]
 ELSEWHERE = "arn:aws:secretsmanager:us-east-1:999999999999:secret:prod/x-abcdef"
@@ -256,7 +256,10 @@ def test_what_a_page_shows_is_a_configuration(tmp_path: Path, page: str) -> None
         ("{github: {}}", "either `repository: OWNER/NAME` or `organization`"),
     ],
 )
-def test_what_a_place_cannot_be_is_refused_with_its_line(tmp_path: Path, target: str, words: str) -> None:
+def test_what_a_place_cannot_be_is_refused_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, words: str
+) -> None:
+    monkeypatch.setenv("KEYROTA_ALLOWED_HOSTS", "forge.example")
     providers = """\
 version: 1
 providers:

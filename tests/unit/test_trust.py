@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keyrota.app.config import References, load_from, load_text
-from keyrota.app.config.trust import Kept, reference_fault
+from keyrota.app.config.trust import Kept, reference_fault, refuse_shared_roles
 from keyrota.app.tokens import settings_of
 from keyrota.app.wiring import Wiring
 from keyrota.core.model import IndexEntry
@@ -58,6 +58,12 @@ REFUSED = [
     "secretsmanager:keyrota/some-other-user/access-key",
     "secretsmanager:keyrota/some-other-user/access-key#secret",
     "secretsmanager:other#AWS_SECRET_ACCESS_KEY",
+    "secretsmanager:*",
+    "secretsmanager:tokens/?itlab",
+    "secretsmanager:tokens/${aws:username}",
+    f"secretsmanager:{ARN.replace('eu-central-1', '*')}tokens/gitlab",
+    "ssm:/*",
+    "ssm:/ci/gitlab-token?",
     "secretsmanager:other#accessKeyId",
     "ssm:ci/pair",
     "ssm:/ci/pair",
@@ -456,3 +462,33 @@ def test_a_place_of_a_configuration_without_a_name_is_refused_before_aws_is_aske
     with pytest.raises(ConfigError, match="names no parameter and no object") as refused:
         load_from(name)
     assert refused.value.faults[0].where == name
+
+
+@pytest.mark.parametrize("key", ["arn:aws:kms:*:*:key/*", "alias/*", "arn:aws:kms:*:111111111111:key/x", "${x}"])
+@pytest.mark.parametrize("place", ["credential", "parameter"])
+def test_a_key_that_stands_for_others_in_a_policy_is_refused(place: str, key: str) -> None:
+    named = f'kms_key: "{key}"'
+    target = f"ssm: {{parameter: /ci/pair{', ' + named if place == 'parameter' else ''}}}"
+    text = _PROVIDERS.replace("TARGET", "{" + target + "}")
+    if place == "credential":
+        text = text.replace("- user: ci-deploy", f"- user: ci-deploy\n  {named}")
+    with pytest.raises(ConfigError) as refused:
+        load_text("keyrota.yaml", text)
+    assert any("kms_key has characters" in fault.what for fault in refused.value.faults)
+
+
+@pytest.mark.parametrize(
+    "key", ["alias/ci", "arn:aws:kms:eu-central-1:111111111111:alias/a/b_c", "mrk-0123456789abcdef"]
+)
+def test_a_key_is_taken_by_id_alias_and_arn(key: str) -> None:
+    text = _PROVIDERS.replace("TARGET", f"ssm: {{parameter: /ci/pair, kms_key: '{key}'}}")
+    assert load_text("keyrota.yaml", text.replace("- user: ci-deploy", f"- user: ci-deploy\n  kms_key: '{key}'"))
+
+
+def test_a_role_for_parameters_may_differ_by_duty() -> None:
+    """Functions demand it, and the schema refused it."""
+    role = "arn:aws:iam::222222222222:role/ci/keyrota-{duty}"
+    text = _PROVIDERS.replace("  ssm: {}", f'  ssm: {{role: "{role}"}}').replace("TARGET", "ssm: {parameter: /ci/pair}")
+    loaded = load_text("keyrota.yaml", text)
+    refuse_shared_roles(loaded)
+    assert loaded.providers["ssm"]["role"] == role

@@ -36,7 +36,7 @@ from keyrota.core.model import (
 from keyrota.core.timestamps import require_sane_utc
 from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, listed, pair_conflicts
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
-from keyrota.fragments import NAMES, WAITING, Schema, closed, names_of
+from keyrota.fragments import KMS_KEY, NAMES, WAITING, Schema, closed, names_of
 from keyrota.http import BaseTarget, Budget, Limit, NoDiscovery, current_waiting
 from keyrota.http.waiting import SLOW_S
 from keyrota.ports import Clock, SecretReader
@@ -56,7 +56,7 @@ PROVIDER_SCHEMA: Schema = closed(
         "profile": {"type": "string", "minLength": 1, "description": "Profile, if not the one that keyrota runs with."},
         "role": {
             "type": "string",
-            "pattern": r"^arn:[a-z-]+:iam::[0-9]{12}:role/([A-Za-z0-9_+=,.@/-]|\\{duty\\})+$",
+            "pattern": r"^arn:[a-z-]+:iam::[0-9]{12}:role/([A-Za-z0-9_+=,.@/-]|\{duty\})+$",
             "description": "ARN of a role to assume for the parameters.",
         },
     },
@@ -70,7 +70,7 @@ TARGET_SCHEMA: Schema = closed(
             "description": "Name of a SecureString; it holds the pair as one JSON document.",
         },
         "names": {**NAMES, "description": "Names of the two fields of the JSON document."},
-        "kms_key": {"type": "string", "description": "KMS key; otherwise the account's own for Parameter Store."},
+        "kms_key": {**KMS_KEY, "description": "KMS key; otherwise the account's own for Parameter Store."},
     },
     required=["parameter"],
     description="A parameter of Parameter Store.",

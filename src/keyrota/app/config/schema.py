@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keyrota.fragments import KMS_KEY
 from keyrota.targets import kinds
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -106,7 +107,7 @@ def _credential(targets: dict[str, Any]) -> dict[str, Any]:
                 "A secret that exists is adopted only if it is named here.",
             },
             "names": names,
-            "kms_key": {"type": "string", "description": "KMS key for a secret that keyrota creates."},
+            "kms_key": {**KMS_KEY, "description": "KMS key for a secret that keyrota creates."},
             "replica_region": {**_REGION, "description": "Region to replicate such a secret to."},
             "tags": {
                 "type": "object",

@@ -44,6 +44,8 @@ _FILE_VARIABLES = (
 _FOLDERS = ("~/.aws", "/proc", "/sys", "/dev", "/var/run/secrets/eks.amazonaws.com", "/etc/boto.cfg", "~/.boto")
 _PODS = "/var/run/secrets/pods.eks.amazonaws.com"
 _FIELDS = re.compile(r"(aws_?)?(access_?key_?id|secret_?access_?key|session_?token)", re.IGNORECASE)
+_PLAIN = re.compile(r"[A-Za-z0-9/_+=.@:!-]+")
+"""Names and ARNs of secrets and parameters (API References, CreateSecret and PutParameter; `rds!…` of services)."""
 _DERIVED = re.compile(r"keyrota/[^#]+/access-key", re.IGNORECASE)
 _ARN_END = re.compile(r"-[a-z0-9]{6}", re.IGNORECASE)
 _OWN_VALUES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
@@ -113,6 +115,10 @@ def reference_fault(text: str, kept: Kept) -> str | None:
     if kind == "file":
         is_refused = leads_to_credentials(Path(rest))
         return f"{text} may lead to AWS credentials or to this machine's own state" if is_refused else None
+    named = rest.partition("#")[0] if kind == "secretsmanager" else rest
+    if not _PLAIN.fullmatch(named):
+        what = "a secret" if kind == "secretsmanager" else "a parameter"
+        return f"{text} has characters that no name of {what} has: in a policy, `*` and `?` stand for other ones"
     return _secret_fault(text, rest, kept) if kind == "secretsmanager" else _parameter_fault(text, rest, kept)
 
 
