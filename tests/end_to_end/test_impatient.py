@@ -142,14 +142,14 @@ def test_a_target_that_was_given_to_another_user_can_be_forgotten(sandbox: Sandb
     _move(sandbox)
     held = sandbox.held()
     assert (held[ID], "Active") in sandbox.cloud.admin.keys("ci-new")
-    assert "left behind" in sandbox.run("status", "--user", USER)[1]
+    assert "removed from the configuration" in sandbox.run("status", "--user", USER)[1]
     code, _, err = sandbox.run("forget", SHOP, "--delete-variables", "--yes")
     assert code == 1
     assert f"{SHOP} is ci-new's now" in err
     assert sandbox.held() == held
     assert sandbox.run("forget", SHOP, "--yes")[0] == 0
     assert sandbox.held() == held
-    assert "left behind" not in sandbox.run("status")[1]
+    assert "removed from the configuration" not in sandbox.run("status")[1]
     code, _, err = sandbox.run("forget", SHOP, "--yes")
     assert (code, "is in the configuration" in err) == (1, True)
 

@@ -166,7 +166,7 @@ def test_another_host_of_the_provider_leaves_the_old_one_s_key_active(
         sandbox.configure(f"{url}/", f"{sandbox.cloud.url('elsewhere')}/")
         name = f"gitlab acme/shop at {url}/api/v4"
         code, out, _ = sandbox.run("apply")
-        assert (code, f"note       {name}: left behind" in out) == (0, True), out
+        assert (code, f"note       {name}: removed from the configuration" in out) == (0, True), out
         assert sandbox.run("check")[0] == 0, "nothing is due yet"
         sandbox.travel(days=12)
         code, out, _ = sandbox.run("apply")

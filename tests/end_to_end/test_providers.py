@@ -185,7 +185,7 @@ def test_a_target_that_is_taken_out_is_left_behind_until_it_is_forgotten(sandbox
     sandbox.run("apply")
     sandbox.configure("      - github: {repository: acme/shop, marker: true}\n", "")
     code, out, _ = sandbox.run("status")
-    assert "github acme/shop: left behind" in out
+    assert "github acme/shop: removed from the configuration" in out
     assert "keyrota forget 'github acme/shop'" in out
     code, document = sandbox.json("plan")
     assert document["credentials"][0]["left_behind"][0]["key"] in _held(sandbox)
@@ -194,7 +194,7 @@ def test_a_target_that_is_taken_out_is_left_behind_until_it_is_forgotten(sandbox
     assert f"deleted {ID}, {SECRET}" in out
     assert "a pipeline there fails then" in err
     assert sandbox.github.secrets(REPO) == {}
-    assert "left behind" not in sandbox.run("status")[1]
+    assert "removed from the configuration" not in sandbox.run("status")[1]
 
 
 def test_a_command_to_copy_is_quoted(sandbox: Sandbox) -> None:
@@ -214,9 +214,9 @@ def test_a_command_to_copy_is_quoted(sandbox: Sandbox) -> None:
 def test_forget_refuses_what_is_configured_or_unknown(sandbox: Sandbox) -> None:
     sandbox.run("apply")
     code, _, err = sandbox.run("forget", SHOP, "--yes")
-    assert (code, "take it out there first" in err) == (1, True)
+    assert (code, "remove it there first" in err) == (1, True)
     code, _, err = sandbox.run("forget", "nowhere", "--yes")
-    assert (code, "left behind: none" in err) == (1, True)
+    assert (code, "removed targets: none" in err) == (1, True)
 
 
 def test_forget_does_not_delete_a_key_of_somebody_else(sandbox: Sandbox) -> None:
