@@ -181,7 +181,7 @@ def test_awscurrent_moved_back_after_the_first_rotation(sandbox: Sandbox) -> Non
     code, out, _ = sandbox.run("apply")
     assert code == 3
     assert "without a secret access key" in out
-    assert f"{good} must leave first" not in out, "pipelines hold it"
+    assert f"{good} must be deleted first" not in out, "pipelines hold it"
     assert sandbox.run("rollback", USER, "--yes")[0] == 0
     sandbox.travel(days=30)
     assert sandbox.run("apply")[0] == 0

@@ -347,7 +347,7 @@ def test_a_breach_goes_on_where_it_stopped(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("revoke", "--served-by", "jenkins"), "is no provider"),
+        (("revoke", "--served-by", "jenkins"), "unknown provider"),
         (("revoke", "--served-by", "github", "ci-deploy"), "stands alone"),
         (("revoke", "--served-by", "github", "--before", "yesterday"), "is no time"),
         (("revoke", "--served-by", "github", "--before", "0001-01-01T00:00:00+14:00"), "is no time"),
@@ -527,7 +527,7 @@ def test_discovery_goes_on_after_a_limit(sandbox: Sandbox) -> None:
     sandbox.cloud.faults.add(limit)
     code, file, told = _discover(sandbox, "gitlab", "--group", "acme")
     assert code == 1
-    assert "the same command goes on there" in told
+    assert "the same command continues there" in told
     assert not file.exists()
     first = len(sandbox.gitlab.journal)
     code, file, told = _discover(sandbox, "gitlab", "--group", "acme")

@@ -49,7 +49,7 @@ def test_only_what_needs_somebody_is_printed(box: Sandbox) -> None:
         code, out, _ = box.run(command, "-q")
         assert code == 1
         assert "changed outside keyrota" in out, command
-        assert "it is Inactive: somebody switched it off" in out, command
+        assert "it is Inactive: it was deactivated outside keyrota" in out, command
         assert f"{USER} " not in out, "the healthy one is not named"
         for noise in ("Calendar", "✓", "last used", "nothing to do", " · rotate", "reachable"):
             assert noise not in out, (command, noise)

@@ -325,7 +325,7 @@ def test_an_index_that_somebody_edited_is_told_and_written_anew(text: str) -> No
     rig = a_rig()
     _run(rig)
     rig.world.secrets[SECRET].tags["keyrota:targets"] = text
-    assert "were changed by somebody" in _notices(_run(rig))
+    assert "were changed outside keyrota" in _notices(_run(rig))
 
 
 def test_an_index_that_somebody_edited_keeps_every_key_on() -> None:
