@@ -226,7 +226,7 @@ def test_forget_does_not_delete_a_key_of_somebody_else(sandbox: Sandbox) -> None
     code, _, err = sandbox.run("forget", "gitlab acme/shop production", "--delete-variables", "--yes")
     assert code == 1
     assert "did not write" in err
-    assert "left behind" in sandbox.run("status")[1]
+    assert "removed from the configuration" in sandbox.run("status")[1]
 
 
 def test_what_a_provider_held_is_left_behind_when_the_provider_goes(sandbox: Sandbox) -> None:
@@ -237,7 +237,7 @@ def test_what_a_provider_held_is_left_behind_when_the_provider_goes(sandbox: San
     sandbox.file.write_text("".join(lines), "utf-8")
     assert "gitlab is not configured any more" in sandbox.run("status")[1]
     assert sandbox.run("forget", "gitlab acme/shop production", "--yes")[0] == 0
-    assert "left behind" not in sandbox.run("status")[1]
+    assert "removed from the configuration" not in sandbox.run("status")[1]
 
 
 # --- drift ------------------------------------------------------------------------------------------------------------
@@ -602,4 +602,4 @@ def test_discovery_is_told_in_numbers(sandbox: Sandbox) -> None:
     code, out, _ = sandbox.run("discover", "--provider", "gitlab", "--group", "acme", "--output", str(file), "--json")
     assert code == 0
     document = json.loads(out)
-    assert (document["certain"], document["elsewhere"], document["strangers"]) == (2, 1, 1)
+    assert (document["certain"], document["elsewhere"], document["other_accounts"]) == (2, 1, 1)

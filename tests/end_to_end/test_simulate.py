@@ -134,7 +134,7 @@ def test_the_brake_stops_a_fleet_that_is_due_at_once(capsys: pytest.CaptureFixtu
     assert days(made, "rotated") == []
     (span,) = made["holds"]
     assert span["user"] == "the whole run"
-    assert "brake" in span["reason"]
+    assert "limit per run" in span["reason"]
 
 
 def test_what_was_held_was_due(capsys: pytest.CaptureFixture[str], readme: Path) -> None:

@@ -217,7 +217,7 @@ def test_a_target_that_is_taken_out_is_reported_with_what_it_holds() -> None:
     _moved(rig)
     held = rig.world.places[SHOP].pair
     assert held is not None
-    assert f"{SHOP}: left behind" in _notices(_run(rig))
+    assert f"{SHOP}: removed from the configuration" in _notices(_run(rig))
     assert held.id in _notices(_run(rig))
 
 
@@ -255,7 +255,7 @@ def test_forgetting_ends_it(*, deletes: bool) -> None:
     gone = forget(known, deletes_variables=deletes)
     assert bool(gone) is deletes
     assert (rig.world.places[SHOP].pair is None) is deletes
-    assert "left behind" not in _notices(_run(rig))
+    assert "removed from the configuration" not in _notices(_run(rig))
 
 
 def test_what_somebody_else_wrote_there_is_not_deleted() -> None:
@@ -266,7 +266,7 @@ def test_what_somebody_else_wrote_there_is_not_deleted() -> None:
     (known,) = [one for one in remembered(_subject(rig), _seen(rig)) if not one.is_configured]
     with pytest.raises(KeyrotaError, match="somebody else"):
         forget(known, deletes_variables=True)
-    assert "left behind" in _notices(_run(rig))
+    assert "removed from the configuration" in _notices(_run(rig))
 
 
 def test_a_target_is_in_the_index_before_the_first_write_to_it() -> None:

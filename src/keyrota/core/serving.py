@@ -209,7 +209,7 @@ def notices(situation: Situation) -> Iterator[Notice]:
     for target in situation.view.observation.left_behind:
         yield Notice(
             target=target.address,
-            reason=f"left behind: removed from the configuration, and it {_still(target)}",
+            reason=f"removed from the configuration, and it {_still(target)}",
             remedy=f"put it back into the configuration, or: keyrota forget {quote(target.address)}",
         )
     if not situation.view.index.is_readable:
