@@ -157,7 +157,7 @@ def _slow(peer: socket.socket) -> None:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """One second instead of five minutes."""
-    monkeypatch.setattr("keyrota.http.client.SLOW_S", 0.1)
+    monkeypatch.setattr("keyrota.http.waiting.SLOW_S", 0.1)
     monkeypatch.setattr("keyrota.http.waiting.MAX_S", 1.0)
     monkeypatch.setattr("keyrota.http.waiting.MAX_AGAIN_S", 0.3)
     monkeypatch.setattr("keyrota.http.slowness._QUICK_S", 0.1)

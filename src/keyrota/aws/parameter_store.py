@@ -38,9 +38,7 @@ from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, listed, pair_
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.fragments import KMS_KEY, NAMES, WAITING, Schema, closed, names_of
 from keyrota.http import BaseTarget, Budget, Limit, NoDiscovery, current_waiting
-from keyrota.http.waiting import SLOW_S
 from keyrota.ports import Clock, SecretReader
-from keyrota.stop import is_within_whole
 
 _ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
 _LIMIT, _BOUND = Limit(calls=5, seconds=1.0), timedelta(minutes=30)
@@ -288,15 +286,14 @@ class ParameterService(NoDiscovery):
             ProviderUnavailable, LeftByLimit: Its time is used up; nothing was sent.
         """
         account, began = current_waiting(), monotonic()
-        if account is not None and not is_within_whole() and account.left_s(self, is_known=False) <= 0:
+        if account is not None and account.left_s(self) <= 0:
             raise account.refusal("Parameter Store", about, is_undone=True)
         try:
             with aws_call(action, about, has_secret=has_secret):
                 yield
         finally:
-            took_s = monotonic() - began
-            if took_s > SLOW_S and account is not None:
-                account.note(self, took_s)
+            if account is not None:
+                account.note_answer(self, monotonic() - began)
 
     def place(self, name: str) -> PlaceId:
         """Identify a parameter by account, region and name; which role reaches it does not matter."""

@@ -29,10 +29,9 @@ from keyrota.http.pool import TIMEOUT, TOO_LONG, is_untrusted, pool, silence
 from keyrota.http.response import A_YEAR_S, NoResponse, Response, asked_pause, left, parsed
 from keyrota.http.slowness import Slowness
 from keyrota.http.urls import built, joined, origin, parts_of, place_origin, refuse_odd_names
-from keyrota.http.waiting import SLOW_S, current_waiting
+from keyrota.http.waiting import current_waiting
 from keyrota.http.watch import deadline
 from keyrota.ports import Clock
-from keyrota.stop import is_within_whole
 
 _MAX_SIZE = 8 * 1024 * 1024
 """Bytes of an answer: a page of 100 variables of 32 KiB is the largest that is known."""
@@ -270,7 +269,7 @@ class Http:
     def _time_left_s(self) -> float:
         """Return how long the credential that is worked on may still wait for this service."""
         account = current_waiting()
-        if account is None or is_within_whole():
+        if account is None:
             return A_YEAR_S
         return account.left_s(self, is_known=self._slowness.is_costly())
 
@@ -358,8 +357,8 @@ class Http:
         bound_s = min(self._slowness.bound_s(self._patience.exchange_s), max(1.0, self._time_left_s()))
         with deadline(bound_s) as end:
             answer = self._exchanged(call, url, headers, authorization)
-        if end.took_s > SLOW_S and (account := current_waiting()) is not None:
-            account.note(self, end.took_s)
+        if (account := current_waiting()) is not None:
+            account.note_answer(self, end.took_s)
         if end.is_over:
             return TOO_LONG
         if answer:

@@ -9,6 +9,7 @@ credential in this run. What must be whole (a pair) is never cut: the bound is l
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from datetime import datetime, timedelta
 
 from keyrota.errors import LeftByLimit, ProviderUnavailable
 from keyrota.ports import Clock
+from keyrota.stop import is_within_whole
 
 SLOW_S = 5.0
 """An answer that takes longer counts; a large page of a busy service takes up to two seconds."""
@@ -47,17 +49,30 @@ class Waiting:
         self._is_used_up = False
 
     def note(self, service: object, seconds: float) -> None:
-        """Add the time of a slow answer, or of a pause after a failure."""
+        """Add the time of a pause after a failure."""
         with self._lock:
             self._waited[service] += seconds
+
+    def note_answer(self, service: object, took_s: float) -> None:
+        """Add the time that an answer took, if it was slow."""
+        if took_s > SLOW_S:
+            self.note(service, took_s)
 
     @property
     def is_used_up(self) -> bool:
         """Whether the time for any service is used up, or the time of the run nearly over."""
         return self._is_used_up or self._time_left_s() <= 0
 
-    def left_s(self, service: object, *, is_known: bool) -> float:
-        """Return how long may still be waited for a service; `is_known`: it has cost another credential its time."""
+    def left_s(self, service: object, *, is_known: bool = False) -> float:
+        """
+        Return how long may still be waited for a service; without an end for what must not break off in the middle.
+
+        Args:
+            service: Whom the time is counted for.
+            is_known: It has cost another credential its time.
+        """
+        if is_within_whole():
+            return math.inf
         with self._lock:
             left = (MAX_AGAIN_S if is_known else MAX_S) - self._waited[service]
         return min(left, self._time_left_s())
