@@ -82,17 +82,15 @@ class OwnWrites:
 
     def resource_policy(self, name: str) -> str | None:
         """Return the secret's resource policy."""
-        return self._awaited(lambda: self.store.resource_policy(name))
+        return self._settled(lambda: self.store.resource_policy(name))
 
     def read(self, name: str, version: VersionId) -> KeyPair | None:
         """Return the pair that a version holds."""
-        return self._awaited(lambda: self.store.read(name, version))
+        return self._settled(lambda: self.store.read(name, version))
 
     def current(self, name: str) -> tuple[VersionId, KeyPair]:
         """Return AWSCURRENT, as it is at least since this run's own move of it."""
-        return self._settled(
-            lambda: self._awaited(lambda: self.store.current(name)), lambda found: self._is_where_it_was(found[0])
-        )
+        return self._settled(lambda: self.store.current(name), lambda found: self._is_where_it_was(found[0]))
 
     def claim(self, name: str) -> Claim | None:
         """Return the claim; this run's own where the answer does not show it yet."""
@@ -103,7 +101,7 @@ class OwnWrites:
 
     def other_fields(self, name: str, version: VersionId) -> Secret:
         """Return the fields of a version that are not the pair's."""
-        return self._awaited(lambda: self.store.other_fields(name, version))
+        return self._settled(lambda: self.store.other_fields(name, version))
 
     # --- writes -----------------------------------------------------------------------------------------------------
 
@@ -157,28 +155,22 @@ class OwnWrites:
         for key, value in tags.items():
             self._tagged.append(_Tagged(key=key, before=before.get(key), value=value, at=now))
 
-    def _awaited(self, read: Callable[[], T]) -> T:
-        """Read; what is not there is waited for, where it may be what this run has just made."""
+    def _settled(self, read: Callable[[], T], may_be_old: Callable[[T], bool] = lambda _: False) -> T:
+        """
+        Read again while an answer may be older than what this run has just made, or than its last move of AWSCURRENT.
+
+        Where it stays so for a minute, it is no old answer: what is missing is not there, or AWSCURRENT was moved back
+        outside keyrota, and the places get what it is now.
+        """
         for _ in range(_TRIES):
             try:
-                return read()
+                found = read()
             except NotThere:
                 if not self._may_lag():
                     raise
-            self.clock.sleep(_AGAIN_S)
-        return read()
-
-    def _settled(self, read: Callable[[], T], may_be_old: Callable[[T], bool]) -> T:
-        """
-        Read again while an answer may be older than this run's last move of AWSCURRENT, or than the secret.
-
-        Where it stays so for a minute, it is no old answer: somebody has moved AWSCURRENT back, and the places get
-        what it is now.
-        """
-        for _ in range(_TRIES):
-            found = read()
-            if not may_be_old(found):
-                return found
+            else:
+                if not may_be_old(found):
+                    return found
             self.clock.sleep(_AGAIN_S)
         return read()
 
