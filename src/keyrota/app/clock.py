@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
-from keyrota.errors import SandboxMissing, UsageError
+from keyrota.errors import UsageError
 from keyrota.ports import Clock
 from keyrota.stop import STOP
 
@@ -59,17 +57,11 @@ def clock() -> Clock:
         raise UsageError(
             "KEYROTA_SANDBOX is set, and AWS_IGNORE_CONFIGURED_ENDPOINT_URLS leads to the real AWS", remedy="unset one"
         )
-    return _Stoppable(_sandbox_clock()(control))
+    from keyrota.app.rehearsal import brought  # noqa: PLC0415  # only for a sandbox
 
-
-def _sandbox_clock() -> Callable[[str], Clock]:
-    for found in entry_points(group="keyrota.clocks", name="sandbox"):
-        made: Callable[[str], Clock] = found.load()
-        return made
-    raise SandboxMissing(
-        "KEYROTA_SANDBOX is set, and the sandbox is not installed here",
-        remedy='pip install "keyrota[sandbox]", or unset KEYROTA_SANDBOX',
-    )
+    missing = "KEYROTA_SANDBOX is set, and the sandbox is not installed here"
+    remote = brought("keyrota.clocks", "sandbox", missing, ", or unset KEYROTA_SANDBOX")
+    return _Stoppable(remote(control))
 
 
 class _Stoppable:

@@ -8,7 +8,6 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import entry_points
 
 import click
 
@@ -24,7 +23,7 @@ from keyrota.app.cli.common import (
     report_unexpected,
     silence,
 )
-from keyrota.errors import KeyrotaError, SandboxMissing, UsageError
+from keyrota.errors import KeyrotaError, UsageError
 
 _COMMANDS = {
     "plan": "show what would be done, why, and what comes next; writes nothing",
@@ -66,7 +65,11 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         if cmd_name in _REHEARSAL:
-            return _rehearsal(cmd_name)
+            from keyrota.app.rehearsal import brought  # noqa: PLC0415  # looks through what is installed
+
+            missing = f"`keyrota {cmd_name}` is part of the sandbox, which is not installed"
+            rehearsal: click.Command = brought("keyrota.commands", cmd_name, missing)
+            return rehearsal
         command: click.Command = import_module(f"keyrota.app.cli.{cmd_name}").command
         return command
 
@@ -82,15 +85,6 @@ class _Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
-
-
-def _rehearsal(name: str) -> click.Command:
-    for found in entry_points(group="keyrota.commands", name=name):
-        command: click.Command = found.load()
-        return command
-    raise SandboxMissing(
-        f"`keyrota {name}` is part of the sandbox, which is not installed", remedy='pip install "keyrota[sandbox]"'
-    )
 
 
 _EXAMPLES = """\b
