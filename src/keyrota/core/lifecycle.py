@@ -125,7 +125,7 @@ MEANING = {
     KeyState.LOSER: "made by this run, and another run was first, or it could not be stored: nobody ever had it",
     KeyState.PENDING: "stored, not yet served anywhere",
     KeyState.CURRENT: "AWSCURRENT, the key that targets hold",
-    KeyState.CURRENT_OFF: "AWSCURRENT, but Inactive: it was deactivated outside keyrota, or by `revoke --now` did",
+    KeyState.CURRENT_OFF: "AWSCURRENT, but Inactive: it was deactivated outside keyrota, or by `revoke --now`",
     KeyState.SUPERSEDED: "still Active beside its successor: the overlap",
     KeyState.RETIRED: "Inactive: the grace, in which it can come back",
     KeyState.GONE: "deleted",

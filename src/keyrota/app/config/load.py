@@ -105,10 +105,9 @@ class _Reading:
         self._faults.extend(
             self._shared(tuple(found[path] for path in found if fitting.is_identified(every[path], path, misfits)))
         )
-        providers = fitting.providers(content.get("providers"), misfits, self._kinds)
-        _, urls = self._judge_providers(providers, credentials)
-        self._faults.extend(_hosts_beside(urls))
         told = content.get("providers")
+        _, urls = self._judge_providers(fitting.providers(told, misfits, self._kinds), credentials)
+        self._faults.extend(_hosts_beside(urls))
         if told is None or isinstance(told, dict):
             self._faults.extend(self._unknown_providers(credentials, told or {}))
         return self._faults
