@@ -36,7 +36,7 @@ def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sand
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second instead of five minutes: one slow answer uses it up."""
-    monkeypatch.setattr("keyrota.http.client.SLOW_S", 0.5)
+    monkeypatch.setattr("keyrota.http.waiting.SLOW_S", 0.5)
     monkeypatch.setattr("keyrota.http.waiting.MAX_S", 0.5)
     monkeypatch.setattr("keyrota.http.waiting.MAX_AGAIN_S", 0.25)
 
