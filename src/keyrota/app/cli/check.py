@@ -388,7 +388,7 @@ def _text(findings: list[Finding], dates: tuple[Dated, ...], colour: Paint) -> I
     for finding in findings:
         mark = {True: colour("good", "✓"), False: colour("bad", "✗"), None: colour("quiet", "?")}[finding.is_good]
         mark = colour("held", "!") if finding.is_warning else mark
-        yield f"{mark} {finding.what}" + (f": {printable(finding.detail)}" if finding.detail else "")
+        yield f"{mark} {printable(finding.what)}" + (f": {printable(finding.detail)}" if finding.detail else "")
         if finding.remedy:
             yield colour("quiet", f"    {printable(finding.remedy)}")
     if not dates:
