@@ -268,8 +268,11 @@ def _consequences(key: str, planned: Plan, seen: Observation, *, is_now: bool) -
 
 
 def _goes_off(key: str, planned: Plan) -> bool:
-    """Say whether the plan deactivates the key; one that is adopted first is deactivated after that."""
-    return any(isinstance(action, (Adopt, Deactivate)) and action.key == key for action in planned.actions)
+    """Say whether the plan deactivates the key; where a value is adopted first, the rest is planned after that."""
+    return any(
+        isinstance(action, Adopt) or (isinstance(action, Deactivate) and action.key == key)
+        for action in planned.actions
+    )
 
 
 def _stays_active(key: str, planned: Plan, seen: Observation) -> bool:
