@@ -7,7 +7,6 @@ every few seconds would hold a run for ever. botocore has no setting for this; i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -40,14 +39,14 @@ def with_deadline(client: Any) -> Any:
     """Bound each exchange of a client; one that takes longer raises botocore's ReadTimeoutError, which it repeats."""
     session = client._endpoint.http_session  # noqa: SLF001  # botocore has no public way to its connections
     session._pool_classes_by_scheme.update(http=_PlainPool, https=_SecurePool)  # noqa: SLF001  # as above
-    session.send = partial(_send, session.send)
+    session.send = partial(_send, session)
     return client
 
 
-def _send(send: Callable[[Any], Any], request: Any) -> Any:
+def _send(session: Any, request: Any) -> Any:
     with deadline(EXCHANGE_S) as end:
         try:
-            answer = send(request)
+            answer = type(session).send(session, request)
         except Exception:
             if not end.is_over:
                 raise
