@@ -142,7 +142,7 @@ export interface AccessKeyRotationProps {
    */
   readonly permissionsBoundary?: IManagedPolicy;
   /**
-   * Many credentials: a Step Functions map over slices of them.
+   * Many credentials: a Step Functions map over shards of them.
    * @default - one call of a function does all
    */
   readonly fleet?: FleetOptions;

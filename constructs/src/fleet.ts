@@ -28,13 +28,13 @@ import { Construct } from 'constructs';
 import { Configuration } from './configuration';
 import { DutyFunction, FunctionSettings } from './functions';
 
-/** A Step Functions map over slices of the credentials: one item an account, or a slice of it. */
+/** A Step Functions map over shards of the credentials: one item an account, or a shard of it. */
 export interface FleetOptions {
   /**
    * So many credentials of one account are one item, so that its role, its report and IAM's pacing stay together.
    * @default 200
    */
-  readonly sliceSize?: number;
+  readonly shardSize?: number;
   /**
    * So many items are worked on at once.
    * @default 10
@@ -84,10 +84,10 @@ export class Fleet extends Construct {
   constructor(scope: Construct, id: string, props: FleetProps) {
     super(scope, id);
     this.node.setContext(STEPFUNCTIONS_USE_DISTRIBUTED_MAP_RESULT_WRITER_V2, true);
-    const size = props.sliceSize ?? 200;
+    const size = props.shardSize ?? 200;
     const percentage = props.toleratedFailurePercentage ?? 20;
     if (!Number.isInteger(size) || size < 1) {
-      throw new Error(`fleet.sliceSize is ${size}: a whole number from 1`);
+      throw new Error(`fleet.shardSize is ${size}: a whole number from 1`);
     }
     const most = props.maxConcurrency ?? 10;
     if (!Number.isInteger(most) || most < 1) {
@@ -97,21 +97,21 @@ export class Fleet extends Construct {
       throw new Error(`fleet.toleratedFailurePercentage is ${percentage}: from 0 to 100`);
     }
     this.bucket = props.bucket ?? fleetBucket(this, props.settings.encryptionKey);
-    const slice = new DutyFunction(this, 'slice', props.settings, { retryAttempts: 0, deadLetters: props.deadLetters });
-    slice.function.addEnvironment('KEYROTA_FLEET_BUCKET', this.bucket.bucketName);
-    slice.function.addEnvironment('KEYROTA_SLICE_SIZE', String(size));
-    props.configuration.grantRead(slice.role);
-    slice.allow(['s3:PutObject'], [this.bucket.arnForObjects('manifests/*')]);
-    this.bucket.encryptionKey?.grant(slice.role, ...BUCKET_KEY);
+    const shard = new DutyFunction(this, 'shard', props.settings, { retryAttempts: 0, deadLetters: props.deadLetters });
+    shard.function.addEnvironment('KEYROTA_FLEET_BUCKET', this.bucket.bucketName);
+    shard.function.addEnvironment('KEYROTA_SHARD_SIZE', String(size));
+    props.configuration.grantRead(shard.role);
+    shard.allow(['s3:PutObject'], [this.bucket.arnForObjects('manifests/*')]);
+    this.bucket.encryptionKey?.grant(shard.role, ...BUCKET_KEY);
 
     const cut = new LambdaInvoke(this, 'Cut', {
-      lambdaFunction: slice.function,
+      lambdaFunction: shard.function,
       payload: TaskInput.fromObject({ duty: JsonPath.stringAt('$.duty'), execution: JsonPath.stringAt('$$.Execution.Name') }),
       payloadResponseOnly: true,
       resultPath: '$.manifest',
       retryOnServiceExceptions: true,
     });
-    const map = new DistributedMap(this, 'EachSlice', {
+    const map = new DistributedMap(this, 'EachShard', {
       maxConcurrency: most,
       toleratedFailurePercentage: percentage,
       mapExecutionType: StateMachineType.STANDARD,
@@ -132,7 +132,7 @@ export class Fleet extends Construct {
       removalPolicy: RemovalPolicy.RETAIN,
     });
     this.stateMachine = new StateMachine(this, 'StateMachine', {
-      comment: 'keyrota: one duty over all slices of the credentials',
+      comment: 'keyrota: one duty over all shards of the credentials',
       definitionBody: DefinitionBody.fromChainable(cut.next(map)),
       timeout: Duration.hours(12),
       tracingEnabled: true,

@@ -92,5 +92,5 @@ const DESCRIPTIONS: { readonly [duty: string]: string } = {
   watch: 'reports what others do to the keys; changes nothing',
   rotation: "one step of Secrets Manager's own rotation",
   emergency: "replaces the keys of a user that AWS has quarantined",
-  slice: 'cuts the configuration into items for the map over a fleet',
+  shard: 'cuts the configuration into items for the map over a fleet',
 };

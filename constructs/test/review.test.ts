@@ -457,7 +457,7 @@ describe('the templates', () => {
 
   test.each(rotations)('%s: every function that works on users may enter member accounts', (_, made) => {
     const roles = Object.values<any>(made.Resources)
-      .filter((one) => one.Type === 'AWS::Lambda::Function' && !one.Properties.Handler.includes('.slice.'))
+      .filter((one) => one.Type === 'AWS::Lambda::Function' && !one.Properties.Handler.includes('.shard.'))
       .map((one) => one.Properties.Role['Fn::GetAtt'][0]);
     const entering = Object.values<any>(made.Resources)
       .filter((one) => one.Type === 'AWS::IAM::Policy' && JSON.stringify(one.Properties.PolicyDocument).includes('WithMembers'))

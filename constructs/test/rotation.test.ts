@@ -279,7 +279,7 @@ test('a fleet is a map over a manifest, with bounds, and results in S3', () => {
   const made = template({ fleet: { maxConcurrency: 7, toleratedFailurePercentage: 5 } });
   const [machine] = Object.values(made.findResources('AWS::StepFunctions::StateMachine')) as any[];
   const text = machine.Properties.DefinitionString['Fn::Join'][1].map((part: any) => (typeof part === 'string' ? part : 'x')).join('');
-  const map = JSON.parse(text).States.EachSlice;
+  const map = JSON.parse(text).States.EachShard;
   expect(map).toMatchObject({ MaxConcurrency: 7, ToleratedFailurePercentage: 5, ItemProcessor: { ProcessorConfig: { Mode: 'DISTRIBUTED' } } });
   expect(map.ItemReader.ReaderConfig.InputType).toBe('JSON');
   expect(map.ResultWriter.Parameters.Prefix).toBe('results');
@@ -330,7 +330,7 @@ describe('bad input is refused at synthesis, and named', () => {
     ['a reader that is nobody', (stack) => ({ credentials: [{ user: user(stack), targets: [SHOP], secretReaders: ['acme'] }] }), /"acme" is no reader of a secret/],
     ['no schedule', () => ({ schedules: { rotate: 'daily' } }), /schedules\.rotate: "daily" is no schedule/],
     ['no window', () => ({ schedules: { flexibleMinutes: 0 } }), /flexibleMinutes is 0/],
-    ['an empty slice', () => ({ fleet: { sliceSize: 0 } }), /sliceSize is 0/],
+    ['an empty shard', () => ({ fleet: { shardSize: 0 } }), /shardSize is 0/],
     ['a share over all', () => ({ fleet: { toleratedFailurePercentage: 101 } }), /from 0 to 100/],
     ['nothing at all', () => ({ credentials: [] }), /give `credentials`/],
     ['two configurations', (stack) => ({ configuration: { parameter: StringParameter.fromStringParameterName(stack, 'P', '/x'), userArns: [] } }), /give either/],

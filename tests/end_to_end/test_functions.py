@@ -232,8 +232,8 @@ def test_by_hand_for_one_user_or_for_a_fleet() -> None:
         rotate.handler({"users": "ci-deploy"}, Context())
 
 
-def test_a_slice_is_of_one_account_and_measures_what_it_saw(rig: Rig) -> None:
-    """One user name may be in several accounts; a slice of a fleet works on its own, and its measures ring alarms."""
+def test_a_shard_is_of_one_account_and_measures_what_it_saw(rig: Rig) -> None:
+    """One user name may be in several accounts; a shard of a fleet works on its own, and its measures ring alarms."""
     text = rig.box.file.read_text("utf-8")
     rig.store(text + f"  - {{user: {USER}, account: '210987654321', role: 'gone-{{duty}}', targets: []}}\n")
     rig.lines()
@@ -343,7 +343,7 @@ def test_a_missing_trail_is_said_where_its_events_are_waited_for(rig: Rig, monke
     assert "trigger native" in text
 
 
-def test_in_a_fleet_one_slice_says_that_the_trail_is_missing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_fleet_one_shard_says_that_the_trail_is_missing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not each of them, every day."""
     monkeypatch.setenv("KEYROTA_TRIGGER", "cloudtrail")
     rig.store(

@@ -104,7 +104,7 @@ def test_a_map_over_500_credentials_in_five_accounts(fleet: Ministack) -> None:
     items = json.loads(body)
     assert [(item["account"], len(item["users"])) for item in items] == [(account, EACH) for account in MEMBERS]
     definition = machines.describe_state_machine(stateMachineArn=arn)["definition"]
-    writer = json.loads(definition)["States"]["EachSlice"]["ResultWriter"]  # which the emulator does not carry out
+    writer = json.loads(definition)["States"]["EachShard"]["ResultWriter"]  # which the emulator does not carry out
     assert writer["Parameters"]["Prefix"] == "results"
 
 

@@ -401,14 +401,14 @@ def test_120_days_each_with_its_own_rights(account: Account, tmp_path: Path) -> 
 def test_the_function_that_cuts_a_fleet_has_its_own_rights(code: Path, tmp_path: Path) -> None:
     """It reads the configuration and writes the manifest; what it cannot do lies among the dead letters."""
     with an_account(code, tmp_path, is_fleet=True) as account:
-        result = account.invoke("slice", {"duty": "rotate", "execution": "daily-1"})
+        result = account.invoke("shard", {"duty": "rotate", "execution": "daily-1"})
         assert result.payload["items"] == 1, result.error
         place = {"Bucket": result.payload["bucket"], "Key": result.payload["key"]}
         (item,) = json.loads(account.admin("s3").get_object(**place)["Body"].read())
         assert item == {"account": "", "users": [USER, YOUNG]}
-        assert account.invoke("slice", {"duty": "everything", "execution": "daily-1"}).error
+        assert account.invoke("shard", {"duty": "everything", "execution": "daily-1"}).error
         assert account.cloud.aws.rights.denied == []
-        _is_minimal(account, ["slice"])
+        _is_minimal(account, ["shard"])
 
 
 def test_a_call_starts_sync_if_it_names_our_secret_in_whatever_way(code: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """
 The configured credentials that a run does not look at: whose places are they, and which keys do they serve.
 
-A run of one user, of one slice of a fleet or of one event sees that credential alone. A place that another one writes
+A run of one user, of one shard of a fleet or of one event sees that credential alone. A place that another one writes
 as well, under another name, would be overwritten by each in turn. What the others wrote is in the tags and labels of
 their secrets, and ListSecrets gives those of a whole account, 100 a call: no secret is asked one by one.
 Source: Secrets Manager API Reference, ListSecrets (the answer may lag behind by five minutes; the next run sees it).

@@ -1,7 +1,7 @@
 """
-`slice`: cuts the configuration into items for the map over a fleet, and writes the manifest to S3.
+`shard`: cuts the configuration into items for the map over a fleet, and writes the manifest to S3.
 
-One item is an account, or a slice of its credentials, so that the assumed role, the report and IAM's pacing stay
+One item is an account, or a shard of its credentials, so that the assumed role, the report and IAM's pacing stay
 together. Reads the configuration, and nothing else.
 """
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,120}")
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """Write the manifest of one execution; returns where it is."""
-    answer: dict[str, Any] = invoke("slice", context, lambda work: _write(work, event))
+    answer: dict[str, Any] = invoke("shard", context, lambda work: _write(work, event))
     return answer
 
 
@@ -32,8 +32,8 @@ def _write(work: Work, event: Any) -> dict[str, Any]:
     duty, execution = str(asked.get("duty", "")), str(asked.get("execution", ""))
     if duty not in set(Duty) or not _NAME.fullmatch(execution):
         raise UsageError("a fleet's event names a duty and an execution", remedy='{"duty": "rotate"}')
-    bucket, size = os.environ.get("KEYROTA_FLEET_BUCKET", ""), int(os.environ.get("KEYROTA_SLICE_SIZE", "200"))
-    items = list(slices(work.session.configuration.credentials, size))
+    bucket, size = os.environ.get("KEYROTA_FLEET_BUCKET", ""), int(os.environ.get("KEYROTA_SHARD_SIZE", "200"))
+    items = list(shards(work.session.configuration.credentials, size))
     key = f"manifests/{duty}/{execution}.json"
     from keyrota.aws.objects import write_object  # noqa: PLC0415  # botocore is imported late
 
@@ -41,7 +41,7 @@ def _write(work: Work, event: Any) -> dict[str, Any]:
     return {"bucket": bucket, "key": key, "items": len(items)}
 
 
-def slices(credentials: Iterable[CredentialConfig], size: int) -> Iterator[dict[str, Any]]:
+def shards(credentials: Iterable[CredentialConfig], size: int) -> Iterator[dict[str, Any]]:
     """Group credentials by account and role, and cut each group."""
     groups: dict[tuple[str, str], list[str]] = {}
     for entry in credentials:

@@ -41,9 +41,9 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 def _all(work: Work, event: Any) -> dict[str, Any]:
     wanted, is_read = wanted_of(event)
     reports = work.carry_out(Only(duty=Duty.SYNC), wanted)
-    if wanted.is_everything or is_read:  # of a slice too: alarms take the largest and the smallest of all slices
+    if wanted.is_everything or is_read:  # of a shard too: alarms take the largest and the smallest of all shards
         work.measures += gauges(reports)
-        if _is_first_slice(work, wanted):
+        if _is_first_shard(work, wanted):
             _look_for_trail(work)
             _look_for_departed(work)
     if not is_read or (reports and all(report.errors for report in reports)):
@@ -51,8 +51,8 @@ def _all(work: Work, event: Any) -> dict[str, Any]:
     return summary(reports)
 
 
-def _is_first_slice(work: Work, wanted: Wanted) -> bool:
-    """Return whether this is the whole, or that slice of it which says what is to be said once."""
+def _is_first_shard(work: Work, wanted: Wanted) -> bool:
+    """Return whether this is the whole, or that shard of it which says what is to be said once."""
     first = work.session.configuration.credentials[0]
     return first in work.session.wiring.chooser.chosen(wanted)
 
