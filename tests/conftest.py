@@ -15,8 +15,9 @@ draw_the_same()
 
 @pytest.fixture(autouse=True)
 def an_environment_is_left_as_it_was_found() -> Iterator[None]:
-    """Fail the test that takes the allowance away, not those that come after it in the same process."""
+    """Fail the test that takes or changes the allowance, not those that come after it in the same process."""
+    before = os.environ["KEYROTA_SANDBOX_HOST"]
     yield
-    found = os.environ.get("KEYROTA_SANDBOX_HOST")
-    os.environ.setdefault("KEYROTA_SANDBOX_HOST", LOOPBACK)
-    assert found, "this test left os.environ without KEYROTA_SANDBOX_HOST"
+    after = os.environ.get("KEYROTA_SANDBOX_HOST")
+    os.environ["KEYROTA_SANDBOX_HOST"] = before
+    assert after == before, "this test left os.environ with another KEYROTA_SANDBOX_HOST"
