@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Protocol, Self
 
@@ -13,7 +14,7 @@ from keyrota.core.policy import duration
 from keyrota.core.secret import Secret
 from keyrota.errors import UsageError
 from keyrota_sandbox.aws.strict import ADMIN_ID, ADMIN_SECRET, StrictAws
-from keyrota_sandbox.clock import TimeMachine
+from keyrota_sandbox.clock import TimeMachine, served_at
 from keyrota_sandbox.faults import Fault, FaultKind, Faults
 from keyrota_sandbox.server import LOOPBACK, Request, Response, Server, Service, json_response
 
@@ -69,6 +70,7 @@ class Cloud:
         self._port = port
         self._seed = seed
         self._server: Server | None = None
+        self._here = ExitStack()
         self.aws = StrictAws(self.clock, self.faults, seed=seed)
         self.admin = Admin(self.aws, self.aws.account_id)
         self.on_deploy: Callable[[], tuple[bool, str]] | None = None
@@ -96,10 +98,12 @@ class Cloud:
         Cloud._running = True
         self.aws.reset()
         self.clock.__enter__()
+        self._here.enter_context(served_at(self.control_url, self.clock))
         return self
 
     def __exit__(self, *_: object) -> None:
         """End everything."""
+        self._here.close()
         if self._server:
             self._server.close()
             self._server = None
