@@ -12,7 +12,7 @@ from pathlib import Path
 
 RUN_STATE = "executor/run_state.py"
 ACTIONS, SYNC, VERIFY, OBSERVE = "executor/actions.py", "executor/sync.py", "executor/verify.py", "executor/observe.py"
-SUBJECT, FLEET, DUTY, DISCARDING = "executor/subject.py", "executor/fleet.py", "core/duty.py", "core/discarding.py"
+SUBJECT, FLEET, PLAN, DISCARDING = "executor/subject.py", "executor/fleet.py", "core/plan.py", "core/discarding.py"
 HEALTH, LIFECYCLE, RENEWAL, RETIREMENT = "core/health.py", "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
 OWNERSHIP = "core/ownership.py"
 OWN_KEY = "core/own_key.py"
@@ -33,6 +33,11 @@ _DELETE = """            is_ours = subject.access_keys.delete(subject.user, acti
 """
 _ITS_LABEL = """            if action.version is not None:
                 _take_off(subject, action.key, action.version)
+"""
+_WHO_REMOVES_LABELS = """\
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE})
+    is_bookkeeping: ClassVar[bool] = True
+    acts_on: ClassVar[tuple[str, ...]] = ("key", "label", "version")
 """
 _UNTIL_THE_CLAIM_ENDS = """\
             is_over = pause is None or settings.clock.now() + timedelta(seconds=pause) >= claim.at + CREATED_WITHIN
@@ -508,16 +513,12 @@ MISTAKES = (
     _mistake(
         "deactivate takes labels off as well",
         "least-privilege",
-        (DUTY, "act.Deactivate, act.NoteActive)", "act.Deactivate, act.NoteActive, act.RemoveLabel)"),
+        (PLAN, _WHO_REMOVES_LABELS, _WHO_REMOVES_LABELS.replace("ROTATE}", "ROTATE, Duty.DEACTIVATE}")),
     ),
     _mistake(
         "delete takes labels off as well",
         "least-privilege",
-        (
-            DUTY,
-            "(act.AskOwner, act.LookAround, act.Delete, act.DeleteOrphan)",
-            "(act.AskOwner, act.LookAround, act.Delete, act.DeleteOrphan, act.RemoveLabel)",
-        ),
+        (PLAN, _WHO_REMOVES_LABELS, _WHO_REMOVES_LABELS.replace("ROTATE}", "ROTATE, Duty.DELETE}")),
     ),
     _mistake(
         "name a version by its secret",

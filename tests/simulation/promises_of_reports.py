@@ -15,9 +15,8 @@ from dataclasses import dataclass, field, replace
 from limits import SHOWN_AFTER, TORN_RUNS, TRIED, WAITED_FOR
 from record import Record
 
-from keyrota.core.duty import Duty
 from keyrota.core.model import AccessKeyId, KeyStatus, TargetEvidence, UserName
-from keyrota.core.plan import Needs
+from keyrota.core.plan import Duty, Needs
 from keyrota.core.planner import Only
 from keyrota.executor import Outcome, Preview
 from keyrota.report.data import CredentialReport

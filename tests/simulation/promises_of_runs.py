@@ -11,9 +11,9 @@ from record import Record, current_pair
 
 from keyrota.aws.permissions import FUNCTIONS
 from keyrota.core import plan as act
-from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import AccessKeyId
+from keyrota.core.plan import Duty
 from keyrota.core.planner import Only
 from keyrota.executor import Event, Outcome, Preview
 from keyrota_sandbox.memory import Call, Variables

@@ -17,7 +17,6 @@ from typing import NoReturn
 from lanes import Greenlets
 from promises import Promises
 
-from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import (
     AWSCURRENT,
@@ -30,6 +29,7 @@ from keyrota.core.model import (
     KeyStatus,
     UserName,
 )
+from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only
 from keyrota.core.policy import Drift, RotationPolicy
 from keyrota.errors import ProviderRefused, ProviderUnavailable

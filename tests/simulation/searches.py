@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from explore import PAUSE, SECRET, USER, Runner, Search, a_world, only_run, plain
 
-from keyrota.core.duty import Duty
 from keyrota.core.model import AWSCURRENT, CLAIM, PENDING, VersionId
+from keyrota.core.plan import Duty
 from keyrota.core.planner import Only
 from keyrota_sandbox.memory import World
 

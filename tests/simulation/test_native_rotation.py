@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from rig import SECRET, USER, Rig, a_rig
 
-from keyrota.core.duty import Duty
 from keyrota.core.lifecycle import KeyState, interpret
 from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, VersionId
+from keyrota.core.plan import Duty
 from keyrota.core.planner import Only
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.executor import Settings, observe

@@ -10,8 +10,8 @@ from checkers import A_DAY
 from rig import SECRET, SHOP, USER, Rig, a_rig
 
 from keyrota.core.adoption import Adoption
-from keyrota.core.duty import Duty
 from keyrota.core.model import SECRET_TAG, VersionId
+from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ProviderRefused
 from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -22,8 +23,8 @@ from builders import (
     synced,
 )
 from keyrota.core import plan as act
-from keyrota.core.duty import ACTIONS, Duty
 from keyrota.core.model import ORPHAN_TAG, AccessKeyId, KeyStatus, Observation
+from keyrota.core.plan import Duty
 from keyrota.core.planner import Only, plan
 from keyrota.core.policy import CLASSIC
 from keyrota.core.records import DiscardNote, format_discard
@@ -61,7 +62,7 @@ def test_who_deletes_moves_no_label() -> None:
 
 @pytest.mark.parametrize("duty", Duty)
 def test_a_duty_leaves_what_is_another_s(duty: Duty) -> None:
-    others = {kind for other, kinds in ACTIONS.items() if other is not duty for kind in kinds}
+    others = {kind for kind in get_args(act.Action) if kind.duties - {duty}}
     for seen in (ORPHANED, DUE_TO_GO):
         planned = plan(seen, CLASSIC, NOW, Only(duty=duty))
         assert not {type(action) for action in planned.actions} & others

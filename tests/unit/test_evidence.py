@@ -25,7 +25,6 @@ from builders import (
     synced,
 )
 from keyrota.core import plan as act
-from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke
 from keyrota.core.model import (
     AccessKeyId,
@@ -37,6 +36,7 @@ from keyrota.core.model import (
     TargetState,
     VariableState,
 )
+from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.core.policy import CLASSIC
 

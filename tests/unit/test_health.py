@@ -24,10 +24,9 @@ from builders import (
 )
 from keyrota.app import words
 from keyrota.app.cli.progress import exit_code, exit_code_of_deed
-from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import KeyStatus, Observation, TargetState
-from keyrota.core.plan import Hold, Needs, Plan
+from keyrota.core.plan import Duty, Hold, Needs, Plan
 from keyrota.core.planner import Intent, Only, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC
 from keyrota.report.data import CredentialReport

@@ -9,11 +9,10 @@ import pytest
 
 from builders import NEW, NOW, OLD, USER, a_key, a_secret, by_run, current, holds, observed, previous, synced, used
 from keyrota.core import plan as act
-from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import Caller, CredentialId, Observation
 from keyrota.core.own_key import refusal, without_own_key
-from keyrota.core.plan import Hold, Needs, Plan
+from keyrota.core.plan import Duty, Hold, Needs, Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.core.policy import CLASSIC
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -27,11 +27,9 @@ from builders import (
 )
 from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption
-from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import SECRET_TAG, KeyStatus, Observation, UserTag, secret_mark
-from keyrota.core.ownership import MARKING
-from keyrota.core.plan import Needs, Plan
+from keyrota.core.plan import Duty, Needs, Plan
 from keyrota.core.planner import Intent, Only, Rotate, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC
 
@@ -209,7 +207,8 @@ def test_a_rotation_that_was_begun_is_not_finished_under_another_secret_s_keys()
 
 
 def test_every_first_write_marks_the_user() -> None:
-    assert set(MARKING.__args__) == {act.CreateSecret, act.Adopt, act.Choose, act.Release, act.TakeClaim}
+    marking = {kind for kind in get_args(act.Action) if kind.marks_user}
+    assert marking == {act.CreateSecret, act.Adopt, act.Choose, act.Release, act.TakeClaim}
 
 
 LONG = "n" * 512

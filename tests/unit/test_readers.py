@@ -10,10 +10,9 @@ import pytest
 
 from builders import NOW, ODD, OLD, a_key, a_secret, a_version, current, observed, placeholder
 from keyrota.core import plan as act
-from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke
 from keyrota.core.model import Observation, SecretReaders, SecretState
-from keyrota.core.plan import Needs
+from keyrota.core.plan import Duty, Needs
 from keyrota.core.planner import Intent, Only, Rotate, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC
 from keyrota.core.readers import readers

@@ -29,7 +29,6 @@ from builders import (
     synced,
 )
 from keyrota.core import plan as act
-from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, interpret
 from keyrota.core.model import (
@@ -47,6 +46,7 @@ from keyrota.core.model import (
     TargetState,
     VersionId,
 )
+from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.records import format_pairs, format_pass, format_synced, place_digest

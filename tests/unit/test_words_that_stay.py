@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from builders import NOW, OLD
-from keyrota.core import duty, lifecycle, model, naming, plan, policy, records, serving
+from keyrota.core import lifecycle, model, naming, plan, policy, records, serving
 from keyrota.core.emergency import Revoke
 from keyrota.core.model import VersionId, claim_token, key_token
 from keyrota.executor import events, native, run
@@ -64,7 +64,7 @@ WORDS: list[tuple[type[StrEnum], str]] = [
     (model.Evidence, "used, never, unknown"),
     (model.TargetEvidence, "holds, cannot tell, absent, failed"),
     (model.RunsEvidence, "none, some, unknown"),
-    (duty.Duty, "rotate, sync, deactivate, delete"),
+    (plan.Duty, "rotate, sync, deactivate, delete"),
     (policy.OnStillUsed, "hold, deactivate"),
     (policy.Adopt, "when-due, now"),
     (policy.Drift, "overwrite, hold"),

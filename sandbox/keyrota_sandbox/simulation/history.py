@@ -14,8 +14,8 @@ from functools import partial
 from random import Random
 from typing import NoReturn, Protocol, TypeVar
 
-from keyrota.core.duty import Duty
 from keyrota.core.model import AWSCURRENT, NOBODY, AccessKeyId, IndexEntry, KeyPair, TargetEvidence, UserName
+from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
 from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all

@@ -16,11 +16,10 @@ from functools import partial
 
 from keyrota.app.beside import neighbours
 from keyrota.app.session import Session
-from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke
 from keyrota.core.lifecycle import KeyState, interpret
 from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetEvidence
-from keyrota.core.plan import CreateKey
+from keyrota.core.plan import CreateKey, Duty
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import KeyrotaError, UsageError
 from keyrota.executor import Listener, Outcome, Preview, apply_all, plan_all

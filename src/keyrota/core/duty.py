@@ -11,48 +11,15 @@ next run that rotates puts the label of its key on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from enum import StrEnum
 
 from keyrota.core import plan as act
-
-
-class Duty(StrEnum):
-    """What a single-purpose run is for."""
-
-    ROTATE = "rotate"
-    SYNC = "sync"
-    DEACTIVATE = "deactivate"
-    DELETE = "delete"
-
-
-ACTIONS: Mapping[Duty, tuple[type[act.Action], ...]] = {
-    Duty.ROTATE: (
-        act.CreateSecret,
-        act.Adopt,
-        act.Preflight,
-        act.AskFirst,
-        act.AskOwner,
-        act.AskValue,
-        act.TakeClaim,
-        act.CreateKey,
-        act.Verify,
-        act.Promote,
-        act.RemoveLabel,
-        act.NoteOrphan,
-        act.NoteStack,
-    ),
-    Duty.SYNC: (act.AskOwner, act.AskValue, act.Adopt, act.AskFirst, act.Sync),
-    Duty.DEACTIVATE: (act.AskOwner, act.AskRuns, act.LookAround, act.Deactivate, act.NoteActive),
-    Duty.DELETE: (act.AskOwner, act.LookAround, act.Delete, act.DeleteOrphan),
-}
-"""The actions of each duty; those of `revoke` and `rollback` belong to none."""
+from keyrota.core.plan import Duty
 
 
 def part_of(duty: Duty, action: act.Action) -> act.Action | None:
     """Find what a duty does of an action: the action, its own part of it, or nothing."""
-    if not isinstance(action, ACTIONS[duty]):
+    if duty not in action.duties:
         return None
     if duty is Duty.SYNC and isinstance(action, act.Adopt):
         return unlabelled(action)
@@ -63,7 +30,7 @@ def part_of(duty: Duty, action: act.Action) -> act.Action | None:
 
 def duty_of(action: act.Action) -> Duty | None:
     """Return which duty does an action first; None for those of `revoke` and `rollback`."""
-    return next((duty for duty, kinds in ACTIONS.items() if isinstance(action, kinds)), None)
+    return next((duty for duty in Duty if duty in action.duties), None)
 
 
 def unlabelled(action: act.Adopt) -> act.Adopt | None:

@@ -18,9 +18,6 @@ from keyrota.core.model import AccessKey, AccessKeyId, Evidence, KeyStatus, Obse
 from keyrota.core.plan import Hold, Notice
 from keyrota.core.situation import Finding, Situation, used
 
-Ending = act.Deactivate | act.Delete | act.DeleteOrphan | act.Release
-"""Actions after which whatever uses the key fails."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
@@ -87,7 +84,7 @@ def guarded(situation: Situation, finding: Finding, *, asked: bool) -> Iterator[
         finding: Whatever the plan found.
         asked: An earlier action of the same plan asks what surrounds the targets already.
     """
-    if not isinstance(finding, Ending) or _is_only_noted(situation, finding):
+    if not isinstance(finding, act.Ending) or _is_only_noted(situation, finding):
         yield finding
         return
     seen = situation.view.observation
@@ -107,13 +104,13 @@ def guarded(situation: Situation, finding: Finding, *, asked: bool) -> Iterator[
     yield finding
 
 
-def _is_only_noted(situation: Situation, finding: Ending) -> bool:
+def _is_only_noted(situation: Situation, finding: act.Ending) -> bool:
     """Return whether the key is Inactive already, and this only notes since when."""
     key = situation.view.key(finding.key)
     return isinstance(finding, act.Deactivate) and key is not None and key.status is KeyStatus.INACTIVE
 
 
-def _kept(finding: Ending, place: Shown, name: str, *, is_removed: bool) -> Hold:
+def _kept(finding: act.Ending, place: Shown, name: str, *, is_removed: bool) -> Hold:
     kept = "stays Active" if isinstance(finding, act.Deactivate) else "is kept"
     if isinstance(finding, act.Deactivate) and finding.is_emergency:
         # Never `forget` here: after it, `revoke --served-by` would not know that the provider ever held the key.

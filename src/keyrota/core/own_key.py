@@ -15,9 +15,6 @@ from keyrota.core.lifecycle import KeyState, interpret
 from keyrota.core.model import AccessKeyId, Observation
 from keyrota.core.plan import Hold, Needs, Plan
 
-ENDING = (act.AskRuns, act.Deactivate, act.Delete, act.DeleteOrphan)
-"""Actions that end a key, and the question that comes before."""
-
 Asked = Revoke | Rollback | None
 """The road that a person asked for; None: the routine, or a part of it."""
 
@@ -44,7 +41,7 @@ def without_own_key(planned: Plan, seen: Observation, asked: Asked) -> Plan:
     A road that a person asked for is refused as a whole: half of it would leave a key that was to be off, Active.
     """
     named = [asked.key] if isinstance(asked, Revoke) else []
-    ended = [action.key for action in planned.actions if isinstance(action, ENDING)]
+    ended = [action.key for action in planned.actions if _ends(action)]
     waiting = [hold.key for hold in planned.holds if _is_of_replaced(hold, seen)] if asked is None else []
     keys = dict.fromkeys([*named, *ended, *waiting])
     found = {key: hold for key in keys if key is not None and (hold := refusal(seen, key)) is not None}
@@ -54,9 +51,14 @@ def without_own_key(planned: Plan, seen: Observation, asked: Asked) -> Plan:
     if asked is not None:
         broken = tuple(hold for hold in planned.holds if hold.needs is Needs.REPAIR)
         return replace(planned, actions=(), holds=(*holds, *broken))
-    kept = tuple(action for action in planned.actions if not (isinstance(action, ENDING) and action.key in found))
+    kept = tuple(action for action in planned.actions if not (_ends(action) and action.key in found))
     others = tuple(hold for hold in planned.holds if hold.key not in found or not _is_of_replaced(hold, seen))
     return replace(planned, actions=kept, holds=(*others, *holds))
+
+
+def _ends(action: act.Action) -> bool:
+    """Return whether an action ends a key, or is the question that comes before."""
+    return isinstance(action, act.AskRuns | act.Ending)
 
 
 def _is_of_replaced(hold: Hold, seen: Observation) -> bool:

@@ -18,15 +18,6 @@ from keyrota.core.model import SECRET_TAG, UserTag
 from keyrota.core.plan import Hold, Needs, Notice
 from keyrota.core.situation import Finding, Situation
 
-Ending = act.Deactivate | act.Delete | act.DeleteOrphan | act.Release
-"""After these, what still uses a key fails: they need an answer."""
-MARKING = act.CreateSecret | act.Adopt | act.Choose | act.Release | act.TakeClaim
-"""With the first of these the user gets its tag, where it has none."""
-_KEEPING = Ending | MARKING | act.CreateKey | act.Promote | act.Restore | act.Reactivate | act.TakeOver
-"""What only the secret that keeps the user's keys may do."""
-_EMERGENCY = act.MarkRevoked | act.DenySessions | act.ReleaseQuarantine
-"""Parts of `revoke` that harm no other configuration: they are done whatever the tag says."""
-
 
 def owned(situation: Situation, findings: Iterable[Finding]) -> Iterator[Finding]:
     """Let what needs the user's keys pass only where no other secret keeps them; ask first, once in a run."""
@@ -69,12 +60,12 @@ def _needs_keys(situation: Situation, finding: Finding) -> bool:
         return False  # a person revokes a key that this secret knows: that waits for nothing
     if isinstance(finding, act.DeleteOrphan) and finding.key in situation.view.observation.made_here:
         return False  # this run made it itself
-    return isinstance(finding, _KEEPING)
+    return isinstance(finding, act.Action) and finding.needs_ownership
 
 
 def _is_emergency(situation: Situation, finding: Finding) -> bool:
     is_ending = isinstance(finding, act.Deactivate | act.DeleteOrphan) and not _needs_keys(situation, finding)
-    return is_ending or isinstance(finding, _EMERGENCY)
+    return is_ending or (isinstance(finding, act.Action) and finding.is_emergency_only)
 
 
 def _is_question(situation: Situation, found: tuple[Finding, ...]) -> bool:
@@ -136,7 +127,7 @@ def _unknown(situation: Situation, found: tuple[Finding, ...], tag: UserTag) -> 
     is_known = is_established(situation)
 
     def is_held(one: Finding) -> bool:
-        return _needs_keys(situation, one) and (isinstance(one, Ending) or not is_known)
+        return _needs_keys(situation, one) and (isinstance(one, act.Ending) or not is_known)
 
     hold = _not_known(situation, tag)
     yield hold if any(is_held(one) for one in found) else Notice(reason=hold.reason, remedy=hold.remedy)

@@ -15,12 +15,39 @@ from typing import ClassVar
 from keyrota.core.model import AccessKeyId, VersionId
 
 
+class Duty(StrEnum):
+    """What a single-purpose run is for."""
+
+    ROTATE = "rotate"
+    SYNC = "sync"
+    DEACTIVATE = "deactivate"
+    DELETE = "delete"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Base:
     """What every action carries."""
 
     shown: ClassVar[str]
     """Its word in reports and `--json`; the small steps of one rotation are all `rotate` there."""
+    done: ClassVar[str]
+    """What a running command says of it, after the name and the key, once it is done; empty: nothing."""
+    duties: ClassVar[frozenset[Duty]] = frozenset()
+    """The single-purpose runs that do it, or their part of it; none: only what a person asked for does."""
+    is_question: ClassVar[bool] = False
+    """It changes nothing: a plan is made with its answer."""
+    is_bookkeeping: ClassVar[bool] = False
+    """It changes no key and no target: it is done also where the plan that was shown did not name it."""
+    marks_user: ClassVar[bool] = False
+    """The first of these in a run sets the tag `keyrota:secret` of an IAM user that has none."""
+    needs_ownership: ClassVar[bool] = False
+    """Only the secret that keeps the user's keys may do it."""
+    needs_fresh_proof: ClassVar[bool] = False
+    """After it, what still uses the key fails: its proof is read once more in the same step, targets included."""
+    precedes_switch_off: ClassVar[bool] = False
+    """`revoke --now` does it before it asks any provider, so that nothing delays the deactivation."""
+    is_emergency_only: ClassVar[bool] = False
+    """A part of `revoke` that harms no other configuration: it is done whatever the user's tag says."""
     acts_on: ClassVar[tuple[str, ...]] = ("key",)
     """
     The fields that say what it acts on: two actions of one kind that differ in one of them are two actions.
@@ -43,6 +70,11 @@ class CreateSecret(_Base):
     """Make the secret, with a placeholder version that holds no secret access key."""
 
     shown: ClassVar[str] = "rotate"
+    done: ClassVar[str] = ""
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE})
+    marks_user: ClassVar[bool] = True
+    needs_ownership: ClassVar[bool] = True
+    precedes_switch_off: ClassVar[bool] = True
     key: None = None
 
 
@@ -51,6 +83,11 @@ class Adopt(_Base):
     """Label the current version with the key that it stands for, so that later runs know this key as ours."""
 
     shown: ClassVar[str] = "adopt"
+    done: ClassVar[str] = "adopted"
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE, Duty.SYNC})
+    marks_user: ClassVar[bool] = True
+    needs_ownership: ClassVar[bool] = True
+    precedes_switch_off: ClassVar[bool] = True
     acts_on: ClassVar[tuple[str, ...]] = ("key", "version")
     version: VersionId | None
     """None: the version is not there yet when the plan is made."""
@@ -65,6 +102,9 @@ class Preflight(_Base):
     """Ask every target whether it would accept a write; changes nothing."""
 
     shown: ClassVar[str] = "rotate"
+    done: ClassVar[str] = ""
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE})
+    is_question: ClassVar[bool] = True
     key: AccessKeyId | None = None
 
 
@@ -73,6 +113,10 @@ class TakeClaim(_Base):
     """Write down, before it happens, that this run makes a key: compare-and-swap and write-ahead record in one."""
 
     shown: ClassVar[str] = "rotate"
+    done: ClassVar[str] = "claimed"
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE})
+    marks_user: ClassVar[bool] = True
+    needs_ownership: ClassVar[bool] = True
     key: AccessKeyId | None = None
     keys_seen: frozenset[AccessKeyId] = frozenset()
 
@@ -82,6 +126,9 @@ class CreateKey(_Base):
     """Make the new key, once, and store it under `keyrota:pending` and its own ID."""
 
     shown: ClassVar[str] = "rotate"
+    done: ClassVar[str] = "made and stored"
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE})
+    needs_ownership: ClassVar[bool] = True
     key: AccessKeyId | None = None
     """The key that is being replaced; None for a user's first."""
     base: VersionId | None = None
@@ -93,6 +140,8 @@ class Verify(_Base):
     """Ask STS until it accepted the key as the right user several times in a row."""
 
     shown: ClassVar[str] = "rotate"
+    done: ClassVar[str] = "accepted by STS"
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE})
     key: AccessKeyId | None
     """None in a plan that is made before the key exists."""
     version: VersionId | None
@@ -103,6 +152,8 @@ class Restore(_Base):
     """Store an older pair once more, in a version of its own beside today's other fields, under its key's label."""
 
     shown: ClassVar[str] = "rotate"
+    done: ClassVar[str] = ""
+    needs_ownership: ClassVar[bool] = True
     key: AccessKeyId
     version: VersionId
     """Which holds the pair."""
@@ -115,6 +166,9 @@ class Promote(_Base):
     """Move AWSCURRENT to a version, away from exactly the version that was observed."""
 
     shown: ClassVar[str] = "rotate"
+    done: ClassVar[str] = "is AWSCURRENT"
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE})
+    needs_ownership: ClassVar[bool] = True
     key: AccessKeyId | None
     version: VersionId | None
     remove_from: VersionId | None
@@ -127,6 +181,9 @@ class RemoveLabel(_Base):
     """Take a label off that has done its duty."""
 
     shown: ClassVar[str] = "tidy"
+    done: ClassVar[str] = ""
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE})
+    is_bookkeeping: ClassVar[bool] = True
     acts_on: ClassVar[tuple[str, ...]] = ("key", "label", "version")
     key: AccessKeyId | None = None
     label: str
@@ -138,6 +195,8 @@ class Sync(_Base):
     """Write AWSCURRENT to targets, and note it in `keyrota:synced` once all of them have it."""
 
     shown: ClassVar[str] = "sync"
+    done: ClassVar[str] = "is on its targets"
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.SYNC})
     acts_on: ClassVar[tuple[str, ...]] = ("key", "is_rewrite", "is_repair")
     key: AccessKeyId | None
     targets: tuple[str, ...]
@@ -166,6 +225,9 @@ class AskRuns(_Base):
     """Ask targets whether runs are under way that were queued with an older key; changes nothing."""
 
     shown: ClassVar[str] = "deactivate"
+    done: ClassVar[str] = ""
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.DEACTIVATE})
+    is_question: ClassVar[bool] = True
     key: AccessKeyId
     before: datetime
     """When the successor was on every target."""
@@ -176,6 +238,9 @@ class LookAround(_Base):
     """Ask targets which keys other scopes and levels of their projects show; changes nothing."""
 
     shown: ClassVar[str] = "look"
+    done: ClassVar[str] = ""
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.DEACTIVATE, Duty.DELETE})
+    is_question: ClassVar[bool] = True
     key: AccessKeyId | None = None
     """The key that is to be deactivated or deleted; None where another question is asked."""
 
@@ -185,6 +250,10 @@ class AskFirst(_Base):
     """Ask, before a first write, what surrounds places, whose keys they show, or who reads the secret; no changes."""
 
     shown: ClassVar[str] = "look"
+    done: ClassVar[str] = ""
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE, Duty.SYNC})
+    is_question: ClassVar[bool] = True
+    is_bookkeeping: ClassVar[bool] = True
     key: None = None
     targets: tuple[str, ...] = ()
     """Addresses of the places whose surroundings are read."""
@@ -199,6 +268,11 @@ class AskOwner(_Base):
     """Read the IAM user's tag `keyrota:secret`: whether another secret keeps the user's keys; changes nothing."""
 
     shown: ClassVar[str] = "look"
+    done: ClassVar[str] = ""
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE, Duty.SYNC, Duty.DEACTIVATE, Duty.DELETE})
+    is_question: ClassVar[bool] = True
+    is_bookkeeping: ClassVar[bool] = True
+    precedes_switch_off: ClassVar[bool] = True
     key: None = None
 
 
@@ -207,6 +281,10 @@ class AskValue(_Base):
     """Read what somebody else put into AWSCURRENT, and ask whose key it is, once; changes nothing."""
 
     shown: ClassVar[str] = "look"
+    done: ClassVar[str] = ""
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE, Duty.SYNC})
+    is_question: ClassVar[bool] = True
+    is_bookkeeping: ClassVar[bool] = True
     key: None = None
     version: VersionId
 
@@ -216,6 +294,8 @@ class TakeOver(_Base):
     """Set the IAM user's tag `keyrota:secret` to this secret, because a person said so."""
 
     shown: ClassVar[str] = "adopt"
+    done: ClassVar[str] = "its keys are kept by this secret now"
+    needs_ownership: ClassVar[bool] = True
     key: None = None
     secret: str
     """How the tag names this secret from now on."""
@@ -226,6 +306,11 @@ class Deactivate(_Base):
     """Set a key Inactive and note since when."""
 
     shown: ClassVar[str] = "deactivate"
+    done: ClassVar[str] = "is Inactive"
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.DEACTIVATE})
+    needs_ownership: ClassVar[bool] = True
+    needs_fresh_proof: ClassVar[bool] = True
+    precedes_switch_off: ClassVar[bool] = True
     key: AccessKeyId
     is_emergency: bool = False
     """Asked for by `revoke`: not after an overlap, but at once; the key never takes over again by itself."""
@@ -236,6 +321,9 @@ class NoteActive(_Base):
     """Note that someone switched a deactivated key on again: its overlap starts anew, a discarded key is theirs."""
 
     shown: ClassVar[str] = "tidy"
+    done: ClassVar[str] = ""
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.DEACTIVATE})
+    is_bookkeeping: ClassVar[bool] = True
     key: AccessKeyId
 
 
@@ -244,6 +332,9 @@ class NoteStack(_Base):
     """Note which deployed stack keeps the credential, so that a second one leaves it alone."""
 
     shown: ClassVar[str] = "tidy"
+    done: ClassVar[str] = ""
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE})
+    is_bookkeeping: ClassVar[bool] = True
     key: None = None
 
 
@@ -252,6 +343,9 @@ class NoteOrphan(_Base):
     """Note that a key is proven lost: its claim may be replaced, and who deactivates and deletes cannot read it."""
 
     shown: ClassVar[str] = "tidy"
+    done: ClassVar[str] = ""
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE})
+    is_bookkeeping: ClassVar[bool] = True
     key: AccessKeyId
 
 
@@ -260,6 +354,9 @@ class Choose(_Base):
     """Note which key a person chose: it is adopted as if it were the user's only one."""
 
     shown: ClassVar[str] = "adopt"
+    done: ClassVar[str] = "is chosen: keyrota replaces it when it is due"
+    marks_user: ClassVar[bool] = True
+    needs_ownership: ClassVar[bool] = True
     key: AccessKeyId | None
     """None: none of those that are there; a first key is made."""
 
@@ -269,6 +366,10 @@ class Release(_Base):
     """Note that a person released a key that keyrota did not make: it is deactivated, and deleted after the grace."""
 
     shown: ClassVar[str] = "release"
+    done: ClassVar[str] = "is released: it is deactivated, and deleted after the grace"
+    marks_user: ClassVar[bool] = True
+    needs_ownership: ClassVar[bool] = True
+    needs_fresh_proof: ClassVar[bool] = True
     key: AccessKeyId
 
 
@@ -277,6 +378,10 @@ class MarkRevoked(_Base):
     """Mark a key as revoked, before anything else, so that no later run lets it take over again."""
 
     shown: ClassVar[str] = "tidy"
+    done: ClassVar[str] = ""
+    is_bookkeeping: ClassVar[bool] = True
+    is_emergency_only: ClassVar[bool] = True
+    precedes_switch_off: ClassVar[bool] = True
     key: AccessKeyId
 
 
@@ -285,6 +390,8 @@ class Reactivate(_Base):
     """Set a key Active again: the way back."""
 
     shown: ClassVar[str] = "reactivate"
+    done: ClassVar[str] = "is Active again"
+    needs_ownership: ClassVar[bool] = True
     key: AccessKeyId
 
 
@@ -293,6 +400,10 @@ class Delete(_Base):
     """Delete an Inactive key whose grace is over, and take its label off."""
 
     shown: ClassVar[str] = "delete"
+    done: ClassVar[str] = "is deleted"
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.DELETE})
+    needs_ownership: ClassVar[bool] = True
+    needs_fresh_proof: ClassVar[bool] = True
     key: AccessKeyId
     version: VersionId | None
     """None: whoever may move labels takes it off in another run."""
@@ -303,6 +414,10 @@ class DeleteOrphan(_Base):
     """Delete a discarded key after its grace, or what this very run made and could not bring home."""
 
     shown: ClassVar[str] = "delete-orphan"
+    done: ClassVar[str] = "(an orphan) is deleted"
+    duties: ClassVar[frozenset[Duty]] = frozenset({Duty.DELETE})
+    needs_ownership: ClassVar[bool] = True
+    needs_fresh_proof: ClassVar[bool] = True
     key: AccessKeyId
 
 
@@ -311,6 +426,8 @@ class DenySessions(_Base):
     """Deny temporary credentials that were issued before now; they outlive the key that made them."""
 
     shown: ClassVar[str] = "deny-sessions"
+    done: ClassVar[str] = "older sessions are denied"
+    is_emergency_only: ClassVar[bool] = True
     key: None = None
 
 
@@ -319,6 +436,8 @@ class ReleaseQuarantine(_Base):
     """Detach the quarantine policy that AWS attached, and take our own denial of sessions off."""
 
     shown: ClassVar[str] = "release-quarantine"
+    done: ClassVar[str] = "the quarantine is detached"
+    is_emergency_only: ClassVar[bool] = True
     acts_on: ClassVar[tuple[str, ...]] = ("policy_arn",)
     key: None = None
     policy_arn: str
@@ -355,6 +474,9 @@ Action = (
     | ReleaseQuarantine
 )
 
+
+Ending = Deactivate | Delete | DeleteOrphan | Release
+"""Actions after which what still uses a key fails."""
 
 LOOKS = AskRuns | LookAround | AskFirst | AskOwner | AskValue
 """Questions that a plan asks before it can be made; they change nothing."""

@@ -9,14 +9,14 @@ from datetime import datetime
 from keyrota.core import discarding, health, renewal, retirement, rules, serving
 from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption, adoption
-from keyrota.core.duty import Duty, duty_of, part_of, unlabelled
+from keyrota.core.duty import duty_of, part_of, unlabelled
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
 from keyrota.core.evidence import guarded
 from keyrota.core.lifecycle import KeyRing, interpret
 from keyrota.core.model import AccessKeyId, Observation
 from keyrota.core.own_key import without_own_key
 from keyrota.core.ownership import owned
-from keyrota.core.plan import Hold, Needs, Notice, Plan, Upcoming
+from keyrota.core.plan import Duty, Hold, Needs, Notice, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
 from keyrota.core.situation import Finding, Situation
 

@@ -41,7 +41,6 @@ from keyrota.core.model import (
     restored_token,
 )
 from keyrota.core.naming import owner_tag
-from keyrota.core.ownership import MARKING
 from keyrota.core.readers import readers
 from keyrota.core.records import (
     NEW_KEY,
@@ -91,7 +90,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
     name = subject.secret_name
     _refuse_own_key(action, observation)
     only_recognizes = isinstance(action, act.Adopt) and not action.is_labelled  # as sync does: it may not tag a user
-    if isinstance(action, MARKING) and not only_recognizes:
+    if action.marks_user and not only_recognizes:
         mark_user(subject, observation, memory)
     match action:
         case act.CreateSecret():
@@ -181,7 +180,7 @@ def _demand_ours(action: act.Delete | act.DeleteOrphan, *, is_ours: bool) -> Non
 
 def _refuse_own_key(action: act.Action, observation: Observation) -> None:
     """Make sure once more, whatever was planned (promise right-credential)."""
-    if isinstance(action, own_key.ENDING) and not isinstance(action, act.AskRuns):
+    if isinstance(action, act.Ending):
         held = own_key.refusal(observation, action.key)
         if held is not None:
             raise OwnKey(held.reason, where=f"IAM user {observation.user}", remedy=held.remedy)

@@ -11,12 +11,11 @@ from functools import partial
 
 from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption
-from keyrota.core.duty import Duty
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import named_and_gone
 from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetState
 from keyrota.core.neighbours import Neighbour, shared_with
-from keyrota.core.plan import Plan
+from keyrota.core.plan import Duty, Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged, ProviderRefused, Stopped
 from keyrota.executor.actions import perform
@@ -34,29 +33,6 @@ _TIMES = 5
 _SETTLES_S = 5.0
 _STEPS = 60
 """More steps than any road has: a loop that does not end is a bug, not a state of the world."""
-
-_PROVEN_AFRESH = (act.Deactivate, act.Delete, act.DeleteOrphan, act.Release)
-"""Actions whose proof is looked at once more, targets included, in the same step."""
-
-
-_BEFORE_OFF = (act.AskOwner, act.CreateSecret, act.Adopt, act.MarkRevoked, act.Deactivate)
-"""What `revoke --now` does before it asks any provider: a key that is not ours yet is adopted, and then deactivated."""
-
-_BOOKS = (
-    act.AskFirst,
-    act.AskOwner,
-    act.AskValue,
-    act.RemoveLabel,
-    act.NoteActive,
-    act.NoteOrphan,
-    act.NoteStack,
-    act.MarkRevoked,
-)
-"""Actions that change no key and no target."""
-
-_QUESTIONS = (act.Preflight, act.AskRuns, act.LookAround, act.AskFirst, act.AskOwner, act.AskValue)
-"""Actions that change nothing: a plan is made with their answers."""
-
 
 Beside = Callable[[Sequence[Observation]], Sequence[Neighbour]]
 """Finds, for what was observed, the configured credentials that were not."""
@@ -142,7 +118,7 @@ class Run:
         """Return whether an action is a question of the plan; a revocation asks no provider before its key is off."""
         is_urgent = isinstance(self._intent, Revoke) and isinstance(action, act.AskFirst)
         is_not_ours = isinstance(action, act.AskValue) and not self._settings.reads_values
-        return isinstance(action, _QUESTIONS) and not is_urgent and not is_not_ours
+        return action.is_question and not is_urgent and not is_not_ours
 
     def apply(self, first: Plan, observation: Observation, tell: Listener) -> Outcome:
         """
@@ -170,7 +146,7 @@ class Run:
                 break
             if self._is_stopped(action):
                 break
-            if isinstance(action, _PROVEN_AFRESH) and not self._is_proven_afresh(action):
+            if action.needs_fresh_proof and not self._is_proven_afresh(action):
                 observation, planned = self._latest or (observation, planned)  # which says what is in the way
                 continue
             if self._is_endless(action):
@@ -306,7 +282,7 @@ class Run:
                 continue
             if self._is_asked_for or _kind(action) in promised or _is_own_cleanup(action, self._memory):
                 return action
-            if not isinstance(action, _QUESTIONS):
+            if not action.is_question:
                 self._left.setdefault(action)
             elif (waiting := _waiting_for(action, planned)) is not None and _kind(waiting) not in promised:
                 self._left.setdefault(waiting)
@@ -400,13 +376,15 @@ class Run:
 
 def _is_before_off(action: act.Action | None) -> bool:
     """Return whether an action asks no provider; who else may read a secret is asked of AWS alone."""
-    return isinstance(action, _BEFORE_OFF) or (isinstance(action, act.AskFirst) and not action.targets)
+    if action is None:
+        return False
+    return action.precedes_switch_off or (isinstance(action, act.AskFirst) and not action.targets)
 
 
 def _waiting_for(question: act.Action, planned: Plan) -> act.Action | None:
     """Find what is due and waits for the answer to a question that this run does not ask."""
     waiting = (action for action in planned.actions if action.follows and action.shown == question.shown)
-    return next((action for action in waiting if not isinstance(action, _QUESTIONS)), None)
+    return next((action for action in waiting if not action.is_question), None)
 
 
 def _log_plan(subject: CredentialContext, planned: Plan) -> None:
@@ -444,4 +422,4 @@ def _is_own_cleanup(action: act.Action, memory: RunState) -> bool:
     """Return whether the action only keeps the books, or drops what this very run made."""
     if isinstance(action, act.DeleteOrphan):
         return action.key in memory.made
-    return isinstance(action, _BOOKS)
+    return action.is_bookkeeping

@@ -31,7 +31,7 @@ def command(options: Options, *, wanted: Wanted, only: str | None, is_forced: bo
     """Do what `keyrota plan` shows. Exit 0: done; 1: failed, or broken; 3: a person is needed."""
     from keyrota.app.cli.progress import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
-    from keyrota.core.duty import Duty  # noqa: PLC0415
+    from keyrota.core.plan import Duty  # noqa: PLC0415
     from keyrota.core.planner import Only  # noqa: PLC0415
 
     session = Session(options.config)

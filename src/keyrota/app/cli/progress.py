@@ -8,44 +8,10 @@ from collections.abc import Iterable
 from keyrota.app import words
 from keyrota.app.cli.common import Options, eprint, say, say_json, style
 from keyrota.app.session import Planned, Session
-from keyrota.core import plan as act
 from keyrota.core.plan import Hold, Needs
 from keyrota.executor import Event, EventKind
 from keyrota.report.data import CredentialReport, document, flattened, is_stop
 from keyrota.report.text import apply_text, left_text, needs_somebody, quiet_text
-
-_QUIET_STEPS = (
-    act.AskRuns,
-    act.LookAround,
-    act.AskFirst,
-    act.AskOwner,
-    act.AskValue,
-    act.RemoveLabel,
-    act.NoteActive,
-    act.NoteOrphan,
-    act.NoteStack,
-    act.MarkRevoked,
-    act.Preflight,
-    act.CreateSecret,
-    act.Restore,
-)
-_STEPS = {
-    act.Adopt: "adopted",
-    act.TakeClaim: "claimed",
-    act.CreateKey: "made and stored",
-    act.Verify: "accepted by STS",
-    act.Promote: "is AWSCURRENT",
-    act.Sync: "is on its targets",
-    act.Deactivate: "is Inactive",
-    act.Reactivate: "is Active again",
-    act.Delete: "is deleted",
-    act.DeleteOrphan: "(an orphan) is deleted",
-    act.DenySessions: "older sessions are denied",
-    act.TakeOver: "its keys are kept by this secret now",
-    act.Choose: "is chosen: keyrota replaces it when it is due",
-    act.Release: "is released: it is deactivated, and deleted after the grace",
-    act.ReleaseQuarantine: "the quarantine is detached",
-}
 
 
 class Progress:
@@ -59,7 +25,7 @@ class Progress:
         """Report one step."""
         if self._is_silent or event.kind is EventKind.DOING:
             return
-        if isinstance(event.action, _QUIET_STEPS) and event.kind is EventKind.DONE:
+        if event.kind is EventKind.DONE and not event.action.done:
             return
         with self._lock:
             eprint(self._line(event))
@@ -72,7 +38,7 @@ class Progress:
                 return f"{at} {event.name}: {event.action.shown} stopped at a limit: {left}"
             return f"{at} {event.name}: {event.action.shown} failed: {event.error}"
         key = f" {event.key}" if event.key else ""
-        return f"{at} {event.name}:{key} {_STEPS[type(event.action)]}"
+        return f"{at} {event.name}:{key} {event.action.done}"
 
 
 def carry_out(

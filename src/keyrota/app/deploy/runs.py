@@ -10,7 +10,7 @@ from typing import Any
 
 from keyrota.app.deploy.deployed import Deployed, Resource, Seen
 from keyrota.aws._translate import aws_call
-from keyrota.core.duty import Duty
+from keyrota.core.plan import Duty
 
 SILENT_AFTER = timedelta(hours=36)
 """Each duty runs once a day, within a flexible window; the stack's heartbeat alarms ring after the same time."""

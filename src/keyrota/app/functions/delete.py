@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from keyrota.app.functions.scheduled import scheduled
-from keyrota.core.duty import Duty
+from keyrota.core.plan import Duty
 
 handler: Any = scheduled(Duty.DELETE)

@@ -8,7 +8,7 @@ from typing import Any
 from keyrota.app.choice import Name, Wanted, account_id
 from keyrota.app.functions.invocation import Work, fail_if_any_failed, invoke, summary
 from keyrota.app.functions.metrics import overdue
-from keyrota.core.duty import Duty
+from keyrota.core.plan import Duty
 from keyrota.core.planner import Only
 from keyrota.errors import UsageError
 from keyrota.report.data import CredentialReport

@@ -15,7 +15,7 @@ from typing import Any
 
 from keyrota.app.config import CredentialConfig
 from keyrota.app.functions.invocation import Work, invoke
-from keyrota.core.duty import Duty
+from keyrota.core.plan import Duty
 from keyrota.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,120}")

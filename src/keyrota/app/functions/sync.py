@@ -23,10 +23,9 @@ from keyrota.app.functions.metrics import Measure, gauges, lag
 from keyrota.app.functions.own_events import Teller
 from keyrota.app.functions.scheduled import wanted_of
 from keyrota.app.functions.settings import Trigger
-from keyrota.core.duty import Duty
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import CredentialId
-from keyrota.core.plan import HoldKind
+from keyrota.core.plan import Duty, HoldKind
 from keyrota.core.planner import Only
 from keyrota.report.data import CredentialReport
 
