@@ -83,7 +83,7 @@ constructs: .venv/.ready  ## test and package the CDK constructs, lint the templ
 templates: .venv/lint/.ready  ## lint the templates
 	@.venv/lint/bin/cfn-lint src/keyrota/app/deploy/template*.json
 	@.venv/lint/bin/checkov --file src/keyrota/app/deploy/template*.json --config-file constructs/templates/checkov.yaml --compact --quiet --skip-download
-	@AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .venv/sam/bin/sam validate --lint -t src/keyrota/app/deploy/template-sam.json
+	@AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .venv/sam/bin/sam validate --lint -t src/keyrota/app/deploy/template.json
 
 .venv/lint/.ready: requirements/lint.txt requirements/sam.txt | .venv/.ready
 	@$(PYTHON) -m venv .venv/lint

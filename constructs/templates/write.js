@@ -1,4 +1,4 @@
-// Writes the CloudFormation template, and from it the SAM template, into keyrota's Python package.
+// Writes the CloudFormation templates into keyrota's Python package.
 // Run by `npm run templates`; `npm test` fails when they are out of date.
 const fs = require('fs');
 const path = require('path');
@@ -258,26 +258,12 @@ function member() {
   return made;
 }
 
-/** Makes the same for SAM: the package lies beside the template, and `sam deploy` uploads it. */
-function sam(made) {
-  const copy = JSON.parse(JSON.stringify(made));
-  delete copy.Parameters.CodeBucket;
-  delete copy.Parameters.CodeKey;
-  delete copy.Parameters.CodeVersion;
-  delete copy.Conditions.WithCodeVersion;
-  for (const one of Object.values(copy.Resources)) {
-    if (one.Type === 'AWS::Lambda::Function') one.Properties.Code = './keyrota.zip';
-  }
-  return { AWSTemplateFormatVersion: '2010-09-09', Transform: 'AWS::Serverless-2016-10-31', ...copy };
-}
-
 function texts() {
   const plain = template({ fleet: false });
   const fleet = template({ fleet: true });
   const written = (value) => `${JSON.stringify(value, null, 1)}\n`;
   return {
     'template.json': written({ AWSTemplateFormatVersion: '2010-09-09', ...plain }),
-    'template-sam.json': written(sam(plain)),
     'template-iam-events.json': written({ AWSTemplateFormatVersion: '2010-09-09', ...iamEvents() }),
     'template-member.json': written({ AWSTemplateFormatVersion: '2010-09-09', ...member() }),
     'template-fleet.json': written({ AWSTemplateFormatVersion: '2010-09-09', ...fleet }),

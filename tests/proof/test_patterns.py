@@ -47,7 +47,6 @@ def _published(file: Path) -> dict[str, Any]:
 
 TEMPLATES = {
     "as published": _published(TEMPLATE),
-    "for SAM": _published(TEMPLATE.with_name("template-sam.json")),
     "of a fleet": _published(FLEET_TEMPLATE),
     "narrowed to one": _narrowed(1),
     "narrowed to more than a pattern has room for": _narrowed(30),

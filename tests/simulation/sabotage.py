@@ -70,7 +70,7 @@ class Found:
 def a_copy(folder: Path, *mistakes: Mistake) -> Path:
     """Copy the package, and change the copy."""
     copy = folder / "keyrota"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE, copy)  # with its bytecode, which Python drops for a source that has another time
     for mistake in mistakes:
         for edit in mistake.edits:
             edit.make(copy)

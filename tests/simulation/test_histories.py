@@ -16,7 +16,7 @@ import pytest
 from play import Verdict, play
 from soak import Sum
 
-BUDGET, CHUNK = 200, 20
+BUDGET, CHUNK = 100, 10
 
 FOUND = (
     *(2, 15, 143, 431, 581, 626, 693, 803, 882, 915, 1134, 1722, 2748, 3367, 3987, 10277, 11166),

@@ -325,13 +325,13 @@ def check_all(seen: Observation, policy: RotationPolicy, intent: Intent) -> Plan
     return planned
 
 
-@settings(max_examples=700)
+@settings(max_examples=400)
 @given(observations(), POLICIES, INTENTS)
 def test_the_promises_hold_in_any_world(seen: Observation, policy: RotationPolicy, intent: Intent) -> None:
     check_all(seen, policy, intent)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(successions(), POLICIES)
 def test_the_promises_hold_where_an_old_key_goes(seen: Observation, policy: RotationPolicy) -> None:
     check_all(seen, policy, Routine())
