@@ -78,13 +78,15 @@ class Mistake:
     """The search over all interleavings notices it as well; it takes more of a coincidence than histories meet."""
     scene: str = ""
     """The scene that notices it; where there is none, histories do."""
+    first: int = 1
+    """The history that is played first: the one that noticed it the last time, where that is far from the beginning."""
 
 
 def _mistake(
-    name: str, breaks: str, *edits: tuple[str, str, str], is_searched: bool = False, scene: str = ""
+    name: str, breaks: str, *edits: tuple[str, str, str], is_searched: bool = False, scene: str = "", first: int = 1
 ) -> Mistake:
     changes = tuple(Edit(file=file, old=old, new=new) for file, old, new in edits)
-    return Mistake(name=name, breaks=breaks, edits=changes, is_searched=is_searched, scene=scene)
+    return Mistake(name=name, breaks=breaks, edits=changes, is_searched=is_searched, scene=scene, first=first)
 
 
 MISTAKES = (
@@ -210,6 +212,7 @@ MISTAKES = (
         ),
         (ACTIONS, "            _take_off(subject, CLAIM, claim.version)\n            raise", "            raise"),
         (ACTIONS, _UNTIL_THE_CLAIM_ENDS, "            if pause is None:\n                raise\n"),
+        first=13,
     ),
     _mistake(
         "forget pagination: the first key is all there is",
@@ -220,6 +223,7 @@ MISTAKES = (
         "write a secret into an error",
         "nothing-leaks",
         (VERIFY, '"it was written to no target in this step; the next run tries again"', "credential.secret.reveal()"),
+        first=30,
     ),
     _mistake(
         "delete as soon as it is off",
@@ -514,11 +518,13 @@ MISTAKES = (
         "deactivate takes labels off as well",
         "least-privilege",
         (PLAN, _WHO_REMOVES_LABELS, _WHO_REMOVES_LABELS.replace("ROTATE}", "ROTATE, Duty.DEACTIVATE}")),
+        first=31,
     ),
     _mistake(
         "delete takes labels off as well",
         "least-privilege",
         (PLAN, _WHO_REMOVES_LABELS, _WHO_REMOVES_LABELS.replace("ROTATE}", "ROTATE, Duty.DELETE}")),
+        first=31,
     ),
     _mistake(
         "name a version by its secret",
@@ -634,6 +640,7 @@ MISTAKES = (
             "        return until if now < until else None\n\n    def is_long_served",
             "        return None\n\n    def is_long_served",
         ),
+        first=16,
     ),
     _mistake(
         "take the claim off when no answer came: nothing was made",

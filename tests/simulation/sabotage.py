@@ -1,8 +1,8 @@
 """
 Make each deliberate mistake, and let the simulation find it: `make sabotage`.
 
-A mistake is made in a copy of the package; a process of its own plays the histories 1, 2, 3, … there until a promise
-breaks. The table of the seeds that it took goes into docs/explanation/proof.md.
+A mistake is made in a copy of the package; a process of its own plays histories there until a promise breaks: 1, 2, 3,
+…, or the one that noticed it the last time first. The table of what noticed each goes into docs/explanation/proof.md.
 """
 
 from __future__ import annotations
@@ -98,7 +98,11 @@ def run_in(copy: Path, *script: str) -> dict[str, Any]:
 def find(mistake: Mistake, folder: Path, limit: int = LIMIT) -> Found:
     """Make one mistake, and look for it."""
     is_sought = mistake.is_searched and not mistake.scene
-    script = ("searched.py",) if is_sought else ("sabotaged.py", str(limit), *filter(None, [mistake.scene]))
+    script = (
+        ("searched.py",)
+        if is_sought
+        else ("sabotaged.py", str(limit), str(mistake.first), *filter(None, [mistake.scene]))
+    )
     told = run_in(a_copy(folder, mistake), *script)
     return Found(
         mistake=mistake,

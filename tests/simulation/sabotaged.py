@@ -1,7 +1,7 @@
 """
-Play histories until a promise breaks: `python sabotaged.py LIMIT` prints the seed and what broke (for a copy).
+Play histories until a promise breaks: `python sabotaged.py LIMIT FIRST` prints the seed and what broke (for a copy).
 
-`python sabotaged.py LIMIT SCENE` plays that scene instead.
+It begins with history FIRST. `python sabotaged.py LIMIT FIRST SCENE` plays that scene instead.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from scenes import play_scene
 def main() -> None:
     """Print `{seed, scene, broken, package}`; seed and scene are null if nothing broke."""
     found: dict[str, object] = {"seed": None, "broken": [], "package": str(Path(keyrota.__file__).parent)}
-    limit, scenes = int(sys.argv[1]), sys.argv[2:]
+    limit, first, scenes = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     for scene in scenes:
         found |= {"scene": scene, "broken": list(play_scene(scene))}
-    for seed in range(1, limit + 1) if not scenes else ():
+    for seed in (*range(first, limit + 1), *range(1, first)) if not scenes else ():
         if broken := play(seed).broken:
             found |= {"seed": seed, "broken": list(broken)}
             break

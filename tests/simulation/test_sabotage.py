@@ -34,4 +34,4 @@ def test_the_search_notices_a_mistake_too(mistake: Mistake, tmp_path: Path) -> N
 
 def test_without_a_mistake_nothing_breaks(tmp_path: Path) -> None:
     """The copy itself is sound, so that it is the mistake that is noticed."""
-    assert run_in(a_copy(tmp_path), "sabotaged.py", str(WITHOUT))["broken"] == []
+    assert run_in(a_copy(tmp_path), "sabotaged.py", str(WITHOUT), "1")["broken"] == []
