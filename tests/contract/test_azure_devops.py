@@ -207,12 +207,26 @@ def test_a_list_of_groups_that_is_none_is_told(rig: AzureRig, body: str) -> None
     assert "no list of variable groups" in rig.target().read().detail
 
 
-def test_endless_pages_have_an_end(rig: AzureRig) -> None:
-    more = (("x-ms-continuationtoken", "1"),)
-    fault = Fault(operation="GET groups", kind=FaultKind.BODY, status=200, body='{"value": []}', headers=more, times=-1)
-    rig.standin.faults.add(fault)
-    assert "no variable groups" in rig.target().read().detail
-    assert len(rig.seen) == 50
+@pytest.mark.parametrize("is_same", [True, False])
+def test_endless_pages_have_an_end_and_are_no_short_list(rig: AzureRig, *, is_same: bool) -> None:
+    """A group beyond the bound was said not to exist, and a key that another group shows could go off."""
+    for number in range(51):
+        more = (("x-ms-continuationtoken", "1" if is_same else str(number)),)
+        fault = Fault(operation="GET groups", kind=FaultKind.BODY, status=200, body='{"value": []}', headers=more)
+        rig.standin.faults.add(fault)
+    words = "leads back to a page" if is_same else "more than 50 pages"
+    assert words in rig.target().read().detail
+    assert len(rig.seen) == (2 if is_same else 51)
+
+
+def test_groups_beside_that_cannot_all_be_listed_are_unread(rig: AzureRig) -> None:
+    target = rig.target()
+    assert target.read().evidence is TargetEvidence.ABSENT
+    for number in range(51):
+        more = (("x-ms-continuationtoken", str(number)),)
+        fault = Fault(operation="GET groups", kind=FaultKind.BODY, status=200, body='{"value": []}', headers=more)
+        rig.standin.faults.add(fault)
+    assert "more than 50 pages" in " ".join(target.surroundings().unread)
 
 
 def test_a_sign_in_page_is_a_refused_token(rig: AzureRig) -> None:

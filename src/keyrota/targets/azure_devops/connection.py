@@ -10,7 +10,7 @@ from typing import Any
 
 from keyrota.core.variables import Listed
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http import Http, ProviderErrors, Response
+from keyrota.http import Http, ProviderErrors, Response, paginate
 from keyrota.http.errors import DELETED
 from keyrota.ports import Clock
 from keyrota.targets.azure_devops.group import Group, hidden
@@ -80,20 +80,14 @@ class AzureConnection:
         }
 
     def _groups(self, project: str, about: str, name: str = "") -> list[dict[str, Any]]:
-        found, token = list[dict[str, Any]](), ""
-        for _ in range(_MAX_PAGES):
-            query = {**_VERSION, **({"groupName": name} if name else {})}
-            query |= {"continuationToken": token} if token else {}
-            answer = self._http.call("GET", (project, *_GROUPS), query=query, where=about)
-            _demand_success(answer, about)
-            groups = answer.object().get("value")
-            if not isinstance(groups, list):
-                raise SAYS.unexpected_response("Azure DevOps's answer is no list of variable groups", about)
-            found += [group for group in groups if isinstance(group, dict)]
-            token = answer.headers.get("x-ms-continuationtoken", "")
-            if not token:
-                break
-        return found
+        wanted = {**_VERSION, **({"groupName": name} if name else {})}
+
+        def page(token: str | None) -> Response:
+            query = {**wanted, **({"continuationToken": token} if token else {})}
+            return self._http.call("GET", (project, *_GROUPS), query=query, where=about)
+
+        pages = paginate(page(None), _next_token, page, most=_MAX_PAGES, name=SAYS.name, where=about)
+        return [group for answer in pages for group in _listed(answer, about)]
 
     def get(self, project: str, number: str, about: str) -> Group:
         """Read a group."""
@@ -136,6 +130,18 @@ class AzureConnection:
             where=about,
             remedy="find out who writes it; the next run writes the pair again",
         )
+
+
+def _next_token(answer: Response) -> str | None:
+    return answer.headers.get("x-ms-continuationtoken") or None
+
+
+def _listed(answer: Response, about: str) -> list[dict[str, Any]]:
+    _demand_success(answer, about)
+    groups = answer.object().get("value")
+    if not isinstance(groups, list):
+        raise SAYS.unexpected_response("Azure DevOps's answer is no list of variable groups", about)
+    return [group for group in groups if isinstance(group, dict)]
 
 
 def whole(group: Group, about: str, variables: Mapping[str, Any]) -> dict[str, Any]:
