@@ -109,6 +109,30 @@ def test_a_person_confirms_it_and_the_next_run_writes(name: str) -> None:
     assert interpret(seen(rig)).is_synced()
 
 
+@pytest.mark.parametrize("name", [name for name in HARM if HARM[name][0] is not _half_at_another_level])
+def test_what_comes_between_the_plan_and_a_first_write_is_held_too(name: str) -> None:
+    """Half a minute of STS, other credentials, and pipelines that are waited for lie between the two: up to hours."""
+    harm, words = HARM[name]
+    rig = a_rig(places=(SHOP, WEB))
+    rig.remembers = True
+    asked: list[str] = []
+
+    def while_sts_is_asked(call: str, world: World) -> None:
+        if call.startswith("sts:GetCallerIdentity") and not asked:
+            asked.append(call)
+            harm(world)
+
+    rig.world.before = while_sts_is_asked
+    outcome = rig.run()
+    assert asked
+    assert outcome.plan is not None
+    assert any(words in hold.reason and hold.target == SHOP for hold in outcome.plan.holds), outcome.plan.holds
+    rig.world.clock.travel(timedelta(days=1))
+    rig.run()
+    written = {call.rpartition("bitbucket")[2] for call in rig.world.journal if call.startswith("target:write")}
+    assert written == {WEB.removeprefix("bitbucket")}
+
+
 def seen(rig: Rig) -> Observation:
     (preview,) = plan_all([rig.subject], Settings(clock=rig.world.clock, run="look"))
     assert preview.observation is not None

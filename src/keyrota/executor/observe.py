@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from keyrota.core.model import CLAIM, AccessKey, Observation, SecretState, TargetEvidence, TargetState
 from keyrota.core.places import Removed, removed
@@ -10,6 +11,14 @@ from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError
 from keyrota.executor.subject import CredentialContext, Settings
 from keyrota.ports import Target
+
+
+_READ_JUST_NOW = timedelta(seconds=10)
+
+
+def is_young(state: TargetState, now: datetime) -> bool:
+    """Return whether a place was read so recently that it is not asked again before a write."""
+    return state.read_at is not None and now < state.read_at + _READ_JUST_NOW
 
 
 def observe(

@@ -12,15 +12,16 @@ from functools import partial
 from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.lifecycle import named_and_gone
+from keyrota.core.lifecycle import interpret, named_and_gone
 from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetState
 from keyrota.core.neighbours import Neighbour, shared_with
+from keyrota.core.places import is_first_write
 from keyrota.core.plan import Duty, Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged, ProviderRefused, Stopped
 from keyrota.executor.actions import perform
 from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
-from keyrota.executor.observe import observe, unasked
+from keyrota.executor.observe import is_young, observe, unasked
 from keyrota.executor.own_writes import OwnWrites
 from keyrota.executor.run_state import RunState
 from keyrota.executor.subject import CredentialContext, Settings
@@ -72,6 +73,7 @@ class Run:
         self._left: dict[act.Action, None] = {}
         self._times: Counter[tuple[object, ...]] = Counter()
         self._lost: dict[tuple[object, ...], LostRace] = {}
+        self._is_read_again = False
 
     def bounded(self) -> AbstractContextManager[None]:
         """Bound how long what happens within waits for services: it is of one credential."""
@@ -146,6 +148,13 @@ class Run:
                 break
             if self._is_stopped(action):
                 break
+            if self._is_read_too_long_ago(action, observation):
+                try:
+                    observation, planned = self._look(is_fresh=True)
+                except KeyrotaError as error:
+                    self._errors.append(error)
+                    break
+                continue
             if action.needs_fresh_proof and not self._is_proven_afresh(action):
                 observation, planned = self._latest or (observation, planned)  # which says what is in the way
                 continue
@@ -163,6 +172,21 @@ class Run:
             if not action.follows and action.identity in self._lost:
                 self._errors.append(self._lost.pop(action.identity))  # nobody did it instead
         return self.outcome(planned, observation)
+
+    def _is_read_too_long_ago(self, action: act.Action, observation: Observation) -> bool:
+        """
+        Return whether places have to be read once more before a first write (promise first-write-asks); once a run.
+
+        Between the plan and the write lie the verification and other credentials: up to hours.
+        """
+        if not isinstance(action, act.Sync) or self._is_read_again:
+            return False
+        self._is_read_again = any(
+            is_first_write(interpret(observation), target) and not is_young(target, self._settings.clock.now())
+            for target in observation.targets
+            if target.address in action.targets
+        )
+        return self._is_read_again
 
     def _look_after(self, action: act.Action) -> tuple[Observation, Plan]:
         """

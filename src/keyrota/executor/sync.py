@@ -40,6 +40,7 @@ from keyrota.core.records import (
     place_digest,
 )
 from keyrota.errors import KeyrotaError, PartialFailure, ProviderUnavailable, TornPair
+from keyrota.executor.observe import is_young
 from keyrota.executor.pairs import Pairs, Torn, another_place
 from keyrota.executor.subject import CredentialContext, Settings
 from keyrota.executor.verify import verify
@@ -47,8 +48,6 @@ from keyrota.ports import Target
 
 _ROUNDS = 5
 """AWSCURRENT moves once in 90 days; if it moves five times while one sync runs, something else is wrong."""
-_READ_JUST_NOW = timedelta(seconds=10)
-"""A name that was read within that time is not asked for again before the write."""
 _LOOK_AGAIN_S, _MAX_PAUSE_S = 15.0, 60.0
 """So often a target is asked whether its pipelines are done: soon at first, then less, or a few targets that wait would
 use up the hour's calls (1,000 at Bitbucket, three for one look)."""
@@ -407,9 +406,8 @@ def _demand_same_place(target: Target, state: TargetState | None, index: Index, 
     Where the read failed, the place is compared with what was written under its name.
     """
     place = state.place if state else None
-    is_young = state is not None and state.read_at is not None and settings.clock.now() < state.read_at + _READ_JUST_NOW
     written = [entry for entry in index.entries if entry.address == target.address and entry.is_begun and entry.place]
-    is_known = is_young if place is not None else not written
+    is_known = is_young(state, settings.clock.now()) if state is not None and place is not None else not written
     if is_known:
         return
     found = target.place_now()
