@@ -14,7 +14,8 @@ from standin_rig import a_pair
 
 from keyrota.app.clock import SystemClock
 from keyrota.aws import parameter_store
-from keyrota.aws.parameter_store import KEY_TAG, KIND
+from keyrota.aws.account import Account
+from keyrota.aws.parameter_store import KEY_TAG, KIND, ParameterService
 from keyrota.core.model import RunsEvidence, TargetEvidence, VariableState
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
@@ -129,6 +130,45 @@ def test_kms_key_and_tier_stay_as_they_are(cloud: Cloud) -> None:
     _target().write(a_pair())
     (after,) = ssm.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [NAME]}])["Parameters"]
     assert (after["KeyId"], after["Tier"], after["Version"]) == (kms, "Advanced", 2)
+
+
+class _Unseeing(ParameterService):
+    """Parameter Store whose list does not show the parameter at first: it is made after that, or the list lags."""
+
+    is_seen = False
+
+    def describe(self, name: str, about: str) -> Any:
+        found, self.is_seen = self.is_seen and super().describe(name, about), True
+        return found or None
+
+
+def _unseeing_target() -> Target:
+    return _Unseeing(Account(), SystemClock()).target(SETTINGS)
+
+
+def test_what_somebody_makes_right_before_the_write_stays(cloud: Cloud) -> None:
+    client(cloud, "ssm").put_parameter(Name=NAME, Value="mine", Type="SecureString")
+    with pytest.raises(ProviderRefused, match="made by someone else just now"):
+        _unseeing_target().write(a_pair())
+    assert client(cloud, "ssm").get_parameter(Name=NAME, WithDecryption=True)["Parameter"]["Value"] == "mine"
+    (conflict,) = _target().read().conflicts
+    assert conflict.is_of_others, "it is asked about although a write was begun"
+
+
+@pytest.mark.parametrize("earlier", ["OLD", "NEW"])
+def test_a_parameter_of_ours_that_was_not_shown_is_written(cloud: Cloud, earlier: str) -> None:
+    """The answer of the first attempt was lost, or another run has made it."""
+    _target().write(a_pair(earlier))
+    _unseeing_target().write(a_pair())
+    assert _value(cloud)["AWS_ACCESS_KEY_ID"] == a_pair().id
+    assert _target().read().key == a_pair().id
+
+
+def test_a_new_parameter_and_its_tag_come_with_one_call(cloud: Cloud) -> None:
+    """A run that died between the two left a parameter that looked like somebody else's."""
+    cloud.faults.add(Fault(operation="ssm:AddTagsToResource", status=400, code="AccessDeniedException", times=9))
+    _target().write(a_pair())
+    assert _target().read().key == a_pair().id
 
 
 def test_a_place_is_account_region_and_name(cloud: Cloud) -> None:

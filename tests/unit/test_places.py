@@ -55,6 +55,7 @@ ELSEWHERE = replace(HERE, origin="https://github.example.com/api/v3")
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 ASKS = replace(CLASSIC, first_write=FirstWrite.ASK)
 HALF = Conflict(what="half a pair: the variable AWS_ACCESS_KEY_ID is there", remedy="set `names:`")
+THEIRS = Conflict(what="it was made by someone else", remedy="give another name", is_of_others=True)
 SHADOW = Conflict(what="a plain pair stands beside the bundle", remedy="delete it", is_lasting=True)
 V2 = version_mark(VersionId("v2"))
 
@@ -207,6 +208,12 @@ ROWS = [
         "half a pair that keyrota began is finished",
         seen(replace(EMPTY, is_empty=False, conflicts=(HALF,)), index=(entry(written=None),)),
     ),
+    Row(
+        "what no write of keyrota leaves is asked about until one came to its end",
+        seen(replace(UNREADABLE, conflicts=(THEIRS,)), index=(entry(written=None),)),
+        (THEIRS.what,),
+    ),
+    Row("and not after that", seen(replace(UNREADABLE, conflicts=(THEIRS,)), index=(entry(),))),
     Row(
         "what shadows a bundle holds after the first write",
         seen(replace(showing(NEW), conflicts=(SHADOW,)), index=(entry(),)),

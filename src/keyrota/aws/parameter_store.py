@@ -18,7 +18,9 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from keyrota.aws._translate import aws_call
+from botocore.exceptions import ClientError
+
+from keyrota.aws._translate import aws_call, code_of
 from keyrota.aws.account import Account, Role
 from keyrota.core.detect import plain
 from keyrota.core.lifecycle import KEY_ID
@@ -33,6 +35,7 @@ from keyrota.core.model import (
     TargetState,
     VariableState,
 )
+from keyrota.core.secret import Secret
 from keyrota.core.timestamps import require_sane_utc
 from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, listed, pair_conflicts
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
@@ -44,6 +47,7 @@ _ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
 _LIMIT, _BOUND = Limit(calls=5, seconds=1.0), timedelta(minutes=30)
 """DescribeParameters is throttled long before the calls that read values; its quota is not published."""
 _MAX_PAGES = 40
+_EXISTS = "ParameterAlreadyExists"
 _MAX_TAGS = 50
 """Of a resource (Systems Manager API Reference, AddTagsToResource: TooManyTagsError)."""
 KEY_TAG = "keyrota:key"
@@ -172,6 +176,7 @@ class ParameterTarget(BaseTarget):
                 f"{found.changed_at:%Y-%m-%d}{by}) without the tag {KEY_TAG}: its value would be replaced by a JSON "
                 f"document with the pair",
                 remedy="give another name, or confirm that what reads it takes the JSON document",
+                is_of_others=True,
             )
         if found.expires:
             yield Conflict(
@@ -205,24 +210,55 @@ class ParameterTarget(BaseTarget):
         """
         Write the document, and then the tag: until it names the new key, the parameter counts as not written.
 
-        KMS key and tier stay as they are; PutParameter would put its defaults in their place.
+        KMS key and tier stay as they are; PutParameter would put its defaults in their place. A parameter that is not
+        there is made with its tag in one call, and only if nobody has made it meanwhile.
         """
         found = self._service.describe(self._name, self.address)
         self._refuse_misfit(found)
-        more = self._kept(found)
         id_field, secret_field = self._fields
+        value = Secret(json.dumps({id_field: credential.id, secret_field: credential.secret.reveal()}))
+        if found is None:
+            if self._is_made(value, credential.id):
+                return
+            found = self._service.describe(self._name, self.address)
+            self._refuse_strange(found)
         with self._service.asked("ssm:PutParameter", self.address, has_secret=True):
             self._ssm().put_parameter(
-                Name=self._name,
-                Value=json.dumps({id_field: credential.id, secret_field: credential.secret.reveal()}),
-                Type="SecureString",
-                Overwrite=True,
-                **more,
+                Name=self._name, Value=value.reveal(), Type="SecureString", Overwrite=True, **self._kept(found)
             )
         with self._service.asked("ssm:AddTagsToResource", self.address):
             self._ssm().add_tags_to_resource(
                 ResourceType="Parameter", ResourceId=self._name, Tags=[{"Key": KEY_TAG, "Value": credential.id}]
             )
+
+    def _is_made(self, value: Secret, key: AccessKeyId) -> bool:
+        """Make the parameter with its tag; return whether it was not there."""
+        with self._service.asked("ssm:PutParameter", self.address, has_secret=True):
+            try:
+                self._ssm().put_parameter(
+                    Name=self._name,
+                    Value=value.reveal(),
+                    Type="SecureString",
+                    Overwrite=False,
+                    Tags=[{"Key": KEY_TAG, "Value": key}],
+                    **self._kept(None),
+                )
+            except ClientError as error:
+                if code_of(error) != _EXISTS:
+                    raise
+                return False
+        return True
+
+    def _refuse_strange(self, found: _Found | None) -> None:
+        """Leave alone what appeared since the plan was made, unless keyrota made it: an answer was lost, or another run."""
+        self._refuse_misfit(found)
+        if found is None or KEY_ID.fullmatch(self._tags().get(KEY_TAG, "")):
+            return
+        raise ProviderRefused(
+            f"{self._name} was made by someone else just now, without the tag {KEY_TAG}",
+            where=self.address,
+            remedy="nothing was written; the next run asks before it replaces the value",
+        )
 
     def _kept(self, found: _Found | None) -> dict[str, str]:
         key = self._kms_key or (found.kms_key if found else "")

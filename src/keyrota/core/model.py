@@ -457,6 +457,8 @@ class Conflict:
     """Harmful also after the first write: a plain pair that shadows the bundle. Otherwise only the first one asks."""
     key: AccessKeyId | None = None
     """The key of a pair under other names: one that keyrota keeps for another configured user is no conflict."""
+    is_of_others: bool = False
+    """No write of keyrota leaves it, not even one that broke off: it is asked about until a write came to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

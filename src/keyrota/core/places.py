@@ -102,6 +102,7 @@ def doubts(situation: Situation, target: TargetState) -> Iterator[Doubt]:
         return
     if not is_written(situation.view, target) and not _is_confirmed_by_file(situation, target):
         yield from _strange(situation, target)
+        yield from (_as_doubt(target, conflict) for conflict in target.conflicts if conflict.is_of_others)
     yield from _vanished(situation, target)
     if not _is_confirmed_by_file(situation, target):
         yield from (_as_doubt(target, conflict) for conflict in target.conflicts if conflict.is_lasting)
