@@ -20,7 +20,7 @@ from keyrota.aws.account import Account
 from keyrota.core.secret import Secret
 from keyrota.errors import LeftByLimit, ProviderUnavailable
 from keyrota.executor.parallel import in_parallel
-from keyrota.http import STOP, Http, RetryPolicy, bearer, bounded
+from keyrota.http import STOP, Http, RetryPolicy, bearer, bounded, hurried
 from keyrota_sandbox.memory import WorldClock
 from keyrota_sandbox.server import Request, Response, Server
 
@@ -116,6 +116,24 @@ def test_an_exchange_with_aws_that_never_ends_is_ended(
         assert time.monotonic() - began < 6 * EXCHANGE_S
     assert len(came) == 1
     assert not caught.value.is_undone
+
+
+def test_who_is_in_a_hurry_does_not_wait_for_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`revoke --now` asks Secrets Manager once, for some seconds, where botocore alone would ask four times."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    with serving(_silent) as (url, came):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        client = Account().client("secretsmanager")
+        for _ in range(2):
+            with (
+                hurried(EXCHANGE_S),
+                pytest.raises(ProviderUnavailable, match="did not answer in time"),
+                aws_call("secretsmanager:DescribeSecret", "x"),
+            ):
+                client.describe_secret(SecretId="x")
+    assert len(came) == 2
 
 
 def test_what_is_known_to_hang_is_asked_once_more_and_not_twice() -> None:

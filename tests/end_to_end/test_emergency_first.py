@@ -243,3 +243,58 @@ def test_the_emergency_function_deactivates_before_any_provider_is_asked(
     assert emergency.handler(event, Context())["safe"] == [f"{ACCOUNT}:{USER}"]
     assert box.deploys()
     assert leaked != box.held()["AWS_ACCESS_KEY_ID"]
+
+
+def _no_secret(sandbox: Sandbox, *, skip: int = 0) -> None:
+    """Secrets Manager refuses to describe the secret."""
+    fault = Fault(
+        operation="secretsmanager:DescribeSecret", skip=skip, status=400, code="AccessDeniedException", times=-1
+    )
+    sandbox.cloud.faults.add(fault)
+
+
+@pytest.mark.parametrize("trouble", ["refused", HANGS])
+def test_the_key_is_off_although_its_secret_cannot_be_read(
+    sandbox: Sandbox, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IAM alone deactivates it, and the answer says that it is not replaced, with the command that does it."""
+    assert sandbox.run("apply")[0] == 0
+    sandbox.admin("iam").delete_access_key(UserName=USER, AccessKeyId=sandbox.old.id)
+    leaked = sandbox.held()["AWS_ACCESS_KEY_ID"]
+    if trouble == HANGS:
+        monkeypatch.setattr("keyrota.executor.observe.URGENT_S", 0.0)
+    else:
+        _no_secret(sandbox)
+    code, out, err = sandbox.run("revoke", USER, "--now", "--yes")
+    assert sandbox.keys() == {leaked: "Inactive"}, out + err
+    assert code == 1
+    assert "NOT replaced" in err
+    sandbox.cloud.faults.clear()
+    again = err.partition("keyrota revoke ")[2].split()
+    code, out, err = sandbox.run("revoke", *again, "--yes")
+    assert code == 0, out + err
+    assert sandbox.deploys()
+    assert sandbox.keys()[leaked] == "Inactive"
+
+
+def test_where_its_secret_cannot_be_read_the_key_has_to_be_named(sandbox: Sandbox) -> None:
+    """Two are Active, and nothing but the secret says which of them targets hold."""
+    assert sandbox.run("apply")[0] == 0
+    _no_secret(sandbox)
+    code, _, err = sandbox.run("revoke", USER, "--now", "--yes")
+    assert code == 1
+    assert "DescribeSecret" in err
+    assert set(sandbox.keys().values()) == {"Active"}
+    assert sandbox.run("revoke", USER, "--key", sandbox.old.id, "--now", "--yes")[0] == 1
+    assert sandbox.keys()[sandbox.old.id] == "Inactive"
+
+
+@pytest.mark.parametrize("is_adopted", [True, False])
+def test_the_key_is_off_although_its_secret_cannot_be_read_any_more(sandbox: Sandbox, is_adopted: bool) -> None:
+    """The plan was made and confirmed; then Secrets Manager fails."""
+    if is_adopted:
+        assert sandbox.run("apply")[0] == 0
+    leaked = sandbox.held()["AWS_ACCESS_KEY_ID"]
+    _no_secret(sandbox, skip=2)
+    sandbox.run("revoke", USER, "--key", leaked, "--now", "--yes")
+    assert sandbox.keys()[leaked] == "Inactive"

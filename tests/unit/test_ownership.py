@@ -168,7 +168,7 @@ def test_an_emergency_waits_for_nothing(tag: UserTag | None) -> None:
     """`revoke --now` of a key that this secret knows: it goes off first, and only its successor waits."""
     made = planned(OURS, Revoke(key=OLD, off_first=True, with_sessions=True), tag)
     kinds = [type(action) for action in made.actions]
-    assert kinds[:3] == [act.MarkRevoked, act.Deactivate, act.DenySessions]
+    assert kinds[:3] == [act.Deactivate, act.MarkRevoked, act.DenySessions]
     assert act.AskOwner in kinds if tag is None else act.AskOwner not in kinds
     if tag is OTHERS:
         assert not made.makes_key

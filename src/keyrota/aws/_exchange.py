@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import BotoCoreError, ReadTimeoutError
 
-from keyrota.http.watch import Watched, deadline
+from keyrota.http.watch import Watched, deadline, hurry_left_s
 
 EXCHANGE_S = 40.0
 """For one attempt, as at the providers; botocore makes up to four."""
@@ -43,13 +43,24 @@ def with_deadline(client: Any) -> Any:
     return client
 
 
+class NoTimeLeftError(BotoCoreError):
+    """The time for an emergency's question is over; botocore does not repeat it."""
+
+    fmt = "AWS did not answer in time"
+
+
 def _send(session: Any, request: Any) -> Any:
-    with deadline(EXCHANGE_S) as end:
+    left_s = hurry_left_s()
+    if left_s == 0:
+        raise NoTimeLeftError
+    with deadline(EXCHANGE_S if left_s is None else min(EXCHANGE_S, left_s)) as end:
         try:
             answer = type(session).send(session, request)
         except Exception:
             if not end.is_over:
                 raise
+    if end.is_over and hurry_left_s() == 0:
+        raise NoTimeLeftError
     if end.is_over:  # a body that was cut short may have been taken for whole
         raise ReadTimeoutError(endpoint_url=request.url)
     return answer

@@ -14,6 +14,7 @@ from typing import Any
 from botocore import exceptions as bc
 from botocore.parsers import ResponseParserError
 
+from keyrota.aws._exchange import NoTimeLeftError
 from keyrota.errors import (
     ClockIsOff,
     KeyrotaError,
@@ -104,6 +105,10 @@ def aws_call(action: str, where: str, *, has_secret: bool = False) -> Iterator[N
             where=where,
             remedy="the next run looks again",
             is_undone=isinstance(error, _UNSENT),
+        ) from None
+    except NoTimeLeftError as error:
+        raise ProviderUnavailable(
+            f"{action}: {_short(error)}", where=where, remedy="the next run looks again"
         ) from None
     except bc.BotoCoreError as error:
         raise ProviderRefused(f"{action}: {_short(error)}", where=where) from None

@@ -250,7 +250,7 @@ class ParameterTarget(BaseTarget):
         return True
 
     def _refuse_strange(self, found: _Found | None) -> None:
-        """Leave alone what appeared since the plan was made, unless keyrota made it: an answer was lost, or another run."""
+        """Leave alone what appeared since the plan was made; with our tag, another run of ours made it."""
         self._refuse_misfit(found)
         if found is None or KEY_ID.fullmatch(self._tags().get(KEY_TAG, "")):
             return

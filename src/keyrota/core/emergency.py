@@ -31,6 +31,8 @@ class Revoke:
     key: AccessKeyId
     off_first: bool = False
     """`--now`: off before its successor is served. The one road that may break promise served-key-lives."""
+    is_hurried: bool = False
+    """With `off_first`: Secrets Manager is waited for some seconds only, until the key is off."""
     only_off: bool = False
     """With `off_first`: nothing but that; the replacement is left to a run that may wait for providers."""
     with_sessions: bool = False
@@ -61,10 +63,11 @@ def revoke(situation: Situation, wish: Revoke) -> Iterator[Finding]:
     if state in _NOT_OURS:
         yield _not_ours(situation, wish.key, state)
         return
-    if key is not None and view.version_of(key.id) is not None and not view.is_revoked(key.id):
-        yield act.MarkRevoked(key=key.id, reason="marked as revoked: it never takes over again", due=situation.now)
+    # A mark needs Secrets Manager, which may not answer: with `--now`, only what an adoption needs comes before.
     if wish.off_first:
         yield from _off_first(situation, wish.key, state)
+    if key is not None and view.version_of(key.id) is not None and not view.is_revoked(key.id):
+        yield act.MarkRevoked(key=key.id, reason="marked as revoked: it never takes over again", due=situation.now)
     if wish.only_off:
         return
     if wish.with_sessions and not view.observation.are_sessions_denied:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from keyrota.core.model import CLAIM, AccessKey, Observation, SecretState, TargetEvidence, TargetState
+from keyrota.core.model import CLAIM, AccessKey, Claim, Observation, SecretState, TargetEvidence, TargetState
 from keyrota.core.places import Removed, removed
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError
 from keyrota.executor.subject import CredentialContext, Settings
+from keyrota.http import hurried
 from keyrota.ports import Target
 
-
+URGENT_S = 3.0
+"""So long what an emergency needs of Secrets Manager may take, all calls together."""
 _READ_JUST_NOW = timedelta(seconds=10)
 
 
@@ -28,6 +31,7 @@ def observe(
     known_targets: tuple[TargetState, ...] | None = None,
     known_left: tuple[TargetState, ...] | None = None,
     with_claim: bool = True,
+    is_urgent: bool = False,
 ) -> Observation:
     """
     Look at one credential. Reads only; no secret value is read (what somebody else put there is: `plan.AskValue`).
@@ -38,14 +42,15 @@ def observe(
         known_targets: What was read of the targets earlier in this run; None reads them.
         known_left: The same of targets that the configuration names no more.
         with_claim: Read the content of a claim; without it, what only a claim proves is not known.
+        is_urgent: A key is to be deactivated: Secrets Manager, which that does not need, is waited for `URGENT_S` long.
 
     Raises:
         NotThere: The IAM user does not exist.
         ProviderRefused, ProviderUnavailable: IAM or Secrets Manager did not answer; nothing can be planned then.
     """
     keys = tuple(_with_last_use(subject, key) for key in subject.access_keys.list(subject.user))
-    secret = subject.store.describe(subject.secret_name)
-    is_claimed = with_claim and secret is not None and any(CLAIM in version.labels for version in secret.versions)
+    with hurried(URGENT_S) if is_urgent else nullcontext():
+        secret, claim = _secret(subject, with_claim=with_claim)
     targets = read_targets(subject, settings) if known_targets is None else known_targets
     return Observation(
         user=subject.user,
@@ -55,7 +60,7 @@ def observe(
         targets=targets,
         fingerprint=subject.fingerprint,
         left_behind=_left_behind(subject, secret, settings, targets) if known_left is None else known_left,
-        claim=subject.store.claim(subject.secret_name) if is_claimed else None,
+        claim=claim,
         run=settings.run,
         tags_to_come=_tags_to_come(subject, secret),
         is_secret_named=subject.is_secret_named,
@@ -65,6 +70,12 @@ def observe(
         secret_mark=subject.secret_mark,
         label=subject.label,
     )
+
+
+def _secret(subject: CredentialContext, *, with_claim: bool) -> tuple[SecretState | None, Claim | None]:
+    secret = subject.store.describe(subject.secret_name)
+    is_claimed = with_claim and secret is not None and any(CLAIM in version.labels for version in secret.versions)
+    return secret, subject.store.claim(subject.secret_name) if is_claimed else None
 
 
 def _tags_to_come(subject: CredentialContext, secret: SecretState | None) -> frozenset[str]:

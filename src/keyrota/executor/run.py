@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -21,11 +21,11 @@ from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged, ProviderRefused, Stopped
 from keyrota.executor.actions import perform
 from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
-from keyrota.executor.observe import is_young, observe, unasked
+from keyrota.executor.observe import URGENT_S, is_young, observe, unasked
 from keyrota.executor.own_writes import OwnWrites
 from keyrota.executor.run_state import RunState
 from keyrota.executor.subject import CredentialContext, Settings
-from keyrota.http import bounded
+from keyrota.http import bounded, hurried
 
 _log = logging.getLogger(__name__)
 
@@ -134,46 +134,63 @@ class Run:
         planned = first
         for _ in range(_STEPS):
             action = self._next(planned, first)
-            if self._is_unasked and not _is_before_off(action):
-                if self._is_only_off:
-                    break
-                self._ask_from_now_on()
-                try:
-                    observation, planned = self._look_late()
-                except KeyrotaError as error:
-                    self._errors.append(error)
-                    break
-                continue
-            if action is None:
+            if self._is_only_off and self._is_unasked and not _is_before_off(action):
                 break
-            if self._is_stopped(action):
-                break
-            if self._is_read_too_long_ago(action, observation):
-                try:
-                    observation, planned = self._look(is_fresh=True)
-                except KeyrotaError as error:
-                    self._errors.append(error)
-                    break
-                continue
-            if action.needs_fresh_proof and not self._is_proven_afresh(action):
-                observation, planned = self._latest or (observation, planned)  # which says what is in the way
-                continue
-            if self._is_endless(action):
-                continue
-            self._do(action, observation, tell)
             try:
+                again = self._look_before(action, first, (observation, planned), tell)
+                if again is not None:
+                    observation, planned = again
+                    continue
+                if action is None or self._is_stopped(action):
+                    break
+                if self._is_endless(action):
+                    continue
+                self._do(action, observation, tell)
                 observation, planned = self._look_after(action)
             except KeyrotaError as error:
                 self._errors.append(error)
                 break
         else:
             raise RuntimeError(f"{self._subject.name}: no end after {_STEPS} steps")
+        self._off_all_the_same(first, observation, tell)
         for action in planned.actions:
             if not action.follows and action.identity in self._lost:
                 self._errors.append(self._lost.pop(action.identity))  # nobody did it instead
         return self.outcome(planned, observation)
 
-    def _is_read_too_long_ago(self, action: act.Action, observation: Observation) -> bool:
+    def _look_before(
+        self, action: act.Action | None, first: Plan, seen: tuple[Observation, Plan], tell: Listener
+    ) -> tuple[Observation, Plan] | None:
+        """Look once more where an action must not rest on what was seen before; None: it may be done."""
+        if self._is_unasked and not _is_before_off(action):
+            self._off_all_the_same(first, seen[0], tell)
+            self._ask_from_now_on()
+            return self._look_late()
+        if self._is_read_too_long_ago(action, seen[0]):
+            return self._look(is_fresh=True)
+        if action is None or not action.needs_fresh_proof or self._settings.stop.is_asked:
+            return None
+        if self._is_proven_afresh(action):
+            return None
+        return self._latest or seen  # which says what is in the way
+
+    def _off_all_the_same(self, first: Plan, observation: Observation, tell: Listener) -> None:
+        """
+        Deactivate the key of `revoke --now` although Secrets Manager failed on the way there: that needs IAM alone.
+
+        Only where the plan that was shown said so, and where no other run was first.
+        """
+        is_failed = self._is_unasked and self._errors and not self._settings.stop.is_asked
+        key = self._intent.key if is_failed and isinstance(self._intent, Revoke) else None
+        shown = [one for one in first.actions if isinstance(one, (act.Adopt, act.Deactivate)) and one.key == key]
+        if key is None or not shown or self._lost or key in self._memory.switched:
+            return
+        reason = "revoked with --now: off first, although its secret could not be read or written"
+        off = act.Deactivate(key=key, is_emergency=True, reason=reason, due=shown[0].due)
+        if off.identity not in self._failed:
+            self._do(off, observation, tell)
+
+    def _is_read_too_long_ago(self, action: act.Action | None, observation: Observation) -> bool:
         """
         Return whether places have to be read once more before a first write (promise first-write-asks); once a run.
 
@@ -223,6 +240,12 @@ class Run:
         return True
 
     @property
+    def _is_hurried(self) -> bool:
+        """Whether the key of `revoke --now` is not off yet, so that nothing is waited for that this does not need."""
+        is_hurried = isinstance(self._intent, Revoke) and self._intent.is_hurried
+        return self._is_unasked and is_hurried and not self._memory.switched
+
+    @property
     def _is_only_off(self) -> bool:
         return isinstance(self._intent, Revoke) and self._intent.only_off
 
@@ -265,6 +288,7 @@ class Run:
             settings,
             known_targets=None if is_fresh else self._targets,
             known_left=None if is_fresh else self._left_behind,
+            is_urgent=self._is_hurried,
         )
         with_claim = not isinstance(self._intent, Only) or self._intent.duty is Duty.ROTATE
         try:
@@ -364,14 +388,15 @@ class Run:
         self._tell(tell, EventKind.DONE, action, key=key)
 
     def _performed(self, action: act.Action, observation: Observation) -> AccessKeyId | None:
-        if not (self._is_unasked and isinstance(action, act.Adopt)):
+        if not (self._is_unasked and isinstance(action, (act.CreateSecret, act.Adopt))):
             return perform(self._subject, action, observation, self._settings, self._memory)
         # A key that is to be deactivated within seconds is not proven for half a minute before. That proof is for keys
         # that are served: what was accepted once is not remembered as verified, and sync proves it anew.
         verified = set(self._memory.verified)
         quick = replace(self._settings, verify_times=1, verify_span_s=0.0)
         try:
-            return perform(self._subject, action, observation, quick, self._memory)
+            with hurried(URGENT_S) if self._is_hurried else nullcontext():
+                return perform(self._subject, action, observation, quick, self._memory)
         finally:
             self._memory.verified &= verified
 

@@ -12,6 +12,7 @@ from keyrota.http.many import Bounds, ManyRepositories
 from keyrota.http.places import BaseTarget, NoDiscovery
 from keyrota.http.response import Response
 from keyrota.http.waiting import bounded, current_waiting
+from keyrota.http.watch import hurried
 from keyrota.stop import STOP, Stop
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "bounded",
     "current_waiting",
     "header",
+    "hurried",
     "paginate",
     "run_concurrently",
     "send_once",

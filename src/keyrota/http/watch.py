@@ -13,12 +13,30 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _here = threading.local()
+_hurry: ContextVar[float | None] = ContextVar("hurry", default=None)
+
+
+@contextmanager
+def hurried(seconds: float) -> Iterator[None]:
+    """Bound everything that is asked meanwhile together: an emergency does not wait for what it can do without."""
+    token = _hurry.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _hurry.reset(token)
+
+
+def hurry_left_s() -> float | None:
+    """Return how many seconds are left of a hurry, zero once it is over; None where there is none."""
+    end = _hurry.get()
+    return None if end is None else max(0.0, end - time.monotonic())
 
 
 class Deadline:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,11 +18,12 @@ from keyrota.app.cli.naming import one_credential
 from keyrota.core.model import AccessKeyId, KeyStatus, Observation
 from keyrota.core.plan import Adopt, CreateKey, Deactivate, Plan, Promote
 from keyrota.core.timestamps import parsed
-from keyrota.errors import KeyrotaError, OwnKey, UsageError
+from keyrota.errors import KeyrotaError, OwnKey, ProviderRefused, ProviderUnavailable, UsageError
 
 if TYPE_CHECKING:
     from keyrota.app.provider_breach import Verdict
     from keyrota.app.session import Session
+    from keyrota.executor import Preview
 
 _EXAMPLES = """\b
 Examples:
@@ -101,8 +104,9 @@ def command(  # click passes what the command line has
     if key is not None:
         wanted = _with_key(session, wanted, AccessKeyId(key))
     # With --now, no provider is asked before the key is off: not for the question either (promise emergency-first).
-    glance = Revoke(key=AccessKeyId(key or ""), off_first=True) if is_now else None
-    preview = session.one(wanted, glance)
+    more = f"{' --sessions' if with_sessions else ''}{' --release' if is_release else ''}"
+    alone = partial(_off_alone, session, wanted, more=more, is_yes=is_yes)
+    preview = _glance(session, wanted, key, alone) if is_now else session.one(wanted)
     seen, name = preview.seen, preview.credential
     known = read(seen)
     leaked = AccessKeyId(key) if key is not None else current_key(known)
@@ -127,12 +131,65 @@ def command(  # click passes what the command line has
     own = refusal(seen, leaked)
     if own is not None:
         raise OwnKey(own.reason, where=str(name), remedy=own.remedy)
-    wish = Revoke(key=leaked, off_first=is_now, with_sessions=with_sessions, releases_quarantine=is_release)
+    wish = Revoke(
+        key=leaked, off_first=is_now, is_hurried=is_now, with_sessions=with_sessions, releases_quarantine=is_release
+    )
     planned = session.plan(wanted, wish)
+    if is_now and (failed := planned.previews[0].error) is not None:
+        alone(leaked, failed)
     for line in _consequences(leaked, planned.previews[0].plan or Plan(), seen, is_now=is_now):
         eprint(line)
     ask(f"Revoke {leaked} of {name}?", is_yes=is_yes)
     return carry_out(session, planned, options, is_deed=True)
+
+
+def _glance(
+    session: Session, wanted: Wanted, key: str | None, alone: Callable[[str | None, KeyrotaError], None]
+) -> Preview:
+    """Look without any provider; where Secrets Manager does not answer either, deactivate the key without it."""
+    from keyrota.core.emergency import Revoke  # noqa: PLC0415  # heavy, and not needed for --help
+
+    glance = Revoke(key=AccessKeyId(key or ""), off_first=True)
+    try:
+        return session.one(wanted, replace(glance, is_hurried=True))
+    except (ProviderRefused, ProviderUnavailable) as error:
+        alone(key, error)
+    return session.one(wanted, glance)
+
+
+def _off_alone(
+    session: Session, wanted: Wanted, key: str | None, error: KeyrotaError, *, more: str, is_yes: bool
+) -> None:
+    """
+    Deactivate a key with IAM alone, where Secrets Manager does not answer; returns where it cannot tell which key.
+
+    Raises:
+        ProviderUnavailable: The key is off, and its successor is still to be made; `more` are options for that command.
+        OwnKey, ProviderRefused: IAM refused, or keyrota itself runs with the key.
+    """
+    from keyrota.executor.off_alone import keys_of, own_key, turn_off  # noqa: PLC0415  # heavy, and rarely needed
+
+    subjects = session.wiring.subjects(wanted)[0]
+    if not subjects:
+        raise error
+    subject = subjects[0]
+    active = [known.id for known in keys_of(subject) if known.status is KeyStatus.ACTIVE]
+    leaked = AccessKeyId(key) if key is not None else active[0] if len(active) == 1 else None
+    if leaked not in active:
+        return
+    own = own_key(subject, leaked)
+    if own is not None:
+        raise OwnKey(own.reason, where=subject.name, remedy=own.remedy)
+    eprint(f"The secret of {subject.name} cannot be read: {error.what}")
+    eprint(f"{leaked} is deactivated all the same. Whoever has it is out; what uses it fails until it is replaced.")
+    ask(f"Deactivate {leaked} of {subject.name}?", is_yes=is_yes)
+    word = turn_off(subject, leaked)
+    again = f"keyrota revoke {subject.name} --key {leaked}{more}"
+    raise ProviderUnavailable(
+        f"{leaked} of {subject.name} is {word}, and NOT replaced: {error.what}",
+        where=error.where,
+        remedy=f"pipelines that hold it fail now; once that is solved: {again}",
+    ) from None
 
 
 def _with_key(session: Session, wanted: Wanted, key: AccessKeyId) -> Wanted:
