@@ -141,10 +141,10 @@ MISTAKES = (
         (SYNC, "        wanted = _current(state)\n        if wanted == version:", "        if True:"),
         (
             RUN,
-            "            self._do(action, observation, tell)\n",
+            "                self._do(action, observation, tell)\n",
             (
-                "            self._do(action, observation, tell)\n"
-                "            if isinstance(action, act.Sync):\n                break\n"
+                "                self._do(action, observation, tell)\n"
+                "                if isinstance(action, act.Sync):\n                    break\n"
             ),
         ),
     ),

@@ -19,7 +19,7 @@ URGENT_S = 3.0
 _READ_JUST_NOW = timedelta(seconds=10)
 
 
-def is_young(state: TargetState, now: datetime) -> bool:
+def was_read_just_now(state: TargetState, now: datetime) -> bool:
     """Return whether a place was read so recently that it is not asked again before a write."""
     return state.read_at is not None and now < state.read_at + _READ_JUST_NOW
 

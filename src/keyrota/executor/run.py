@@ -21,7 +21,7 @@ from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged, ProviderRefused, Stopped
 from keyrota.executor.actions import perform
 from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
-from keyrota.executor.observe import URGENT_S, is_young, observe, unasked
+from keyrota.executor.observe import URGENT_S, observe, unasked, was_read_just_now
 from keyrota.executor.own_writes import OwnWrites
 from keyrota.executor.run_state import RunState
 from keyrota.executor.subject import CredentialContext, Settings
@@ -199,7 +199,7 @@ class Run:
         if not isinstance(action, act.Sync) or self._is_read_again:
             return False
         self._is_read_again = any(
-            is_first_write(interpret(observation), target) and not is_young(target, self._settings.clock.now())
+            is_first_write(interpret(observation), target) and not was_read_just_now(target, self._settings.clock.now())
             for target in observation.targets
             if target.address in action.targets
         )

@@ -40,7 +40,7 @@ from keyrota.core.records import (
     place_digest,
 )
 from keyrota.errors import KeyrotaError, PartialFailure, ProviderUnavailable, TornPair
-from keyrota.executor.observe import is_young
+from keyrota.executor.observe import was_read_just_now
 from keyrota.executor.pairs import Pairs, Torn, another_place
 from keyrota.executor.subject import CredentialContext, Settings
 from keyrota.executor.verify import verify
@@ -407,7 +407,8 @@ def _demand_same_place(target: Target, state: TargetState | None, index: Index, 
     """
     place = state.place if state else None
     written = [entry for entry in index.entries if entry.address == target.address and entry.is_begun and entry.place]
-    is_known = is_young(state, settings.clock.now()) if state is not None and place is not None else not written
+    is_young = state is not None and was_read_just_now(state, settings.clock.now())
+    is_known = is_young if place is not None else not written
     if is_known:
         return
     found = target.place_now()
