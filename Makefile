@@ -35,8 +35,8 @@ soak: .venv/.ready  ## play histories in which everything goes wrong, on all cor
 sabotage: .venv/.ready  ## make each deliberate mistake, and let the simulation find it; renew the table in the docs
 	@$(BIN)/python tests/simulation/sabotage.py
 
-mutants: .venv/.ready  ## make small mistakes in a sample of core, executor, aws, wire, report and app, and count those that no test notices (ONLY=core/plan.py: of a file or folder; SAMPLE=1: all)
-	@$(BIN)/python tests/mutation/run.py $(if $(SAMPLE),--sample $(SAMPLE)) $(ONLY)
+mutants: .venv/.ready  ## make small mistakes in a sample of core, executor, aws, http, report and app, and count those that no test notices (ONLY=core/plan.py: of a file or folder; SAMPLE=1: all; MINUTES=30: begin none after that)
+	@$(BIN)/python tests/mutation/run.py $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(MINUTES),--minutes $(MINUTES)) $(ONLY)
 
 mock: $(MOCK)/node_modules/.ready  ## install the mock servers that `make test` uses where they are there (Node comes along)
 

@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -23,7 +23,6 @@ LEAST_CPU_S, TIMES_CPU = 10.0, 30
 LEAST_WALL_S, TIMES_WALL = 90.0, 60
 """A test may take so many times its own time, of the processor and by the clock, and always at least this."""
 
-TOO_LONG = "a loop without end"
 DIED = "the end of the interpreter"
 
 
@@ -55,6 +54,7 @@ def started(question: Callable[[Callable[[object], None]], object]) -> Child:
         os._exit(0)
 
     with contextlib.suppress(BaseException):  # whatever a mutant raises here, the parent must not go on twice
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's way to stop is not the child's
         _hush()
         end(question(end))
     os._exit(1)
@@ -70,12 +70,27 @@ def finished(children: dict[int, tuple[Child, T]]) -> tuple[T, object]:
         child.answer.unlink(missing_ok=True)
 
 
+def stopped(children: Mapping[int, tuple[Child, T]]) -> None:
+    """End the children, whatever they are at; what they would have answered is lost."""
+    for pid, (child, _) in children.items():
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        child.answer.unlink(missing_ok=True)
+
+
 def _hush() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  # lives as long as the process
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file whole: who reads it meanwhile, or stops this process, finds the old text or the new one."""
+    new = file.with_name(f"{file.stem}.new{file.suffix}")
+    new.write_text(text)
+    new.replace(file)
 
 
 def limit_memory() -> None:
@@ -85,11 +100,11 @@ def limit_memory() -> None:
 
 
 @contextlib.contextmanager
-def bounded(seconds: float, end: Callable[[object], None]) -> Iterator[None]:
+def bounded(seconds: float, end: Callable[[], object]) -> Iterator[None]:
     """End the process when what is inside takes far longer than the seconds that it usually takes."""
 
     def stop(_: int, __: FrameType | None) -> None:
-        end(TOO_LONG)
+        end()
 
     signal.signal(signal.SIGVTALRM, stop)
     signal.signal(signal.SIGALRM, stop)

@@ -5,6 +5,9 @@ A mutant of a function's body is the function's code exchanged, in the modules t
 little more than the fork. A mutant of a table, a default or a constant is seen only when its module is run anew, so
 that child forgets all of our modules and collects again. Tests that pass the changed line and little else come
 first, and before them those that killed a sibling.
+
+A kill counts once it is confirmed: the test that failed fails again, alone in a new process, and passes in one where
+nothing is changed. A test that fails without a change judges nothing from there on.
 """
 
 from __future__ import annotations
@@ -14,13 +17,13 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import CodeType, FunctionType, ModuleType
 
 import pytest
-from forks import Child, bounded, finished, limit_memory, started
+from forks import DIED, Child, bounded, finished, limit_memory, started, stopped
 from measure import HERE, SANDBOX, SIMULATION, TESTS, Map, measured, passes
 from mutants import Mutant
 from packages import SOURCE
@@ -35,12 +38,18 @@ SLOW = frozenset(
         "test_planning_changes_nothing_and_says_the_same_twice",
         "test_the_demo_plays_and_breaks_nothing",
         "test_the_demo_finds_a_pair_under_other_names_before_it_does_harm",
+        "test_four_functions_carry_a_key_through_its_life",
     }
 )
 """Tests of many random worlds, or of many days, which judge nothing here: a survivor would wait for them."""
 NO_MUTANT = "no mutant"
 SIBLINGS = 6
 """So many tests that killed a mutant of the same function are asked first."""
+
+Question = Callable[[Callable[[object], None]], object]
+"""What a child answers: nothing, or the name of the first test that fails."""
+Trial = Generator[Question, object, "Verdict"]
+"""The questions that lead to a verdict, one after the other."""
 
 OPTIONS = (
     "-qq",
@@ -63,28 +72,41 @@ class Verdict:
 
     mutant: Mutant
     killer: str | None
-    """The test that noticed; None: none did."""
+    """The test that noticed, or how else it showed; None: no test did."""
 
 
 class Judge:
     """The plugin that takes pytest's loop over."""
 
     def __init__(
-        self, mutants: Sequence[Mutant], known: Mapping[str, str], jobs: int, tell: Callable[[str], None]
+        self,
+        mutants: Sequence[Mutant],
+        known: Mapping[str, str],
+        jobs: int,
+        *,
+        is_late: Callable[[], bool],
+        note: Callable[[Verdict], None],
+        tell: Callable[[str], None],
     ) -> None:
         self._mutants = mutants
-        self._known = known
+        self._known = dict(known)
         """The test that killed a mutant the last time: asked first."""
         # as they were when the mutants were made, whatever somebody writes meanwhile
         self._sources = {file: (SOURCE / file).read_bytes() for file in {mutant.file for mutant in mutants}}
         self._jobs = jobs
+        self._is_late = is_late
+        self._note_down = note
         self._tell = tell
         self._items: dict[str, pytest.Item] = {}
         self._map = Map()
         self._killers: dict[tuple[str, str], dict[str, None]] = {}
+        self._is_sound: dict[tuple[str, bool], bool] = {}
+        """Whether a test passes where nothing is changed: with the modules as they are, and with modules run anew."""
         self.verdicts: list[Verdict] = []
         self.broken: list[str] = []
         """Mutants that are no Python: nothing is judged then."""
+        self.unsound: dict[str, None] = {}
+        """Tests that failed where nothing was changed."""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keep the judges."""
@@ -100,21 +122,63 @@ class Judge:
         return True
 
     def _judge(self) -> None:
-        children: dict[int, tuple[Child, Mutant]] = {}
-        waiting = list(reversed(self._mutants))
-        while waiting or children:
-            while waiting and len(children) < self._jobs:
-                mutant = waiting.pop()
-                child = started(partial(self._killer, mutant, self._in_order(mutant)))
-                children[child.pid] = (child, mutant)
-            if children:
-                judged, answer = finished(children)
-                self._note(judged, None if answer is None else str(answer))
+        children: dict[int, tuple[Child, Trial]] = {}
+        waiting = iter(self._mutants)
+        try:
+            while True:
+                while len(children) < self._jobs and not self._is_late() and (mutant := next(waiting, None)):
+                    self._go_on(children, self.trial(mutant), None)
+                if not children:
+                    return
+                trial, answer = finished(children)
+                self._go_on(children, trial, answer)
+        finally:
+            stopped(children)
 
-    def _note(self, mutant: Mutant, killer: str | None) -> None:
+    def _go_on(self, children: dict[int, tuple[Child, Trial]], trial: Trial, answer: object) -> None:
+        """Give a trial the answer that it waits for, and ask its next question."""
+        try:
+            question = trial.send(answer)
+        except StopIteration as ended:
+            self._note(ended.value)
+            return
+        child = started(question)
+        children[child.pid] = (child, trial)
+
+    def trial(self, mutant: Mutant) -> Trial:
+        """Ask until the tests have killed the mutant and that is confirmed, or none is left that might."""
+        tests = self._in_order(mutant)
+        while True:
+            answer = yield partial(self._failing, mutant, tests)
+            if answer is None or str(answer).startswith(NO_MUTANT):
+                return Verdict(mutant=mutant, killer=None if answer is None else str(answer))
+            killer, is_anew = _read(answer)
+            alone = [killer] if killer in tests else tests
+            if (yield from self._passes_unchanged(mutant, killer, alone, is_anew=is_anew)):
+                if (yield partial(self._failing, mutant, alone)) is not None:
+                    return Verdict(mutant=mutant, killer=killer)
+                self._tell(f"failed once, and passed when asked again: {killer}, {mutant.full_name}")
+            tests = [test for test in tests if test not in alone]
+
+    def _passes_unchanged(
+        self, mutant: Mutant, killer: str, tests: Sequence[str], *, is_anew: bool
+    ) -> Generator[Question, object, bool]:
+        """Find out, once for each test, whether it passes where nothing is changed, but all else is done alike."""
+        which = (killer, is_anew)
+        if killer == DIED or which not in self._is_sound:
+            question = partial(self._failing, mutant, tests, is_changed=False, is_anew=is_anew)
+            self._is_sound[which] = (yield question) is None
+            if not self._is_sound[which]:
+                self.unsound.setdefault(killer)
+                self._tell(f"judges nothing from here on, because it fails where nothing is changed: {killer}")
+        return self._is_sound[which]
+
+    def _note(self, verdict: Verdict) -> None:
+        mutant, killer = verdict.mutant, verdict.killer
         if killer is not None and killer.startswith(NO_MUTANT):
             self.broken.append(f"{mutant.full_name}: {killer}")
-        self.verdicts.append(Verdict(mutant=mutant, killer=killer))
+        self.verdicts.append(verdict)
+        self._note_down(verdict)
         if killer in self._items:
             known = self._killers.setdefault((mutant.file, mutant.function), {})
             known.pop(killer, None)
@@ -133,25 +197,45 @@ class Judge:
         last_time = self._known.get(mutant.full_name)
         if last_time in self._map.seconds:
             first = [last_time, *(test for test in first if test != last_time)]
-        return first + [test for test in tests if test not in first]
+        is_anew = self._map.is_of_loading(mutant)
+        in_order = first + [test for test in tests if test not in first]
+        return [test for test in in_order if self._is_sound.get((test, is_anew), True)]
 
-    def _killer(self, mutant: Mutant, tests: Sequence[str], end: Callable[[object], None]) -> str | None:
-        """Let a child find the first test that fails."""
+    def _failing(
+        self,
+        mutant: Mutant,
+        tests: Sequence[str],
+        end: Callable[[object], None],
+        *,
+        is_changed: bool = True,
+        is_anew: bool = False,
+    ) -> object:
+        """Let a child find the first test that fails, and say whether it ran with modules run anew."""
         limit_memory()
+        source = self._sources[mutant.file]
+        changed = mutant.applied(source) if is_changed else source
         try:
-            changed = mutant.applied(self._sources[mutant.file])
             code = compile(changed, str(SOURCE / mutant.file), "exec", dont_inherit=True)
         except Exception as error:  # noqa: BLE001  # no test has noticed anything: the mutant itself is no good
             return f"{NO_MUTANT}: {error!r}"
-        if self._map.is_of_loading(mutant) or not _is_exchanged(mutant, code):
+        if is_anew or self._map.is_of_loading(mutant) or not _is_exchanged(mutant, code):
             _forget_modules()
             sys.meta_path.insert(0, _Changed(mutant, code))
-            return _judged_anew(tests, self._map.seconds, end)
+            killer = _judged_anew(tests, self._map.seconds, lambda test: end([test, True]))
+            return killer and [killer, True]
         for name in tests:
-            with bounded(self._map.seconds[name], end):
+            with bounded(self._map.seconds[name], partial(end, [name, False])):
                 if not passes(self._items[name]):
-                    return name
+                    return [name, False]
         return None
+
+
+def _read(answer: object) -> tuple[str, bool]:
+    """Read which test failed, and whether its modules were run anew; a child that died says neither."""
+    match answer:
+        case [str() as killer, bool() as is_anew]:
+            return killer, is_anew
+    return DIED, False
 
 
 def _judges(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
@@ -236,11 +320,17 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 class _Again:
     """The plugin that runs the tests in a given order, until one fails."""
 
-    def __init__(self, tests: Sequence[str], seconds: dict[str, float], end: Callable[[object], None]) -> None:
+    def __init__(self, tests: Sequence[str], seconds: dict[str, float], end: Callable[[str], None]) -> None:
         self._places = {test: place for place, test in enumerate(tests)}
         self._seconds = seconds
         self._end = end
         self.killer: str | None = None
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note the first file that cannot be collected: its first test stands for it."""
+        if report.failed and self.killer is None:
+            of_it = (test for test in self._places if test.startswith(f"{report.nodeid}::"))
+            self.killer = next(of_it, next(iter(self._places)))
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keep the chosen tests, in their order."""
@@ -250,25 +340,25 @@ class _Again:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run until one fails; modules that cannot even be imported are noticed as well."""
-        if session.testsfailed:
-            self.killer = "collection"
+        if self.killer is not None:
             return True
         for item in session.items:
-            with bounded(self._seconds.get(item.nodeid, 1.0), self._end):
+            with bounded(self._seconds.get(item.nodeid, 1.0), partial(self._end, item.nodeid)):
                 if not passes(item):
                     self.killer = item.nodeid
                     return True
         return True
 
 
-def _judged_anew(tests: Sequence[str], seconds: dict[str, float], end: Callable[[object], None]) -> str | None:
+def _judged_anew(tests: Sequence[str], seconds: dict[str, float], end: Callable[[str], None]) -> str | None:
     files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
     for part in (files[:1], files[1:]):
-        if not part:
+        of_part = [test for test in tests if test.partition("::")[0] in part]
+        if not of_part:
             continue
-        again = _Again(tests, seconds, end)
-        with bounded(60.0, end):
+        again = _Again(of_part, seconds, end)
+        with bounded(60.0, partial(end, of_part[0])):
             code = pytest.main([*OPTIONS, *part], plugins=[again])
         if again.killer is not None or code not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
-            return again.killer or "collection"
+            return again.killer or of_part[0]
     return None

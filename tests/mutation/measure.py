@@ -1,8 +1,9 @@
 """
 Which tests come by which line, and what they cost.
 
-That is remembered from run to run: a test is measured again when its own file has changed, or anything that all of
-them stand on, which is the product and the tests' rigs.
+That is remembered from run to run: a test is measured again when its own file has changed, a file of the product that
+it passed, or anything that all of them stand on, which is the sandbox and the tests' rigs. What a test passes only
+since another file's constants changed is missing until then: the mutant is judged by fewer tests, and none too good.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 import coverage
 import pytest
 from _pytest.runner import runtestprotocol
-from forks import finished, started
+from forks import finished, started, write
 from mutants import Mutant
 from packages import PACKAGES, ROOT, SOURCE, package_of
 
@@ -84,9 +85,13 @@ class Map:
         else:
             tests = {test for line in range(mutant.first, mutant.last + 1) for test in known.get(line, ())}
         ordered = sorted(tests, key=lambda test: (test not in beside, self.passed[test], self.seconds[test], test))
-        spent = itertools.accumulate(self.seconds[test] for test in ordered)
-        budget = package_of(mutant.file).budget_s * (LOADING if self.is_of_loading(mutant) else 1)
-        return [test for test, so_far in zip(ordered, spent, strict=True) if so_far <= budget]
+        left = package_of(mutant.file).budget_s * (LOADING if self.is_of_loading(mutant) else 1)
+        chosen = []
+        for test in ordered:
+            if self.seconds[test] <= left:  # one that is too dear leaves room for cheaper ones
+                left -= self.seconds[test]
+                chosen.append(test)
+        return chosen
 
     def is_of_loading(self, mutant: Mutant) -> bool:
         """Return whether a mutant can only be seen when its module is run anew."""
@@ -102,12 +107,12 @@ def measured(items: Sequence[pytest.Item], tell: Callable[[str], None]) -> Map:
     """
     known: dict[str, dict[str, Any]] = json.loads(MEASURED.read_text()) if MEASURED.exists() else {}
     stands = {item.nodeid: _stand(item.path) for item in items}
-    new = [item for item in items if known.get(item.nodeid, {}).get("stand") != stands[item.nodeid]]
+    new = [item for item in items if not _is_current(known.get(item.nodeid, {}), stands[item.nodeid])]
     tell(f"{len(new)} of {len(items)} tests are measured")
     for file, of_it in itertools.groupby(new, key=lambda item: item.path):
         measures = _measured_in_a_child(list(of_it))
         known |= {test: {"stand": stands[test], **measure} for test, measure in measures.items()}
-        MEASURED.write_text(json.dumps(known))
+        write(MEASURED, json.dumps(known))
         _import_early(name for measure in measures.values() for name in measure["imported"])
         seconds = sum(measure["seconds"] for measure in measures.values())
         tell(f"{file.relative_to(TESTS)}: {len(measures)} tests, {seconds:.0f} s")
@@ -139,9 +144,10 @@ def _measures(items: Sequence[pytest.Item]) -> dict[str, dict[str, Any]]:
     watch = coverage.Coverage(
         data_file=None,
         config_file=False,
-        include=[f"{SOURCE}/{package.name}/*" for package in PACKAGES],
+        include=[f"{SOURCE}/*"],
         concurrency=["greenlet" if SIMULATION in items[0].path.parents else "thread"],
     )
+    watch.set_option("run:disable_warnings", ["no-data-collected"])  # a file whose tests pass nothing of the product
     measures: dict[str, dict[str, Any]] = {}
     watch.start()
     for item in items:
@@ -155,7 +161,16 @@ def _measures(items: Sequence[pytest.Item]) -> dict[str, dict[str, Any]]:
         }
     watch.stop()
     lines = _lines(watch.get_data())
-    return {test: {**measure, "lines": lines.get(test, {})} for test, measure in measures.items()}
+    return {test: {**measure, **_passed(lines.get(test, {}))} for test, measure in measures.items()}
+
+
+def _passed(lines: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Keep the lines of what is mutated, and of each file that was passed the state."""
+    folders = tuple(f"{package.name}/" for package in PACKAGES)
+    return {
+        "lines": {file: passed for file, passed in lines.items() if file.startswith(folders)},
+        "files": {file: _state(file) for file in lines},
+    }
 
 
 def _lines(data: coverage.CoverageData) -> dict[str, dict[str, list[int]]]:
@@ -182,8 +197,20 @@ def _stand(file: Path) -> str:
     return hashlib.sha256(file.read_bytes() + _ground()).hexdigest()[:16]
 
 
+def _is_current(measure: Mapping[str, Any], stand: str) -> bool:
+    """Return whether a test would still be measured alike: nothing has changed that it stands on or passed."""
+    return measure.get("stand") == stand and all(_state(file) == state for file, state in measure["files"].items())
+
+
+@cache
+def _state(file: str) -> str:
+    """Name the state of a file of the product; one that is gone has none."""
+    path = SOURCE / file
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else ""
+
+
 @cache
 def _ground() -> bytes:
     rigs = (path for path in TESTS.rglob("*.py") if not path.name.startswith("test_") and path.parent != HERE)
-    files = sorted((*SOURCE.rglob("*.py"), *SANDBOX.rglob("*.py"), *rigs))
+    files = sorted((*SANDBOX.rglob("*.py"), *rigs))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from mutants import Mutant
 from packages import PACKAGES, Package, package_of
 
 SURVIVORS = Path(__file__).parent / "survivors.txt"
+SIGMAS = 1.96
+"""So many standard deviations to either side hold 95 % of a normal distribution."""
 
 
 def explained() -> dict[str, str]:
@@ -36,11 +39,12 @@ def explained() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """How many mutants of a package there are, were judged and were killed."""
+    """How many mutants of a package there are, are in the sample, were judged and were killed."""
 
     package: Package
     killed: int
     judged: int
+    sample: int
     there: int
 
     @property
@@ -49,23 +53,49 @@ class Share:
         return self.killed / max(1, self.judged)
 
     @property
+    def likely(self) -> tuple[float, float]:
+        """Where the share of all mutants lies, in 95 of 100 samples of this size (Wilson's interval)."""
+        if not self.judged:
+            return 0.0, 1.0
+        spread = SIGMAS**2 / self.judged
+        middle = (self.killed_of_judged + spread / 2) / (1 + spread)
+        share = self.killed_of_judged
+        width = math.sqrt(spread * share * (1 - share) + spread**2 / 4) / (1 + spread)
+        return max(0.0, middle - width), min(1.0, middle + width)
+
+    @property
     def is_enough(self) -> bool:
-        """Whether the package has as many killed as it must."""
-        return self.killed_of_judged >= self.package.least
+        """Whether the package has as many killed as it must; of none judged, none is."""
+        return self.judged > 0 and self.killed_of_judged >= self.package.least
 
 
 class Score:
-    """What came of the mutants that were judged, of all that there are in these files, beside what was explained."""
+    """What came of the mutants that were judged, of a sample of all in these files, beside what was explained."""
 
-    def __init__(self, verdicts: Sequence[Verdict], there: Sequence[Mutant], reasons: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        verdicts: Sequence[Verdict],
+        sample: Sequence[Mutant],
+        there: Sequence[Mutant],
+        reasons: Mapping[str, str],
+        unsound: Collection[str] = (),
+    ) -> None:
         self._verdicts = sorted(verdicts, key=lambda verdict: (verdict.mutant.file, verdict.mutant.start))
+        self._sample = sample
         self._there = there
+        self.unsound = unsound
+        """Tests that failed where nothing was changed."""
         self._reasons = reasons
 
     @property
     def shares(self) -> tuple[Share, ...]:
-        """The score of each package that something was judged of."""
-        return tuple(share for share in map(self._share, PACKAGES) if share.judged)
+        """The score of each package that something of is in the sample."""
+        return tuple(share for share in map(self._share, PACKAGES) if share.sample)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of the sample was judged."""
+        return len(self._verdicts) == len(self._sample)
 
     def _share(self, package: Package) -> Share:
         of_it = [verdict for verdict in self._verdicts if package_of(verdict.mutant.file) is package]
@@ -73,7 +103,8 @@ class Score:
             package=package,
             killed=sum(1 for verdict in of_it if verdict.killer is not None),
             judged=len(of_it),
-            there=sum(1 for mutant in self._there if package_of(mutant.file) is package),
+            sample=_count(self._sample, package),
+            there=_count(self._there, package),
         )
 
     @property
@@ -109,20 +140,24 @@ class Score:
             yield f"explained, and not there or killed: {name}"
         for share in self.shares:
             verdict = "" if share.is_enough else f", less than {share.package.least:.0%}"
-            told = f"{share.killed} of {share.judged} mutants killed: {share.killed_of_judged:.1%}{verdict}"
-            yield f"{share.package.name}: {told}"
+            judged = f"{share.judged} of {share.sample} judged, {share.killed} killed"
+            yield f"{share.package.name}: {judged}: {share.killed_of_judged:.1%}{verdict}"
 
     def why(self, mutant: Mutant) -> str:
         """Explain a survivor."""
         return self._reasons.get(mutant.full_name, "**not explained**")
 
 
-def page(score: Score) -> str:
-    """Write the page of the documentation."""
-    return "\n".join([*_page(score), ""])
+def _count(mutants: Sequence[Mutant], package: Package) -> int:
+    return sum(1 for mutant in mutants if package_of(mutant.file) is package)
 
 
-def _page(score: Score) -> Iterator[str]:
+def page(score: Score, day: str) -> str:
+    """Write the page of the documentation, after a run on that day."""
+    return "\n".join([*_page(score, day), ""])
+
+
+def _page(score: Score, day: str) -> Iterator[str]:
     yield "# Mutants"
     yield ""
     yield "<!-- written by `make mutants` -->"
@@ -134,13 +169,18 @@ def _page(score: Score) -> Iterator[str]:
     yield "What counts as a mistake, and what is left alone because only people read it, stands in `tests/mutation/`."
     yield "Why it is done this way: [decision 0018](../adr/0018-mutation-testing.md)."
     yield ""
-    yield from _table(score)
+    yield from _table(score, day)
+    if score.unsound:
+        yield ""
+        yield "These tests failed where nothing was changed, and judged nothing after that:"
+        yield ""
+        yield from (f"- `{test}`" for test in score.unsound)
     yield ""
     yield "## Survivors"
     yield ""
     yield (
-        "In the core and the executor each was looked at; the reason says why no test tells it from the original. "
-        "Elsewhere one that is not explained is a mistake that no test would notice."
+        f"{len(score.survivors)} of the mutants that were judged survived. Of {len(score.unexplained)} of these nobody "
+        "has said why: each may be a mistake that no test would notice."
     )
     file = ""
     for mutant in score.survivors:
@@ -150,18 +190,27 @@ def _page(score: Score) -> Iterator[str]:
         yield f"| {_cell(mutant.name)} | {score.why(mutant)} |"
 
 
-def _table(score: Score) -> Iterator[str]:
+def _table(score: Score, day: str) -> Iterator[str]:
     yield (
-        "Not every mutant was judged. A digest of a mutant's name decides whether it is in the sample, so that the "
-        "sample is the same on every machine; `make mutants SAMPLE=1` judges all."
+        "Not every mutant is in the sample. A digest of a mutant's name decides that, so that the sample is the same "
+        "on every machine, and also the order, so that a run that is stopped has judged a sample of the sample."
+    )
+    yield (
+        "A kill counts only if the test that failed fails again, alone in a new process, and passes in one where "
+        "nothing is changed."
     )
     yield "A run fails where a package has fewer killed than the last column demands."
+    yield "*Likely* is where the share of all mutants lies, as far as a sample of this size can say (95 % confidence)."
     yield ""
-    yield "| package | mutants | judged | killed | share | at least |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    yield f"The run of {day} judged {'all' if score.is_complete else 'a part'} of its sample:"
+    yield ""
+    yield "| package | mutants | in the sample | judged | killed | share | likely | at least |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for share in score.shares:
-        counts = f"{share.there} | {share.judged} | {share.killed}"
-        yield f"| {share.package.name} | {counts} | {share.killed_of_judged:.1%} | {share.package.least:.0%} |"
+        counts = f"{share.there} | {share.sample} | {share.judged} | {share.killed}"
+        killed = f"{share.killed_of_judged:.1%}" if share.judged else "not known"
+        low, high = share.likely
+        yield f"| {share.package.name} | {counts} | {killed} | {low:.0%} to {high:.0%} | {share.package.least:.0%} |"
 
 
 def _cell(text: str) -> str:
