@@ -84,6 +84,7 @@ class Judge:
         known: Mapping[str, str],
         jobs: int,
         *,
+        is_measure_trusted: bool,
         is_late: Callable[[], bool],
         note: Callable[[Verdict], None],
         tell: Callable[[str], None],
@@ -94,6 +95,7 @@ class Judge:
         # as they were when the mutants were made, whatever somebody writes meanwhile
         self._sources = {file: (SOURCE / file).read_bytes() for file in {mutant.file for mutant in mutants}}
         self._jobs = jobs
+        self._is_measure_trusted = is_measure_trusted
         self._is_late = is_late
         self._note_down = note
         self._tell = tell
@@ -115,7 +117,7 @@ class Judge:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Measure, then judge."""
         self._items = {item.nodeid: item for item in session.items}
-        self._map = measured(session.items, self._tell)
+        self._map = measured(session.items, self._tell, is_trusted=self._is_measure_trusted)
         gc.collect()
         gc.freeze()  # or a collection in a child would copy what it shares with this process
         self._judge()

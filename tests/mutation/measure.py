@@ -99,15 +99,18 @@ class Map:
         return not mutant.function or not any(known.get(line) for line in range(mutant.first, mutant.last + 1))
 
 
-def measured(items: Sequence[pytest.Item], tell: Callable[[str], None]) -> Map:
+def measured(items: Sequence[pytest.Item], tell: Callable[[str], None], *, is_trusted: bool) -> Map:
     """
     Measure what was not measured before, each file in a child; tests that fail there judge nothing.
 
-    What the child imported late is imported here as well, or each later child would.
+    What the child imported late is imported here as well, or each later child would. What is trusted is not measured
+    again, whatever has changed since: some mutants are then judged by fewer tests, and a kill is confirmed anyway.
     """
     known: dict[str, dict[str, Any]] = json.loads(MEASURED.read_text()) if MEASURED.exists() else {}
     stands = {item.nodeid: _stand(item.path) for item in items}
-    new = [item for item in items if not _is_current(known.get(item.nodeid, {}), stands[item.nodeid])]
+    new = [
+        item for item in items if not _is_current(known.get(item.nodeid), stands[item.nodeid], is_trusted=is_trusted)
+    ]
     tell(f"{len(new)} of {len(items)} tests are measured")
     for file, of_it in itertools.groupby(new, key=lambda item: item.path):
         measures = _measured_in_a_child(list(of_it))
@@ -197,9 +200,11 @@ def _stand(file: Path) -> str:
     return hashlib.sha256(file.read_bytes() + _ground()).hexdigest()[:16]
 
 
-def _is_current(measure: Mapping[str, Any], stand: str) -> bool:
+def _is_current(measure: Mapping[str, Any] | None, stand: str, *, is_trusted: bool) -> bool:
     """Return whether a test would still be measured alike: nothing has changed that it stands on or passed."""
-    return measure.get("stand") == stand and all(_state(file) == state for file, state in measure["files"].items())
+    if measure is None or is_trusted:
+        return measure is not None
+    return bool(measure["stand"] == stand) and all(_state(file) == state for file, state in measure["files"].items())
 
 
 @cache

@@ -61,7 +61,6 @@ _EXCHANGES = (
 )
 _COMMANDS = (
     "unit",
-    "end_to_end/test_all_clear.py",
     "end_to_end/test_check_stack.py",
     "end_to_end/test_commands.py",
     "end_to_end/test_configuration.py",
@@ -75,11 +74,7 @@ _COMMANDS = (
 _FUNCTIONS = (
     "unit",
     "end_to_end/test_bus.py",
-    "end_to_end/test_emergency_first.py",
     "end_to_end/test_functions.py",
-    "end_to_end/test_functions_of_accounts.py",
-    "end_to_end/test_limits_told.py",
-    "end_to_end/test_put_by_hand.py",
 )
 
 PACKAGES = (

@@ -88,6 +88,11 @@ def main() -> int:
         "--again", action="store_true", help="only what was not killed before; trusts earlier kills, writes no page"
     )
     parser.add_argument("--minutes", type=float, default=math.inf, metavar="N", help="begin no mutant after so long")
+    parser.add_argument(
+        "--as-measured",
+        action="store_true",
+        help="choose tests by what an earlier run measured, whatever has changed since; more survive then, none fewer",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -107,6 +112,7 @@ def main() -> int:
             sorted(set(sample) - set(trusted), key=lambda mutant: mutant.lot),
             kills.known,
             chosen.jobs,
+            is_measure_trusted=chosen.as_measured,
             is_late=lambda: time.monotonic() - began > 60 * chosen.minutes,
             note=kills.note,
             tell=tell,

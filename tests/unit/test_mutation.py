@@ -20,7 +20,9 @@ TEST = "tests/unit/test_schedule.py::test_due"
 
 
 def _judge() -> Judge:
-    return Judge(MUTANTS, {}, 1, is_late=lambda: False, note=lambda _: None, tell=lambda _: None)
+    return Judge(
+        MUTANTS, {}, 1, is_measure_trusted=False, is_late=lambda: False, note=lambda _: None, tell=lambda _: None
+    )
 
 
 def _answered(trial: Trial, answers: Iterator[object]) -> Verdict:
