@@ -222,7 +222,7 @@ class Judge:
             return f"{NO_MUTANT}: {error!r}"
         if is_anew or self._map.is_of_loading(mutant) or not _is_exchanged(mutant, code):
             _forget_modules()
-            sys.meta_path.insert(0, _Changed(mutant, code))
+            sys.meta_path.insert(0, Changed(mutant, code))
             killer = _judged_anew(tests, self._map.seconds, lambda test: end([test, True]))
             return killer and [killer, True]
         for name in tests:
@@ -301,7 +301,7 @@ def _forget_modules() -> None:
             del sys.modules[name]
 
 
-class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds one module, changed."""
 
     def __init__(self, mutant: Mutant, code: CodeType) -> None:
@@ -312,7 +312,10 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         del path, target
         if fullname != self._name:
             return None
-        return importlib.util.spec_from_file_location(fullname, self._path, loader=self)
+        inner = [str(self._path.parent)] if self._path.name == "__init__.py" else None
+        return importlib.util.spec_from_file_location(
+            fullname, self._path, loader=self, submodule_search_locations=inner
+        )
 
     def exec_module(self, module: ModuleType) -> None:
         """Run it."""

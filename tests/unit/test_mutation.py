@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from forks import DIED
-from judge import Judge, Trial, Verdict
+from judge import Changed, Judge, Trial, Verdict
 from mutants import mutants
 from packages import PACKAGES
 from page import Score, Share, page
@@ -66,6 +66,17 @@ def test_the_end_of_the_interpreter_is_confirmed_like_any_failure(judge: Judge) 
 @pytest.fixture
 def judge() -> Judge:
     return _judge()
+
+
+@pytest.mark.parametrize(("file", "is_package"), [("app/cli/__init__.py", True), ("core/schedule.py", False)])
+def test_a_package_that_is_run_anew_still_has_its_modules(file: str, is_package: bool) -> None:
+    """Otherwise each import from it fails, and every mutant of it counts as killed."""
+    changed = Changed(replace(MUTANTS[0], file=file), compile("", file, "exec"))
+    name = "keyrota.app.cli" if is_package else "keyrota.core.schedule"
+    spec = changed.find_spec(name, None)
+    assert spec is not None
+    assert (spec.submodule_search_locations is not None) is is_package
+    assert changed.find_spec("keyrota.core", None) is None
 
 
 def test_what_a_run_found_is_kept_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
