@@ -9,6 +9,8 @@ import pytest
 
 from keyrota.app.config import Configuration, load_text, schema
 from keyrota.core.policy import duration
+from keyrota.executor import Settings
+from keyrota_sandbox.memory.clock import WorldClock
 
 BARE = "version: 1\ncredentials: [{user: ci}]\n"
 
@@ -38,6 +40,12 @@ def test_a_default_is_the_one_that_is_told(path: tuple[str, ...]) -> None:
     configuration: Configuration = load_text("keyrota.yaml", BARE)
     told = TOLD[path]
     assert TAKEN[path](configuration) == (duration(told).total_seconds() if isinstance(told, str) else told)
+
+
+def test_a_run_that_is_told_nothing_proves_a_key_as_the_configuration_does() -> None:
+    verify = load_text("keyrota.yaml", BARE).verify
+    bare = Settings(clock=WorldClock(), run="r")
+    assert (bare.verify_times, bare.verify_span_s) == (verify.times, verify.span_s)
 
 
 def test_every_default_outside_of_providers_and_targets_is_compared() -> None:

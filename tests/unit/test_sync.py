@@ -8,7 +8,22 @@ from typing import Any
 
 import pytest
 
-from builders import NEW, NOW, ODD, OLD, USER, a_key, a_secret, a_version, ago, cannot_tell, current, holds, observed
+from builders import (
+    NEW,
+    NOW,
+    ODD,
+    OLD,
+    USER,
+    a_key,
+    a_secret,
+    a_version,
+    ago,
+    cannot_tell,
+    current,
+    down,
+    holds,
+    observed,
+)
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import (
     PAIRS_TAG,
@@ -18,6 +33,7 @@ from keyrota.core.model import (
     IndexEntry,
     KeyPair,
     Observation,
+    PlaceId,
     SecretState,
     SyncPass,
     SyncRecord,
@@ -40,6 +56,7 @@ from keyrota.core.records import (
 from keyrota.core.secret import Secret
 from keyrota.errors import NotVerified, PartialFailure, ProviderRefused, ProviderUnavailable
 from keyrota.executor import CredentialContext, Settings
+from keyrota.executor.pairs import AnotherPlace
 from keyrota.executor.sync import sync
 
 TWO_DAYS_AGO, A_DAY_AGO = ago(2), ago(1)
@@ -58,6 +75,12 @@ class Place:
     wait_for_idle: timedelta = timedelta()
     busy: list[bool | None] = field(default_factory=list)
     got: list[AccessKeyId] = field(default_factory=list)
+    now: PlaceId | None = None
+    """What place it is when it is asked again before the write."""
+
+    def place_now(self) -> PlaceId | None:
+        self.scene.calls.append(f"place {self.address}")
+        return self.now
 
     def write(self, credential: KeyPair) -> None:
         self.scene.calls.append(f"write {self.address}")
@@ -534,6 +557,59 @@ def test_an_index_that_is_full_or_that_somebody_edited_meanwhile_is_left_alone()
     edited.sync("a", seen=seen, subject=edited.subject(index=(ENTRY,)))
     assert edited.tags["keyrota:targets"] == "?"
     assert interpret(seen).index == Index()
+
+
+HERE, ELSEWHERE = (PlaceId(kind="bitbucket", origin="https://x", id=f"repository {number}") for number in (1, 2))
+
+
+def _written_at(address: str, place: PlaceId) -> IndexEntry:
+    return replace(ENTRY, address=address, origin=place.origin, place=place.mark)
+
+
+@pytest.mark.parametrize(
+    ("entries", "now", "is_written"),
+    [
+        ([], ELSEWHERE, True),
+        ([_written_at("a", HERE)], HERE, True),
+        ([_written_at("a", HERE)], ELSEWHERE, False),
+        ([_written_at("a", HERE)], None, True),
+        ([_written_at("b", HERE)], ELSEWHERE, True),
+        ([replace(_written_at("a", HERE), is_begun=False)], ELSEWHERE, True),
+        ([ENTRY], ELSEWHERE, True),
+        ([_written_at("a", HERE), _written_at("a", ELSEWHERE)], ELSEWHERE, True),
+    ],
+    ids=["never", "the same", "another", "unknown now", "other name", "not begun", "unknown then", "one of two"],
+)
+def test_a_place_whose_read_failed_is_compared_with_what_was_written_under_its_name(
+    entries: list[IndexEntry], now: PlaceId | None, is_written: bool
+) -> None:
+    scene = a_scene("a", tags=format_index(Index(tuple(entries))).items())
+    scene.places[0].now = now
+    if is_written:
+        scene.sync("a", seen=scene.seen(down("a")))
+    else:
+        with pytest.raises(AnotherPlace):
+            scene.sync("a", seen=scene.seen(down("a")))
+    assert ("write a" in scene.calls) is is_written
+
+
+@pytest.mark.parametrize(
+    ("read_s", "now", "is_asked", "is_written"),
+    [(0, ELSEWHERE, False, True), (3600, ELSEWHERE, True, False), (3600, HERE, True, True), (None, HERE, True, True)],
+)
+def test_a_place_that_was_read_long_ago_is_asked_what_it_is_before_the_write(
+    read_s: float | None, now: PlaceId, is_asked: bool, is_written: bool
+) -> None:
+    scene = a_scene("a")
+    scene.places[0].now = now
+    read_at = None if read_s is None else NOW - timedelta(seconds=read_s)
+    seen = scene.seen(replace(cannot_tell("a"), place=HERE, read_at=read_at))
+    if is_written:
+        scene.sync("a", seen=seen)
+    else:
+        with pytest.raises(AnotherPlace):
+            scene.sync("a", seen=seen)
+    assert ("place a" in scene.calls, "write a" in scene.calls) == (is_asked, is_written)
 
 
 # --- patience -------------------------------------------------------------------------------------------------------
