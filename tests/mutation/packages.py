@@ -82,6 +82,7 @@ PACKAGES = (
     Package(name="executor", judges=_HEART, least=0.95, is_explained=True, one_of=10, budget_s=2.0),
     Package(name="aws", judges=_ADAPTERS, least=0.90, is_explained=False, one_of=20, budget_s=6.0),
     Package(name="http", judges=_EXCHANGES, least=0.90, is_explained=False, one_of=20, budget_s=6.0),
+    Package(name="target_base", judges=_EXCHANGES, least=0.90, is_explained=False, one_of=20, budget_s=6.0),
     Package(name="report", judges=_COMMANDS, least=0.90, is_explained=False, one_of=5, budget_s=6.0),
     Package(name="app/functions", judges=_FUNCTIONS, least=0.90, is_explained=False, one_of=30, budget_s=8.0),
     Package(name="app", judges=_COMMANDS, least=0.90, is_explained=False, one_of=80, budget_s=8.0),

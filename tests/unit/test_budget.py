@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from keyrota.errors import LeftByLimit, ProviderRefused, ProviderUnavailable
-from keyrota.http.around import Look, RecentLists
 from keyrota.http.budget import Budget, Limit, SharedLimit
+from keyrota.target_base.look import Look, RecentLists
 from keyrota_sandbox.memory.clock import WorldClock
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

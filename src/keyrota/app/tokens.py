@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from keyrota.app.config.model import Reference
-from keyrota.fragments import READ_TOKEN
+from keyrota.target_base.schema import READ_TOKEN
 
 READING_DUTIES = frozenset({"deactivate", "delete", "watch"})
 """Functions that write to no target. The command line has one identity for everything, and uses the writing token."""

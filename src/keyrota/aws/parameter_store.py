@@ -39,9 +39,10 @@ from keyrota.core.secret import Secret
 from keyrota.core.timestamps import require_sane_utc
 from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, listed, pair_conflicts
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
-from keyrota.fragments import KMS_KEY, NAMES, WAITING, Schema, closed, names_of
-from keyrota.http import BaseTarget, Budget, Limit, NoDiscovery, current_waiting
+from keyrota.http import Budget, Limit, current_waiting
 from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.schema import KMS_KEY, NAMES, WAITING, Schema, closed, names_of
+from keyrota.target_base.target import BaseTarget, NoDiscovery
 
 _ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
 _LIMIT, _BOUND = Limit(calls=5, seconds=1.0), timedelta(minutes=30)

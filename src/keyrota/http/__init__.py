@@ -1,34 +1,22 @@
 """The one HTTP client for CI providers: time-outs, bounded waiting and answers, budgets, and nothing that leaks."""
 
-from keyrota.http.around import Look, RecentLists
 from keyrota.http.attempt import send_once
 from keyrota.http.authorization import Authorization, basic, bearer, header
 from keyrota.http.budget import Budget, Limit
 from keyrota.http.client import Http, RetryPolicy
 from keyrota.http.concurrency import run_concurrently
-from keyrota.http.errors import DELETED, ProviderErrors
 from keyrota.http.listing import paginate
-from keyrota.http.many import Bounds, ManyRepositories
-from keyrota.http.places import BaseTarget, NoDiscovery
 from keyrota.http.response import Response
 from keyrota.http.waiting import bounded, current_waiting
 from keyrota.http.watch import hurried
 from keyrota.stop import STOP, Stop
 
 __all__ = [
-    "DELETED",
     "STOP",
     "Authorization",
-    "BaseTarget",
-    "Bounds",
     "Budget",
     "Http",
     "Limit",
-    "Look",
-    "ManyRepositories",
-    "NoDiscovery",
-    "ProviderErrors",
-    "RecentLists",
     "Response",
     "RetryPolicy",
     "Stop",

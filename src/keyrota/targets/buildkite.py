@@ -24,7 +24,11 @@ from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroun
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, listed, pair_conflicts, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
-from keyrota.fragments import (
+from keyrota.http import Budget, Http, Limit, Response, bearer, paginate, run_concurrently, send_once
+from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.errors import ProviderErrors
+from keyrota.target_base.look import Look
+from keyrota.target_base.schema import (
     MAX_WAIT,
     NAMES,
     WAITING,
@@ -37,21 +41,7 @@ from keyrota.fragments import (
     token_alternative,
     variables_of,
 )
-from keyrota.http import (
-    BaseTarget,
-    Budget,
-    Http,
-    Limit,
-    Look,
-    NoDiscovery,
-    ProviderErrors,
-    Response,
-    bearer,
-    paginate,
-    run_concurrently,
-    send_once,
-)
-from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.target import BaseTarget, NoDiscovery
 
 API = "https://api.buildkite.com/v2"
 _SCOPES = ("read_secret_details", "write_secrets")

@@ -16,7 +16,10 @@ from typing import Any
 from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroundings, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.core.variables import listed, pair_conflicts, states_of
-from keyrota.fragments import (
+from keyrota.http import Http, Response, header, paginate, run_concurrently
+from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.errors import ProviderErrors
+from keyrota.target_base.schema import (
     NAMES,
     WAITING,
     Schema,
@@ -27,8 +30,7 @@ from keyrota.fragments import (
     token_alternative,
     variables_of,
 )
-from keyrota.http import BaseTarget, Http, NoDiscovery, ProviderErrors, Response, header, paginate, run_concurrently
-from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.target import BaseTarget, NoDiscovery
 
 API = "https://circleci.com/api/v2"
 _SAYS = ProviderErrors(

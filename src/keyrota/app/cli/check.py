@@ -29,9 +29,9 @@ from keyrota.errors import ConfigError, KeyrotaError, NoCredentials, SharedPlace
 from keyrota.executor import Preview
 from keyrota.executor.confirm import questions
 from keyrota.executor.parallel import in_parallel
-from keyrota.fragments import WAITING
 from keyrota.report.data import error_fields, stamp
 from keyrota.report.text import Paint, counted
+from keyrota.target_base.schema import WAITING
 from keyrota.targets import kinds
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keyrota.fragments import KMS_KEY
+from keyrota.target_base.schema import KMS_KEY
 from keyrota.targets import kinds
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

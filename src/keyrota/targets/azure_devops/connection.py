@@ -10,9 +10,9 @@ from typing import Any
 
 from keyrota.core.variables import Listed
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http import Http, ProviderErrors, Response, paginate
-from keyrota.http.errors import DELETED
+from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
+from keyrota.target_base.errors import DELETED, ProviderErrors
 from keyrota.targets.azure_devops.group import Group, hidden
 
 SAYS = ProviderErrors(

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from keyrota.fragments import (
+from keyrota.http import Http, RetryPolicy, basic, bearer
+from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.schema import (
     NAMES,
     SLUG,
     WAITING,
@@ -18,8 +20,7 @@ from keyrota.fragments import (
     token_alternative,
     variables_of,
 )
-from keyrota.http import Http, NoDiscovery, RetryPolicy, basic, bearer
-from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.target import NoDiscovery
 from keyrota.targets.azure_devops.connection import AzureConnection
 from keyrota.targets.azure_devops.target import AzureTarget, address
 

@@ -20,8 +20,9 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
-from keyrota.fragments import named, names_of
-from keyrota.http import BaseTarget, Look
+from keyrota.target_base.look import Look
+from keyrota.target_base.schema import named, names_of
+from keyrota.target_base.target import BaseTarget
 from keyrota.targets.azure_devops.connection import SAYS, AzureConnection, is_linked, whole
 from keyrota.targets.azure_devops.group import Group
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
 from keyrota.core.levels import Side, Written
 from keyrota.core.model import Surroundings
 from keyrota.core.variables import Listed
-from keyrota.http import Look
+from keyrota.target_base.look import Look
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.lists import Path, shown_in
 from keyrota.targets.bitbucket.place import Place
@@ -18,13 +19,13 @@ _MAX_REPOSITORIES = 20
 """Of a workspace: each costs two calls, and one for each of its environments, of 1,000 an hour."""
 
 
+@dataclass(frozen=True, slots=True)
 class Around:
     """One look around a place."""
 
-    def __init__(self, connection: BitbucketConnection, where: Place) -> None:
-        self._connection = connection
-        self._where = where
-        self._look = Look()
+    _connection: BitbucketConnection
+    _where: Place
+    _look: Look = field(default_factory=Look)
 
     def look(self, address: str, here: Callable[[], tuple[Listed, ...]]) -> Surroundings:
         """Look; `here` lists the place itself."""

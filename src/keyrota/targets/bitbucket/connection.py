@@ -10,8 +10,11 @@ from typing import Any
 
 from keyrota.core.variables import Listed
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http import DELETED, Http, ManyRepositories, RecentLists, Response, paginate
+from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
+from keyrota.target_base.errors import DELETED
+from keyrota.target_base.look import RecentLists
+from keyrota.target_base.many import ManyRepositories
 from keyrota.targets.bitbucket.identity import UUID, Identities
 from keyrota.targets.bitbucket.place import Place
 

@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from keyrota.core.model import Sighting
-from keyrota.fragments import (
+from keyrota.http import Authorization, Budget, Http, Limit, RetryPolicy, basic, bearer
+from keyrota.ports import Clock, SecretReader, Target
+from keyrota.target_base.many import Bounds, ManyRepositories
+from keyrota.target_base.schema import (
     BUNDLE,
     MAX_WAIT,
     NAMES,
@@ -21,8 +24,6 @@ from keyrota.fragments import (
     span,
     token_alternative,
 )
-from keyrota.http import Authorization, Bounds, Budget, Http, Limit, ManyRepositories, RetryPolicy, basic, bearer
-from keyrota.ports import Clock, SecretReader, Target
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.oauth import TOKEN_URL, OAuth
 from keyrota.targets.bitbucket.place import place

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from keyrota.fragments import ID_NAME, SECRET_NAME, names_of, span
+from keyrota.target_base.schema import names_of, span, with_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,7 @@ class Place:
     @property
     def address(self) -> str:
         """The place in words, unique in a configuration."""
-        is_usual = self.names == (ID_NAME, SECRET_NAME)
-        return self.scope if is_usual else f"{self.scope} ({', '.join(self.names)})"
+        return with_names(self.scope, self.names)
 
 
 def place(settings: Mapping[str, Any]) -> Place:

@@ -9,12 +9,10 @@ from typing import Any
 
 from keyrota.core.model import (
     AccessKeyId,
-    CarriedRuns,
     Conflict,
     KeyPair,
     PlaceId,
     Readiness,
-    RunsEvidence,
     Surroundings,
     TargetEvidence,
     TargetState,
@@ -23,6 +21,7 @@ from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, bundle_conflicts, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.http import run_concurrently, send_once
+from keyrota.target_base.target import PlaceTarget
 from keyrota.targets.bitbucket.around import Around, environment_path, repository_path, workspace_path
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.gone import is_gone
@@ -33,24 +32,13 @@ _JUST_NOW = timedelta(minutes=5)
 """A list that is no older proves as much as another one; of 1,000 calls an hour each one counts."""
 
 
-class BitbucketTarget:
+class BitbucketTarget(PlaceTarget[BitbucketConnection, Place]):
     """One place for one pair."""
 
     def __init__(self, connection: BitbucketConnection, where: Place) -> None:
-        self._connection = connection
+        super().__init__(connection, where)
         self._http = connection.http
-        self._place = where
         self._listed_at: datetime | None = None
-
-    @property
-    def address(self) -> str:
-        """Workspace, repository and environment in words."""
-        return self._place.address
-
-    @property
-    def has_separate_variables(self) -> bool:
-        """Two variables, unless the pair is bundled: Bitbucket cannot write two at once."""
-        return self._place.bundle is None
 
     @property
     def is_id_readable(self) -> bool:
@@ -146,21 +134,12 @@ class BitbucketTarget:
             lambda: self._put(found, self._place.id_name, Secret(credential.id), is_secured=is_secured),
         )
 
-    @property
-    def wait_for_idle(self) -> timedelta:
-        """How long a write waits for runs in progress."""
-        return self._place.wait_for_idle
-
     def is_busy(self) -> bool | None:
         """Look whether a pipeline is in progress; Bitbucket cannot be asked for one environment."""
         try:
             return self._connection.is_busy(self._place)
         except KeyrotaError:
             return None
-
-    def runs_with_old_key(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
-        """No run carries anything: each step reads its variables when it starts."""
-        return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
 
     def surroundings(self) -> Surroundings:
         """Look at the workspace, the repository and its environments; the place itself is listed only once a minute."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http import Http, ProviderErrors, Response
+from keyrota.http import Http, Response
+from keyrota.target_base.errors import ProviderErrors
 
 MISSING = 404
 _MAX_PAGES = 200

@@ -8,7 +8,10 @@ from functools import partial
 from typing import Any
 
 from keyrota.core.secret import Secret
-from keyrota.fragments import (
+from keyrota.http import Http, header
+from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.errors import ProviderErrors
+from keyrota.target_base.schema import (
     MARKER,
     NAMES,
     WAITING,
@@ -19,8 +22,7 @@ from keyrota.fragments import (
     names_of,
     token_alternative,
 )
-from keyrota.http import Http, NoDiscovery, ProviderErrors, header
-from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.target import NoDiscovery
 from keyrota.targets.forgejo.connection import ForgejoConnection
 from keyrota.targets.forgejo.target import ForgejoTarget, address, where_of
 

@@ -23,8 +23,9 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
-from keyrota.fragments import marker_of, named, names_of
-from keyrota.http import BaseTarget, Response, run_concurrently, send_once
+from keyrota.http import Response, run_concurrently, send_once
+from keyrota.target_base.schema import marker_of, named, names_of
+from keyrota.target_base.target import BaseTarget
 from keyrota.targets.forgejo.around import Around
 from keyrota.targets.forgejo.connection import MISSING, ForgejoConnection, Path, text_of
 

@@ -7,14 +7,14 @@ A job reads `secrets.NAME` and `vars.NAME`: two stores of equal names, each on t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
 from keyrota.core.levels import Side, Written
 from keyrota.core.model import Surroundings
 from keyrota.core.variables import Listed, listed
-from keyrota.http import Look
+from keyrota.target_base.look import Look
 from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Path, Place
 
@@ -24,13 +24,13 @@ _SECRETS, _VARIABLES = 100, 30
 """The largest pages."""
 
 
+@dataclass(frozen=True, slots=True)
 class Around:
     """One look around a place."""
 
-    def __init__(self, connection: GitHubConnection, where: Place) -> None:
-        self._connection = connection
-        self._where = where
-        self._look = Look()
+    _connection: GitHubConnection
+    _where: Place
+    _look: Look = field(default_factory=Look)
 
     def look(self, address: str) -> Surroundings:
         """Look at the variables beside the place, and at the levels above and below it."""

@@ -15,8 +15,11 @@ from typing import Any
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http import DELETED, Http, ManyRepositories, RecentLists, Response, paginate
+from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
+from keyrota.target_base.errors import DELETED
+from keyrota.target_base.look import RecentLists
+from keyrota.target_base.many import ManyRepositories
 from keyrota.targets.github.access import App, Installation
 from keyrota.targets.github.identity import Identities
 from keyrota.targets.github.place import Path, Place

@@ -7,7 +7,10 @@ from functools import partial
 from typing import Any
 
 from keyrota.core.model import Sighting
-from keyrota.fragments import (
+from keyrota.http import Authorization, Budget, Http, Limit, RetryPolicy, bearer
+from keyrota.ports import Clock, SecretReader, Target
+from keyrota.target_base.many import Bounds, ManyRepositories
+from keyrota.target_base.schema import (
     BUNDLE,
     MARKER,
     MAX_WAIT,
@@ -20,8 +23,6 @@ from keyrota.fragments import (
     span,
     token_alternative,
 )
-from keyrota.http import Authorization, Bounds, Budget, Http, Limit, ManyRepositories, RetryPolicy, bearer
-from keyrota.ports import Clock, SecretReader, Target
 from keyrota.targets.github.access import App, Installation
 from keyrota.targets.github.connection import GitHubConnection, is_limit
 from keyrota.targets.github.place import place

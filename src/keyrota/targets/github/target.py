@@ -22,7 +22,9 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http import DELETED, Response, run_concurrently, send_once
+from keyrota.http import Response, run_concurrently, send_once
+from keyrota.target_base.errors import DELETED
+from keyrota.target_base.target import PlaceTarget
 from keyrota.targets.github import runs
 from keyrota.targets.github.around import Around
 from keyrota.targets.github.connection import GitHubConnection, PublicKey, needed
@@ -36,22 +38,8 @@ _GONE = 204
 _MISSING, _CONFLICT, _UNPROCESSABLE = 404, 409, 422
 
 
-class GitHubTarget:
+class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
     """One place for one pair: two secrets (or a bundle), and a readable marker where one is wanted."""
-
-    def __init__(self, connection: GitHubConnection, where: Place) -> None:
-        self._connection = connection
-        self._place = where
-
-    @property
-    def address(self) -> str:
-        """Repository, environment or organization in words."""
-        return self._place.address
-
-    @property
-    def has_separate_variables(self) -> bool:
-        """Two secrets, unless the pair is bundled: GitHub cannot write two at once."""
-        return self._place.bundle is None
 
     @property
     def is_id_readable(self) -> bool:
@@ -170,11 +158,6 @@ class GitHubTarget:
         run_concurrently(*(partial(self._put, name, value, seen.get(name)) for name, value in pair.items()))
         if where.marker:
             self._mark(where.marker, credential.id)
-
-    @property
-    def wait_for_idle(self) -> timedelta:
-        """How long a write waits for runs in progress."""
-        return self._place.wait_for_idle
 
     def is_busy(self) -> bool | None:
         """Look whether a workflow run that reads the secrets is in progress."""

@@ -8,7 +8,7 @@ before a key goes; of each value no more than the key IDs in it is kept, while i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from keyrota.core.levels import Side, Written
 from keyrota.core.model import Conflict, Surroundings
 from keyrota.core.variables import Listed, bundle_conflicts, listed, pair_conflicts
-from keyrota.http import Look
+from keyrota.target_base.look import Look
 from keyrota.targets.gitlab.connection import GitLabConnection
 from keyrota.targets.gitlab.place import Path, Place
 from keyrota.targets.gitlab.scopes import do_meet, side_of
@@ -37,13 +37,13 @@ class Scoped:
     variable: Listed
 
 
+@dataclass(frozen=True, slots=True)
 class Around:
     """One look around a place."""
 
-    def __init__(self, connection: GitLabConnection, where: Place) -> None:
-        self._connection = connection
-        self._where = where
-        self._look = Look()
+    _connection: GitLabConnection
+    _where: Place
+    _look: Look = field(default_factory=Look)
 
     def look(self, address: str) -> Surroundings:
         """Look at all scopes of the place's own level, at the levels above it, and at what overrides it."""

@@ -11,8 +11,11 @@ from functools import partial
 from typing import Any
 
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http import DELETED, Http, ManyRepositories, RecentLists, Response, paginate
+from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
+from keyrota.target_base.errors import DELETED
+from keyrota.target_base.look import RecentLists
+from keyrota.target_base.many import ManyRepositories
 from keyrota.targets.gitlab.identity import Identities
 from keyrota.targets.gitlab.place import Path, Place
 

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keyrota.core.model import Sighting
-from keyrota.fragments import (
+from keyrota.http import Http, RetryPolicy, header
+from keyrota.ports import Clock, SecretReader, Target
+from keyrota.target_base.many import Bounds, ManyRepositories
+from keyrota.target_base.schema import (
     BUNDLE,
     MAX_WAIT,
     NAMES,
@@ -18,8 +21,6 @@ from keyrota.fragments import (
     span,
     token_alternative,
 )
-from keyrota.http import Bounds, Http, ManyRepositories, RetryPolicy, header
-from keyrota.ports import Clock, SecretReader, Target
 from keyrota.targets.gitlab.connection import GitLabConnection
 from keyrota.targets.gitlab.place import place
 from keyrota.targets.gitlab.survey import areas, survey

@@ -5,19 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
-    CarriedRuns,
     Conflict,
     KeyPair,
     PlaceId,
     Readiness,
-    RunsEvidence,
     Surroundings,
     TargetEvidence,
     TargetState,
@@ -25,7 +22,9 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import key_ids
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http import DELETED, Response, run_concurrently, send_once
+from keyrota.http import Response, run_concurrently, send_once
+from keyrota.target_base.errors import DELETED
+from keyrota.target_base.target import PlaceTarget
 from keyrota.targets.gitlab import pipelines
 from keyrota.targets.gitlab.around import Around
 from keyrota.targets.gitlab.connection import GitLabConnection, is_absent_variable, refused_fields
@@ -38,22 +37,8 @@ _IN_A_FILE = re.compile(r"^aws_access_key_id\s*=\s*(\S+)\s*$", re.MULTILINE)
 _MISSING, _BAD = 404, 400
 
 
-class GitLabTarget:
+class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
     """One place for one pair."""
-
-    def __init__(self, connection: GitLabConnection, where: Place) -> None:
-        self._connection = connection
-        self._place = where
-
-    @property
-    def address(self) -> str:
-        """Project, group or instance and environment scope in words."""
-        return self._place.address
-
-    @property
-    def has_separate_variables(self) -> bool:
-        """Two variables, unless the pair is bundled: GitLab cannot write two at once."""
-        return self._place.bundle is None
 
     @property
     def is_id_readable(self) -> bool:
@@ -169,21 +154,12 @@ class GitLabTarget:
             )
         )
 
-    @property
-    def wait_for_idle(self) -> timedelta:
-        """How long a write waits for pipelines in progress."""
-        return self._place.wait_for_idle
-
     def is_busy(self) -> bool | None:
         """Look whether a pipeline that reads the variables runs; GitLab cannot be asked for one environment."""
         try:
             return pipelines.in_progress(self._connection, self._place)
         except KeyrotaError:
             return None
-
-    def runs_with_old_key(self, before: datetime) -> CarriedRuns:  # noqa: ARG002  # the port's signature
-        """No run carries anything: a job gets its variables when a runner takes it."""
-        return CarriedRuns(address=self.address, evidence=RunsEvidence.NONE)
 
     def surroundings(self) -> Surroundings:
         """Look at all scopes of the project or group, at what is above it, and at its pipeline schedules."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from keyrota.errors import ProviderRefused
-from keyrota.http import Http, ProviderErrors, Response, paginate
+from keyrota.http import Http, Response, paginate
+from keyrota.target_base.errors import ProviderErrors
 
 SAYS = ProviderErrors(
     name="the API server",

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from keyrota.fragments import (
+from keyrota.http import Http, bearer
+from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.schema import (
     ID_NAME,
     NAMES,
     SECRET_NAME,
@@ -18,8 +20,7 @@ from keyrota.fragments import (
     token_alternative,
     variables_of,
 )
-from keyrota.http import Http, NoDiscovery, bearer
-from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.target import NoDiscovery
 from keyrota.targets.kubernetes.connection import KubernetesConnection
 from keyrota.targets.kubernetes.target import KubernetesTarget, address
 

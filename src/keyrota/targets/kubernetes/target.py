@@ -25,8 +25,9 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
-from keyrota.fragments import named, names_of
-from keyrota.http import BaseTarget, Response, send_once
+from keyrota.http import Response, send_once
+from keyrota.target_base.schema import named, names_of
+from keyrota.target_base.target import BaseTarget
 from keyrota.targets.kubernetes.connection import SAYS, KubernetesConnection, secrets_of
 from keyrota.targets.kubernetes.entries import data_of, encoded, listed_entries, writers_of
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyrota.core.variables import Listed, listed
-from keyrota.http import Http, ProviderErrors, Response, paginate
+from keyrota.http import Http, Response, paginate
+from keyrota.target_base.errors import ProviderErrors
 from keyrota.targets.terraform.place import Category, Place
 
 MEDIA = "application/vnd.api+json"

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from keyrota.fragments import (
+from keyrota.http import Budget, Http, Limit, bearer
+from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.schema import (
     MAX_WAIT,
     NAMES,
     Schema,
@@ -17,8 +19,7 @@ from keyrota.fragments import (
     token_alternative,
     variables_of,
 )
-from keyrota.http import Budget, Http, Limit, NoDiscovery, bearer
-from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.target import NoDiscovery
 from keyrota.targets.terraform.connection import MEDIA, TerraformConnection
 from keyrota.targets.terraform.place import Category, address
 from keyrota.targets.terraform.target import TerraformTarget

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from keyrota.fragments import named, names_of
+from keyrota.target_base.schema import named, names_of
 
 
 class Category(StrEnum):

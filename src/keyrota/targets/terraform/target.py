@@ -23,8 +23,9 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError
-from keyrota.fragments import ID_NAME, SECRET_NAME
-from keyrota.http import BaseTarget, Response, run_concurrently, send_once
+from keyrota.http import Response, run_concurrently, send_once
+from keyrota.target_base.schema import ID_NAME, SECRET_NAME
+from keyrota.target_base.target import BaseTarget
 from keyrota.targets.terraform import runs
 from keyrota.targets.terraform.around import Around
 from keyrota.targets.terraform.connection import MEDIA, SAYS, Path, TerraformConnection, Variable, variables_path

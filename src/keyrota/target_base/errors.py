@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http.response import Response
+from keyrota.http import Response
 
 _T = TypeVar("_T")
 DELETED = "if it was deleted, remove it from the configuration and run keyrota forget"

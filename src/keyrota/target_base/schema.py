@@ -92,7 +92,11 @@ def faults_of_names(names: Iterable[str]) -> tuple[str, ...]:
 
 def named(scope: str, settings: Mapping[str, Any]) -> str:
     """Name a place in words, with the names of its variables where they are not the usual ones."""
-    names = names_of(settings)
+    return with_names(scope, names_of(settings))
+
+
+def with_names(scope: str, names: tuple[str, ...]) -> str:
+    """Name a place in words, with these names of its variables where they are not the usual ones."""
     return scope if names == (ID_NAME, SECRET_NAME) else f"{scope} ({', '.join(names)})"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from keyrota.core.model import (
     CarriedRuns,
@@ -18,6 +18,9 @@ from keyrota.core.model import (
 )
 from keyrota.errors import KeyrotaError, NotThere
 from keyrota.ports import Target
+
+C = TypeVar("C")
+P = TypeVar("P", bound="Place")
 
 
 class BaseTarget:
@@ -90,6 +93,49 @@ class BaseTarget:
         return TargetState(
             address=self.address, evidence=TargetEvidence.ABSENT, detail=" and ".join(names), is_empty=is_empty
         )
+
+
+class Place(Protocol):
+    """Where the variables of a target are."""
+
+    @property
+    def address(self) -> str:
+        """The place in words, unique in a configuration."""
+        ...
+
+    @property
+    def bundle(self) -> str | None:
+        """The name of the variable that holds the whole pair; None where the pair is two variables."""
+        ...
+
+    @property
+    def wait_for_idle(self) -> timedelta:
+        """How long a write waits for runs in progress."""
+        ...
+
+
+class PlaceTarget(BaseTarget, Generic[C, P]):
+    """
+    A place whose runs can be looked at, and whose pair may be bundled.
+
+    Args:
+        connection: Reaches the provider.
+        where: The place.
+    """
+
+    def __init__(self, connection: C, where: P) -> None:
+        super().__init__(where.address)
+        self._connection, self._place = connection, where
+
+    @property
+    def has_separate_variables(self) -> bool:
+        """Two variables, unless the pair is bundled: none of these providers writes two at once."""
+        return self._place.bundle is None
+
+    @property
+    def wait_for_idle(self) -> timedelta:
+        """How long a write waits for runs in progress."""
+        return self._place.wait_for_idle
 
 
 class NoDiscovery:

@@ -1,0 +1,1 @@
+"""What targets share: schema, what a provider is, its errors, the routine of a write, the default target."""
