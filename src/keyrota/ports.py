@@ -7,9 +7,9 @@ iterators, read all pages, and be usable from several threads. None may log or k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from keyrota.core.model import (
     AccessKey,
@@ -22,7 +22,6 @@ from keyrota.core.model import (
     PlaceId,
     Readiness,
     SecretState,
-    Sighting,
     Surroundings,
     TargetState,
     UserName,
@@ -293,64 +292,5 @@ class Target(Protocol):
         ...
 
 
-class TargetConnection(Protocol):
-    """A provider with its credentials, from which targets are made."""
-
-    def target(self, settings: Mapping[str, Any]) -> Target:
-        """Make the target that one entry of the configuration describes."""
-        ...
-
-    def areas(self, area: str | None) -> Sequence[str]:
-        """
-        List what the token can see, as areas to survey one after the other.
-
-        Args:
-            area: A workspace, an organization, a group; None for everything.
-        """
-        ...
-
-    def survey(self, area: str) -> Iterable[Sighting]:
-        """
-        Find the variables of one area that hold AWS keys, or are named as if they did; no secret is kept.
-
-        May be lazy: what was found before a refusal is not lost with it.
-        """
-        ...
-
-
 SecretReader = Callable[[str], Secret]
 """Resolves a reference of the configuration (`env:NAME`, `file:path`, …) when the value is first needed."""
-
-
-class TargetKind(Protocol):
-    """A provider as a plug-in: what the entry point group `keyrota.targets` names."""
-
-    @property
-    def provider_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of `providers.<name>`; a secret reference has `"format": "secret-reference"`."""
-        ...
-
-    @property
-    def target_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of what stands behind `- <name>:` in `targets`."""
-        ...
-
-    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """Say what is wrong with settings that fit the schema; empty if nothing is."""
-        ...
-
-    def address(self, settings: Mapping[str, Any]) -> str:
-        """Name the target as `Target.address` does."""
-        ...
-
-    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Return whether a target lies in a workspace, an organization or a group, or is handed down to it."""
-        ...
-
-    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
-        """Name each variable that this target would write, in a form that is equal for equal variables."""
-        ...
-
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> TargetConnection:
-        """Connect to the provider; makes no request yet."""
-        ...

@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
-from keyrota.ports import Target, TargetConnection, TargetKind
+from keyrota.ports import Target
+from keyrota.target_base.provider import Connection, Provider
 from keyrota.targets import bitbucket, circleci, github, gitlab, kubernetes
 from keyrota_sandbox.memory import WorldClock
 from keyrota_sandbox.providers.bitbucket import BitbucketEmulator
@@ -46,7 +47,7 @@ class AnyRig(ABC, Generic[S]):
     clock: WorldClock
     url: str
     seen: list[Request]
-    connection: TargetConnection
+    connection: Connection
 
     # What differs from provider to provider: names of operations in the journal, words of refusals.
     usual: Mapping[str, Any]
@@ -107,7 +108,7 @@ class Rig(AnyRig[BitbucketEmulator]):
         """What a step sees there."""
         return self.standin.values(WORKSPACE, name, ENVIRONMENT)
 
-    def connect(self, auth: Mapping[str, str], **more: Any) -> TargetConnection:
+    def connect(self, auth: Mapping[str, str], **more: Any) -> Connection:
         """Connect with other credentials; references are their own values here."""
         return connect(bitbucket.KIND, f"{self.url}/bitbucket/2.0", self.clock, auth, **more)
 
@@ -132,7 +133,7 @@ class GitHubRig(AnyRig[GitHubEmulator]):
         """What a job sees there."""
         return self.standin.values(WORKSPACE, "odd", name)
 
-    def connect(self, auth: Mapping[str, Any], **more: Any) -> TargetConnection:
+    def connect(self, auth: Mapping[str, Any], **more: Any) -> Connection:
         """Connect with other credentials; references are their own values here."""
         return connect(github.KIND, f"{self.url}/github", self.clock, auth, **more)
 
@@ -158,7 +159,7 @@ class GitLabRig(AnyRig[GitLabEmulator]):
         """What a job sees there."""
         return self.standin.values(f"{WORKSPACE}/{name}", ENVIRONMENT)
 
-    def connect(self, auth: Mapping[str, str], **more: Any) -> TargetConnection:
+    def connect(self, auth: Mapping[str, str], **more: Any) -> Connection:
         """Connect with other credentials; references are their own values here."""
         return connect(gitlab.KIND, f"{self.url}/gitlab/api/v4", self.clock, auth, **more)
 
@@ -204,7 +205,7 @@ class CircleRig(AnyRig[CircleEmulator]):
         return self.standin.values("project", f"gh/acme/{name}")
 
 
-def connect(kind: TargetKind, url: str, clock: WorldClock, auth: Mapping[str, Any], **more: Any) -> TargetConnection:
+def connect(kind: Provider, url: str, clock: WorldClock, auth: Mapping[str, Any], **more: Any) -> Connection:
     """Connect to an emulator."""
     return kind.connect({"base_url": url, "auth": auth, **more}, secrets=Secret, clock=clock)
 

@@ -15,7 +15,7 @@ from standin_rig import CANARY_TOKEN, DEPLOYMENT, Rig, a_pair, a_rig
 from keyrota.core.model import TargetEvidence
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.ports import TargetConnection
+from keyrota.target_base.provider import Connection
 from keyrota.targets.bitbucket import KIND
 from keyrota_sandbox.faults import Fault, FaultKind
 from keyrota_sandbox.memory import WorldClock
@@ -331,7 +331,7 @@ def test_requests_and_answers_are_as_the_description_says() -> None:
     assert {api.hold(request, response) for request, response in found} == description.operations("bitbucket")
 
 
-def _use_everything(connection: TargetConnection) -> None:
+def _use_everything(connection: Connection) -> None:
     for settings in (DEPLOYMENT, {"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}):
         target = connection.target(settings | {"wait_for_idle": "1m"})
         target.preflight()

@@ -12,7 +12,7 @@ from botocore import exceptions as bc
 from keyrota.app.clock import SystemClock
 from keyrota.aws.account import Account
 from keyrota.aws.iam import IamAccessKeys
-from keyrota.aws.parameter_store import ParameterService
+from keyrota.aws.parameter_store import ParameterStore, ParameterTarget
 from keyrota.aws.secretsmanager import SecretsManagerStore
 from keyrota.core.model import AccessKeyId, Claim, KeyPair, UserName, VersionId
 from keyrota.core.secret import Secret
@@ -63,7 +63,7 @@ def store(error: Exception) -> SecretsManagerStore:
 
 
 def parameter(error: Exception) -> Target:
-    return ParameterService(cast("Account", _Account(error)), SystemClock()).target({"parameter": "/ci/key"})
+    return ParameterTarget(ParameterStore(cast("Account", _Account(error)), SystemClock()), {"parameter": "/ci/key"})
 
 
 WRITES: dict[str, Callable[[Exception], object]] = {

@@ -15,7 +15,7 @@ from standin_rig import CANARY_TOKEN, ENVIRONMENT, GitHubRig, a_github_rig, a_pa
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.ports import TargetConnection
+from keyrota.target_base.provider import Connection
 from keyrota.targets.github import KIND
 from keyrota.targets.github.connection import expiry
 from keyrota_sandbox.faults import Fault, FaultKind
@@ -471,14 +471,14 @@ def app_keys() -> tuple[bytes, bytes]:
 
 
 @pytest.fixture
-def app(app_keys: tuple[bytes, bytes]) -> Iterator[tuple[GitHubRig, TargetConnection]]:
+def app(app_keys: tuple[bytes, bytes]) -> Iterator[tuple[GitHubRig, Connection]]:
     """GitHub with an app."""
     private, public = app_keys
     with a_github_rig(app_key=public) as rig:
         yield rig, rig.connect({"app_id": int(APP_ID), "private_key": private.decode()})
 
 
-def test_an_app_gets_one_token_an_hour_for_all_its_targets(app: tuple[GitHubRig, TargetConnection]) -> None:
+def test_an_app_gets_one_token_an_hour_for_all_its_targets(app: tuple[GitHubRig, Connection]) -> None:
     rig, connection = app
     for settings in ({"repository": "acme/shop"}, {"organization": "acme", "visibility": "all"}):
         connection.target(settings).write(a_pair())
@@ -492,7 +492,7 @@ def _count(rig: GitHubRig, operation: str) -> int:
     return sum(1 for known, _ in rig.standin.journal if known == operation)
 
 
-def test_a_token_that_ends_early_is_renewed_once(app: tuple[GitHubRig, TargetConnection]) -> None:
+def test_a_token_that_ends_early_is_renewed_once(app: tuple[GitHubRig, Connection]) -> None:
     """401 in the middle: another token, the same call."""
     rig, connection = app
     target = connection.target({"repository": "acme/shop"})
@@ -503,7 +503,7 @@ def test_a_token_that_ends_early_is_renewed_once(app: tuple[GitHubRig, TargetCon
 
 
 def test_an_installation_without_the_permission_is_told_before_a_key_is_made(
-    app: tuple[GitHubRig, TargetConnection],
+    app: tuple[GitHubRig, Connection],
 ) -> None:
     rig, connection = app
     rig.standin.permissions["secrets"] = "read"
@@ -512,7 +512,7 @@ def test_an_installation_without_the_permission_is_told_before_a_key_is_made(
 
 
 def test_an_owner_for_which_github_does_not_answer_is_not_asked_by_each_target(
-    app: tuple[GitHubRig, TargetConnection],
+    app: tuple[GitHubRig, Connection],
 ) -> None:
     rig, connection = app
     rig.standin.faults.add(Fault(operation="GET installation", status=503, times=-1))
@@ -521,7 +521,7 @@ def test_an_owner_for_which_github_does_not_answer_is_not_asked_by_each_target(
     assert _count(rig, "GET installation") <= 6
 
 
-def test_a_suspended_installation_is_told(app: tuple[GitHubRig, TargetConnection]) -> None:
+def test_a_suspended_installation_is_told(app: tuple[GitHubRig, Connection]) -> None:
     rig, connection = app
     rig.standin.is_suspended = True
     assert "suspended" in connection.target({"repository": "acme/shop"}).preflight().detail
@@ -589,7 +589,7 @@ def test_requests_and_answers_are_as_the_description_says() -> None:
     assert {api.hold(request, response) for request, response in found} - {""} == description.operations("github")
 
 
-def _use_everything(connection: TargetConnection, standin: GitHubEmulator) -> None:
+def _use_everything(connection: Connection, standin: GitHubEmulator) -> None:
     for settings, _ in SCOPES.values():
         marked = settings if settings.get("dependabot") else settings | {"marker": True}
         target = connection.target(marked | {"wait_for_idle": "1m"})

@@ -14,7 +14,7 @@ from standin_rig import CANARY_TOKEN, ENVIRONMENT, GitLabRig, a_gitlab_rig, a_pa
 from keyrota.core.model import RunsEvidence, TargetEvidence
 from keyrota.core.secret import Secret
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.ports import TargetConnection
+from keyrota.target_base.provider import Connection
 from keyrota.targets.gitlab import KIND
 from keyrota_sandbox.faults import Fault, FaultKind
 from keyrota_sandbox.providers.gitlab import JOB_TOKEN, GitLabEmulator, Variable
@@ -436,7 +436,7 @@ def _held(api: description.Description, request: Request, response: Response) ->
     return api.hold(request, response, answers=not is_known_gap)
 
 
-def _use_everything(connection: TargetConnection, standin: GitLabEmulator) -> None:
+def _use_everything(connection: Connection, standin: GitLabEmulator) -> None:
     standin.add_schedule("acme/shop", "nightly", {ID: a_pair().id})
     for settings, _, _ in SCOPES.values():
         target = connection.target(settings | {"wait_for_idle": "1m"})

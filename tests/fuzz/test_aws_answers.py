@@ -17,7 +17,7 @@ from builders import NEW, OLD, USER
 from keyrota.aws.account import Account
 from keyrota.aws.directory import Directory
 from keyrota.aws.iam import IamAccessKeys
-from keyrota.aws.parameter_store import ParameterService
+from keyrota.aws.parameter_store import ParameterStore, ParameterTarget
 from keyrota.aws.secretsmanager import SecretsManagerStore, read_parameter, read_reference
 from keyrota.aws.sts import StsIdentity
 from keyrota.core.lifecycle import KEY_ID
@@ -125,7 +125,7 @@ SECRETS: dict[str, Road] = {
 def a_parameter(account: Account) -> Target:
     """Make a target in an account whose ID is known already."""
     account._id, account._arn = "123456789012", "arn:aws:iam::123456789012:user/keyrota"
-    return ParameterService(account, WorldClock()).target({"parameter": "/a"})
+    return ParameterTarget(ParameterStore(account, WorldClock()), {"parameter": "/a"})
 
 
 STORE: dict[str, Road] = {

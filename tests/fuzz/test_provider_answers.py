@@ -31,9 +31,10 @@ from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError
 from keyrota.http import Http
 from keyrota.http import Response as Answer
-from keyrota.ports import Target, TargetConnection, TargetKind
+from keyrota.ports import Target
 from keyrota.report.data import CredentialReport
 from keyrota.report.text import plain, plan_text, status_text
+from keyrota.target_base.provider import Connection, Provider
 from keyrota.targets import kinds
 from keyrota.targets.github.connection import expiry
 from keyrota_sandbox.memory import WorldClock
@@ -58,12 +59,12 @@ KINDS = {name: kind for name, kind in kinds().items() if "base_url" in kind.prov
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
+class FuzzedProvider:
     """One kind, a connection to it, and the emulator that answers where there is one."""
 
     name: str
-    kind: TargetKind
-    connect: Callable[[], TargetConnection]
+    kind: Provider
+    connect: Callable[[], Connection]
     usual: Mapping[str, Any] | None
     real: Callable[[Request], Response] | None
     reset: Callable[[], None]
@@ -76,7 +77,7 @@ class Provider:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
+def provider(request: pytest.FixtureRequest) -> Iterator[FuzzedProvider]:
     """Each provider in turn, also one that has no emulator yet."""
     name, kind = request.param, KINDS[request.param]
     with ExitStack() as stack:
@@ -84,11 +85,11 @@ def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
         base = {"bitbucket": "/2.0", "gitlab": "/api/v4"}.get(name, "")
         auth = {"token": CANARY_TOKEN}
 
-        def connect() -> TargetConnection:
+        def connect() -> Connection:
             settings = {"base_url": f"http://127.0.0.1:9/{name}{base}", "auth": auth}
             return kind.connect(settings, secrets=Secret, clock=WorldClock())
 
-        yield Provider(
+        yield FuzzedProvider(
             name=name,
             kind=kind,
             connect=connect,
@@ -145,7 +146,7 @@ def check_runs(answer: CarriedRuns) -> str:
     return "\n".join(told(KeyrotaError(answer.detail, where=answer.address, remedy=answer.remedy)))
 
 
-def check_sightings(provider: Provider, found: list[Sighting], closed: list[str]) -> str:
+def check_sightings(provider: FuzzedProvider, found: list[Sighting], closed: list[str]) -> str:
     """Write the configuration that `discover` would: it reads back, or its faults are told."""
     assert all(one.key is None or KEY_ID.fullmatch(one.key) for one in found)
     known = sort(tuple(found), lambda key: "ci-deploy" if key.endswith("OLD") else None)
@@ -184,7 +185,7 @@ def check_words(words: str) -> None:
 
 @examples(70)
 @given(data=st.data(), script=SCRIPTS)
-def test_a_target_takes_any_answer(provider: Provider, data: st.DataObject, script: tuple[Twist, ...]) -> None:
+def test_a_target_takes_any_answer(provider: FuzzedProvider, data: st.DataObject, script: tuple[Twist, ...]) -> None:
     provider.reset()
     target = provider.connect().target(data.draw(provider.settings()))
     with hostile(provider.real, script) as line:
@@ -199,7 +200,9 @@ def _with_ends(script: tuple[Twist, ...]) -> tuple[Twist, ...]:
 
 @examples(40)
 @given(data=st.data(), script=SCRIPTS.map(_with_ends))
-def test_a_look_around_takes_any_answer(provider: Provider, data: st.DataObject, script: tuple[Twist, ...]) -> None:
+def test_a_look_around_takes_any_answer(
+    provider: FuzzedProvider, data: st.DataObject, script: tuple[Twist, ...]
+) -> None:
     """Many levels, each with lists of its own: lists without end have their own test."""
     provider.reset()
     target = provider.connect().target(data.draw(provider.settings()))
@@ -209,14 +212,14 @@ def test_a_look_around_takes_any_answer(provider: Provider, data: st.DataObject,
     check_words(words)
 
 
-def _surveyed(connection: TargetConnection, area: str) -> list[Sighting]:
+def _surveyed(connection: Connection, area: str) -> list[Sighting]:
     """Walk to the end: a survey is read as it goes."""
     return list(connection.survey(area))
 
 
 @examples(50)
 @given(script=SCRIPTS, area=st.sampled_from([None, "acme", "..", "\x1b[31m"]))
-def test_a_survey_takes_any_answer(provider: Provider, script: tuple[Twist, ...], area: str | None) -> None:
+def test_a_survey_takes_any_answer(provider: FuzzedProvider, script: tuple[Twist, ...], area: str | None) -> None:
     provider.reset()
     connection = provider.connect()
     found: list[Sighting] = []
@@ -266,7 +269,7 @@ def test_an_answer_that_was_a_bug_once(name: str, content: Any) -> None:
             check_words(walked(connection.target(settings)))
 
 
-def test_a_list_that_leads_back_to_itself_is_left_at_once(provider: Provider) -> None:
+def test_a_list_that_leads_back_to_itself_is_left_at_once(provider: FuzzedProvider) -> None:
     """A survey of Bitbucket asked 40,000 times, once for each page of each page's workspace."""
     provider.reset()
     connection = provider.connect()
@@ -289,7 +292,7 @@ def test_a_list_without_end_has_one(name: str) -> None:
     assert line.calls < 500
 
 
-def read(connection: TargetConnection, name: str) -> TargetState:
+def read(connection: Connection, name: str) -> TargetState:
     return connection.target(PLACES[name][0]).read()
 
 

@@ -12,7 +12,7 @@ from keyrota.app.files import Unreadable, create, read_bounded, replace
 from keyrota.core.model import AccessKeyId, Sighting
 from keyrota.errors import NotThere, ProviderRefused, UsageError, printable
 from keyrota.http.urls import is_upward
-from keyrota.ports import TargetConnection
+from keyrota.target_base.provider import Connection
 
 _MAX_BYTES = 256 * 1024 * 1024
 _SAVED_EVERY = 20
@@ -51,7 +51,7 @@ class Survey:
         return known if is_same else fresh
 
 
-def walk(connection: TargetConnection, survey: Survey, file: Path, tell: Callable[[Survey, str], None]) -> None:
+def walk(connection: Connection, survey: Survey, file: Path, tell: Callable[[Survey, str], None]) -> None:
     """
     Look through all areas that were not looked through yet.
 

@@ -22,7 +22,8 @@ from keyrota.core.policy import duration, format_duration
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError, NoCredentials
 from keyrota.executor import CredentialContext, Settings
-from keyrota.ports import Clock, Target, TargetConnection
+from keyrota.ports import Clock, Target
+from keyrota.target_base.provider import Connection
 from keyrota.targets import kinds
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Wiring:
         self._kept: dict[tuple[str, str | None], tuple[KeptSecret, ...] | KeyrotaError] = {}
         self._listing = threading.Lock()
         """Held while secrets are listed: each thread of a run may ask, and one list answers all of them."""
-        self._connections: dict[str, TargetConnection] = {}
+        self._connections: dict[str, Connection] = {}
         refuse_untrusted(configuration)
         self.references = references(configuration)
 
@@ -362,7 +363,7 @@ class Wiring:
         except (KeyrotaError, ValueError, KeyError, TypeError):
             return KeyrotaError("its settings are not understood any more", where=entry.address)
 
-    def _connection_of(self, entry: IndexEntry) -> TargetConnection:
+    def _connection_of(self, entry: IndexEntry) -> Connection:
         """
         Connect to the service that a target was written at.
 
@@ -376,7 +377,7 @@ class Wiring:
         elsewhere = {**self._bounded(entry.kind), "region": parts[3]}
         return kinds()[entry.kind].connect(elsewhere, secrets=self.references, clock=self.clock)
 
-    def connection(self, name: str) -> TargetConnection:
+    def connection(self, name: str) -> Connection:
         """Connect to a provider, once."""
         if name not in self._connections:
             self._connections[name] = kinds()[name].connect(

@@ -41,8 +41,9 @@ from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, listed, pair_
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.http import Budget, Limit, current_waiting
 from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.provider import Connection, Provider, Settings
 from keyrota.target_base.schema import KMS_KEY, NAMES, WAITING, Schema, closed, names_of
-from keyrota.target_base.target import BaseTarget, NoDiscovery
+from keyrota.target_base.target import BaseTarget
 
 _ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
 _LIMIT, _BOUND = Limit(calls=5, seconds=1.0), timedelta(minutes=30)
@@ -105,7 +106,7 @@ class _Found:
 class ParameterTarget(BaseTarget):
     """One parameter."""
 
-    def __init__(self, service: ParameterService, settings: Mapping[str, Any]) -> None:
+    def __init__(self, service: ParameterStore, settings: Settings) -> None:
         super().__init__(address(settings["parameter"]))
         self._service = service
         self._name: str = settings["parameter"]
@@ -305,11 +306,10 @@ class ParameterTarget(BaseTarget):
         return self._service.account.client("ssm")
 
 
-class ParameterService(NoDiscovery):
-    """Parameter Store with one set of AWS credentials, as the port TargetConnection; values are not read."""
+class ParameterStore:
+    """Parameter Store with one set of AWS credentials; values are not read."""
 
     def __init__(self, account: Account, clock: Clock) -> None:
-        super().__init__(partial(ParameterTarget, self))
         self.account = account
         self._clock = clock
         self._budget = Budget(clock, [_LIMIT], bound=_BOUND, name="Parameter Store's budget of DescribeParameters")
@@ -383,45 +383,36 @@ def looks_like_other(name: str) -> bool:
     return plain(name) in {*SESSIONS, *PROFILES, *IDENTITIES}
 
 
-class ParameterKind:
-    """Parameter Store as a plug-in."""
+def _faults(settings: Settings) -> tuple[str, ...]:
+    """The two fields need two names, and AWS keeps some prefixes to itself."""
+    found = []
+    if len(set(names_of(settings))) == 1:
+        found.append("`names` must give the ID and the secret two names")
+    if str(settings["parameter"]).lstrip("/").lower().startswith(("aws", "ssm")):
+        found.append("a parameter's name must not begin with aws or ssm")
+    return tuple(found)
 
-    @property
-    def provider_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of `providers.ssm`."""
-        return PROVIDER_SCHEMA
 
-    @property
-    def target_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of a target."""
-        return TARGET_SCHEMA
+def _address(settings: Settings) -> str:
+    """Name the target."""
+    return address(settings["parameter"])
 
-    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """The two fields need two names, and AWS keeps some prefixes to itself."""
-        found = []
-        if len(set(names_of(settings))) == 1:
-            found.append("`names` must give the ID and the secret two names")
-        if str(settings["parameter"]).lstrip("/").lower().startswith(("aws", "ssm")):
-            found.append("a parameter's name must not begin with aws or ssm")
-        return tuple(found)
 
-    def address(self, settings: Mapping[str, Any]) -> str:
-        """Name the target."""
-        return address(settings["parameter"])
+def _is_within(settings: Settings, area: str) -> bool:
+    """Return whether a parameter lies below a path."""
+    return str(settings["parameter"]).startswith(area)
 
-    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Return whether a parameter lies below a path."""
-        return str(settings["parameter"]).startswith(area)
 
-    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
-        """Name the parameter that this target would write."""
-        return frozenset({str(settings["parameter"])})
+def _variables(settings: Settings) -> frozenset[str]:
+    """Name the parameter that this target would write."""
+    return frozenset({str(settings["parameter"])})
 
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> ParameterService:  # noqa: ARG002  # the port's signature
-        """Connect; makes no request yet."""
-        role = Role(arn=settings["role"]) if "role" in settings else None
-        account = Account(region=settings.get("region"), profile=settings.get("profile"), role=role)
-        return ParameterService(account, clock)
+
+def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:  # noqa: ARG001  # the signature of Connect
+    """Connect; makes no request yet."""
+    role = Role(arn=settings["role"]) if "role" in settings else None
+    account = Account(region=settings.get("region"), profile=settings.get("profile"), role=role)
+    return Connection(target=partial(ParameterTarget, ParameterStore(account, clock)))
 
 
 def address(name: str) -> str:
@@ -429,4 +420,12 @@ def address(name: str) -> str:
     return f"ssm {name}"
 
 
-KIND = ParameterKind()
+KIND = Provider(
+    provider_schema=PROVIDER_SCHEMA,
+    target_schema=TARGET_SCHEMA,
+    address=_address,
+    faults=_faults,
+    is_within=_is_within,
+    variables=_variables,
+    connect=_connect,
+)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.http import Response
 
-_T = TypeVar("_T")
 DELETED = "if it was deleted, remove it from the configuration and run keyrota forget"
 """The remedy of a place that is not there, for one that will not come back."""
 
@@ -79,31 +78,11 @@ class ProviderErrors:
 
     def unexpected_response(self, what: str, where: str) -> ProviderUnavailable:
         """Make the error for a success that is none of the provider's: a login page answers 200 as well."""
-        return ProviderUnavailable(
-            what, where=where, remedy="check `base_url`; a proxy or a login page may have answered"
-        )
+        return unexpected_response(what, where)
 
     def write_lost(self, what: str, where: str) -> ProviderUnavailable:
         """Make the error for a creation without an answer, after which nothing is there."""
-        return ProviderUnavailable(
-            f"{self.name} did not answer a write, and the {what} is not there",
-            where=where,
-            remedy="the next run writes it",
-        )
-
-    def resolve_create_race(self, answer: Response | None, found: _T | None, what: str, where: str) -> _T:
-        """
-        Settle a creation that was refused or not answered by what is there now.
-
-        Raises:
-            ProviderRefused: Nothing is there: the refusal was no race.
-            ProviderUnavailable: Nothing is there, and there was no answer.
-        """
-        if found is None and answer is not None:
-            self.raise_for_status(answer, where)
-        if found is None:
-            raise self.write_lost(what, where)
-        return found
+        return write_lost(self.name, what, where)
 
     def not_ours(self, name: str, where: str) -> ProviderRefused:
         """Make the error for a variable that may not be deleted."""
@@ -112,3 +91,17 @@ class ProviderErrors:
             where=where,
             remedy="look at it, and delete it by hand if nothing needs it",
         )
+
+
+def unexpected_response(what: str, where: str) -> ProviderUnavailable:
+    """Make the error for a success that is none of the provider's: a login page answers 200 as well."""
+    return ProviderUnavailable(what, where=where, remedy="check `base_url`; a proxy or a login page may have answered")
+
+
+def write_lost(name: str, what: str, where: str) -> ProviderUnavailable:
+    """Make the error for a creation that a provider did not answer, after which nothing is there."""
+    return ProviderUnavailable(
+        f"{name} did not answer a write, and the {what} is not there",
+        where=where,
+        remedy="the next run writes it",
+    )

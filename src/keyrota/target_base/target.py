@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from keyrota.core.model import (
     CarriedRuns,
     PlaceId,
     Readiness,
     RunsEvidence,
-    Sighting,
     Surroundings,
     TargetEvidence,
     TargetState,
 )
 from keyrota.errors import KeyrotaError, NotThere
-from keyrota.ports import Target
 
 C = TypeVar("C")
 P = TypeVar("P", bound="Place")
@@ -136,22 +134,3 @@ class PlaceTarget(BaseTarget, Generic[C, P]):
     def wait_for_idle(self) -> timedelta:
         """How long a write waits for runs in progress."""
         return self._place.wait_for_idle
-
-
-class NoDiscovery:
-    """A provider with its credentials, as the port TargetConnection; `keyrota discover` does not search it."""
-
-    def __init__(self, make: Callable[[Mapping[str, Any]], Target]) -> None:
-        self._make = make
-
-    def target(self, settings: Mapping[str, Any]) -> Target:
-        """Make the target that one entry of the configuration describes."""
-        return self._make(settings)
-
-    def areas(self, area: str | None) -> Sequence[str]:  # noqa: ARG002  # the port's signature
-        """Nothing is searched here."""
-        return ()
-
-    def survey(self, area: str) -> Sequence[Sighting]:  # noqa: ARG002  # the port's signature
-        """Nothing is searched here."""
-        return ()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
-from keyrota.ports import TargetKind
+from keyrota.target_base.provider import Provider
 
 GROUP = "keyrota.targets"
 
 
-def kinds() -> Mapping[str, TargetKind]:
+def kinds() -> Mapping[str, Provider]:
     """Find every kind of target that is installed, by the name that the configuration uses."""
     return {point.name: point.load() for point in entry_points(group=GROUP)}

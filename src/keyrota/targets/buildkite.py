@@ -24,10 +24,11 @@ from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroun
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, listed, pair_conflicts, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
-from keyrota.http import Budget, Http, Limit, Response, bearer, paginate, run_concurrently, send_once
+from keyrota.http import Budget, Http, Limit, Response, bearer, paginate, run_concurrently
 from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.errors import ProviderErrors
 from keyrota.target_base.look import Look
+from keyrota.target_base.provider import Connection, Provider, Settings
 from keyrota.target_base.schema import (
     MAX_WAIT,
     NAMES,
@@ -41,7 +42,8 @@ from keyrota.target_base.schema import (
     token_alternative,
     variables_of,
 )
-from keyrota.target_base.target import BaseTarget, NoDiscovery
+from keyrota.target_base.target import BaseTarget
+from keyrota.target_base.upsert import upsert
 
 API = "https://api.buildkite.com/v2"
 _SCOPES = ("read_secret_details", "write_secrets")
@@ -140,7 +142,7 @@ class BuildkiteConnection:
 class BuildkiteTarget(BaseTarget):
     """One cluster."""
 
-    def __init__(self, connection: BuildkiteConnection, settings: Mapping[str, Any]) -> None:
+    def __init__(self, connection: BuildkiteConnection, settings: Settings) -> None:
         super().__init__(address(settings))
         self._connection = connection
         self._organization: str = settings["organization"]
@@ -266,22 +268,18 @@ class BuildkiteTarget(BaseTarget):
         return found
 
     def _put(self, name: str, value: Secret, found: Mapping[str, Any] | None) -> None:
-        """Change the value, or create the secret; a race, or an answer that was lost, is settled by looking again."""
-        if found is None:
-            answer = self._created(name, value)
-            if answer is not None and answer.is_success:
-                self._demand_written(answer, name)
-                return
-            found = _SAYS.resolve_create_race(answer, self._listed().get(name), "secret", self._about(name))
-        answer = self._call("PUT", (*self._path, found["id"], "value"), name, body={"value": value})
-        self._demand_written(answer, name)
-
-    def _created(self, name: str, value: Secret) -> Response | None:
-        """Create a secret; None if there was no answer."""
+        """Change the value, or create the secret."""
         body = {"key": name, "value": value} | ({"policy": self._policy} if self._policy else {})
-        return send_once(lambda: self._call("POST", self._path, name, body=body))
+        upsert(
+            found,
+            create=lambda: self._call("POST", self._path, name, body=body),
+            look=lambda: self._listed().get(name),
+            update=lambda there: self._call("PUT", (*self._path, there["id"], "value"), name, body={"value": value}),
+            confirm=partial(self._demand_written, name),
+            lost=lambda: _SAYS.write_lost("secret", self._about(name)),
+        )
 
-    def _demand_written(self, answer: Response, name: str) -> None:
+    def _demand_written(self, name: str, answer: Response) -> None:
         _SAYS.raise_for_status(answer, self._about(name))
         if answer.object().get("key") != name:
             what = "Buildkite's answer to the write is not the secret: whether it was written is not known"
@@ -308,56 +306,48 @@ def _rule(claims: Mapping[str, str | Sequence[str]]) -> str:
     return "- " + "\n  ".join(lines)
 
 
-class BuildkiteKind:
-    """Buildkite as a plug-in."""
-
-    @property
-    def provider_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of `providers.buildkite`."""
-        return PROVIDER_SCHEMA
-
-    @property
-    def target_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of a target."""
-        return TARGET_SCHEMA
-
-    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """Find names that Buildkite would refuse."""
-        refused = [name for name in names_of(settings) if not _KEY.fullmatch(name)]
-        found = [
-            f"{name}: Buildkite wants a letter first, and keeps names with `bk` or `buildkite`" for name in refused
-        ]
-        return (*faults_of_names(names_of(settings)), *found)
-
-    def address(self, settings: Mapping[str, Any]) -> str:
-        """Name the target."""
-        return address(settings)
-
-    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Return whether a cluster lies in an organization."""
-        return str(settings["organization"]).casefold() == area.casefold()
-
-    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
-        """Name each secret that this target would write."""
-        return variables_of(f"buildkite {settings['cluster']}".casefold(), settings)
-
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> NoDiscovery:
-        """Connect; makes no request yet."""
-        bound = span(settings, "max_wait", MAX_WAIT["default"])
-        http = Http(
-            settings.get("base_url", API),
-            clock=clock,
-            own=(API,),
-            authorization=bearer(lambda: secrets(settings["auth"]["token"])),
-            name="Buildkite",
-            budget=Budget(clock, [_LIMIT], bound=bound, name="Buildkite's budget of calls"),
-        )
-        return NoDiscovery(partial(BuildkiteTarget, BuildkiteConnection(http)))
+def _faults(settings: Settings) -> tuple[str, ...]:
+    """Find names that Buildkite would refuse."""
+    refused = [name for name in names_of(settings) if not _KEY.fullmatch(name)]
+    found = [f"{name}: Buildkite wants a letter first, and keeps names with `bk` or `buildkite`" for name in refused]
+    return (*faults_of_names(names_of(settings)), *found)
 
 
-def address(settings: Mapping[str, Any]) -> str:
+def _is_within(settings: Settings, area: str) -> bool:
+    """Return whether a cluster lies in an organization."""
+    return str(settings["organization"]).casefold() == area.casefold()
+
+
+def _variables(settings: Settings) -> frozenset[str]:
+    """Name each secret that this target would write."""
+    return variables_of(f"buildkite {settings['cluster']}".casefold(), settings)
+
+
+def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:
+    """Connect; makes no request yet."""
+    bound = span(settings, "max_wait", MAX_WAIT["default"])
+    http = Http(
+        settings.get("base_url", API),
+        clock=clock,
+        own=(API,),
+        authorization=bearer(lambda: secrets(settings["auth"]["token"])),
+        name="Buildkite",
+        budget=Budget(clock, [_LIMIT], bound=bound, name="Buildkite's budget of calls"),
+    )
+    return Connection(target=partial(BuildkiteTarget, BuildkiteConnection(http)))
+
+
+def address(settings: Settings) -> str:
     """Name a cluster in words."""
     return named(f"buildkite {settings['organization']} cluster {settings['cluster']}", settings)
 
 
-KIND = BuildkiteKind()
+KIND = Provider(
+    provider_schema=PROVIDER_SCHEMA,
+    target_schema=TARGET_SCHEMA,
+    address=address,
+    faults=_faults,
+    is_within=_is_within,
+    variables=_variables,
+    connect=_connect,
+)

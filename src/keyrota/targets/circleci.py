@@ -19,6 +19,7 @@ from keyrota.core.variables import listed, pair_conflicts, states_of
 from keyrota.http import Http, Response, header, paginate, run_concurrently
 from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.errors import ProviderErrors
+from keyrota.target_base.provider import Connection, Provider, Settings
 from keyrota.target_base.schema import (
     NAMES,
     WAITING,
@@ -30,7 +31,7 @@ from keyrota.target_base.schema import (
     token_alternative,
     variables_of,
 )
-from keyrota.target_base.target import BaseTarget, NoDiscovery
+from keyrota.target_base.target import BaseTarget
 
 API = "https://circleci.com/api/v2"
 _SAYS = ProviderErrors(
@@ -81,7 +82,7 @@ TARGET_SCHEMA: Schema = closed(
 class CircleTarget(BaseTarget):
     """One project or one context."""
 
-    def __init__(self, http: Http, settings: Mapping[str, Any]) -> None:
+    def __init__(self, http: Http, settings: Settings) -> None:
         super().__init__(address(settings))
         self._http = http
         self._project: str | None = settings.get("project")
@@ -217,52 +218,38 @@ def _next_token(answer: Response) -> str | None:
     return token if isinstance(token, str) and token else None
 
 
-class CircleKind:
-    """CircleCI as a plug-in."""
+def _faults(settings: Settings) -> tuple[str, ...]:
+    """Find what does not fit together."""
+    if ("project" in settings) == ("context" in settings):
+        return ("give either `project` or `context`",)
+    return faults_of_names(names_of(settings))
 
-    @property
-    def provider_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of `providers.circleci`."""
-        return PROVIDER_SCHEMA
 
-    @property
-    def target_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of a target."""
-        return TARGET_SCHEMA
+def _is_within(settings: Settings, area: str) -> bool:
+    """
+    Return whether a project lies in an organization (`gh/acme`).
 
-    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """Find what does not fit together."""
-        if ("project" in settings) == ("context" in settings):
-            return ("give either `project` or `context`",)
-        return faults_of_names(names_of(settings))
+    Which one a context belongs to is not known here, nor whose name the IDs of `circleci/…` stand for: it may be
+    this one.
+    """
+    if "project" not in settings:
+        return True
+    provider, owner = _organization(settings["project"])
+    wanted, name = _organization(area)
+    return (provider, owner) == (wanted, name) or (provider == _BY_ID) != (wanted == _BY_ID)
 
-    def address(self, settings: Mapping[str, Any]) -> str:
-        """Name the target."""
-        return address(settings)
 
-    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """
-        Return whether a project lies in an organization (`gh/acme`).
+def _variables(settings: Settings) -> frozenset[str]:
+    """Name each variable that this target would write."""
+    return variables_of(str(settings.get("project", settings.get("context"))).casefold(), settings)
 
-        Which one a context belongs to is not known here, nor whose name the IDs of `circleci/…` stand for: it may be
-        this one.
-        """
-        if "project" not in settings:
-            return True
-        provider, owner = _organization(settings["project"])
-        wanted, name = _organization(area)
-        return (provider, owner) == (wanted, name) or (provider == _BY_ID) != (wanted == _BY_ID)
 
-    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
-        """Name each variable that this target would write."""
-        return variables_of(str(settings.get("project", settings.get("context"))).casefold(), settings)
-
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> NoDiscovery:
-        """Connect; makes no request yet."""
-        token = header("Circle-Token", lambda: secrets(settings["auth"]["token"]))
-        base = settings.get("base_url", API)
-        http = Http(base, clock=clock, own=(API,), authorization=token, name="CircleCI")
-        return NoDiscovery(partial(CircleTarget, http))
+def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:
+    """Connect; makes no request yet."""
+    token = header("Circle-Token", lambda: secrets(settings["auth"]["token"]))
+    base = settings.get("base_url", API)
+    http = Http(base, clock=clock, own=(API,), authorization=token, name="CircleCI")
+    return Connection(target=partial(CircleTarget, http))
 
 
 def _organization(slug: str) -> tuple[str, str]:
@@ -271,10 +258,18 @@ def _organization(slug: str) -> tuple[str, str]:
     return _SHORT.get(provider, provider), rest.partition("/")[0]
 
 
-def address(settings: Mapping[str, Any]) -> str:
+def address(settings: Settings) -> str:
     """Name a project or a context in words."""
     where = settings["project"] if "project" in settings else f"context {settings['context']}"
     return named(f"circleci {where}", settings)
 
 
-KIND = CircleKind()
+KIND = Provider(
+    provider_schema=PROVIDER_SCHEMA,
+    target_schema=TARGET_SCHEMA,
+    address=address,
+    faults=_faults,
+    is_within=_is_within,
+    variables=_variables,
+    connect=_connect,
+)

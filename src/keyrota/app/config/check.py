@@ -15,7 +15,7 @@ from keyrota.app.config.references import is_reference
 from keyrota.core.policy import duration
 from keyrota.errors import Fault
 from keyrota.http.urls import is_upward
-from keyrota.ports import TargetKind
+from keyrota.target_base.provider import Provider
 
 _Error = Any
 """A jsonschema ValidationError; its stubs leave most attributes open."""
@@ -60,7 +60,7 @@ def faults(document: Document, schema: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(where=str(document.path), what=f"more than {_MAX_FAULTS} faults; the first are told here")
 
 
-def target_faults(kind: TargetKind, settings: Mapping[str, Any]) -> tuple[str, ...]:
+def target_faults(kind: Provider, settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Find what is wrong with a target that fits the schema: what its provider says, and names that lead elsewhere."""
     return (*_upward(settings, ()), *kind.faults(settings))
 

@@ -29,7 +29,7 @@ from keyrota.core.naming import secret_name_for
 from keyrota.core.policy import CLASSIC, PRESETS, Adopt, Brake, Drift, Freeze, OnStillUsed, RotationPolicy, duration
 from keyrota.errors import ConfigError, Fault, UsageError
 from keyrota.http.urls import url_fault
-from keyrota.ports import TargetKind
+from keyrota.target_base.provider import Provider
 from keyrota.targets import kinds
 
 _DAYS = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
@@ -79,7 +79,7 @@ def _from_document(document: Document, path: Path | str) -> Configuration:
 class _Reading:
     """Builds the configuration from a document that fits the schema, and collects what the schema cannot say."""
 
-    def __init__(self, document: Document, known: Mapping[str, TargetKind]) -> None:
+    def __init__(self, document: Document, known: Mapping[str, Provider]) -> None:
         self._document = document
         self._kinds = known
         self._faults: list[Fault] = []

@@ -11,6 +11,6 @@ they were read). Nothing tells who was first: there is no ETag and no version, s
 each PUT and again after it, and no PUT is sent twice.
 """
 
-from keyrota.targets.azure_devops.kind import KIND
+from keyrota.targets.azure_devops.provider import KIND
 
 __all__ = ["KIND"]

@@ -5,6 +5,6 @@ Source: Bitbucket Cloud REST API 2.0 (Atlassian's description) and docs/facts/bi
 timestamp, a secured one no readable value: the readable key ID is the only evidence of what is there.
 """
 
-from keyrota.targets.bitbucket.kind import KIND
+from keyrota.targets.bitbucket.provider import KIND
 
 __all__ = ["KIND"]

@@ -19,9 +19,11 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, bundle_conflicts, pair_conflicts, shown_by, states_of
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http import run_concurrently, send_once
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
+from keyrota.http import run_concurrently
+from keyrota.target_base.errors import write_lost
 from keyrota.target_base.target import PlaceTarget
+from keyrota.target_base.upsert import is_conflict, upsert
 from keyrota.targets.bitbucket.around import Around, environment_path, repository_path, workspace_path
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.gone import is_gone
@@ -194,36 +196,20 @@ class BitbucketTarget(PlaceTarget[BitbucketConnection, Place]):
         return found
 
     def _put(self, found: Mapping[str, Variable], name: str, value: Secret, *, is_secured: bool) -> None:
-        """Update the variable, or create it; a race, or an answer that was lost, is settled by looking again."""
+        """Update the variable, or create it."""
         self._connection.lists.drop(self._path())
-        if name in found:
-            self._update(found[name], value, is_secured=is_secured)
-            return
         body, about = _body(name, value, is_secured), self._about(name)
-        answer = send_once(lambda: self._http.call("POST", self._path(), body=body, where=about, is_reserved=True))
-        if answer is None:
-            again = self._listed().ours
-            if name not in again:
-                raise ProviderUnavailable(
-                    "Bitbucket did not answer a write, and the variable is not there",
-                    where=self._about(name),
-                    remedy="the next run writes it",
-                )
-            self._update(again[name], value, is_secured=is_secured)
-            return
-        if answer.status == 409:  # noqa: PLR2004  # HTTP: conflict; somebody created it since we looked
-            again = self._listed().ours
-            if name in again:
-                self._update(again[name], value, is_secured=is_secured)
-                return
-        self._connection.demand_written(answer, name, self._about(name))
-
-    def _update(self, variable: Variable, value: Secret, *, is_secured: bool) -> None:
-        about = self._about(variable.name)
-        path = (*self._path(), variable.uuid)
-        body = _body(variable.name, value, is_secured) | {"uuid": variable.uuid}
-        answer = self._http.call("PUT", path, body=body, where=about, is_reserved=True)
-        self._connection.demand_written(answer, variable.name, about)
+        upsert(
+            found.get(name),
+            create=lambda: self._http.call("POST", self._path(), body=body, where=about, is_reserved=True),
+            look=lambda: self._listed().ours.get(name),
+            update=lambda there: self._http.call(
+                "PUT", (*self._path(), there.uuid), body=body | {"uuid": there.uuid}, where=about, is_reserved=True
+            ),
+            confirm=lambda answer: self._connection.demand_written(answer, name, about),
+            lost=lambda: write_lost("Bitbucket", "variable", about),
+            is_taken=is_conflict,
+        )
 
     def _about(self, name: str) -> str:
         return f"{self._place.scope}, variable {name}"

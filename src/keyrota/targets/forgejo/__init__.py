@@ -10,7 +10,7 @@ descriptions, and clears one that an update leaves out, so that it is sent back;
 Gitea lists a repository's since 1.22 (go-gitea/gitea issue 30311). Both redirect a repository that was renamed (307).
 """
 
-from keyrota.targets.forgejo.kind import FORGEJO, GITEA, ForgejoKind
+from keyrota.targets.forgejo.provider import FORGEJO, GITEA
 from keyrota.targets.forgejo.target import ForgejoTarget
 
-__all__ = ["FORGEJO", "GITEA", "ForgejoKind", "ForgejoTarget"]
+__all__ = ["FORGEJO", "GITEA", "ForgejoTarget"]

@@ -23,13 +23,13 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
-from keyrota.http import Response, run_concurrently, send_once
+from keyrota.http import Response, run_concurrently
 from keyrota.target_base.schema import marker_of, named, names_of
 from keyrota.target_base.target import BaseTarget
+from keyrota.target_base.upsert import put_or_create
 from keyrota.targets.forgejo.around import Around
 from keyrota.targets.forgejo.connection import MISSING, ForgejoConnection, Path, text_of
 
-_CONFLICT = 409
 _WRITTEN = {201, 204}
 _GONE = 204
 
@@ -247,18 +247,17 @@ class ForgejoTarget(BaseTarget):
             )
 
     def _mark(self, name: str, key: AccessKeyId, before: Mapping[str, str]) -> None:
-        """Change the variable, or make it; a race, or an answer that was lost, is settled by changing it."""
+        """Change the variable, or make it."""
         path, body = (*self._path, "variables", name), {"value": str(key)}
         if before.get("description"):
             body["description"] = before["description"]
-        answer = self._call("PUT", path, name, body=body)
-        if answer.status == MISSING:
-            made = send_once(lambda: self._call("POST", path, name, body=body))
-            is_there = made is None or made.status == _CONFLICT
-            answer = made if made and not is_there else self._call("PUT", path, name, body=body)
-            if made is None and answer.status == MISSING:
-                raise self._says.write_lost("variable", self._about(name))
-        self._demand_written(answer, name)
+        put_or_create(
+            put=lambda: self._call("PUT", path, name, body=body),
+            create=lambda: self._call("POST", path, name, body=body),
+            confirm=lambda answer: self._demand_written(answer, name),
+            is_missing=lambda answer: answer.status == MISSING,
+            lost=lambda: self._says.write_lost("variable", self._about(name)),
+        )
 
 
 def where_of(settings: Mapping[str, Any]) -> str:

@@ -5,6 +5,6 @@ Source: GitHub's own description of its REST API and docs/facts/github.md. A sec
 time of its last change, and a readable variable beside it can name the key (`marker`).
 """
 
-from keyrota.targets.github.kind import KIND
+from keyrota.targets.github.provider import KIND
 
 __all__ = ["KIND"]

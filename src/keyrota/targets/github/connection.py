@@ -14,10 +14,10 @@ from typing import Any
 
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
-from keyrota.target_base.errors import DELETED
+from keyrota.target_base.errors import DELETED, unexpected_response
 from keyrota.target_base.look import RecentLists
 from keyrota.target_base.many import ManyRepositories
 from keyrota.targets.github.access import App, Installation
@@ -160,11 +160,7 @@ class GitHubConnection:
         answer = self.call(where, "GET", path, about, query=query)
         self.raise_for_status(answer, where, about)
         if not isinstance(answer.content, dict):
-            raise ProviderUnavailable(
-                "GitHub's answer is no list and no object",
-                where=about,
-                remedy="check `base_url`; a proxy or a login page may have answered",
-            )
+            raise unexpected_response("GitHub's answer is no list and no object", about)
         return answer.content
 
     def pages(
@@ -196,11 +192,7 @@ class GitHubConnection:
             self.raise_for_status(answer, where, about)
             values = answer.object().get(field) if field else answer.content
             if not isinstance(values, list):
-                raise ProviderUnavailable(
-                    "GitHub's answer is no list",
-                    where=about,
-                    remedy="check `base_url`; a proxy or a login page may have answered",
-                )
+                raise unexpected_response("GitHub's answer is no list", about)
             yield from (value for value in values if isinstance(value, dict))
 
     def pages_of_secrets(self, where: Place) -> list[dict[str, Any]]:
@@ -234,11 +226,7 @@ class GitHubConnection:
             raise
         key = _public_key(content)
         if key is None:
-            raise ProviderUnavailable(
-                "GitHub's answer is no public key",
-                where=about,
-                remedy="check `base_url`; a proxy or a login page may have answered",
-            )
+            raise unexpected_response("GitHub's answer is no public key", about)
         return key
 
     def explain_environment(self, where: Place) -> None:

@@ -21,10 +21,11 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.secret import Secret
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http import Response, run_concurrently, send_once
-from keyrota.target_base.errors import DELETED
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
+from keyrota.http import Response, run_concurrently
+from keyrota.target_base.errors import DELETED, unexpected_response, write_lost
 from keyrota.target_base.target import PlaceTarget
+from keyrota.target_base.upsert import put_or_create
 from keyrota.targets.github import runs
 from keyrota.targets.github.around import Around
 from keyrota.targets.github.connection import GitHubConnection, PublicKey, needed
@@ -196,10 +197,8 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
             return False
         self._demand(answer, name)
         if answer.status != _GONE:
-            raise ProviderUnavailable(
-                "GitHub's answer to the deletion is not GitHub's: whether it is gone is not known",
-                where=self._about(name),
-                remedy="check `base_url`; a proxy or a login page may have answered",
+            raise unexpected_response(
+                "GitHub's answer to the deletion is not GitHub's: whether it is gone is not known", self._about(name)
             )
         return True
 
@@ -226,11 +225,7 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
             return None
         self._demand(answer, name)
         if answer.object().get("name") is None:
-            raise ProviderUnavailable(
-                "GitHub's answer is no list and no secret",
-                where=self._about(name),
-                remedy="check `base_url`; a proxy or a login page may have answered",
-            )
+            raise unexpected_response("GitHub's answer is no list and no secret", self._about(name))
         return answer.object()
 
     def _put(self, name: str, value: Secret, seen: Visibility | None) -> None:
@@ -240,13 +235,7 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
         answer = self._send(name, value, seen, key)
         if answer.status == _UNPROCESSABLE:
             answer = self._send(name, value, seen, self._connection.public_key(self._place, refused=key))
-        self._demand(answer, name)
-        if answer.status not in _WRITTEN:
-            raise ProviderUnavailable(
-                "GitHub's answer to the write is not GitHub's: whether it was written is not known",
-                where=self._about(name),
-                remedy="check `base_url`; a proxy or a login page may have answered",
-            )
+        self._demand_written(name, answer)
 
     def _send(self, name: str, value: Secret, seen: Visibility | None, key: PublicKey) -> Response:
         body: dict[str, Any] = {"encrypted_value": key.seal(value), "key_id": key.id}
@@ -270,11 +259,7 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
         self._demand(answer, self._place.marker)
         value = answer.object().get("value")
         if not isinstance(value, str):
-            raise ProviderUnavailable(
-                "GitHub's answer is no list and no variable",
-                where=self._about(self._place.marker),
-                remedy="check `base_url`; a proxy or a login page may have answered",
-            )
+            raise unexpected_response("GitHub's answer is no list and no variable", self._about(self._place.marker))
         return value
 
     def _marker_is_ours(self, value: str | None) -> None:
@@ -286,33 +271,27 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
             )
 
     def _mark(self, name: str, key: AccessKeyId) -> None:
-        """Update the variable, or create it; a race, or an answer that was lost, is settled by updating."""
+        """Update the variable, or create it."""
         self._connection.lists.drop(self._place.variables_path)
         body: dict[str, Any] = {"name": name, "value": str(key)}
         path = (*self._place.variables_path, name)
-        answer = self._call("PATCH", path, name, body=body, is_repeatable=True)
-        if answer.status == _MISSING:
-            created = self._create_marker(name, body)
-            is_lost = created is None or created.status == _CONFLICT
-            again = self._call("PATCH", path, name, body=body, is_repeatable=True) if is_lost else None
-            answer = again or created or answer
-            if created is None and answer.status == _MISSING:
-                raise ProviderUnavailable(
-                    "GitHub did not answer a write, and the variable is not there",
-                    where=self._about(name),
-                    remedy="the next run writes it",
-                )
+        put_or_create(
+            put=lambda: self._call("PATCH", path, name, body=body, is_repeatable=True),
+            create=lambda: self._create_marker(name, body),
+            confirm=partial(self._demand_written, name),
+            is_missing=lambda answer: answer.status == _MISSING,
+            lost=lambda: write_lost("GitHub", "variable", self._about(name)),
+        )
+
+    def _create_marker(self, name: str, body: dict[str, Any]) -> Response:
+        more = self._visibility(self._place.names[-1]).fields() if self._place.repository is None else {}
+        return self._call("POST", self._place.variables_path, name, body=body | more)
+
+    def _demand_written(self, name: str, answer: Response) -> None:
         self._demand(answer, name)
         if answer.status not in _WRITTEN:
-            raise ProviderUnavailable(
-                "GitHub's answer to the write is not GitHub's: whether it was written is not known",
-                where=self._about(name),
-                remedy="check `base_url`; a proxy or a login page may have answered",
-            )
-
-    def _create_marker(self, name: str, body: dict[str, Any]) -> Response | None:
-        more = self._visibility(self._place.names[-1]).fields() if self._place.repository is None else {}
-        return send_once(lambda: self._call("POST", self._place.variables_path, name, body=body | more))
+            what = "GitHub's answer to the write is not GitHub's: whether it was written is not known"
+            raise unexpected_response(what, self._about(name))
 
     # --- calls ------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,6 @@ Source: GitLab's description of its REST API v4 and docs/facts/gitlab.md. One va
 name *and* scope, because a list hands out every value in clear.
 """
 
-from keyrota.targets.gitlab.kind import KIND
+from keyrota.targets.gitlab.provider import KIND
 
 __all__ = ["KIND"]

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
-from keyrota.target_base.errors import DELETED
+from keyrota.target_base.errors import DELETED, unexpected_response
 from keyrota.target_base.look import RecentLists
 from keyrota.target_base.many import ManyRepositories
 from keyrota.targets.gitlab.identity import Identities
@@ -21,7 +21,6 @@ from keyrota.targets.gitlab.place import Path, Place
 
 _MAX_PAGES = 400
 _PROJECT = re.compile(r"/projects/([0-9]+)(?:[/?]|$)")
-_NO_PAGE = "check `base_url`; a proxy or a login page may have answered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +107,7 @@ class GitLabConnection:
         for answer in paginate(first, Response.next_link, follow, most=_MAX_PAGES, name="GitLab", where=about):
             self.raise_for_status(answer, about)
             if not isinstance(answer.content, list):
-                raise ProviderUnavailable("GitLab's answer is no list", where=about, remedy=_NO_PAGE)
+                raise unexpected_response("GitLab's answer is no list", about)
             yield from (value for value in answer.content if isinstance(value, dict))
 
     def raise_for_status(self, answer: Response, about: str, where: Place | None = None) -> None:

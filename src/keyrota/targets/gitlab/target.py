@@ -22,9 +22,10 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import key_ids
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
-from keyrota.http import Response, run_concurrently, send_once
-from keyrota.target_base.errors import DELETED
+from keyrota.http import Response, run_concurrently
+from keyrota.target_base.errors import DELETED, unexpected_response, write_lost
 from keyrota.target_base.target import PlaceTarget
+from keyrota.target_base.upsert import put_or_create
 from keyrota.targets.gitlab import pipelines
 from keyrota.targets.gitlab.around import Around
 from keyrota.targets.gitlab.connection import GitLabConnection, is_absent_variable, refused_fields
@@ -216,10 +217,8 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
         """Believe an answer only if it shows our variable, in our scope: a login page answers 200 as well."""
         scope = content.get("environment_scope", self._place.environment_scope)
         if content.get("key") != name or scope != self._place.environment_scope:
-            raise ProviderUnavailable(
-                f"GitLab's answer is not the variable that was asked for: {what}",
-                where=self._about(name),
-                remedy="check `base_url`; a proxy or a login page may have answered",
+            raise unexpected_response(
+                f"GitLab's answer is not the variable that was asked for: {what}", self._about(name)
             )
 
     def _refuse_unfit(self, variable: Variable | None, name: str, value: Secret) -> None:
@@ -269,27 +268,23 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
         return self._place.hidden and name != self._place.id_name
 
     def _put(self, name: str, value: Secret, *, is_there: bool, is_protected: bool) -> None:
-        """Update the variable, or create it; a race, or an answer that was lost, is settled by updating."""
+        """Update the variable, or create it; one that was deleted since we looked is created with all attributes."""
         self._connection.lists.drop(self._place.variables_path)
-        if not is_there:
-            answer = self._created(name, value, is_protected=is_protected)
-            if answer is not None and not _is_taken(answer):
-                self._demand_written(answer, name)
-                return
-        answer = self._call("PUT", name, body={"value": value}, is_reserved=True)
-        if is_absent_variable(answer):
-            if not is_there:
-                raise ProviderUnavailable(
-                    "GitLab did not answer a write, and the variable is not there",
-                    where=self._about(name),
-                    remedy="the next run writes it",
-                )
-            self._put(name, value, is_there=False, is_protected=is_protected)  # somebody deleted it since we looked
-            return
-        self._demand_written(answer, name)
+        put_or_create(
+            put=lambda: self._call("PUT", name, body={"value": value}, is_reserved=True),
+            create=lambda: self._create(name, value, is_protected=is_protected),
+            confirm=partial(self._demand_written, name),
+            is_taken=_is_taken,
+            is_missing=is_absent_variable,
+            lost=partial(self._lost, name),
+            is_there=is_there,
+        )
 
-    def _created(self, name: str, value: Secret, *, is_protected: bool) -> Response | None:
-        """Create a variable with all its attributes; None if there was no answer."""
+    def _lost(self, name: str) -> ProviderUnavailable:
+        return write_lost("GitLab", "variable", self._about(name))
+
+    def _create(self, name: str, value: Secret, *, is_protected: bool) -> Response:
+        """Create a variable with all its attributes."""
         intended = self._new(name)
         body: dict[str, Any] = {
             "key": name,
@@ -304,9 +299,11 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
         if not self._place.is_instance:
             body |= {"environment_scope": self._place.environment_scope}
         path, about = self._connection.path(self._place), self._about(name)
-        return send_once(lambda: self._connection.call(self._place, "POST", path, about, body=body, is_reserved=True))
+        return self._connection.call(self._place, "POST", path, about, body=body, is_reserved=True)
 
-    def _demand_written(self, answer: Response, name: str) -> None:
+    def _demand_written(self, name: str, answer: Response) -> None:
+        if is_absent_variable(answer):  # it was taken, and somebody deleted it
+            raise self._lost(name)
         self._connection.raise_for_status(answer, self._about(name), self._place)
         self._demand_variable(answer.object(), name, "whether it was written is not known")
 

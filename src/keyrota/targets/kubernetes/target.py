@@ -25,15 +25,15 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
-from keyrota.http import Response, send_once
+from keyrota.http import Response
 from keyrota.target_base.schema import named, names_of
 from keyrota.target_base.target import BaseTarget
+from keyrota.target_base.upsert import put_or_create
 from keyrota.targets.kubernetes.connection import SAYS, KubernetesConnection, secrets_of
 from keyrota.targets.kubernetes.entries import data_of, encoded, listed_entries, writers_of
 
 _MERGE = "application/merge-patch+json"
 _DRY = {"dryRun": "All"}
-_CONFLICT = 409
 _REPLACE = "replace it by one that is not immutable"
 
 
@@ -167,12 +167,14 @@ class KubernetesTarget(BaseTarget):
                 where=self._about(),
                 remedy=f"{_REPLACE}; nothing was written",
             )
-        if found is None:
-            created = self._create(values, is_dry=is_dry)
-            if created is not None and created.status != _CONFLICT:
-                self._demand_written(created)
-                return
-        self._demand_written(self._patch(values, is_dry=is_dry))
+        put_or_create(
+            put=lambda: self._patch(values, is_dry=is_dry),
+            create=lambda: self._create(values, is_dry=is_dry),
+            confirm=self._demand_written,
+            is_missing=lambda _: False,  # a namespace that is not there answers 404 as well
+            lost=lambda: SAYS.write_lost("Secret", self._about()),
+            is_there=found is not None,
+        )
 
     def _patch(self, values: Mapping[str, str | Secret | None], *, is_dry: bool) -> Response:
         return self._http.call(
@@ -185,8 +187,8 @@ class KubernetesTarget(BaseTarget):
             where=self._about(),
         )
 
-    def _create(self, values: Mapping[str, str | Secret], *, is_dry: bool) -> Response | None:
-        """Make the Secret; None if there was no answer."""
+    def _create(self, values: Mapping[str, str | Secret], *, is_dry: bool) -> Response:
+        """Make the Secret."""
         body = {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -194,10 +196,8 @@ class KubernetesTarget(BaseTarget):
             "metadata": {"name": self._secret},
             "data": dict(values),
         }
-        return send_once(
-            lambda: self._http.call(
-                "POST", secrets_of(self._namespace), query=_DRY if is_dry else None, body=body, where=self._about()
-            )
+        return self._http.call(
+            "POST", secrets_of(self._namespace), query=_DRY if is_dry else None, body=body, where=self._about()
         )
 
     def _demand_written(self, answer: Response) -> None:

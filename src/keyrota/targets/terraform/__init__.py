@@ -11,7 +11,7 @@ hashicorp/terraform-provider-tfe issue 309 (a key that is taken is refused). Wha
 on: the status of that refusal, and whether the lists have pages.
 """
 
-from keyrota.targets.terraform.kind import KIND, TerraformKind
+from keyrota.targets.terraform.provider import KIND
 from keyrota.targets.terraform.target import TerraformTarget
 
-__all__ = ["KIND", "TerraformKind", "TerraformTarget"]
+__all__ = ["KIND", "TerraformTarget"]

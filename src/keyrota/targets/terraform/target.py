@@ -23,9 +23,10 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
 from keyrota.errors import KeyrotaError
-from keyrota.http import Response, run_concurrently, send_once
+from keyrota.http import Response, run_concurrently
 from keyrota.target_base.schema import ID_NAME, SECRET_NAME
 from keyrota.target_base.target import BaseTarget
+from keyrota.target_base.upsert import upsert
 from keyrota.targets.terraform import runs
 from keyrota.targets.terraform.around import Around
 from keyrota.targets.terraform.connection import MEDIA, SAYS, Path, TerraformConnection, Variable, variables_path
@@ -188,19 +189,22 @@ class TerraformTarget(BaseTarget):
         }
 
     def _put(self, path: Path, found: Variable | None, name: str, value: Secret) -> None:
-        """Update the variable, or create it; a race, or an answer that was lost, is settled by looking again."""
-        if found is None:
-            answer = self._created(path, name, value)
-            if answer is not None and answer.is_success:
-                self._demand_written(answer, name)
-                return
-            found = SAYS.resolve_create_race(answer, self._listed(path).get(name), "variable", self._about(name))
-        body = {"data": {"type": "vars", "id": found.id, "attributes": {"value": value}}}
-        answer = self._call("PATCH", (*path, found.id), name, body=body, content_type=MEDIA, is_repeatable=True)
-        self._demand_written(answer, name)
+        """Update the variable, or create it."""
+        upsert(
+            found,
+            create=lambda: self._create(path, name, value),
+            look=lambda: self._listed(path).get(name),
+            update=lambda there: self._update(path, there, value),
+            confirm=partial(self._demand_written, name),
+            lost=lambda: SAYS.write_lost("variable", self._about(name)),
+        )
 
-    def _created(self, path: Path, name: str, value: Secret) -> Response | None:
-        """Create a variable, the ID readable, the secret not; None if there was no answer."""
+    def _update(self, path: Path, there: Variable, value: Secret) -> Response:
+        body = {"data": {"type": "vars", "id": there.id, "attributes": {"value": value}}}
+        return self._call("PATCH", (*path, there.id), there.name, body=body, content_type=MEDIA, is_repeatable=True)
+
+    def _create(self, path: Path, name: str, value: Secret) -> Response:
+        """Create a variable, the ID readable, the secret not."""
         attributes = {
             "key": name,
             "value": value,
@@ -208,9 +212,9 @@ class TerraformTarget(BaseTarget):
             "sensitive": name == self._secret_name,
         }
         body = {"data": {"type": "vars", "attributes": attributes}}
-        return send_once(lambda: self._call("POST", path, name, body=body, content_type=MEDIA))
+        return self._call("POST", path, name, body=body, content_type=MEDIA)
 
-    def _demand_written(self, answer: Response, name: str) -> None:
+    def _demand_written(self, name: str, answer: Response) -> None:
         SAYS.raise_for_status(answer, self._about(name))
         data = answer.object().get("data")
         attributes = data.get("attributes") if isinstance(data, dict) else None

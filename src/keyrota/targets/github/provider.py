@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from keyrota.core.model import Sighting
 from keyrota.http import Authorization, Budget, Http, Limit, RetryPolicy, bearer
-from keyrota.ports import Clock, SecretReader, Target
+from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.many import Bounds, ManyRepositories
+from keyrota.target_base.provider import Connection, Provider, Settings
 from keyrota.target_base.schema import (
     BUNDLE,
     MARKER,
@@ -20,6 +19,7 @@ from keyrota.target_base.schema import (
     Schema,
     alternative,
     closed,
+    faults_of_names,
     span,
     token_alternative,
 )
@@ -100,90 +100,67 @@ TARGET_SCHEMA: Schema = closed(
 )
 
 
-class GitHubService:
-    """GitHub with one set of credentials, as the port TargetConnection."""
-
-    def __init__(self, connection: GitHubConnection, *, is_app: bool) -> None:
-        self._connection = connection
-        self._is_app = is_app
-
-    def target(self, settings: Mapping[str, Any]) -> Target:
-        """Make the target that one entry of the configuration describes."""
-        return GitHubTarget(self._connection, place(settings))
-
-    def areas(self, area: str | None) -> Sequence[str]:
-        """List organizations and repositories."""
-        return areas(self._connection, area, is_app=self._is_app)
-
-    def survey(self, area: str) -> Iterator[Sighting]:
-        """Find keys among the secrets and variables of an organization, or of a repository and its environments."""
-        return survey(self._connection, area)
+def _faults(settings: Settings) -> tuple[str, ...]:
+    """Find what does not fit together."""
+    is_organization = "organization" in settings
+    if is_organization == ("repository" in settings):
+        return ("give either `repository: OWNER/NAME` or `organization`",)
+    where = place(settings)
+    found = [*faults_of_names((where.id_name, where.secret_name))]
+    if settings.get("dependabot") and (where.environment or where.marker):
+        found.append("Dependabot has neither environments nor variables: leave `environment` and `marker` out")
+    if not is_organization and where.visibility:
+        found.append("`visibility` is of an organization's secrets only")
+    if where.visibility == "selected" and not where.repositories:
+        found.append("`visibility: selected` needs `repositories`")
+    reserved = [name for name in (*where.names, where.marker or "") if name.startswith("GITHUB_")]
+    found += [f"{name}: GitHub keeps names that begin with GITHUB_ to itself" for name in reserved]
+    return tuple(found)
 
 
-class GitHubKind:
-    """GitHub as a plug-in."""
-
-    @property
-    def provider_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of `providers.github`."""
-        return PROVIDER_SCHEMA
-
-    @property
-    def target_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of a target."""
-        return TARGET_SCHEMA
-
-    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """Find what does not fit together."""
-        found = []
-        is_organization = "organization" in settings
-        if is_organization == ("repository" in settings):
-            return ("give either `repository: OWNER/NAME` or `organization`",)
-        where = place(settings)
-        if where.id_name == where.secret_name:
-            found.append("`names` must give the ID and the secret two names")
-        if settings.get("dependabot") and (where.environment or where.marker):
-            found.append("Dependabot has neither environments nor variables: leave `environment` and `marker` out")
-        if not is_organization and where.visibility:
-            found.append("`visibility` is of an organization's secrets only")
-        if where.visibility == "selected" and not where.repositories:
-            found.append("`visibility: selected` needs `repositories`")
-        reserved = [name for name in (*where.names, where.marker or "") if name.startswith("GITHUB_")]
-        found += [f"{name}: GitHub keeps names that begin with GITHUB_ to itself" for name in reserved]
-        return tuple(found)
-
-    def address(self, settings: Mapping[str, Any]) -> str:
-        """Name the target."""
-        return place(settings).address
-
-    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Return whether a target lies in an organization."""
-        return place(settings).owner.casefold() == area.casefold()
-
-    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
-        """Name each secret and variable that this target would write."""
-        where = place(settings)
-        scope = where.scope.casefold()
-        marker = {f"{scope} variables: {where.marker}"} if where.marker else set()
-        return frozenset({*marker, *(f"{scope}: {name}" for name in where.names)})
-
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> GitHubService:
-        """Connect; makes no request yet."""
-        auth = settings["auth"]
-        make = partial(_client, settings, clock)
-        many = ManyRepositories(clock, LOOKED_AT, "repositories of the organization")
-        if "token" in auth:
-            client = make(bearer(lambda: secrets(auth["token"])))
-            return GitHubService(GitHubConnection(client, None, many=many, clock=clock), is_app=False)
-        app = App(str(auth["app_id"]), lambda: secrets(auth["private_key"]), clock, make)
-
-        def connected(app: App, installation: Installation) -> Http:
-            return make(bearer(lambda: app.token(installation)), renew=lambda: app.drop(installation))
-
-        return GitHubService(GitHubConnection(None, app, connected, many=many, clock=clock), is_app=True)
+def _address(settings: Settings) -> str:
+    """Name the target."""
+    return place(settings).address
 
 
-def _client(settings: Mapping[str, Any], clock: Clock, authorization: Authorization, **more: Any) -> Http:
+def _is_within(settings: Settings, area: str) -> bool:
+    """Return whether a target lies in an organization."""
+    return place(settings).owner.casefold() == area.casefold()
+
+
+def _variables(settings: Settings) -> frozenset[str]:
+    """Name each secret and variable that this target would write."""
+    where = place(settings)
+    scope = where.scope.casefold()
+    marker = {f"{scope} variables: {where.marker}"} if where.marker else set()
+    return frozenset({*marker, *(f"{scope}: {name}" for name in where.names)})
+
+
+def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:
+    """Connect; makes no request yet."""
+    auth = settings["auth"]
+    make = partial(_client, settings, clock)
+    many = ManyRepositories(clock, LOOKED_AT, "repositories of the organization")
+    if "token" in auth:
+        client = make(bearer(lambda: secrets(auth["token"])))
+        return _connected(GitHubConnection(client, None, many=many, clock=clock), is_app=False)
+    app = App(str(auth["app_id"]), lambda: secrets(auth["private_key"]), clock, make)
+
+    def reach(app: App, installation: Installation) -> Http:
+        return make(bearer(lambda: app.token(installation)), renew=lambda: app.drop(installation))
+
+    return _connected(GitHubConnection(None, app, reach, many=many, clock=clock), is_app=True)
+
+
+def _connected(connection: GitHubConnection, *, is_app: bool) -> Connection:
+    return Connection(
+        target=lambda settings: GitHubTarget(connection, place(settings)),
+        areas=partial(areas, connection, is_app=is_app),
+        survey=partial(survey, connection),
+    )
+
+
+def _client(settings: Settings, clock: Clock, authorization: Authorization, **more: Any) -> Http:
     """Make a client with a write budget of its own: GitHub counts by token."""
     bound = span(settings, "max_wait", MAX_WAIT["default"])
     return Http(
@@ -201,4 +178,12 @@ def _client(settings: Mapping[str, Any], clock: Clock, authorization: Authorizat
     )
 
 
-KIND = GitHubKind()
+KIND = Provider(
+    provider_schema=PROVIDER_SCHEMA,
+    target_schema=TARGET_SCHEMA,
+    address=_address,
+    faults=_faults,
+    is_within=_is_within,
+    variables=_variables,
+    connect=_connect,
+)

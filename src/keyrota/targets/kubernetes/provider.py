@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from keyrota.http import Http, bearer
 from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.provider import Connection, Provider, Settings
 from keyrota.target_base.schema import (
     ID_NAME,
     NAMES,
@@ -15,12 +14,9 @@ from keyrota.target_base.schema import (
     WAITING,
     Schema,
     closed,
-    faults_of_names,
-    names_of,
     token_alternative,
     variables_of,
 )
-from keyrota.target_base.target import NoDiscovery
 from keyrota.targets.kubernetes.connection import KubernetesConnection
 from keyrota.targets.kubernetes.target import KubernetesTarget, address
 
@@ -60,40 +56,28 @@ TARGET_SCHEMA: Schema = closed(
 )
 
 
-class KubernetesKind:
-    """Kubernetes as a plug-in."""
-
-    @property
-    def provider_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of `providers.kubernetes`."""
-        return PROVIDER_SCHEMA
-
-    @property
-    def target_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of a target."""
-        return TARGET_SCHEMA
-
-    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """The two entries need two names."""
-        return faults_of_names(names_of(settings))
-
-    def address(self, settings: Mapping[str, Any]) -> str:
-        """Name the target."""
-        return address(settings)
-
-    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Return whether a Secret lies in a namespace."""
-        return str(settings["namespace"]) == area
-
-    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
-        """Name each entry that this target would write."""
-        return variables_of(f"{settings['namespace']}/{settings['secret']}", settings)
-
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> NoDiscovery:
-        """Connect; makes no request yet."""
-        token = bearer(lambda: secrets(settings["auth"]["token"]))
-        http = Http(settings["base_url"], clock=clock, authorization=token, name="Kubernetes")
-        return NoDiscovery(partial(KubernetesTarget, KubernetesConnection(http)))
+def _is_within(settings: Settings, area: str) -> bool:
+    """Return whether a Secret lies in a namespace."""
+    return str(settings["namespace"]) == area
 
 
-KIND = KubernetesKind()
+def _variables(settings: Settings) -> frozenset[str]:
+    """Name each entry that this target would write."""
+    return variables_of(f"{settings['namespace']}/{settings['secret']}", settings)
+
+
+def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:
+    """Connect; makes no request yet."""
+    token = bearer(lambda: secrets(settings["auth"]["token"]))
+    http = Http(settings["base_url"], clock=clock, authorization=token, name="Kubernetes")
+    return Connection(target=partial(KubernetesTarget, KubernetesConnection(http)))
+
+
+KIND = Provider(
+    provider_schema=PROVIDER_SCHEMA,
+    target_schema=TARGET_SCHEMA,
+    address=address,
+    is_within=_is_within,
+    variables=_variables,
+    connect=_connect,
+)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from keyrota.core.model import Sighting
 from keyrota.http import Authorization, Budget, Http, Limit, RetryPolicy, basic, bearer
-from keyrota.ports import Clock, SecretReader, Target
+from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.many import Bounds, ManyRepositories
+from keyrota.target_base.provider import Connection, Provider, Settings
 from keyrota.target_base.schema import (
     BUNDLE,
     MAX_WAIT,
@@ -97,83 +98,54 @@ TARGET_SCHEMA: Schema = closed(
 )
 
 
-class BitbucketService:
-    """Bitbucket with one set of credentials, as the port TargetConnection."""
-
-    def __init__(self, connection: BitbucketConnection) -> None:
-        self._connection = connection
-
-    def target(self, settings: Mapping[str, Any]) -> Target:
-        """Make the target that one entry of the configuration describes."""
-        return BitbucketTarget(self._connection, place(settings))
-
-    def areas(self, area: str | None) -> Sequence[str]:
-        """List workspaces and their repositories."""
-        return areas(self._connection, area)
-
-    def survey(self, area: str) -> Iterator[Sighting]:
-        """Find keys among the variables of a workspace, or of a repository and its environments."""
-        return survey(self._connection, area)
+def _address(settings: Settings) -> str:
+    """Name the target."""
+    return place(settings).address
 
 
-class BitbucketKind:
-    """Bitbucket as a plug-in."""
-
-    @property
-    def provider_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of `providers.bitbucket`."""
-        return PROVIDER_SCHEMA
-
-    @property
-    def target_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of a target."""
-        return TARGET_SCHEMA
-
-    def faults(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """The two variables need two names."""
-        where = place(settings)
-        return ("`names` must give the ID and the secret two names",) if where.id_name == where.secret_name else ()
-
-    def address(self, settings: Mapping[str, Any]) -> str:
-        """Name the target."""
-        return place(settings).address
-
-    def is_within(self, settings: Mapping[str, Any], area: str) -> bool:
-        """Return whether a target lies in a workspace, by its slug or its UUID; one may be the other's."""
-        workspace, wanted = str(settings["workspace"]).casefold(), area.casefold()
-        return workspace == wanted or workspace.startswith("{") != wanted.startswith("{")
-
-    def variables(self, settings: Mapping[str, Any]) -> frozenset[str]:
-        """Name each variable that this target would write."""
-        where = place(settings)
-        return frozenset(f"{where.scope.casefold()}: {name}" for name in where.names)
-
-    def connect(self, settings: Mapping[str, Any], *, secrets: SecretReader, clock: Clock) -> BitbucketService:
-        """Connect; makes no request yet."""
-        oauth = _oauth(settings, secrets, clock)
-        calls = settings.get("calls_per_hour", CALLS_AN_HOUR)
-        limit = Limit(calls=calls, seconds=_AN_HOUR_S)
-        bounds = Bounds(most=_LOOKED_AT, an_hour=max(1, calls // _SHARE))
-        bound = span(settings, "max_wait", MAX_WAIT["default"])
-        http = Http(
-            settings.get("base_url", API),
-            clock=clock,
-            own=(API,),
-            authorization=bearer(oauth.token) if oauth else _authorization(settings["auth"], secrets),
-            name="Bitbucket",
-            patience=RetryPolicy(total_s=bound.total_seconds(), limited_s=_LIMITED_S),
-            budget=Budget(clock, [limit], bound=bound, name="Bitbucket's budget of calls"),
-            renew=oauth.drop if oauth else None,
-        )
-        many = ManyRepositories(clock, bounds, "repositories of the workspace")
-        return BitbucketService(BitbucketConnection(http, many, clock, token_expires=_expires(settings)))
+def _is_within(settings: Settings, area: str) -> bool:
+    """Return whether a target lies in a workspace, by its slug or its UUID; one may be the other's."""
+    workspace, wanted = str(settings["workspace"]).casefold(), area.casefold()
+    return workspace == wanted or workspace.startswith("{") != wanted.startswith("{")
 
 
-def _expires(settings: Mapping[str, Any]) -> datetime | None:
+def _variables(settings: Settings) -> frozenset[str]:
+    """Name each variable that this target would write."""
+    where = place(settings)
+    return frozenset(f"{where.scope.casefold()}: {name}" for name in where.names)
+
+
+def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:
+    """Connect; makes no request yet."""
+    oauth = _oauth(settings, secrets, clock)
+    calls = settings.get("calls_per_hour", CALLS_AN_HOUR)
+    limit = Limit(calls=calls, seconds=_AN_HOUR_S)
+    bounds = Bounds(most=_LOOKED_AT, an_hour=max(1, calls // _SHARE))
+    bound = span(settings, "max_wait", MAX_WAIT["default"])
+    http = Http(
+        settings.get("base_url", API),
+        clock=clock,
+        own=(API,),
+        authorization=bearer(oauth.token) if oauth else _authorization(settings["auth"], secrets),
+        name="Bitbucket",
+        patience=RetryPolicy(total_s=bound.total_seconds(), limited_s=_LIMITED_S),
+        budget=Budget(clock, [limit], bound=bound, name="Bitbucket's budget of calls"),
+        renew=oauth.drop if oauth else None,
+    )
+    many = ManyRepositories(clock, bounds, "repositories of the workspace")
+    connection = BitbucketConnection(http, many, clock, token_expires=_expires(settings))
+    return Connection(
+        target=lambda settings: BitbucketTarget(connection, place(settings)),
+        areas=partial(areas, connection),
+        survey=partial(survey, connection),
+    )
+
+
+def _expires(settings: Settings) -> datetime | None:
     return datetime.fromisoformat(settings["expires"]).replace(tzinfo=UTC) if "expires" in settings else None
 
 
-def _oauth(settings: Mapping[str, Any], secrets: SecretReader, clock: Clock) -> OAuth | None:
+def _oauth(settings: Settings, secrets: SecretReader, clock: Clock) -> OAuth | None:
     auth = settings["auth"]
     if "client_id" not in auth:
         return None
@@ -186,4 +158,11 @@ def _authorization(auth: Mapping[str, Any], secrets: SecretReader) -> Authorizat
     return basic(auth["email"], lambda: secrets(auth["api_token"]))
 
 
-KIND = BitbucketKind()
+KIND = Provider(
+    provider_schema=PROVIDER_SCHEMA,
+    target_schema=TARGET_SCHEMA,
+    address=_address,
+    is_within=_is_within,
+    variables=_variables,
+    connect=_connect,
+)
