@@ -209,6 +209,7 @@ _PROVIDER_PAGES = (
     "bitbucket",
     "buildkite",
     "circleci",
+    "codespaces",
     "forgejo",
     "github",
     "gitlab",

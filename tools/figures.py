@@ -18,6 +18,8 @@ import grimp
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "keyrota"
+SMALLEST = SOURCE / "targets" / "codespaces.py"
+"""What a provider takes that is no more than a client and `PairTarget`: under 150 lines (decision 0046)."""
 MAX_LENGTH = 35
 _OUTSIDE = re.compile(r"\b(DESIGN|HOUSE-STYLE|REDESIGN|KEYLESS|FACTS-[A-Z]+)\.md\b")
 _IRREGULAR = frozenset(
@@ -128,6 +130,7 @@ def main() -> None:
     for said, figure in (
         ("lines of the production wheel", total),
         ("exact duplicates between targets", duplicates()),
+        ("lines of a provider on the base", len(SMALLEST.read_text("utf-8").splitlines())),
         ("import circles", circles()),
         ("files that name the action Sync", len(naming)),
         (f"functions over {MAX_LENGTH} lines", f"{long} of {len(lengths)} ({100 * long / len(lengths):.1f} %)"),

@@ -10,6 +10,7 @@ from keyrota_sandbox.faults import Faults
 from keyrota_sandbox.providers.azure_devops import AzureEmulator
 from keyrota_sandbox.providers.buildkite import BuildkiteEmulator
 from keyrota_sandbox.providers.circleci import CircleEmulator
+from keyrota_sandbox.providers.codespaces import CodespacesEmulator
 from keyrota_sandbox.providers.forgejo import ForgejoEmulator
 from keyrota_sandbox.providers.kubernetes import KubernetesEmulator
 from keyrota_sandbox.providers.terraform import TerraformEmulator
@@ -34,6 +35,12 @@ def _circleci(clock: Clock, faults: Faults) -> Emulator:
     made = CircleEmulator(clock, faults)
     made.add("project", "gh/acme/shop")
     made.add("context", CONTEXT)
+    return made
+
+
+def _codespaces(clock: Clock, faults: Faults) -> Emulator:
+    made = CodespacesEmulator(clock, faults)
+    made.add("acme/shop")
     return made
 
 
@@ -64,6 +71,7 @@ SMALL: Mapping[str, Callable[[Clock, Faults], Emulator]] = {
     "azure_devops": _azure_devops,
     "buildkite": _buildkite,
     "circleci": _circleci,
+    "codespaces": _codespaces,
     "forgejo": _forge(is_gitea=False),
     "gitea": _forge(is_gitea=True),
     "kubernetes": _kubernetes,

@@ -9,10 +9,11 @@ from typing import Any
 import standin_rig
 from standin_rig import CANARY_TOKEN, REPOSITORY, WORKSPACE, AnyRig, connect, serving
 
-from keyrota.targets import azure_devops, buildkite, forgejo, terraform
+from keyrota.targets import azure_devops, buildkite, codespaces, forgejo, terraform
 from keyrota_sandbox.memory import WorldClock
 from keyrota_sandbox.providers.azure_devops import AzureEmulator
 from keyrota_sandbox.providers.buildkite import BuildkiteEmulator
+from keyrota_sandbox.providers.codespaces import CodespacesEmulator
 from keyrota_sandbox.providers.forgejo import ForgejoEmulator
 from keyrota_sandbox.providers.terraform import TerraformEmulator
 
@@ -86,6 +87,27 @@ class BuildkiteRig(AnyRig[BuildkiteEmulator]):
     def values_of(self, name: str) -> dict[str, str]:
         """What a job may read there."""
         return self.standin.values((WORKSPACE, name))
+
+
+class CodespacesRig(AnyRig[CodespacesEmulator]):
+    """GitHub Codespaces: a repository."""
+
+    def values(self) -> dict[str, str]:
+        """What a codespace sees."""
+        return self.values_of(REPOSITORY)
+
+    def set(self, name: str, value: str, *, secured: bool = False) -> None:  # noqa: ARG002  # every secret is one
+        """Set a secret."""
+        self.standin.set_secret(f"{WORKSPACE}/{REPOSITORY}", name, value)
+
+    def set_up(self, name: str) -> Mapping[str, Any]:
+        """Make another repository."""
+        self.standin.add(f"{WORKSPACE}/{name}")
+        return {"repository": f"{WORKSPACE}/{name}"}
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """What a codespace sees there."""
+        return self.standin.values(f"{WORKSPACE}/{name}")
 
 
 class ForgejoRig(AnyRig[ForgejoEmulator]):
@@ -180,6 +202,29 @@ def a_buildkite_rig() -> Iterator[BuildkiteRig]:
 
 
 @contextmanager
+def a_codespaces_rig() -> Iterator[CodespacesRig]:
+    """Start GitHub Codespaces with one repository."""
+    clock = WorldClock()
+    standin = CodespacesEmulator(clock, token=CANARY_TOKEN)
+    standin.add(f"{WORKSPACE}/{REPOSITORY}")
+    with serving("/codespaces", standin) as (url, seen):
+        yield CodespacesRig(
+            standin=standin,
+            clock=clock,
+            url=url,
+            seen=seen,
+            connection=connect(codespaces.KIND, f"{url}/codespaces", clock, {"token": CANARY_TOKEN}, max_wait="30d"),
+            usual={"repository": f"{WORKSPACE}/{REPOSITORY}"},
+            reads="GET secrets",
+            creates="PUT secrets",
+            updates="PUT secrets",
+            begins="GET public-key",
+            scope="Codespaces secrets: read and write",
+            no_list="no list",
+        )
+
+
+@contextmanager
 def a_forgejo_rig(*, is_gitea: bool = False) -> Iterator[ForgejoRig]:
     """Start Forgejo (or Gitea) with one repository in one organization."""
     clock = WorldClock()
@@ -210,5 +255,6 @@ RIGS: Mapping[str, Callable[[], Any]] = {
     "terraform": a_terraform_rig,
     "azure_devops": an_azure_rig,
     "buildkite": a_buildkite_rig,
+    "codespaces": a_codespaces_rig,
     "forgejo": a_forgejo_rig,
 }

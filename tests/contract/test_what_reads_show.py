@@ -14,7 +14,7 @@ from keyrota_sandbox.faults import Fault
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 Rig = AnyRig[Any]
-SMALL = ("kubernetes", "circleci", "terraform", "azure_devops", "buildkite", "forgejo")
+SMALL = ("kubernetes", "circleci", "terraform", "azure_devops", "buildkite", "codespaces", "forgejo")
 
 
 @pytest.fixture(params=SMALL)

@@ -222,6 +222,7 @@ PAGES = (
     "bitbucket",
     "buildkite",
     "circleci",
+    "codespaces",
     "forgejo",
     "github",
     "gitlab",

@@ -25,6 +25,7 @@ SEEN: Mapping[str, Callable[[Any], list[dict[str, str]]]] = {
     "azure_devops": lambda it: [it.values(it.number("shop", "aws"))],
     "buildkite": lambda it: [it.values(("acme", CLUSTER))],
     "circleci": lambda it: [it.values("project", "gh/acme/shop"), it.values("context", CONTEXT)],
+    "codespaces": lambda it: [it.values("acme/shop")],
     "forgejo": lambda it: [it.values(("repos", "acme", "shop")), it.values(("orgs", "acme")), it.values(("user",))],
     "gitea": lambda it: [it.values(("repos", "acme", "shop")), it.values(("orgs", "acme")), it.values(("user",))],
     "kubernetes": lambda it: [it.values("ci", "aws")],

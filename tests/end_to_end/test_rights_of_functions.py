@@ -20,6 +20,7 @@ PLACES = {
     "bitbucket": "{workspace: acme, repository: shop}",
     "buildkite": f"{{organization: acme, cluster: {UUID}}}",
     "circleci": "{project: gh/acme/shop}",
+    "codespaces": "{repository: acme/shop}",
     "forgejo": "{repository: acme/shop}",
     "gitea": "{repository: acme/shop}",
     "github": "{repository: acme/shop}",

@@ -14,6 +14,7 @@ from keyrota_sandbox.faults import Fault
 from keyrota_sandbox.providers.azure_devops import AzureEmulator
 from keyrota_sandbox.providers.buildkite import BuildkiteEmulator
 from keyrota_sandbox.providers.circleci import CircleEmulator
+from keyrota_sandbox.providers.codespaces import CodespacesEmulator
 from keyrota_sandbox.providers.forgejo import ForgejoEmulator
 from keyrota_sandbox.providers.kubernetes import KubernetesEmulator
 from keyrota_sandbox.providers.terraform import TerraformEmulator
@@ -25,6 +26,7 @@ PLACES = {
     "azure_devops": "{project: acme, group: shop}",
     "buildkite": f"{{organization: acme, cluster: {CLUSTER}}}",
     "circleci": "{project: gh/acme/shop}",
+    "codespaces": "{repository: acme/shop}",
     "forgejo": "{repository: acme/shop, marker: true}",
     "gitea": "{token_user: true, marker: true}",
     "kubernetes": "{namespace: acme, secret: shop}",
@@ -38,7 +40,7 @@ class Places:
 
     sandbox: Sandbox
 
-    def values(self, name: str) -> dict[str, str]:
+    def values(self, name: str) -> dict[str, str]:  # noqa: PLR0911  # a case for each provider
         """What a job sees at one place."""
         match self.sandbox.cloud.standins[name]:
             case AzureEmulator() as azure:
@@ -47,6 +49,8 @@ class Places:
                 return buildkite.values(("acme", CLUSTER))
             case CircleEmulator() as circle:
                 return circle.values("project", "gh/acme/shop")
+            case CodespacesEmulator() as codespaces:
+                return codespaces.values("acme/shop")
             case ForgejoEmulator() as forgejo:
                 return forgejo.values(("repos", "acme", "shop") if name == "forgejo" else ("user",))
             case KubernetesEmulator() as kubernetes:
@@ -65,6 +69,8 @@ class Places:
                     buildkite.set_secret(("acme", CLUSTER), ID, OTHER)
                 case CircleEmulator() as circle:
                     circle.set_variable("project", "gh/acme/shop", ID, OTHER)
+                case CodespacesEmulator() as codespaces:
+                    codespaces.set_secret("acme/shop", ID, OTHER)
                 case ForgejoEmulator() as forgejo:
                     place = ("repos", "acme", "shop") if name == "forgejo" else ("user",)
                     forgejo.set_secret(place, ID, OTHER)
@@ -86,7 +92,7 @@ class Places:
 
 @pytest.fixture
 def places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Places]:
-    """A user whose key of 91 days is to go to seven places, and nowhere else."""
+    """A user whose key of 91 days is to go to eight places, and nowhere else."""
     with a_sandbox(tmp_path, capsys, more=_standins) as made:
         standins = {name: made.cloud.standins[name] for name in PLACES}
         providers = "".join(
@@ -106,14 +112,16 @@ def _standins(cloud: Cloud) -> dict[str, Emulator]:
     azure, buildkite = AzureEmulator(clock, faults), BuildkiteEmulator(clock, faults)
     circle, kubernetes = CircleEmulator(clock, faults), KubernetesEmulator(clock, faults)
     forgejo, gitea = ForgejoEmulator(clock, faults), ForgejoEmulator(clock, faults, is_gitea=True)
-    terraform = TerraformEmulator(clock, faults)
+    terraform, codespaces = TerraformEmulator(clock, faults), CodespacesEmulator(clock, faults)
     azure.add_group("acme", "shop")
     buildkite.add_cluster("acme", CLUSTER)
     circle.add("project", "gh/acme/shop")
+    codespaces.add("acme/shop")
     forgejo.add(("repos", "acme", "shop"))
     kubernetes.add_namespace("acme")
     terraform.add_workspace("acme", "shop")
-    return dict(zip(PLACES, (azure, buildkite, circle, forgejo, gitea, kubernetes, terraform), strict=True))
+    made = (azure, buildkite, circle, codespaces, forgejo, gitea, kubernetes, terraform)
+    return dict(zip(PLACES, made, strict=True))
 
 
 def test_a_rotation_reaches_every_place_and_the_old_key_goes(places: Places) -> None:
@@ -183,7 +191,7 @@ def test_check_says_once_for_each_kind_what_is_not_known_of_runs_that_wait(place
     code, out, _ = places.sandbox.run("check")
     assert code == 0
     said = [line for line in out.splitlines() if "what still has the old key" in line]
-    for name in ("azure_devops", "buildkite", "circleci", "forgejo", "gitea", "kubernetes"):
+    for name in ("azure_devops", "buildkite", "circleci", "codespaces", "forgejo", "gitea", "kubernetes"):
         assert len([line for line in said if f"{name}, " in line]) == 1, name
     assert not any("terraform, " in line for line in said)
     (azure,) = [line for line in said if "azure_devops" in line]

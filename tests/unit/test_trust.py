@@ -292,7 +292,7 @@ def test_no_provider_sends_a_token_elsewhere(name: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    "name", ["github", "gitlab", "bitbucket", "circleci", "buildkite", "terraform", "azure_devops"]
+    "name", ["github", "gitlab", "bitbucket", "circleci", "codespaces", "buildkite", "terraform", "azure_devops"]
 )
 def test_the_providers_own_host_needs_no_permission(name: str) -> None:
     settings = {"auth": {"token": "env:T"}} | (

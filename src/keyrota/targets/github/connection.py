@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
 from keyrota.target_base.errors import DELETED, unexpected_response
+from keyrota.target_base.github_api import PublicKey, public_key_of
 from keyrota.target_base.look import RecentLists
 from keyrota.target_base.many import ManyRepositories
 from keyrota.targets.github.access import App, Installation
@@ -25,8 +22,6 @@ from keyrota.targets.github.identity import Identities
 from keyrota.targets.github.place import Path, Place
 
 _MAX_PAGES = 200
-_UNPROCESSABLE = 422
-_LIMIT_WORDS = re.compile(r"secondary rate limit|rate limit exceeded|abuse detection", re.IGNORECASE)
 EXPIRES = "github-authentication-token-expiration"
 FINE_GRAINED = {
     "secrets": "Secrets: read and write",
@@ -38,41 +33,6 @@ FINE_GRAINED = {
     "organization_actions_variables": "Variables (of the organization): read and write",
     "actions": "Actions: read",
 }
-
-
-def is_limit(answer: Response) -> bool:
-    """
-    Distinguish a limit from a missing permission: both are 403.
-
-    A secondary limit may carry neither `retry-after` nor a remaining count of 0; then only its message tells.
-    """
-    if answer.status != 403:  # noqa: PLR2004  # HTTP: forbidden
-        return False
-    headers = answer.headers
-    message = str(answer.object().get("message", ""))
-    return "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or bool(_LIMIT_WORDS.search(message))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublicKey:
-    """What values are sealed for."""
-
-    id: str
-    key: bytes
-
-    def seal(self, value: Secret) -> str:
-        """Seal a value (libsodium's sealed box), Base64; each time it comes out differently."""
-        from nacl.public import PublicKey as Key  # noqa: PLC0415  # loads a shared library: only where it is needed
-        from nacl.public import SealedBox  # noqa: PLC0415
-
-        try:
-            return base64.b64encode(SealedBox(Key(self.key)).encrypt(value.reveal().encode())).decode()
-        except (RuntimeError, ValueError, TypeError):
-            raise ProviderRefused(
-                "GitHub's public key is none that a value can be sealed for",
-                where="github",
-                remedy="check `base_url`; nothing was written",
-            ) from None
 
 
 class GitHubConnection:
@@ -224,7 +184,7 @@ class GitHubConnection:
         except NotThere:
             self.explain_environment(where)
             raise
-        key = _public_key(content)
+        key = public_key_of(content)
         if key is None:
             raise unexpected_response("GitHub's answer is no public key", about)
         return key
@@ -302,17 +262,6 @@ def permissions(where: Place) -> tuple[str, ...]:
     secrets = "environments" if where.environment else "dependabot_secrets" if where.is_dependabot else "secrets"
     marker = ("environments" if where.environment else "actions_variables",) if where.marker else ()
     return tuple(dict.fromkeys((secrets, *marker)))
-
-
-def _public_key(content: Mapping[str, Any]) -> PublicKey | None:
-    name, text = content.get("key_id"), content.get("key")
-    if not isinstance(name, str) or not isinstance(text, str):
-        return None
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return PublicKey(id=name, key=data) if len(data) == 32 else None  # noqa: PLR2004  # X25519
 
 
 def expiry(text: str) -> datetime | None:

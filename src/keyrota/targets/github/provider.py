@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-from keyrota.http import Authorization, Budget, Http, Limit, RetryPolicy, bearer
+from keyrota.http import Http, bearer
 from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.github_api import API, LOGIN, REPOSITORY, client, faults_of_reserved
 from keyrota.target_base.many import Bounds, ManyRepositories
 from keyrota.target_base.provider import Connection, Provider, Settings
 from keyrota.target_base.schema import (
@@ -20,27 +20,16 @@ from keyrota.target_base.schema import (
     alternative,
     closed,
     faults_of_names,
-    span,
     token_alternative,
 )
 from keyrota.targets.github.access import App, Installation
-from keyrota.targets.github.connection import GitHubConnection, is_limit
+from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import place
 from keyrota.targets.github.survey import areas, survey
 from keyrota.targets.github.target import GitHubTarget
 
-API = "https://api.github.com"
-VERSION = {"X-GitHub-Api-Version": "2022-11-28", "Accept": "application/vnd.github+json, application/json"}
-WRITES = (Limit(calls=80, seconds=60.0), Limit(calls=500, seconds=3600.0))
-"""GitHub's secondary limits for requests that make content (its page on rate limits)."""
-_A_SECOND = 1.0
-"""Between writes, on average (same page); the halves of a pair go together."""
-CALLS = (Limit(calls=450, seconds=60.0),)
-"""900 points a minute: 1 for a read, 5 for a write, of which there are 80 at most (same page)."""
 LOOKED_AT = Bounds(most=100, an_hour=1000)
 """One call for each repository of an organization that is looked at, of 5,000 an hour (same page)."""
-_LIMITED_S = 60.0
-"""Wait a minute at least after a secondary limit that names no time (same page)."""
 
 PROVIDER_SCHEMA: Schema = closed(
     {
@@ -66,16 +55,11 @@ PROVIDER_SCHEMA: Schema = closed(
     description="GitHub, or GitHub Enterprise Server.",
 )
 
-_LOGIN = "[A-Za-z0-9][A-Za-z0-9_-]*"
 TARGET_SCHEMA: Schema = closed(
     {
-        "repository": {
-            "type": "string",
-            "pattern": f"^{_LOGIN}/[A-Za-z0-9._-]+$",
-            "description": "OWNER/NAME.",
-        },
+        "repository": REPOSITORY,
         "environment": {"type": "string", "minLength": 1, "description": "An environment; it must exist."},
-        "organization": {"type": "string", "pattern": f"^{_LOGIN}$", "description": "An organization's secrets."},
+        "organization": {"type": "string", "pattern": f"^{LOGIN}$", "description": "An organization's secrets."},
         "dependabot": {
             "type": "boolean",
             "default": False,
@@ -113,9 +97,7 @@ def _faults(settings: Settings) -> tuple[str, ...]:
         found.append("`visibility` is of an organization's secrets only")
     if where.visibility == "selected" and not where.repositories:
         found.append("`visibility: selected` needs `repositories`")
-    reserved = [name for name in (*where.names, where.marker or "") if name.startswith("GITHUB_")]
-    found += [f"{name}: GitHub keeps names that begin with GITHUB_ to itself" for name in reserved]
-    return tuple(found)
+    return (*found, *faults_of_reserved((*where.names, where.marker or "")))
 
 
 def _address(settings: Settings) -> str:
@@ -139,11 +121,11 @@ def _variables(settings: Settings) -> frozenset[str]:
 def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:
     """Connect; makes no request yet."""
     auth = settings["auth"]
-    make = partial(_client, settings, clock)
+    make = partial(client, settings, clock)
     many = ManyRepositories(clock, LOOKED_AT, "repositories of the organization")
     if "token" in auth:
-        client = make(bearer(lambda: secrets(auth["token"])))
-        return _connected(GitHubConnection(client, None, many=many, clock=clock), is_app=False)
+        http = make(bearer(lambda: secrets(auth["token"])))
+        return _connected(GitHubConnection(http, None, many=many, clock=clock), is_app=False)
     app = App(str(auth["app_id"]), lambda: secrets(auth["private_key"]), clock, make)
 
     def reach(app: App, installation: Installation) -> Http:
@@ -157,24 +139,6 @@ def _connected(connection: GitHubConnection, *, is_app: bool) -> Connection:
         target=lambda settings: GitHubTarget(connection, place(settings)),
         areas=partial(areas, connection, is_app=is_app),
         survey=partial(survey, connection),
-    )
-
-
-def _client(settings: Settings, clock: Clock, authorization: Authorization, **more: Any) -> Http:
-    """Make a client with a write budget of its own: GitHub counts by token."""
-    bound = span(settings, "max_wait", MAX_WAIT["default"])
-    return Http(
-        settings.get("base_url", API),
-        clock=clock,
-        own=(API,),
-        authorization=authorization,
-        name="GitHub",
-        headers=VERSION,
-        limited=is_limit,
-        patience=RetryPolicy(total_s=bound.total_seconds(), limited_s=_LIMITED_S),
-        budget=Budget(clock, CALLS, bound=bound, name="GitHub's budget of calls"),
-        write_budget=Budget(clock, WRITES, bound=bound, name="GitHub's budget of writes", gap_s=_A_SECOND),
-        **more,
     )
 
 

@@ -24,11 +24,12 @@ from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import Response, run_concurrently
 from keyrota.target_base.errors import DELETED, unexpected_response, write_lost
+from keyrota.target_base.github_api import PublicKey
 from keyrota.target_base.target import PlaceTarget
 from keyrota.target_base.upsert import put_or_create
 from keyrota.targets.github import runs
 from keyrota.targets.github.around import Around
-from keyrota.targets.github.connection import GitHubConnection, PublicKey, needed
+from keyrota.targets.github.connection import GitHubConnection, needed
 from keyrota.targets.github.place import Path, Place
 from keyrota.targets.github.readiness import preflight
 from keyrota.targets.github.shown import conflicts_of, is_gone, names_only, variables_of
