@@ -15,7 +15,7 @@ from standin_rig import a_pair
 from keyrota.app.clock import SystemClock
 from keyrota.aws import parameter_store
 from keyrota.aws.account import Account
-from keyrota.aws.parameter_store import KEY_TAG, KIND, ParameterService
+from keyrota.aws.parameter_store import KEY_TAG, KIND, ParameterStore, ParameterTarget
 from keyrota.core.model import RunsEvidence, TargetEvidence, VariableState
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
@@ -132,7 +132,7 @@ def test_kms_key_and_tier_stay_as_they_are(cloud: Cloud) -> None:
     assert (after["KeyId"], after["Tier"], after["Version"]) == (kms, "Advanced", 2)
 
 
-class _Unseeing(ParameterService):
+class _Unseeing(ParameterStore):
     """Parameter Store whose list does not show the parameter at first: it is made after that, or the list lags."""
 
     is_seen = False
@@ -143,7 +143,7 @@ class _Unseeing(ParameterService):
 
 
 def _unseeing_target() -> Target:
-    return _Unseeing(Account(), SystemClock()).target(SETTINGS)
+    return ParameterTarget(_Unseeing(Account(), SystemClock()), SETTINGS)
 
 
 def test_what_somebody_makes_right_before_the_write_stays(cloud: Cloud) -> None:

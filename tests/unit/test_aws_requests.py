@@ -16,7 +16,7 @@ from keyrota.aws.account import Account
 from keyrota.aws.iam import SESSIONS_POLICY, IamAccessKeys
 from keyrota.aws.kept import kept_secrets, release
 from keyrota.aws.notices import publish, put_events
-from keyrota.aws.parameter_store import KEY_TAG, ParameterService, ParameterTarget
+from keyrota.aws.parameter_store import KEY_TAG, ParameterStore, ParameterTarget
 from keyrota.aws.secretsmanager import (
     SecretOptions,
     SecretsManagerStore,
@@ -118,7 +118,7 @@ def store(aws: Aws, **options: Any) -> SecretsManagerStore:
 
 
 def parameter(aws: Aws, **settings: Any) -> ParameterTarget:
-    service = ParameterService(aws.account, WorldClock(NOW))
+    service = ParameterStore(aws.account, WorldClock(NOW))
     return ParameterTarget(service, {"parameter": "/ci/key", **settings})
 
 
@@ -477,20 +477,32 @@ def test_a_secret_of_keyrota_is_no_providers_token(stage: str) -> None:
         ({"KeyId": "alias/aws/ssm", "Tier": "Standard"}, {}, {}),
         ({"KeyId": "alias/mine", "Tier": "Advanced"}, {}, {"KeyId": "alias/mine", "Tier": "Advanced"}),
         ({"KeyId": "alias/mine"}, {"kms_key": "alias/other"}, {"KeyId": "alias/other"}),
-        (None, {"kms_key": "alias/other"}, {"KeyId": "alias/other"}),
-        (None, {}, {}),
     ],
 )
 def test_a_write_keeps_key_and_tier_and_names_the_key_beside_it(
-    found: dict[str, Any] | None, settings: dict[str, Any], kept: dict[str, str]
+    found: dict[str, Any], settings: dict[str, Any], kept: dict[str, str]
 ) -> None:
-    there = {"Parameters": []} if found is None else found_parameter(**found)
+    there = found_parameter(**found)
     aws = Aws(**{"ssm:DescribeParameters": there, "ssm:PutParameter": {}, "ssm:AddTagsToResource": {}})
     parameter(aws, **settings).write(PAIR)
     (put,), (tag,) = aws.asked("ssm:PutParameter"), aws.asked("ssm:AddTagsToResource")
     assert json.loads(put.pop("Value")) == {"AWS_ACCESS_KEY_ID": NEW, "AWS_SECRET_ACCESS_KEY": "the-secret-access-key"}
     assert put == {"Name": "/ci/key", "Type": "SecureString", "Overwrite": True, **kept}
     assert tag == {"ResourceType": "Parameter", "ResourceId": "/ci/key", "Tags": [{"Key": KEY_TAG, "Value": NEW}]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"), [({"kms_key": "alias/other"}, {"KeyId": "alias/other"}), ({}, {})], ids=["own key", "default"]
+)
+def test_a_new_parameter_overwrites_nothing_and_has_its_tag_from_the_beginning(
+    settings: dict[str, Any], key: dict[str, str]
+) -> None:
+    aws = Aws(**{"ssm:DescribeParameters": {"Parameters": []}, "ssm:PutParameter": {}})
+    parameter(aws, **settings).write(PAIR)
+    (put,) = aws.asked("ssm:PutParameter")
+    assert json.loads(put.pop("Value")) == {"AWS_ACCESS_KEY_ID": NEW, "AWS_SECRET_ACCESS_KEY": "the-secret-access-key"}
+    tags = [{"Key": KEY_TAG, "Value": NEW}]
+    assert put == {"Name": "/ci/key", "Type": "SecureString", "Overwrite": False, "Tags": tags, **key}
 
 
 @pytest.mark.parametrize(
