@@ -262,7 +262,7 @@ def _detail(action: act.Action) -> str:
 
 
 def document(future: Future, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell it to machines; times are RFC 3339, UTC."""
+    """Return it for machines; times are RFC 3339, UTC."""
     return {
         "version": 1,
         "asked": dict(asked),

@@ -90,7 +90,7 @@ class AzureEmulator(Emulator):
         )
 
     def group(self, number: int) -> dict[str, Any]:
-        """Tell everything that is stored of a group."""
+        """Return everything that is stored of a group."""
         return self._groups[number]
 
     def set_variable(self, number: int, name: str, value: str, **flags: Any) -> None:

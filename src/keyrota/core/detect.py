@@ -1,4 +1,4 @@
-"""Telling AWS keys among variables, by their values where they are readable, and by their names where they are not."""
+"""Detects AWS keys among variables, by their values where they are readable, and by their names where they are not."""
 
 from __future__ import annotations
 

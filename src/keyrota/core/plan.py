@@ -61,7 +61,7 @@ class _Base:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Tell this action from every other: its kind and what it acts on."""
+        """Identify this action among all others: by its kind and what it acts on."""
         return (type(self).__name__, *(getattr(self, name) for name in self.acts_on))
 
 

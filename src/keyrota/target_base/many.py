@@ -85,7 +85,7 @@ class ManyRepositories:
                 return
 
     def notice(self, whose: str) -> str:
-        """Tell that looking cannot help, once it was tried."""
+        """Return the notice that asking cannot help, once that was found; otherwise an empty text."""
         if whose not in self._too_many:
             return ""
         return f"`wait_for_idle` waits its whole time: over {self._most} {self._name} see the variable, too many to ask"

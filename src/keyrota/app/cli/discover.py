@@ -151,7 +151,7 @@ def _directory() -> tuple[Any, dict[str, Any]]:
 
 
 class _Teller:
-    """Tells how far it has come, on stderr."""
+    """Reports on stderr how far it has come."""
 
     def __init__(self, options: Options) -> None:
         self._is_silent = options.is_quiet

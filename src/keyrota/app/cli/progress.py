@@ -15,7 +15,7 @@ from keyrota.report.text import apply_text, left_text, needs_somebody, quiet_tex
 
 
 class Progress:
-    """Tells each step on stderr as it happens; several credentials may speak at once."""
+    """Reports each step on stderr as it happens; several credentials may report at once."""
 
     def __init__(self, options: Options) -> None:
         self._is_silent = options.is_quiet

@@ -152,7 +152,7 @@ class Document:
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
-    """Tell YAML's problem without the text that it quotes, which may be a token; its own signs are none."""
+    """Return YAML's problem without the text that it quotes, which may be a token; YAML's own signs are kept."""
     told = re.sub(
         r"'[^']*'|\"[^\"]*\"",
         lambda quoted: quoted[0] if quoted[0][1:-1] in _SIGNS else "…",

@@ -97,7 +97,7 @@ class GitHubConnection:
         self.http(where.owner, where.repository).count_write(f"{'/'.join(where.secrets_path)}/{name}", at)
 
     def notice(self, where: Place) -> str:
-        """Tell that GitHub redirects a repository's name, or that an organization has too many to look at."""
+        """Return the notice that GitHub redirects a name, or that an organization is too large, or nothing."""
         if where.repository is None:
             return self.many.notice(where.address)
         if where.owner_path not in self._moved:

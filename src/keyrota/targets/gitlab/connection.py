@@ -87,7 +87,7 @@ class GitLabConnection:
         return ("projects", number, "variables") if number else where.variables_path
 
     def notice(self, where: Place) -> str:
-        """Tell that GitLab redirects a project's path, or that a group has too many projects to look at."""
+        """Return the notice that GitLab redirects a path, or that a group has too many projects, or nothing."""
         if where.project is None:
             return self.many.notice(where.owner)
         if where.owner not in self._moved:
