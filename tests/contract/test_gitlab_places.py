@@ -199,10 +199,10 @@ def test_keys_in_all_scopes_and_levels_are_shown_and_no_value_is_kept(rig: GitLa
 
 
 def test_what_was_listed_is_kept_without_values(rig: GitLabRig) -> None:
-    connection = rig.connect({"token": CANARY_TOKEN})
+    target = rig.connect({"token": CANARY_TOKEN}).target(PROJECT)
     rig.standin.set_variable(SHOP, "OTHER", "stranger/secret")
-    connection.target(PROJECT).surroundings()
-    kept = connection._connection.lists._known  # type: ignore[attr-defined]  # nothing of it may be a value
+    target.surroundings()
+    kept = target._connection.lists._known  # type: ignore[attr-defined]  # nothing of it may be a value
     assert "OTHER" in repr(kept)
     assert "stranger/secret" not in repr(kept)
 
