@@ -223,7 +223,7 @@ MISTAKES = (
         "write a secret into an error",
         "nothing-leaks",
         (VERIFY, '"it was written to no target in this step; the next run tries again"', "credential.secret.reveal()"),
-        first=30,
+        first=203,
     ),
     _mistake(
         "delete as soon as it is off",
