@@ -223,7 +223,7 @@ MISTAKES = (
         "write a secret into an error",
         "nothing-leaks",
         (VERIFY, '"it was written to no target in this step; the next run tries again"', "credential.secret.reveal()"),
-        first=203,
+        scene="a new key is not accepted",
     ),
     _mistake(
         "delete as soon as it is off",

@@ -491,6 +491,20 @@ class _ShownLate:
 
 
 @dataclass(slots=True)
+class _AcceptedLate:
+    """STS accepts a new key an hour after it was made, and the rest is prompt."""
+
+    prompt: Lags
+
+    def is_usable(self, _: AccessKeyId, age: timedelta) -> bool:
+        """Return whether a key is old enough."""
+        return age >= timedelta(hours=1)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.prompt, name)
+
+
+@dataclass(slots=True)
 class _SecretsLate:
     """Secrets Manager shows every secret as it was seconds ago, and the rest is prompt."""
 
@@ -649,6 +663,16 @@ def a_run_dies_after_it_has_written_the_same_pair_again() -> Stage:
     return stage
 
 
+def a_new_key_is_not_accepted() -> Stage:
+    """STS refuses a new key for longer than a run waits: it is served by a later run."""
+    stage = Stage()
+    stage.history.world.lags = _AcceptedLate(stage.history.weather)  # type: ignore[assignment]  # the rest is the weather's
+    stage.days(8)
+    stage.demand_rest()
+    stage.happened.append("a rotation")
+    return stage
+
+
 def secrets_are_shown_late() -> Stage:
     """Whatever a run writes, Secrets Manager shows ten seconds later."""
     stage = Stage()
@@ -734,6 +758,7 @@ def a_place_is_changed_after_the_plan() -> Stage:
 
 SCENES: dict[str, Callable[[], Stage]] = {
     "half a pair is left": half_a_pair_is_left,
+    "a new key is not accepted": a_new_key_is_not_accepted,
     "half a pair stays": half_a_pair_stays,
     "a half is refused once": a_half_is_refused_once,
     "a dead key at a place": a_dead_key_at_a_place,
