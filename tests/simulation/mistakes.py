@@ -518,13 +518,13 @@ MISTAKES = (
         "deactivate takes labels off as well",
         "least-privilege",
         (PLAN, _WHO_REMOVES_LABELS, _WHO_REMOVES_LABELS.replace("ROTATE}", "ROTATE, Duty.DEACTIVATE}")),
-        first=31,
+        first=44,
     ),
     _mistake(
         "delete takes labels off as well",
         "least-privilege",
         (PLAN, _WHO_REMOVES_LABELS, _WHO_REMOVES_LABELS.replace("ROTATE}", "ROTATE, Duty.DELETE}")),
-        first=31,
+        first=44,
     ),
     _mistake(
         "name a version by its secret",
