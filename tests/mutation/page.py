@@ -179,8 +179,8 @@ def _page(score: Score, day: str) -> Iterator[str]:
     yield "## Survivors"
     yield ""
     yield (
-        f"{len(score.survivors)} of the mutants that were judged survived. Of {len(score.unexplained)} of these nobody "
-        "has said why: each may be a mistake that no test would notice."
+        f"{len(score.survivors)} of the judged mutants survived, {len(score.unexplained)} of them without an "
+        "explanation: each may be a mistake that no test would notice."
     )
     file = ""
     for mutant in score.survivors:

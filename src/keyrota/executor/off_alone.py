@@ -18,7 +18,7 @@ def own_key(subject: CredentialContext, key: AccessKeyId) -> Hold | None:
     seen = Observation(
         user=subject.user,
         account=subject.account,
-        keys=keys_of(subject),
+        keys=(),
         secret=None,
         targets=(),
         fingerprint="",
@@ -31,7 +31,7 @@ def turn_off(subject: CredentialContext, key: AccessKeyId) -> str:
     """
     Deactivate a key that a person has named, and return its status as IAM lists it afterwards.
 
-    Whether keyrota made or adopted it cannot be told without the secret: the person's word counts.
+    Without the secret it is unknown whether keyrota manages the key, so the person's decision applies.
     """
     subject.access_keys.deactivate(subject.user, key)
     return next((known.status_word or known.status.value for known in keys_of(subject) if known.id == key), "gone")

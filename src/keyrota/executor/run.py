@@ -198,8 +198,9 @@ class Run:
         """
         if not isinstance(action, act.Sync) or self._is_read_again:
             return False
+        view = interpret(observation)
         self._is_read_again = any(
-            is_first_write(interpret(observation), target) and not was_read_just_now(target, self._settings.clock.now())
+            is_first_write(view, target) and not was_read_just_now(target, self._settings.clock.now())
             for target in observation.targets
             if target.address in action.targets
         )

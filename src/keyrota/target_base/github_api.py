@@ -13,7 +13,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused
 from keyrota.http import Authorization, Budget, Http, Limit, Response, RetryPolicy
 from keyrota.ports import Clock
-from keyrota.target_base.errors import ProviderErrors
+from keyrota.target_base.errors import ProviderErrors, unexpected_response
 from keyrota.target_base.schema import MAX_WAIT, Schema, span
 
 API = "https://api.github.com"
@@ -84,7 +84,7 @@ class PublicKey:
             ) from None
 
 
-def public_key_of(content: Mapping[str, Any]) -> PublicKey | None:
+def _public_key(content: Mapping[str, Any]) -> PublicKey | None:
     """Read a public key out of an answer; None if there is none in it."""
     name, text = content.get("key_id"), content.get("key")
     if not isinstance(name, str) or not isinstance(text, str):
@@ -100,9 +100,19 @@ def fetch_key(http: Http, path: tuple[str, ...], says: ProviderErrors, about: st
     """Fetch the public key of a scope; `path` is that of its secrets."""
     answer = http.call("GET", (*path, "public-key"), where=about)
     says.raise_for_status(answer, about)
-    key = public_key_of(answer.object())
+    return require_key(answer.object(), about)
+
+
+def require_key(content: Mapping[str, Any], about: str) -> PublicKey:
+    """
+    Read a public key out of an answer.
+
+    Raises:
+        ProviderUnavailable: There is none in it.
+    """
+    key = _public_key(content)
     if key is None:
-        raise says.unexpected_response("GitHub's answer is no list and no public key", about)
+        raise unexpected_response("GitHub's answer is no public key", about)
     return key
 
 

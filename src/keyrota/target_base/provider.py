@@ -26,6 +26,11 @@ def _faults(settings: Settings) -> tuple[str, ...]:
     return faults_of_names(names_of(settings))
 
 
+def is_in_organization(settings: Settings, area: str) -> bool:
+    """Return whether a target lies in an organization, for a provider whose targets name theirs."""
+    return str(settings["organization"]).casefold() == area.casefold()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """A provider with its credentials, from which targets are made."""

@@ -28,7 +28,7 @@ from keyrota.http import Budget, Http, Limit, Response, bearer, paginate, run_co
 from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.errors import ProviderErrors
 from keyrota.target_base.look import Look
-from keyrota.target_base.provider import Connection, Provider, Settings
+from keyrota.target_base.provider import Connection, Provider, Settings, is_in_organization
 from keyrota.target_base.schema import (
     MAX_WAIT,
     NAMES,
@@ -313,11 +313,6 @@ def _faults(settings: Settings) -> tuple[str, ...]:
     return (*faults_of_names(names_of(settings)), *found)
 
 
-def _is_within(settings: Settings, area: str) -> bool:
-    """Return whether a cluster lies in an organization."""
-    return str(settings["organization"]).casefold() == area.casefold()
-
-
 def _variables(settings: Settings) -> frozenset[str]:
     """Name each secret that this target would write."""
     return variables_of(f"buildkite {settings['cluster']}".casefold(), settings)
@@ -347,7 +342,7 @@ KIND = Provider(
     target_schema=TARGET_SCHEMA,
     address=address,
     faults=_faults,
-    is_within=_is_within,
+    is_within=is_in_organization,
     variables=_variables,
     connect=_connect,
 )

@@ -161,7 +161,7 @@ def _off_alone(
     session: Session, wanted: Wanted, key: str | None, error: KeyrotaError, *, more: str, is_yes: bool
 ) -> None:
     """
-    Deactivate a key with IAM alone, where Secrets Manager does not answer; returns where it cannot tell which key.
+    Deactivate a key with IAM alone, where Secrets Manager does not answer; do nothing if the key cannot be determined.
 
     Raises:
         ProviderUnavailable: The key is off, and its successor is still to be made; `more` are options for that command.

@@ -14,7 +14,7 @@ from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
 from keyrota.target_base.errors import DELETED, unexpected_response
-from keyrota.target_base.github_api import PublicKey, public_key_of
+from keyrota.target_base.github_api import PublicKey, require_key
 from keyrota.target_base.look import RecentLists
 from keyrota.target_base.many import ManyRepositories
 from keyrota.targets.github.access import App, Installation
@@ -184,10 +184,7 @@ class GitHubConnection:
         except NotThere:
             self.explain_environment(where)
             raise
-        key = public_key_of(content)
-        if key is None:
-            raise unexpected_response("GitHub's answer is no public key", about)
-        return key
+        return require_key(content, about)
 
     def explain_environment(self, where: Place) -> None:
         """Distinguish a missing environment from a missing repository; keyrota never creates an environment."""

@@ -6,7 +6,7 @@ from functools import partial
 
 from keyrota.http import Budget, Http, Limit, bearer
 from keyrota.ports import Clock, SecretReader
-from keyrota.target_base.provider import Connection, Provider, Settings
+from keyrota.target_base.provider import Connection, Provider, Settings, is_in_organization
 from keyrota.target_base.schema import (
     MAX_WAIT,
     NAMES,
@@ -71,11 +71,6 @@ def _faults(settings: Settings) -> tuple[str, ...]:
     return faults_of_names(names_of(settings))
 
 
-def _is_within(settings: Settings, area: str) -> bool:
-    """Return whether a target lies in an organization."""
-    return str(settings["organization"]).casefold() == area.casefold()
-
-
 def _variables(settings: Settings) -> frozenset[str]:
     """Name each variable that this target would write."""
     where = settings.get("variable_set") or f"{settings['organization']}/{settings['workspace']}".casefold()
@@ -103,7 +98,7 @@ KIND = Provider(
     target_schema=TARGET_SCHEMA,
     address=address,
     faults=_faults,
-    is_within=_is_within,
+    is_within=is_in_organization,
     variables=_variables,
     connect=_connect,
 )
