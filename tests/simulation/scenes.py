@@ -477,45 +477,37 @@ def a_key_that_a_person_made() -> Stage:
 
 
 @dataclass(slots=True)
-class _ShownLate:
-    """AWS shows the last use of a key hours later, and is prompt otherwise."""
+class _OneLag:
+    """One answer of AWS lies behind; the rest is as prompt as the weather."""
 
     prompt: Lags
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.prompt, name)
+
+
+class _ShownLate(_OneLag):
+    """AWS shows the last use of a key hours later, and is prompt otherwise."""
 
     def last_use(self) -> timedelta:
         """Return how old the last use is that IAM shows this time."""
         return timedelta(hours=20)
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.prompt, name)
 
-
-@dataclass(slots=True)
-class _AcceptedLate:
+class _AcceptedLate(_OneLag):
     """STS accepts a new key an hour after it was made, and the rest is prompt."""
-
-    prompt: Lags
 
     def is_usable(self, _: AccessKeyId, age: timedelta) -> bool:
         """Return whether a key is old enough."""
         return age >= timedelta(hours=1)
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.prompt, name)
 
-
-@dataclass(slots=True)
-class _SecretsLate:
+class _SecretsLate(_OneLag):
     """Secrets Manager shows every secret as it was seconds ago, and the rest is prompt."""
-
-    prompt: Lags
 
     def secret(self) -> timedelta:
         """Return how old a secret is that is shown this time."""
         return timedelta(seconds=10)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.prompt, name)
 
 
 def the_answer_to_a_new_key_is_lost() -> Stage:
