@@ -37,11 +37,12 @@ from builders import (
 from keyrota.core import plan as act
 from keyrota.core.model import AccessKey, DeactivationNote, KeyStatus, LastUse, Observation, TargetState
 from keyrota.core.plan import Plan
-from keyrota.core.planner import plan
+from keyrota.core.planner import Rotate, plan
 from keyrota.core.policy import CLASSIC, Freeze, OnStillUsed, RotationPolicy
 
 OFF = KeyStatus.INACTIVE
 MONDAYS = replace(CLASSIC, freezes=(Freeze(zone=UTC, weekdays=frozenset({NOW.weekday()})),))
+ALL_MONDAYS = replace(CLASSIC, freezes=tuple(replace(window, holds_new_keys=True) for window in MONDAYS.freezes))
 ALL_THE_SAME = replace(CLASSIC, on_still_used=OnStillUsed.DEACTIVATE)
 PROVE_USE = replace(CLASSIC, prove_use=True)
 NEXT = "rotate 2026-08-19"
@@ -416,6 +417,20 @@ def test_a_freeze_says_until_when() -> None:
 def test_a_freeze_stops_neither_a_rotation_nor_a_sync() -> None:
     shown = {action.shown for action in plan(due(), MONDAYS, NOW).actions}
     assert shown == {"rotate", "sync"}
+
+
+@pytest.mark.parametrize("seen", [due(), observed(targets=(absent(),))], ids=["a key that is due", "a first key"])
+def test_a_freeze_that_covers_all_holds_a_new_key_until_it_ends(seen: Observation) -> None:
+    planned = plan(seen, ALL_MONDAYS, NOW)
+    (hold,) = (hold for hold in planned.holds if "none is made in a freeze window" in hold.reason)
+    assert not planned.makes_key
+    assert (hold.until, hold.needs) == (NOW.replace(hour=0) + timedelta(days=1), act.Needs.NOBODY)
+
+
+def test_a_freeze_that_covers_all_holds_neither_a_person_s_rotation_nor_one_that_was_begun() -> None:
+    assert {action.shown for action in plan(due(), ALL_MONDAYS, NOW, Rotate(key=OLD)).actions} == {"rotate", "sync"}
+    begun = observed(a_key(age_days=91), a_key(NEW, age_days=0), secret=a_secret(current(), pending()))
+    assert any(isinstance(action, act.Promote) for action in plan(begun, ALL_MONDAYS, NOW).actions)
 
 
 def test_both_missing_proofs_are_named_at_once() -> None:

@@ -317,6 +317,16 @@ def test_the_calendar_keeps_out_of_freezes() -> None:
     assert not any(WEEKENDS.covers(entry.at) for entry in entries if entry.what in {"deactivate", "delete"})
 
 
+def test_the_calendar_keeps_new_keys_out_of_freezes_that_cover_all() -> None:
+    everything = replace(WEEKENDS, holds_new_keys=True)
+    entries = calendar(frozen(everything), ago(0.5), NOW, days=4000)
+    rotations = [entry.at for entry in entries if entry.what == "rotate"]
+    assert len(rotations) > 40
+    assert not any(everything.covers(at) for at in rotations)
+    usual = calendar(frozen(WEEKENDS), ago(2.5), NOW, days=4000)
+    assert any(WEEKENDS.covers(entry.at) for entry in usual if entry.what == "rotate")
+
+
 @given(st.floats(0, 600), st.integers(0, 800), st.sampled_from([CLASSIC, STRICT, frozen(CHRISTMAS, WEEKENDS)]))
 def test_the_calendar_is_in_order_and_within_its_days(age: float, days: int, policy: RotationPolicy) -> None:
     entries = calendar(policy, ago(age), NOW, days=days)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
@@ -43,13 +43,15 @@ class Adopt(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
-    """A window in which nothing is deactivated or deleted: weekdays, or dates, both ends included, whole local days."""
+    """A window in which no key is deactivated or deleted: weekdays, or dates, both ends included, whole local days."""
 
     zone: tzinfo
     weekdays: frozenset[int] = frozenset()
     """Monday is 0."""
     first: date | None = None
     last: date | None = None
+    holds_new_keys: bool = False
+    """No new key is made either (`covers: all`)."""
 
     def covers(self, instant: datetime) -> bool:
         """Return whether the window is in force."""
@@ -163,12 +165,11 @@ class RotationPolicy:
 
     def frozen_until(self, instant: datetime) -> datetime | None:
         """Return when the freeze that is in force ends; None if there is none. Windows that touch count as one."""
-        end = instant
-        while window := next((freeze for freeze in self.freezes if freeze.covers(end)), None):
-            end = window.ends_after(end)
-            if end - instant > MAX_FREEZE:
-                break  # windows that touch again and again
-        return end if end > instant else None
+        return _frozen_until(self.freezes, instant)
+
+    def new_keys_frozen_until(self, instant: datetime) -> datetime | None:
+        """Return when the freeze ends in which no new key is made; None if there is none."""
+        return _frozen_until([freeze for freeze in self.freezes if freeze.holds_new_keys], instant)
 
     def is_audit_clean(self) -> bool:
         """Return whether no key is Active past the auditors' 90 days, with a margin for late runs."""
@@ -218,7 +219,8 @@ def calendar(policy: RotationPolicy, created: datetime, now: datetime, *, days: 
     entries: list[CalendarEntry] = []
     number, made = 1, created
     while made <= end:
-        rotated = max(now, made + policy.rotate_after)
+        wanted = max(now, made + policy.rotate_after)
+        rotated = policy.new_keys_frozen_until(wanted) or wanted
         off = _thawed(policy, rotated + policy.overlap)
         gone = _thawed(policy, off + policy.grace)
         entries += [
@@ -235,6 +237,15 @@ def calendar(policy: RotationPolicy, created: datetime, now: datetime, *, days: 
 
 def _thawed(policy: RotationPolicy, instant: datetime) -> datetime:
     return policy.frozen_until(instant) or instant
+
+
+def _frozen_until(freezes: Sequence[Freeze], instant: datetime) -> datetime | None:
+    end = instant
+    while window := next((freeze for freeze in freezes if freeze.covers(end)), None):
+        end = window.ends_after(end)
+        if end - instant > MAX_FREEZE:
+            break  # windows that touch again and again
+    return end if end > instant else None
 
 
 _SIMPLE = re.compile(r"(?:(?P<d>\d{1,9})d)?(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s)?", re.ASCII)

@@ -33,7 +33,7 @@ from keyrota.core.policy import Adopt
 from keyrota.core.records import NEW_KEY
 from keyrota.core.rules import foreign_keys, foreign_version, obstacles, sync_all
 from keyrota.core.schedule import gone_due, off_due, rotation_due
-from keyrota.core.situation import Finding, Situation
+from keyrota.core.situation import Finding, Situation, new_key_frozen
 
 _MAX_LABELS = 20
 """Secrets Manager User Guide, quotas: labels attached across all versions of a secret."""
@@ -147,6 +147,10 @@ def rotation(situation: Situation) -> Iterator[Finding]:
         due = min(due, situation.now)
     if situation.now < due:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
+        return
+    is_asked_for = old is not None and old.id == situation.replaced_now
+    if not is_asked_for and (frozen := tuple(new_key_frozen(situation, old))):
+        yield from frozen
         return
     yield from questions(situation, is_due=True)
     yield from readers.questions(situation)

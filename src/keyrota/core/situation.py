@@ -39,13 +39,24 @@ def frozen(situation: Situation, key: AccessKey, what: str) -> Iterator[Hold]:
     """Hold what would be switched off or deleted in a freeze window."""
     until = situation.policy.frozen_until(situation.now)
     if until is not None:
-        yield Hold(
-            key=key.id,
-            until=until,
-            needs=Needs.NOBODY,
-            reason=f"{key.id} is not {what} in a freeze window",
-            remedy=f"the window ends {until:%Y-%m-%d %H:%M} UTC",
-        )
+        yield _hold_until(until, key, f"{key.id} is not {what} in a freeze window")
+
+
+def new_key_frozen(situation: Situation, key: AccessKey | None) -> Iterator[Hold]:
+    """Hold a new key in a freeze window that covers all changes."""
+    until = situation.policy.new_keys_frozen_until(situation.now)
+    if until is not None:
+        yield _hold_until(until, key, "a new key is due, and none is made in a freeze window that covers all")
+
+
+def _hold_until(until: datetime, key: AccessKey | None, reason: str) -> Hold:
+    return Hold(
+        key=key.id if key else None,
+        until=until,
+        needs=Needs.NOBODY,
+        reason=reason,
+        remedy=f"the window ends {until:%Y-%m-%d %H:%M} UTC",
+    )
 
 
 def unknown_use(key: AccessKey) -> Hold:

@@ -216,6 +216,7 @@ class _Reading:
                 weekdays=frozenset(_DAYS[day] for day in entry.get("weekdays", ())),
                 first=date.fromisoformat(entry["from"]) if "from" in entry else None,
                 last=date.fromisoformat(entry["to"]) if "to" in entry else None,
+                holds_new_keys=entry.get("covers") == "all",
             )
             for number, entry in enumerate(entries)
         )

@@ -68,13 +68,18 @@ def _policy() -> dict[str, Any]:
             "allow_short": {"type": "boolean", "description": "Allow times of less than an hour (default false)."},
             "freeze": {
                 "type": "array",
-                "description": "Windows in which nothing is deactivated or deleted.",
+                "description": "Windows in which no key is deactivated or deleted.",
                 "items": _object(
                     {
                         "weekdays": {"type": "array", "minItems": 1, "items": {"enum": _WEEKDAYS}},
                         "from": {**_DATE, "description": "First frozen day."},
                         "to": {**_DATE, "description": "Last frozen day."},
                         "timezone": {"type": "string", "default": "UTC", "examples": ["Europe/Berlin"]},
+                        "covers": {
+                            "enum": ["old-keys", "all"],
+                            "default": "old-keys",
+                            "description": "old-keys: new keys are still created; all: no new key is created either.",
+                        },
                     }
                 )
                 | {"dependentRequired": {"from": ["to"], "to": ["from"]}, "minProperties": 1},
