@@ -36,11 +36,13 @@ from keyrota.core.model import (
     AWSCURRENT,
     AccessKeyId,
     FirstWrite,
+    KeyOwner,
     KeyStatus,
     Observation,
     ShownKey,
     Surroundings,
     TargetState,
+    UserName,
 )
 from keyrota.core.plan import Hold, Needs
 from keyrota.core.planner import Intent, Routine, SyncOnly, plan
@@ -259,6 +261,27 @@ def test_no_first_key_is_made_where_a_person_took_the_last_one_away(case: str, s
     if len(seen.keys) < 2 and seen.targets[:1] != (down(),):
         known = replace(tagged(seen, wanted), first_writes=((SHOP, FirstWrite.CONFIRMED),))
         assert plan(known, CLASSIC, NOW).makes_key, "a person wants one"
+
+
+@pytest.mark.parametrize(
+    ("target", "owner", "needs"),
+    [
+        (holds(OLD), KeyOwner(key=OLD, account="123456789012"), Needs.REPAIR),
+        (holds(OLD), KeyOwner(key=OLD), Needs.REPAIR),
+        (holds(OLD), KeyOwner(key=OLD, account="123456789012", user=UserName("ci-web")), Needs.PERSON),
+        (holds(OLD), KeyOwner(key=OLD, account="210987654321"), Needs.PERSON),
+        (cannot_tell(), KeyOwner(key=OLD, account="210987654321"), Needs.REPAIR),
+    ],
+)
+def test_a_place_that_shows_another_s_key_does_not_prove_that_one_was_deleted(
+    target: TargetState, owner: KeyOwner, needs: Needs
+) -> None:
+    """A target was given to a new user: it works, with the other one's key, and a person decides."""
+    seen = replace(observed(targets=(target,)), owners=(owner,))
+    planned = plan(seen, CLASSIC, NOW)
+    (found,) = [hold for hold in planned.holds if "the user has no access key" in hold.reason]
+    assert (found.needs, "someone deleted the key" in found.reason) == (needs, needs is Needs.REPAIR)
+    assert not planned.makes_key
 
 
 def test_a_user_that_never_had_a_key_gets_its_first_one() -> None:

@@ -10,7 +10,7 @@ from keyrota.core import plan as act
 from keyrota.core import readers
 from keyrota.core.discarding import is_being_made, is_leaving_now, leaves
 from keyrota.core.evidence import places_showing
-from keyrota.core.lifecycle import CREATED_WITHIN, KeyState, key_label
+from keyrota.core.lifecycle import CREATED_WITHIN, KeyRing, KeyState, key_label
 from keyrota.core.model import (
     CLAIM,
     DEACTIVATED_TAG,
@@ -183,17 +183,30 @@ def no_key_in_use(situation: Situation) -> Iterator[Hold]:
             )
         return
     held = [target for target in view.observation.targets if _may_hold_pair(target)]
-    if not view.keys and held:
-        yield Hold(
-            target=held[0].address,
-            needs=Needs.REPAIR,
-            reason=f"the user has no access key, and {held[0].address} {_holds(held[0])}: someone deleted the key",
-            remedy=wanted,
-        )
+    held.sort(key=lambda target: _is_of_another(view, target))
+    if view.keys or not held:
+        return
+    first, is_theirs = held[0], _is_of_another(view, held[0])
+    yield Hold(
+        target=first.address,
+        needs=Needs.PERSON if is_theirs else Needs.REPAIR,
+        reason=f"the user has no access key, and {first.address} {_holds(first)}"
+        + (f", which is not a key of {user}" if is_theirs else ": someone deleted the key"),
+        remedy=wanted,
+    )
 
 
 def _may_hold_pair(target: TargetState) -> bool:
     return target.evidence in {TargetEvidence.HOLDS, TargetEvidence.CANNOT_TELL, TargetEvidence.FAILED}
+
+
+def _is_of_another(view: KeyRing, target: TargetState) -> bool:
+    """Return whether a place shows another user's or account's key: that this user's was deleted is not known then."""
+    seen, key = view.observation, target.key
+    owner = seen.owner_of(key)
+    is_neighbours = any(key == one for one, _ in seen.neighbours)
+    is_named = owner is not None and (owner.user not in {None, seen.user} or owner.account not in {None, seen.account})
+    return key is not None and (is_neighbours or is_named)
 
 
 def _holds(target: TargetState) -> str:
