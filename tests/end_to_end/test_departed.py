@@ -67,6 +67,17 @@ def test_release_takes_a_name_like_every_command(box: Sandbox, name: list[str]) 
     assert box.run("release", *name, "--yes")[0] == 0
 
 
+def test_a_served_key_that_is_not_active_is_named(box: Sandbox) -> None:
+    """The other key is Active, so the state is not final; what the targets hold works nowhere."""
+    iam, store = box.admin("iam"), box.admin("secretsmanager")
+    stages = store.describe_secret(SecretId=SECRET)["VersionIdsToStages"].values()
+    (served,) = {label for labels in stages if "AWSCURRENT" in labels for label in labels} & set(box.keys())
+    assert "is not Active" not in box.run("plan")[2]
+    iam.update_access_key(UserName=USER, AccessKeyId=served, Status="Inactive")
+    assert f"{served}, which its targets held last, is not Active" in box.run("plan")[2]
+    assert f"{served}, which its targets held last, is not Active" in box.run("release", USER, "--yes")[2]
+
+
 def test_a_final_state_is_not_reported(box: Sandbox) -> None:
     iam = box.admin("iam")
     for key in tuple(box.keys()):

@@ -48,6 +48,21 @@ def test_a_key_of_another_account_is_held_named_and_confirmed(sandbox: Sandbox) 
     assert sandbox.held()[ID] in dict(sandbox.keys())
 
 
+def test_a_confirmation_reports_a_place_that_fails_until_it_is_written(sandbox: Sandbox) -> None:
+    """It holds another user's key, which is Inactive: to be silent about that would be an all-clear."""
+    sandbox.cloud.admin.add_user("ci-web")
+    theirs = sandbox.cloud.admin.add_key("ci-web", status="Inactive")
+    sandbox.bitbucket.set_variable(*PRODUCTION, ID, theirs.id)
+    code, out, _ = sandbox.run("confirm", SHOP, "--yes")
+    assert (code, f"confirmed: {SHOP}" in out, "is Inactive" in out) == (1, True, True)
+    assert "keyrota sync --user ci-deploy" in out, "and no second `confirm`"
+    sandbox.bitbucket.set_variable(*PRODUCTION, ID, sandbox.old.id)
+    sandbox.admin("iam").update_access_key(UserName="ci-deploy", AccessKeyId=sandbox.old.id, Status="Inactive")
+    sandbox.bitbucket.set_variable(*PRODUCTION, ID, ELSEWHERE)
+    code, document = sandbox.json("confirm", SHOP, "--yes")
+    assert (code, document["broken"]) == (0, []), "of another account's key nobody can tell"
+
+
 def test_a_confirmation_says_of_whom_and_of_what(sandbox: Sandbox) -> None:
     """A script that confirms records what it did: the document had the user's name alone."""
     sandbox.bitbucket.set_variable(*PRODUCTION, ID, ELSEWHERE)

@@ -68,8 +68,9 @@ def test_a_deactivated_only_key_is_left_to_a_person(sandbox: Sandbox) -> None:
     assert set(sandbox.keys()) == {sandbox.old.id}
     holds = document["credentials"][0]["holds"]
     assert any("someone deactivated it" in hold["reason"] and "--new-key" in hold["remedy"] for hold in holds)
-    code, _, _ = sandbox.run("adopt", USER, "--new-key", "--yes")
-    assert code == 0
+    code, out, err = sandbox.run("adopt", USER, "--new-key", "--yes")
+    assert (code, "is chosen" in err) == (1, True), "it is noted, and Production fails until the key is there"
+    assert "broken" in out
     sandbox.json("apply")
     assert len(sandbox.keys()) == 2
     assert sandbox.deploys()

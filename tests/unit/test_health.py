@@ -23,11 +23,12 @@ from builders import (
     synced,
 )
 from keyrota.app import words
-from keyrota.app.cli.progress import exit_code, exit_code_of_deed
+from keyrota.app.cli.progress import exit_code, exit_code_of_choice, exit_code_of_deed
+from keyrota.core.adoption import Adoption
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import KeyStatus, Observation, TargetState
 from keyrota.core.plan import Duty, Hold, Needs, Plan
-from keyrota.core.planner import Intent, Only, Routine, SyncOnly, plan
+from keyrota.core.planner import Intent, Only, Rotate, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC
 from keyrota.report.data import CredentialReport
 
@@ -48,7 +49,9 @@ def broken(observation: Observation, intent: Intent | None = None) -> list[str]:
     return [hold.reason for hold in planned.holds if hold.needs is Needs.REPAIR]
 
 
-@pytest.mark.parametrize("intent", [Routine(), SyncOnly(), Revoke(key=OLD), Rollback(to=OLD)], ids=str)
+@pytest.mark.parametrize(
+    "intent", [Routine(), SyncOnly(), Revoke(key=OLD), Rollback(to=OLD), Adoption(release=OLD)], ids=str
+)
 def test_a_place_with_an_inactive_key_is_broken_whatever_was_asked(intent: Intent) -> None:
     assert f"it holds {OLD}, which is Inactive" in broken(seen(holds(OLD)), intent)[0]
 
@@ -82,6 +85,30 @@ def a_dead_current_key(*tags: tuple[str, str]) -> Observation:
     return observed(a_key(OLD), secret=secret, targets=(holds(NEW),))
 
 
+@pytest.mark.parametrize(
+    "intent",
+    [
+        Routine(),
+        Rotate(key=NEW),
+        SyncOnly(),
+        Only(duty=Duty.SYNC),
+        Only(duty=Duty.ROTATE),
+        Rollback(to=ODD),
+        Adoption(release=OLD),
+        Adoption(key=OLD),
+        Adoption(takes_over=True),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("is_inactive", [True, False])
+def test_whatever_is_asked_for_reports_a_current_key_that_does_not_work(intent: Intent, *, is_inactive: bool) -> None:
+    """Seed 532: `adopt` ended with 0, and was silent about the key that every target held."""
+    others = [a_key(NEW, age_days=11, status=OFF)] if is_inactive else []
+    secret = a_secret(current(NEW), tags=[synced()], changed=1)
+    observation = observed(a_key(OLD), *others, secret=secret, targets=(holds(NEW),))
+    assert [reason for reason in broken(observation, intent) if f"{NEW} is the key that targets hold" in reason]
+
+
 @pytest.mark.parametrize("intent", [Routine(), SyncOnly(), Only(duty=Duty.SYNC), Only(duty=Duty.ROTATE)], ids=str)
 def test_what_stops_every_change_silences_nobody_about_a_dead_key(intent: Intent) -> None:
     """Nothing is done about a secret that is scheduled for deletion, and pipelines fail all the same."""
@@ -113,6 +140,21 @@ def test_the_exit_code_follows_from_who_has_to_act(needs: Needs, routine: int, d
     """A hold that ends by itself is information; a command for one thing is not done while anything holds it."""
     held = [report(Hold(reason="r", needs=needs))]
     assert (exit_code(held), exit_code_of_deed(held)) == (routine, deed)
+
+
+@pytest.mark.parametrize(
+    ("hold", "code"),
+    [
+        (None, words.EXIT_DONE),
+        (Hold(reason="a place waits for a person", target="gitlab acme/shop"), words.EXIT_DONE),
+        (Hold(reason="a place fails", target="gitlab acme/shop", needs=Needs.REPAIR), words.EXIT_FAILED),
+        (Hold(reason="the current key is Inactive", key=NEW, needs=Needs.REPAIR), words.EXIT_FAILED),
+        (Hold(reason="it is not released"), words.EXIT_FAILED),
+    ],
+)
+def test_a_choice_that_is_noted_ends_with_0_only_where_everything_works(hold: Hold | None, code: int) -> None:
+    """What waits at a place does not concern the choice; exit code 0 beside a dead key would be an all-clear."""
+    assert exit_code_of_choice([report(*filter(None, [hold]))]) == code
 
 
 def test_the_worst_hold_counts() -> None:

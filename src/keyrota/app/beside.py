@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from keyrota.app.config import CredentialConfig
 from keyrota.app.wiring import Wiring
-from keyrota.core.lifecycle import KEY_ID, interpret
-from keyrota.core.model import AccessKeyId, CredentialId, IndexEntry, Observation
+from keyrota.core.lifecycle import interpret
+from keyrota.core.model import CredentialId, IndexEntry, Observation
 from keyrota.core.neighbours import Neighbour, credential_of
 from keyrota.core.places import is_first_write
 from keyrota.core.records import parse_index
@@ -68,8 +68,7 @@ def _neighbour(wiring: Wiring, entry: CredentialConfig, known: frozenset[Credent
     for secret in kept:
         if entry.secret_name in {secret.name, secret.arn}:
             places = tuple(_configured(wiring, entry, secret))
-            key = next((AccessKeyId(label) for label in secret.current_labels if KEY_ID.fullmatch(label)), None)
-            yield Neighbour(credential=credential, places=places, key=key)
+            yield Neighbour(credential=credential, places=places, key=secret.served)
 
 
 def _configured(wiring: Wiring, entry: CredentialConfig, secret: KeptSecret) -> Iterator[IndexEntry]:

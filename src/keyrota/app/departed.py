@@ -39,9 +39,12 @@ class Departed:
     def told(self) -> str:
         """Say what is known of it."""
         keys = "its keys cannot be listed" if self.active is None else f"Active keys: {', '.join(self.active)}"
+        served = self.secret.served
+        is_dead = self.active is not None and served is not None and served not in self.active
+        dead = f". {served}, which its targets held last, is not Active: pipelines that hold it fail" if is_dead else ""
         return (
             f"{self.account.id()}:{self.user} is not in the configuration, and keyrota has kept its key "
-            f"(secret {self.secret.name}; {keys}): nothing is rotated or deactivated for it any more"
+            f"(secret {self.secret.name}; {keys}): nothing is rotated or deactivated for it any more{dead}"
         )
 
     @property

@@ -21,8 +21,9 @@ EXIT_CODES = {
     EXIT_DONE: "done, or nothing was due: every place that was asked holds a key that works, as far as it can be read. "
     "A hold that ends by itself (a slot that is free later, a freeze window, another run's lease) is information",
     EXIT_FAILED: "something failed or was refused (configuration and usage too), or something does not work now: a "
-    "place holds half a pair, a dead key or none, or the current key is Inactive or gone (`plan`, `apply`, `sync` and "
-    "`status`). `revoke` and `rollback`: what was asked for is not complete. `check`: something is not as it must be",
+    "place holds half a pair, a dead key or none, or the current key is Inactive or gone (`plan`, `apply`, `sync`, "
+    "`status`; `adopt` and `confirm`, although the choice is recorded). `revoke` and `rollback`: what was asked for is "
+    "not complete. `check`: something is not as it must be",
     EXIT_DUE: "changes are due (only with `plan --exit-code`)",
     EXIT_HELD: "something is held until a person has acted, or a limit left work to another run (`apply`, `sync`, "
     "`status`; `plan --exit-code`, also where changes are due as well)",

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account
-from keyrota.core.model import AWSCURRENT, OWNER_TAG, RELEASED_TAG, STACK_TAG, UserName
+from keyrota.core.lifecycle import KEY_ID
+from keyrota.core.model import AWSCURRENT, OWNER_TAG, RELEASED_TAG, STACK_TAG, AccessKeyId, UserName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,11 @@ class KeptSecret:
     tags: Mapping[str, str] = field(default_factory=dict)
     current_labels: frozenset[str] = frozenset()
     """The staging labels of the version that is AWSCURRENT: among them the ID of the key that is served."""
+
+    @property
+    def served(self) -> AccessKeyId | None:
+        """The key that AWSCURRENT holds, as its label says."""
+        return next((AccessKeyId(label) for label in self.current_labels if KEY_ID.fullmatch(label)), None)
 
 
 def kept_secrets(account: Account) -> tuple[KeptSecret, ...]:

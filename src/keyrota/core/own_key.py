@@ -49,7 +49,7 @@ def without_own_key(planned: Plan, seen: Observation, asked: Asked) -> Plan:
     if not holds:
         return planned
     if asked is not None:
-        broken = tuple(hold for hold in planned.holds if hold.needs is Needs.REPAIR)
+        broken = planned.broken
         return replace(planned, actions=(), holds=(*holds, *broken))
     kept = tuple(action for action in planned.actions if not (_ends(action) and action.key in found))
     others = tuple(hold for hold in planned.holds if hold.key not in found or not _is_of_replaced(hold, seen))

@@ -561,6 +561,11 @@ class Plan:
         return next((needs for needs in (Needs.REPAIR, Needs.PERSON) if needs in worst), Needs.NOBODY)
 
     @property
+    def broken(self) -> tuple[Hold, ...]:
+        """What does not work now."""
+        return tuple(hold for hold in self.holds if hold.needs is Needs.REPAIR)
+
+    @property
     def makes_key(self) -> bool:
         """Whether a new access key would be made: what the brake counts."""
         return any(isinstance(action, CreateKey) for action in self.actions)

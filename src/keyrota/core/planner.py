@@ -120,13 +120,18 @@ def _findings(situation: Situation, intent: Intent) -> Iterator[Finding]:
             yield from serving.notices(situation)
         case Adoption():
             yield from adoption(situation, intent)
+            yield from _dead_key(situation)
 
 
 def _with_dead_key(situation: Situation, found: tuple[Finding, ...]) -> Iterator[Finding]:
     """Say where a road that a person asked for ends at a current key that does not work: no place is named for it."""
     yield from found
     if not any(isinstance(finding, act.Action) for finding in found):
-        yield from (hold for hold in renewal.current_key_trouble(situation) if hold.needs is Needs.REPAIR)
+        yield from _dead_key(situation)
+
+
+def _dead_key(situation: Situation) -> Iterator[Hold]:
+    return (hold for hold in renewal.current_key_trouble(situation) if hold.needs is Needs.REPAIR)
 
 
 _REPORT_CURRENT = (Duty.ROTATE, Duty.SYNC)

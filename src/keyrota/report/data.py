@@ -157,7 +157,7 @@ def _credential(report: CredentialReport, *, with_done: bool) -> dict[str, Any]:
         "targets": [_configured(target, seen) for target in seen.targets] if seen else [],
         "served": _served(seen),
         "actions": [_action(line) for line in lines(planned.actions)],
-        "holds": [_hold(hold) for hold in planned.holds],
+        "holds": [hold_fields(hold) for hold in planned.holds],
         "next": [_upcoming(later) for later in planned.upcoming],
         "notices": [_notice(notice) for notice in planned.notices],
         "left_behind": [_target(target) for target in seen.left_behind] if seen else [],
@@ -237,7 +237,8 @@ def _done(line: Line, at: datetime) -> dict[str, Any]:
     return _action(line) | {"new_key": line.new_key, "at": stamp(at)}
 
 
-def _hold(hold: Hold) -> dict[str, Any]:
+def hold_fields(hold: Hold) -> dict[str, Any]:
+    """Put a hold into the form of a document."""
     return {
         "key": hold.key,
         "target": hold.target,

@@ -43,11 +43,15 @@ def plan_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iter
 
 def _broken(report: CredentialReport, style: Paint) -> Iterator[str]:
     """Report first what does not work now."""
-    for hold in report.plan.holds if report.plan else ():
-        if hold.needs is Needs.REPAIR:
-            yield f"  {style('bad', '✗ broken    ')} {printable(hold.reason)}"
-            if hold.remedy:
-                yield style("quiet", f"               {printable(hold.remedy)}")
+    yield from broken_text(report.plan.broken if report.plan else (), style)
+
+
+def broken_text(holds: Iterable[Hold], style: Paint = plain) -> Iterator[str]:
+    """Name what does not work now, each with its remedy."""
+    for hold in holds:
+        yield f"  {style('bad', '✗ broken    ')} {printable(hold.reason)}"
+        if hold.remedy:
+            yield style("quiet", f"               {printable(hold.remedy)}")
 
 
 def _head(report: CredentialReport, style: Paint) -> Iterator[str]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json, style
 from keyrota.app.cli.naming import some_credentials
 from keyrota.errors import KeyrotaError, UsageError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from keyrota.core.plan import Hold
     from keyrota.executor.confirm import Question
+    from keyrota.executor.fleet import Preview
+    from keyrota.executor.subject import CredentialContext
 
 _EXAMPLES = """\b
 Examples:
@@ -33,7 +38,11 @@ Examples:
 @global_options
 @pass_options
 def command(options: Options, target: str, *, wanted: Wanted, is_yes: bool) -> int:
-    """Let keyrota write into a place that holds something which is not this user's key."""
+    """
+    Let keyrota write into a place that holds something which is not this user's key.
+
+    Exit 0: it is recorded; 1: it is not, or a place of the same user does not work now.
+    """
     from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.executor.confirm import questions  # noqa: PLC0415
 
@@ -49,12 +58,41 @@ def command(options: Options, target: str, *, wanted: Wanted, is_yes: bool) -> i
     names = ", ".join(f"{one.subject.user} (account {one.subject.account})" for one in found)
     ask(f"Let keyrota write the key of {names} to {target}?", is_yes=is_yes)
     noted = [_noted(one, session.clock.now()) for one in found]
+    broken = list(_broken(planned.previews, found))
     if options.is_json:
         users = [one.subject.user for one in found]
-        say_json({"version": 1, "target": target, "users": users, "confirmed": noted})
-    elif not options.is_quiet:
+        say_json({"version": 1, "target": target, "users": users, "confirmed": noted} | _broken_fields(broken))
+    else:
+        _say(target, broken, options)
+    return words.EXIT_FAILED if broken else words.EXIT_DONE
+
+
+def _say(target: str, broken: list[tuple[CredentialContext, Hold]], options: Options) -> None:
+    from keyrota.report.text import broken_text  # noqa: PLC0415  # heavy, and not needed for --help
+
+    if not options.is_quiet:
         say([f"confirmed: {target}; keyrota apply writes it when it is due"])
-    return words.EXIT_DONE
+    say(broken_text((hold for _, hold in broken), style()))
+
+
+def _broken(previews: Iterable[Preview], found: list[Question]) -> Iterator[tuple[CredentialContext, Hold]]:
+    """Name what does not work now for the users whose place was confirmed (promise says-broken)."""
+    asked = {one.subject.credential: one.target.address for one in found}
+    for preview in previews:
+        if preview.credential not in asked or preview.plan is None:
+            continue
+        for hold in preview.plan.broken:
+            is_confirmed = hold.target == asked[preview.credential]
+            remedy = f"keyrota sync --user {preview.subject.name}" if is_confirmed else hold.remedy
+            yield preview.subject, replace(hold, remedy=remedy)
+
+
+def _broken_fields(broken: list[tuple[CredentialContext, Hold]]) -> dict[str, Any]:
+    from keyrota.report.data import hold_fields  # noqa: PLC0415  # only for --json
+
+    return {
+        "broken": [{"user": subject.user, "account": subject.account} | hold_fields(hold) for subject, hold in broken]
+    }
 
 
 def _chosen(open_ones: list[Question], target: str, failed: list[KeyrotaError]) -> list[Question]:

@@ -82,9 +82,9 @@ def exit_code(reports: Iterable[CredentialReport]) -> int:
 
 
 def exit_code_of_choice(reports: Iterable[CredentialReport]) -> int:
-    """Choose the exit code of a choice that is noted: what fails at a place is reported, and is not its own."""
+    """Choose the exit code of a choice that is noted: what waits at a place is not its own, what is broken counts."""
     is_noted = all(
-        not report.failures and report.plan and all(_is_of_place(hold) for hold in report.plan.holds)
+        not report.is_broken and report.plan and all(_is_of_place(hold) for hold in report.plan.holds)
         for report in reports
     )
     return words.EXIT_DONE if is_noted else words.EXIT_FAILED

@@ -200,8 +200,7 @@ def fail_if_any_failed(reports: Iterable[CredentialReport]) -> None:
 
 
 def _texts(report: CredentialReport) -> str:
-    holds = report.plan.holds if report.plan else ()
-    broken = [hold.reason for hold in holds if hold.needs is Needs.REPAIR]
+    broken = [hold.reason for hold in report.plan.broken] if report.plan else []
     return printable("; ".join([*broken, *(str(failure) for failure in report.failures)]))
 
 
