@@ -22,10 +22,14 @@ SMALLEST = SOURCE / "targets" / "codespaces.py"
 """What a provider takes that is no more than a client and `PairTarget`: under 150 lines (decision 0046)."""
 MAX_LENGTH = 35
 _OUTSIDE = re.compile(r"\b(DESIGN|HOUSE-STYLE|REDESIGN|KEYLESS|FACTS-[A-Z]+)\.md\b")
-_IRREGULAR = frozenset(
-    {"told", "made", "left", "lost", "found", "held", "kept", "sent", "shown", "seen", "known", "given"}
+_IRREGULAR = re.compile(
+    "begun|born|bought|broken|brought|built|caught|chosen|dealt|done|drawn|driven|fallen|forgotten|found|frozen|given|"
+    "gone|grown|heard|held|hidden|kept|known|laid|led|left|lost|made|meant|met|paid|proven|said|seen|sent|shown|sought|"
+    "spelt|spent|spoken|stolen|struck|swept|taken|taught|thought|thrown|told|torn|understood|unread|won|worn|written"
 )
-_NOUNS = frozenset({"need", "feed", "embed", "seed", "speed", "shed", "bed"})
+_NO_PARTICIPLES = frozenset(
+    {"need", "heed", "feed", "embed", "seed", "speed", "shed", "bed", "string", "bring", "ring"}
+)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -106,8 +110,8 @@ def outside() -> int:
 
 def is_participle(name: str) -> bool:
     """Return whether a function is named after what was done, not after what it does."""
-    last = name.strip("_").split("_")[0]
-    return last in _IRREGULAR or (last.endswith("ed") and last not in _NOUNS)
+    first = name.strip("_").split("_")[0]
+    return bool(_IRREGULAR.fullmatch(first)) or (first.endswith(("ed", "ing")) and first not in _NO_PARTICIPLES)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ _DIRECT = urllib3.PoolManager(maxsize=8, retries=False, timeout=_MAX_WAIT_S)
 """Goes through no proxy: the sandbox is on this machine. A run asks for the time some hundred times."""
 
 
-def missing(package: str) -> SandboxMissing:
+def make_missing(package: str) -> SandboxMissing:
     """Say how to install the embedded cloud."""
     return SandboxMissing(
         f"the sandbox needs the package {package}, which is not installed",
@@ -46,7 +46,7 @@ class TimeMachine:
         try:
             import time_machine  # noqa: PLC0415  # an extra: absent where the sandbox is not installed
         except ImportError:
-            raise missing("time-machine") from None
+            raise make_missing("time-machine") from None
         self._escape = time_machine.escape_hatch
         self._travel = time_machine.travel(start, tick=True)
         self._machine: Any = None
@@ -108,7 +108,7 @@ _HERE: dict[str, TimeMachine] = {}
 
 
 @contextmanager
-def served_at(control_url: str, clock: TimeMachine) -> Iterator[None]:
+def serve_at(control_url: str, clock: TimeMachine) -> Iterator[None]:
     """Note for a while that the clock at a URL is one of this process."""
     _HERE[control_url] = clock
     try:
@@ -153,6 +153,6 @@ class RemoteClock:
         return content
 
 
-def started() -> float:
+def read_monotonic() -> float:
     """Return a reading of the clock that never travels, for measuring (seconds)."""
     return time.monotonic()

@@ -14,7 +14,7 @@ from keyrota.core.policy import duration
 from keyrota.core.secret import Secret
 from keyrota.errors import UsageError
 from keyrota_sandbox.aws.strict import ADMIN_ID, ADMIN_SECRET, StrictAws
-from keyrota_sandbox.clock import TimeMachine, served_at
+from keyrota_sandbox.clock import TimeMachine, serve_at
 from keyrota_sandbox.faults import Fault, FaultKind, Faults
 from keyrota_sandbox.server import LOOPBACK, Request, Response, Server, Service, json_response
 
@@ -85,7 +85,7 @@ class Cloud:
         """
         if Cloud._running:
             raise RuntimeError("one sandbox at a time in a process: it moves the process's clock")
-        counted = self.clock.activity.counted
+        counted = self.clock.activity.count
         services: dict[str, Service] = {"/": counted(self.aws), CONTROL: self._control}
         services |= {f"/{name}": counted(standin) for name, standin in self.standins.items()}
         try:
@@ -98,7 +98,7 @@ class Cloud:
         Cloud._running = True
         self.aws.reset()
         self.clock.__enter__()
-        self._here.enter_context(served_at(self.control_url, self.clock))
+        self._here.enter_context(serve_at(self.control_url, self.clock))
         return self
 
     def __exit__(self, *_: object) -> None:

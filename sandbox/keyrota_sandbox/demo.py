@@ -151,7 +151,7 @@ class Demo:
 
     def _play(self, folder: Path, caller: AwsCaller) -> None:
         pipelines = {name: pipeline for user in AGES for name, pipeline in self._pipelines(user, caller)}
-        wiring = self._configured(folder, names="")
+        wiring = self._configure(folder, names="")
         witness = Witness(cloud=self._cloud, grace=CLASSIC.grace)
         for day in range(1, self._days + 1):
             self._day = day
@@ -159,7 +159,7 @@ class Demo:
                 self._go_to(_midnight(day))
                 self._say("quiet", "ci-app", "a person gives the names that the pipeline reads: DEPLOY_KEY_ID, …")
                 id_name, secret_name = _OTHER_NAMES.values()
-                wiring = self._configured(folder, names=f", names: {{id: {id_name}, secret: {secret_name}}}")
+                wiring = self._configure(folder, names=f", names: {{id: {id_name}, secret: {secret_name}}}")
             self._live_through(day, wiring, pipelines, caller, witness)
             self._pass_day(day)
         for pipeline in pipelines.values():
@@ -169,7 +169,7 @@ class Demo:
         self.numbers.broken_promises = len(witness.broken)
         self.failures += witness.broken
 
-    def _configured(self, folder: Path, names: str) -> Wiring:
+    def _configure(self, folder: Path, names: str) -> Wiring:
         """Write the configuration, and read it as a new process does."""
         file = folder / "keyrota.yaml"
         urls = {name: self._cloud.url(name) for name in self._cloud.standins}

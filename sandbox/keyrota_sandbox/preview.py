@@ -118,7 +118,7 @@ def play_ahead(  # what a person can ask for
     Raises:
         UsageError: What is wanted is not configured, or means several credentials.
     """
-    chosen = Chooser(configuration=configuration, account_of=_account_of).chosen(wanted)
+    chosen = Chooser(configuration=configuration, account_of=_account_of).choose(wanted)
     setup = Setup(
         seed=seed,
         credentials=tuple(_keepings(configuration, chosen, clock, key_age)),
@@ -174,7 +174,7 @@ def _place(configuration: Configuration, target: TargetConfig, clock: Clock) -> 
     kind = kinds()[target.kind]
     address = kind.address(target.settings)
     try:
-        connection = kind.connect(configuration.providers[target.kind], secrets=_unread, clock=clock)
+        connection = kind.connect(configuration.providers[target.kind], secrets=_stand_for_secret, clock=clock)
         adapter = connection.target(target.settings)
     except (KeyrotaError, ValueError):
         return Place(address=address)
@@ -186,7 +186,7 @@ def _place(configuration: Configuration, target: TargetConfig, clock: Clock) -> 
     )
 
 
-def _unread(reference: str) -> Secret:
+def _stand_for_secret(reference: str) -> Secret:
     """Stand for a secret of the configuration: nothing is asked of a provider here, so none is read."""
     return Secret(f"unread: {reference}")
 

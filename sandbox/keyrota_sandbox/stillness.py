@@ -31,7 +31,7 @@ class Activity:
         self._under_way = 0
         self._last = 0.0
 
-    def counted(self, service: Callable[[A], R]) -> Callable[[A], R]:
+    def count(self, service: Callable[[A], R]) -> Callable[[A], R]:
         """Count the calls of a service."""
 
         def call(request: A) -> R:
@@ -51,10 +51,10 @@ class Activity:
         """Wait, in real time, until nothing has happened for `STILL_S`; for `MAX_BUSY_S` at most."""
         give_up = time.monotonic() + MAX_BUSY_S
         with self._changed:
-            while (left := self._left()) > 0 and time.monotonic() < give_up:
+            while (left := self._get_remaining_s()) > 0 and time.monotonic() < give_up:
                 self._changed.wait(left)
 
-    def _left(self) -> float:
+    def _get_remaining_s(self) -> float:
         """Return the real seconds after which it may be still."""
         return STILL_S if self._under_way else self._last + STILL_S - time.monotonic()
 

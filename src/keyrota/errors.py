@@ -39,7 +39,7 @@ def add_redactor(redactor: Callable[[str], str]) -> None:
     _redactors.append(redactor)
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """Remove secrets from other people's words: quoted headers by their look, our own credentials by their value."""
     text = text[:_MAX_LOOKED_AT]
     return without_own_secrets(_QUOTED_HEADERS.sub(_without_value, text))
@@ -63,7 +63,7 @@ def printable(text: str) -> str:
     Names and messages come from other people's services; every error passes through here. Secrets are removed before
     the text is cut: a part of one would not be known again.
     """
-    text = redacted(text)
+    text = redact(text)
     shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:_MAX_LENGTH])
     return shown + "…" if len(text) > _MAX_LENGTH else shown
 

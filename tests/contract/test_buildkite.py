@@ -37,7 +37,7 @@ def test_policy_and_description_of_what_exists_stay(rig: BuildkiteRig) -> None:
     writes = [request for request in rig.seen if request.method != "GET"]
     assert [(request.method, set(json.loads(request.body))) for request in writes] == [("PUT", {"value"})] * 2
     for name in (ID, SECRET):
-        shown = rig.standin.shown(HOME, name)
+        shown = rig.standin.show(HOME, name)
         assert (shown["policy"], shown["description"]) == (POLICY, "set by hand")
     assert rig.values() == {ID: a_pair().id, SECRET: a_pair().secret.reveal()}
 
@@ -49,10 +49,10 @@ def test_a_new_secret_gets_the_policy_that_is_configured(rig: BuildkiteRig) -> N
         {"build_branch": "gh-readonly-queue/*"},
     ]
     rig.target({**rig.usual, "policy": rules}).write(a_pair())
-    policy = str(rig.standin.shown(HOME, ID)["policy"])
+    policy = str(rig.standin.show(HOME, ID)["policy"])
     assert policy.splitlines()[0] == "- pipeline_slug:"
     assert yaml.safe_load(policy) == rules
-    assert rig.standin.shown(HOME, SECRET)["policy"] == policy
+    assert rig.standin.show(HOME, SECRET)["policy"] == policy
 
 
 def test_without_a_policy_none_is_sent(rig: BuildkiteRig) -> None:

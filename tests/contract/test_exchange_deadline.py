@@ -20,7 +20,7 @@ from keyrota.aws.account import Account
 from keyrota.core.secret import Secret
 from keyrota.errors import LeftByLimit, ProviderUnavailable
 from keyrota.executor.parallel import in_parallel
-from keyrota.http import STOP, Http, RetryPolicy, bearer, bounded, hurried
+from keyrota.http import STOP, Http, RetryPolicy, bearer, bound_waits, hurry
 from keyrota_sandbox.memory import WorldClock
 from keyrota_sandbox.server import Request, Response, Server
 
@@ -128,7 +128,7 @@ def test_who_is_in_a_hurry_does_not_wait_for_aws(monkeypatch: pytest.MonkeyPatch
         client = Account().client("secretsmanager")
         for _ in range(2):
             with (
-                hurried(EXCHANGE_S),
+                hurry(EXCHANGE_S),
                 pytest.raises(ProviderUnavailable, match="did not answer in time"),
                 aws_call("secretsmanager:DescribeSecret", "x"),
             ):
@@ -198,9 +198,9 @@ def test_answers_that_are_slow_each_time_end_with_the_credentials_time() -> None
     """Each answer comes within the deadline, a hundred of them would take hours; the next credential waits less."""
     with serving(_slow) as (url, _):
         client, clock = http(url), WorldClock()
-        with bounded(clock, None):
+        with bound_waits(clock, None):
             assert calls_until_refused(client) == 5
-        with bounded(clock, None):
+        with bound_waits(clock, None):
             assert calls_until_refused(client) == 2
         assert calls_until_refused(client, most=7) == 7, "outside of a run nothing is counted"
 
@@ -216,7 +216,7 @@ def test_threads_of_one_credential_share_its_time() -> None:
                 return True
             return False
 
-        with bounded(WorldClock(), None):
+        with bound_waits(WorldClock(), None):
             assert sum(in_parallel(call, range(40), 4)) < 12
 
 
@@ -224,7 +224,7 @@ def test_threads_of_one_credential_share_its_time() -> None:
 def test_what_must_be_whole_is_not_cut() -> None:
     with serving(_slow) as (url, _):
         client = http(url)
-        with bounded(WorldClock(), None):
+        with bound_waits(WorldClock(), None):
             calls_until_refused(client)
             with STOP.whole():
                 assert client.call("PUT", ["x"]).status == 200
@@ -240,7 +240,7 @@ def test_repeated_failures_use_up_the_time_as_well() -> None:
 
     with serving(failing) as (url, came):
         client = http(url)
-        with bounded(WorldClock(), None):
+        with bound_waits(WorldClock(), None):
             for _ in range(100):
                 with pytest.raises(ProviderUnavailable):
                     client.call("GET", ["x"])
@@ -250,7 +250,10 @@ def test_repeated_failures_use_up_the_time_as_well() -> None:
 def test_a_function_asks_nothing_shortly_before_its_end() -> None:
     with serving(_slow) as (url, came):
         client, clock = http(url), WorldClock()
-        with bounded(clock, clock.now() + timedelta(seconds=15)), pytest.raises(LeftByLimit, match="time of this run"):
+        with (
+            bound_waits(clock, clock.now() + timedelta(seconds=15)),
+            pytest.raises(LeftByLimit, match="time of this run"),
+        ):
             client.call("GET", ["x"])
         assert not came
 

@@ -121,8 +121,8 @@ def test_an_organizations_visibility_is_never_widened_or_narrowed(rig: GitHubRig
         rig.standin.set_secret(ORG, name, "old", visibility=visibility, selected=selected)
     rig.target({"organization": "acme", "visibility": "all"}).write(a_pair())
     assert rig.standin.secrets(ORG)[SECRET] == a_pair().secret.reveal()
-    assert rig.standin.seen_by(ORG, SECRET) == (visibility, selected)
-    assert rig.standin.seen_by(ORG, ID) == (visibility, selected)
+    assert rig.standin.get_visibility(ORG, SECRET) == (visibility, selected)
+    assert rig.standin.get_visibility(ORG, ID) == (visibility, selected)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_selection_that_is_not_whole_is_never_sent_back(rig: GitHubRig, body: 
     )
     with pytest.raises(ProviderUnavailable):
         rig.target({"organization": "acme"}).write(a_pair())
-    assert rig.standin.seen_by(ORG, SECRET) == ("selected", (number,))
+    assert rig.standin.get_visibility(ORG, SECRET) == ("selected", (number,))
     assert _writes(rig) == []
 
 
@@ -167,7 +167,7 @@ def test_a_new_secret_of_an_organization_needs_a_visibility(rig: GitHubRig) -> N
 def test_a_new_secret_may_be_for_selected_repositories(rig: GitHubRig) -> None:
     number = rig.standin.add_repository("acme", "web")
     rig.target({"organization": "acme", "visibility": "selected", "repositories": ["web"]}).write(a_pair())
-    assert rig.standin.seen_by(ORG, ID) == ("selected", (number,))
+    assert rig.standin.get_visibility(ORG, ID) == ("selected", (number,))
 
 
 def test_an_organizations_marker_is_seen_by_whom_the_secret_is_and_stays_so(rig: GitHubRig) -> None:

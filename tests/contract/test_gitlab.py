@@ -55,7 +55,7 @@ def test_each_level_holds_a_pair(rig: GitLabRig, name: str) -> None:
     assert target.preflight().is_ready
     target.write(a_pair("OLD"))
     target.write(a_pair())
-    stored = {it.key: (it.value, it.environment_scope) for it in rig.standin.stored(level)}
+    stored = {it.key: (it.value, it.environment_scope) for it in rig.standin.copy_variables(level)}
     assert stored == {ID: (a_pair().id, scope), SECRET: (a_pair().secret.reveal(), scope)}
     assert target.read().key == a_pair().id
 
@@ -66,7 +66,7 @@ def test_the_same_key_in_several_scopes_is_told_apart(rig: GitLabRig) -> None:
         for name in (ID, SECRET):
             rig.standin.set_variable(PROJECT, name, f"old {scope}", scope=scope)
     rig.target({"project": "acme/shop", "environment_scope": "production"}).write(a_pair())
-    seen = {(it.key, it.environment_scope): it.value for it in rig.standin.stored(PROJECT)}
+    seen = {(it.key, it.environment_scope): it.value for it in rig.standin.copy_variables(PROJECT)}
     assert seen == {
         (ID, "*"): "old *",
         (SECRET, "*"): "old *",

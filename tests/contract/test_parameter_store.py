@@ -19,7 +19,7 @@ from keyrota.aws.parameter_store import KEY_TAG, KIND, ParameterStore, Parameter
 from keyrota.core.model import RunsEvidence, TargetEvidence, VariableState
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
-from keyrota.http import STOP, bounded
+from keyrota.http import STOP, bound_waits
 from keyrota.http.waiting import MAX_S
 from keyrota.ports import Target
 from keyrota_sandbox.cloud import Cloud
@@ -289,11 +289,11 @@ def test_a_credential_waits_only_so_long_for_parameter_store(cloud: Cloud, monke
     """Slow answers are added up, and then nothing more is asked; but a parameter that is begun gets its tag."""
     target, moments = _target(), itertools.count(step=MAX_S / 4)
     monkeypatch.setattr(parameter_store, "monotonic", lambda: next(moments))
-    with bounded(SystemClock(), None), STOP.whole():
+    with bound_waits(SystemClock(), None), STOP.whole():
         for _ in range(3):
             target.write(a_pair())
     assert target.read().evidence is TargetEvidence.HOLDS, "another credential has time of its own"
-    with bounded(SystemClock(), None):
+    with bound_waits(SystemClock(), None):
         states = [target.read() for _ in range(4)]
         calls = len(cloud.aws.journal)
         late = target.read()

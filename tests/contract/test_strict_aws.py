@@ -324,7 +324,7 @@ def test_the_waiting_of_threads_adds_up_in_the_world() -> None:
 def test_waits_of_parallel_workers_pass_together(cloud: Cloud, kind: str) -> None:
     """Five workers call a service that takes 0.15 s and wait 30 s, three times: 90 s pass, not 450."""
     clock = cloud.clock if kind == "machine" else RemoteClock(cloud.control_url)
-    service = cloud.clock.activity.counted(lambda _: time.sleep(0.15))  # noqa: TID251  # real time, as a provider's
+    service = cloud.clock.activity.count(lambda _: time.sleep(0.15))  # noqa: TID251  # real time, as a provider's
 
     def work(number: int) -> list[timedelta]:
         waits = []
@@ -354,7 +354,7 @@ def test_a_long_wait_lets_short_ones_pass_first(cloud: Cloud) -> None:
             time.sleep(0.01)  # noqa: TID251  # real time, in which the three begin
 
     with ThreadPoolExecutor(4) as pool:
-        pool.submit(cloud.clock.activity.counted(until_all_wait), None)
+        pool.submit(cloud.clock.activity.count(until_all_wait), None)
         for seconds, name in ((600, "long"), (60, "short"), (300, "middle")):
             pool.submit(wait, seconds, name)
     assert ends == ["short", "middle", "long"]

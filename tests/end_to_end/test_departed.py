@@ -108,7 +108,7 @@ def test_a_list_that_is_refused_is_unknown(box: Sandbox, monkeypatch: pytest.Mon
     def refuse(_: object) -> None:
         raise ProviderRefused("not allowed: secretsmanager:ListSecrets")
 
-    monkeypatch.setattr("keyrota.aws.kept.kept_secrets", refuse)
+    monkeypatch.setattr("keyrota.aws.kept.list_kept_secrets", refuse)
     _, out, _ = box.run("check")
     assert "whether a credential left the configuration is not known" in out
     code, _, err = box.run("release", USER, "--yes")

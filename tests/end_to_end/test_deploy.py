@@ -17,8 +17,8 @@ from cfn import Stack
 from cli_rig import SECRET, USER, Sandbox, a_sandbox
 
 from keyrota.app.config import load_text
-from keyrota.app.deploy.encryption import kept_out
-from keyrota.app.deploy.inspect import inspected
+from keyrota.app.deploy.encryption import find_denied_services
+from keyrota.app.deploy.inspect import inspect_stack
 from keyrota.app.deploy.package import LAMBDA, SERVICES, build
 from keyrota.app.deploy.template import FLEET_TEMPLATE, TEMPLATE, narrow_template, scope_of
 from keyrota.app.session import Session
@@ -227,7 +227,7 @@ def test_a_key_policy_that_cannot_be_read_is_no_reason_to_stop(policy: str) -> N
     account: Any = SimpleNamespace(
         region=REGION, client=lambda _: SimpleNamespace(get_key_policy=lambda **_: {"Policy": policy})
     )
-    assert kept_out(account, "arn") in (None, SERVICES_IN)
+    assert find_denied_services(account, "arn") in (None, SERVICES_IN)
 
 
 def test_a_key_made_by_the_stack_encrypts_all_of_it() -> None:
@@ -257,7 +257,7 @@ def test_a_key_made_by_the_stack_encrypts_all_of_it() -> None:
 def _stack(monkeypatch: pytest.MonkeyPatch, status: str | None, **parameters: str) -> None:
     monkeypatch.setattr(Stacks, "status", lambda *_: status)
     monkeypatch.setattr(Stacks, "parameters", lambda *_: parameters)
-    monkeypatch.setattr(Stacks, "made_at", lambda *_: None)
+    monkeypatch.setattr(Stacks, "read_time", lambda *_: None)
     monkeypatch.setattr("keyrota.app.deploy.inspect.resources_of", lambda *_: ())
     monkeypatch.setattr("keyrota.app.deploy.inspect.alive", lambda _: ())  # test_check_stack.py
 
@@ -266,16 +266,16 @@ def test_check_says_what_a_deployed_stack_lacks(box: Sandbox, monkeypatch: pytes
     """No stack, no trail for its trigger, another configuration than this one."""
     file = str(box.file)
     _stack(monkeypatch, None)
-    assert [seen.is_good for seen in inspected(Session(file), "keyrota", file)] == [False]
+    assert [seen.is_good for seen in inspect_stack(Session(file), "keyrota", file)] == [False]
     _stack(monkeypatch, "CREATE_COMPLETE", Trigger="cloudtrail", ConfigParameter="/keyrota/config")
-    found = list(inspected(Session(file), "keyrota", file))
+    found = list(inspect_stack(Session(file), "keyrota", file))
     assert [seen.is_good for seen in found] == [True, False, False]
     assert "no trail is logging" in found[1].detail
     text = f"# written by keyrota 0.0.1\n{box.file.read_text('utf-8')}"
     box.admin("ssm").put_parameter(Name="/keyrota/config", Value=text, Type="String")
-    assert next(reversed(list(inspected(Session(file), "keyrota", file)))).is_good
+    assert next(reversed(list(inspect_stack(Session(file), "keyrota", file)))).is_good
     box.configure("Production", "Staging")
-    assert "differs from this file" in next(reversed(list(inspected(Session(file), "keyrota", file)))).detail
+    assert "differs from this file" in next(reversed(list(inspect_stack(Session(file), "keyrota", file)))).detail
     code, out, _ = box.run("check", "--stack", "keyrota")
     assert code == 1
     assert "keyrota deploy brings it there" in out
@@ -289,7 +289,7 @@ def test_check_says_from_where_no_event_comes(box: Sandbox, monkeypatch: pytest.
         box.file.read_text("utf-8") + "  - {user: b, account: '210987654321', role: r, targets: []}\n", "utf-8"
     )
     _stack(monkeypatch, "CREATE_COMPLETE", Emergency="auto")
-    seen, trail, configuration = list(inspected(Session(file), "keyrota", file))[1:]
+    seen, trail, configuration = list(inspect_stack(Session(file), "keyrota", file))[1:]
     assert configuration.is_good is None, "what was not compared is not good"
     assert seen.is_good is None
     assert "no event of a secret comes from region us-east-1, account 210987654321" in seen.detail
@@ -299,7 +299,7 @@ def test_check_says_from_where_no_event_comes(box: Sandbox, monkeypatch: pytest.
     there: Any = botocore.session.Session().create_client("cloudtrail", region_name="us-east-1")
     there.create_trail(Name="all", S3BucketName="trail")
     there.start_logging(Name="all")
-    assert list(inspected(Session(file), "keyrota", file))[2].is_good
+    assert list(inspect_stack(Session(file), "keyrota", file))[2].is_good
 
 
 def test_a_configuration_is_measured_in_bytes(box: Sandbox) -> None:
@@ -353,7 +353,7 @@ def test_a_configuration_in_s3_is_compared_too(box: Sandbox, monkeypatch: pytest
     s3.create_bucket(Bucket="keyrota-config", CreateBucketConfiguration={"LocationConstraint": REGION})
     text = f"# written by keyrota 0.0.1\n{box.file.read_text('utf-8')}{ending}"
     s3.put_object(Bucket="keyrota-config", Key="keyrota/keyrota.yaml", Body=text.encode())
-    (seen,) = [seen for seen in inspected(Session(file), "keyrota", file) if "s3://keyrota-config" in seen.detail]
+    (seen,) = [seen for seen in inspect_stack(Session(file), "keyrota", file) if "s3://keyrota-config" in seen.detail]
     assert seen.is_good is (not ending)
 
 
@@ -382,7 +382,7 @@ def test_check_calls_a_stack_that_went_back_no_good_one(
 ) -> None:
     file = str(box.file)
     _stack(monkeypatch, status)
-    first = next(iter(inspected(Session(file), "keyrota", file)))
+    first = next(iter(inspect_stack(Session(file), "keyrota", file)))
     assert (first.is_good, first.detail) == (False, status)
     assert first.remedy
 

@@ -12,7 +12,7 @@ from cli_rig import CANARY_TOKEN, SECRET, USER
 from function_rig import ACCOUNT, ROLE, STACK, Context, Rig, batch, cloudtrail, native, rig
 
 from keyrota import __version__
-from keyrota.app.config import stamped
+from keyrota.app.config import stamp_version
 from keyrota.app.functions import deactivate, delete, emergency, rotate, rotation, sync, watch
 from keyrota.app.functions.invocation import RunFailed
 from keyrota.app.functions.own_events import DETAIL_TYPES, SCHEMA
@@ -295,10 +295,10 @@ def test_a_configuration_that_is_not_there_is_named(
 
 def test_a_configuration_of_a_newer_keyrota_says_so(rig: Rig) -> None:
     text = rig.box.file.read_text("utf-8") + "surprise: 1\n"
-    rig.store(stamped(text).replace(__version__, "99.0.0"))
+    rig.store(stamp_version(text).replace(__version__, "99.0.0"))
     with pytest.raises(RunFailed, match=r"keyrota 99.0.0 wrote it, and this is keyrota"):
         rotate.handler({}, Context())
-    rig.store(stamped(text))
+    rig.store(stamp_version(text))
     with pytest.raises(RunFailed, match="surprise"):
         rotate.handler({}, Context())
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from keyrota.app.words import told
+from keyrota.app.words import format_error
 from keyrota.errors import KeyrotaError
 
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
@@ -109,7 +109,7 @@ def tried(road: Callable[[], Any]) -> Any:
     try:
         return road()
     except KeyrotaError as error:
-        words = "\n".join(told(error))
+        words = "\n".join(format_error(error))
         assert is_clean(words)
         assert CANARY not in words
         return error

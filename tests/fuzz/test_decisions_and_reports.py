@@ -20,7 +20,7 @@ from builders import FINGERPRINT, NEW, ODD, OLD, a_key, a_secret, a_version, obs
 from keyrota.app.cli.common import Options, say_json
 from keyrota.app.cli.discover import _Teller
 from keyrota.app.discovery import Survey
-from keyrota.app.words import told
+from keyrota.app.words import format_error
 from keyrota.core import plan as act
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import TRANSITIONS, KeyState, interpret
@@ -259,7 +259,7 @@ def printed(say: Callable[[], None]) -> str:
 @examples(60)
 @given(words=TEXTS, where=TEXTS, remedy=TEXTS)
 def test_any_error_can_be_shown(words: str, where: str, remedy: str) -> None:
-    assert is_clean("\n".join(told(KeyrotaError(words, where=where, remedy=remedy))))
+    assert is_clean("\n".join(format_error(KeyrotaError(words, where=where, remedy=remedy))))
 
 
 @examples(30)
@@ -339,5 +339,5 @@ def test_every_record_reads_back(  # one argument a field
     discard = DiscardNote(key=key, at=since, is_released=note is DeactivationNote.SEEN_ACTIVE)
     assert parse_discard(format_discard(discard)) == discard
     assert parse_choice(format_choice(key, since)) == key
-    index = Index().joined(entries)
+    index = Index().join(entries)
     assert parse_index(format_index(index)) == index

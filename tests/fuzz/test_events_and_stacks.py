@@ -101,7 +101,7 @@ def test_a_message_without_end_is_dropped(body: str) -> None:
 @examples(150)
 @given(event=st.one_of(ANYTHING, bent({"users": ["ci-deploy"], "account": "1", "report": True}, ANYTHING)))
 def test_who_is_meant_by_an_event_is_a_list_of_names_or_an_error(event: Any) -> None:
-    found = tried(lambda: scheduled.wanted_of(event))
+    found = tried(lambda: scheduled.read_wanted(event))
     if not isinstance(found, KeyrotaError):
         wanted, is_read = found
         assert all(isinstance(name, Name) for name in wanted.names)

@@ -22,7 +22,7 @@ from builders import NOW, a_key, a_secret, current, observed
 from keyrota.app.cli.check import _target, _text
 from keyrota.app.config import load_text
 from keyrota.app.discovery import Survey, configuration, sort
-from keyrota.app.words import told
+from keyrota.app.words import format_error
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import CarriedRuns, Readiness, Sighting, Surroundings, TargetState
 from keyrota.core.planner import plan
@@ -132,7 +132,7 @@ def check_surroundings(found: Surroundings) -> str:
     assert all(KEY_ID.fullmatch(shown.key) for shown in found.shown)
     parts = [*(shown.where for shown in found.shown), *found.unread]
     parts += [text for conflict in found.conflicts for text in (conflict.what, conflict.remedy)]
-    return "\n".join(line for part in parts for line in told(KeyrotaError(part)))
+    return "\n".join(line for part in parts for line in format_error(KeyrotaError(part)))
 
 
 def check_readiness(answer: Readiness) -> str:
@@ -143,7 +143,7 @@ def check_readiness(answer: Readiness) -> str:
 def check_runs(answer: CarriedRuns) -> str:
     seen = replace(observed(a_key(age_days=101), secret=a_secret(current())), carried=(answer,))
     plan(seen, CLASSIC, NOW)
-    return "\n".join(told(KeyrotaError(answer.detail, where=answer.address, remedy=answer.remedy)))
+    return "\n".join(format_error(KeyrotaError(answer.detail, where=answer.address, remedy=answer.remedy)))
 
 
 def check_sightings(provider: FuzzedProvider, found: list[Sighting], closed: list[str]) -> str:
@@ -170,10 +170,10 @@ def walked(target: Target) -> str:
     for road in (lambda: target.write(a_pair()), lambda: target.clear(frozenset({a_pair().id}))):
         found = tried(road)
         if isinstance(found, KeyrotaError):
-            shown += told(found)
+            shown += format_error(found)
         elif found is not None:
             assert all(isinstance(name, str) for name in found)
-            shown += told(KeyrotaError(f"deleted {', '.join(found)}"))
+            shown += format_error(KeyrotaError(f"deleted {', '.join(found)}"))
     return "\n".join(shown)
 
 
@@ -312,6 +312,6 @@ def test_links_of_a_header_are_found_in_linear_time() -> None:
 
 def test_the_token_of_an_app_may_have_ended_before_the_calendar_begins() -> None:
     http = Http("http://127.0.0.1:9", clock=WorldClock())
-    assert http.told(EARLY) is None
-    assert http.told("2026-01-01T00:00:00+02:00") == datetime(2025, 12, 31, 22, tzinfo=UTC)
+    assert http.parse_time(EARLY) is None
+    assert http.parse_time("2026-01-01T00:00:00+02:00") == datetime(2025, 12, 31, 22, tzinfo=UTC)
     assert expiry("0001-01-01 00:00:00 +1400") is None

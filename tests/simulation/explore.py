@@ -111,7 +111,7 @@ class _LateUse:
     def is_usable(self, key: AccessKeyId, age: timedelta) -> bool:  # noqa: ARG002
         return True
 
-    def listing(self) -> timedelta:
+    def draw_list_lag(self) -> timedelta:
         return timedelta()
 
     def secret(self) -> timedelta:

@@ -111,7 +111,7 @@ MISTAKES = (
         (
             ACTIONS,
             "AWSCURRENT, to=action.version, remove_from=action.remove_from)",
-            "AWSCURRENT, to=action.version, remove_from=_wearing(subject, AWSCURRENT))",
+            "AWSCURRENT, to=action.version, remove_from=_find_labelled(subject, AWSCURRENT))",
         ),
         scene="a value is stored before the promotion",
     ),
@@ -194,7 +194,7 @@ MISTAKES = (
     _mistake(
         "the overlap begins anew with every sync",
         "converges",
-        (SYNC, "since=self._since(before, index.noted(held), known, now, is_untouched=is_untouched)", "since=now"),
+        (SYNC, "since=self._since(before, index.note(held), known, now, is_untouched=is_untouched)", "since=now"),
     ),
     _mistake(
         "trust IAM's quota as a lock",
@@ -338,13 +338,13 @@ MISTAKES = (
     _mistake(
         "half a pair is no reason to say anything",
         "says-broken",
-        (HEALTH, "    yield from torn(situation)\n", ""),
+        (HEALTH, "    yield from find_torn(situation)\n", ""),
         scene="half a pair is left",
     ),
     _mistake(
         "half a pair is whole as soon as the run that left it is over",
         "says-broken",
-        (SYNC, "self._left_torn(now, pairs.torn, is_whole_again)", "self._left_torn(now, {}, is_whole_again)"),
+        (SYNC, "self._note_torn(now, pairs.torn, is_whole_again)", "self._note_torn(now, {}, is_whole_again)"),
         scene="half a pair stays",
     ),
     _mistake(
@@ -373,10 +373,10 @@ MISTAKES = (
         "first-write-asks",
         (
             PLACES,
-            "    return tuple(key for key in _shown(target) if key not in _own_keys(view))",
+            "    return tuple(key for key in _list_shown(target) if key not in _own_keys(view))",
             (
                 "    asked = {owner.key: owner for owner in view.observation.owners}\n"
-                "    keys = (key for key in _shown(target) if key not in _own_keys(view))\n"
+                "    keys = (key for key in _list_shown(target) if key not in _own_keys(view))\n"
                 "    return tuple(key for key in keys if key not in asked or asked[key].account)"
             ),
         ),
@@ -534,7 +534,7 @@ MISTAKES = (
             "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n\n\ndef _restore",
             (
                 "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n"
-                "    label = credential.secret.reveal()\n    wearing = _wearing(subject, label)\n"
+                "    label = credential.secret.reveal()\n    wearing = _find_labelled(subject, label)\n"
                 "    subject.store.move_label(subject.secret_name, label, to=action.version, remove_from=wearing)\n\n\n"
                 "def _restore"
             ),
@@ -584,8 +584,8 @@ MISTAKES = (
         ),
         (
             RENEWAL,
-            "    yield from _claimed(situation)\n    yield from _unlisted(situation)",
-            "    yield from _claimed(situation)",
+            "    yield from _hold_for_claim(situation)\n    yield from _hold_for_unlisted_key(situation)",
+            "    yield from _hold_for_claim(situation)",
         ),
     ),
     _mistake(

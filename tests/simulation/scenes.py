@@ -541,7 +541,7 @@ def two_syncs_take_turns() -> Stage:
     def goes_back() -> bool:
         if not stage.happened:
             stage.happened.append(newer)
-            world.person_moves_label(SECRET, AWSCURRENT, world.secrets[SECRET].wearing(AWSPREVIOUS))
+            world.person_moves_label(SECRET, AWSCURRENT, world.secrets[SECRET].find_labelled(AWSPREVIOUS))
             world.person_untags(SECRET, SYNCED_TAG)
             history.run(Only(duty=Duty.SYNC))
         return has(second, "secretsmanager:DescribeSecret")
@@ -599,7 +599,7 @@ def aws_current_goes_back_before_the_sync() -> Stage:
 
     def back() -> None:
         stored = world.secrets[SECRET]
-        world.person_moves_label(SECRET, AWSCURRENT, stored.wearing(AWSPREVIOUS))
+        world.person_moves_label(SECRET, AWSCURRENT, stored.find_labelled(AWSPREVIOUS))
 
     def noted() -> None:
         stage.once("secretsmanager:GetSecretValue", back)

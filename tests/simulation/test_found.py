@@ -271,7 +271,7 @@ def test_a_person_s_key_in_the_time_of_a_claim_does_not_block_a_new_user() -> No
 def test_no_key_is_made_that_could_not_be_stored() -> None:
     """Secrets Manager takes twenty labels; people may wear most of them."""
     rig = stored(a_rig())
-    current = rig.world.secrets[SECRET].wearing("AWSCURRENT")
+    current = rig.world.secrets[SECRET].find_labelled("AWSCURRENT")
     for number in range(15):
         rig.world.person_moves_label(SECRET, f"theirs-{number}", current)
     rig.world.clock.travel(timedelta(days=120))

@@ -117,7 +117,7 @@ class Machine(RuleBasedStateMachine):
 
     def wearing(self, name: str, label: str) -> str | None:
         stored = self.both.world.secret(name)
-        version = stored.wearing(label) if stored else None
+        version = stored.find_labelled(label) if stored else None
         return self.both.here.names.get(version, version) if version else None
 
     def check_user(self, user: UserName) -> None:

@@ -14,7 +14,7 @@ from keyrota.core.model import AccessKeyId, Conflict, FirstWrite, KeyPair, Obser
 from keyrota.core.policy import CLASSIC
 from keyrota.executor import Settings, apply_all, plan_all
 from keyrota.executor.confirm import confirm, questions
-from keyrota.executor.forget import forget, remembered
+from keyrota.executor.forget import forget, list_remembered
 from keyrota_sandbox.memory import World
 
 ADMIN = "arn:aws:iam::123456789012:user/admin"
@@ -205,7 +205,7 @@ def test_another_origin_is_a_place_left_behind_until_it_is_forgotten() -> None:
     for _ in range(130):
         rig.day()
     assert rig.world.use(old.pair), "keyrota wrote that key there"
-    left = [one for one in remembered(rig.subject, seen(rig)) if not one.is_configured]
+    left = [one for one in list_remembered(rig.subject, seen(rig)) if not one.is_configured]
     assert [one.name for one in left] == [f"{SHOP} at https://ci.example"]
     forget(left[0], deletes_variables=False)
     assert not seen(rig).left_behind

@@ -21,7 +21,7 @@ from keyrota.core.retirement import _is_unknown
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all
-from keyrota.executor.forget import forget, remembered
+from keyrota.executor.forget import forget, list_remembered
 from keyrota_sandbox.memory import Crash, World
 
 MANY = tuple(f"github acme/r{number:03}" for number in range(40))
@@ -251,7 +251,7 @@ def test_forgetting_ends_it(*, deletes: bool) -> None:
     rig = a_rig()
     _moved(rig)
     _run(rig)
-    (known,) = [one for one in remembered(_subject(rig), _seen(rig)) if not one.is_configured]
+    (known,) = [one for one in list_remembered(_subject(rig), _seen(rig)) if not one.is_configured]
     gone = forget(known, deletes_variables=deletes)
     assert bool(gone) is deletes
     assert (rig.world.places[SHOP].pair is None) is deletes
@@ -263,7 +263,7 @@ def test_what_somebody_else_wrote_there_is_not_deleted() -> None:
     _moved(rig)
     _run(rig)
     rig.world.places[SHOP].pair = KeyPair(id=AccessKeyId("AKIAOFSOMEBODYELSE"), secret=Secret("x"))
-    (known,) = [one for one in remembered(_subject(rig), _seen(rig)) if not one.is_configured]
+    (known,) = [one for one in list_remembered(_subject(rig), _seen(rig)) if not one.is_configured]
     with pytest.raises(KeyrotaError, match="somebody else"):
         forget(known, deletes_variables=True)
     assert "removed from the configuration" in _notices(_run(rig))
@@ -308,10 +308,10 @@ def test_what_does_not_fit_into_the_index_is_told_and_what_is_there_stays() -> N
         IndexEntry(address=f"github acme/{numbers.getrandbits(128):032x}", kind="github", settings="{}")
         for _ in range(2000)
     )
-    tags |= format_index(Index(some).joined(many))
+    tags |= format_index(Index(some).join(many))
     assert parse_index(tags).is_full
     assert parse_index(tags).entries == some
-    tags |= format_index(parse_index(tags).joined(()))
+    tags |= format_index(parse_index(tags).join(()))
     assert not parse_index(tags).is_full
     rig = a_rig()
     _run(rig)

@@ -210,7 +210,7 @@ def test_a_clock_that_is_off_ends_the_run_before_anything_is_planned(off_s: floa
 def test_the_accounts_own_id_is_asked_for_once(off_s: float) -> None:
     sts = _Sts(OURS, off_s, "aws-cn")
     account = entering(sts, expected=OURS)
-    assert [account.entered(WorldClock(NOW)) for _ in range(2)] == [OURS] * 2
+    assert [account.resolve_id(WorldClock(NOW)) for _ in range(2)] == [OURS] * 2
     assert (account.id(), account.caller(), sts.calls) == (OURS, f"arn:aws-cn:iam::{OURS}:user/me", 1)
     assert (account.ask_id(), account.partition()) == (OURS, "aws-cn")
 

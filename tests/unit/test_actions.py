@@ -45,7 +45,7 @@ from keyrota.core.model import (
     VersionId,
     claim_token,
     key_token,
-    restored_token,
+    make_restored_token,
 )
 from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
@@ -242,7 +242,7 @@ def test_a_run_drops_of_its_own_keys_what_was_never_aws_current(
         stage.perform(
             act.Promote(key=NEW, version=VersionId("v2"), remove_from=VersionId("v1"), reason="", due=NOW), memory
         )
-    assert memory.added_to(observed(a_key(OLD))).made_here == dropped
+    assert memory.add_to(observed(a_key(OLD))).made_here == dropped
 
 
 @pytest.mark.parametrize(
@@ -276,16 +276,16 @@ def test_a_run_sees_its_own_doings_though_iam_s_list_lags() -> None:
         stage.perform(action, memory)
     memory.seen_gone.add(ODD)
     memory.verified.add(NEW)
-    seen = memory.added_to(observed(a_key(OLD), a_key(ODD)))
+    seen = memory.add_to(observed(a_key(OLD), a_key(ODD)))
     assert seen.keys == (a_key(OLD, status=KeyStatus.INACTIVE), a_key(NEW))
     assert (set(seen.made_here), set(seen.seen_gone), set(seen.verified)) == ({NEW}, {ODD}, {NEW})
     assert seen.are_sessions_denied
     assert (seen.readiness, seen.carried) == (None, None)
     stage.perform(act.Reactivate(key=OLD, reason="", due=NOW), memory)
-    again = memory.added_to(observed(a_key(OLD, status=KeyStatus.INACTIVE), a_key(NEW, age_days=3)))
+    again = memory.add_to(observed(a_key(OLD, status=KeyStatus.INACTIVE), a_key(NEW, age_days=3)))
     assert again.keys == (a_key(OLD), a_key(NEW, age_days=3)), "what IAM lists itself is taken from there"
     stage.perform(act.Delete(key=OLD, version=None, reason="", due=NOW), memory)
-    assert memory.added_to(observed(a_key(OLD))).keys == (a_key(NEW),)
+    assert memory.add_to(observed(a_key(OLD))).keys == (a_key(NEW),)
 
 
 def test_a_run_that_did_nothing_adds_nothing() -> None:
@@ -294,7 +294,7 @@ def test_a_run_that_did_nothing_adds_nothing() -> None:
         replace(observed(key), surroundings=None, first_looks=None, readers=None, user_tag=None)
         for key in (a_key(OLD), strange)
     ):
-        assert RunState().added_to(seen) == seen
+        assert RunState().add_to(seen) == seen
 
 
 @dataclass
@@ -316,7 +316,7 @@ def test_answers_of_targets_are_remembered() -> None:
     stage, memory, target = Stage(), RunState(), Asked()
     stage.perform(act.Preflight(reason="", due=NOW), memory, targets=(target,))
     assert stage.perform(act.AskRuns(key=OLD, before=NOW, reason="", due=NOW), memory, targets=(target,)) == OLD
-    seen = memory.added_to(observed())
+    seen = memory.add_to(observed())
     assert seen.readiness == (Readiness(address=SHOP, is_ready=True),)
     assert (seen.carried, target.before) == ((CarriedRuns(address=SHOP, evidence=RunsEvidence.NONE),), [NOW])
 
@@ -340,7 +340,7 @@ def test_a_key_whose_label_could_not_be_put_on_is_not_adopted(call: str) -> None
     stage.answers[call] = ProviderUnavailable("no answer")
     with pytest.raises(ProviderUnavailable):
         stage.perform(act.Adopt(version=VersionId("v1"), key=OLD, reason="", due=NOW), memory)
-    assert interpret(memory.added_to(observed(a_key(OLD), secret=stage.secret))).current_key is None
+    assert interpret(memory.add_to(observed(a_key(OLD), secret=stage.secret))).current_key is None
 
 
 @pytest.mark.parametrize("call", ["Verify", "Adopt"])
@@ -368,7 +368,7 @@ def test_a_sync_run_moves_no_label_and_knows_the_key_all_the_same() -> None:
     unlabelled = replace(UNKNOWN_PAIR, is_labelled=False)
     assert stage.perform(unlabelled, memory, a_key(OLD), a_key(NEW)) == NEW
     assert stage.calls == [("read", "v1"), ("whoami",)]
-    seen = memory.added_to(observed(a_key(NEW), secret=stage.secret))
+    seen = memory.add_to(observed(a_key(NEW), secret=stage.secret))
     assert interpret(seen).current_key == NEW
     assert seen.secret is not None
     assert [version.labels for version in seen.secret.versions] == [frozenset(), {"AWSCURRENT", NEW}]
@@ -523,7 +523,7 @@ def test_a_key_is_stored_with_the_very_next_call() -> None:
 
 
 RESTORE = act.Restore(key=NEW, version=VersionId("v0"), base=VersionId("v1"), reason="", due=NOW)
-RESTORED = restored_token(NEW, VersionId("v1"))
+RESTORED = make_restored_token(NEW, VersionId("v1"))
 
 
 def test_an_older_pair_is_stored_again_beside_today_s_fields() -> None:
@@ -694,4 +694,4 @@ def test_readers_that_cannot_be_asked_for_are_not_known(kind: type[KeyrotaError]
 def test_a_value_is_asked_for_once() -> None:
     stage, memory = Stage(answers={"read": SecretUnusable("no pair")}), RunState()
     stage.perform(act.AskValue(version=VersionId("v1"), reason="", due=NOW), memory)
-    assert memory.added_to(observed(a_key(OLD))).value_asked == "v1"
+    assert memory.add_to(observed(a_key(OLD))).value_asked == "v1"

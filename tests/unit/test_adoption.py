@@ -29,7 +29,7 @@ from builders import (
     used,
 )
 from keyrota.core import plan as act
-from keyrota.core.adoption import Adoption, describe, shown_key
+from keyrota.core.adoption import Adoption, describe, find_shown_key
 from keyrota.core.emergency import Revoke
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import (
@@ -86,7 +86,7 @@ KEPT = [
 
 @pytest.mark.parametrize(("case", "seen", "key"), KEPT, ids=[row[0] for row in KEPT])
 def test_the_key_to_keep_is_the_one_that_is_shown(case: str, seen: Observation, key: AccessKeyId | None) -> None:
-    assert shown_key(interpret(seen)) == key, case
+    assert find_shown_key(interpret(seen)) == key, case
 
 
 def test_what_is_known_of_a_key_is_said() -> None:

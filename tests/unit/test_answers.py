@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from keyrota.errors import LeftByLimit
-from keyrota.http.response import A_YEAR_S, Response, asked_pause, left
+from keyrota.http.response import A_YEAR_S, Response, read_pause, read_remaining
 from keyrota.http.slowness import Slowness
 from keyrota.http.waiting import MAX_AGAIN_S, MAX_S, Waiting
 from keyrota_sandbox.memory.clock import WorldClock
@@ -61,13 +61,13 @@ def moment(seconds: float) -> str:
     ],
 )
 def test_the_pause_that_a_service_asks_for(headers: Mapping[str, str], pause: float | None) -> None:
-    assert asked_pause(an_answer(headers, 429), NOW) == pause
+    assert read_pause(an_answer(headers, 429), NOW) == pause
 
 
 @pytest.mark.parametrize(("status", "pause"), [(403, 40), (429, 40), (499, 40), (500, None), (503, None)])
 def test_a_service_that_fails_says_nothing_by_its_limit(status: int, pause: float | None) -> None:
-    assert asked_pause(an_answer({"ratelimit_reset": "40"}, status), NOW) == pause
-    assert asked_pause(an_answer({"retry_after": "40"}, status), NOW) == 40
+    assert read_pause(an_answer({"ratelimit_reset": "40"}, status), NOW) == pause
+    assert read_pause(an_answer({"retry_after": "40"}, status), NOW) == 40
 
 
 @pytest.mark.parametrize(
@@ -82,19 +82,19 @@ def test_a_service_that_fails_says_nothing_by_its_limit(status: int, pause: floa
 @pytest.mark.parametrize("prefix", ["x_ratelimit", "ratelimit", "ratelimit_user"])
 def test_what_is_left_of_a_limit(headers: Mapping[str, str], rest: int, ahead_s: float, prefix: str) -> None:
     named = {f"{prefix}_{name}": value for name, value in headers.items()}
-    assert left(an_answer(named), NOW) == (rest, NOW + timedelta(seconds=ahead_s))
+    assert read_remaining(an_answer(named), NOW) == (rest, NOW + timedelta(seconds=ahead_s))
 
 
 @pytest.mark.parametrize("lacking", ["remaining", "limit", "reset"])
 def test_half_of_a_limit_is_none(lacking: str) -> None:
     named = {f"ratelimit_{name}": "50" for name in ("remaining", "limit", "reset") if name != lacking}
-    assert left(an_answer(named), NOW) is None
+    assert read_remaining(an_answer(named), NOW) is None
 
 
 def test_a_limit_is_counted_anew_by_our_clock_whatever_the_service_has_for_one() -> None:
     reset = str(int(NOW.timestamp()) + 660)
     named = {"x_ratelimit_remaining": "9", "x_ratelimit_limit": "10", "x_ratelimit_reset": reset}
-    assert left(an_answer({**named, "date": after(600)}), NOW) == (8, NOW + timedelta(seconds=60))
+    assert read_remaining(an_answer({**named, "date": after(600)}), NOW) == (8, NOW + timedelta(seconds=60))
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_a_credential_waits_for_each_service_by_itself(is_known: bool, waited_s:
     waiting = Waiting(WorldClock(NOW))
     for _ in range(2):
         waiting.note(SERVICE, waited_s / 2)
-    assert waiting.left_s(SERVICE, is_known=is_known) == left_s
-    assert waiting.left_s("another service", is_known=False) == MAX_S
+    assert waiting.get_remaining_s(SERVICE, is_known=is_known) == left_s
+    assert waiting.get_remaining_s("another service", is_known=False) == MAX_S
     assert not waiting.is_used_up
 
 
@@ -151,7 +151,7 @@ def test_a_credential_waits_for_each_service_by_itself(is_known: bool, waited_s:
 )
 def test_nothing_is_waited_for_beyond_the_time_of_the_run(ends_in_s: float, left_s: float, is_used_up: bool) -> None:
     waiting = Waiting(WorldClock(NOW), NOW + timedelta(seconds=ends_in_s))
-    assert waiting.left_s(SERVICE, is_known=False) == left_s
+    assert waiting.get_remaining_s(SERVICE, is_known=False) == left_s
     assert waiting.is_used_up is is_used_up
 
 

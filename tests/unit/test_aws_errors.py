@@ -9,7 +9,7 @@ from botocore import exceptions as bc
 from botocore.parsers import ResponseParserError
 
 from keyrota.aws._translate import all_pages, aws_call, is_about_deletion, is_not_there, was_repeated
-from keyrota.aws.permissions import DUTIES, allowed, policy_document, principal
+from keyrota.aws.permissions import DUTIES, allow, policy_document, principal
 from keyrota.errors import ClockIsOff, KeyrotaError, NoCredentials, NotThere, ProviderRefused, ProviderUnavailable
 
 ACTION, WHERE = "secretsmanager:PutSecretValue", "secret keyrota/ci"
@@ -226,7 +226,7 @@ def test_a_policy_is_about_one_user_and_one_secret_in_their_partition(partition:
 
 
 def test_tagging_a_user_is_allowed_for_one_tag_only() -> None:
-    plain, tagging = allowed(["iam:TagUser", "iam:ListUserTags"], "*")
+    plain, tagging = allow(["iam:TagUser", "iam:ListUserTags"], "*")
     assert plain == {"Effect": "Allow", "Action": ["iam:ListUserTags"], "Resource": "*"}
     assert tagging["Action"] == ["iam:TagUser"]
     assert tagging["Condition"] == {"ForAllValues:StringEquals": {"aws:TagKeys": ["keyrota:secret"]}}

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from builders import NEW, NOW, OLD, a_claim
 from keyrota.aws.account import Account
 from keyrota.aws.iam import SESSIONS_POLICY, IamAccessKeys
-from keyrota.aws.kept import kept_secrets, release
+from keyrota.aws.kept import list_kept_secrets, release
 from keyrota.aws.notices import publish, put_events
 from keyrota.aws.parameter_store import KEY_TAG, ParameterStore, ParameterTarget
 from keyrota.aws.secretsmanager import (
@@ -68,7 +68,7 @@ class Aws:
     def id(self) -> str:
         return "123456789012"
 
-    def entered(self, _: object) -> str:
+    def resolve_id(self, _: object) -> str:
         return self.id()
 
     def caller(self) -> str:
@@ -162,7 +162,7 @@ CALLS: dict[str, tuple[Callable[[Aws], object], dict[str, Any]]] = {
     "tag a secret": (lambda aws: store(aws).tag(NAME, {"x": "y"}), {}),
     "reference": (lambda aws: read_reference(aws.account, NAME), {}),
     "parameter": (lambda aws: read_parameter(aws.account, "x"), {}),
-    "kept secrets": (lambda aws: kept_secrets(aws.account), {}),
+    "kept secrets": (lambda aws: list_kept_secrets(aws.account), {}),
     "release a secret": (lambda aws: release(aws.account, ARN, NOW), {}),
     "events": (lambda aws: put_events(aws.account, [{}]), {}),
     "message": (lambda aws: publish(aws.account, "arn:aws:sns:eu-west-1:1:x", "s", "t"), {}),
@@ -671,12 +671,12 @@ def test_outputs_parameters_and_dates_of_a_stack() -> None:
     }
     stacks = Stacks(Aws(**{"cloudformation:DescribeStacks": {"Stacks": [full]}}).account, WorldClock(NOW))
     assert (stacks.outputs("x"), stacks.parameters("x")) == ({"o": "1"}, {"p": "2"})
-    assert stacks.made_at("x") == NOW - timedelta(days=1)
+    assert stacks.read_time("x") == NOW - timedelta(days=1)
     changed = Aws(**{"cloudformation:DescribeStacks": {"Stacks": [{**full, "LastUpdatedTime": NOW}]}})
-    assert Stacks(changed.account, WorldClock(NOW)).made_at("x") == NOW
+    assert Stacks(changed.account, WorldClock(NOW)).read_time("x") == NOW
     none = Aws(**{"cloudformation:DescribeStacks": CHANGE_SET["cloudformation:DescribeStacks"]})
     gone = Stacks(none.account, WorldClock(NOW))
-    assert (gone.status("x"), gone.outputs("x"), gone.parameters("x"), gone.made_at("x")) == (None, {}, {}, None)
+    assert (gone.status("x"), gone.outputs("x"), gone.parameters("x"), gone.read_time("x")) == (None, {}, {}, None)
 
 
 def test_a_missing_secret_is_none_and_a_missing_user_is_named() -> None:

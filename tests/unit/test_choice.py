@@ -43,7 +43,7 @@ def _configuration(text: str = TEXT) -> Configuration:
 
 def _chosen(wanted: Wanted, asked: _Asked | None = None) -> list[tuple[str, str | None]]:
     chooser = Chooser(configuration=_configuration(), account_of=asked or _Asked())
-    return [(entry.user, entry.known_account) for entry in chooser.chosen(wanted)]
+    return [(entry.user, entry.known_account) for entry in chooser.choose(wanted)]
 
 
 def test_a_role_s_arn_tells_the_account() -> None:
@@ -133,7 +133,7 @@ def test_what_is_not_configured_is_refused_with_what_is(wanted: Wanted) -> None:
 def test_every_entry_can_be_named_exactly() -> None:
     chooser = Chooser(configuration=_configuration(), account_of=_Asked(None))
     for entry in _configuration().credentials:
-        (found,) = chooser.chosen(Wanted.only(entry))
+        (found,) = chooser.choose(Wanted.only(entry))
         assert (found.user, found.known_account) == (entry.user, entry.known_account)
 
 
@@ -145,5 +145,5 @@ def test_the_choices_are_listed_up_to_a_number(tmp_path: Path) -> None:
     many = "".join(f"  - {{user: u{number}}}\n" for number in range(100))
     configuration = load_text(str(tmp_path), f"version: 1\ncredentials:\n{many}")
     with pytest.raises(UsageError) as caught:
-        Chooser(configuration=configuration, account_of=_Asked()).chosen(Wanted(names=(Name(user="nobody"),)))
+        Chooser(configuration=configuration, account_of=_Asked()).choose(Wanted(names=(Name(user="nobody"),)))
     assert caught.value.remedy.endswith("u19, and 80 more")

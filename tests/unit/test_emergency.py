@@ -49,7 +49,7 @@ from keyrota.core.model import (
     TargetState,
     VersionId,
     key_token,
-    restored_token,
+    make_restored_token,
 )
 from keyrota.core.planner import Intent, plan
 from keyrota.core.policy import CLASSIC, Drift
@@ -106,7 +106,7 @@ SUCCEEDED = revoked(pair(old=OFF, tags=(synced(confirmed=0.5), off_since(0.5, OL
 def restored(seen: Observation) -> Observation:
     """The same, once the old pair is stored again beside the fields of the current version."""
     assert seen.secret is not None
-    again = a_version(restored_token(OLD, VersionId("v1")), OLD)
+    again = a_version(make_restored_token(OLD, VersionId("v1")), OLD)
     versions = (a_version("v0", AWSPREVIOUS), again, current(NEW))
     return replace(seen, secret=replace(seen.secret, versions=versions))
 
@@ -582,7 +582,9 @@ def test_a_target_that_shows_the_leaked_key_is_broken_whatever_awscurrent_is() -
             observed(
                 a_key(OLD, age_days=91),
                 a_key(NEW, age_days=1),
-                secret=a_secret(a_version(restored_token(OLD, VersionId("v1")), AWSCURRENT, OLD), previous(NEW, "v1")),
+                secret=a_secret(
+                    a_version(make_restored_token(OLD, VersionId("v1")), AWSCURRENT, OLD), previous(NEW, "v1")
+                ),
             ),
             OLD,
         ),

@@ -84,7 +84,7 @@ def test_a_survey_is_neither_read_nor_written_through_a_link(tmp_path: Path) -> 
     Survey(provider="github", area="acme", done=["planted"]).save(theirs)
     before = theirs.read_bytes()
     partial.symlink_to(theirs)
-    assert Survey.resumed(partial, "github", "acme").done == []
+    assert Survey.resume(partial, "github", "acme").done == []
     Survey(provider="github", area="acme").save(partial)
     assert theirs.read_bytes() == before
     assert not partial.is_symlink()
@@ -97,9 +97,9 @@ def test_a_survey_that_others_may_have_written_is_not_gone_on_with(
     """A place that they add would be a target in the configuration, and get the key."""
     partial = tmp_path / "found.yaml.partial"
     Survey(provider="github", area="acme", done=["planted"]).save(partial)
-    assert Survey.resumed(partial, "github", "acme").done == ["planted"]
+    assert Survey.resume(partial, "github", "acme").done == ["planted"]
     partial.chmod(mode)
-    assert Survey.resumed(partial, "github", "acme").done == []
+    assert Survey.resume(partial, "github", "acme").done == []
     code = main(["discover", "--provider", "github", "--org", "acme", "--output", str(tmp_path / "found.yaml")])
     assert (code, "others may have written" in capsys.readouterr().err) == (1, True)
 
@@ -108,7 +108,7 @@ def test_a_survey_of_another_user_is_not_gone_on_with(tmp_path: Path, monkeypatc
     partial = tmp_path / "found.yaml.partial"
     Survey(provider="github", area="acme", done=["planted"]).save(partial)
     monkeypatch.setattr(os, "geteuid", lambda: partial.stat().st_uid + 1)
-    assert Survey.resumed(partial, "github", "acme").done == []
+    assert Survey.resume(partial, "github", "acme").done == []
 
 
 def test_a_name_that_no_configuration_may_hold_is_told_beside_it() -> None:

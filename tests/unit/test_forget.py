@@ -13,7 +13,7 @@ from keyrota.core.policy import CLASSIC
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.executor import CredentialContext
-from keyrota.executor.forget import Remembered, forget, remembered
+from keyrota.executor.forget import Remembered, forget, list_remembered
 
 GONE, KEPT = IndexEntry(address="gone", kind="k", settings="{}"), IndexEntry(address="kept", kind="k", settings="{}")
 
@@ -79,7 +79,7 @@ def entries(one: Remembered) -> tuple[IndexEntry, ...]:
 
 def test_what_a_secret_remembers() -> None:
     one = known()
-    found = remembered(one.subject, one.observation)
+    found = list_remembered(one.subject, one.observation)
     assert [(two.entry, two.is_configured) for two in found] == [(GONE, False), (KEPT, True)]
     assert [two.state for two in found] == [holds(OLD, "gone"), None]
 
@@ -95,7 +95,7 @@ def test_a_target_that_another_run_came_to_meanwhile_stays() -> None:
     one, newer = known(), IndexEntry(address="newer", kind="k", settings="{}")
     state = one.subject.store.describe("s")
     assert state is not None
-    index = parse_index(dict(state.tags)).joined((newer,))
+    index = parse_index(dict(state.tags)).join((newer,))
     one.subject.store.tag("s", format_index(index))
     forget(one, deletes_variables=False)
     assert entries(one) == (KEPT, newer)

@@ -12,7 +12,7 @@ import pytest
 from builders import NEW, NOW, OLD, SHOP
 from keyrota.app.choice import Name, Wanted
 from keyrota.app.functions.own_events import DETAIL_TYPES, SCHEMA, Announcement, Teller
-from keyrota.app.functions.scheduled import wanted_of
+from keyrota.app.functions.scheduled import read_wanted
 from keyrota.app.functions.settings import Emergency, Trigger, settings
 from keyrota.core import plan as act
 from keyrota.core.model import AccessKeyId
@@ -109,18 +109,18 @@ def test_what_was_done_is_told_with_its_own_time() -> None:
 
 
 def test_what_others_did_is_told_without_control_characters() -> None:
-    found = TELLER.changed_by_others(report(), by="arn:\x1b[2J", call="DeleteAccessKey")
+    found = TELLER.announce_change(report(), by="arn:\x1b[2J", call="DeleteAccessKey")
     shown, fields = told(found)
     assert shown == "Access Key Changed By Others"
     assert fields["call"] == "DeleteAccessKey"
     assert "\x1b" not in fields["by"] + fields["reason"]
-    left, words = told(TELLER.left(report(), reason="gone\x1b", remedy="release\x1b"))
+    left, words = told(TELLER.announce_departure(report(), reason="gone\x1b", remedy="release\x1b"))
     assert left == "Credential Left"
     assert "\x1b" not in words["reason"] + words["remedy"]
 
 
 def test_a_rotation_names_both_keys() -> None:
-    shown, fields = told(TELLER.rotated(report(), key=OLD, new_key=NEW, reason="leaked"))
+    shown, fields = told(TELLER.announce_rotation(report(), key=OLD, new_key=NEW, reason="leaked"))
     assert (shown, fields["key"], fields["newKey"], fields["reason"]) == ("Access Key Rotated", OLD, NEW, "leaked")
 
 
@@ -151,7 +151,7 @@ def test_an_event_as_the_bus_takes_it() -> None:
     ],
 )
 def test_whom_an_event_asks_for(event: Any, wanted: Wanted, is_read: bool) -> None:
-    assert wanted_of(event) == (wanted, is_read)
+    assert read_wanted(event) == (wanted, is_read)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_whom_an_event_asks_for(event: Any, wanted: Wanted, is_read: bool) -> No
 def test_an_event_that_asks_for_nobody_is_refused(event: Any) -> None:
     """What is not understood must not mean everybody."""
     with pytest.raises(UsageError):
-        wanted_of(event)
+        read_wanted(event)
 
 
 CONFIG = {"KEYROTA_CONFIG": "ssm:/keyrota/config"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from keyrota.core.timestamps import parsed, require_sane_utc
+from keyrota.core.timestamps import parse, require_sane_utc
 
 
 @pytest.mark.parametrize("year", [1970, 2026, 2969])
@@ -28,4 +28,4 @@ def test_out_of_reach(instant: datetime) -> None:
 def test_any_zone_becomes_utc() -> None:
     there = datetime(2026, 6, 1, 8, tzinfo=timezone(timedelta(hours=2)))
     assert require_sane_utc(there).tzinfo is UTC
-    assert parsed("2026-06-01T08:00:00+02:00") == datetime(2026, 6, 1, 6, tzinfo=UTC)
+    assert parse("2026-06-01T08:00:00+02:00") == datetime(2026, 6, 1, 6, tzinfo=UTC)

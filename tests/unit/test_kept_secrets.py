@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from builders import NEW, NOW
 from keyrota.aws.account import Account
-from keyrota.aws.kept import KeptSecret, kept_secrets, release
+from keyrota.aws.kept import KeptSecret, list_kept_secrets, release
 from keyrota.errors import ProviderRefused
 
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keyrota/ci-a1b2c3"
@@ -64,7 +64,7 @@ def test_every_page_is_read_and_what_is_only_named_alike_is_left_out() -> None:
         {"SecretList": [{"Name": "bare", "ARN": ARN}, listed("three", user="c", released="2026")]},
     )
     client = _Client(*pages)
-    found = {secret.name: secret for secret in kept_secrets(account(client))}
+    found = {secret.name: secret for secret in list_kept_secrets(account(client))}
     assert client.asked == [{"Filters": [{"Key": "tag-key", "Values": ["keyrota:user"]}]}]
     assert found.keys() == {"one", "two", "three"}
     assert found["one"] == KeptSecret(
@@ -85,7 +85,7 @@ def test_a_list_that_is_refused_is_an_error_and_no_empty_list() -> None:
     """Or a credential that left the configuration would be reported by nobody."""
     refused = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "ListSecrets")
     with pytest.raises(ProviderRefused, match="secretsmanager:ListSecrets"):
-        kept_secrets(account(_Client({"SecretList": [listed("one", user="a")]}, refused)))
+        list_kept_secrets(account(_Client({"SecretList": [listed("one", user="a")]}, refused)))
 
 
 def test_a_release_is_noted_with_its_time() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from keyrota.core.levels import Level, Side, Written, keys_shown, level_conflicts
 from keyrota.core.model import ShownKey
-from keyrota.core.variables import listed
+from keyrota.core.variables import describe_variable
 
 ID, SECRET, FILE = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SHARED_CREDENTIALS_FILE"
 PAIR = (ID, SECRET)
@@ -15,7 +15,7 @@ PAIR = (ID, SECRET)
 def a_level(side: Side, *names: str, name: str = "there") -> Level:
     """Make a level; an ID is readable, everything else is not."""
     values = {ID: "AKIAEXAMPLEKEYTHERE1"}
-    return Level(name=name, side=side, variables=tuple(listed(each, values.get(each)) for each in names))
+    return Level(name=name, side=side, variables=tuple(describe_variable(each, values.get(each)) for each in names))
 
 
 def written(*present: str, bundle: str | None = None, marker: str | None = None) -> Written:

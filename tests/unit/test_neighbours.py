@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from builders import NEW, ODD, OLD, a_key, a_secret, current, observed
 from keyrota.core.model import CredentialId, Observation, PlaceId, TargetEvidence, TargetState, UserName, VariableState
-from keyrota.core.neighbours import credential_of, neighbours_of, served_keys, shared_places
+from keyrota.core.neighbours import credential_of, find_served_keys, find_shared_places, neighbours_of
 
 HERE = PlaceId(kind="forgejo", origin="https://git.example.com/api/v1", id="repository 12")
 
@@ -26,7 +26,7 @@ def of(user: str, place: PlaceId, name: str = "AWS_ACCESS_KEY_ID") -> Observatio
 def test_one_place_of_two_users_is_found_under_either_name_of_its_provider() -> None:
     """A Forgejo that one entry names as `forgejo` and another as `gitea` is one place all the same."""
     one, other = of("one", HERE), of("other", replace(HERE, kind="gitea"))
-    found = shared_places([one, other])
+    found = find_shared_places([one, other])
     assert set(found) == {credential_of(one), credential_of(other)}
     ((address, words),) = found[credential_of(other)]
     assert address == "gitea acme/other"
@@ -35,14 +35,14 @@ def test_one_place_of_two_users_is_found_under_either_name_of_its_provider() -> 
 
 def test_other_places_and_other_variables_are_nobody_s_matter() -> None:
     elsewhere = of("other", replace(HERE, origin="https://other.example.com/api/v1"))
-    assert shared_places([of("one", HERE), elsewhere]) == {}
-    assert shared_places([of("one", HERE), of("other", HERE, "DEPLOY_KEY_ID")]) == {}
+    assert find_shared_places([of("one", HERE), elsewhere]) == {}
+    assert find_shared_places([of("one", HERE), of("other", HERE, "DEPLOY_KEY_ID")]) == {}
 
 
 def test_a_place_that_is_not_known_hides_no_other() -> None:
     one, other = of("one", HERE), of("other", replace(HERE, kind="gitea"))
     unknown = replace(one.targets[0], address="not known", place=None)
-    found = shared_places([replace(one, targets=(unknown, *one.targets)), other])
+    found = find_shared_places([replace(one, targets=(unknown, *one.targets)), other])
     assert set(found) == {credential_of(one), credential_of(other)}
     assert "not known" not in str(found)
 
@@ -63,4 +63,4 @@ def test_the_keys_of_others_are_found_in_what_a_place_shows_and_in_what_it_holds
 
 def test_the_key_that_each_credential_serves() -> None:
     one, without = of("one", HERE), replace(of("other", HERE), secret=None)
-    assert served_keys([one, without]) == {NEW: credential_of(one)}
+    assert find_served_keys([one, without]) == {NEW: credential_of(one)}

@@ -41,7 +41,7 @@ from keyrota.core.model import (
     Written,
     version_mark,
 )
-from keyrota.core.places import changes, doubts, kept_out, removed
+from keyrota.core.places import changes, doubts, find_removed, find_unwritable
 from keyrota.core.plan import Plan
 from keyrota.core.planner import plan
 from keyrota.core.policy import CLASSIC, RotationPolicy
@@ -362,14 +362,14 @@ def test_a_place_that_does_not_answer_is_not_written_for_the_first_time() -> Non
 def test_two_targets_that_are_one_place_are_both_held() -> None:
     other = replace(EMPTY, address="github 12")
     row = seen(EMPTY, other)
-    assert kept_out(Situation(view=interpret(row), policy=CLASSIC, now=NOW)) == {SHOP, "github 12"}
+    assert find_unwritable(Situation(view=interpret(row), policy=CLASSIC, now=NOW)) == {SHOP, "github 12"}
     as_gitea = replace(other, address="gitea acme/shop", place=replace(HERE, kind="gitea"))
-    assert kept_out(Situation(view=interpret(seen(EMPTY, as_gitea)), policy=CLASSIC, now=NOW)) == {
+    assert find_unwritable(Situation(view=interpret(seen(EMPTY, as_gitea)), policy=CLASSIC, now=NOW)) == {
         SHOP,
         "gitea acme/shop",
     }
     apart = replace(other, variables=(VariableState(name="DEPLOY_ID", is_present=False),))
-    assert not kept_out(Situation(view=interpret(seen(EMPTY, apart)), policy=CLASSIC, now=NOW))
+    assert not find_unwritable(Situation(view=interpret(seen(EMPTY, apart)), policy=CLASSIC, now=NOW))
 
 
 def test_what_the_configuration_no_longer_means_is_removed() -> None:
@@ -377,7 +377,7 @@ def test_what_the_configuration_no_longer_means_is_removed() -> None:
     gone, moved, replaced = entry(THERE, address="github acme/gone"), entry(ELSEWHERE), entry(THERE)
     renamed = entry(address="github acme/old")
     index = Index((gone, moved, replaced, renamed, entry(THERE, address="github acme/x", is_begun=False)))
-    assert [one.name for one in removed(index, (showing(NEW),))] == [
+    assert [one.name for one in find_removed(index, (showing(NEW),))] == [
         "github acme/gone",
         "github acme/shop at https://github.example.com/api/v3",
         "github acme/shop (repository 99)",

@@ -189,22 +189,22 @@ WINDOWS = [
 
 @pytest.mark.parametrize(("case", "windows", "instant", "until"), WINDOWS, ids=[row[0] for row in WINDOWS])
 def test_a_freeze(case: str, windows: tuple[Freeze, ...], instant: datetime, until: datetime | None) -> None:
-    assert frozen(*windows).frozen_until(instant) == until, case
+    assert frozen(*windows).find_freeze_end(instant) == until, case
 
 
 def test_freezes_that_touch_for_years_are_told_for_one() -> None:
     years = [Freeze(zone=UTC, first=date(year, 1, 1), last=date(year, 12, 31)) for year in range(2026, 2036)]
-    until = frozen(*years).frozen_until(utc(2026, 1, 1))
+    until = frozen(*years).find_freeze_end(utc(2026, 1, 1))
     assert until == utc(2028, 1, 1)
-    assert frozen(*years).frozen_until(utc(2028, 1, 1)) == utc(2030, 1, 1), "exactly 366 days are not yet too many"
+    assert frozen(*years).find_freeze_end(utc(2028, 1, 1)) == utc(2030, 1, 1), "exactly 366 days are not yet too many"
 
 
 @given(st.datetimes(datetime(2025, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  # naive by contract
 def test_when_a_freeze_ends_nothing_is_frozen(instant: datetime) -> None:
     policy = frozen(WEEKENDS, CHRISTMAS, Freeze(zone=ZoneInfo("America/Havana"), weekdays=frozenset({6})))
-    until = policy.frozen_until(instant)
+    until = policy.find_freeze_end(instant)
     assert (until is not None) == any(window.covers(instant) for window in policy.freezes)
-    assert until is None or (until > instant and policy.frozen_until(until) is None)
+    assert until is None or (until > instant and policy.find_freeze_end(until) is None)
 
 
 @given(st.integers(0, 10**10))

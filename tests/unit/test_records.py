@@ -208,7 +208,7 @@ def test_more_pieces_than_there_may_be_are_not_asked_for() -> None:
 
 
 def test_a_target_is_joined_once_with_its_newest_settings_and_can_be_dropped() -> None:
-    index = Index((entry(2, "old"), entry(1))).joined([entry(2, "new"), entry(0)])
+    index = Index((entry(2, "old"), entry(1))).join([entry(2, "new"), entry(0)])
     assert index.entries == (entry(0), entry(1), entry(2, "new"))
     assert index.without(entry(1)).entries == (entry(0), entry(2, "new"))
-    assert Index(is_full=True).joined([entry(1)]).is_full
+    assert Index(is_full=True).join([entry(1)]).is_full

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from keyrota.core.secret import Secret
-from keyrota.errors import HIDDEN, KeyrotaError, redacted, without_own_secrets
+from keyrota.errors import HIDDEN, KeyrotaError, redact, without_own_secrets
 from keyrota.http.own_secrets import note, without_secrets
 
 TOKEN = "canary/+<&>\"'=12345"
@@ -27,7 +27,7 @@ def noted() -> str:
 )
 def test_a_noted_secret_is_removed_however_it_is_written(noted: str, written: str) -> None:
     for text in (written, f"before {written} after {written}"):
-        for shown in (without_secrets(text), without_own_secrets(text), redacted(text)):
+        for shown in (without_secrets(text), without_own_secrets(text), redact(text)):
             assert shown == text.replace(written, HIDDEN)
             assert noted not in shown
 
@@ -82,7 +82,7 @@ def test_many_secrets_are_known_at_once() -> None:
 )
 def test_a_quoted_header_is_removed_by_its_look(header: str) -> None:
     """Also where the value is nobody's that this process knows."""
-    shown = redacted(f"refused: {header.format('unknown-canary-1')}\nthe next line")
+    shown = redact(f"refused: {header.format('unknown-canary-1')}\nthe next line")
     assert "unknown-canary-1" not in shown
     assert shown.endswith("\nthe next line")
     assert HIDDEN in shown
@@ -90,7 +90,7 @@ def test_a_quoted_header_is_removed_by_its_look(header: str) -> None:
 
 @pytest.mark.parametrize("text", ["Basic rights are missing", "bearers of bad news", "the authorization failed"])
 def test_words_stay(text: str) -> None:
-    assert redacted(text) == text
+    assert redact(text) == text
 
 
 def test_an_error_shows_no_control_character_and_has_an_end() -> None:

@@ -50,14 +50,14 @@ from keyrota.report.data import (
     CredentialReport,
     DoneLine,
     document,
-    done_lines,
     error_fields,
-    flattened,
+    flatten,
     is_stop,
     lines,
+    list_done,
     stamp,
 )
-from keyrota.report.text import apply_text, counted, day, hold_text, in_words, plan_text, status_text, use_text
+from keyrota.report.text import apply_text, count, day, hold_text, in_words, plan_text, status_text, use_text
 
 DUE = observed(a_key(age_days=91, use=used(1)), secret=a_secret(current(), tags=[synced()]), targets=(holds(OLD),))
 WAIT_FOR_IDLE = replace(DUE, keys=(a_key(age_days=3),))
@@ -207,7 +207,7 @@ def test_errors_are_told_one_by_one_with_their_credential() -> None:
 
 def test_bundles_are_taken_apart_however_deep() -> None:
     inner = KeyrotaError("x")
-    assert flattened(PartialFailure("a", [PartialFailure("b", [inner]), inner])) == (inner, inner)
+    assert flatten(PartialFailure("a", [PartialFailure("b", [inner]), inner])) == (inner, inner)
     assert error_fields(inner) == {"message": "x", "where": None, "remedy": None, "retry_at": None}
 
 
@@ -254,7 +254,7 @@ ROTATED = done(
 
 
 def test_what_was_done_is_told_in_the_words_of_the_plan() -> None:
-    told = [line for line, _ in done_lines(ROTATED)]
+    told = [line for line, _ in list_done(ROTATED)]
     assert [(line.action, line.key, line.new_key, line.target) for line in told] == [
         ("rotate", OLD, NEW, None),
         ("sync", NEW, None, "one"),
@@ -266,7 +266,7 @@ def test_what_was_done_is_told_in_the_words_of_the_plan() -> None:
 
 
 def test_a_rotation_that_did_not_come_to_its_end_is_not_called_done() -> None:
-    assert list(done_lines(ROTATED[:6])) == []
+    assert list(list_done(ROTATED[:6])) == []
 
 
 def test_other_actions_are_told_by_their_own_word() -> None:
@@ -278,7 +278,7 @@ def test_other_actions_are_told_by_their_own_word() -> None:
         act.DenySessions(reason="", due=NOW),
         act.Promote(key=OLD, version=None, remove_from=None, is_rollback=True, reason="", due=NOW),
     )
-    words = [line.action for line, _ in done_lines(actions)]
+    words = [line.action for line, _ in list_done(actions)]
     assert words == ["deactivate", "delete", "delete-orphan", "reactivate", "deny-sessions", "rollback"]
 
 
@@ -403,7 +403,7 @@ def test_one_hour_is_told_in_the_singular() -> None:
 
 
 def test_small_words() -> None:
-    assert (counted(1, "key"), counted(0, "key"), counted(2, "key")) == ("1 key", "0 keys", "2 keys")
+    assert (count(1, "key"), count(0, "key"), count(2, "key")) == ("1 key", "0 keys", "2 keys")
     assert (day(None), day(ago(0))) == ("at a time that IAM does not tell", "2026-06-01 06:00 UTC")
     assert (stamp(None), stamp(NOW)) == (None, "2026-06-01T06:00:00Z")
     assert use_text(a_key(use=UNKNOWN)) == "last use unknown: throttled"

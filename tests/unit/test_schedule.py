@@ -30,7 +30,7 @@ from builders import (
 from keyrota.core.lifecycle import KeyRing, interpret
 from keyrota.core.model import AccessKey, DeactivationNote, KeyStatus, LastUse
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, RotationPolicy
-from keyrota.core.schedule import gone_due, off_due, quiet_since, rotation_due
+from keyrota.core.schedule import find_deletion_due, off_due, quiet_since, rotation_due
 
 UNEVEN = RotationPolicy(
     rotate_after=timedelta(days=90), deactivate_after=timedelta(days=97), delete_after=timedelta(days=130)
@@ -132,20 +132,20 @@ GONE_DUE = [
 def test_a_deletion_is_due(
     *, case: str, old: float, new: float, tag: tuple[str, str], use: LastUse, policy: RotationPolicy, days: float | None
 ) -> None:
-    due = gone_due(*replaced(old, new, since=new, use=use, tags=(tag,)), policy)
+    due = find_deletion_due(*replaced(old, new, since=new, use=use, tags=(tag,)), policy)
     assert due == (None if days is None else in_days(days)), case
 
 
 def test_a_revoked_key_goes_after_its_grace_whatever_its_age() -> None:
     keys = (a_key(OLD, age_days=20, status=KeyStatus.INACTIVE), a_key(NEW, age_days=1))
     seen = observed(*keys, secret=a_secret(previous(OLD), current(NEW), tags=[synced(since=1), off_since(1)]))
-    assert gone_due(keys[0], interpret(revoked(seen, OLD)), CLASSIC) == in_days(9)
+    assert find_deletion_due(keys[0], interpret(revoked(seen, OLD)), CLASSIC) == in_days(9)
 
 
 def test_the_date_of_a_deletion_does_not_need_the_successor() -> None:
     old = a_key(OLD, age_days=105, status=KeyStatus.INACTIVE)
     alone = observed(old, secret=a_secret(previous(OLD), current(NEW), tags=[off_since(5)]))
-    assert gone_due(old, interpret(alone), CLASSIC) == in_days(5)
+    assert find_deletion_due(old, interpret(alone), CLASSIC) == in_days(5)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_no_run_ever_shortens_an_overlap(old: float, new: float, since: float, p
 def test_no_run_ever_shortens_a_grace(
     old: float, new: float, off: float, note: DeactivationNote, policy: RotationPolicy
 ) -> None:
-    due = gone_due(*replaced(old, new, since=new, tags=(off_since(off, note=note),)), policy)
+    due = find_deletion_due(*replaced(old, new, since=new, tags=(off_since(off, note=note),)), policy)
     assert (due is None) == (note is DeactivationNote.SEEN_ACTIVE)
     assert due is None or due >= ago(off) + policy.grace
 

@@ -50,8 +50,8 @@ from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.records import format_pairs, format_pass, format_synced, place_digest
-from keyrota.core.serving import TOKEN_ENDS_SOON, is_changed_since, left_to_write
-from keyrota.core.situation import Situation, used
+from keyrota.core.serving import TOKEN_ENDS_SOON, find_unwritten, is_changed_since
+from keyrota.core.situation import Situation, describe_use
 
 HELD = replace(CLASSIC, drift=Drift.HOLD)
 TICK = timedelta(seconds=1)
@@ -286,9 +286,9 @@ def test_a_walk_that_was_begun_writes_what_is_left() -> None:
     seen = walked(ago(1), "a", "c", "d", "e", targets=targets)
     case = Situation(view=interpret(seen), policy=CLASSIC, now=NOW)
     key = a_key(NEW, age_days=1)
-    assert left_to_write(case, key) == ("b", "c", "d")
-    assert left_to_write(case, key, not_before=ago(1)) == ("b", "c", "d")
-    assert left_to_write(case, key, not_before=ago(0.9)) == ("a", "b", "c", "d", "e")
+    assert find_unwritten(case, key) == ("b", "c", "d")
+    assert find_unwritten(case, key, not_before=ago(1)) == ("b", "c", "d")
+    assert find_unwritten(case, key, not_before=ago(0.9)) == ("a", "b", "c", "d", "e")
 
 
 ENDS = NOW + TOKEN_ENDS_SOON
@@ -389,7 +389,7 @@ USES = [
 
 @pytest.mark.parametrize(("use", "words"), USES)
 def test_a_use_in_words(use: LastUse, words: str) -> None:
-    assert used(a_key(use=use)) == words
+    assert describe_use(a_key(use=use)) == words
 
 
 def test_each_target_of_a_mend_has_its_own_reason() -> None:

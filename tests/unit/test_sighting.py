@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyrota.core.detect import Seen, looks_like_id, looks_like_secret, secret_beside, seen, sightings
+from keyrota.core.detect import Seen, look_at, looks_like_id, looks_like_secret, secret_beside, sightings
 from keyrota.core.model import AccessKeyId, Sighting
 
 KEY = AccessKeyId("AKIAIOSFODNN7EXAMPLE")
@@ -23,7 +23,7 @@ VALUES: list[tuple[str, object, bool, AccessKeyId | None]] = [
 
 @pytest.mark.parametrize(("case", "value", "is_readable", "key"), VALUES, ids=[row[0] for row in VALUES])
 def test_of_a_value_only_a_key_id_is_kept(case: str, value: object, is_readable: bool, key: str | None) -> None:
-    assert seen("NAME", value) == Seen(name="NAME", is_readable=is_readable, key=key), case  # type: ignore[arg-type]  # NewType
+    assert look_at("NAME", value) == Seen(name="NAME", is_readable=is_readable, key=key), case  # type: ignore[arg-type]  # NewType
 
 
 @pytest.mark.parametrize(
@@ -71,29 +71,29 @@ def found(*variables: Seen, settings: dict[str, object] | None = None) -> list[S
 
 
 def test_the_usual_pair_needs_no_names() -> None:
-    (one,) = found(seen("AWS_ACCESS_KEY_ID", KEY), seen("AWS_SECRET_ACCESS_KEY", None), settings=dict(HERE))
+    (one,) = found(look_at("AWS_ACCESS_KEY_ID", KEY), look_at("AWS_SECRET_ACCESS_KEY", None), settings=dict(HERE))
     assert one == Sighting(place="here", settings=HERE, variable="AWS_ACCESS_KEY_ID", key=KEY)
 
 
 def test_another_pair_is_named_in_the_proposal() -> None:
-    (one,) = found(seen("B_ACCESS_KEY_ID", None), seen("B_SECRET_ACCESS_KEY", None), settings=dict(HERE))
+    (one,) = found(look_at("B_ACCESS_KEY_ID", None), look_at("B_SECRET_ACCESS_KEY", None), settings=dict(HERE))
     assert one.settings == {**HERE, "names": {"id": "B_ACCESS_KEY_ID", "secret": "B_SECRET_ACCESS_KEY"}}
     assert (one.key, one.remark) == (None, "")
 
 
 def test_half_a_pair_is_remarked_upon() -> None:
-    (one,) = found(seen("AWS_ACCESS_KEY_ID", KEY), settings=dict(HERE))
+    (one,) = found(look_at("AWS_ACCESS_KEY_ID", KEY), settings=dict(HERE))
     assert (one.settings, bool(one.remark)) == (HERE, True)
 
 
 def test_a_place_that_the_configuration_cannot_name_has_no_proposal() -> None:
-    (one,) = found(seen("B_ACCESS_KEY_ID", KEY), seen("B_SECRET_ACCESS_KEY", None))
+    (one,) = found(look_at("B_ACCESS_KEY_ID", KEY), look_at("B_SECRET_ACCESS_KEY", None))
     assert one.settings is None
 
 
 def test_what_is_no_key_hides_none_behind_it() -> None:
-    assert len(found(seen("AWS_REGION", "eu"), seen("AWS_ACCESS_KEY_ID", KEY), seen("X", KEY))) == 2
+    assert len(found(look_at("AWS_REGION", "eu"), look_at("AWS_ACCESS_KEY_ID", KEY), look_at("X", KEY))) == 2
 
 
 def test_what_is_readable_and_no_key_is_none_whatever_its_name_says() -> None:
-    assert found(seen("AWS_ACCESS_KEY_ID", "to be done"), seen("AWS_REGION", None)) == []
+    assert found(look_at("AWS_ACCESS_KEY_ID", "to be done"), look_at("AWS_REGION", None)) == []

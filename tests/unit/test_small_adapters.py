@@ -13,7 +13,7 @@ from keyrota.aws.directory import Directory
 from keyrota.aws.notices import publish, put_events
 from keyrota.aws.permissions import simulate
 from keyrota.aws.sts import StsIdentity
-from keyrota.aws.trails import missing_trail
+from keyrota.aws.trails import find_missing_trail
 from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused, ProviderUnavailable
@@ -181,7 +181,7 @@ def test_whether_any_trail_is_logging(logging: Sequence[bool], is_missing: bool)
         describe_trails={"trailList": trails},
         get_trail_status=lambda **asked: {"IsLogging": logging[int(asked["Name"])]},
     )
-    assert (missing_trail(account(client)) is not None) is is_missing
+    assert (find_missing_trail(account(client)) is not None) is is_missing
     assert client.calls[0] == ("describe_trails", {"includeShadowTrails": True})
 
 

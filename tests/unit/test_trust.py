@@ -14,7 +14,7 @@ from keyrota.app.wiring import Wiring
 from keyrota.core.model import IndexEntry
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, KeyrotaError, UsageError
-from keyrota.http.hosts import allow, allowed_by, forget, trusted
+from keyrota.http.hosts import allow, find_permission, forget, require_trusted
 from keyrota.http.urls import parts_of, url_fault
 from keyrota.targets import kinds
 from keyrota_sandbox.memory import WorldClock
@@ -230,7 +230,7 @@ def test_a_url_has_one_meaning_or_is_refused(url: str) -> None:
 def test_a_host_is_allowed_by_its_whole_name_and_port(url: str, entry: str, is_allowed: bool) -> None:
     parts = parts_of(url)
     assert parts is not None
-    assert (allowed_by(parts, {"KEYROTA_ALLOWED_HOSTS": entry}) is not None) is is_allowed
+    assert (find_permission(parts, {"KEYROTA_ALLOWED_HOSTS": entry}) is not None) is is_allowed
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_what_is_not_a_host_allows_nothing(entry: str) -> None:
     parts = parts_of("https://x.example.com")
     assert parts is not None
     with pytest.raises(UsageError, match="is not a host"):
-        allowed_by(parts, {"KEYROTA_ALLOWED_HOSTS": entry})
+        find_permission(parts, {"KEYROTA_ALLOWED_HOSTS": entry})
 
 
 @pytest.mark.parametrize("entry", ["127.0.0.1:8080", "127.0.0.1", "gitlab.example.com", "127.0.0.1:9"])
@@ -250,8 +250,8 @@ def test_the_sandboxs_variable_allows_loopback_only(entry: str) -> None:
     here, there = parts_of("http://127.0.0.1:8080"), parts_of("https://gitlab.example.com")
     assert here is not None
     assert there is not None
-    assert (allowed_by(here, variables) is not None) is (entry in {"127.0.0.1:8080", "127.0.0.1"})
-    assert allowed_by(there, variables) is None
+    assert (find_permission(here, variables) is not None) is (entry in {"127.0.0.1:8080", "127.0.0.1"})
+    assert find_permission(there, variables) is None
 
 
 def test_what_the_command_line_allowed_ends_with_it() -> None:
@@ -259,10 +259,10 @@ def test_what_the_command_line_allowed_ends_with_it() -> None:
     assert parts is not None
     allow(["gitlab.example.com"])
     try:
-        assert allowed_by(parts, {}) == "--allow-host"
+        assert find_permission(parts, {}) == "--allow-host"
     finally:
         forget()
-    assert allowed_by(parts, {}) is None
+    assert find_permission(parts, {}) is None
 
 
 @pytest.mark.parametrize("name", sorted(set(kinds()) - {"ssm"}))
@@ -303,7 +303,7 @@ def test_the_providers_own_host_needs_no_permission(name: str) -> None:
 
 def test_one_providers_host_is_not_anothers() -> None:
     with pytest.raises(ConfigError, match="not the provider's own"):
-        trusted("https://api.github.com", ["https://gitlab.com/api/v4"], "gitlab base_url")
+        require_trusted("https://api.github.com", ["https://gitlab.com/api/v4"], "gitlab base_url")
 
 
 # --- what a tag remembers ---------------------------------------------------------------------------------------------

@@ -7,7 +7,15 @@ import base64
 import pytest
 
 from keyrota.core.model import AccessKeyId, ShownKey, VariableState
-from keyrota.core.variables import bundle_conflicts, key_ids, listed, other_pair, pair_conflicts, shown_by, states_of
+from keyrota.core.variables import (
+    bundle_conflicts,
+    describe_variable,
+    find_shown,
+    key_ids,
+    other_pair,
+    pair_conflicts,
+    states_of,
+)
 
 ONE, TWO = AccessKeyId("AKIAIOSFODNN7EXAMPLE"), AccessKeyId("AKIAI44QH8DHBEXAMPLE")
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
@@ -41,11 +49,11 @@ def test_key_ids_are_found_wherever_they_stand(case: str, text: str, found: tupl
 
 
 def test_no_value_is_kept_but_its_key_ids() -> None:
-    assert "hunter2" not in repr(listed("X", f"{ONE} hunter2"))
+    assert "hunter2" not in repr(describe_variable("X", f"{ONE} hunter2"))
 
 
 def test_each_variable_says_what_a_write_would_replace() -> None:
-    variables = [listed(ID, ONE), listed(SECRET, None), listed("MARK", "to be done")]
+    variables = [describe_variable(ID, ONE), describe_variable(SECRET, None), describe_variable("MARK", "to be done")]
     assert states_of((ID, SECRET, "MARK", "NEW"), variables, id_name=ID) == (
         VariableState(name=ID, is_present=True, key=ONE, is_readable=True),
         VariableState(name=SECRET, is_present=True),
@@ -55,13 +63,18 @@ def test_each_variable_says_what_a_write_would_replace() -> None:
 
 
 def test_a_marker_is_no_half_of_the_pair() -> None:
-    (_, marker) = states_of((ID, "MARK"), [listed(ID, None)], id_name="MARK", marker="MARK")
+    (_, marker) = states_of((ID, "MARK"), [describe_variable(ID, None)], id_name="MARK", marker="MARK")
     assert marker == VariableState(name="MARK", is_present=False, is_marker=True)
 
 
 def test_a_key_id_beside_the_pair_is_shown_with_its_place() -> None:
-    variables = [listed(ID, ONE), listed("CREDENTIALS", FILE), listed("REGION", "eu"), listed("HIDDEN", None)]
-    assert shown_by(variables, "bitbucket acme/shop", beside=(ID,)) == (
+    variables = [
+        describe_variable(ID, ONE),
+        describe_variable("CREDENTIALS", FILE),
+        describe_variable("REGION", "eu"),
+        describe_variable("HIDDEN", None),
+    ]
+    assert find_shown(variables, "bitbucket acme/shop", beside=(ID,)) == (
         ShownKey(key=ONE, where="variable CREDENTIALS of bitbucket acme/shop"),
         ShownKey(key=TWO, where="variable CREDENTIALS of bitbucket acme/shop"),
     )
@@ -109,7 +122,7 @@ PAIRS: list[tuple[str, dict[str, object], list[tuple[str, str, bool]]]] = [
 def test_what_makes_the_first_write_of_a_pair_harmful(
     case: str, values: dict[str, object], found: list[tuple[str, str, bool]]
 ) -> None:
-    conflicts = list(pair_conflicts([listed(name, value) for name, value in values.items()], ID, SECRET))
+    conflicts = list(pair_conflicts([describe_variable(name, value) for name, value in values.items()], ID, SECRET))
     assert len(conflicts) == len(found), (case, conflicts)
     for conflict, (what, remedy, is_lasting) in zip(conflicts, found, strict=True):
         assert what in conflict.what
@@ -118,7 +131,11 @@ def test_what_makes_the_first_write_of_a_pair_harmful(
 
 
 def test_with_names_of_its_own_a_pair_minds_no_session_token() -> None:
-    variables = [listed("A_ID", ONE), listed("A_SECRET", None), listed("AWS_SESSION_TOKEN", None)]
+    variables = [
+        describe_variable("A_ID", ONE),
+        describe_variable("A_SECRET", None),
+        describe_variable("AWS_SESSION_TOKEN", None),
+    ]
     assert not list(pair_conflicts(variables, "A_ID", "A_SECRET"))
 
 
@@ -141,7 +158,7 @@ BUNDLES: list[tuple[str, dict[str, object], list[tuple[str, bool]]]] = [
 
 @pytest.mark.parametrize(("case", "values", "found"), BUNDLES, ids=[row[0] for row in BUNDLES])
 def test_what_makes_a_bundle_useless(case: str, values: dict[str, object], found: list[tuple[str, bool]]) -> None:
-    conflicts = list(bundle_conflicts([listed(name, value) for name, value in values.items()], "FILE"))
+    conflicts = list(bundle_conflicts([describe_variable(name, value) for name, value in values.items()], "FILE"))
     assert [
         (what in conflict.what, conflict.is_lasting) for conflict, (what, _) in zip(conflicts, found, strict=True)
     ] == [(True, is_lasting) for _, is_lasting in found], case

@@ -40,9 +40,9 @@ from keyrota.core.lifecycle import (
     TRANSITIONS,
     KeyState,
     Road,
+    find_named_and_gone,
     interpret,
     key_label,
-    named_and_gone,
 )
 from keyrota.core.model import (
     AWSCURRENT,
@@ -108,9 +108,9 @@ AWAITED = [
 
 @pytest.mark.parametrize(("case", "seen", "until"), AWAITED, ids=[row[0] for row in AWAITED])
 def test_a_key_that_is_not_listed_is_waited_for(case: str, seen: Observation, until: datetime | None) -> None:
-    assert interpret(seen).awaited_until(OLD, NOW) == until, case
+    assert interpret(seen).find_wait_end(OLD, NOW) == until, case
     gone = until is None and seen.secret is not None
-    assert named_and_gone(seen, NOW) == (frozenset({OLD}) if gone else frozenset()), case
+    assert find_named_and_gone(seen, NOW) == (frozenset({OLD}) if gone else frozenset()), case
 
 
 def test_a_revoked_key_that_is_gone_is_known_by_its_mark_alone() -> None:
@@ -118,7 +118,7 @@ def test_a_revoked_key_that_is_gone_is_known_by_its_mark_alone() -> None:
     assert seen.secret is not None
     marked = a_version("v0", *(seen.secret.versions[0].labels - {OLD, "AWSCURRENT"}))
     gone = observed(a_key(NEW), secret=a_secret(marked, current(NEW)))
-    assert named_and_gone(gone, NOW) == {OLD}
+    assert find_named_and_gone(gone, NOW) == {OLD}
     assert interpret(gone).is_revoked(OLD)
     assert not interpret(gone).is_revoked(NEW)
 
@@ -294,7 +294,7 @@ def test_a_label_that_only_begins_like_a_key_id_names_no_key() -> None:
     noted = a_version("v0", f"{OLD}-was-here", f"keyrota:revoked:{OLD}-was-here")
     seen = observed(a_key(NEW), secret=a_secret(noted, current(NEW)))
     assert key_label(noted) is None
-    assert named_and_gone(seen, NOW) == frozenset()
+    assert find_named_and_gone(seen, NOW) == frozenset()
 
 
 def test_of_several_key_ids_the_first_by_name_counts_whatever_the_order_of_labels() -> None:

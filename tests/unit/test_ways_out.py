@@ -27,7 +27,7 @@ from builders import (
     synced,
 )
 from keyrota.core.candidates import current_key, way_out
-from keyrota.core.health import broken, torn
+from keyrota.core.health import find_broken, find_torn
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AWSCURRENT, KeyStatus, Observation, PairDoubt, PairsRecord, VersionId
 from keyrota.core.plan import Hold, HoldKind, Needs
@@ -108,24 +108,24 @@ def begun(doubt: PairDoubt | None, *, is_cut: bool = False) -> Observation:
     ],
 )
 def test_half_a_pair_is_told_as_broken_with_place_and_key(doubt: PairDoubt, words: str) -> None:
-    (hold,) = torn(at(begun(doubt)))
+    (hold,) = find_torn(at(begun(doubt)))
     assert (hold.kind, hold.needs, hold.target, hold.key) == (HoldKind.TORN, Needs.REPAIR, SHOP, NEW)
     assert words in hold.reason
     assert hold.remedy
-    assert [one.reason for one in broken(at(begun(doubt)))] == [hold.reason]
+    assert [one.reason for one in find_broken(at(begun(doubt)))] == [hold.reason]
 
 
 @pytest.mark.parametrize(("is_cut", "count"), [(True, 1), (False, 0)])
 def test_more_places_than_the_tag_can_name_are_told_as_broken(is_cut: bool, count: int) -> None:
     seen = begun(None, is_cut=is_cut)
-    holds_ = list(torn(at(seen)))
+    holds_ = list(find_torn(at(seen)))
     assert [(hold.kind, hold.needs, hold.target) for hold in holds_] == [(HoldKind.TORN, Needs.REPAIR, None)] * count
     assert all("any of them may hold half a pair" in hold.reason and hold.remedy for hold in holds_)
-    assert not list(torn(at(replace(seen, made_whole=frozenset({SHOP})))))
+    assert not list(find_torn(at(replace(seen, made_whole=frozenset({SHOP})))))
 
 
 def only(seen: Observation) -> Hold:
-    (hold,) = broken(at(seen))
+    (hold,) = find_broken(at(seen))
     return hold
 
 

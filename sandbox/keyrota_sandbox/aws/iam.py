@@ -119,7 +119,7 @@ def whole_seconds(response: Response) -> Response:
     return _with_body(response, _FRACTION.sub(rb"\1\2", response.body))
 
 
-def paged(action: str, form: Mapping[str, str], response: Response) -> Response:
+def cut_page(action: str, form: Mapping[str, str], response: Response) -> Response:
     """Cut one page out of a list of IAM's: moto lists all at once, or takes no notice of MaxItems."""
     if not action.startswith("List") or response.status >= 300 or b"<member" not in response.body:  # noqa: PLR2004
         return response
@@ -138,7 +138,7 @@ def paged(action: str, form: Mapping[str, str], response: Response) -> Response:
     ET.SubElement(result, "IsTruncated").text = str(is_truncated).lower()
     if is_truncated:
         ET.SubElement(result, "Marker").text = str(begin + size)
-    return _with_body(response, _written(root))
+    return _with_body(response, _write(root))
 
 
 def _members(result: ET.Element | None) -> ET.Element | None:
@@ -151,7 +151,7 @@ def _name(element: ET.Element) -> str:
     return _NAMESPACE.sub("", element.tag)
 
 
-def _written(root: ET.Element) -> bytes:
+def _write(root: ET.Element) -> bytes:
     """Write the document with one default namespace, as AWS does."""
     namespace = (_NAMESPACE.match(root.tag) or [""])[0].strip("{}")
     for element in root.iter():
@@ -162,14 +162,14 @@ def _written(root: ET.Element) -> bytes:
 
 def administrator(response: Response, account: str) -> Response:
     """Answer GetCallerIdentity of the sandbox's administrator: an IAM user of the account."""
-    named = _named(response, f"arn:aws:iam::{account}:user/administrator")
-    return _with_body(named, _filled(named.body, "UserId", "AIDASANDBOXADMIN00000"))
+    named = _put_identity(response, f"arn:aws:iam::{account}:user/administrator")
+    return _with_body(named, _fill(named.body, "UserId", "AIDASANDBOXADMIN00000"))
 
 
 def give_session(response: Response, owner: str, sessions: dict[str, Session]) -> Response:
     """Give out temporary credentials that work; moto gives the ones of AWS's documentation to everyone."""
     key, secret = f"ASIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30)
-    body = _filled(_filled(response.body, "AccessKeyId", key), "SecretAccessKey", secret)
+    body = _fill(_fill(response.body, "AccessKeyId", key), "SecretAccessKey", secret)
     until = re.search(rb"<Expiration>([^<]*)<", body)
     sessions[key] = Session(
         secret=secret,
@@ -182,15 +182,15 @@ def give_session(response: Response, owner: str, sessions: dict[str, Session]) -
 def identity_of(owner: str, arn_of: Callable[[str], str | None], response: Response) -> Response:
     """Answer GetCallerIdentity of a session with the user that asked for it."""
     arn = arn_of(owner)
-    return response if arn is None else _named(response, arn)
+    return response if arn is None else _put_identity(response, arn)
 
 
-def _named(response: Response, arn: str) -> Response:
+def _put_identity(response: Response, arn: str) -> Response:
     """Put an ARN, and its account, into an answer of GetCallerIdentity."""
-    return _with_body(response, _filled(_filled(response.body, "Arn", arn), "Account", arn.split(":")[4]))
+    return _with_body(response, _fill(_fill(response.body, "Arn", arn), "Account", arn.split(":")[4]))
 
 
-def _filled(body: bytes, element: str, text: str) -> bytes:
+def _fill(body: bytes, element: str, text: str) -> bytes:
     """Replace the text of an element."""
     return re.sub(rf"<{element}>[^<]*<".encode(), f"<{element}>{text}<".encode(), body)
 

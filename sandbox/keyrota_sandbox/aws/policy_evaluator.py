@@ -70,17 +70,17 @@ def allows(statements: Iterable[Mapping[str, Any]], action: str, resource: str, 
 
 
 def _covers(statement: Mapping[str, Any], action: str, resource: str) -> bool:
-    actions = any(_pattern(word.lower()).fullmatch(action.lower()) for word in _listed(statement["Action"]))
-    return actions and any(_pattern(word).fullmatch(resource) for word in _listed(statement["Resource"]))
+    actions = any(_pattern(word.lower()).fullmatch(action.lower()) for word in _as_list(statement["Action"]))
+    return actions and any(_pattern(word).fullmatch(resource) for word in _as_list(statement["Resource"]))
 
 
 def _allows_tags(statement: Mapping[str, Any], tags: frozenset[str]) -> bool:
     """Evaluate `ForAllValues:StringEquals` on `aws:TagKeys` (IAM User Guide, multivalued context keys)."""
     tests = (statement.get("Condition") or {}).get("ForAllValues:StringEquals", {})
-    return "aws:TagKeys" not in tests or tags <= set(_listed(tests["aws:TagKeys"]))
+    return "aws:TagKeys" not in tests or tags <= set(_as_list(tests["aws:TagKeys"]))
 
 
-def _listed(value: Any) -> list[str]:
+def _as_list(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 

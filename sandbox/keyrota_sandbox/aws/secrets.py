@@ -89,7 +89,7 @@ class SecretRules:
         new = next((version for version in secret.versions if version not in before), None)
         if new is not None and before:
             _relabel(secret, new, before)
-        wearing = _wearing(secret, _CURRENT)
+        wearing = _find_labelled(secret, _CURRENT)
         if wearing is not None:
             secret.default_version_id = wearing
 
@@ -120,7 +120,7 @@ def _relabel(secret: Any, new: str, before: Labels) -> None:
         secret.versions[version]["version_stages"] = kept
 
 
-def _wearing(secret: Any, label: str) -> str | None:
+def _find_labelled(secret: Any, label: str) -> str | None:
     return next((name for name, version in secret.versions.items() if label in version["version_stages"]), None)
 
 
@@ -198,8 +198,8 @@ def _check_rotate(secret: Any, content: Mapping[str, Any]) -> None:
     """It needs a function, and no rotation that is under way; moto would make the empty version AWSCURRENT."""
     if not (content.get("RotationLambdaARN") or secret.rotation_lambda_arn):
         raise Refused("InvalidRequestException", "The secret doesn't have a Lambda function ARN configured")
-    pending = _wearing(secret, "AWSPENDING")
-    if pending is not None and pending != _wearing(secret, _CURRENT):
+    pending = _find_labelled(secret, "AWSPENDING")
+    if pending is not None and pending != _find_labelled(secret, _CURRENT):
         raise Refused(
             "InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted."
         )
@@ -211,7 +211,7 @@ _VALUES = (("secret_string", "SecretString"), ("secret_binary", "SecretBinary"))
 def _check_move(secret: Any, content: Mapping[str, Any]) -> dict[str, Any] | None:
     label, to = content.get("VersionStage", ""), content.get("MoveToVersionId")
     remove_from = content.get("RemoveFromVersionId")
-    wearing = _wearing(secret, label)
+    wearing = _find_labelled(secret, label)
     if to is not None and to not in secret.versions:
         raise Refused("ResourceNotFoundException", f"Secrets Manager can't find the version {to}")
     if label == _CURRENT and to is None:

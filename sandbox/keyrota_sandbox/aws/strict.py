@@ -24,7 +24,7 @@ from keyrota_sandbox.aws import iam, s3, signature, trust
 from keyrota_sandbox.aws.policy_evaluator import Resources, Rights, action_of, denial
 from keyrota_sandbox.aws.secrets import Refused, SecretRules, labels_of
 from keyrota_sandbox.aws.signature import Signed
-from keyrota_sandbox.clock import TimeMachine, missing
+from keyrota_sandbox.clock import TimeMachine, make_missing
 from keyrota_sandbox.faults import Fault, FaultKind, Faults
 from keyrota_sandbox.server import Cut, Request, Response
 
@@ -75,7 +75,7 @@ class StrictAws:
             from moto.ssm.responses import SimpleSystemManagerResponse  # noqa: PLC0415
             from moto.sts.responses import TokenResponse  # noqa: PLC0415
         except ImportError:
-            raise missing("moto") from None
+            raise make_missing("moto") from None
         _quicken(moto_responses)
         s3.answer_as_over_tls(FakeBucket)
         self._s3_backends = s3_backends
@@ -286,7 +286,7 @@ class StrictAws:
         """Correct what moto answers otherwise than AWS."""
         if service not in {"iam", "sts"}:
             return answer
-        answer = iam.whole_seconds(iam.paged(action, form, answer) if service == "iam" else answer)
+        answer = iam.whole_seconds(iam.cut_page(action, form, answer) if service == "iam" else answer)
         owner = self._sessions[key].owner if key in self._sessions else key
         if (service, action) == ("sts", "GetSessionToken"):
             return iam.give_session(answer, owner, self._sessions)

@@ -36,13 +36,13 @@ def _trusts(statement: Mapping[str, Any], form: Mapping[str, str], caller: str) 
     """Judge one statement: principals of AWS, and the external ID; other conditions are not evaluated here."""
     account = caller.split(":")[4]
     principal = statement.get("Principal", {})
-    named = _listed(principal.get("AWS", [])) if isinstance(principal, dict) else _listed(principal)
+    named = _as_list(principal.get("AWS", [])) if isinstance(principal, dict) else _as_list(principal)
     is_named = bool({"*", account, f"arn:aws:iam::{account}:root", caller} & set(named))
     wanted = statement.get("Condition", {}).get("StringEquals", {}).get("sts:ExternalId")
-    is_known = wanted is None or form.get("ExternalId") in _listed(wanted)
-    is_about = bool({"sts:AssumeRole", "sts:*", "*"} & set(_listed(statement.get("Action", []))))
+    is_known = wanted is None or form.get("ExternalId") in _as_list(wanted)
+    is_about = bool({"sts:AssumeRole", "sts:*", "*"} & set(_as_list(statement.get("Action", []))))
     return statement.get("Effect") == "Allow" and is_named and is_known and is_about
 
 
-def _listed(value: Any) -> list[str]:
+def _as_list(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)

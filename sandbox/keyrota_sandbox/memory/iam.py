@@ -23,7 +23,7 @@ from keyrota_sandbox.memory.view import View
 class WorldAccessKeys(View):
     """IAM, behind the port AccessKeys."""
 
-    def _named(self, user: UserName) -> UserName:
+    def _name_in_world(self, user: UserName) -> UserName:
         return UserName(in_world(self._account or ACCOUNT, user))
 
     def _user(self, user: UserName) -> dict[AccessKeyId, AccessKey]:
@@ -33,14 +33,14 @@ class WorldAccessKeys(View):
 
     def list(self, user: UserName) -> tuple[AccessKey, ...]:
         """Return all keys, oldest first."""
-        user = self._named(user)
-        keys = self._call("iam:ListAccessKeys", lambda: self._world.listed(user), user)
+        user = self._name_in_world(user)
+        keys = self._call("iam:ListAccessKeys", lambda: self._world.list_keys(user), user)
         return tuple(sorted(keys, key=lambda key: (key.created, key.id)))
 
     def last_use(self, key: AccessKeyId) -> LastUse:
         """Return the evidence."""
         try:
-            return self._call("iam:GetAccessKeyLastUsed", lambda: self._world.shown_use(key), key)
+            return self._call("iam:GetAccessKeyLastUsed", lambda: self._world.show_use(key), key)
         except KeyrotaError as error:
             return LastUse(evidence=Evidence.UNKNOWN, why=str(error))
 
@@ -58,10 +58,10 @@ class WorldAccessKeys(View):
 
     def create(self, user: UserName) -> CreatedKey:
         """Make a key; the quota is counted from a list that may be old (docs/facts/aws.md, IAM)."""
-        user = self._named(user)
+        user = self._name_in_world(user)
 
         def effect() -> CreatedKey:
-            if len(self._world.listed(user)) >= SLOTS:
+            if len(self._world.list_keys(user)) >= SLOTS:
                 raise ProviderRefused("Cannot exceed quota for AccessKeysPerUser: 2")
             made = self._world.add_key(user, by=self._by)
             return CreatedKey(credential=made, created=self._world.clock.now())
@@ -69,7 +69,7 @@ class WorldAccessKeys(View):
         return self._call("iam:CreateAccessKey", effect, user)
 
     def _set(self, user: UserName, key: AccessKeyId, status: KeyStatus) -> None:
-        user = self._named(user)
+        user = self._name_in_world(user)
 
         def effect() -> None:
             if key not in self._user(user):
@@ -88,7 +88,7 @@ class WorldAccessKeys(View):
 
     def delete(self, user: UserName, key: AccessKeyId) -> bool:
         """Delete the key, and return whether it was there; those of a user that is gone are gone."""
-        user = self._named(user)
+        user = self._name_in_world(user)
 
         def effect() -> bool:
             if user not in self._world.users:
@@ -101,7 +101,7 @@ class WorldAccessKeys(View):
 
     def secret_tag(self, user: UserName) -> str:
         """Return the user's tag."""
-        user = self._named(user)
+        user = self._name_in_world(user)
 
         def effect() -> str:
             self._user(user)
@@ -111,7 +111,7 @@ class WorldAccessKeys(View):
 
     def set_secret_tag(self, user: UserName, secret: str) -> None:
         """Set the user's tag."""
-        user = self._named(user)
+        user = self._name_in_world(user)
 
         def effect() -> None:
             self._user(user)
@@ -121,12 +121,12 @@ class WorldAccessKeys(View):
 
     def remove_secret_tag(self, user: UserName) -> None:
         """Remove the user's tag."""
-        user = self._named(user)
+        user = self._name_in_world(user)
         self._call("iam:UntagUser", lambda: self._world.user_tags.get(user, {}).pop(SECRET_TAG, None), user)
 
     def quarantine_policies(self, user: UserName) -> tuple[str, ...]:
         """Return the quarantine policies."""
-        user = self._named(user)
+        user = self._name_in_world(user)
 
         def effect() -> tuple[str, ...]:
             self._user(user)
@@ -136,7 +136,7 @@ class WorldAccessKeys(View):
 
     def release_quarantine(self, user: UserName, policy_arn: str) -> None:
         """Detach one."""
-        user = self._named(user)
+        user = self._name_in_world(user)
 
         def effect() -> None:
             left = tuple(arn for arn in self._world.quarantine.get(user, ()) if arn != policy_arn)
@@ -146,7 +146,7 @@ class WorldAccessKeys(View):
 
     def deny_sessions_before(self, user: UserName, instant: datetime) -> None:
         """Note the denial."""
-        user = self._named(user)
+        user = self._name_in_world(user)
 
         def effect() -> None:
             self._user(user)

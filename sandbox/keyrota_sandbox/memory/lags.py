@@ -15,7 +15,7 @@ class Lags(Protocol):
         """Return whether the endpoint that happens to answer knows a new key already."""
         ...
 
-    def listing(self) -> timedelta:
+    def draw_list_lag(self) -> timedelta:
         """Return how old the list is that IAM shows this time."""
         ...
 

@@ -22,15 +22,15 @@ class Past:
         states = self._states.setdefault(name, [])
         if states and states[-1][0] == now:
             states.pop()  # nobody was shown what lasted for no time
-        states.append((now, _copied(stored) if stored is not None else None))
+        states.append((now, _copy(stored) if stored is not None else None))
         while len(states) > 1 and states[1][0] < now - _REMEMBERED:
             states.pop(0)
 
-    def born(self, name: str) -> None:
+    def note_birth(self, name: str) -> None:
         """Remember that there was no such secret until now."""
         self._states.setdefault(name, [(LONG_AGO, None)])
 
-    def shown(self, name: str, stored: StoredSecret | None, at: datetime) -> StoredSecret | None:
+    def show(self, name: str, stored: StoredSecret | None, at: datetime) -> StoredSecret | None:
         """
         Return a secret as it was at an instant.
 
@@ -43,6 +43,6 @@ class Past:
         return stored if number == len(states) - 1 else states[number][1]
 
 
-def _copied(stored: StoredSecret) -> StoredSecret:
+def _copy(stored: StoredSecret) -> StoredSecret:
     versions = {name: replace(version, labels=set(version.labels)) for name, version in stored.versions.items()}
     return replace(stored, versions=versions, tags=dict(stored.tags))

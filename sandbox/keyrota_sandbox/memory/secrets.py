@@ -46,8 +46,8 @@ class WorldSecrets(View):
     def _get(self, name: str) -> StoredSecret:
         return self._usable(name, self._find(name))
 
-    def _shown(self, name: str) -> StoredSecret | None:
-        return self._world.shown_secret(in_world(self._account or ACCOUNT, name))
+    def _show(self, name: str) -> StoredSecret | None:
+        return self._world.show_secret(in_world(self._account or ACCOUNT, name))
 
     def _usable(self, name: str, stored: StoredSecret | None) -> StoredSecret:
         if stored is None:
@@ -61,7 +61,7 @@ class WorldSecrets(View):
 
     def _read(self, name: str) -> StoredSecret:
         """Give a secret as Secrets Manager shows it."""
-        return self._usable(name, self._shown(name))
+        return self._usable(name, self._show(name))
 
     def _version(self, name: str, version: VersionId, stored: StoredSecret) -> Version:
         found = stored.versions.get(version)
@@ -75,7 +75,7 @@ class WorldSecrets(View):
         """Return the secret without a value."""
 
         def effect() -> SecretState | None:
-            stored = self._shown(name)
+            stored = self._show(name)
             if stored is None:
                 return None
             return SecretState(
@@ -150,7 +150,7 @@ class WorldSecrets(View):
 
         def effect() -> tuple[VersionId, KeyPair]:
             stored = self._read(name)
-            current = stored.wearing(AWSCURRENT)
+            current = stored.find_labelled(AWSCURRENT)
             if current is None:
                 raise NotThere(f"no version of {name} is {AWSCURRENT}")
             pair = self._version(name, current, stored).pair
@@ -197,7 +197,7 @@ class WorldSecrets(View):
 
         def effect() -> Secret:
             found = self._version(name, version, self._read(name))
-            text = json.dumps(_claimed(found.claim) if found.claim else found.fields)
+            text = json.dumps(_encode_claim(found.claim) if found.claim else found.fields)
             if len(text) + _ROOM > MAX_VALUE_BYTES:
                 raise SecretUnusable(f"the secret {name} has no room for a pair")
             return Secret(text)
@@ -277,7 +277,7 @@ def _check_id(version: VersionId) -> None:
         raise ProviderRefused(f"a version's ID has at least {SHORTEST_TOKEN} characters")
 
 
-def _claimed(claim: Claim) -> dict[str, Any]:
+def _encode_claim(claim: Claim) -> dict[str, Any]:
     return {
         "run": claim.run,
         "at": claim.at.isoformat(),

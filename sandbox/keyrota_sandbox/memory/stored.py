@@ -59,7 +59,7 @@ class Version:
     @property
     def size(self) -> int:
         """Count the characters of its JSON as the adapter writes it; a person's may be shorter or longer."""
-        return len(json.dumps(self.fields | _named(self.pair)))
+        return len(json.dumps(self.fields | _name_fields(self.pair)))
 
     def is_deprecated(self, now: datetime) -> bool:
         """Return whether Secrets Manager may remove it."""
@@ -81,7 +81,7 @@ class StoredSecret:
     resource_policy: str | None = None
     kms_key: str = ""
 
-    def wearing(self, label: str) -> VersionId | None:
+    def find_labelled(self, label: str) -> VersionId | None:
         """Name the version that a label is on."""
         return next((version for version, content in self.versions.items() if label in content.labels), None)
 
@@ -104,7 +104,7 @@ class StoredSecret:
         labels = content.labels if self.versions else content.labels | {AWSCURRENT}
         self._check_quotas(labels, is_new=before is None, now=now)
         self._remove_deprecated(now)
-        current = self.wearing(AWSCURRENT)
+        current = self.find_labelled(AWSCURRENT)
         for other in self.versions.values():
             other.labels -= labels
         if AWSCURRENT in labels and current is not None:
@@ -121,7 +121,7 @@ class StoredSecret:
             LostRace: It is not; or the version is gone; or AWSCURRENT would be nowhere.
             ProviderRefused: There are too many labels.
         """
-        wearing = self.wearing(label)
+        wearing = self.find_labelled(label)
         if to is not None and to not in self.versions:
             raise LostRace(f"there is no version {to} for {label}")
         if label == AWSCURRENT and to is None:
@@ -174,5 +174,5 @@ def check_tags(tags: Mapping[str, str], there: Mapping[str, str] | None = None) 
             raise ProviderRefused("a tag has characters or a length that are not allowed")
 
 
-def _named(pair: KeyPair | None) -> dict[str, str]:
+def _name_fields(pair: KeyPair | None) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": pair.id, "AWS_SECRET_ACCESS_KEY": pair.secret.reveal()} if pair else {}

@@ -18,7 +18,7 @@ from keyrota.core.model import (
     TargetEvidence,
     TargetState,
 )
-from keyrota.core.variables import Listed, bundle_conflicts, listed, pair_conflicts, shown_by, states_of
+from keyrota.core.variables import Listed, bundle_conflicts, describe_variable, find_shown, pair_conflicts, states_of
 from keyrota.errors import Half, KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable, TornPair
 from keyrota.http.ahead import ahead_of
 from keyrota.ports import Clock
@@ -108,14 +108,14 @@ class WorldTarget(View):
             place = self._answer()
             is_passed_over = self._world.lags is not None and self._world.lags.is_passed_over()
             names = (_BUNDLE,) if place.is_bundle else _NAMES
-            listed = self._listed(place, is_empty=place.pair is None or is_passed_over)
+            listed = self._list(place, is_empty=place.pair is None or is_passed_over)
             state = TargetState(
                 address=self._address,
                 evidence=TargetEvidence.HOLDS if place.is_id_readable else TargetEvidence.CANNOT_TELL,
                 key=place.pair.id if place.is_id_readable and place.pair else None,
                 changed_at=self._stamp(place),
                 carried_for=place.carried_for,
-                shown=(*self._shown_beside(place), *shown_by(listed, self._address, beside=names)),
+                shown=(*self._list_beside(place), *find_shown(listed, self._address, beside=names)),
                 place=self.place_now(),
                 variables=states_of(names, listed, id_name=names[0]),
                 conflicts=tuple(
@@ -156,18 +156,18 @@ class WorldTarget(View):
         is_told = place.is_change_told and place.changed_at is not None
         return (place.changed_at + place.was_ahead).replace(microsecond=0) if is_told and place.changed_at else None
 
-    def _listed(self, place: Variables, *, is_empty: bool) -> tuple[Listed, ...]:
+    def _list(self, place: Variables, *, is_empty: bool) -> tuple[Listed, ...]:
         """List the variables of a place as its provider shows them."""
-        found = [listed(name, value) for name, value in sorted(place.others.items())]
+        found = [describe_variable(name, value) for name, value in sorted(place.others.items())]
         if is_empty or place.pair is None:
             return tuple(found)
         if place.is_bundle:
-            return (listed(_BUNDLE, place.pair.id if place.is_id_readable else None), *found)
+            return (describe_variable(_BUNDLE, place.pair.id if place.is_id_readable else None), *found)
         shown = place.pair.id if place.is_id_readable else None
-        pair = {"id": listed(_NAMES[0], shown), "secret": listed(_NAMES[1], None)}
+        pair = {"id": describe_variable(_NAMES[0], shown), "secret": describe_variable(_NAMES[1], None)}
         return (*(pair[half] for half in pair if place.half in {"", half}), *found)
 
-    def _shown_beside(self, place: Variables) -> tuple[ShownKey, ...]:
+    def _list_beside(self, place: Variables) -> tuple[ShownKey, ...]:
         return tuple(
             ShownKey(key=key, where=f"variable {name} of {self._address}") for name, key in sorted(place.beside.items())
         )

@@ -178,7 +178,7 @@ class World:
         while len(past) > 1 and past[1][0] < now - _REMEMBERED:
             past.pop(0)
 
-    def listed(self, user: UserName) -> tuple[AccessKey, ...]:
+    def list_keys(self, user: UserName) -> tuple[AccessKey, ...]:
         """
         Return the user's keys as IAM shows them.
 
@@ -187,7 +187,7 @@ class World:
         """
         if user not in self.users:
             raise NotThere(f"the IAM user {user} does not exist", remedy="correct `user`")
-        keys, lag = tuple(self.users[user].values()), self.lags.listing() if self.lags else timedelta()
+        keys, lag = tuple(self.users[user].values()), self.lags.draw_list_lag() if self.lags else timedelta()
         if lag:
             at = self.clock.now() - lag
             past = self._past.get(user, [])
@@ -221,7 +221,7 @@ class World:
         self.uses.setdefault(pair.id, []).append(used)
         return True
 
-    def shown_use(self, key: AccessKeyId) -> LastUse:
+    def show_use(self, key: AccessKeyId) -> LastUse:
         """Return the last use of a key as IAM shows it."""
         found = self.find(key)
         if found is None or key in self.unreadable_use:
@@ -245,11 +245,11 @@ class World:
             return None
         return stored
 
-    def shown_secret(self, name: str) -> StoredSecret | None:
+    def show_secret(self, name: str) -> StoredSecret | None:
         """Find a secret as Secrets Manager shows it, which may be as it was some seconds ago."""
         stored, lag = self.secret(name), self.lags.secret() if self.lags else timedelta()
         self.shown_as_of = self.clock.now() - lag
-        shown = self._past_secrets.shown(name, stored, self.shown_as_of) if lag else stored
+        shown = self._past_secrets.show(name, stored, self.shown_as_of) if lag else stored
         self.is_shown_old = shown is not stored
         return shown
 
@@ -259,7 +259,7 @@ class World:
 
     def make_secret(self, name: str, tags: Mapping[str, str] | None = None) -> StoredSecret:
         """Make a secret without a value, as Terraform does."""
-        self._past_secrets.born(name)
+        self._past_secrets.note_birth(name)
         self.secrets[name] = StoredSecret(versions={}, tags=dict(tags or {}), changed_at=self.clock.now())
         self.remember_secret(name)
         return self.secrets[name]
@@ -295,7 +295,7 @@ class World:
     def person_moves_label(self, name: str, label: str, to: VersionId | None) -> None:
         """Move a label, or take it off, naming the version that wears it."""
         stored = self.secrets[name]
-        stored.move(label, to=to, remove_from=stored.wearing(label), now=self.clock.now())
+        stored.move(label, to=to, remove_from=stored.find_labelled(label), now=self.clock.now())
         self.remember_secret(name)
 
     def person_tags(self, name: str, tags: Mapping[str, str]) -> None:
@@ -349,7 +349,7 @@ class World:
     @staticmethod
     def move_current(stored: StoredSecret, to: VersionId) -> None:
         """Move AWSCURRENT; AWSPREVIOUS goes to where it was."""
-        stored.move(AWSCURRENT, to=to, remove_from=stored.wearing(AWSCURRENT), now=stored.changed_at)
+        stored.move(AWSCURRENT, to=to, remove_from=stored.find_labelled(AWSCURRENT), now=stored.changed_at)
 
     # --- views ----------------------------------------------------------------------------------------------------
 

@@ -139,11 +139,11 @@ class AzureEmulator(Emulator):
             case "GET", [project, "_apis", "distributedtask", "variablegroups"]:
                 return self._list(request, project)
             case "GET", [project, "_apis", "distributedtask", "variablegroups", number] if self._has(project, number):
-                return json_response(_shown(self._groups[int(number)]))
+                return json_response(_show(self._groups[int(number)]))
             case "PUT", ["_apis", "distributedtask", "variablegroups", number] if self._has(None, number):
-                return self._put(int(number), self._sent(request))
+                return self._put(int(number), self._read_group(request))
             case "PUT", [project, "_apis", "distributedtask", "variablegroups", number] if self._has(project, number):
-                return self._put(int(number), self._sent(request))
+                return self._put(int(number), self._read_group(request))
         raise self.refuse(404, "variable group not found")
 
     def _service(self, request: Request) -> Response | None:
@@ -172,7 +172,7 @@ class AzureEmulator(Emulator):
                 found.setdefault(project["name"], {**project, "state": "wellFormed", "visibility": "private"})
         return list(found.values())
 
-    def _sent(self, request: Request) -> dict[str, Any]:
+    def _read_group(self, request: Request) -> dict[str, Any]:
         content = request.json()
         if not isinstance(content, dict) or not isinstance(content.get("variables", {}), dict):
             raise self.refuse(400, "Value cannot be null. Parameter name: group")
@@ -186,7 +186,7 @@ class AzureEmulator(Emulator):
         return content
 
     def _add(self, request: Request) -> Response:
-        content = self._sent(request)
+        content = self._read_group(request)
         references = content.get("variableGroupProjectReferences")
         if not content.get("name") or not isinstance(references, list) or not references:
             raise self.refuse(400, "name and variableGroupProjectReferences are needed")
@@ -215,11 +215,11 @@ class AzureEmulator(Emulator):
         """List groups; a star at the end of `groupName` fits any rest. Project references are not in lists."""
         wanted = request.query.get("groupName", "*").casefold()
         found = [
-            {name: value for name, value in _shown(group).items() if name != "variableGroupProjectReferences"}
+            {name: value for name, value in _show(group).items() if name != "variableGroupProjectReferences"}
             for group in self._groups.values()
             if self._is_in(group, project) and _fits(group["name"].casefold(), wanted)
         ]
-        number = self.asked_number(request, "continuationToken", 1)
+        number = self.read_number(request, "continuationToken", 1)
         shown = self.page_of(found, number, _A_PAGE)
         more = {"x-ms-continuationtoken": str(number + 1)} if number * _A_PAGE < len(found) else {}
         return json_response({"count": len(shown), "value": shown}, headers=more)
@@ -245,7 +245,7 @@ class AzureEmulator(Emulator):
             "variableGroupProjectReferences": references,
             "variables": after,
         }
-        return json_response(_shown(self._groups[number]))
+        return json_response(_show(self._groups[number]))
 
 
 def _in_accept(request: Request) -> str:
@@ -258,7 +258,7 @@ def _fits(name: str, wanted: str) -> bool:
     return name.startswith(wanted[:-1]) if wanted.endswith("*") else name == wanted
 
 
-def _shown(group: Mapping[str, Any]) -> dict[str, Any]:
+def _show(group: Mapping[str, Any]) -> dict[str, Any]:
     """Show a group; a secret's value is null."""
     shown = copy.deepcopy(dict(group))
     for variable in shown["variables"].values():

@@ -34,7 +34,7 @@ class _Variable:
     value: str
     secured: bool
 
-    def shown(self) -> dict[str, Any]:
+    def show(self) -> dict[str, Any]:
         """A secured value is absent, not empty."""
         fields: dict[str, Any] = {
             "type": "pipeline_variable",
@@ -436,7 +436,7 @@ class BitbucketEmulator(Emulator):
         variables = self._variables[scope]
         if not rest:
             if request.method == "GET":
-                return self._page(request, [variable.shown() for variable in variables])
+                return self._page(request, [variable.show() for variable in variables])
             if request.method == "POST":
                 return self._create(request, variables)
         elif request.method == "PUT":
@@ -445,7 +445,7 @@ class BitbucketEmulator(Emulator):
             variables.remove(self._find(variables, rest[0]))
             return Response(status=204)
         elif request.method == "GET" and len(scope) != 3:  # noqa: PLR2004  # a deployment variable has no GET of its own
-            return json_response(self._find(variables, rest[0]).shown())
+            return json_response(self._find(variables, rest[0]).show())
         raise self.refuse(405, "Method not allowed")
 
     def _find(self, variables: list[_Variable], key: str) -> _Variable:
@@ -468,7 +468,7 @@ class BitbucketEmulator(Emulator):
             uuid=self._new_uuid(), key=content["key"], value=content["value"], secured=bool(content.get("secured"))
         )
         variables.append(made)
-        return json_response(made.shown(), 201)
+        return json_response(made.show(), 201)
 
     def _update(self, request: Request, variable: _Variable) -> Response:
         """Change what is given; what is left out stays, as clients rely on."""
@@ -482,7 +482,7 @@ class BitbucketEmulator(Emulator):
             raise self.refuse(400, "A secured variable cannot be made readable.")
         variable.key, variable.value = content["key"], content["value"]
         variable.secured = bool(content.get("secured", variable.secured))
-        return json_response(variable.shown())
+        return json_response(variable.show())
 
     def _content(self, request: Request) -> dict[str, Any]:
         content = request.json()
@@ -492,8 +492,8 @@ class BitbucketEmulator(Emulator):
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
         query = request.query
-        length = min(_LARGEST_PAGE, self.asked_number(request, "pagelen", _PAGE))
-        page = self.asked_number(request, "page", 1)
+        length = min(_LARGEST_PAGE, self.read_number(request, "pagelen", _PAGE))
+        page = self.read_number(request, "page", 1)
         shown = self.page_of(values, page, length)
         content: dict[str, Any] = {"page": page, "pagelen": length, "size": len(values), "values": shown}
         if page * length < len(values):

@@ -55,13 +55,13 @@ class BuildkiteEmulator(Emulator):
         self, place: _Place, key: str, value: str, *, policy: str | None = None, description: str = ""
     ) -> None:
         """Set a secret as a person would."""
-        known = self._named(place, key) or self._made(place, key)
+        known = self._find(place, key) or self._make(place, key)
         self._secrets[place][known] |= {"value": value, "policy": policy, "description": description}
         self._touch(place, known)
 
-    def shown(self, place: _Place, key: str) -> dict[str, Any]:
+    def show(self, place: _Place, key: str) -> dict[str, Any]:
         """Return what the API shows of a secret."""
-        return self._shown(place, self._named(place, key) or "")
+        return self._show(place, self._find(place, key) or "")
 
     def values(self, place: _Place) -> dict[str, str]:
         """Return what a job may read."""
@@ -98,10 +98,10 @@ class BuildkiteEmulator(Emulator):
         }
         if self._calls > _LIMIT:
             return json_response({"message": "You have exceeded your API rate limit."}, 429, limits)
-        answer = self._routed(request)
+        answer = self._route(request)
         return Response(status=answer.status, body=answer.body, headers={**answer.headers, **limits})
 
-    def _routed(self, request: Request) -> Response:
+    def _route(self, request: Request) -> Response:
         if request.headers.get("authorization") != f"Bearer {self._token}":
             raise self.refuse(401, "Authentication required. Please supply a valid API Access Token.")
         match request.segments:
@@ -131,19 +131,19 @@ class BuildkiteEmulator(Emulator):
         content = sent if isinstance(sent, dict) else {}
         match request.method, rest:
             case "GET", []:
-                return self._page(request, [self._shown(place, number) for number in found])
+                return self._page(request, [self._show(place, number) for number in found])
             case "POST", []:
                 return self._create(place, content)
             case "GET", [number] if number in found:
-                return json_response(self._shown(place, number))
+                return json_response(self._show(place, number))
             case "PUT", [number] if number in found:
                 found[number] |= {name: content[name] for name in ("description", "policy") if name in content}
-                return json_response(self._shown(place, number))
+                return json_response(self._show(place, number))
             case "PUT", [number, "value"] if number in found:
                 self._demand_value(content)
                 found[number]["value"] = str(content["value"])
                 self._touch(place, number)
-                return json_response(self._shown(place, number))
+                return json_response(self._show(place, number))
             case "DELETE", [number] if number in found:
                 del found[number]
                 return Response(status=204)
@@ -151,20 +151,20 @@ class BuildkiteEmulator(Emulator):
 
     def _create(self, place: _Place, content: dict[str, Any]) -> Response:
         key = str(content.get("key", ""))
-        if self._named(place, key):
+        if self._find(place, key):
             raise self.refuse(422, "Key has already been taken")
         if not key or key.casefold().startswith(("bk", "buildkite")):
             raise self.refuse(422, "Key is invalid")
         self._demand_value(content)
-        number = self._made(place, key)
+        number = self._make(place, key)
         self._secrets[place][number] |= {name: content.get(name) for name in ("value", "policy", "description")}
-        return json_response(self._shown(place, number), 201)
+        return json_response(self._show(place, number), 201)
 
     def _demand_value(self, content: Mapping[str, Any]) -> None:
         if not 0 < len(str(content.get("value") or "")) < _MAX_SIZE:
             raise self.refuse(422, "Value can't be blank, or is too long")
 
-    def _made(self, place: _Place, key: str) -> str:
+    def _make(self, place: _Place, key: str) -> str:
         self._count += 1
         number = f"30f93dd5-bc23-4a14-8ad3-{self._count:012}"
         self._secrets[place][number] = {"key": key, "value": "", "policy": None, "description": None}
@@ -174,17 +174,17 @@ class BuildkiteEmulator(Emulator):
     def _touch(self, place: _Place, number: str) -> None:
         self._secrets[place][number]["updated_at"] = f"{self.now():%Y-%m-%dT%H:%M:%S.000Z}"
 
-    def _named(self, place: _Place, key: str) -> str | None:
+    def _find(self, place: _Place, key: str) -> str | None:
         return next((number for number, secret in self._secrets[place].items() if secret["key"] == key), None)
 
-    def _shown(self, place: _Place, number: str) -> dict[str, Any]:
+    def _show(self, place: _Place, number: str) -> dict[str, Any]:
         secret = self._secrets[place][number]
         shown = {name: value for name, value in secret.items() if name != "value"}
         return {"id": number, **shown, "last_read_at": None}
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
-        number = self.asked_number(request, "page", 1)
-        length = min(_MAX_PAGE, self.asked_number(request, "per_page", 30))
+        number = self.read_number(request, "page", 1)
+        length = min(_MAX_PAGE, self.read_number(request, "per_page", 30))
         shown = self.page_of(values, number, length)
         if number * length >= len(values):
             return json_response(shown)

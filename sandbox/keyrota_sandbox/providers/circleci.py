@@ -102,36 +102,36 @@ class CircleEmulator(Emulator):
         found = self._places[kind, name]
         match request.method, rest:
             case "GET", []:
-                return self._page(request, [self._shown(kind, name, variable) for variable in found])
+                return self._page(request, [self._show(kind, name, variable) for variable in found])
             case "GET", [variable] if kind == "project" and variable in found:
-                return json_response(self._shown(kind, name, variable))
+                return json_response(self._show(kind, name, variable))
             case "POST", [] if kind == "project":
-                variable, value = self._demanded(request, "name"), self._demanded(request, "value")
+                variable, value = self._require_field(request, "name"), self._require_field(request, "value")
                 self.set_variable(kind, name, variable, value)
-                return json_response(self._shown(kind, name, variable), 201)
+                return json_response(self._show(kind, name, variable), 201)
             case "PUT", [variable] if kind == "context":
-                self.set_variable(kind, name, variable, self._demanded(request, "value"))
-                return json_response(self._shown(kind, name, variable))
+                self.set_variable(kind, name, variable, self._require_field(request, "value"))
+                return json_response(self._show(kind, name, variable))
             case "DELETE", [variable] if variable in found:
                 del found[variable]
                 return json_response({"message": "Environment variable deleted."})
         raise self.refuse(404, "Environment variable not found.")
 
-    def _demanded(self, request: Request, field: str) -> str:
+    def _require_field(self, request: Request, field: str) -> str:
         content = request.json()
         value = content.get(field) if isinstance(content, dict) else None
         if not isinstance(value, str) or not value:
             raise self.refuse(400, f"{field}: missing or empty")
         return value
 
-    def _shown(self, kind: str, name: str, variable: str) -> dict[str, Any]:
+    def _show(self, kind: str, name: str, variable: str) -> dict[str, Any]:
         value, changed = self._places[kind, name][variable]
         if kind == "project":
             return {"name": variable, "value": f"xxxx{value[-4:]}"}
         return {"variable": variable, "created_at": changed, "updated_at": changed, "context_id": name}
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
-        number = self.asked_number(request, "page-token", 1)
+        number = self.read_number(request, "page-token", 1)
         is_last = number * _A_PAGE >= len(values)
         shown = self.page_of(values, number, _A_PAGE)
         return json_response({"items": shown, "next_page_token": None if is_last else str(number + 1)})

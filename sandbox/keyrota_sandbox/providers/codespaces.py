@@ -102,22 +102,22 @@ class CodespacesEmulator(Emulator):
                 shown = {"id": repository.id, "full_name": name, "archived": repository.is_archived}
                 return json_response(shown)
             case "GET", ["codespaces", "secrets"]:
-                return self._page(request, [_shown(each, repository) for each in sorted(repository.secrets)])
+                return self._page(request, [_show(each, repository) for each in sorted(repository.secrets)])
             case "GET", ["codespaces", "secrets", "public-key"]:
                 key = base64.b64encode(bytes(repository.key.public_key)).decode()
                 return json_response({"key_id": str(repository.key_number), "key": key})
             case "GET", ["codespaces", "secrets", secret] if secret.upper() in repository.secrets:
-                return json_response(_shown(secret.upper(), repository))
+                return json_response(_show(secret.upper(), repository))
             case "PUT", ["codespaces", "secrets", secret]:
                 is_new = secret.upper() not in repository.secrets
-                self.set_secret(name, secret, self._opened(request, repository))
+                self.set_secret(name, secret, self._open(request, repository))
                 return json_response({}, 201) if is_new else Response(status=204)
             case "DELETE", ["codespaces", "secrets", secret] if secret.upper() in repository.secrets:
                 del repository.secrets[secret.upper()]
                 return Response(status=204)
         raise self.refuse(404, "Not Found")
 
-    def _opened(self, request: Request, repository: _Repository) -> str:
+    def _open(self, request: Request, repository: _Repository) -> str:
         content = request.json()
         if not isinstance(content, dict) or content.get("key_id") != str(repository.key_number):
             raise self.refuse(422, "Bad Request: key_id is not the repository's")
@@ -128,14 +128,14 @@ class CodespacesEmulator(Emulator):
             raise self.refuse(422, "Bad Request: the value is no sealed box for this key") from None
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
-        length = min(_MAX_PER_PAGE, self.asked_number(request, "per_page", _PER_PAGE))
-        number = self.asked_number(request, "page", 1)
+        length = min(_MAX_PER_PAGE, self.read_number(request, "per_page", _PER_PAGE))
+        number = self.read_number(request, "page", 1)
         there = f"{request.base}{request.path}?per_page={length}&page={number + 1}"
         headers = {"Link": f'<{there}>; rel="next"'} if number * length < len(values) else {}
         content = {"total_count": len(values), "secrets": self.page_of(values, number, length)}
         return json_response(content, 200, headers)
 
 
-def _shown(name: str, repository: _Repository) -> dict[str, Any]:
+def _show(name: str, repository: _Repository) -> dict[str, Any]:
     _, created, updated = repository.secrets[name]
     return {"name": name, "created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}", "updated_at": f"{updated:%Y-%m-%dT%H:%M:%SZ}"}

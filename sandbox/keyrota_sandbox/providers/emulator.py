@@ -82,14 +82,14 @@ class Emulator(ABC):
         delay_s = self.latency_s + (fault.delay_s if fault else 0.0)
         if delay_s:
             time.sleep(delay_s)  # noqa: TID251  # real time: it is what is measured, or waited for
-        response = self._answered(request, fault)
+        response = self._answer(request, fault)
         with self._lock:
             self.journal.append((operation, response.status))
         if fault and fault.kind in {FaultKind.LOST_BEFORE, FaultKind.LOST_AFTER}:
             raise Cut
         return replace(response, headers={"Date": format_datetime(self.now(), usegmt=True), **response.headers})
 
-    def _answered(self, request: Request, fault: Fault | None) -> Response:
+    def _answer(self, request: Request, fault: Fault | None) -> Response:
         if fault and fault.kind in {FaultKind.ERROR, FaultKind.LOST_BEFORE}:
             answer = self.refusal(fault.status, fault.message)
             return Response(status=answer.status, body=answer.body, headers={**answer.headers, **dict(fault.headers)})
@@ -113,7 +113,7 @@ class Emulator(ABC):
         target = rest if rest.startswith("/") else f"/{rest}"
         return replace(request, target=target, base=request.base + begin)
 
-    def asked_number(self, request: Request, name: str, default: int) -> int:
+    def read_number(self, request: Request, name: str, default: int) -> int:
         """Read a field of the query that counts from 1; what is no number is refused, as each service does."""
         text = request.query.get(name) or str(default)
         if not (text.isascii() and text.isdigit()):

@@ -115,13 +115,13 @@ class ForgejoEmulator(Emulator):
         match request.segments:
             case [*place, "actions", "secrets"] if tuple(place) in self._secrets and place != ["user"]:
                 if request.method == "GET":
-                    return self._page(request, self._listed_secrets(tuple(place)))
+                    return self._page(request, self._list_secrets(tuple(place)))
             case [*place, "actions", "secrets", name] if tuple(place) in self._secrets:
                 return self._secret(request, tuple(place), name)
             case [*place, "actions", "variables"] if tuple(place) in self._variables and self.has_variables:
                 if request.method == "GET":
                     found = self._variables[tuple(place)]
-                    return self._page(request, [{"name": name, **self._shown(found[name])} for name in found])
+                    return self._page(request, [{"name": name, **self._show(found[name])} for name in found])
             case [*place, "actions", "variables", name] if tuple(place) in self._variables and self.has_variables:
                 return self._variable(request, tuple(place), name.upper())
             case segments if request.method == "GET":
@@ -172,7 +172,7 @@ class ForgejoEmulator(Emulator):
         match request.method:
             case "PUT":
                 self._refuse_archived(place)
-                content = self._demanded(request, "data")
+                content = self._require_field(request, "data")
                 self.set_secret(place, name, content["data"], description=self._description(content))
                 return Response(status=201 if is_new else 204)
             case "DELETE" if not is_new:
@@ -186,7 +186,7 @@ class ForgejoEmulator(Emulator):
         if request.method in {"POST", "PUT", "DELETE"}:
             self._refuse_archived(place)
         if request.method == "POST":
-            content = self._demanded(request, "value")
+            content = self._require_field(request, "value")
             if name in found:
                 raise self.refuse(409, "variable name already exists")
             if not _NAME.fullmatch(name):
@@ -197,7 +197,7 @@ class ForgejoEmulator(Emulator):
             raise self.refuse(404, "variable not found")
         match request.method:
             case "GET":
-                return json_response({"name": name, **self._shown(found[name])})
+                return json_response({"name": name, **self._show(found[name])})
             case "PUT":
                 self._change(request, place, name)
             case "DELETE":
@@ -208,7 +208,7 @@ class ForgejoEmulator(Emulator):
 
     def _change(self, request: Request, place: Place, name: str) -> None:
         """Change a value, and the name where another one is sent."""
-        content = self._demanded(request, "value")
+        content = self._require_field(request, "value")
         new = str(content.get("name") or name).upper()
         if not _NAME.fullmatch(new):
             raise self.refuse(400, "invalid variable name")
@@ -217,7 +217,7 @@ class ForgejoEmulator(Emulator):
         del self._variables[place][name]
         self.set_variable(place, new, content["value"], description=self._description(content))
 
-    def _demanded(self, request: Request, field: str) -> dict[str, Any]:
+    def _require_field(self, request: Request, field: str) -> dict[str, Any]:
         content = request.json()
         if not isinstance(content, dict) or not isinstance(content.get(field), str) or not content[field]:
             raise self.refuse(422, f"[{field.title()}]: Required")
@@ -227,16 +227,16 @@ class ForgejoEmulator(Emulator):
         """Take a description: one that is left out is empty; Forgejo has none."""
         return str(content.get("description", "")) if self._is_gitea else ""
 
-    def _shown(self, stored: Mapping[str, str]) -> dict[str, str]:
+    def _show(self, stored: Mapping[str, str]) -> dict[str, str]:
         return dict(stored) if self._is_gitea else {name: stored[name] for name in stored if name != "description"}
 
-    def _listed_secrets(self, place: Place) -> list[dict[str, Any]]:
-        found = [{"name": name, **self._shown(secret)} for name, secret in self._secrets[place].items()]
+    def _list_secrets(self, place: Place) -> list[dict[str, Any]]:
+        found = [{"name": name, **self._show(secret)} for name, secret in self._secrets[place].items()]
         return [{name: value for name, value in secret.items() if name != "data"} for secret in found]
 
     def _page(self, request: Request, found: list[dict[str, Any]]) -> Response:
-        number = self.asked_number(request, "page", 1)
-        length = min(_MAX_ITEMS, self.asked_number(request, "limit", 30))
+        number = self.read_number(request, "page", 1)
+        length = min(_MAX_ITEMS, self.read_number(request, "limit", 30))
         headers = {"X-Total-Count": str(len(found))}
         if self._is_gitea and number * length < len(found):
             headers["Link"] = f'<{request.base}{request.path}?limit={length}&page={number + 1}>; rel="next"'

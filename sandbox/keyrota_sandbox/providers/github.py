@@ -227,7 +227,7 @@ class GitHubEmulator(Emulator):
         """Replace the public key of a scope, as GitHub may at any time."""
         self._keys.pop(scope, None)
 
-    def seen_by(self, scope: Scope, name: str) -> tuple[str, tuple[int, ...]]:
+    def get_visibility(self, scope: Scope, name: str) -> tuple[str, tuple[int, ...]]:
         """Tell visibility and selected repositories of an organization's secret."""
         item = self._secrets[scope][name]
         return item.visibility, item.selected
@@ -368,7 +368,7 @@ class GitHubEmulator(Emulator):
                 return self._repository_call(request, self._repository(request, owner, name), rest)
             case ["orgs", organization, *rest]:
                 self._demand_organization(organization)
-                return self._organization_call(request, self._named(organization), rest)
+                return self._organization_call(request, self._spell_owner(organization), rest)
         return self._account_call(request)
 
     def _account_call(self, request: Request) -> Response:
@@ -423,10 +423,10 @@ class GitHubEmulator(Emulator):
         signed, _, signature = token.rpartition(".")
         key: Any = load_pem_public_key(self._app_key)
         try:
-            key.verify(_decoded(signature), signed.encode(), PKCS1v15(), SHA256())
+            key.verify(_decode(signature), signed.encode(), PKCS1v15(), SHA256())
         except InvalidSignature:
             return False
-        claims, now = json.loads(_decoded(signed.partition(".")[2])), self.now().timestamp()
+        claims, now = json.loads(_decode(signed.partition(".")[2])), self.now().timestamp()
         is_in_time = claims["iat"] <= now < claims["exp"] <= now + 600
         return bool(is_in_time and claims["iss"] == APP_ID)
 
@@ -455,10 +455,10 @@ class GitHubEmulator(Emulator):
         self._writes.append(now)
 
     def _demand_organization(self, name: str) -> None:
-        if self._named(name) not in self._organizations:
+        if self._spell_owner(name) not in self._organizations:
             raise self.refuse(404, "Not Found")
 
-    def _named(self, owner: str) -> str:
+    def _spell_owner(self, owner: str) -> str:
         """Find an owner's name as it is spelled: GitHub takes it in any case."""
         return next((name for name in self._owners if name.casefold() == owner.casefold()), owner)
 
@@ -470,7 +470,7 @@ class GitHubEmulator(Emulator):
         return json_response(self._shape(self._repositories[owner, name]), 201)
 
     def _repository(self, request: Request, owner: str, name: str) -> _Repository:
-        owner, name = self._spelled(owner, name)
+        owner, name = self._spell_repository(owner, name)
         if (owner, name) in self.down:
             raise self.refuse(503, "Service unavailable")
         if (owner, name) in self._renamed:
@@ -484,7 +484,7 @@ class GitHubEmulator(Emulator):
             raise self.refuse(404, "Not Found")
         return found
 
-    def _spelled(self, owner: str, name: str) -> tuple[str, str]:
+    def _spell_repository(self, owner: str, name: str) -> tuple[str, str]:
         """Find a repository's name as it is spelled: GitHub takes it in any case."""
         wanted = (owner.casefold(), name.casefold())
         known = (here for here in (*self._repositories, *self._renamed))
@@ -653,7 +653,7 @@ class GitHubEmulator(Emulator):
     def _selection_call(self, request: Request, item: _Item, rest: list[str]) -> Response:
         """Read, replace, extend or shorten the list of repositories that may use an organization's item."""
         if request.method == "GET" and not rest:
-            return self._selected_page(request, item)
+            return self._page_selected(request, item)
         if item.visibility != "selected":
             raise self.refuse(409, "Conflict: visibility is not selected")
         match request.method, rest:
@@ -670,7 +670,7 @@ class GitHubEmulator(Emulator):
                 raise self.refuse(404, "Not Found")
         return Response(status=204)
 
-    def _selected_page(self, request: Request, item: _Item) -> Response:
+    def _page_selected(self, request: Request, item: _Item) -> Response:
         if item.visibility != "selected":
             raise self.refuse(409, "Conflict")
         known = {it.id: it for it in self._repositories.values()}
@@ -785,7 +785,7 @@ def _number(text: str | None, default: int) -> int:
     return int(text) if text and text.isascii() and text.isdigit() else default
 
 
-def _decoded(text: str) -> bytes:
+def _decode(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 

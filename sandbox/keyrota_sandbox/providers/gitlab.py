@@ -47,7 +47,7 @@ class Variable:
     environment_scope: str = "*"
     description: str | None = None
 
-    def shown(self, *, is_instance: bool) -> dict[str, Any]:
+    def show(self, *, is_instance: bool) -> dict[str, Any]:
         """Show it: a hidden value is null, the instance knows no scopes."""
         fields: dict[str, Any] = {
             "variable_type": self.variable_type,
@@ -165,7 +165,7 @@ class GitLabEmulator(Emulator):
         found = (it for it in self._variables[level] if (it.key, it.environment_scope) == (name, scope))
         return next(found, None)
 
-    def stored(self, level: Level) -> list[Variable]:
+    def copy_variables(self, level: Level) -> list[Variable]:
         """Copy all variables of a level."""
         return [replace(it) for it in self._variables[level]]
 
@@ -306,7 +306,7 @@ class GitLabEmulator(Emulator):
         }
 
     def _project(self, request: Request, path: str) -> _Project:
-        path = self._spelled(path, (*self._projects, *self._moved))
+        path = self._spell(path, (*self._projects, *self._moved))
         if path in self._moved:
             there = request.target.replace(request.target.split("/")[4], str(self._moved[path].id), 1)
             if request.method != "GET":
@@ -320,7 +320,7 @@ class GitLabEmulator(Emulator):
             raise self.refuse(503, "503 Service Unavailable")
         return found
 
-    def _spelled(self, path: str, known: Iterable[str]) -> str:
+    def _spell(self, path: str, known: Iterable[str]) -> str:
         """Find a path as it is spelled: GitLab takes it in any case."""
         return next((each for each in known if each.casefold() == path.casefold()), path)
 
@@ -387,20 +387,20 @@ class GitLabEmulator(Emulator):
         is_instance = level[0] == "instance"
         match request.method, rest:
             case "GET", []:
-                return self._page(request, [it.shown(is_instance=is_instance) for it in variables])
+                return self._page(request, [it.show(is_instance=is_instance) for it in variables])
             case "POST", []:
                 return self._create(request, variables, is_instance=is_instance)
             case "GET", [name]:
-                return json_response(self._chosen(request, variables, name).shown(is_instance=is_instance))
+                return json_response(self._choose(request, variables, name).show(is_instance=is_instance))
             case "PUT", [name]:
-                changed = self._update(request, self._chosen(request, variables, name), variables)
-                return json_response(changed.shown(is_instance=is_instance))
+                changed = self._update(request, self._choose(request, variables, name), variables)
+                return json_response(changed.show(is_instance=is_instance))
             case "DELETE", [name]:
-                variables.remove(self._chosen(request, variables, name))
+                variables.remove(self._choose(request, variables, name))
                 return Response(status=204)
         raise self.refuse(404, "404 Not Found")
 
-    def _chosen(self, request: Request, variables: list[Variable], name: str) -> Variable:
+    def _choose(self, request: Request, variables: list[Variable], name: str) -> Variable:
         """Find a variable as GitLab does: without a filter the only one of that name, whatever its scope."""
         given = self._parameters(request)
         scope = given.get("filter[environment_scope]") or (given.get("filter") or {}).get("environment_scope")
@@ -453,7 +453,7 @@ class GitLabEmulator(Emulator):
         if any((it.key, it.environment_scope) == (made.key, made.environment_scope) for it in variables):
             raise self._invalid(key=f"({made.key}) has already been taken")
         variables.append(made)
-        return json_response(made.shown(is_instance=is_instance), 201)
+        return json_response(made.show(is_instance=is_instance), 201)
 
     def _update(self, request: Request, variable: Variable, variables: list[Variable]) -> Variable:
         content = self._content(request)
@@ -575,8 +575,8 @@ class GitLabEmulator(Emulator):
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
         query = request.query
-        length = min(100, self.asked_number(request, "per_page", 20))
-        number = self.asked_number(request, "page", 1)
+        length = min(100, self.read_number(request, "per_page", 20))
+        number = self.read_number(request, "page", 1)
         headers = {"x-page": str(number), "x-per-page": str(length), "x-total": str(len(values)), "x-next-page": ""}
         if number * length < len(values):
             others = "".join(f"&{name}={value}" for name, value in query.items() if name not in {"page", "per_page"})

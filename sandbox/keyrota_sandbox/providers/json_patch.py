@@ -10,7 +10,7 @@ class BadPatch(Exception):
     """It is no patch, or it does not fit what it is applied to."""
 
 
-def merged(before: Any, patch: Any) -> Any:
+def merge(before: Any, patch: Any) -> Any:
     """Apply a merge patch: null removes, objects are merged, anything else replaces."""
     if not isinstance(patch, dict):
         return patch
@@ -19,7 +19,7 @@ def merged(before: Any, patch: Any) -> Any:
         if value is None:
             made.pop(name, None)
         else:
-            made[name] = merged(made.get(name), value)
+            made[name] = merge(made.get(name), value)
     return made
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from keyrota.ports import Clock
 from keyrota_sandbox.faults import Faults
 from keyrota_sandbox.providers.emulator import Emulator, Refusal
-from keyrota_sandbox.providers.json_patch import BadPatch, json_patched, merged
+from keyrota_sandbox.providers.json_patch import BadPatch, json_patched, merge
 from keyrota_sandbox.server import Request, Response, json_response
 
 TOKEN = "sandbox-kubernetes-token"  # noqa: S105  # opens nothing but the sandbox
@@ -157,18 +157,18 @@ class KubernetesEmulator(Emulator):
             raise self._absent("secrets", at[1])
         match request.method:
             case "GET":
-                return json_response(self._shown(at, found))
+                return json_response(self._show(at, found))
             case "PATCH":
-                return self._changed(request, at, self._patched(request, found))
+                return self._replace(request, at, self._patch(request, found))
             case "PUT":
-                return self._changed(request, at, self._sent(request))
+                return self._replace(request, at, self._read_object(request))
             case "DELETE":
                 return self._delete(request, at)
         raise self.refuse(405, "the server does not allow this method on the requested resource")
 
     def _list(self, request: Request, namespace: str | None) -> Response:
         wanted = [
-            self._shown(at, found)
+            self._show(at, found)
             for at, found in sorted(self._secrets.items())
             if namespace in {None, at[0]} and _fits(request, at[1], found)
         ]
@@ -185,7 +185,7 @@ class KubernetesEmulator(Emulator):
             raise self.refuse(400, f"invalid value for {name}")
         return int(text)
 
-    def _sent(self, request: Request) -> dict[str, Any]:
+    def _read_object(self, request: Request) -> dict[str, Any]:
         content = request.json()
         if not isinstance(content, dict):
             raise self.refuse(400, "the object provided is unrecognized: it is no JSON object")
@@ -198,7 +198,7 @@ class KubernetesEmulator(Emulator):
                 raise self.refuse(400, f"Secret in version v1 cannot be handled: {field} is no map")
 
     def _create(self, request: Request, namespace: str) -> Response:
-        content = self._sent(request)
+        content = self._read_object(request)
         if namespace not in self._namespaces:
             raise self._absent("namespaces", namespace)
         metadata = content.get("metadata")
@@ -209,10 +209,10 @@ class KubernetesEmulator(Emulator):
             )
         if (namespace, name) in self._secrets:
             raise Refusal(self._status(409, f'secrets "{name}" already exists', {"name": name, "kind": "secrets"}))
-        made = self._folded(self._new(namespace, content))
+        made = self._fold(self._new(namespace, content))
         if not request.query.get("dryRun"):
             self._store((namespace, name), made)
-        return json_response(self._shown((namespace, name), made), 201)
+        return json_response(self._show((namespace, name), made), 201)
 
     def _new(self, namespace: str, content: Mapping[str, Any]) -> _Secret:
         metadata = {
@@ -224,7 +224,7 @@ class KubernetesEmulator(Emulator):
         data = dict(content.get("data") or {})
         return {**content, "type": content.get("type") or "Opaque", "metadata": metadata, "data": data}
 
-    def _patched(self, request: Request, found: _Secret) -> _Secret:
+    def _patch(self, request: Request, found: _Secret) -> _Secret:
         content_type, sent = request.headers.get("content-type", ""), request.json()
         try:
             if content_type == _JSON_PATCH:
@@ -232,12 +232,12 @@ class KubernetesEmulator(Emulator):
                 self._refuse_odd(made)
                 return made
             if content_type in _MERGES:
-                return dict(merged(found, self._sent(request)))
+                return dict(merge(found, self._read_object(request)))
         except BadPatch as error:
             raise self.refuse(422, f"the server rejected our request due to an error in our request: {error}") from None
         raise self.refuse(415, "the body of the request was in an unknown format")
 
-    def _changed(self, request: Request, at: tuple[str, str], content: Mapping[str, Any]) -> Response:
+    def _replace(self, request: Request, at: tuple[str, str], content: Mapping[str, Any]) -> Response:
         """Put a changed Secret in place of what is there, unless someone else was first or it is immutable."""
         before = self._secrets[at]
         metadata = content.get("metadata") if isinstance(content.get("metadata"), dict) else {}
@@ -247,16 +247,16 @@ class KubernetesEmulator(Emulator):
             raise Refusal(self._status(409, message, {"name": at[1], "kind": "secrets"}, "Conflict"))
         kept = {name: before["metadata"][name] for name in ("name", "namespace", "uid", "creationTimestamp")}
         version = before["metadata"].get("resourceVersion")
-        after = self._folded({**content, "metadata": {**(metadata or {}), **kept, "resourceVersion": version}})
+        after = self._fold({**content, "metadata": {**(metadata or {}), **kept, "resourceVersion": version}})
         after.setdefault("type", before["type"])
         is_same = after["data"] == before["data"]
         if (at in self.immutable or before.get("immutable")) and not is_same:
             raise self.refuse(422, "data: Forbidden: field is immutable when `immutable` is set")
         if not request.query.get("dryRun"):
             self._store(at, after)
-        return json_response(self._shown(at, after))
+        return json_response(self._show(at, after))
 
-    def _folded(self, secret: _Secret) -> _Secret:
+    def _fold(self, secret: _Secret) -> _Secret:
         """Write `stringData` into `data`, as the API server does, and refuse what is no Base64."""
         made = copy.deepcopy(secret)
         texts = made.pop("stringData", None) or {}
@@ -284,7 +284,7 @@ class KubernetesEmulator(Emulator):
         secret["metadata"]["resourceVersion"] = str(self._count)
         self._secrets[at] = secret
 
-    def _shown(self, at: tuple[str, str], secret: Mapping[str, Any]) -> dict[str, Any]:
+    def _show(self, at: tuple[str, str], secret: Mapping[str, Any]) -> dict[str, Any]:
         shown: dict[str, Any] = {**copy.deepcopy(dict(secret)), "kind": "Secret", "apiVersion": "v1"}
         return shown | ({"immutable": True} if at in self.immutable else {})
 

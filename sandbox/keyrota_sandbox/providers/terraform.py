@@ -127,36 +127,36 @@ class TerraformEmulator(Emulator):
             case _, ["varsets" as kind, number, "relationships", "vars", *rest] if (kind, number) in self._variables:
                 return self._call(request, (kind, number), rest)
             case "GET", segments:
-                return self._looked_up(request, segments)
+                return self._look_up(request, segments)
         raise self.refuse(404, "not found")
 
-    def _looked_up(self, request: Request, segments: Sequence[str]) -> Response:
+    def _look_up(self, request: Request, segments: Sequence[str]) -> Response:
         match segments:
             case ["account", "details"]:
                 return json_response({"data": {"id": "user-1", "type": "users", "attributes": {"username": "deploy"}}})
             case ["organizations", name] if name in self._organizations():
-                return json_response({"data": _shown("organizations", name, {"name": name})})
+                return json_response({"data": _show("organizations", name, {"name": name})})
             case ["organizations", organization, "workspaces"] if organization in self._organizations():
-                return self._page(request, self._shown_workspaces(organization))
+                return self._page(request, self._show_workspaces(organization))
             case ["organizations", organization, "workspaces", name] if (organization, name) in self._workspaces:
-                return json_response({"data": self._shown_workspace(organization, name)})
+                return json_response({"data": self._show_workspace(organization, name)})
             case ["organizations", organization, "varsets"] if organization in self._organizations():
                 ours = [number for number, one in self._sets.items() if one["organization"] == organization]
-                return self._page(request, [self._shown_set(number) for number in ours])
+                return self._page(request, [self._show_set(number) for number in ours])
             case ["organizations", organization, "runs"] if organization in self._organizations():
-                return self._page(request, self._shown_runs(request, None))
+                return self._page(request, self._show_runs(request, None))
             case ["workspaces", number] if ("workspaces", number) in self._variables:
                 (at,) = (at for at, found in self._workspaces.items() if found == number)
-                return json_response({"data": self._shown_workspace(*at)})
+                return json_response({"data": self._show_workspace(*at)})
             case ["workspaces", number, "varsets"] if ("workspaces", number) in self._variables:
                 applied = [each for each, one in self._sets.items() if self._is_applied(one, number)]
-                return self._page(request, [self._shown_set(each) for each in applied])
+                return self._page(request, [self._show_set(each) for each in applied])
             case ["workspaces", number, "runs"] if ("workspaces", number) in self._variables:
-                return self._page(request, self._shown_runs(request, number))
+                return self._page(request, self._show_runs(request, number))
             case ["varsets", number] if number in self._sets:
-                return json_response({"data": self._shown_set(number)})
+                return json_response({"data": self._show_set(number)})
             case ["runs", number] if number in self._runs:
-                return json_response({"data": self._shown_run(number)})
+                return json_response({"data": self._show_run(number)})
         raise self.refuse(404, "not found")
 
     # --- variables ----------------------------------------------------------------------------------------------------
@@ -171,15 +171,15 @@ class TerraformEmulator(Emulator):
             case "GET", [number] if number in found:
                 return json_response({"data": self._variable(place, number)})
             case "POST", []:
-                return self._create(place, self._sent(request))
+                return self._create(place, self._read_attributes(request))
             case "PATCH", [number] if number in found:
-                return self._update(place, number, self._sent(request))
+                return self._update(place, number, self._read_attributes(request))
             case "DELETE", [number] if number in found:
                 del found[number]
                 return Response(status=204)
         raise self.refuse(404, "not found")
 
-    def _sent(self, request: Request) -> dict[str, Any]:
+    def _read_attributes(self, request: Request) -> dict[str, Any]:
         """Take the attributes of a JSON:API document."""
         if request.headers.get("content-type") != _MEDIA:
             raise self.refuse(415, "unsupported media type")
@@ -220,7 +220,7 @@ class TerraformEmulator(Emulator):
 
     def _variable(self, place: _Place, number: str) -> dict[str, Any]:
         made = self._variables[place][number]
-        return _shown("vars", number, made | ({"value": None} if made["sensitive"] else {}))
+        return _show("vars", number, made | ({"value": None} if made["sensitive"] else {}))
 
     # --- what is shown ------------------------------------------------------------------------------------------------
 
@@ -229,19 +229,19 @@ class TerraformEmulator(Emulator):
             one["organization"] for one in self._sets.values()
         }
 
-    def _shown_workspaces(self, organization: str) -> list[dict[str, Any]]:
-        return [self._shown_workspace(*at) for at in self._workspaces if at[0] == organization]
+    def _show_workspaces(self, organization: str) -> list[dict[str, Any]]:
+        return [self._show_workspace(*at) for at in self._workspaces if at[0] == organization]
 
-    def _shown_workspace(self, organization: str, name: str) -> dict[str, Any]:
+    def _show_workspace(self, organization: str, name: str) -> dict[str, Any]:
         related = {"organization": {"data": {"id": organization, "type": "organizations"}}}
-        return _shown("workspaces", self._workspaces[organization, name], {"name": name, "locked": False}, related)
+        return _show("workspaces", self._workspaces[organization, name], {"name": name, "locked": False}, related)
 
     def _is_applied(self, one: Mapping[str, Any], workspace: str) -> bool:
         return bool(one["attributes"]["global"]) or workspace in one["workspaces"]
 
-    def _shown_set(self, number: str) -> dict[str, Any]:
+    def _show_set(self, number: str) -> dict[str, Any]:
         one = self._sets[number]
-        return _shown(
+        return _show(
             "varsets",
             number,
             one["attributes"],
@@ -251,25 +251,25 @@ class TerraformEmulator(Emulator):
             },
         )
 
-    def _shown_runs(self, request: Request, workspace: str | None) -> list[dict[str, Any]]:
+    def _show_runs(self, request: Request, workspace: str | None) -> list[dict[str, Any]]:
         group = request.query.get("filter[status_group]", "")
         statuses = set(filter(None, request.query.get("filter[status]", "").split(",")))
         return [
-            self._shown_run(number)
+            self._show_run(number)
             for number, run in self._runs.items()
             if workspace in {None, run["workspace"]}
             and (group != "non_final" or run["attributes"]["status"] not in _FINAL)
             and (not statuses or run["attributes"]["status"] in statuses)
         ]
 
-    def _shown_run(self, number: str) -> dict[str, Any]:
+    def _show_run(self, number: str) -> dict[str, Any]:
         run = self._runs[number]
         related = {"workspace": {"data": {"id": run["workspace"], "type": "workspaces"}}}
-        return _shown("runs", number, run["attributes"], related)
+        return _show("runs", number, run["attributes"], related)
 
     def _page(self, request: Request, values: list[dict[str, Any]]) -> Response:
-        number = self.asked_number(request, "page[number]", 1)
-        length = min(_MAX_PAGE, self.asked_number(request, "page[size]", 20))
+        number = self.read_number(request, "page[number]", 1)
+        length = min(_MAX_PAGE, self.read_number(request, "page[size]", 20))
         following = None if number * length >= len(values) else number + 1
         shown = self.page_of(values, number, length)
         pages = {"current-page": number, "page-size": length, "next-page": following, "total-count": len(values)}
@@ -280,7 +280,7 @@ class TerraformEmulator(Emulator):
         return f"{prefix}-{self._count:016}"
 
 
-def _shown(
+def _show(
     kind: str, number: str, attributes: Mapping[str, Any], related: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     shown: dict[str, Any] = {"id": number, "type": kind, "attributes": dict(attributes)}

@@ -141,18 +141,18 @@ class Elsewhere(Colleague):
         made = self._world.place_at(address)
         made.is_bundle, made.is_id_readable = before.is_bundle, before.is_id_readable
         made.is_change_told, made.clock_ahead = before.is_change_told, before.clock_ahead
-        self._named(address)
+        self._note_named(address)
 
         def back() -> None:
             self._given.discard(address)
             if self._world.places.get(address) is made:
                 self._world.places[address] = before
-                self._named(address)
+                self._note_named(address)
 
         self._for_some_time(back)
         return True
 
-    def _named(self, address: str) -> None:
+    def _note_named(self, address: str) -> None:
         self._history.named_since[address] = self._world.clock.instant
 
     def _archives_a_place(self, user: UserName) -> bool:
@@ -202,7 +202,7 @@ class Elsewhere(Colleague):
         pair = self._world.add_key(user)
         for place in self._history.credentials[user].places:
             self._world.person_sets(place.address, pair)
-        current = stored.wearing(AWSCURRENT)
+        current = stored.find_labelled(AWSCURRENT)
         self._world.person_puts(name, pair, stored.versions[current].fields if current else {})
         self._history.announce_change()
 
@@ -220,7 +220,7 @@ class Elsewhere(Colleague):
         """Store the pair of now once more, with another value in a field beside it."""
         name = self._history.credentials[user].secret
         stored = self._world.secret(name)
-        current = stored.wearing(AWSCURRENT) if stored else None
+        current = stored.find_labelled(AWSCURRENT) if stored else None
         if stored is None or stored.deleted_at or current is None or stored.versions[current].pair is None:
             return False
         self._numbers += 1

@@ -193,7 +193,7 @@ class Weather:
         seconds, everywhere = age.total_seconds(), self._usable_from[key]
         return seconds >= everywhere or self._lots.random() < 0.5 * seconds / everywhere
 
-    def listing(self) -> timedelta:
+    def draw_list_lag(self) -> timedelta:
         """Draw how old a list of keys is."""
         return self._lag(self.climate.list_lag_s)
 

@@ -22,7 +22,7 @@ from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, pl
 from keyrota.executor.confirm import confirm, questions
 from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview
-from keyrota.executor.forget import forget, remembered
+from keyrota.executor.forget import forget, list_remembered
 from keyrota.stop import Stop
 from keyrota_sandbox.memory import MAX_TAGS, SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
 from keyrota_sandbox.simulation.deployments import Deployments
@@ -421,7 +421,7 @@ class Simulation:
 
     def _forget_lost(self, preview: Preview) -> None:
         """Let a person end what was left behind, where the name means another place now: nothing there needs a key."""
-        for known in remembered(preview.subject, preview.observation) if preview.observation else ():
+        for known in list_remembered(preview.subject, preview.observation) if preview.observation else ():
             is_lost = known.state is not None and known.state.evidence is TargetEvidence.FAILED
             if is_lost and not self.world.places[known.entry.address].is_down:
                 self._say("somebody", f"forgets {known.name}")
@@ -561,7 +561,7 @@ class Simulation:
             info.step = LOOKING  # a look begins so; a step that lost a race tells no end
         signed = self.world.clock.instant
         self._wait(info, self.weather.latency_s())
-        fault = self._struck(info, call) or self.weather.fault(self._often(info.step))
+        fault = self._aim_fault(info, call) or self.weather.fault(self._often(info.step))
         if fault is not None:
             self.covered[fault.value, info.step] += 1
         if fault is FaultKind.STALL:
@@ -593,7 +593,7 @@ class Simulation:
             raise ProviderUnavailable(f"{call.name}: AWS did not answer (ReadTimeoutError)")
         return answer
 
-    def _struck(self, info: RunInfo, call: Call) -> FaultKind | None:
+    def _aim_fault(self, info: RunInfo, call: Call) -> FaultKind | None:
         """Return what an aim lets happen to a call: to one of those of its step, or to the one that makes a key."""
         is_lost = call.name == "iam:CreateAccessKey" and self.strikes.loses_keys
         if is_lost and self.rng.random() < _LOST:
@@ -638,7 +638,7 @@ class Simulation:
             self.deployments.note_keeper(call, self.world.clock.instant)
         for watch in self.watchers:
             watch(call, answer)
-        self.jobs.noticed(call)
+        self.jobs.start_amid_write(call)
         if self.tell is not None:
             self.tell(self.world.clock.instant, call.by, f"{call.name} {call.about}", _short(answer))
         self._announce(call, answer)

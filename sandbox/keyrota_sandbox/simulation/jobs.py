@@ -76,7 +76,7 @@ class Jobs:
                 return
             self._history.timeline.at(when, lambda: self.start(place.address, place.job_minutes))
 
-    def noticed(self, call: Call) -> None:
+    def start_amid_write(self, call: Call) -> None:
         """In a proof, let a pipeline start, often, in the middle of a write: that is when it hurts."""
         if self._history.setup.is_proof and call.name.startswith("target:write") and self._lots.random() < 0.4:  # noqa: PLR2004  # two of five
             address = call.name.split(" ", 2)[2]
@@ -132,7 +132,7 @@ class Jobs:
             self._history.timeline.after(max(wait, 0), lambda: self._use(job, number + 1))
 
     def _cause(self, job: _Job, why: str) -> Cause:
-        is_unknown = job.address in self._forgotten_places() and self._history.world.places[job.address].ours is None
+        is_unknown = job.address in self._find_forgotten() and self._history.world.places[job.address].ours is None
         is_late = job.address in self._history.awakened  # it was archived when all others were written
         if job.by_hand or job.pair.id in self.spoiled or is_unknown or is_late:
             return Cause.BY_HAND
@@ -145,7 +145,7 @@ class Jobs:
         versions = (version for stored in self._history.world.secrets.values() for version in stored.versions.values())
         return {version.pair.id for version in versions if version.pair and AWSCURRENT in version.labels}
 
-    def _forgotten_places(self) -> set[str]:
+    def _find_forgotten(self) -> set[str]:
         """Find the places that the configuration which keeps a user does not name: it knows only those it wrote."""
         keepings = self._history.credentials.values()
         return set(self._history.world.places) - {place.address for keeping in keepings for place in keeping.places}

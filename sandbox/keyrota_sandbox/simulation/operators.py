@@ -278,7 +278,7 @@ class Operators(Colleague):
 
     def _is_private(self, user: UserName, key: AccessKeyId) -> bool:
         """Return whether a person made the key for a purpose of their own: no version of the secret holds it."""
-        return not self._world.makers.get(key) and key not in _named(self._secret(user))
+        return not self._world.makers.get(key) and key not in _name_keys(self._secret(user))
 
     def _wants_it_back(self, user: UserName, key: AccessKeyId) -> None:
         """Whoever made a key for themselves notices within the grace that it does not work, and switches it on."""
@@ -373,7 +373,7 @@ class Operators(Colleague):
         stored = self._secret(user)
         if stored is None:
             return
-        current = _wearing(stored, AWSCURRENT)
+        current = _find_labelled(stored, AWSCURRENT)
         if current is not None and self._is_broken(stored):
             whole = [name for name, version in stored.versions.items() if version.pair and version.labels]
             if whole:
@@ -397,12 +397,12 @@ class Operators(Colleague):
 
     @staticmethod
     def _is_broken(stored: StoredSecret) -> bool:
-        current = _wearing(stored, AWSCURRENT)
+        current = _find_labelled(stored, AWSCURRENT)
         return current is not None and stored.versions[current].is_broken
 
     def _moves_the_label_back(self, user: UserName) -> bool:
         stored = self._secret(user)
-        previous = _wearing(stored, AWSPREVIOUS) if stored else None
+        previous = _find_labelled(stored, AWSPREVIOUS) if stored else None
         if stored is None or previous is None or not stored.versions[previous].pair:
             return False
         self._world.move_current(stored, previous)
@@ -436,7 +436,7 @@ class Operators(Colleague):
 
     def _current_key(self, user: UserName) -> AccessKeyId | None:
         stored = self._secret(user)
-        current = _wearing(stored, AWSCURRENT) if stored else None
+        current = _find_labelled(stored, AWSCURRENT) if stored else None
         version = stored.versions[current] if stored and current else None
         adopted = [AccessKeyId(label) for label in version.labels if KEY_ID.fullmatch(label)] if version else []
         return version.pair.id if version and version.pair else next(iter(adopted), None)
@@ -452,7 +452,7 @@ class Operators(Colleague):
     def _goes_on_to_revoke(self, user: UserName) -> bool:
         """Revoke what was to be revoked before and is not off yet; else the only key."""
         stored, keys = self._secret(user), self._world.users[user]
-        marked = [key for key in _named(stored) if key in keys and stored and _wearing(stored, REVOKED + key)]
+        marked = [key for key in _name_keys(stored) if key in keys and stored and _find_labelled(stored, REVOKED + key)]
         active = [key for key in sorted(marked) if keys[AccessKeyId(key)].status is KeyStatus.ACTIVE]
         key = AccessKeyId(active[0]) if active else self._current_key(user) if len(keys) == 1 else None
         if key is None:
@@ -512,7 +512,7 @@ class Operators(Colleague):
 
     def _rolls_back(self, user: UserName) -> bool:
         stored = self._secret(user)
-        previous = _wearing(stored, AWSPREVIOUS) if stored else None
+        previous = _find_labelled(stored, AWSPREVIOUS) if stored else None
         pair = stored.versions[previous].pair if stored and previous else None
         if pair is None or self._world.find(pair.id) is None:
             return False
@@ -575,7 +575,7 @@ class Operators(Colleague):
         if other is None:
             return
         stored = self._world.secret(other.secret)
-        current = _wearing(stored, AWSCURRENT) if stored else None
+        current = _find_labelled(stored, AWSCURRENT) if stored else None
         pair = stored.versions[current].pair if stored and current else None
         is_new = self._current_key(user) is None and pair is not None and self._world.find(pair.id) is not None
         for place in kept.places if is_new else ():  # one key is kept, and put everywhere
@@ -583,8 +583,8 @@ class Operators(Colleague):
             if held is not None and held != pair:
                 self._world.person_sets(place.address, pair)
         pairs = (self._world.places[place.address].pair for place in kept.places)
-        needed = _named(self._secret(user)) | {pair.id for pair in pairs if pair is not None}
-        theirs = _named(self._world.secret(other.secret)) & self._world.users.get(user, {}).keys()
+        needed = _name_keys(self._secret(user)) | {pair.id for pair in pairs if pair is not None}
+        theirs = _name_keys(self._world.secret(other.secret)) & self._world.users.get(user, {}).keys()
         for key in sorted(theirs - needed):
             self._remove(user, AccessKeyId(key))
         for place in set(other.places) - set(kept.places):
@@ -619,7 +619,7 @@ class Operators(Colleague):
                 self._history.run(SyncOnly(), users=(user,))
 
     def _clean_keys(self, user: UserName, stored: StoredSecret | None) -> None:
-        named, current = _named(stored), self._current_key(user)
+        named, current = _name_keys(stored), self._current_key(user)
         held = {pair.id for place in self._world.places.values() if (pair := place.pair) is not None}
         keys = self._world.users[user]
         taken = {*self._history.jobs.spoiled, *self._history.switched_on}
@@ -656,12 +656,12 @@ class Operators(Colleague):
             self._world.person_sets(place.address, KeyPair(id=current, secret=self._world.values[current]))
 
 
-def _named(stored: StoredSecret | None) -> set[str]:
+def _name_keys(stored: StoredSecret | None) -> set[str]:
     """Name the keys that are keyrota's to look after: the current one, and whatever it labelled."""
     versions = stored.versions.values() if stored else ()
     current = {version.pair.id for version in versions if version.pair and AWSCURRENT in version.labels}
     return current | {label for version in versions for label in version.labels}
 
 
-def _wearing(stored: StoredSecret, label: str) -> VersionId | None:
+def _find_labelled(stored: StoredSecret, label: str) -> VersionId | None:
     return next((name for name, version in stored.versions.items() if label in version.labels), None)

@@ -62,16 +62,16 @@ def _neighbour(wiring: Wiring, entry: CredentialConfig, known: frozenset[Credent
         return
     try:
         credential = wiring.credential(entry)
-        kept = () if credential in known else wiring.kept_secrets(account)
+        kept = () if credential in known else wiring.list_kept_secrets(account)
     except KeyrotaError:
         return
     for secret in kept:
         if entry.secret_name in {secret.name, secret.arn}:
-            places = tuple(_configured(wiring, entry, secret))
+            places = tuple(_list_places(wiring, entry, secret))
             yield Neighbour(credential=credential, places=places, key=secret.served)
 
 
-def _configured(wiring: Wiring, entry: CredentialConfig, secret: KeptSecret) -> Iterator[IndexEntry]:
+def _list_places(wiring: Wiring, entry: CredentialConfig, secret: KeptSecret) -> Iterator[IndexEntry]:
     """
     Go through the places that configured targets of the credential were.
 

@@ -94,7 +94,7 @@ class Chooser:
     configuration: Configuration
     account_of: AccountOf
 
-    def chosen(self, wanted: Wanted) -> tuple[CredentialConfig, ...]:
+    def choose(self, wanted: Wanted) -> tuple[CredentialConfig, ...]:
         """
         Return what is wanted, in the configuration's order.
 
@@ -112,11 +112,11 @@ class Chooser:
             raise UsageError(
                 f"no credential of account {wanted.account or 'of the caller'} is configured",
                 where=str(self.configuration.path),
-                remedy=f"configured: {self._listed(self.configuration.credentials)}",
+                remedy=f"configured: {self._list(self.configuration.credentials)}",
             )
         return tuple(pool)
 
-    def matching(self, wanted: Wanted) -> tuple[CredentialConfig, ...]:
+    def match_all(self, wanted: Wanted) -> tuple[CredentialConfig, ...]:
         """
         Return everything that the names may mean, so that something else (a key) decides between them.
 
@@ -124,7 +124,7 @@ class Chooser:
             UsageError: A name is not configured.
         """
         if not wanted.names:
-            return self.chosen(wanted)
+            return self.choose(wanted)
         pool = self._of_account(self.configuration.credentials, wanted.account)
         return tuple(entry for name in wanted.names for entry in self._some(pool, name, wanted.account))
 
@@ -143,7 +143,7 @@ class Chooser:
             raise UsageError(
                 f"{name} is configured for {len(found)} accounts, and only one of them can be meant",
                 where=str(self.configuration.path),
-                remedy=f"name one of: {self._listed(found)}",
+                remedy=f"name one of: {self._list(found)}",
             )
         return found[0]
 
@@ -160,17 +160,17 @@ class Chooser:
             raise UsageError(
                 f"{name} is not configured{where}",
                 where=str(self.configuration.path),
-                remedy=f"configured: {self._listed(listed or self.configuration.credentials)}",
+                remedy=f"configured: {self._list(listed or self.configuration.credentials)}",
             )
         return found
 
-    def _listed(self, entries: Sequence[CredentialConfig]) -> str:
+    def _list(self, entries: Sequence[CredentialConfig]) -> str:
         """List credentials as the command line takes them; the account of one that cannot be entered is described."""
-        names = list(dict.fromkeys(self._written(entry) for entry in entries))
+        names = list(dict.fromkeys(self._spell(entry) for entry in entries))
         more = [f"and {len(names) - _MAX_LISTED} more"] if len(names) > _MAX_LISTED else []
         return ", ".join([*names[:_MAX_LISTED], *more])
 
-    def _written(self, entry: CredentialConfig) -> str:
+    def _spell(self, entry: CredentialConfig) -> str:
         if entry.known_account is not None:
             return f"{entry.known_account}:{entry.user}"
         is_alone = all(other.user != entry.user or other is entry for other in self.configuration.credentials)

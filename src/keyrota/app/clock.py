@@ -57,10 +57,10 @@ def clock() -> Clock:
         raise UsageError(
             "KEYROTA_SANDBOX is set, and AWS_IGNORE_CONFIGURED_ENDPOINT_URLS leads to the real AWS", remedy="unset one"
         )
-    from keyrota.app.rehearsal import brought  # noqa: PLC0415  # only for a sandbox
+    from keyrota.app.rehearsal import load  # noqa: PLC0415  # only for a sandbox
 
     missing = "KEYROTA_SANDBOX is set, and the sandbox is not installed here"
-    remote = brought("keyrota.clocks", "sandbox", missing, ", or unset KEYROTA_SANDBOX")
+    remote = load("keyrota.clocks", "sandbox", missing, ", or unset KEYROTA_SANDBOX")
     return _Stoppable(remote(control))
 
 

@@ -36,7 +36,7 @@ class Departed:
         """The IAM user."""
         return self.secret.user
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Say what is known of it."""
         keys = "its keys cannot be listed" if self.active is None else f"Active keys: {', '.join(self.active)}"
         served = self.secret.served
@@ -57,7 +57,7 @@ class Departed:
         )
 
 
-def departed(session: Session) -> tuple[tuple[Departed, ...], tuple[KeyrotaError, ...]]:
+def find_departed(session: Session) -> tuple[tuple[Departed, ...], tuple[KeyrotaError, ...]]:
     """
     Find them in the accounts and regions that the configuration names, and say which could not be asked.
 
@@ -76,8 +76,8 @@ def departed(session: Session) -> tuple[tuple[Departed, ...], tuple[KeyrotaError
 
 def lines(session: Session) -> Iterator[str]:
     """Write a warning and a hint for each; what cannot be listed is `keyrota check`'s to say."""
-    for one in departed(session)[0]:
-        yield f"warning: {one.told()}"
+    for one in find_departed(session)[0]:
+        yield f"warning: {one.describe()}"
         yield f"hint: {one.remedy}"
 
 
@@ -94,7 +94,7 @@ def _accounts(session: Session) -> Iterator[tuple[Account, frozenset[str]]]:
 
 
 def _in_account(wiring: Wiring, account: Account, names: frozenset[str], stack: str) -> Iterator[Departed]:
-    kept = wiring.kept_secrets(account)
+    kept = wiring.list_kept_secrets(account)
     ours = {"", stack, *(secret.stack for secret in kept if names & {secret.name, secret.arn})}
     for secret in kept:
         is_named = names & {secret.name, secret.arn, f"user {secret.user}"}

@@ -38,7 +38,7 @@ class Survey:
         replace(file, json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
     @staticmethod
-    def resumed(file: Path, provider: str, area: str | None, base_url: str = "") -> Survey:
+    def resume(file: Path, provider: str, area: str | None, base_url: str = "") -> Survey:
         """Go on with what an earlier run wrote down for the same walk, or begin anew."""
         fresh = Survey(provider=provider, area=area, base_url=base_url)
         try:

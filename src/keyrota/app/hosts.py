@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keyrota.app.config import Configuration
-from keyrota.app.config.trust import foreign, untrusted_hosts
+from keyrota.app.config.trust import find_untrusted_hosts, foreign
 from keyrota.errors import ConfigError
-from keyrota.http.hosts import SANDBOX_HOST, allowed_by
+from keyrota.http.hosts import SANDBOX_HOST, find_permission
 from keyrota.http.urls import host_and_port
 
 _ACCOUNT = 4
@@ -21,7 +21,7 @@ def refuse_untrusted(configuration: Configuration) -> None:
     Raises:
         ConfigError: With each of them, with file and line; no secret was read.
     """
-    faults = tuple(untrusted_hosts(configuration.urls))
+    faults = tuple(find_untrusted_hosts(configuration.urls))
     if faults:
         raise ConfigError(faults)
 
@@ -36,7 +36,7 @@ def host_lines(configuration: Configuration) -> Iterator[str]:
     users: dict[str, list[str]] = {}
     sources: dict[str, str] = {}
     for url, parts in foreign(configuration.urls):
-        host, source = host_and_port(parts), allowed_by(parts) or "nothing"
+        host, source = host_and_port(parts), find_permission(parts) or "nothing"
         if source == SANDBOX_HOST:
             continue
         users.setdefault(host, []).append(url.provider)

@@ -9,7 +9,7 @@ from typing import Any
 
 from keyrota.app.config import Configuration, CredentialConfig
 from keyrota.app.deploy.template import Scope, scope_of
-from keyrota.aws.permissions import DUTIES, READING, allowed
+from keyrota.aws.permissions import DUTIES, READING, allow
 
 _VERSION = "2012-10-17"
 
@@ -80,7 +80,7 @@ def _on_credentials(
     keys = [entry.kms_key for entry in entries if entry.kms_key and entry.kms_key.startswith("arn:")]
     names = sorted(actions)
     for prefix, resources in (("iam:", users), ("secretsmanager:", secrets)):
-        yield from allowed([name for name in names if name.startswith(prefix)], resources)
+        yield from allow([name for name in names if name.startswith(prefix)], resources)
     others = [name for name in names if not name.startswith(("iam:", "secretsmanager:"))]
     if others:
         yield _allow(others, ["*"])  # they act on no resource: sts:GetAccessKeyInfo
@@ -128,13 +128,13 @@ def terraform(found: Iterable[Permissions]) -> Iterator[str]:
         yield from (f"# account {one.account}", f'resource "aws_iam_policy" "{name}" {{', *where)
         yield from (
             f'  name   = "{_role_name(one.role) or "keyrota"}"',
-            f"  policy = {_encoded(one.document)}",
+            f"  policy = {_encode(one.document)}",
             "}",
             "",
         )
         if one.trust is not None:
             yield from (f'resource "aws_iam_role" "{name}" {{', *where, f'  name = "{_role_name(one.role)}"')
-            yield from (f"  assume_role_policy = {_encoded(one.trust)}", "}", "")
+            yield from (f"  assume_role_policy = {_encode(one.trust)}", "}", "")
             yield from (f'resource "aws_iam_role_policy_attachment" "{name}" {{', *where)
             yield from (
                 f"  role       = aws_iam_role.{name}.name",
@@ -153,7 +153,7 @@ def _identifier(role: str) -> str:
     return "".join(char if char.isascii() and char.isalnum() else "_" for char in _role_name(role))
 
 
-def _encoded(document: Mapping[str, Any]) -> str:
+def _encode(document: Mapping[str, Any]) -> str:
     """Write `jsonencode(…)`: an object in JSON is one in Terraform's language, but for `${` and `%{` in texts."""
     text = json.dumps(document, indent=2).replace("${", "$${").replace("%{", "%%{")
     first, *rest = text.splitlines()

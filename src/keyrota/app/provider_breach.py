@@ -23,7 +23,7 @@ from keyrota.core.plan import CreateKey, Duty
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import KeyrotaError, UsageError
 from keyrota.executor import Listener, Outcome, Preview, apply_all, plan_all
-from keyrota.report.data import flattened, retry_at
+from keyrota.report.data import flatten, retry_at
 from keyrota.targets import kinds
 
 _UNMANAGED = {KeyState.FOREIGN, KeyState.STRANGE, KeyState.ORPHAN}
@@ -97,7 +97,7 @@ GLANCE = Revoke(key=AccessKeyId(""), off_first=True)
 """Looks at IAM and Secrets Manager, and waits for no provider."""
 
 
-def exposed(
+def find_exposed(
     session: Session, place: Place, before: datetime, *, intent: Revoke | None = None
 ) -> tuple[tuple[Exposed, ...], tuple[KeyrotaError, ...]]:
     """
@@ -204,18 +204,18 @@ def replace_all(
         return [
             outcome
             for key in it.keys
-            for outcome in _carried_out(session, it, Revoke(key=key, off_first=True, only_off=True), tell)
+            for outcome in _carry_out(session, it, Revoke(key=key, off_first=True, only_off=True), tell)
         ]
 
-    def replaced(it: Exposed) -> Verdict:
-        return _replaced(session, it, tell, off_first=off_first)
+    def replace_one(it: Exposed) -> Verdict:
+        return _replace(session, it, tell, off_first=off_first)
 
     with ThreadPoolExecutor(max_workers=max(_OFF_AT_ONCE, session.configuration.concurrency)) as pool:
         for _ in pool.map(off, every if off_first else ()):
             pass  # what could not be deactivated is tried again below, and read in the end
     _let_the_second_end(session, every)
     with ThreadPoolExecutor(max_workers=session.configuration.concurrency) as pool:
-        return tuple(pool.map(replaced, every))
+        return tuple(pool.map(replace_one, every))
 
 
 def _let_the_second_end(session: Session, every: tuple[Exposed, ...]) -> None:
@@ -231,13 +231,13 @@ def _let_the_second_end(session: Session, every: tuple[Exposed, ...]) -> None:
         session.clock.sleep(left_s)
 
 
-def _made(outcomes: list[Outcome]) -> frozenset[AccessKeyId]:
+def _find_new_keys(outcomes: list[Outcome]) -> frozenset[AccessKeyId]:
     """Name the keys that these runs made."""
     every = (done for outcome in outcomes for done in outcome.done if isinstance(done.action, CreateKey))
     return frozenset(done.key for done in every if done.key)
 
 
-def _carried_out(session: Session, it: Exposed, intent: Intent, tell: Listener) -> tuple[Outcome, ...]:
+def _carry_out(session: Session, it: Exposed, intent: Intent, tell: Listener) -> tuple[Outcome, ...]:
     beside = partial(neighbours, session.wiring)
     previews = plan_all([it.preview.subject], session.wiring.settings, intent=intent, at_once=1, beside=beside)
     return apply_all(previews, brake=None, tell=tell, at_once=1)
@@ -252,16 +252,16 @@ def _intents(it: Exposed, *, off_first: bool) -> Iterator[Intent]:
         yield Only(duty=Duty.SYNC)
 
 
-def _replaced(session: Session, it: Exposed, tell: Listener, *, off_first: bool) -> Verdict:
+def _replace(session: Session, it: Exposed, tell: Listener, *, off_first: bool) -> Verdict:
     intents = tuple(_intents(it, off_first=off_first))
-    outcomes = [outcome for intent in intents for outcome in _carried_out(session, it, intent, tell)]
+    outcomes = [outcome for intent in intents for outcome in _carry_out(session, it, intent, tell)]
     latest = outcomes
     if len(intents) > 1 and not _is_through(outcomes[0]):
         # What stood in the way of the first key was seen before the others were dealt with.
-        retried = _carried_out(session, it, intents[0], tell)
+        retried = _carry_out(session, it, intents[0], tell)
         outcomes, latest = [*outcomes, *retried], [*outcomes[1:], *retried]
-    made = _made(outcomes)
-    last, missed = _seen_after(session, it, outcomes, made)
+    made = _find_new_keys(outcomes)
+    last, missed = _look_again(session, it, outcomes, made)
     told = tuple(_reasons(latest, it, last, missed, made))
     is_safe = last is not None and not _open(last, it.before, made)
     is_replaced = last is not None and not keys_before(last, it.before, made=made) and _is_served(last)
@@ -295,7 +295,7 @@ def _is_served(seen: Observation) -> bool:
     return known.current_key is None or known.is_synced()
 
 
-def _seen_after(
+def _look_again(
     session: Session, it: Exposed, outcomes: list[Outcome], made: Collection[AccessKeyId]
 ) -> tuple[Observation | None, KeyrotaError | None]:
     """
@@ -331,7 +331,7 @@ def _look(it: Exposed) -> tuple[Observation | None, KeyrotaError | None]:
 
 def _singles(outcomes: list[Outcome]) -> Iterator[KeyrotaError]:
     """Go through all errors of a credential's runs, one target at a time."""
-    yield from (single for outcome in outcomes for error in outcome.errors for single in flattened(error))
+    yield from (single for outcome in outcomes for error in outcome.errors for single in flatten(error))
 
 
 def _reasons(

@@ -8,7 +8,7 @@ from typing import Any
 from keyrota.errors import SandboxMissing
 
 
-def brought(group: str, name: str, missing: str, remedy: str = "") -> Any:
+def load(group: str, name: str, missing: str, remedy: str = "") -> Any:
     """
     Load an entry point of the sandbox.
 

@@ -35,9 +35,9 @@ def credential_with(wiring: Wiring, wanted: Wanted, key: AccessKeyId) -> Credent
     Raises:
         UsageError: No configured user has the key; it lists what was searched. Nothing was begun.
     """
-    candidates = wiring.chooser.matching(wanted)
+    candidates = wiring.chooser.match_all(wanted)
     account = _account_of(wiring, key)
-    places, closed = _entered(wiring, candidates, account)
+    places, closed = _enter(wiring, candidates, account)
     owners = {place.account: _owner(wiring, place.entry, key) for place in places}
     for place in places:
         if owners[place.account] == place.entry.user:
@@ -55,7 +55,7 @@ def _account_of(wiring: Wiring, key: AccessKeyId) -> str | None:
     return Directory(wiring.own_account()).account_of(key)
 
 
-def _entered(
+def _enter(
     wiring: Wiring, candidates: tuple[CredentialConfig, ...], account: str | None
 ) -> tuple[list[_Place], list[str]]:
     """Enter the candidates' accounts, but only that of the key where AWS tells it; and say which stayed closed."""

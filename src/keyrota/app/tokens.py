@@ -28,12 +28,12 @@ _TOKENS = frozenset({"token", "api_token", "entra_token"})
 """Fields that a reading token may stand beside."""
 
 
-def writing_references(references: Iterable[Reference]) -> Iterator[Reference]:
+def leave_out_reading(references: Iterable[Reference]) -> Iterator[Reference]:
     """Leave the reading tokens out."""
     return (reference for reference in references if reference.field != READ_TOKEN)
 
 
-def reading_references(references: Iterable[Reference]) -> Iterator[Reference]:
+def choose_reading(references: Iterable[Reference]) -> Iterator[Reference]:
     """Choose the reading token of a provider, or what it has in its place."""
     every = tuple(references)
     separate = {reference.provider for reference in every if reference.field == READ_TOKEN}

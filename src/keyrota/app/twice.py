@@ -22,10 +22,10 @@ def faults(entries: Iterable[CredentialConfig], account_of: AccountOf, region_of
     """Find what is configured twice; an entry whose account cannot be told is left out here (see `unclear`)."""
     entries = tuple(entries)
     for alike in _groups(entries, lambda entry: entry.user.casefold()):
-        yield from _repeated(alike, lambda entry: (account_of(entry),), "the user {0.user} of account {1}")
+        yield from _find_repeated(alike, lambda entry: (account_of(entry),), "the user {0.user} of account {1}")
     for alike in _groups(entries, lambda entry: entry.secret_name):
         what = "the secret {0.secret_name} of account {1}"
-        yield from _repeated(alike, lambda entry: (account_of(entry), region_of(entry)), what)
+        yield from _find_repeated(alike, lambda entry: (account_of(entry), region_of(entry)), what)
 
 
 def unclear(entries: Iterable[CredentialConfig], account_of: AccountOf) -> dict[int, KeyrotaError]:
@@ -57,7 +57,7 @@ def _groups(
     yield from (alike for alike in groups.values() if len(alike) > 1)
 
 
-def _repeated(
+def _find_repeated(
     alike: list[CredentialConfig], identity: Callable[[CredentialConfig], tuple[str, ...]], what: str
 ) -> Iterator[Fault]:
     first: dict[tuple[str, ...], CredentialConfig] = {}

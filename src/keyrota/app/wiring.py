@@ -100,11 +100,11 @@ class Wiring:
             NoCredentials: There are none for any account.
         """
         self.refuse_twice()
-        chosen = self.chooser.chosen(wanted)
+        chosen = self.chooser.choose(wanted)
         ready: list[CredentialContext] = []
         unreachable: list[Unreachable] = []
         for credential in chosen:
-            entered = self._unclear.get(id(credential)) or self._entered(credential)
+            entered = self._unclear.get(id(credential)) or self._enter(credential)
             if isinstance(entered, KeyrotaError):
                 known = CredentialId(account=credential.known_account or "", user=UserName(credential.user))
                 unreachable.append(
@@ -144,7 +144,7 @@ class Wiring:
     def _region_of(self, credential: CredentialConfig) -> str:
         return credential.region or self.own_account().region or ""
 
-    def _entered(self, credential: CredentialConfig) -> Account | KeyrotaError:
+    def _enter(self, credential: CredentialConfig) -> Account | KeyrotaError:
         """Enter an account, and find out whether keyrota runs with one of its keys."""
         entered = self.account(credential)
         if not isinstance(entered, KeyrotaError) and isinstance(self.caller, KeyrotaError):
@@ -169,7 +169,7 @@ class Wiring:
             KeyrotaError: STS does not say.
         """
         own = self.own_account()
-        account = own.entered(self.clock)
+        account = own.resolve_id(self.clock)
         resource = own.caller().rpartition(":")[2]
         is_user = resource.startswith("user/")
         return CredentialId(account=account, user=UserName(resource.rpartition("/")[2])) if is_user else None
@@ -253,20 +253,20 @@ class Wiring:
         """Return whether this run has entered the account of a credential."""
         return self._name_of(self._of_duty(credential)) in self._accounts
 
-    def kept_secrets(self, account: Account) -> tuple[KeptSecret, ...]:
+    def list_kept_secrets(self, account: Account) -> tuple[KeptSecret, ...]:
         """
         List the secrets that keyrota keeps in an account and region, once a run.
 
         Raises:
             ProviderRefused, ProviderUnavailable: They cannot be listed.
         """
-        from keyrota.aws.kept import kept_secrets  # noqa: PLC0415  # botocore is imported only when it is needed
+        from keyrota.aws.kept import list_kept_secrets  # noqa: PLC0415  # botocore is imported only when it is needed
 
         place = account.id(), account.region
         with self._listing:
             if place not in self._kept:
                 try:
-                    self._kept[place] = kept_secrets(account)
+                    self._kept[place] = list_kept_secrets(account)
                 except KeyrotaError as error:
                     self._kept[place] = error
             found = self._kept[place]
@@ -374,18 +374,18 @@ class Wiring:
         parts = entry.origin.split(":")
         if not entry.origin.startswith("arn:") or len(parts) < _ARN_PARTS or settings.get("region") == parts[3]:
             return self.connection(entry.kind)
-        elsewhere = {**self._bounded(entry.kind), "region": parts[3]}
+        elsewhere = {**self._bound_waits(entry.kind), "region": parts[3]}
         return kinds()[entry.kind].connect(elsewhere, secrets=self.references, clock=self.clock)
 
     def connection(self, name: str) -> Connection:
         """Connect to a provider, once."""
         if name not in self._connections:
             self._connections[name] = kinds()[name].connect(
-                self._bounded(name), secrets=self.references, clock=self.clock
+                self._bound_waits(name), secrets=self.references, clock=self.clock
             )
         return self._connections[name]
 
-    def _bounded(self, name: str) -> Mapping[str, Any]:
+    def _bound_waits(self, name: str) -> Mapping[str, Any]:
         """Let a run wait no longer for a provider's limits than it may run itself."""
         kind, configured = kinds()[name].provider_schema, settings_of(self.configuration.providers[name], self.duty)
         if "role" in configured:

@@ -32,14 +32,14 @@ EXIT_CODES = {
 }
 
 
-def told(error: KeyrotaError) -> Iterator[str]:
+def format_error(error: KeyrotaError) -> Iterator[str]:
     """Put an error into lines."""
     if isinstance(error, ConfigError):
         for fault in error.faults:
             yield from _lines(KeyrotaError(fault.what, where=fault.where, remedy=fault.remedy))
     elif isinstance(error, PartialFailure):
         for failure in error.failures:
-            yield from told(failure)
+            yield from format_error(failure)
     else:
         yield from _lines(error)
 

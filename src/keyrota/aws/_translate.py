@@ -23,7 +23,7 @@ from keyrota.errors import (
     NotThere,
     ProviderRefused,
     ProviderUnavailable,
-    redacted,
+    redact,
 )
 
 _NOT_THERE = {"NoSuchEntity", "ResourceNotFoundException", "ParameterNotFound", "NoSuchEntityException"}
@@ -177,7 +177,7 @@ def fields(error: bc.ClientError) -> tuple[str, str, int]:
     """Take code, message and HTTP status out of a refusal; a message is AWS's words on names, never a value."""
     answer: dict[str, Any] = dict(error.response)
     code = str(answer.get("Error", {}).get("Code", ""))
-    message = redacted(str(answer.get("Error", {}).get("Message", "")))[:300]
+    message = redact(str(answer.get("Error", {}).get("Message", "")))[:300]
     return code, message, int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
 
 
@@ -202,10 +202,10 @@ def was_repeated(error: bc.ClientError) -> bool:
     return bool(answer.get("ResponseMetadata", {}).get("RetryAttempts", 0))
 
 
-def lost_race(what: str, where: str) -> LostRace:
+def make_lost_race(what: str, where: str) -> LostRace:
     """Say that another run was first."""
     return LostRace(what, where=where)
 
 
 def _short(error: Exception) -> str:
-    return redacted(str(error)).splitlines()[0][:300] if str(error) else type(error).__name__
+    return redact(str(error)).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -206,16 +206,16 @@ class Account:
         with self._lock:
             if self._session is None:
                 with aws_call("sts:AssumeRole" if self._role else "sts:GetCallerIdentity", self._where()):
-                    self._session = self._assumed() if self._role else _session(profile=self._profile)
+                    self._session = self._assume_role() if self._role else _session(profile=self._profile)
             return self._session
 
-    def _assumed(self) -> botocore.session.Session:
+    def _assume_role(self) -> botocore.session.Session:
         source = _session(profile=self._profile)
         session = _session()
-        session._credentials = self._refreshing(source)  # type: ignore[attr-defined]  # noqa: SLF001  # no public setter takes refreshing ones
+        session._credentials = self._refresh(source)  # type: ignore[attr-defined]  # noqa: SLF001  # no public setter takes refreshing ones
         return session
 
-    def _refreshing(self, source: botocore.session.Session) -> Credentials:
+    def _refresh(self, source: botocore.session.Session) -> Credentials:
         role = self._role
         if role is None:
             raise RuntimeError("no role to assume")
@@ -234,7 +234,7 @@ class Account:
         )
         return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
 
-    def entered(self, clock: Clock) -> str:
+    def resolve_id(self, clock: Clock) -> str:
         """Return the account's ID, asking for it once (see `enter`)."""
         return self._id if self._id is not None else self.enter(clock)
 

@@ -235,11 +235,14 @@ def _last_use(used: Any) -> LastUse:
     at, service = used.get("LastUsedDate"), used.get("ServiceName")
     if at is not None:
         return LastUse(
-            evidence=Evidence.USED, at=require_sane_utc(at), service=_known(service), region=_known(used.get("Region"))
+            evidence=Evidence.USED,
+            at=require_sane_utc(at),
+            service=_read_word(service),
+            region=_read_word(used.get("Region")),
         )
     return NEVER_USED if service == "N/A" else unknown_use("IAM's answer had no LastUsedDate, and no N/A in its place")
 
 
-def _known(word: Any) -> str:
+def _read_word(word: Any) -> str:
     """`N/A` stands for nothing (global services have no region)."""
     return "" if word in (None, "N/A") else str(word)

@@ -32,7 +32,7 @@ class KeptSecret:
         return next((AccessKeyId(label) for label in self.current_labels if KEY_ID.fullmatch(label)), None)
 
 
-def kept_secrets(account: Account) -> tuple[KeptSecret, ...]:
+def list_kept_secrets(account: Account) -> tuple[KeptSecret, ...]:
     """
     List the secrets of one account and region that carry the tag `keyrota:user`, all pages.
 

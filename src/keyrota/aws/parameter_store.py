@@ -37,12 +37,12 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.core.timestamps import require_sane_utc
-from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, listed, pair_conflicts
+from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, describe_variable, pair_conflicts
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.http import Budget, Limit, current_waiting
 from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.provider import Connection, Provider, Settings
-from keyrota.target_base.schema import KMS_KEY, NAMES, WAITING, Schema, closed, names_of
+from keyrota.target_base.schema import KMS_KEY, NAMES, WAITING, Schema, make_mapping, names_of
 from keyrota.target_base.target import BaseTarget
 
 _ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
@@ -54,7 +54,7 @@ _MAX_TAGS = 50
 """Of a resource (Systems Manager API Reference, AddTagsToResource: TooManyTagsError)."""
 KEY_TAG = "keyrota:key"
 
-PROVIDER_SCHEMA: Schema = closed(
+PROVIDER_SCHEMA: Schema = make_mapping(
     {
         "region": {"type": "string", "pattern": "^[a-z0-9-]+$", "description": "Region of the parameters."},
         "profile": {"type": "string", "minLength": 1, "description": "Profile, if not the one that keyrota runs with."},
@@ -66,7 +66,7 @@ PROVIDER_SCHEMA: Schema = closed(
     },
     description="AWS Systems Manager Parameter Store.",
 )
-TARGET_SCHEMA: Schema = closed(
+TARGET_SCHEMA: Schema = make_mapping(
     {
         "parameter": {
             "type": "string",
@@ -196,7 +196,7 @@ class ParameterTarget(BaseTarget):
             names = self._service.names_below(parent, self.address)
         except KeyrotaError as error:
             return Surroundings(address=self.address, unread=(f"the parameters below {parent}: {error.what}",))
-        beside = [listed(name.rpartition("/")[2], None) for name in names if name != self._name]
+        beside = [describe_variable(name.rpartition("/")[2], None) for name in names if name != self._name]
         found = pair_conflicts([each for each in beside if not looks_like_other(each.name)], "", "", noun="parameter")
         conflicts = tuple(
             replace(
@@ -224,18 +224,18 @@ class ParameterTarget(BaseTarget):
                 return
             found = self._service.describe(self._name, self.address)
             self._refuse_strange(found)
-        with self._service.asked("ssm:PutParameter", self.address, has_secret=True):
+        with self._service.call("ssm:PutParameter", self.address, has_secret=True):
             self._ssm().put_parameter(
-                Name=self._name, Value=value.reveal(), Type="SecureString", Overwrite=True, **self._kept(found)
+                Name=self._name, Value=value.reveal(), Type="SecureString", Overwrite=True, **self._keep_settings(found)
             )
-        with self._service.asked("ssm:AddTagsToResource", self.address):
+        with self._service.call("ssm:AddTagsToResource", self.address):
             self._ssm().add_tags_to_resource(
                 ResourceType="Parameter", ResourceId=self._name, Tags=[{"Key": KEY_TAG, "Value": credential.id}]
             )
 
     def _is_made(self, value: Secret, key: AccessKeyId) -> bool:
         """Make the parameter with its tag; return whether it was not there."""
-        with self._service.asked("ssm:PutParameter", self.address, has_secret=True):
+        with self._service.call("ssm:PutParameter", self.address, has_secret=True):
             try:
                 self._ssm().put_parameter(
                     Name=self._name,
@@ -243,7 +243,7 @@ class ParameterTarget(BaseTarget):
                     Type="SecureString",
                     Overwrite=False,
                     Tags=[{"Key": KEY_TAG, "Value": key}],
-                    **self._kept(None),
+                    **self._keep_settings(None),
                 )
             except ClientError as error:
                 if code_of(error) != _EXISTS:
@@ -262,7 +262,7 @@ class ParameterTarget(BaseTarget):
             remedy="nothing was written; the next run asks before it replaces the value",
         )
 
-    def _kept(self, found: _Found | None) -> dict[str, str]:
+    def _keep_settings(self, found: _Found | None) -> dict[str, str]:
         key = self._kms_key or (found.kms_key if found else "")
         tier = found.tier if found and found.tier == _ADVANCED else ""
         return ({"KeyId": key} if key and key != _USUAL_KEY else {}) | ({"Tier": tier} if tier else {})
@@ -278,7 +278,7 @@ class ParameterTarget(BaseTarget):
                 where=self.address,
                 remedy="look at it, and delete it by hand if nothing needs it",
             )
-        with self._service.asked("ssm:DeleteParameter", self.address):
+        with self._service.call("ssm:DeleteParameter", self.address):
             self._ssm().delete_parameter(Name=self._name)
         return (self._name,)
 
@@ -298,7 +298,7 @@ class ParameterTarget(BaseTarget):
             raise misfit
 
     def _tags(self) -> dict[str, str]:
-        with self._service.asked("ssm:ListTagsForResource", self.address):
+        with self._service.call("ssm:ListTagsForResource", self.address):
             found = self._ssm().list_tags_for_resource(ResourceType="Parameter", ResourceId=self._name)
             return {str(tag["Key"]): str(tag["Value"]) for tag in found.get("TagList", ())}
 
@@ -315,7 +315,7 @@ class ParameterStore:
         self._budget = Budget(clock, [_LIMIT], bound=_BOUND, name="Parameter Store's budget of DescribeParameters")
 
     @contextmanager
-    def asked(self, action: str, about: str, *, has_secret: bool = False) -> Iterator[None]:
+    def call(self, action: str, about: str, *, has_secret: bool = False) -> Iterator[None]:
         """
         Make one call, if the credential that is worked on may still wait for Parameter Store.
 
@@ -323,7 +323,7 @@ class ParameterStore:
             ProviderUnavailable, LeftByLimit: Its time is used up; nothing was sent.
         """
         account, began = current_waiting(), monotonic()
-        if account is not None and account.left_s(self) <= 0:
+        if account is not None and account.get_remaining_s(self) <= 0:
             raise account.refusal("Parameter Store", about, is_undone=True)
         try:
             with aws_call(action, about, has_secret=has_secret):
@@ -334,7 +334,7 @@ class ParameterStore:
 
     def place(self, name: str) -> PlaceId:
         """Identify a parameter by account, region and name; which role reaches it does not matter."""
-        account = self.account.entered(self._clock)
+        account = self.account.resolve_id(self._clock)
         partition = self.account.caller().split(":")[1]
         origin = f"arn:{partition}:ssm:{self.account.region}:{account}"
         return PlaceId(kind="ssm", origin=origin, id=f"parameter /{name.lstrip('/')}")
@@ -342,20 +342,20 @@ class ParameterStore:
     def describe(self, name: str, about: str) -> _Found | None:
         """Ask for a parameter without its value; None if it is not there."""
         wanted = [{"Key": "Name", "Option": "Equals", "Values": [name]}]
-        return next((one for one in self._described(wanted, about) if one.name == name), None)
+        return next((one for one in self._describe(wanted, about) if one.name == name), None)
 
     def names_below(self, path: str, about: str) -> tuple[str, ...]:
         """Name the parameters right below a path."""
         wanted = [{"Key": "Path", "Option": "OneLevel", "Values": [path]}]
-        return tuple(one.name for one in self._described(wanted, about))
+        return tuple(one.name for one in self._describe(wanted, about))
 
-    def _described(self, wanted: Sequence[Mapping[str, Any]], about: str) -> Iterator[_Found]:
+    def _describe(self, wanted: Sequence[Mapping[str, Any]], about: str) -> Iterator[_Found]:
         more: dict[str, str] = {}
         for _ in range(_MAX_PAGES):
             self._budget.take(about)
-            with self.asked("ssm:DescribeParameters", about):
+            with self.call("ssm:DescribeParameters", about):
                 answer = self.account.client("ssm").describe_parameters(ParameterFilters=wanted, MaxResults=50, **more)
-                found = [_found(one) for one in answer["Parameters"]]
+                found = [_parse(one) for one in answer["Parameters"]]
             yield from found
             token = answer.get("NextToken")
             if not isinstance(token, str) or not token:
@@ -364,7 +364,7 @@ class ParameterStore:
         raise ProviderUnavailable(f"Parameter Store's list has more than {_MAX_PAGES} pages", where=about)
 
 
-def _found(one: Mapping[str, Any]) -> _Found:
+def _parse(one: Mapping[str, Any]) -> _Found:
     policies = one.get("Policies")
     return _Found(
         name=str(one["Name"]),

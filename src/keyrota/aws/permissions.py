@@ -101,11 +101,11 @@ def policy_document(duty: str, *, account: str, user: str, secret_name: str, par
     statements = []
     for prefix, resource in (("iam:", user_arn), ("secretsmanager:", secret_arn)):
         actions = sorted(action for action in DUTIES[duty] if action.startswith(prefix))
-        statements += allowed(actions, resource)
+        statements += allow(actions, resource)
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def allowed(actions: Iterable[str], resources: str | list[str]) -> list[dict[str, Any]]:
+def allow(actions: Iterable[str], resources: str | list[str]) -> list[dict[str, Any]]:
     """Write the statements that allow actions on resources; tagging in a statement of its own, for one tag."""
     statements = []
     actions = tuple(actions)

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from keyrota.aws._translate import aws_call, code_of, is_about_deletion, lost_race
+from keyrota.aws._translate import aws_call, code_of, is_about_deletion, make_lost_race
 from keyrota.aws.account import Account
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
@@ -29,7 +29,7 @@ from keyrota.core.model import (
     placeholder_token,
 )
 from keyrota.core.secret import Secret
-from keyrota.core.timestamps import parsed, require_sane_utc
+from keyrota.core.timestamps import parse, require_sane_utc
 from keyrota.core.variables import other_pair
 from keyrota.errors import NotThere, ProviderRefused, SecretUnusable
 
@@ -166,8 +166,8 @@ class SecretsManagerStore:
             return Claim(
                 version=VersionId(answer["VersionId"]),
                 run=str(content["run"]),
-                at=parsed(content["at"]),
-                lease_until=parsed(content["lease_until"]),
+                at=parse(content["at"]),
+                lease_until=parse(content["lease_until"]),
                 keys_seen=frozenset(AccessKeyId(str(key)) for key in content["keys_seen"]),
             )
         except (NotThere, SecretUnusable, KeyError, TypeError, ValueError):
@@ -195,20 +195,20 @@ class SecretsManagerStore:
 
     def put_pending(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
         """Store a new pair beside the user's own fields."""
-        self._put(name, version, self._joined(beside, credential), [PENDING, credential.id])
+        self._put(name, version, self._join(beside, credential), [PENDING, credential.id])
 
     def put_restored(self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret) -> None:
         """Store an older pair again; the label of its key moves to it (API Reference, PutSecretValue)."""
-        self._put(name, version, self._joined(beside, credential), [credential.id])
+        self._put(name, version, self._join(beside, credential), [credential.id])
 
     def put_rotating(
         self, name: str, version: VersionId, credential: KeyPair, *, beside: Secret, rotation_token: str | None
     ) -> None:
         """Store a new pair in the version that Secrets Manager's own rotation named."""
         more = {"RotationToken": rotation_token} if rotation_token else {}
-        self._put(name, version, self._joined(beside, credential), [AWSPENDING, credential.id], more)
+        self._put(name, version, self._join(beside, credential), [AWSPENDING, credential.id], more)
 
-    def _joined(self, beside: Secret, credential: KeyPair) -> Secret:
+    def _join(self, beside: Secret, credential: KeyPair) -> Secret:
         names = self._options.fields
         return Secret(
             json.dumps(
@@ -230,7 +230,7 @@ class SecretsManagerStore:
                 )
             except ClientError as error:
                 if code_of(error) == "ResourceExistsException":
-                    raise lost_race(f"the version {version} has another content", _where(name)) from None
+                    raise make_lost_race(f"the version {version} has another content", _where(name)) from None
                 raise
 
     def move_label(self, name: str, label: str, *, to: VersionId | None, remove_from: VersionId | None) -> None:
@@ -245,7 +245,7 @@ class SecretsManagerStore:
                 self._sm().update_secret_version_stage(SecretId=name, VersionStage=label, **options)
             except ClientError as error:
                 if code_of(error) in {"InvalidParameterException", "ResourceNotFoundException"}:
-                    raise lost_race(f"the label {label} is not where it was", _where(name)) from None
+                    raise make_lost_race(f"the label {label} is not where it was", _where(name)) from None
                 raise
 
     def tag(self, name: str, tags: Mapping[str, str]) -> None:

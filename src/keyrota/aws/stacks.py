@@ -57,31 +57,31 @@ class Stacks:
 
     def status(self, name: str) -> str | None:
         """Return a stack's status; None if there is none."""
-        with _asked(name):
-            found = self._described(name)
+        with _stack_call(name):
+            found = self._describe(name)
             return str(found["StackStatus"]) if found else None
 
-    def made_at(self, name: str) -> datetime | None:
+    def read_time(self, name: str) -> datetime | None:
         """Return when a stack was made, or changed last; None if that is not known."""
-        with _asked(name):
-            found = self._described(name) or {}
+        with _stack_call(name):
+            found = self._describe(name) or {}
             made: datetime | None = found.get("LastUpdatedTime") or found.get("CreationTime")
             return made
 
     def outputs(self, name: str) -> dict[str, str]:
         """Return a stack's outputs."""
-        with _asked(name):
-            found = self._described(name) or {}
+        with _stack_call(name):
+            found = self._describe(name) or {}
             return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs") or ()}
 
     def parameters(self, name: str) -> dict[str, str]:
         """Return a stack's parameters."""
-        with _asked(name):
-            found = self._described(name) or {}
+        with _stack_call(name):
+            found = self._describe(name) or {}
             return {given["ParameterKey"]: given["ParameterValue"] for given in found.get("Parameters") or ()}
 
-    def _described(self, name: str) -> dict[str, Any] | None:
-        with _asked(name):
+    def _describe(self, name: str) -> dict[str, Any] | None:
+        with _stack_call(name):
             try:
                 stacks = self._client().describe_stacks(StackName=name)["Stacks"]
             except ClientError as error:
@@ -130,7 +130,7 @@ class Stacks:
                 Capabilities=["CAPABILITY_NAMED_IAM"],
                 Tags=[{"Key": "keyrota", "Value": "stack"}],
             )
-        found = self._awaited(name, change_set)
+        found = self._await_change_set(name, change_set)
         if found["Status"] == "FAILED":
             reason = str(found.get("StatusReason", ""))
             with aws_call("cloudformation:DeleteChangeSet", f"stack {name}"):
@@ -142,7 +142,7 @@ class Stacks:
             self._client().execute_change_set(StackName=name, ChangeSetName=change_set)
         return True
 
-    def _awaited(self, name: str, change_set: str) -> dict[str, Any]:
+    def _await_change_set(self, name: str, change_set: str) -> dict[str, Any]:
         for _ in range(round(_AT_MOST_S / _LOOK_AGAIN_S)):
             with aws_call("cloudformation:DescribeChangeSet", f"stack {name}"):
                 found: dict[str, Any] = self._client().describe_change_set(StackName=name, ChangeSetName=change_set)
@@ -159,10 +159,10 @@ class Stacks:
         Raises:
             ProviderRefused: Something in it could not be deleted.
         """
-        found = self._described(name)
+        found = self._describe(name)
         if found is None:
             return
-        with _asked(name):
+        with _stack_call(name):
             stack = str(found["StackId"])
         since = self._clock.now()
         with aws_call("cloudformation:DeleteStack", f"stack {name}"):
@@ -219,7 +219,7 @@ class Stacks:
             return [(str(event["EventId"]), _event(event)) for event in reversed(events)]
 
 
-def _asked(name: str) -> AbstractContextManager[None]:
+def _stack_call(name: str) -> AbstractContextManager[None]:
     """Ask for a stack, and read the answer."""
     return aws_call("cloudformation:DescribeStacks", f"stack {name}")
 

@@ -9,7 +9,7 @@ from keyrota.aws.account import Account
 from keyrota.errors import KeyrotaError, ProviderRefused
 
 
-def missing_trail(account: Account) -> KeyrotaError | None:
+def find_missing_trail(account: Account) -> KeyrotaError | None:
     """
     Look for a trail that logs in this region; None if there is one, or if it cannot be told.
 

@@ -18,7 +18,7 @@ from keyrota.core.plan import Hold
 from keyrota.core.records import NEW_KEY
 from keyrota.core.renewal import current_key_trouble
 from keyrota.core.rules import foreign_version
-from keyrota.core.situation import Finding, Situation, day, used
+from keyrota.core.situation import Finding, Situation, day, describe_use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Adoption:
     """Another secret keeps the user's keys, or none does: from now on this one does."""
 
 
-def shown_key(view: KeyRing) -> AccessKeyId | None:
+def find_shown_key(view: KeyRing) -> AccessKeyId | None:
     """Find the one key to keep: the only Active one, or the only one that any place shows; None: a person chooses."""
     active = [key.id for key in view.keys if key.status is KeyStatus.ACTIVE]
     if len(active) == 1:
@@ -48,7 +48,7 @@ def describe(situation: Situation, key: AccessKey) -> str:
     """Say what is known of a key: its status, age, last use, and where it is shown."""
     match key.last_use.evidence:
         case Evidence.USED:
-            use = used(key)
+            use = describe_use(key)
         case Evidence.NEVER:
             use = "never used"
         case Evidence.UNKNOWN:

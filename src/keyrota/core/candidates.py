@@ -6,7 +6,7 @@ from datetime import datetime
 from shlex import quote
 
 from keyrota.core.lifecycle import JUST_NOW, KeyRing, KeyState, key_label
-from keyrota.core.model import AccessKey, AccessKeyId, KeyStatus, key_token, restored_token
+from keyrota.core.model import AccessKey, AccessKeyId, KeyStatus, key_token, make_restored_token
 from keyrota.core.records import NEW_KEY
 
 
@@ -86,7 +86,7 @@ def _is_successor(view: KeyRing, key: AccessKey) -> bool:
     version = view.version_of(key.id)
     if version is None:
         return False
-    went_back = view.current_key is not None and view.current_id == restored_token(view.current_key, version.id)
+    went_back = view.current_key is not None and view.current_id == make_restored_token(view.current_key, version.id)
     return went_back or version.id == key_token(key.id, view.current_id)
 
 
@@ -96,7 +96,7 @@ def is_stored(view: KeyRing, key: AccessKey) -> bool:
     return version is not None and view.holds_secret(version)
 
 
-def kept_keys(view: KeyRing, now: datetime) -> tuple[AccessKeyId, ...]:
+def list_kept_keys(view: KeyRing, now: datetime) -> tuple[AccessKeyId, ...]:
     """Name the keys that a version of the secret stands for and that the user has, or may have."""
     named = (key_label(version) for version in view.versions)
     return tuple(key for key in named if key and (view.key(key) or not is_gone(view, key, now)))
@@ -104,7 +104,7 @@ def kept_keys(view: KeyRing, now: datetime) -> tuple[AccessKeyId, ...]:
 
 def is_gone(view: KeyRing, key: AccessKeyId, now: datetime) -> bool:
     """Return whether a key that IAM does not list is deleted: IAM had the time to list it, as every target held it."""
-    return view.awaited_until(key, now) is None or view.is_long_served(key, now)
+    return view.find_wait_end(key, now) is None or view.is_long_served(key, now)
 
 
 def way_out(view: KeyRing, now: datetime) -> str:
@@ -123,7 +123,7 @@ def way_out(view: KeyRing, now: datetime) -> str:
     if not view.is_foreign_version and all(known.status is KeyStatus.INACTIVE for known in view.keys):
         return f"keyrota adopt {name} --new-key lets the next run make a key"
     secret = view.observation.secret
-    if secret is None or not view.is_foreign_version or kept_keys(view, now):
+    if secret is None or not view.is_foreign_version or list_kept_keys(view, now):
         return ""
     return (
         "if nothing needs the value, empty it: aws secretsmanager put-secret-value "

@@ -22,7 +22,7 @@ class Seen:
     key: AccessKeyId | None = None
 
 
-def seen(name: str, value: object) -> Seen:
+def look_at(name: str, value: object) -> Seen:
     """Look at a variable; None for a value that is not readable. No value but a key ID is kept."""
     text = value.strip() if isinstance(value, str) else ""
     key = AccessKeyId(text) if LONG_LIVED.fullmatch(text) else None
@@ -47,14 +47,14 @@ def sightings(place: str, settings: Mapping[str, object] | None, variables: Iter
         secret = secret_beside(variable.name, names)
         yield Sighting(
             place=place,
-            settings=_named(settings, variable.name, secret),
+            settings=_add_names(settings, variable.name, secret),
             variable=variable.name,
             key=variable.key,
             remark="" if secret else "no variable beside it is named as if it held the secret",
         )
 
 
-def _named(settings: Mapping[str, object] | None, id_name: str, secret: str | None) -> Mapping[str, object] | None:
+def _add_names(settings: Mapping[str, object] | None, id_name: str, secret: str | None) -> Mapping[str, object] | None:
     if settings is None or (id_name, secret) == USUAL or secret is None:
         return settings
     return {**settings, "names": {"id": id_name, "secret": secret}}

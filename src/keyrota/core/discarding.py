@@ -16,10 +16,10 @@ from keyrota.core.evidence import places_showing
 from keyrota.core.lifecycle import JUST_NOW, USE_IS_SHOWN_WITHIN, KeyState
 from keyrota.core.model import AccessKey, Evidence
 from keyrota.core.plan import Hold, Needs, Upcoming
-from keyrota.core.situation import Finding, Situation, day, frozen, unknown_use, used
+from keyrota.core.situation import Finding, Situation, day, describe_use, hold_frozen, unknown_use
 
 
-def discarded(situation: Situation) -> Iterator[Finding]:
+def discard(situation: Situation) -> Iterator[Finding]:
     """Do what is due about lost and released keys."""
     for key in situation.view.in_state(KeyState.ORPHAN):
         yield from _orphan(situation, key)
@@ -59,7 +59,7 @@ def is_being_made(situation: Situation) -> bool:
 
 
 def _active(situation: Situation, key: AccessKey) -> Iterator[Finding]:
-    off = situation.view.noted_off(key.id)
+    off = situation.view.find_off_since(key.id)
     if off is not None:
         if situation.now < off + JUST_NOW:
             reason = "it was deactivated just now, and IAM lists it as Active: someone's doing, or a list that lags"
@@ -94,7 +94,7 @@ def _why(situation: Situation) -> str:
 
 def _inactive(situation: Situation, key: AccessKey) -> Iterator[Finding]:
     due = leaves(situation, key)
-    off, back_on = situation.view.noted_off(key.id), situation.view.noted_on(key.id)
+    off, back_on = situation.view.find_off_since(key.id), situation.view.find_on_since(key.id)
     if off is None and (back_on is None or situation.now >= back_on + JUST_NOW):
         yield act.Deactivate(
             key=key.id, reason="it is Inactive already: note since when, so that its grace begins", due=situation.now
@@ -110,20 +110,20 @@ def _inactive(situation: Situation, key: AccessKey) -> Iterator[Finding]:
 def _blocks(situation: Situation, key: AccessKey, what: str) -> Iterator[Hold]:
     if key.last_use.evidence is Evidence.UNKNOWN:
         yield unknown_use(key)
-    off = situation.view.noted_off(key.id)
+    off = situation.view.find_off_since(key.id)
     if off is not None and key.last_use.at is not None and key.last_use.at > off:
         yield Hold(
             key=key.id,
-            reason=f"{key.id} is kept: something tried to use it after it was deactivated ({used(key)})",
+            reason=f"{key.id} is kept: something tried to use it after it was deactivated ({describe_use(key)})",
             remedy="find out what uses it, and give that the current key",
         )
-    yield from frozen(situation, key, what)
+    yield from hold_frozen(situation, key, what)
 
 
 def leaves(situation: Situation, key: AccessKey) -> datetime:
     """Return when the slot of a key that nothing needs is free, if nothing holds the key until then."""
     if situation.view.state_of(key) is KeyState.DISCARDED:
-        return (situation.view.noted_off(key.id) or situation.now) + situation.policy.grace
+        return (situation.view.find_off_since(key.id) or situation.now) + situation.policy.grace
     return max(situation.now, _off_due(situation, key)) + situation.policy.grace
 
 

@@ -22,7 +22,7 @@ def part_of(duty: Duty, action: act.Action) -> act.Action | None:
     if duty not in action.duties:
         return None
     if duty is Duty.SYNC and isinstance(action, act.Adopt):
-        return unlabelled(action)
+        return without_labels(action)
     if duty is Duty.SYNC and isinstance(action, act.AskFirst) and action.asks_readers:
         return None  # only who stores a first key asks, and may ask, who else reads the secret
     return replace(action, version=None) if isinstance(action, act.Delete) else action
@@ -33,7 +33,7 @@ def duty_of(action: act.Action) -> Duty | None:
     return next((duty for duty in Duty if duty in action.duties), None)
 
 
-def unlabelled(action: act.Adopt) -> act.Adopt | None:
+def without_labels(action: act.Adopt) -> act.Adopt | None:
     """
     Find the part of an adoption that needs no right to move labels: reading a value that someone else put there.
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from keyrota.core import plan as act
 from keyrota.core import readers
 from keyrota.core.candidates import is_stored, previous_key
-from keyrota.core.discarding import discarded, is_being_made
+from keyrota.core.discarding import discard, is_being_made
 from keyrota.core.evidence import places_showing, why_needed
 from keyrota.core.lifecycle import KeyState
-from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, restored_token
+from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, make_restored_token
 from keyrota.core.places import holds
 from keyrota.core.plan import Hold, Needs
 from keyrota.core.renewal import after_discarded, new_key, no_slot, under_way
-from keyrota.core.rules import finish_rotation, labelled_version, leftovers, lost_race_keys, pending
+from keyrota.core.rules import adopt_labelled_version, continue_pending, drop_lost_race_keys, finish_rotation, leftovers
 from keyrota.core.serving import is_drifted, sync
 from keyrota.core.situation import Finding, Situation
 
@@ -52,9 +52,9 @@ def revoke(situation: Situation, wish: Revoke) -> Iterator[Finding]:
     view = situation.view
     key = view.key(wish.key)
     state = view.state_of(key) if key else KeyState.GONE
-    yield from lost_race_keys(situation)
+    yield from drop_lost_race_keys(situation)
     taken_in = tuple(
-        one for one in labelled_version(situation) if not (wish.off_first and isinstance(one, act.AskValue))
+        one for one in adopt_labelled_version(situation) if not (wish.off_first and isinstance(one, act.AskValue))
     )
     if taken_in and not view.is_refused:  # AWSCURRENT is read first: only then is it known whose key it holds
         yield from taken_in
@@ -139,9 +139,9 @@ def _replacement(situation: Situation, leaked: AccessKeyId) -> Iterator[Finding]
     """Bring another key to the targets: one that is pending, a new one, or, without a free slot, the previous one."""
     view = situation.view
     if view.in_state(KeyState.PENDING):
-        yield from pending(situation)
+        yield from continue_pending(situation)
         return
-    yield from discarded(situation)
+    yield from discard(situation)
     if is_being_made(situation):
         return
     blocked = tuple(no_slot(situation))
@@ -195,7 +195,7 @@ def _back_to(situation: Situation, key: AccessKey, *, reason: str) -> Iterator[F
     is_off = situation.view.state_of(key) is KeyState.RETIRED
     if is_off:
         yield act.Reactivate(key=key.id, reason=reason, due=situation.now)
-    restored = restored_token(key.id, current.id) if current is not None else version.id
+    restored = make_restored_token(key.id, current.id) if current is not None else version.id
     waits = is_off or version.id != restored
     if current is not None and version.id != restored:
         yield act.Restore(
@@ -267,7 +267,7 @@ def rollback(situation: Situation, wish: Rollback) -> Iterator[Finding]:
     if key is not None and state is KeyState.CURRENT_OFF:
         yield act.Reactivate(key=key.id, reason="asked for", due=situation.now)
     elif key is not None and state in {KeyState.SUPERSEDED, KeyState.RETIRED} and is_stored(view, key):
-        if state is KeyState.SUPERSEDED and view.noted_on(key.id) is None:
+        if state is KeyState.SUPERSEDED and view.find_on_since(key.id) is None:
             yield act.NoteActive(
                 key=key.id, reason="requested: it is not deactivated while it is verified", due=situation.now
             )

@@ -16,7 +16,7 @@ from keyrota.core import plan as act
 from keyrota.core.lifecycle import USE_IS_SHOWN_WITHIN
 from keyrota.core.model import AccessKey, AccessKeyId, Evidence, KeyStatus, Observation, TargetEvidence, TargetState
 from keyrota.core.plan import Hold, Notice
-from keyrota.core.situation import Finding, Situation, used
+from keyrota.core.situation import Finding, Situation, describe_use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +36,12 @@ def places_showing(seen: Observation, key: AccessKeyId) -> tuple[Shown, ...]:
 
 def _places_showing(seen: Observation, key: AccessKeyId) -> Iterator[Shown]:
     for target in (*seen.targets, *seen.left_behind):
-        yield from _shown_by(target, key)
+        yield from _find_shown(target, key)
     for around in seen.surroundings or ():
         yield from (Shown(target=around.address, where=shown.where) for shown in around.shown if shown.key == key)
 
 
-def _shown_by(target: TargetState, key: AccessKeyId) -> Iterator[Shown]:
+def _find_shown(target: TargetState, key: AccessKeyId) -> Iterator[Shown]:
     if target.evidence is TargetEvidence.HOLDS and target.key == key:
         yield Shown(target=target.address, where=target.address)
     else:
@@ -71,11 +71,11 @@ def why_needed(situation: Situation, key: AccessKey) -> str:
     if key.last_use.at is not None and situation.now < key.last_use.at + max(
         situation.policy.unused_for, USE_IS_SHOWN_WITHIN
     ):
-        return used(key)
+        return describe_use(key)
     return ""
 
 
-def guarded(situation: Situation, finding: Finding, *, asked: bool) -> Iterator[Finding]:
+def guard(situation: Situation, finding: Finding, *, asked: bool) -> Iterator[Finding]:
     """
     Let an action that ends a key pass only where no place shows the key; otherwise hold it, and name the places.
 
@@ -90,9 +90,9 @@ def guarded(situation: Situation, finding: Finding, *, asked: bool) -> Iterator[
     seen = situation.view.observation
     if places := places_showing(seen, finding.key):
         removed = {target.address for target in seen.left_behind}
-        yield from (_kept(finding, place, seen.name, is_removed=place.target in removed) for place in places)
+        yield from (_hold_shown_key(finding, place, seen.name, is_removed=place.target in removed) for place in places)
         return
-    yield from _unread(finding.key, seen)
+    yield from _list_unread(finding.key, seen)
     if seen.surroundings is None and seen.targets:
         if not asked:
             yield act.LookAround(
@@ -110,7 +110,7 @@ def _is_only_noted(situation: Situation, finding: act.Ending) -> bool:
     return isinstance(finding, act.Deactivate) and key is not None and key.status is KeyStatus.INACTIVE
 
 
-def _kept(finding: act.Ending, place: Shown, name: str, *, is_removed: bool) -> Hold:
+def _hold_shown_key(finding: act.Ending, place: Shown, name: str, *, is_removed: bool) -> Hold:
     kept = "stays Active" if isinstance(finding, act.Deactivate) else "is kept"
     if isinstance(finding, act.Deactivate) and finding.is_emergency:
         # Never `forget` here: after it, `revoke --served-by` would not know that the provider ever held the key.
@@ -129,7 +129,7 @@ def _kept(finding: act.Ending, place: Shown, name: str, *, is_removed: bool) -> 
     )
 
 
-def _unread(key: AccessKeyId, seen: Observation) -> Iterator[Notice]:
+def _list_unread(key: AccessKeyId, seen: Observation) -> Iterator[Notice]:
     """Name what could not be read: the promise covers what is read, so this blocks nothing, and is reported."""
     for around in seen.surroundings or ():
         for scope in around.unread:

@@ -22,22 +22,22 @@ from keyrota.core.rules import obstacles
 from keyrota.core.situation import Situation
 
 
-def broken(situation: Situation) -> Iterator[Hold]:
+def find_broken(situation: Situation) -> Iterator[Hold]:
     """Name the places that hold something with which no pipeline can work."""
-    yield from torn(situation)
+    yield from find_torn(situation)
     for target in situation.view.observation.targets:
         if situation.view.doubt_of(target.address) is not None:
             continue
         if target.is_archived:
             continue  # it runs nothing
-        trouble = _dead_key(situation, target) or _lost_pair(situation, target)
+        trouble = _dead_key(situation, target) or _describe_loss(situation, target)
         if trouble:
             yield _fails(situation, target, trouble)
         else:
             yield from _unproven(situation, target)
 
 
-def torn(situation: Situation) -> Iterator[Hold]:
+def find_torn(situation: Situation) -> Iterator[Hold]:
     """Name the places that hold half a pair, or may: a run was killed, or could neither finish nor put back."""
     observation, pairs = situation.view.observation, situation.view.pairs
     for target in (*observation.targets, *observation.left_behind):
@@ -115,7 +115,7 @@ def _unproven(situation: Situation, target: TargetState) -> Iterator[Hold]:
         )
 
 
-def _lost_pair(situation: Situation, target: TargetState) -> str:
+def _describe_loss(situation: Situation, target: TargetState) -> str:
     """Say what is missing at a place that was found or made to hold the current key."""
     if target.evidence is not TargetEvidence.ABSENT or not situation.view.is_synced():
         return ""

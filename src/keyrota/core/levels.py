@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from keyrota.core.model import Conflict, ShownKey
-from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, WEB_IDENTITY, Listed, shown_by
+from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, WEB_IDENTITY, Listed, find_shown
 
 _USUAL = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -62,7 +62,7 @@ class Written:
 
 def keys_shown(levels: Iterable[Level]) -> tuple[ShownKey, ...]:
     """Name every key ID that a readable variable of another level contains."""
-    return tuple(key for level in levels for key in shown_by(level.variables, level.name, noun=level.noun))
+    return tuple(key for level in levels for key in find_shown(level.variables, level.name, noun=level.noun))
 
 
 def level_conflicts(written: Written, levels: Sequence[Level], *, remedy: str = "") -> tuple[Conflict, ...]:
@@ -85,10 +85,10 @@ def _conflicts_with(level: Level, written: Written, remedy: str) -> Iterator[Con
         case Side.BESIDE:
             yield from _beside(level, written, remedy)
         case Side.ABOVE | Side.BELOW if written.pair is None:
-            yield from _shadowing(level, written.bundle or "")
+            yield from _report_shadowing(level, written.bundle or "")
         case Side.ABOVE | Side.BELOW:
             yield from _halves(level, written.pair or ("", ""), written.present, remedy)
-            yield from _overriding(level, written.pair or ("", ""))
+            yield from _report_overriding(level, written.pair or ("", ""))
         case _:
             assert_never(level.side)
 
@@ -113,7 +113,7 @@ def _halves(level: Level, pair: tuple[str, str], present: frozenset[str], remedy
     )
 
 
-def _overriding(level: Level, pair: tuple[str, str]) -> Iterator[Conflict]:
+def _report_overriding(level: Level, pair: tuple[str, str]) -> Iterator[Conflict]:
     """Report what AWS tools combine with the usual pair, or use before it, or what the pair would replace."""
     if pair != _USUAL:
         return
@@ -144,7 +144,7 @@ _REPLACED = {
 }
 
 
-def _shadowing(level: Level, bundle: str) -> Iterator[Conflict]:
+def _report_shadowing(level: Level, bundle: str) -> Iterator[Conflict]:
     """Report what AWS tools use instead of a bundle."""
     plain = " and ".join(name for name in _USUAL if name in level.names and name != bundle)
     if plain:

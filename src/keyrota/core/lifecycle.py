@@ -53,8 +53,8 @@ from keyrota.core.model import (
     SyncRecord,
     VersionId,
     key_token,
+    make_restored_token,
     placeholder_token,
-    restored_token,
 )
 from keyrota.core.naming import owner_tag
 from keyrota.core.records import (
@@ -276,7 +276,7 @@ class KeyRing:
         now = self.key(self.current_key)
         if now is None or now.status is not KeyStatus.INACTIVE or now.created >= held.created:
             return None
-        return None if self.current_id == restored_token(now.id, self.recorded.id) else held.id
+        return None if self.current_id == make_restored_token(now.id, self.recorded.id) else held.id
 
     @property
     def is_foreign_version(self) -> bool:
@@ -308,18 +308,18 @@ class KeyRing:
         """Return whether a key leaked, or may have: it goes after its grace, and never takes over again by itself."""
         return any(REVOKED + key_id in version.labels for version in self.versions)
 
-    def noted_off(self, key_id: AccessKeyId) -> datetime | None:
+    def find_off_since(self, key_id: AccessKeyId) -> datetime | None:
         """Since when the record says that the key is Inactive; None: it says no such thing."""
-        return self._noted(key_id, DeactivationNote.ROUTINE)
+        return self._find_note(key_id, DeactivationNote.ROUTINE)
 
-    def noted_on(self, key_id: AccessKeyId) -> datetime | None:
+    def find_on_since(self, key_id: AccessKeyId) -> datetime | None:
         """Since when the record says that the key, once off, is wanted again; None: it says no such thing."""
-        return self._noted(key_id, DeactivationNote.SEEN_ACTIVE)
+        return self._find_note(key_id, DeactivationNote.SEEN_ACTIVE)
 
-    def _noted(self, key_id: AccessKeyId, note: DeactivationNote) -> datetime | None:
+    def _find_note(self, key_id: AccessKeyId, note: DeactivationNote) -> datetime | None:
         return next((it.at for it in self.deactivated if (it.key, it.note) == (key_id, note)), None)
 
-    def awaited_until(self, key_id: AccessKeyId, now: datetime) -> datetime | None:
+    def find_wait_end(self, key_id: AccessKeyId, now: datetime) -> datetime | None:
         """
         Return how long to wait for a key that the secret names and IAM does not list; None: it is gone.
 
@@ -432,13 +432,13 @@ def interpret(observation: Observation) -> KeyRing:
     """Read an observation in the terms of the table."""
     versions = observation.secret.versions if observation.secret else ()
     tags = dict(observation.secret.tags) if observation.secret else {}
-    current = _wearing(versions, AWSCURRENT)
+    current = _find_labelled(versions, AWSCURRENT)
     return KeyRing(
         observation=observation,
         current=current,
         current_key=key_label(current) if current else None,
         is_stored=current is not None and not _is_placeholder(observation, current),
-        previous=_wearing(versions, AWSPREVIOUS),
+        previous=_find_labelled(versions, AWSPREVIOUS),
         synced=parse_synced(tags.get(SYNCED_TAG, "")),
         pairs=parse_pairs(tags.get(PAIRS_TAG, "")),
         sync_pass=parse_pass(tags.get(SYNC_PASS_TAG, ""), (target.address for target in observation.targets)),
@@ -457,7 +457,7 @@ def _is_placeholder(observation: Observation, version: SecretVersion) -> bool:
     return PLACEHOLDER in version.labels or version.id == placeholder_token(name)
 
 
-def _wearing(versions: Iterable[SecretVersion], label: str) -> SecretVersion | None:
+def _find_labelled(versions: Iterable[SecretVersion], label: str) -> SecretVersion | None:
     return next((version for version in versions if label in version.labels), None)
 
 
@@ -467,9 +467,9 @@ def key_label(version: SecretVersion) -> AccessKeyId | None:
     return AccessKeyId(ids[0]) if ids else None
 
 
-def named_and_gone(observation: Observation, now: datetime) -> frozenset[AccessKeyId]:
+def find_named_and_gone(observation: Observation, now: datetime) -> frozenset[AccessKeyId]:
     """Find the keys that the secret names and that IAM does not have any more, for certain."""
     seen = interpret(observation)
     named = {label.removeprefix(REVOKED) for version in seen.versions for label in version.labels}
     keys = {AccessKeyId(name) for name in named if KEY_ID.fullmatch(name)} - {key.id for key in seen.keys}
-    return frozenset(key for key in keys if seen.awaited_until(key, now) is None)
+    return frozenset(key for key in keys if seen.find_wait_end(key, now) is None)

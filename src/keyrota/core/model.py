@@ -361,7 +361,7 @@ class PlaceId:
     @property
     def mark(self) -> str:
         """Write the ID as the index stores it: 48 bits of its hash where it is long, so that 400 places have room."""
-        return self.id if len(self.id) <= _MAX_MARK else f"~{_shortened(self.id)}"
+        return self.id if len(self.id) <= _MAX_MARK else f"~{_shorten(self.id)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -679,10 +679,10 @@ _MAX_TAG_VALUE = 256
 
 def version_mark(version: VersionId) -> str:
     """Shorten a version's ID to 48 bits of its hash: the index has about ten bytes for each target."""
-    return _shortened(version)
+    return _shorten(version)
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:6]).decode()
 
 
@@ -705,7 +705,7 @@ def placeholder_token(secret_name: str) -> VersionId:
     return VersionId(str(uuid.uuid5(uuid.NAMESPACE_URL, f"keyrota placeholder {secret_name}")))
 
 
-def restored_token(key: AccessKeyId, base: VersionId | None) -> VersionId:
+def make_restored_token(key: AccessKeyId, base: VersionId | None) -> VersionId:
     """
     Name the version that stores an older key again, to take over from `base`.
 

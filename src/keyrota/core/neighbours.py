@@ -27,7 +27,7 @@ class Neighbour:
     """The key that it serves; None where no label says it."""
 
 
-def shared_with(seen: Observation, neighbours: Iterable[Neighbour]) -> tuple[tuple[str, str], ...]:
+def find_shared_with(seen: Observation, neighbours: Iterable[Neighbour]) -> tuple[tuple[str, str], ...]:
     """
     Find the targets whose variables another credential writes as well.
 
@@ -38,14 +38,14 @@ def shared_with(seen: Observation, neighbours: Iterable[Neighbour]) -> tuple[tup
     for neighbour in neighbours:
         for entry in neighbour.places if neighbour.credential != credential_of(seen) else ():
             for target in seen.targets:
-                names = ", ".join(_shared_names(target, entry))
+                names = ", ".join(_find_shared_names(target, entry))
                 said = f"{target.address} of {credential_of(seen)} and {entry.address} of {neighbour.credential}"
                 if names:
                     found.append((target.address, f"{said} are one place ({target.place}): both would write {names}"))
     return tuple(found)
 
 
-def _shared_names(target: TargetState, entry: IndexEntry) -> Iterator[str]:
+def _find_shared_names(target: TargetState, entry: IndexEntry) -> Iterator[str]:
     """Name the variables of a place that both write; an entry that does not know its own is taken to write all."""
     if entry.is_begun and entry.is_at(target.place):
         names = [variable.name for variable in target.variables]
@@ -57,7 +57,7 @@ def credential_of(seen: Observation) -> CredentialId:
     return CredentialId(account=seen.account, user=seen.user)
 
 
-def served_keys(observations: Iterable[Observation]) -> Mapping[AccessKeyId, CredentialId]:
+def find_served_keys(observations: Iterable[Observation]) -> Mapping[AccessKeyId, CredentialId]:
     """Find the key that each credential serves."""
     keys = ((interpret(seen).current_key, credential_of(seen)) for seen in observations)
     return {key: credential for key, credential in keys if key is not None}
@@ -73,7 +73,7 @@ def neighbours_of(
     return tuple((key, served[key]) for key in sorted(key for key in shown if key) if served.get(key, ours) != ours)
 
 
-def shared_places(observations: Iterable[Observation]) -> Mapping[CredentialId, tuple[tuple[str, str], ...]]:
+def find_shared_places(observations: Iterable[Observation]) -> Mapping[CredentialId, tuple[tuple[str, str], ...]]:
     """
     Find the places whose variables two credentials would write, each run over the other's key.
 

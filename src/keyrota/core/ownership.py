@@ -19,12 +19,12 @@ from keyrota.core.plan import Hold, Needs, Notice
 from keyrota.core.situation import Finding, Situation
 
 
-def owned(situation: Situation, findings: Iterable[Finding]) -> Iterator[Finding]:
+def require_ownership(situation: Situation, findings: Iterable[Finding]) -> Iterator[Finding]:
     """Let what needs the user's keys pass only where no other secret keeps them; ask first, once in a run."""
     found = tuple(findings)
     tag = situation.view.observation.user_tag
     if tag is None:
-        yield from _asked(situation, found) if _is_question(situation, found) else found
+        yield from _ask_first(situation, found) if _is_question(situation, found) else found
     elif tag.why_unknown:
         yield from _unknown(situation, found, tag)
     elif is_of_another(situation) and not any(isinstance(one, act.TakeOver) for one in found):
@@ -44,7 +44,7 @@ def holds(situation: Situation) -> Iterator[Hold]:
     """Say why no key may be made for this user."""
     tag = situation.view.observation.user_tag
     if tag is not None and is_of_another(situation):
-        yield _kept_by(situation, tag)
+        yield _hold_for_owner(situation, tag)
     elif tag is not None and tag.why_unknown and not is_established(situation):
         yield _not_known(situation, tag)
 
@@ -80,7 +80,7 @@ def _is_question(situation: Situation, found: tuple[Finding, ...]) -> bool:
     return bool(situation.view.keys) and not is_established(situation) and any(isinstance(one, Hold) for one in found)
 
 
-def _asked(situation: Situation, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _ask_first(situation: Situation, found: tuple[Finding, ...]) -> Iterator[Finding]:
     """Ask before any other question, but after what an emergency does first."""
     first = next((one for one in found if isinstance(one, act.Action) and not _is_emergency(situation, one)), None)
     for one in found:
@@ -93,15 +93,15 @@ def _asked(situation: Situation, found: tuple[Finding, ...]) -> Iterator[Finding
 
 def _of_another(situation: Situation, found: tuple[Finding, ...], tag: UserTag) -> Iterator[Finding]:
     """Hold everything but the emergency; what else the plan found rests on keys that are another secret's."""
-    yield _kept_by(situation, tag)
+    yield _hold_for_owner(situation, tag)
     for one in found:
         if isinstance(one, Hold) and one.needs is Needs.REPAIR:
-            yield replace(one, remedy=_kept_by(situation, tag).remedy)
+            yield replace(one, remedy=_hold_for_owner(situation, tag).remedy)
         elif _is_emergency(situation, one):
             yield one
 
 
-def _kept_by(situation: Situation, tag: UserTag) -> Hold:
+def _hold_for_owner(situation: Situation, tag: UserTag) -> Hold:
     seen = situation.view.observation
     return Hold(
         reason=f"the secret {tag.secret} keeps the keys of {seen.user} (tag {SECRET_TAG} of the IAM user), and this "

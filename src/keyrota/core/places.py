@@ -53,10 +53,10 @@ class Doubt:
 def holds(situation: Situation) -> Iterator[Hold]:
     """Name the places that are not written, each with its reasons and what ends them."""
     for target in situation.view.observation.targets:
-        yield from _held(situation, target)
+        yield from _hold_for_doubts(situation, target)
 
 
-def kept_out(situation: Situation) -> frozenset[str]:
+def find_unwritable(situation: Situation) -> frozenset[str]:
     """Find the addresses that no sync may write: a doubt is open, or it is not known what is there."""
     targets = situation.view.observation.targets
     return frozenset(
@@ -66,7 +66,7 @@ def kept_out(situation: Situation) -> frozenset[str]:
     )
 
 
-def _held(situation: Situation, target: TargetState) -> Iterator[Hold]:
+def _hold_for_doubts(situation: Situation, target: TargetState) -> Iterator[Hold]:
     for doubt in open_doubts(situation, target):
         yield Hold(
             target=target.address,
@@ -93,17 +93,17 @@ def doubts(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     """Find every reason not to write into a place, confirmed or not; an archived place is never written."""
     if target.is_archived:
         return
-    yield from _shared(situation, target)
+    yield from _doubt_shared(situation, target)
     yield from _of_neighbours(situation, target)
     yield from _of_this_user(situation, target)
     if is_first_write(situation.view, target):
-        yield from _replaced_place(situation, target)
+        yield from _doubt_replaced(situation, target)
         yield from _first_doubts(situation, target)
         return
     if not is_written(situation.view, target) and not _is_confirmed_by_file(situation, target):
         yield from _strange(situation, target)
         yield from (_as_doubt(target, conflict) for conflict in target.conflicts if conflict.is_of_others)
-    yield from _vanished(situation, target)
+    yield from _doubt_vanished(situation, target)
     if not _is_confirmed_by_file(situation, target):
         yield from (_as_doubt(target, conflict) for conflict in target.conflicts if conflict.is_lasting)
 
@@ -124,7 +124,7 @@ def entry_of(target: TargetState) -> IndexEntry:
     )
 
 
-def known_entry(view: KeyRing, target: TargetState) -> IndexEntry | None:
+def find_known(view: KeyRing, target: TargetState) -> IndexEntry | None:
     """Find what the index remembers of a place into which a write was begun; None: none was."""
     found = view.index.of(entry_of(target))
     return found if found and found.is_begun else None
@@ -152,7 +152,7 @@ def is_written(view: KeyRing, target: TargetState) -> bool:
     """
     if _is_recorded(view):
         return True
-    known = known_entry(view, target)
+    known = find_known(view, target)
     return known is None or known.written is not None
 
 
@@ -210,7 +210,7 @@ def _may_be_written(target: TargetState) -> bool:
 # --- the doubts -----------------------------------------------------------------------------------------------------
 
 
-def _shared(situation: Situation, target: TargetState) -> Iterator[Doubt]:
+def _doubt_shared(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     """Two configured targets are one place: each run would write one pair over the other."""
     for other in situation.view.observation.targets:
         if other.address != target.address and is_same_variable(target, other):
@@ -234,7 +234,7 @@ def is_same_variable(one: TargetState, other: TargetState) -> bool:
 
 def _of_neighbours(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     neighbours = dict(situation.view.observation.neighbours)
-    for key in _shown(target):
+    for key in _list_shown(target):
         if key in neighbours and key not in _own_keys(situation.view):
             yield Doubt(
                 reason=f"it holds {key}, the key that keyrota keeps for {neighbours[key]}",
@@ -252,7 +252,7 @@ def _of_this_user(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     view = situation.view
     if _was_given_what_a_person_put(view, target):
         return
-    for key_id in _shown(target):
+    for key_id in _list_shown(target):
         key = view.key(key_id)
         if key is None or key.status is not KeyStatus.ACTIVE or key_id == view.current_key:
             continue
@@ -272,14 +272,14 @@ def _was_given_what_a_person_put(view: KeyRing, target: TargetState) -> bool:
     The duty that serves such a value at once may move no labels, so which key it is cannot be told from the versions
     until the next run that rotates.
     """
-    known = known_entry(view, target)
+    known = find_known(view, target)
     if known is None or known.written is None:
         return False
     given = (version for version in view.versions if version_mark(version.id) == known.written.version)
     return any(key_label(version) is None and view.holds_secret(version) for version in given)
 
 
-def _replaced_place(situation: Situation, target: TargetState) -> Iterator[Doubt]:
+def _doubt_replaced(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     earlier, place = _earlier(situation.view, target), target.place
     if earlier is None or place is None or earlier.origin != place.origin:
         return  # another origin is a new place that the configuration names; the old one is a removed target
@@ -290,8 +290,8 @@ def _replaced_place(situation: Situation, target: TargetState) -> Iterator[Doubt
     )
 
 
-def _vanished(situation: Situation, target: TargetState) -> Iterator[Doubt]:
-    known = known_entry(situation.view, target)
+def _doubt_vanished(situation: Situation, target: TargetState) -> Iterator[Doubt]:
+    known = find_known(situation.view, target)
     is_all_gone = target.evidence is TargetEvidence.ABSENT and target.is_empty
     if is_all_gone and known is not None and known.written is not None:
         yield Doubt(
@@ -366,13 +366,13 @@ def _asks_always(situation: Situation, target: TargetState) -> bool:
 def _is_unreadable(target: TargetState) -> bool:
     """Return whether something is there that cannot be read, and nothing that says whose it is."""
     hidden = any(variable.is_present and not variable.is_readable for variable in target.variables)
-    return not _shown(target) and (hidden or target.evidence is TargetEvidence.CANNOT_TELL)
+    return not _list_shown(target) and (hidden or target.evidence is TargetEvidence.CANNOT_TELL)
 
 
 # --- whose key it is ------------------------------------------------------------------------------------------------
 
 
-def _shown(target: TargetState) -> tuple[AccessKeyId, ...]:
+def _list_shown(target: TargetState) -> tuple[AccessKeyId, ...]:
     """Find the key IDs that our own variables show."""
     keys = (target.key, *(variable.key for variable in target.variables))
     return tuple(dict.fromkeys(key for key in keys if key is not None))
@@ -385,10 +385,10 @@ def _own_keys(view: KeyRing) -> frozenset[AccessKeyId]:
 
 
 def _strange_keys(view: KeyRing, target: TargetState) -> tuple[AccessKeyId, ...]:
-    return tuple(key for key in _shown(target) if key not in _own_keys(view))
+    return tuple(key for key in _list_shown(target) if key not in _own_keys(view))
 
 
-def held_none_of_ours(view: KeyRing, target: TargetState) -> bool:
+def is_without_our_keys(view: KeyRing, target: TargetState) -> bool:
     """Return whether a place certainly holds no key of this user: it was read as empty, or shows another key."""
     if target.evidence is TargetEvidence.ABSENT:
         return target.is_empty
@@ -463,31 +463,31 @@ class Removed:
     entry: IndexEntry
 
 
-def removed(index: Index, targets: Iterable[TargetState]) -> tuple[Removed, ...]:
+def find_removed(index: Index, targets: Iterable[TargetState]) -> tuple[Removed, ...]:
     """Find the places that were written, and that no configured target means now; a renamed place is none of them."""
     states = {target.address: target for target in targets}
     meant = {index.of(entry_of(target)) for target in states.values()}
     return tuple(
-        Removed(name=_removed_name(entry, states.get(entry.address)), entry=entry)
+        Removed(name=_name_removed(entry, states.get(entry.address)), entry=entry)
         for entry in index.entries
         if entry not in meant and entry.is_begun
     )
 
 
-def _removed_name(entry: IndexEntry, same_name: TargetState | None) -> str:
+def _name_removed(entry: IndexEntry, same_name: TargetState | None) -> str:
     if same_name is None:
         return entry.address
     is_elsewhere = same_name.place is not None and same_name.place.origin != entry.origin
     return f"{entry.address} at {entry.origin}" if is_elsewhere else f"{entry.address} ({entry.place})"
 
 
-def followed(view: KeyRing, target: TargetState) -> str:
+def find_former_address(view: KeyRing, target: TargetState) -> str:
     """Name the address under which a renamed place was written; empty where it has that address still."""
-    known = known_entry(view, target)
+    known = find_known(view, target)
     return known.address if known and known.address != target.address else ""
 
 
-def placed(entries: Iterable[IndexEntry], targets: Iterable[TargetState]) -> tuple[IndexEntry, ...]:
+def add_places(entries: Iterable[IndexEntry], targets: Iterable[TargetState]) -> tuple[IndexEntry, ...]:
     """Add to the index's entries of configured targets which places they are, as they were read."""
     states = {target.address: entry_of(target) for target in targets}
     return tuple(

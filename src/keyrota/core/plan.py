@@ -210,7 +210,7 @@ class Sync(_Base):
     not_before: datetime | None = None
     """Of a rewrite: only a walk that began then or later counts."""
     kept_out: frozenset[str] = frozenset()
-    """Addresses that are not written, whatever AWSCURRENT becomes meanwhile (`places.kept_out`)."""
+    """Addresses that are not written, whatever AWSCURRENT becomes meanwhile (`places.find_unwritable`)."""
     details: tuple[str, ...] = ()
     """Of a mend: what each target holds instead, in the order of `targets`."""
 

@@ -9,13 +9,13 @@ from datetime import datetime
 from keyrota.core import discarding, health, renewal, retirement, rules, serving
 from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption, adoption
-from keyrota.core.duty import duty_of, part_of, unlabelled
+from keyrota.core.duty import duty_of, part_of, without_labels
 from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
-from keyrota.core.evidence import guarded
+from keyrota.core.evidence import guard
 from keyrota.core.lifecycle import KeyRing, interpret
 from keyrota.core.model import AccessKeyId, Observation
 from keyrota.core.own_key import without_own_key
-from keyrota.core.ownership import owned
+from keyrota.core.ownership import require_ownership
 from keyrota.core.plan import Duty, Hold, Needs, Notice, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
 from keyrota.core.situation import Finding, Situation
@@ -66,17 +66,19 @@ def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent
     replaced_now = intent.key if isinstance(intent, Rotate) else None
     situation = Situation(view=interpret(observation), policy=policy, now=now, replaced_now=replaced_now)
     asked = intent if isinstance(intent, (Revoke, Rollback)) else None
-    return without_own_key(_collected(owned(situation, _guarded(situation, intent or Routine()))), observation, asked)
+    return without_own_key(
+        _collect(require_ownership(situation, _guard(situation, intent or Routine()))), observation, asked
+    )
 
 
-def _guarded(situation: Situation, intent: Intent) -> Iterator[Finding]:
+def _guard(situation: Situation, intent: Intent) -> Iterator[Finding]:
     """Keep promise seen-key-lives on every road; only `revoke --now` may end a key that a place shows."""
     asked = False
     for finding in _findings(situation, intent):
         if _is_off_first(finding, intent):
             yield finding
             continue
-        for guarded_finding in guarded(situation, finding, asked=asked):
+        for guarded_finding in guard(situation, finding, asked=asked):
             asked = asked or isinstance(guarded_finding, act.LookAround)
             yield guarded_finding
 
@@ -89,7 +91,7 @@ def _is_off_first(finding: Finding, intent: Intent) -> bool:
 
 def _findings(situation: Situation, intent: Intent) -> Iterator[Finding]:
     if not isinstance(intent, Only) or intent.duty is Duty.SYNC:
-        yield from health.broken(situation)
+        yield from health.find_broken(situation)
     stops = tuple(rules.obstacles(situation))
     if stops:
         yield from stops
@@ -147,10 +149,10 @@ _ROUTINE: tuple[tuple[Callable[[Situation], Iterator[Finding]], Duty], ...] = (
     (rules.foreign_keys, Duty.ROTATE),
     (renewal.current_key_trouble, Duty.ROTATE),
     (rules.keeper, Duty.ROTATE),
-    (rules.labelled_version, Duty.ROTATE),
-    (rules.lost_race_keys, Duty.ROTATE),
-    (discarding.discarded, Duty.DELETE),
-    (rules.pending, Duty.ROTATE),
+    (rules.adopt_labelled_version, Duty.ROTATE),
+    (rules.drop_lost_race_keys, Duty.ROTATE),
+    (discarding.discard, Duty.DELETE),
+    (rules.continue_pending, Duty.ROTATE),
     (serving.place_holds, Duty.SYNC),
     (serving.sync, Duty.SYNC),
     (serving.unreadable_targets, Duty.SYNC),
@@ -162,7 +164,7 @@ _ROUTINE: tuple[tuple[Callable[[Situation], Iterator[Finding]], Duty], ...] = (
 )
 """In the order in which their actions are safe; beside each the duty that reports what it holds or announces."""
 
-_KEPT_FROM_SYNC = (renewal.current_key_trouble, rules.labelled_version)
+_KEPT_FROM_SYNC = (renewal.current_key_trouble, rules.adopt_labelled_version)
 """What keeps AWSCURRENT from the targets: the run that an event started reports it at once, not only the daily one."""
 
 
@@ -198,7 +200,7 @@ def _waits(action: act.Action, awaited: act.Action) -> Hold:
 def _of_sync(findings: Iterator[Finding]) -> Iterator[Finding]:
     """Leave the labels of an adoption to a run that rotates: `keyrota sync` needs the rights of the sync duty only."""
     for finding in findings:
-        part = unlabelled(finding) if isinstance(finding, act.Adopt) else finding
+        part = without_labels(finding) if isinstance(finding, act.Adopt) else finding
         if part is not None:
             yield part
 
@@ -208,7 +210,7 @@ def _urgent(finding: Finding) -> Finding:
     return replace(finding, is_urgent=True) if isinstance(finding, act.Sync) else finding
 
 
-def _collected(findings: Iterator[Finding]) -> Plan:
+def _collect(findings: Iterator[Finding]) -> Plan:
     actions: list[act.Action] = []
     holds: list[Hold] = []
     upcoming: list[Upcoming] = []

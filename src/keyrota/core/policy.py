@@ -163,13 +163,13 @@ class RotationPolicy:
             if span < HOUR:
                 yield f"{name} is {format_duration(span)}, less than an hour: set `allow_short: true` if that is meant"
 
-    def frozen_until(self, instant: datetime) -> datetime | None:
+    def find_freeze_end(self, instant: datetime) -> datetime | None:
         """Return when the freeze that is in force ends; None if there is none. Windows that touch count as one."""
-        return _frozen_until(self.freezes, instant)
+        return _find_freeze_end(self.freezes, instant)
 
-    def new_keys_frozen_until(self, instant: datetime) -> datetime | None:
+    def find_new_key_freeze_end(self, instant: datetime) -> datetime | None:
         """Return when the freeze ends in which no new key is made; None if there is none."""
-        return _frozen_until([freeze for freeze in self.freezes if freeze.holds_new_keys], instant)
+        return _find_freeze_end([freeze for freeze in self.freezes if freeze.holds_new_keys], instant)
 
     def is_audit_clean(self) -> bool:
         """Return whether no key is Active past the auditors' 90 days, with a margin for late runs."""
@@ -220,9 +220,9 @@ def calendar(policy: RotationPolicy, created: datetime, now: datetime, *, days: 
     number, made = 1, created
     while made <= end:
         wanted = max(now, made + policy.rotate_after)
-        rotated = policy.new_keys_frozen_until(wanted) or wanted
-        off = _thawed(policy, rotated + policy.overlap)
-        gone = _thawed(policy, off + policy.grace)
+        rotated = policy.find_new_key_freeze_end(wanted) or wanted
+        off = _end_of_freeze(policy, rotated + policy.overlap)
+        gone = _end_of_freeze(policy, off + policy.grace)
         entries += [
             CalendarEntry(at=rotated, what="rotate", key=number),
             CalendarEntry(at=off, what="deactivate", key=number),
@@ -235,11 +235,11 @@ def calendar(policy: RotationPolicy, created: datetime, now: datetime, *, days: 
     return tuple(sorted((entry for entry in entries if now <= entry.at <= end), key=lambda entry: entry.at))
 
 
-def _thawed(policy: RotationPolicy, instant: datetime) -> datetime:
-    return policy.frozen_until(instant) or instant
+def _end_of_freeze(policy: RotationPolicy, instant: datetime) -> datetime:
+    return policy.find_freeze_end(instant) or instant
 
 
-def _frozen_until(freezes: Sequence[Freeze], instant: datetime) -> datetime | None:
+def _find_freeze_end(freezes: Sequence[Freeze], instant: datetime) -> datetime | None:
     end = instant
     while window := next((freeze for freeze in freezes if freeze.covers(end)), None):
         end = window.ends_after(end)

@@ -94,7 +94,7 @@ def holds(situation: Situation, what: str = "no key is stored into") -> Iterator
 
 
 def _others(document: Mapping[str, object], allowed: frozenset[str]) -> Iterator[str]:
-    for statement in _listed(document["Statement"]):
+    for statement in _as_list(document["Statement"]):
         if not isinstance(statement, dict):
             raise TypeError
         if statement.get("Effect") == "Deny" or not _is_telling(statement):
@@ -104,14 +104,14 @@ def _others(document: Mapping[str, object], allowed: frozenset[str]) -> Iterator
             continue
         for principal in _principals(statement):
             if _account_of(principal) not in allowed:
-                yield f"{_words(statement)} to {_named(principal)}{_within(condition)}"
+                yield f"{_words(statement)} to {_name_principal(principal)}{_within(condition)}"
 
 
 def _is_telling(statement: Mapping[str, object]) -> bool:
     """Return whether a statement covers more than looking at what the secret is."""
     if "Action" not in statement:
         return True  # NotAction: everything but a few
-    actions = [str(action).lower().removeprefix("secretsmanager:") for action in _listed(statement["Action"])]
+    actions = [str(action).lower().removeprefix("secretsmanager:") for action in _as_list(statement["Action"])]
     return any(action not in _HARMLESS for action in actions)
 
 
@@ -122,7 +122,7 @@ def _principals(statement: Mapping[str, object]) -> Iterator[str]:
     principal = statement["Principal"]
     kinds = principal.values() if isinstance(principal, dict) else [principal]
     for kind in kinds:
-        yield from (str(name) for name in _listed(kind))
+        yield from (str(name) for name in _as_list(kind))
 
 
 def _is_restricted(condition: Mapping[str, Mapping[str, object]], allowed: frozenset[str]) -> bool:
@@ -134,7 +134,7 @@ def _is_restricted(condition: Mapping[str, Mapping[str, object]], allowed: froze
     """
     for operator, tests in condition.items():
         for key, value in tests.items():
-            if operator.lower() in _EXACT and _is_own(key.lower(), [str(one) for one in _listed(value)], allowed):
+            if operator.lower() in _EXACT and _is_own(key.lower(), [str(one) for one in _as_list(value)], allowed):
                 return True
     return False
 
@@ -152,7 +152,7 @@ def _within(condition: Mapping[str, Mapping[str, object]]) -> str:
         for operator, tests in condition.items()
         for key, value in tests.items()
         if operator.lower() in _EXACT and key.lower() == _ORGANIZATION
-        for one in _listed(value)
+        for one in _as_list(value)
     ]
     return f" of the organization {', '.join(found)}" if found else ""
 
@@ -165,15 +165,15 @@ def _account_of(principal: str) -> str:
     return principal if fnmatchcase(principal, "[0-9]" * 12) else ""
 
 
-def _listed(value: object) -> list[object]:
+def _as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 
 def _words(statement: Mapping[str, object]) -> str:
     if "Action" not in statement:
         return "every action but a few"
-    return ", ".join(str(action) for action in _listed(statement["Action"]))
+    return ", ".join(str(action) for action in _as_list(statement["Action"]))
 
 
-def _named(principal: str) -> str:
+def _name_principal(principal: str) -> str:
     return "any principal (*)" if principal == "*" else principal

@@ -33,7 +33,7 @@ from keyrota.core.model import (
     VersionId,
     Written,
 )
-from keyrota.core.timestamps import parsed, require_sane_utc
+from keyrota.core.timestamps import parse, require_sane_utc
 
 INDEX_PIECES = 28
 """
@@ -65,10 +65,10 @@ def parse_synced(text: str) -> SyncRecord | None:
         version, since, confirmed, fingerprint, *ended = parts
         return SyncRecord(
             version=VersionId(version),
-            since=parsed(since),
-            confirmed=parsed(confirmed),
+            since=parse(since),
+            confirmed=parse(confirmed),
             fingerprint=fingerprint,
-            ended=parsed(*ended) if ended else None,
+            ended=parse(*ended) if ended else None,
         )
     except (ValueError, TypeError):
         return None
@@ -91,7 +91,7 @@ def parse_pass(text: str, addresses: Iterable[str]) -> SyncPass | None:
         version, began, fingerprint, mask = text.split("@")
         bits = int.from_bytes(base64.b64decode(mask, validate=True), "little")
         written = frozenset(address for place, address in enumerate(sorted(addresses)) if bits >> place & 1)
-        return SyncPass(version=VersionId(version), began=parsed(began), fingerprint=fingerprint, written=written)
+        return SyncPass(version=VersionId(version), began=parse(began), fingerprint=fingerprint, written=written)
     except ValueError:
         return None
 
@@ -126,7 +126,7 @@ def parse_pairs(text: str) -> PairsRecord | None:
         pieces = [names[start : start + 7] for start in range(0, len(names), 7)]
         return PairsRecord(
             version=VersionId(version),
-            at=parsed(at),
+            at=parse(at),
             places=tuple((piece[:6], PairDoubt(piece[6:])) for piece in pieces),
             is_cut=kept.endswith("+"),
         )
@@ -149,7 +149,7 @@ def parse_deactivated(text: str) -> tuple[DeactivationRecord, ...]:
         key, _, rest = word.partition("@")
         time, _, note = rest.partition("@")
         with suppress(ValueError):
-            record = DeactivationRecord(key=AccessKeyId(key), at=parsed(time), note=DeactivationNote(note))
+            record = DeactivationRecord(key=AccessKeyId(key), at=parse(time), note=DeactivationNote(note))
             found.setdefault(record.key, record)
     return tuple(found.values())
 
@@ -184,7 +184,7 @@ def parse_discard(text: str) -> DiscardNote | None:
     if word not in {"", _RELEASED}:
         return None
     try:
-        return DiscardNote(key=AccessKeyId(key), at=parsed(time), is_released=word == _RELEASED)
+        return DiscardNote(key=AccessKeyId(key), at=parse(time), is_released=word == _RELEASED)
     except ValueError:
         return None
 
@@ -204,7 +204,7 @@ def parse_choice(text: str) -> AccessKeyId | None:
     """Read that value; None for anything else: then a person has not decided."""
     key, _, time = text.partition("@")
     try:
-        parsed(time)
+        parse(time)
     except ValueError:
         return None
     return AccessKeyId(key)
@@ -233,17 +233,17 @@ class Index:
             (entry for entry in self.entries if _is_renamed(entry, target)), None
         )
 
-    def joined(self, targets: Iterable[IndexEntry]) -> Index:
+    def join(self, targets: Iterable[IndexEntry]) -> Index:
         """Add targets; one that is there already gets its newest settings, and keeps what is known of it."""
         index = self
         for target in targets:
             known = index.of(target)
-            merged = _merged(known, target) if known else target
+            merged = _merge(known, target) if known else target
             others = [entry for entry in index.entries if entry is not known]
             index = replace(index, entries=tuple(sorted([*others, merged], key=lambda entry: entry.position)))
         return index
 
-    def noted(self, written: Mapping[tuple[str, str, str], Written]) -> Index:
+    def note(self, written: Mapping[tuple[str, str, str], Written]) -> Index:
         """Note what places hold, by the position of their entry."""
         return replace(
             self,
@@ -266,7 +266,7 @@ def _is_renamed(entry: IndexEntry, target: IndexEntry) -> bool:
     return is_place and bool(set(entry.variables) & set(target.variables))
 
 
-def _merged(known: IndexEntry, target: IndexEntry) -> IndexEntry:
+def _merge(known: IndexEntry, target: IndexEntry) -> IndexEntry:
     return replace(
         known,
         address=target.address,
@@ -310,7 +310,7 @@ def _columns(entries: Iterable[IndexEntry]) -> dict[str, object]:
     columns: tuple[list[object], ...] = ([], [], [])
     confirmed: dict[str, str] = {}
     for number, entry in enumerate(entries):
-        same: list[object] = [entry.kind, _abridged(entry), entry.origin, list(entry.variables)]
+        same: list[object] = [entry.kind, _abridge(entry), entry.origin, list(entry.variables)]
         same += [_format_written(entry.written), entry.is_begun]
         position = shared.setdefault(json.dumps(same, ensure_ascii=False), len(shared))
         for column, value in zip(columns, (entry.address, position, entry.place), strict=True):
@@ -327,7 +327,7 @@ def _columns(entries: Iterable[IndexEntry]) -> dict[str, object]:
     }
 
 
-def _abridged(entry: IndexEntry) -> str:
+def _abridge(entry: IndexEntry) -> str:
     """Write the settings without the words that the address says already; JSON never has a raw control character."""
     text = entry.settings
     for number, word in enumerate(_words(entry.address)):
@@ -340,7 +340,7 @@ def _words(address: str) -> list[str]:
     return [*words, *(part for word in words for part in word.split("/") if part != word and part)]
 
 
-def _unabridged(text: str, address: str) -> str:
+def _restore_words(text: str, address: str) -> str:
     for number, word in enumerate(_words(address)):
         text = text.replace(f"\x01{number}\x02", f'"{word}"')
     return text
@@ -353,7 +353,7 @@ def _entries(columns: Mapping[str, Any]) -> Iterator[IndexEntry]:
         yield IndexEntry(
             address=str(address),
             kind=str(kind),
-            settings=_unabridged(str(settings), str(address)),
+            settings=_restore_words(str(settings), str(address)),
             origin=str(origin),
             place=str(place),
             variables=tuple(str(name) for name in variables),
@@ -391,7 +391,7 @@ def _parse_confirmed(text: str) -> Confirmation | None:
     if not text:
         return None
     at, seen, by = text.split("@", 2)
-    return Confirmation(by=by, at=parsed(at), seen=seen)
+    return Confirmation(by=by, at=parse(at), seen=seen)
 
 
 def parse_index(tags: Mapping[str, str]) -> Index:

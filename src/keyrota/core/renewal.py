@@ -32,8 +32,8 @@ from keyrota.core.plan import Action, Hold, Needs, Upcoming
 from keyrota.core.policy import Adopt
 from keyrota.core.records import NEW_KEY
 from keyrota.core.rules import foreign_keys, foreign_version, obstacles, sync_all
-from keyrota.core.schedule import gone_due, off_due, rotation_due
-from keyrota.core.situation import Finding, Situation, new_key_frozen
+from keyrota.core.schedule import find_deletion_due, off_due, rotation_due
+from keyrota.core.situation import Finding, Situation, hold_new_key_frozen
 
 _MAX_LABELS = 20
 """Secrets Manager User Guide, quotas: labels attached across all versions of a secret."""
@@ -49,7 +49,7 @@ def current_key_trouble(situation: Situation) -> Iterator[Hold]:
     view, name = situation.view, situation.view.observation.name
     if view.is_of_another_user:
         return
-    yield from _moved(situation)
+    yield from _hold_moved_label(situation)
     if view.key_before_move is not None:
         return
     for key in view.in_state(KeyState.CURRENT_OFF):
@@ -65,7 +65,7 @@ def current_key_trouble(situation: Situation) -> Iterator[Hold]:
     yield from _not_off_yet(situation)
     if view.current_key is None or view.key(view.current_key) is not None:
         return
-    until = view.awaited_until(view.current_key, situation.now)
+    until = view.find_wait_end(view.current_key, situation.now)
     if until is not None:
         yield Hold(
             key=view.current_key,
@@ -97,7 +97,9 @@ def _not_off_yet(situation: Situation) -> Iterator[Hold]:
     """Report a key whose revocation was begun and did not come to its end: whoever has it is not out."""
     view = situation.view
     for key in view.keys:
-        was_off = view.noted_off(key.id) is not None or view.noted_on(key.id) is not None  # and someone wants it again
+        was_off = (
+            view.find_off_since(key.id) is not None or view.find_on_since(key.id) is not None
+        )  # and someone wants it again
         if key.status is KeyStatus.ACTIVE and view.is_revoked(key.id) and not (was_off or is_being_made(situation)):
             yield Hold(
                 key=key.id,
@@ -107,7 +109,7 @@ def _not_off_yet(situation: Situation) -> Iterator[Hold]:
             )
 
 
-def _moved(situation: Situation) -> Iterator[Hold]:
+def _hold_moved_label(situation: Situation) -> Iterator[Hold]:
     """
     Report that someone moved AWSCURRENT to what cannot be served, as AWS's own instructions for going back do.
 
@@ -149,7 +151,7 @@ def rotation(situation: Situation) -> Iterator[Finding]:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
         return
     is_asked_for = old is not None and old.id == situation.replaced_now
-    if not is_asked_for and (frozen := tuple(new_key_frozen(situation, old))):
+    if not is_asked_for and (frozen := tuple(hold_new_key_frozen(situation, old))):
         yield from frozen
         return
     yield from questions(situation, is_due=True)
@@ -305,7 +307,7 @@ def _leaves(situation: Situation, key: AccessKey) -> datetime | None:
     if situation.view.state_of(key) in _DISCARDED:
         due: datetime | None = leaves(situation, key)
     elif situation.view.state_of(key) is KeyState.RETIRED:
-        due = gone_due(key, situation.view, situation.policy)
+        due = find_deletion_due(key, situation.view, situation.policy)
     else:
         off = off_due(key, situation.view, situation.policy)
         due = off + situation.policy.grace if off and off > situation.now else None
@@ -318,8 +320,8 @@ def under_way(situation: Situation) -> Iterator[Hold]:
 
     Another run is making one, or has made one that IAM's list does not show yet; or the secret has no room for it.
     """
-    yield from _claimed(situation)
-    yield from _unlisted(situation)
+    yield from _hold_for_claim(situation)
+    yield from _hold_for_unlisted_key(situation)
     yield from _no_room(situation)
 
 
@@ -350,13 +352,13 @@ def _no_room_for_tags(situation: Situation) -> Iterator[Hold]:
         )
 
 
-def _unlisted(situation: Situation) -> Iterator[Hold]:
+def _hold_for_unlisted_key(situation: Situation) -> Iterator[Hold]:
     view = situation.view
     stored = next((version for version in view.versions if PENDING in version.labels), None)
     key = key_label(stored) if stored else None
     if stored is None or key is None or view.key(key) is not None:
         return
-    until = view.awaited_until(key, situation.now)
+    until = view.find_wait_end(key, situation.now)
     if stored.id == key_token(key, view.current_id) and until is not None:
         yield Hold(
             key=key,
@@ -367,7 +369,7 @@ def _unlisted(situation: Situation) -> Iterator[Hold]:
         )
 
 
-def _claimed(situation: Situation) -> Iterator[Hold]:
+def _hold_for_claim(situation: Situation) -> Iterator[Hold]:
     observation = situation.view.observation
     claim = observation.claim
     if claim is None or claim.run == observation.run or situation.now >= claim.lease_until:
@@ -402,11 +404,11 @@ def new_key(
     steps.append(act.Verify(key=None, version=None, reason="ask STS before anyone is given the key", due=due))
     steps.append(act.Promote(key=None, version=None, remove_from=view.current_id, reason=reason, due=due))
     steps.append(sync_all(situation, reason="the new key goes to every target"))
-    yield _following(steps[0]) if readers.is_unasked(situation) else steps[0]
-    yield from (_following(step) for step in steps[1:])
+    yield _follow(steps[0]) if readers.is_unasked(situation) else steps[0]
+    yield from (_follow(step) for step in steps[1:])
 
 
-def _following(action: Action) -> Action:
+def _follow(action: Action) -> Action:
     return replace(action, follows=True)
 
 

@@ -11,12 +11,12 @@ from keyrota.core import plan as act
 from keyrota.core.candidates import way_out
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState
 from keyrota.core.model import PENDING, AccessKey, Evidence, RunsEvidence, SecretVersion, TargetEvidence, TargetState
-from keyrota.core.places import holds, kept_out
+from keyrota.core.places import find_unwritable, holds
 from keyrota.core.plan import Hold, Needs, Upcoming
 from keyrota.core.policy import OnStillUsed
-from keyrota.core.schedule import gone_due, off_due, quiet_since
-from keyrota.core.serving import is_drifted, left_to_write
-from keyrota.core.situation import Finding, Situation, day, frozen, unknown_use, used
+from keyrota.core.schedule import find_deletion_due, off_due, quiet_since
+from keyrota.core.serving import find_unwritten, is_drifted
+from keyrota.core.situation import Finding, Situation, day, describe_use, hold_frozen, unknown_use
 
 
 def deactivation(situation: Situation) -> Iterator[Finding]:
@@ -28,7 +28,7 @@ def deactivation(situation: Situation) -> Iterator[Finding]:
 
 
 def _deactivate(situation: Situation, key: AccessKey) -> Iterator[Finding]:
-    off = situation.view.noted_off(key.id)
+    off = situation.view.find_off_since(key.id)
     if off is not None:
         if situation.now < off + JUST_NOW:
             reason = (
@@ -56,10 +56,10 @@ def _deactivate(situation: Situation, key: AccessKey) -> Iterator[Finding]:
     if wanted and situation.served:
         yield act.Sync(
             key=situation.served.id,
-            targets=left_to_write(situation, situation.served, not_before=wanted),
+            targets=find_unwritten(situation, situation.served, not_before=wanted),
             is_rewrite=True,
             not_before=wanted,
-            kept_out=kept_out(situation),
+            kept_out=find_unwritable(situation),
             reason=f"rewritten before {key.id} is deactivated (safety)",
             due=situation.now,
         )
@@ -82,7 +82,7 @@ def _asks_for_runs(situation: Situation) -> bool:
     return any(situation.now < record.since + target.carried_for for target in seen.targets)
 
 
-def _blocked_by_runs(situation: Situation, key: AccessKey) -> Iterator[Hold]:
+def _hold_for_runs(situation: Situation, key: AccessKey) -> Iterator[Hold]:
     record = situation.view.synced
     carried_for = {target.address: target.carried_for for target in situation.view.observation.targets}
     for answer in situation.view.observation.carried or ():
@@ -111,7 +111,7 @@ def _is_unknown(target: TargetState) -> bool:
             return not target.is_empty
 
 
-def _blocked_by_left_behind(situation: Situation, key: AccessKey) -> Iterator[Hold]:
+def _hold_for_removed_targets(situation: Situation, key: AccessKey) -> Iterator[Hold]:
     """Keep promise served-key-lives for targets that the configuration names no more."""
     if not situation.view.index.is_readable:
         yield Hold(
@@ -179,14 +179,14 @@ def _blocks_deactivation(situation: Situation, key: AccessKey) -> Iterator[Hold]
                 reason=f"{key.id} stays Active: {target.address} is not confirmed to hold {successor.id}",
                 remedy=target.remedy or f"keyrota sync --user {situation.view.observation.name}",
             )
-    yield from _blocked_by_left_behind(situation, key)
-    yield from _blocked_by_runs(situation, key)
-    yield from _blocked_by_use(situation, key)
-    yield from _blocked_by_missing_proof(situation, successor, key)
-    yield from frozen(situation, key, "deactivated")
+    yield from _hold_for_removed_targets(situation, key)
+    yield from _hold_for_runs(situation, key)
+    yield from _hold_for_use(situation, key)
+    yield from _hold_for_missing_proof(situation, successor, key)
+    yield from hold_frozen(situation, key, "deactivated")
 
 
-def _blocked_by_use(situation: Situation, key: AccessKey) -> Iterator[Hold]:
+def _hold_for_use(situation: Situation, key: AccessKey) -> Iterator[Hold]:
     use, policy = key.last_use, situation.policy
     if use.evidence is Evidence.UNKNOWN:
         yield unknown_use(key)
@@ -200,13 +200,13 @@ def _blocked_by_use(situation: Situation, key: AccessKey) -> Iterator[Hold]:
     if situation.now < quiet_from:
         yield Hold(
             key=key.id,
-            reason=f"{key.id} is still used: {used(key)}",
+            reason=f"{key.id} is still used: {describe_use(key)}",
             remedy="move that consumer to the new key (keyrota does not know it), "
             "or set `on_still_used: deactivate` to switch the key off all the same",
         )
 
 
-def _blocked_by_missing_proof(situation: Situation, successor: AccessKey, key: AccessKey) -> Iterator[Hold]:
+def _hold_for_missing_proof(situation: Situation, successor: AccessKey, key: AccessKey) -> Iterator[Hold]:
     if not situation.policy.prove_use:
         return
     if successor.last_use.evidence is Evidence.UNKNOWN:
@@ -248,8 +248,8 @@ def deletion(situation: Situation) -> Iterator[Finding]:
 
 def _delete(situation: Situation, key: AccessKey) -> Iterator[Finding]:
     version = situation.view.version_of(key.id)
-    due = gone_due(key, situation.view, situation.policy)
-    back_on = situation.view.noted_on(key.id)
+    due = find_deletion_due(key, situation.view, situation.policy)
+    back_on = situation.view.find_on_since(key.id)
     if back_on is not None and situation.now < back_on + JUST_NOW:
         reason = (
             "it was activated just now, and IAM lists it as Inactive: a list that lags, or a change outside keyrota"
@@ -264,7 +264,7 @@ def _delete(situation: Situation, key: AccessKey) -> Iterator[Finding]:
     elif blocks := tuple(_blocks_deletion(situation, key, version)):
         yield from blocks
     else:
-        since = day(situation.view.noted_off(key.id))
+        since = day(situation.view.find_off_since(key.id))
         yield act.Delete(key=key.id, version=version.id, reason=f"Inactive since {since}", due=due)
 
 
@@ -287,4 +287,4 @@ def _blocks_deletion(situation: Situation, key: AccessKey, version: SecretVersio
                 if target in situation.view.observation.left_behind
                 else f"keyrota sync --user {situation.view.observation.name}",
             )
-    yield from frozen(situation, key, "deleted")
+    yield from hold_frozen(situation, key, "deleted")

@@ -17,7 +17,7 @@ from keyrota.core.candidates import way_out
 from keyrota.core.evidence import why_needed
 from keyrota.core.lifecycle import KeyState, key_label
 from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, KeyStatus, SecretVersion
-from keyrota.core.places import kept_out
+from keyrota.core.places import find_unwritable
 from keyrota.core.plan import Action, Hold
 from keyrota.core.situation import Finding, Situation
 
@@ -118,7 +118,7 @@ def foreign_version(situation: Situation) -> Iterator[Finding]:
     yield sync_all(situation, reason="what someone put into the secret goes to every target")
 
 
-def labelled_version(situation: Situation) -> Iterator[Finding]:
+def adopt_labelled_version(situation: Situation) -> Iterator[Finding]:
     """
     Take it in as a run does that labels it, so that later keys are stored there: who else reads the secret is asked.
 
@@ -137,13 +137,13 @@ def labelled_version(situation: Situation) -> Iterator[Finding]:
     yield from (replace(one, follows=True) if is_unasked and isinstance(one, act.Adopt) else one for one in found)
 
 
-def lost_race_keys(situation: Situation) -> Iterator[Finding]:
+def drop_lost_race_keys(situation: Situation) -> Iterator[Finding]:
     """Drop what this very run made and could not bring home."""
     for key in situation.view.in_state(KeyState.LOSER):
         yield act.DeleteOrphan(key=key.id, reason="made by this run and served nowhere", due=situation.now)
 
 
-def pending(situation: Situation) -> Iterator[Finding]:
+def continue_pending(situation: Situation) -> Iterator[Finding]:
     """Go on with a key that is stored and not yet served."""
     for key in situation.view.in_state(KeyState.PENDING):
         version = situation.view.version_of(key.id)
@@ -175,7 +175,7 @@ def finish_rotation(
 
 def sync_all(situation: Situation, *, reason: str) -> act.Sync:
     """Sync to every target of the configuration, once the new key is AWSCURRENT."""
-    shut = kept_out(situation)
+    shut = find_unwritable(situation)
     addresses = tuple(target.address for target in situation.view.observation.targets if target.address not in shut)
     return act.Sync(key=None, targets=addresses, reason=reason, due=situation.now, follows=True, kept_out=shut)
 
@@ -185,11 +185,11 @@ def leftovers(situation: Situation) -> Iterator[Finding]:
     view = situation.view
     if view.current is not None and PENDING in view.current.labels:
         yield _tidy(situation, PENDING, view.current, "the key is AWSCURRENT now")
-    yield from _used_claim(situation)
+    yield from _drop_used_claim(situation)
     yield from _labels_of_gone_keys(situation)
 
 
-def _used_claim(situation: Situation) -> Iterator[Finding]:
+def _drop_used_claim(situation: Situation) -> Iterator[Finding]:
     view, claim = situation.view, situation.view.observation.claim
     version = next((version for version in view.versions if CLAIM in version.labels), None)
     if version is None or view.is_foreign_version:  # who is lost is known when AWSCURRENT has been read
@@ -220,7 +220,7 @@ def _labels_of_gone_keys(situation: Situation) -> Iterator[Finding]:
 
 
 def _is_gone(situation: Situation, key: AccessKeyId) -> bool:
-    return situation.view.key(key) is None and situation.view.awaited_until(key, situation.now) is None
+    return situation.view.key(key) is None and situation.view.find_wait_end(key, situation.now) is None
 
 
 def _tidy(situation: Situation, label: str, version: SecretVersion, why: str) -> act.RemoveLabel:

@@ -33,7 +33,7 @@ def off_due(key: AccessKey, view: KeyRing, policy: RotationPolicy) -> datetime |
     by_age = key.created + policy.deactivate_after
     for_the_slot = rotation_due(successor, policy) - policy.grace
     due = max(view.synced.since + policy.overlap, min(by_age, for_the_slot))
-    back_on = view.noted_on(key.id)
+    back_on = view.find_on_since(key.id)
     return max(due, back_on + policy.overlap) if back_on else due
 
 
@@ -45,9 +45,9 @@ def quiet_since(key: AccessKey, view: KeyRing) -> datetime | None:
     return use.at if use.at > view.synced.since else None
 
 
-def gone_due(key: AccessKey, view: KeyRing, policy: RotationPolicy) -> datetime | None:
+def find_deletion_due(key: AccessKey, view: KeyRing, policy: RotationPolicy) -> datetime | None:
     """Return from when a retired key may be deleted; None while it is not known since when it is Inactive."""
-    off = view.noted_off(key.id)
+    off = view.find_off_since(key.id)
     if off is None:
         return None
     by_age = key.created + policy.delete_after

@@ -10,7 +10,16 @@ from shlex import quote
 from keyrota.core import plan as act
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyRing, KeyState
 from keyrota.core.model import AccessKey, IndexEntry, TargetEvidence, TargetState, version_mark
-from keyrota.core.places import entry_of, followed, holds, is_first_write, kept_out, known_entry, questions, whose
+from keyrota.core.places import (
+    entry_of,
+    find_former_address,
+    find_known,
+    find_unwritable,
+    holds,
+    is_first_write,
+    questions,
+    whose,
+)
 from keyrota.core.plan import Hold, HoldKind, Needs, Notice
 from keyrota.core.policy import Drift
 from keyrota.core.situation import Finding, Situation
@@ -30,21 +39,21 @@ def sync(situation: Situation, *, mends: bool | None = None) -> Iterator[Finding
     view, key = situation.view, situation.served
     if key is None or not view.is_stored:
         return
-    back = _changed_back(situation, key)
-    yield from (_changed_back_hold(situation, target, key) for target in back)
-    shut = kept_out(situation) | {target.address for target in back}
+    back = _find_changed_back(situation, key)
+    yield from (_hold_changed_back(situation, target, key) for target in back)
+    shut = find_unwritable(situation) | {target.address for target in back}
     yield from questions(situation, is_due=not view.is_synced() or bool(_never_written(situation)))
     yield from (_without(finding, shut) for finding in _sync(situation, key, mends) if not _is_void(finding, shut))
 
 
-def _changed_back(situation: Situation, key: AccessKey) -> tuple[TargetState, ...]:
+def _find_changed_back(situation: Situation, key: AccessKey) -> tuple[TargetState, ...]:
     """Find the places that show something else although this run has just written them: once is enough."""
     written = situation.view.observation.made_whole
     targets = situation.view.observation.targets
     return tuple(target for target in targets if target.address in written and is_drifted(situation.view, target, key))
 
 
-def _changed_back_hold(situation: Situation, target: TargetState, key: AccessKey) -> Hold:
+def _hold_changed_back(situation: Situation, target: TargetState, key: AccessKey) -> Hold:
     return Hold(
         target=target.address,
         key=target.key,
@@ -85,18 +94,18 @@ def _sync(situation: Situation, key: AccessKey, mends: bool | None) -> Iterator[
     if not view.is_synced():
         is_new = view.synced is None or view.synced.version != view.current_id
         reason = "the target does not have the current key yet" if is_new else "the set of targets changed"
-        held = () if is_new or _mends(situation, mends) else _changed_by_others(situation, key)
-        yield from (_held(situation, target, key) for target in held)
-        wanted_here = set(left_to_write(situation, key)) - {target.address for target in held}
+        held = () if is_new or _mends(situation, mends) else _find_changed_by_others(situation, key)
+        yield from (_hold_changed(situation, target, key) for target in held)
+        wanted_here = set(find_unwritten(situation, key)) - {target.address for target in held}
         addresses = tuple(target.address for target in view.observation.targets if target.address in wanted_here)
         if addresses or not held:
             yield act.Sync(key=key.id, targets=addresses, reason=reason, due=situation.now)
         return
     differing = tuple(target for target in view.observation.targets if is_drifted(view, target, key))
-    yield from _passed_over(situation, key, differing)
+    yield from _sync_passed_over(situation, key, differing)
     if not _mends(situation, mends):
         held = tuple(target for target in differing if not _is_of_a_stale_run(view, target))
-        yield from (_held(situation, target, key) for target in held)
+        yield from (_hold_changed(situation, target, key) for target in held)
         differing = tuple(target for target in differing if target not in held)
         if held and not differing:
             return
@@ -109,7 +118,7 @@ def _sync(situation: Situation, key: AccessKey, mends: bool | None) -> Iterator[
     elif wanted := _settles_after(situation):
         yield act.Sync(
             key=key.id,
-            targets=left_to_write(situation, key, not_before=wanted),
+            targets=find_unwritten(situation, key, not_before=wanted),
             is_rewrite=True,
             not_before=wanted,
             reason="rewritten: an interrupted run may have written the old pair last",
@@ -121,7 +130,7 @@ def _mends(situation: Situation, mends: bool | None) -> bool:
     return situation.policy.drift is Drift.OVERWRITE if mends is None else mends
 
 
-def _changed_by_others(situation: Situation, key: AccessKey) -> tuple[TargetState, ...]:
+def _find_changed_by_others(situation: Situation, key: AccessKey) -> tuple[TargetState, ...]:
     """Find the targets that hold, for all to see, a key that is none of ours."""
     targets = situation.view.observation.targets
     return tuple(
@@ -142,7 +151,7 @@ def _is_of_a_stale_run(view: KeyRing, target: TargetState) -> bool:
     return view.version_of(target.key) is not None
 
 
-def left_to_write(situation: Situation, key: AccessKey, *, not_before: datetime | None = None) -> tuple[str, ...]:
+def find_unwritten(situation: Situation, key: AccessKey, *, not_before: datetime | None = None) -> tuple[str, ...]:
     """Find the targets that the walk over all of them has not come to yet, or that differ again."""
     view = situation.view
     done = view.active_sync_pass(not_before)
@@ -155,7 +164,7 @@ def left_to_write(situation: Situation, key: AccessKey, *, not_before: datetime 
     )
 
 
-def _held(situation: Situation, target: TargetState, key: AccessKey) -> Hold:
+def _hold_changed(situation: Situation, target: TargetState, key: AccessKey) -> Hold:
     return Hold(
         target=target.address,
         reason=f"changed outside keyrota: {drift(target, key)}{_whose(situation, target)}",
@@ -181,10 +190,10 @@ def unreadable_targets(situation: Situation) -> Iterator[Hold]:
                 or f"remove it from the configuration, then: keyrota forget {quote(target.address)}",
             )
         elif target.evidence is TargetEvidence.FAILED and not target.is_archived:
-            yield from _unanswered(situation, target)
+            yield from _hold_unanswered(situation, target)
 
 
-def _unanswered(situation: Situation, target: TargetState) -> Iterator[Hold]:
+def _hold_unanswered(situation: Situation, target: TargetState) -> Iterator[Hold]:
     """
     Name a target that did not answer; it fails the run where the current key should be brought there.
 
@@ -231,7 +240,7 @@ def notices(situation: Situation) -> Iterator[Notice]:
             yield Notice(
                 target=target.address, reason="it is archived: it runs nothing, is not written and not counted"
             )
-        if earlier := followed(situation.view, target):
+        if earlier := find_former_address(situation.view, target):
             yield Notice(target=target.address, reason=f"it is the place that was written as {earlier}: it was renamed")
         if target.token_expires and target.token_expires - situation.now < TOKEN_ENDS_SOON:
             yield _token_ends(situation, target.address.partition(" ")[0], target.token_expires)
@@ -280,14 +289,14 @@ def is_changed_since(view: KeyRing, target: TargetState) -> bool:
     return target.changed_at > record.ended + CLOCKS_DIFFER
 
 
-def _passed_over(situation: Situation, key: AccessKey, differing: tuple[TargetState, ...]) -> Iterator[Finding]:
+def _sync_passed_over(situation: Situation, key: AccessKey, differing: tuple[TargetState, ...]) -> Iterator[Finding]:
     """Write the places that were archived when all others were written, and are not any more."""
     view = situation.view
     if not view.index.is_readable or view.index.is_full or view.current_id is None:
         return  # what was written where cannot be noted then
     mark, reason = version_mark(view.current_id), "it was passed over when all others were written"
     late = [target.address for target in view.observation.targets if target not in differing]
-    known = {target.address: known_entry(view, target) for target in view.observation.targets}
+    known = {target.address: find_known(view, target) for target in view.observation.targets}
     new = _never_written(situation)
     late = [address for address in late if address in new or _is_older(known[address], mark)]
     if late:

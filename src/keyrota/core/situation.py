@@ -35,16 +35,16 @@ class Situation:
         return next(iter(self.view.in_state(KeyState.CURRENT)), None)
 
 
-def frozen(situation: Situation, key: AccessKey, what: str) -> Iterator[Hold]:
+def hold_frozen(situation: Situation, key: AccessKey, what: str) -> Iterator[Hold]:
     """Hold what would be switched off or deleted in a freeze window."""
-    until = situation.policy.frozen_until(situation.now)
+    until = situation.policy.find_freeze_end(situation.now)
     if until is not None:
         yield _hold_until(until, key, f"{key.id} is not {what} in a freeze window")
 
 
-def new_key_frozen(situation: Situation, key: AccessKey | None) -> Iterator[Hold]:
+def hold_new_key_frozen(situation: Situation, key: AccessKey | None) -> Iterator[Hold]:
     """Hold a new key in a freeze window that covers all changes."""
-    until = situation.policy.new_keys_frozen_until(situation.now)
+    until = situation.policy.find_new_key_freeze_end(situation.now)
     if until is not None:
         yield _hold_until(until, key, "a new key is due, and none is made in a freeze window that covers all")
 
@@ -68,7 +68,7 @@ def unknown_use(key: AccessKey) -> Hold:
     )
 
 
-def used(key: AccessKey) -> str:
+def describe_use(key: AccessKey) -> str:
     """Return when a key was last used, by which service and where."""
     use = key.last_use
     where = f" by {use.service}" if use.service else ""

@@ -19,7 +19,7 @@ def require_sane_utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
-def parsed(text: str) -> datetime:
+def parse(text: str) -> datetime:
     """
     Read an instant (ISO 8601, with its zone).
 

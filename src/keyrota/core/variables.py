@@ -43,11 +43,14 @@ def key_ids(text: str) -> tuple[AccessKeyId, ...]:
     Also in what is Base64: the whole text, in lines of any length as `base64` prints it, or a part of it, such as an
     entry in the manifest of a Kubernetes secret.
     """
-    found = [*_ANYWHERE.findall(text), *(key for part in _encoded(text) for key in _ANYWHERE.findall(_decoded(part)))]
+    found = [
+        *_ANYWHERE.findall(text),
+        *(key for part in _find_encoded(text) for key in _ANYWHERE.findall(_decode(part))),
+    ]
     return tuple(AccessKeyId(key) for key in dict.fromkeys(found))
 
 
-def _encoded(text: str) -> Iterator[str]:
+def _find_encoded(text: str) -> Iterator[str]:
     """Find what may be Base64: the whole without its white space, and each word that is long enough for a key ID."""
     if len(text) > _MAX_ENCODED:
         return
@@ -57,7 +60,7 @@ def _encoded(text: str) -> Iterator[str]:
     yield from (word for word in _WORD.findall(text) if word != whole)
 
 
-def _decoded(packed: str) -> str:
+def _decode(packed: str) -> str:
     """Decode Base64 in either alphabet, with or without its padding; an empty text where it is none."""
     plain_alphabet = packed.rstrip("=").replace("-", "+").replace("_", "/")
     padding = "=" * (-len(plain_alphabet) % 4)
@@ -79,7 +82,7 @@ class Listed:
     """The key IDs that the value contains, `key` too."""
 
 
-def listed(name: str, value: object, *, is_readable: bool | None = None) -> Listed:
+def describe_variable(name: str, value: object, *, is_readable: bool | None = None) -> Listed:
     """
     Look at a variable.
 
@@ -123,7 +126,7 @@ def _state_of(name: str, found: Listed | None, *, is_id: bool) -> VariableState:
     )
 
 
-def shown_by(
+def find_shown(
     variables: Iterable[Listed], where: str, *, beside: Collection[str] = (), noun: str = "variable"
 ) -> tuple[ShownKey, ...]:
     """
@@ -167,14 +170,14 @@ def pair_conflicts(
         )
     if not present:
         yield from _other_names(names, {id_name, secret_name}, noun)
-        yield from _replaced_by_pair(names, id_name, noun)
+        yield from _find_replaced_by_pair(names, id_name, noun)
     if plain(id_name) == _USUAL_ID:
         yield from _beside_pair(names, noun)
 
 
 def other_pair(fields: Mapping[str, object], id_name: str, secret_name: str) -> Conflict | None:
     """Find a pair under other names in a JSON object that has neither of ours; None if there is none."""
-    variables = [listed(name, value) for name, value in fields.items() if isinstance(value, str)]
+    variables = [describe_variable(name, value) for name, value in fields.items() if isinstance(value, str)]
     return next(_other_names({one.name: one for one in variables}, {id_name, secret_name}, "field"), None)
 
 
@@ -242,7 +245,7 @@ def _other_names(names: dict[str, Listed], ours: set[str], noun: str) -> Iterato
         )
 
 
-def _replaced_by_pair(names: dict[str, Listed], id_name: str, noun: str) -> Iterator[Conflict]:
+def _find_replaced_by_pair(names: dict[str, Listed], id_name: str, noun: str) -> Iterator[Conflict]:
     """Find what gives jobs their identity now, and would not once the plain pair is there: AWS tools prefer that."""
     for name in names:
         if plain(id_name) == _USUAL_ID and plain(name) in IDENTITIES:

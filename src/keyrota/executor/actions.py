@@ -38,7 +38,7 @@ from keyrota.core.model import (
     VersionId,
     claim_token,
     key_token,
-    restored_token,
+    make_restored_token,
 )
 from keyrota.core.naming import owner_tag
 from keyrota.core.readers import readers
@@ -60,7 +60,7 @@ from keyrota.errors import (
     ProviderUnavailable,
     SecretUnusable,
 )
-from keyrota.executor.adoption import judged, recognize, refusal
+from keyrota.executor.adoption import judge, recognize, refusal
 from keyrota.executor.ownership import mark_user, set_user_tag, user_tag
 from keyrota.executor.run_state import RunState
 from keyrota.executor.subject import CredentialContext, Settings
@@ -114,14 +114,14 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.Sync():
             return sync(subject, action, observation, settings, memory.verified, made_whole=memory.made_whole)
         case act.AskRuns():
-            memory.carried = _asked_for_runs(subject, action, settings)
+            memory.carried = _ask_runs(subject, action, settings)
         case act.LookAround():
             memory.surroundings = tuple(settings.each(lambda target: target.surroundings(), subject.targets))
         case act.AskFirst():
             _ask_first(subject, action, settings, memory)
         case act.AskValue():
             memory.value_asked = action.version
-            memory.refused, is_empty = judged(subject, action.version, observation, settings)
+            memory.refused, is_empty = judge(subject, action.version, observation, settings)
             if is_empty and interpret(observation).owner:
                 memory.labels[PLACEHOLDER] = action.version  # as a run does that adopts it
         case act.AskOwner():
@@ -131,7 +131,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
             memory.switched[action.key] = KeyStatus.INACTIVE
-            subject.store.tag(name, _noted(action.key, DeactivationNote.ROUTINE, observation, settings, memory))
+            subject.store.tag(name, _note_on_tag(action.key, DeactivationNote.ROUTINE, observation, settings, memory))
         case act.NoteStack():
             subject.store.tag(name, {STACK_TAG: subject.stack})
         case act.NoteOrphan():
@@ -150,7 +150,9 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             _unmark_revoked(subject, action.key)
             subject.access_keys.reactivate(subject.user, action.key)
             memory.switched[action.key] = KeyStatus.ACTIVE
-            subject.store.tag(name, _noted(action.key, DeactivationNote.SEEN_ACTIVE, observation, settings, memory))
+            subject.store.tag(
+                name, _note_on_tag(action.key, DeactivationNote.SEEN_ACTIVE, observation, settings, memory)
+            )
         case act.Delete():
             is_ours = subject.access_keys.delete(subject.user, action.key)
             memory.deleted.add(action.key)
@@ -186,7 +188,7 @@ def _refuse_own_key(action: act.Action, observation: Observation) -> None:
             raise OwnKey(held.reason, where=f"IAM user {observation.user}", remedy=held.remedy)
 
 
-def _asked_for_runs(subject: CredentialContext, action: act.AskRuns, settings: Settings) -> tuple[CarriedRuns, ...]:
+def _ask_runs(subject: CredentialContext, action: act.AskRuns, settings: Settings) -> tuple[CarriedRuns, ...]:
     return tuple(settings.each(lambda target: target.runs_with_old_key(action.before), subject.targets))
 
 
@@ -249,9 +251,9 @@ def _adopt(
         # A plan has read that the version holds no pair. With the key's label alone it would count as stored, and a
         # later run would send what is not there.
         is_known_empty = key is not None and memory.labels.get(PLACEHOLDER) == version
-        if is_known_empty and _wearing(subject, PLACEHOLDER) != version:
+        if is_known_empty and _find_labelled(subject, PLACEHOLDER) != version:
             subject.store.move_label(subject.secret_name, PLACEHOLDER, to=version, remove_from=None)
-        wearing = _wearing(subject, label)
+        wearing = _find_labelled(subject, label)
         subject.store.move_label(subject.secret_name, label, to=version, remove_from=wearing)
         subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
     # Only now: where the label could not be moved, a run that remembered it would replace a key that no later run
@@ -261,13 +263,13 @@ def _adopt(
 
 
 def _current(subject: CredentialContext) -> VersionId:
-    version = _wearing(subject, AWSCURRENT)
+    version = _find_labelled(subject, AWSCURRENT)
     if version is None:
         raise LostRace(f"the secret {subject.secret_name} has no AWSCURRENT version")
     return version
 
 
-def _wearing(subject: CredentialContext, label: str) -> VersionId | None:
+def _find_labelled(subject: CredentialContext, label: str) -> VersionId | None:
     state = subject.store.describe(subject.secret_name)
     versions = state.versions if state else ()
     return next((version.id for version in versions if label in version.labels), None)
@@ -285,7 +287,7 @@ def _claim(subject: CredentialContext, action: act.TakeClaim, observation: Obser
     state = subject.store.describe(subject.secret_name)
     if state is None:
         raise LostRace(f"the secret {subject.secret_name} is gone")
-    if (taken := _claimed(state)) is not None and taken != _claimed(observation.secret):
+    if (taken := _find_claim(state)) is not None and taken != _find_claim(observation.secret):
         raise LostRace(f"another run has claimed {subject.secret_name} meanwhile")
     # Whoever may not write tags could make and promote a key, and never note where it is served. To write one that is
     # there already changes nothing, and tells. The function of Secrets Manager's own rotation writes none, and may not.
@@ -308,7 +310,7 @@ def _claim(subject: CredentialContext, action: act.TakeClaim, observation: Obser
         try:
             subject.store.put_claim(subject.secret_name, claim)
         except LostRace:
-            if _wearing(subject, CLAIM) == token:
+            if _find_labelled(subject, CLAIM) == token:
                 raise
         else:
             return claim
@@ -319,7 +321,7 @@ def _claim(subject: CredentialContext, action: act.TakeClaim, observation: Obser
     )
 
 
-def _claimed(state: SecretState | None) -> VersionId | None:
+def _find_claim(state: SecretState | None) -> VersionId | None:
     versions = state.versions if state else ()
     return next((version.id for version in versions if CLAIM in version.labels), None)
 
@@ -377,7 +379,7 @@ def create_under_claim(subject: CredentialContext, settings: Settings, memory: R
             f"the claim on {subject.secret_name} is too old to make a key under it: this run was held up for too long",
             remedy="no key was made; run the same command again",
         )
-    created = _created(subject, claim, settings)
+    created = _create_under_claim(subject, claim, settings)
     memory.made[created.credential.id] = AccessKey(
         id=created.credential.id,
         status=KeyStatus.ACTIVE,
@@ -393,7 +395,7 @@ def create_under_claim(subject: CredentialContext, settings: Settings, memory: R
     return created
 
 
-def _created(subject: CredentialContext, claim: Claim, settings: Settings) -> CreatedKey:
+def _create_under_claim(subject: CredentialContext, claim: Claim, settings: Settings) -> CreatedKey:
     """
     Make the key; a refusal before any effect (throttling) is tried again under the same claim, while it lasts.
 
@@ -451,7 +453,7 @@ def _restore(subject: CredentialContext, action: act.Restore) -> None:
         beside = store.other_fields(name, action.base)
     except SecretUnusable:
         beside = store.other_fields(name, action.version)
-    store.put_restored(name, restored_token(action.key, action.base), credential, beside=beside)
+    store.put_restored(name, make_restored_token(action.key, action.base), credential, beside=beside)
 
 
 def _promote(subject: CredentialContext, action: act.Promote, memory: RunState) -> None:
@@ -474,14 +476,14 @@ def _take_off(subject: CredentialContext, label: str, version: VersionId) -> Non
 
 
 def _mark_revoked(subject: CredentialContext, key: AccessKeyId) -> None:
-    version = _wearing(subject, key)
-    if version is not None and _wearing(subject, REVOKED + key) is None:
+    version = _find_labelled(subject, key)
+    if version is not None and _find_labelled(subject, REVOKED + key) is None:
         subject.store.move_label(subject.secret_name, REVOKED + key, to=version, remove_from=None)
 
 
 def _unmark_revoked(subject: CredentialContext, key: AccessKeyId) -> None:
     """A person asked for this key: it is trusted again."""
-    version = _wearing(subject, REVOKED + key)
+    version = _find_labelled(subject, REVOKED + key)
     if version is not None:
         _take_off(subject, REVOKED + key, version)
 
@@ -490,14 +492,14 @@ def _note_active(
     subject: CredentialContext, key: AccessKeyId, observation: Observation, settings: Settings, memory: RunState
 ) -> None:
     """Note that a key is wanted, and with the same call that it is not to be discarded."""
-    tags = _noted(key, DeactivationNote.SEEN_ACTIVE, observation, settings, memory)
+    tags = _note_on_tag(key, DeactivationNote.SEEN_ACTIVE, observation, settings, memory)
     discard = interpret(observation).discard
     if discard is not None and discard.key == key:
         tags[ORPHAN_TAG] = NOTHING_NOTED
     subject.store.tag(subject.secret_name, tags)
 
 
-def _noted(
+def _note_on_tag(
     key: AccessKeyId, note: DeactivationNote, observation: Observation, settings: Settings, memory: RunState
 ) -> dict[str, str]:
     """

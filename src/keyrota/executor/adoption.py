@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from keyrota.core.candidates import kept_keys
+from keyrota.core.candidates import list_kept_keys
 from keyrota.core.lifecycle import JUST_NOW, interpret
 from keyrota.core.model import (
     AccessKey,
@@ -60,7 +60,7 @@ def recognize(
     return pair.id
 
 
-def judged(
+def judge(
     subject: CredentialContext, version: VersionId, observation: Observation, settings: Settings
 ) -> tuple[RefusedValue | None, bool]:
     """
@@ -120,7 +120,7 @@ def _is_settled(key: AccessKeyId, observation: Observation, settings: Settings) 
 
 def _refuse_loss(subject: CredentialContext, observation: Observation, now: datetime) -> None:
     """Refuse a value without a pair where the secret has held a key that the user has; any other may be empty."""
-    if kept_keys(interpret(observation), now):
+    if list_kept_keys(interpret(observation), now):
         raise SecretUnusable(
             "AWSCURRENT holds no access key, and the version before it did",
             where=f"secret {subject.secret_name}",
@@ -184,7 +184,7 @@ def refusal(version: VersionId, error: KeyrotaError, key: AccessKeyId | None = N
     )
 
 
-def labelled(secret: SecretState | None, labels: Mapping[str, VersionId]) -> SecretState | None:
+def add_labels(secret: SecretState | None, labels: Mapping[str, VersionId]) -> SecretState | None:
     """Let a secret look as it will once the labels that this run knows of are on."""
     if secret is None or not labels:
         return secret

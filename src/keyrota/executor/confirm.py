@@ -8,7 +8,7 @@ from datetime import datetime
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import OWNER_TAG, Confirmation, IndexEntry, Observation, TargetState
 from keyrota.core.naming import owner_tag
-from keyrota.core.places import Doubt, open_doubts, placed
+from keyrota.core.places import Doubt, add_places, open_doubts
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.core.situation import Situation
 from keyrota.errors import ProviderRefused
@@ -60,7 +60,7 @@ def confirm(question: Question, *, by: str, at: datetime) -> None:
             remedy=f"name it with `secret: {subject.secret_name}` in the configuration to let keyrota adopt it",
         )
     index = parse_index(dict(state.tags)) if state else Index()
-    tags = format_index(_confirmed(index, question, by=by, at=at))
+    tags = format_index(_confirm(index, question, by=by, at=at))
     if not index.is_readable or "yes" in tags.values():
         raise ProviderRefused(
             "the confirmation cannot be recorded: the tags keyrota:targets of the secret are full, or cannot be read",
@@ -70,11 +70,11 @@ def confirm(question: Question, *, by: str, at: datetime) -> None:
     subject.store.tag(subject.secret_name, tags)
 
 
-def _confirmed(index: Index, question: Question, *, by: str, at: datetime) -> Index:
+def _confirm(index: Index, question: Question, *, by: str, at: datetime) -> Index:
     target = question.target
     named = [entry for entry in question.subject.index if entry.address == target.address]
     plain = IndexEntry(address=target.address, kind="", settings="{}")
-    (entry,) = placed(named or [plain], [target])
+    (entry,) = add_places(named or [plain], [target])
     known = index.of(entry)
     before = known.confirmed.seen.split(".") if known and known.confirmed else []
     seen = ".".join(sorted({*before, *(doubt.mark for doubt in question.doubts)}))

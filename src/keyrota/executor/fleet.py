@@ -11,10 +11,10 @@ from keyrota.core.model import AccessKeyId, CredentialId, Observation, UserName
 from keyrota.core.neighbours import (
     Neighbour,
     credential_of,
+    find_served_keys,
+    find_shared_places,
+    find_shared_with,
     neighbours_of,
-    served_keys,
-    shared_places,
-    shared_with,
 )
 from keyrota.core.places import SHARED_REMEDY
 from keyrota.core.plan import Plan
@@ -25,7 +25,7 @@ from keyrota.executor.events import Listener, Outcome
 from keyrota.executor.parallel import Parallel, in_parallel
 from keyrota.executor.run import Beside, Run, nobody
 from keyrota.executor.subject import CredentialContext, Settings
-from keyrota.http import bounded
+from keyrota.http import bound_waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def plan_all(
     def one(subject: CredentialContext) -> Preview:
         run = Run(subject, settings, intent, beside)
         try:
-            with bounded(settings.clock, settings.until):
+            with bound_waits(settings.clock, settings.until):
                 observation, planned = run.plan()
         except KeyrotaError as error:
             return Preview(subject=subject, run=run, error=error)
@@ -104,10 +104,12 @@ class _Around:
     @staticmethod
     def of(seen: Sequence[Observation], others: Sequence[Neighbour]) -> _Around:
         theirs = {one.key: one.credential for one in others if one.key is not None}
-        return _Around(served={**theirs, **served_keys(seen)}, of_run=shared_places(seen), others=tuple(others))
+        return _Around(
+            served={**theirs, **find_served_keys(seen)}, of_run=find_shared_places(seen), others=tuple(others)
+        )
 
-    def shared(self, seen: Observation) -> tuple[tuple[str, str], ...]:
-        return (*self.of_run.get(credential_of(seen), ()), *shared_with(seen, self.others))
+    def find_shared(self, seen: Observation) -> tuple[tuple[str, str], ...]:
+        return (*self.of_run.get(credential_of(seen), ()), *find_shared_with(seen, self.others))
 
 
 def _beside(preview: Preview, around: _Around, *, is_urgent: bool) -> Preview:
@@ -118,13 +120,13 @@ def _beside(preview: Preview, around: _Around, *, is_urgent: bool) -> Preview:
     """
     if preview.observation is None:
         return preview
-    known, shared = neighbours_of(preview.observation, around.served), around.shared(preview.observation)
+    known, shared = neighbours_of(preview.observation, around.served), around.find_shared(preview.observation)
     if shared and not is_urgent:
         return replace(preview, plan=None, error=SharedPlace(shared[0][1], remedy=SHARED_REMEDY))
     if not known and not shared:
         return preview
     try:
-        with preview.run.bounded():
+        with preview.run.bound_waits():
             observation, planned = preview.run.plan_beside(known, shared)
     except KeyrotaError as error:
         return replace(preview, plan=None, observation=None, error=error)
@@ -173,7 +175,7 @@ def apply_all(
         if preview.plan.actions and is_late():
             return replace(preview.run.outcome(preview.plan, preview.observation), left=preview.plan.actions)
         try:
-            with preview.run.bounded():
+            with preview.run.bound_waits():
                 return preview.run.apply(preview.plan, preview.observation, tell)
         except Exception as error:  # noqa: BLE001  # as above
             so_far = preview.run.outcome(preview.plan, preview.observation)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from keyrota.core.lifecycle import KEY_ID, interpret
 from keyrota.core.model import AccessKeyId, IndexEntry, Observation, TargetState
-from keyrota.core.places import removed
+from keyrota.core.places import find_removed
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.executor.subject import CredentialContext
@@ -33,10 +33,10 @@ class Remembered:
         return next((state for state in self.observation.left_behind if state.address == self.name), None)
 
 
-def remembered(subject: CredentialContext, observation: Observation) -> tuple[Remembered, ...]:
+def list_remembered(subject: CredentialContext, observation: Observation) -> tuple[Remembered, ...]:
     """List the targets that a credential's secret remembers."""
     index = interpret(observation).index
-    names = {gone.entry: gone.name for gone in removed(index, observation.targets)}
+    names = {gone.entry: gone.name for gone in find_removed(index, observation.targets)}
     return tuple(
         Remembered(subject=subject, observation=observation, entry=entry, name=names.get(entry, entry.address))
         for entry in index.entries

@@ -99,7 +99,7 @@ class _Rotation:
     def look(self) -> KeyRing:
         """Look at the credential."""
         seen = observe(self.subject, self.settings)
-        return interpret(self.memory.added_to(seen))
+        return interpret(self.memory.add_to(seen))
 
     def prove(self, key: AccessKeyId, version: SecretVersion) -> None:
         """Ask STS until it accepts what the version holds."""
@@ -118,9 +118,9 @@ class _Rotation:
                 where=_where(self.subject),
                 remedy="the next run of rotate adopts it; or: keyrota apply",
             )
-        if abandoned := _abandoned(known):
+        if abandoned := _find_abandoned(known):
             return self._take_over(abandoned)
-        situation = self._asked(Situation(view=known, policy=self.subject.policy, now=now))
+        situation = self._look_around(Situation(view=known, policy=self.subject.policy, now=now))
         self._refuse(situation)
         if known.current is None:
             raise ProviderRefused(
@@ -134,12 +134,12 @@ class _Rotation:
             self._store(created.credential, beside)
         return created.credential.id
 
-    def _asked(self, situation: Situation) -> Situation:
+    def _look_around(self, situation: Situation) -> Situation:
         """Ask what a first write would replace, before a key is made."""
         asked: tuple[act.Action, ...] = (*ownership.questions(situation), *questions(situation, is_due=True))
         for question in (*asked, *readers.questions(situation)):
             self._perform(question, situation.view)
-        return replace(situation, view=interpret(self.memory.added_to(situation.view.observation)))
+        return replace(situation, view=interpret(self.memory.add_to(situation.view.observation)))
 
     def _perform(self, action: act.Action, known: KeyRing) -> None:
         perform(self.subject, action, known.observation, self.settings, self.memory)
@@ -198,7 +198,7 @@ def _obstacles(situation: Situation) -> Iterator[Hold]:
     yield from readers.holds(situation)
 
 
-def _abandoned(known: KeyRing) -> SecretVersion | None:
+def _find_abandoned(known: KeyRing) -> SecretVersion | None:
     """Find what an earlier rotation made and did not finish: its key is good, and there is no slot for another."""
     for version in known.versions:
         key = known.key(key_label(version))

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from keyrota.core.model import CLAIM, AccessKey, Claim, Observation, SecretState, TargetEvidence, TargetState
-from keyrota.core.places import Removed, removed
+from keyrota.core.places import Removed, find_removed
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError
 from keyrota.executor.subject import CredentialContext, Settings
-from keyrota.http import hurried
+from keyrota.http import hurry
 from keyrota.ports import Target
 
 URGENT_S = 3.0
@@ -49,7 +49,7 @@ def observe(
         ProviderRefused, ProviderUnavailable: IAM or Secrets Manager did not answer; nothing can be planned then.
     """
     keys = tuple(_with_last_use(subject, key) for key in subject.access_keys.list(subject.user))
-    with hurried(URGENT_S) if is_urgent else nullcontext():
+    with hurry(URGENT_S) if is_urgent else nullcontext():
         secret, claim = _secret(subject, with_claim=with_claim)
     targets = read_targets(subject, settings) if known_targets is None else known_targets
     return Observation(
@@ -59,7 +59,7 @@ def observe(
         secret=secret,
         targets=targets,
         fingerprint=subject.fingerprint,
-        left_behind=_left_behind(subject, secret, settings, targets) if known_left is None else known_left,
+        left_behind=_read_removed_targets(subject, secret, settings, targets) if known_left is None else known_left,
         claim=claim,
         run=settings.run,
         tags_to_come=_tags_to_come(subject, secret),
@@ -82,15 +82,15 @@ def _tags_to_come(subject: CredentialContext, secret: SecretState | None) -> fro
     """Name the tags that the index needs once today's targets are in it, and those of a secret that is made anew."""
     index = parse_index(dict(secret.tags)) if secret else Index()
     own = frozenset() if secret else frozenset(subject.tags)
-    return own.union(format_index(index.joined(subject.index)))
+    return own.union(format_index(index.join(subject.index)))
 
 
-def _left_behind(
+def _read_removed_targets(
     subject: CredentialContext, secret: SecretState | None, settings: Settings, targets: tuple[TargetState, ...]
 ) -> tuple[TargetState, ...]:
     """Read what targets hold that got a key once and are not configured any more."""
     index = parse_index(dict(secret.tags)) if secret else Index()
-    return tuple(settings.each(lambda gone: read_removed(subject, gone), removed(index, targets)))
+    return tuple(settings.each(lambda gone: read_removed(subject, gone), find_removed(index, targets)))
 
 
 def read_removed(subject: CredentialContext, gone: Removed) -> TargetState:
@@ -111,7 +111,7 @@ def _with_last_use(subject: CredentialContext, key: AccessKey) -> AccessKey:
     return replace(key, last_use=subject.access_keys.last_use(key.id))
 
 
-def unasked(subject: CredentialContext) -> tuple[TargetState, ...]:
+def list_unasked(subject: CredentialContext) -> tuple[TargetState, ...]:
     """Name the targets without asking them anything."""
     return tuple(
         TargetState(address=target.address, evidence=TargetEvidence.FAILED, detail="not asked yet")

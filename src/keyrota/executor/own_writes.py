@@ -76,21 +76,21 @@ class OwnWrites:
 
     def describe(self, name: str) -> SecretState | None:
         """Return the secret, as it is at least since this run's last write."""
-        state = self._settled(lambda: self.store.describe(name), self._may_be_old)
+        state = self._settle(lambda: self.store.describe(name), self._may_be_old)
         self._seen = self._with_own(state) if state is not None else None
         return self._seen
 
     def resource_policy(self, name: str) -> str | None:
         """Return the secret's resource policy."""
-        return self._settled(lambda: self.store.resource_policy(name))
+        return self._settle(lambda: self.store.resource_policy(name))
 
     def read(self, name: str, version: VersionId) -> KeyPair | None:
         """Return the pair that a version holds."""
-        return self._settled(lambda: self.store.read(name, version))
+        return self._settle(lambda: self.store.read(name, version))
 
     def current(self, name: str) -> tuple[VersionId, KeyPair]:
         """Return AWSCURRENT, as it is at least since this run's own move of it."""
-        return self._settled(lambda: self.store.current(name), lambda found: self._is_where_it_was(found[0]))
+        return self._settle(lambda: self.store.current(name), lambda found: self._is_where_it_was(found[0]))
 
     def claim(self, name: str) -> Claim | None:
         """Return the claim; this run's own where the answer does not show it yet."""
@@ -101,7 +101,7 @@ class OwnWrites:
 
     def other_fields(self, name: str, version: VersionId) -> Secret:
         """Return the fields of a version that are not the pair's."""
-        return self._settled(lambda: self.store.other_fields(name, version))
+        return self._settle(lambda: self.store.other_fields(name, version))
 
     # --- writes -----------------------------------------------------------------------------------------------------
 
@@ -144,7 +144,9 @@ class OwnWrites:
             self._claim = None
         now = self.clock.now()
         if label == AWSCURRENT:
-            self._moved.append(_Moved(label=AWSPREVIOUS, before=self._wearing(AWSPREVIOUS), to=remove_from, at=now))
+            self._moved.append(
+                _Moved(label=AWSPREVIOUS, before=self._find_labelled(AWSPREVIOUS), to=remove_from, at=now)
+            )
         self._moved.append(_Moved(label=label, before=remove_from, to=to, at=now))
 
     def tag(self, name: str, tags: Mapping[str, str]) -> None:
@@ -155,7 +157,7 @@ class OwnWrites:
         for key, value in tags.items():
             self._tagged.append(_Tagged(key=key, before=before.get(key), value=value, at=now))
 
-    def _settled(self, read: Callable[[], T], may_be_old: Callable[[T], bool] = lambda _: False) -> T:
+    def _settle(self, read: Callable[[], T], may_be_old: Callable[[T], bool] = lambda _: False) -> T:
         """
         Read again while an answer may be older than what this run has just made, or than its last move of AWSCURRENT.
 
@@ -198,9 +200,9 @@ class OwnWrites:
     def _note_version(self, version: VersionId, *labels: str) -> None:
         now = self._wrote_at = self.clock.now()
         for label in labels:
-            self._moved.append(_Moved(label=label, before=self._wearing(label), to=version, at=now))
+            self._moved.append(_Moved(label=label, before=self._find_labelled(label), to=version, at=now))
 
-    def _wearing(self, label: str) -> VersionId | None:
+    def _find_labelled(self, label: str) -> VersionId | None:
         versions = self._seen.versions if self._seen else ()
         return next((version.id for version in versions if label in version.labels), None)
 

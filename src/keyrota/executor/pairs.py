@@ -84,7 +84,7 @@ class Pairs:
             try:
                 target.write(credential)
             except TornPair as error:
-                is_same = self._held(target) == credential.id and self.seen.doubt_of(target.address) is None
+                is_same = self._find_former_key(target) == credential.id and self.seen.doubt_of(target.address) is None
                 if not is_same:  # the same key once more tears nothing
                     self._make_whole(target, credential, error)
                     return
@@ -119,7 +119,7 @@ class Pairs:
         if not isinstance(last, AnotherPlace) and self._put_back(target, torn):
             raise self._was_put_back(target, last)
         self.torn[target.address] = torn
-        raise self._told(target, torn, last)
+        raise self._explain_torn(target, torn, last)
 
     def _pauses(self, error: TornPair) -> _Pauses:
         until = self.settings.clock.now() + self.settings.pair_patience
@@ -167,26 +167,26 @@ class Pairs:
 
     def _old_pair(self, target: Target, new: KeyPair) -> KeyPair | None:
         """Find what the place held before, if its key still works and the secret has it."""
-        key_id = self._held(target)
+        key_id = self._find_former_key(target)
         key = self.seen.key(key_id) if key_id and key_id != new.id else None
         if key is None or self.seen.is_revoked(key.id):
             return None
         is_working = self.seen.state_of(key) in {KeyState.SUPERSEDED, KeyState.CURRENT, KeyState.PENDING}
         return self.read(key.id) if is_working else None
 
-    def _held(self, target: Target) -> AccessKeyId | None:
+    def _find_former_key(self, target: Target) -> AccessKeyId | None:
         """Find the key that the place held: as it shows it, or as the record of the last sync says."""
         state = self._state(target)
         if state is not None and state.evidence is TargetEvidence.HOLDS:
             return state.key
-        return self._recorded(state)
+        return self._find_recorded_key(state)
 
     def _state(self, target: Target) -> TargetState | None:
         """Find what was read of the place before the first write."""
         states = (*self.seen.observation.targets, *self.seen.observation.left_behind)
         return next((state for state in states if state.address == target.address), None)
 
-    def _recorded(self, state: TargetState | None) -> AccessKeyId | None:
+    def _find_recorded_key(self, state: TargetState | None) -> AccessKeyId | None:
         record = self.seen.synced
         is_there = state is None or state.evidence is TargetEvidence.CANNOT_TELL
         if record is None or not is_there:
@@ -201,8 +201,8 @@ class Pairs:
             remedy=last.remedy or "the next run writes the new pair",
         )
 
-    def _told(self, target: Target, torn: Torn, last: KeyrotaError) -> TornPair:
-        halves = told_halves(torn.written, torn.unsure, new=torn.credential.id, old=self._held(target))
+    def _explain_torn(self, target: Target, torn: Torn, last: KeyrotaError) -> TornPair:
+        halves = describe_halves(torn.written, torn.unsure, new=torn.credential.id, old=self._find_former_key(target))
         cause = ProviderUnavailable(
             f"pipelines fail at {target.address} now: {halves} ({last.what})",
             where=last.where or target.address,
@@ -245,7 +245,7 @@ class _Pauses:
         return pause
 
 
-def told_halves(written: set[Half], unsure: set[Half], *, new: AccessKeyId | None, old: AccessKeyId | None) -> str:
+def describe_halves(written: set[Half], unsure: set[Half], *, new: AccessKeyId | None, old: AccessKeyId | None) -> str:
     """Say in words of which key each half is."""
     keys = {half: str(new) if half in written else str(old or "another key") for half in Half}
     for half in unsure:

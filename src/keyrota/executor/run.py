@@ -12,20 +12,20 @@ from functools import partial
 from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.lifecycle import interpret, named_and_gone
+from keyrota.core.lifecycle import find_named_and_gone, interpret
 from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetState
-from keyrota.core.neighbours import Neighbour, shared_with
+from keyrota.core.neighbours import Neighbour, find_shared_with
 from keyrota.core.places import is_first_write
 from keyrota.core.plan import Duty, Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged, ProviderRefused, Stopped
 from keyrota.executor.actions import perform
 from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
-from keyrota.executor.observe import URGENT_S, observe, unasked, was_read_just_now
+from keyrota.executor.observe import URGENT_S, list_unasked, observe, was_read_just_now
 from keyrota.executor.own_writes import OwnWrites
 from keyrota.executor.run_state import RunState
 from keyrota.executor.subject import CredentialContext, Settings
-from keyrota.http import bounded, hurried
+from keyrota.http import bound_waits, hurry
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Run:
         self._is_unasked = isinstance(intent, Revoke) and intent.off_first
         """No provider is asked before the key is off (promise emergency-first): what targets hold is not known yet."""
         if self._is_unasked:
-            self._targets, self._left_behind = unasked(subject), ()
+            self._targets, self._left_behind = list_unasked(subject), ()
         self._done: list[Done] = []
         self._errors: list[KeyrotaError] = []
         self._failed: set[tuple[object, ...]] = set()
@@ -75,9 +75,9 @@ class Run:
         self._lost: dict[tuple[object, ...], LostRace] = {}
         self._is_read_again = False
 
-    def bounded(self) -> AbstractContextManager[None]:
+    def bound_waits(self) -> AbstractContextManager[None]:
         """Bound how long what happens within waits for services: it is of one credential."""
-        return bounded(self._settings.clock, self._settings.until)
+        return bound_waits(self._settings.clock, self._settings.until)
 
     def plan(self) -> tuple[Observation, Plan]:
         """
@@ -99,7 +99,7 @@ class Run:
         """Look at what was not asked before the key was off: the places, and who else writes them."""
         observation, planned = self._look(is_fresh=True)
         neighbours = self._beside((observation,))
-        self._memory.shared = shared_with(observation, neighbours)
+        self._memory.shared = find_shared_with(observation, neighbours)
         return self._look(is_fresh=False) if self._memory.shared else (observation, planned)
 
     def _look_through(self) -> tuple[Observation, Plan]:
@@ -299,8 +299,8 @@ class Run:
                 raise
             seen = look(with_claim=False)  # a value that cannot be read keeps no leaked key Active
         self._targets, self._left_behind = seen.targets, seen.left_behind
-        self._memory.seen_gone |= named_and_gone(seen, now)
-        seen = self._memory.added_to(seen)
+        self._memory.seen_gone |= find_named_and_gone(seen, now)
+        seen = self._memory.add_to(seen)
         if isinstance(self._intent, Revoke):
             seen = self._with_quarantine(seen)
         planned = plan(seen, subject.policy, now, self._intent)
@@ -333,7 +333,7 @@ class Run:
                 return action
             if not action.is_question:
                 self._left.setdefault(action)
-            elif (waiting := _waiting_for(action, planned)) is not None and _kind(waiting) not in promised:
+            elif (waiting := _find_waiting(action, planned)) is not None and _kind(waiting) not in promised:
                 self._left.setdefault(waiting)
         return None
 
@@ -364,7 +364,7 @@ class Run:
         self._tell(tell, EventKind.DOING, action)
         is_ours = action.key in self._memory.made
         try:
-            key = self._performed(action, observation)
+            key = self._perform(action, observation)
         except LostRace as error:
             # Another run was first. What it did is in the next observation; if nothing moved, we would try for ever.
             self._failed.add(action.identity)
@@ -384,11 +384,11 @@ class Run:
         if isinstance(action, act.Adopt) and key is None and self._memory.refused is not None:
             return  # nothing was adopted: the next plan holds the value, and says why
         if isinstance(action, act.DeleteOrphan) and is_ours and not self._lost and not self._errors:
-            self._errors.append(_dropped(action))
+            self._errors.append(_make_dropped(action))
         self._done.append(Done(action=action, at=self._settings.clock.now(), key=key))
         self._tell(tell, EventKind.DONE, action, key=key)
 
-    def _performed(self, action: act.Action, observation: Observation) -> AccessKeyId | None:
+    def _perform(self, action: act.Action, observation: Observation) -> AccessKeyId | None:
         if not (self._is_unasked and isinstance(action, (act.CreateSecret, act.Adopt))):
             return perform(self._subject, action, observation, self._settings, self._memory)
         # A key that is to be deactivated within seconds is not proven for half a minute before. That proof is for keys
@@ -396,7 +396,7 @@ class Run:
         verified = set(self._memory.verified)
         quick = replace(self._settings, verify_times=1, verify_span_s=0.0)
         try:
-            with hurried(URGENT_S) if self._is_hurried else nullcontext():
+            with hurry(URGENT_S) if self._is_hurried else nullcontext():
                 return perform(self._subject, action, observation, quick, self._memory)
         finally:
             self._memory.verified &= verified
@@ -431,7 +431,7 @@ def _is_before_off(action: act.Action | None) -> bool:
     return action.precedes_switch_off or (isinstance(action, act.AskFirst) and not action.targets)
 
 
-def _waiting_for(question: act.Action, planned: Plan) -> act.Action | None:
+def _find_waiting(question: act.Action, planned: Plan) -> act.Action | None:
     """Find what is due and waits for the answer to a question that this run does not ask."""
     waiting = (action for action in planned.actions if action.follows and action.shown == question.shown)
     return next((action for action in waiting if not action.is_question), None)
@@ -461,7 +461,7 @@ def _is_explained(action: act.Action, seen: Observation, planned: Plan) -> bool:
     return is_done or action.key in told
 
 
-def _dropped(action: act.DeleteOrphan) -> ProviderRefused:
+def _make_dropped(action: act.DeleteOrphan) -> ProviderRefused:
     return ProviderRefused(
         f"the key {action.key} that this run made was dropped again: the secret did not show that it was stored",
         remedy="look who else changes the secret; the next run makes another key",

@@ -21,7 +21,7 @@ from keyrota.core.model import (
     UserTag,
     VersionId,
 )
-from keyrota.executor.adoption import labelled
+from keyrota.executor.adoption import add_labels
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class RunState:
     noted: dict[AccessKeyId, DeactivationRecord] = field(default_factory=dict)
     """What this run wrote into the tag `keyrota:deactivated`."""
 
-    def added_to(self, observation: Observation) -> Observation:
+    def add_to(self, observation: Observation) -> Observation:
         """Join what was observed with what is remembered; IAM's list may lag behind what this run has done."""
         listed = {key.id for key in observation.keys}
         keys = (*observation.keys, *(key for key in self.made.values() if key.id not in listed))
@@ -79,7 +79,7 @@ class RunState:
             user_tag=self.user_tag,
             neighbours=self.neighbours,
             shared=self.shared,
-            secret=labelled(observation.secret, self.labels),
+            secret=add_labels(observation.secret, self.labels),
             refused=self.refused,
             value_asked=self.value_asked,
             are_sessions_denied=self.are_sessions_denied,

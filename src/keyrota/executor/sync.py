@@ -28,7 +28,7 @@ from keyrota.core.model import (
     Written,
     version_mark,
 )
-from keyrota.core.places import held_none_of_ours, is_first_write, placed
+from keyrota.core.places import add_places, is_first_write, is_without_our_keys
 from keyrota.core.plan import Sync
 from keyrota.core.records import (
     Index,
@@ -173,17 +173,17 @@ class _SyncPass:
             tags |= {SYNCED_TAG: self.left, SYNC_PASS_TAG: self._pass()}
         if is_again or (known.sync_pass is not None and known.sync_pass.version != version):
             tags |= {SYNC_PASS_TAG: self._pass()}  # or it would count again when its version comes back
-        entries = (*self._entries(), *self._passed_over())
-        if known.index.joined(entries).entries != known.index.entries and not known.index.is_full:
+        entries = (*self._entries(), *self._list_passed_over())
+        if known.index.join(entries).entries != known.index.entries and not known.index.is_full:
             state = self.subject.store.describe(self.subject.secret_name)
             index = parse_index(dict(state.tags)) if state else known.index  # afresh: another run may have added to it
-            tags |= format_index(index.joined(entries)) if index.is_readable else {}
-        if begun := self._begun(version, chosen):
+            tags |= format_index(index.join(entries)) if index.is_readable else {}
+        if begun := self._note_begun(version, chosen):
             tags |= {PAIRS_TAG: format_pairs(begun)}
         if tags:
             self.subject.store.tag(self.subject.secret_name, tags)
 
-    def _begun(self, version: VersionId, chosen: Sequence[Target]) -> PairsRecord | None:
+    def _note_begun(self, version: VersionId, chosen: Sequence[Target]) -> PairsRecord | None:
         """
         Note which pairs may be torn from now on, should this process be killed; the same pair again tears nothing.
 
@@ -203,22 +203,22 @@ class _SyncPass:
             return None
         doubt = PairDoubt.SAME if is_again else PairDoubt.BEGUN
         begun = tuple((place_digest(address), doubt) for address in sorted(addresses))
-        places = (*begun, *self._noted_before(without=addresses))
+        places = (*begun, *self._list_earlier_doubts(without=addresses))
         self.has_begun = bool(places)
         return PairsRecord(version=version, at=self.now, places=places) if places else None
 
     def _entries(self) -> tuple[IndexEntry, ...]:
         """Name the targets that may be written as the index does, with the places that they are."""
         entries = (entry for entry in self.subject.index if entry.address not in self.action.kept_out)
-        return placed(entries, self.observation.targets)
+        return add_places(entries, self.observation.targets)
 
-    def _passed_over(self) -> tuple[IndexEntry, ...]:
+    def _list_passed_over(self) -> tuple[IndexEntry, ...]:
         """Name the archived targets that were never written: no record of a sync says that they were."""
         states = {target.address: target for target in self.observation.targets}
         archived = [
             entry for entry in self.subject.index if entry.address in states and states[entry.address].is_archived
         ]
-        named, known = placed(archived, self.observation.targets), interpret(self.observation)
+        named, known = add_places(archived, self.observation.targets), interpret(self.observation)
         return tuple(replace(entry, is_begun=False) for entry in named if known.index.of(entry) is None)
 
     def end(self, done: Sequence[Target], state: SecretState | None, now: datetime, pairs: Pairs) -> None:
@@ -236,7 +236,7 @@ class _SyncPass:
             now: Aware, UTC.
             pairs: What became of the pairs that were begun.
         """
-        addresses = self._counted()
+        addresses = self._find_running()
         self.written |= {target.address for target in done}
         is_whole = self.written >= addresses
         before = interpret(self.observation)
@@ -244,14 +244,14 @@ class _SyncPass:
         is_known = before.is_synced() and before.synced is not None and before.synced.version == self.version
         known = before.synced if is_known and is_untouched else None
         index = parse_index(dict(state.tags)) if state else Index()
-        held = self._held_since(before, index, done, now, is_untouched=is_untouched)
-        tags = format_index(index.noted(held)) if held and index.is_readable and not index.is_full else dict[str, str]()
+        held = self._date_writes(before, index, done, now, is_untouched=is_untouched)
+        tags = format_index(index.note(held)) if held and index.is_readable and not index.is_full else dict[str, str]()
         is_mended = not self.action.is_repair or len(done) == len(self.action.targets)
         if is_whole or (known is not None and is_mended):
             confirmed = self.began if is_whole and not self.action.is_repair else None
             record = SyncRecord(
                 version=self.version or VersionId(""),
-                since=self._since(before, index.noted(held), known, now, is_untouched=is_untouched),
+                since=self._since(before, index.note(held), known, now, is_untouched=is_untouched),
                 confirmed=(confirmed or known.confirmed) if known else now,
                 fingerprint=self.subject.fingerprint,
                 ended=now,
@@ -261,17 +261,17 @@ class _SyncPass:
             tags[SYNC_PASS_TAG] = self._pass()
         if self.has_begun or pairs.torn:
             is_whole_again = {target.address for target in done} | pairs.put_back
-            tags[PAIRS_TAG] = format_pairs(self._left_torn(now, pairs.torn, is_whole_again))
+            tags[PAIRS_TAG] = format_pairs(self._note_torn(now, pairs.torn, is_whole_again))
         if tags:
             self.subject.store.tag(self.subject.secret_name, tags)
 
-    def _left_torn(self, now: datetime, torn: Mapping[str, Torn], whole: set[str]) -> PairsRecord:
+    def _note_torn(self, now: datetime, torn: Mapping[str, Torn], whole: set[str]) -> PairsRecord:
         """Note what is torn now; what an earlier run left torn stays noted until it is whole."""
-        kept = self._noted_before(without=whole | torn.keys())
+        kept = self._list_earlier_doubts(without=whole | torn.keys())
         new = tuple((place_digest(address), one.doubt) for address, one in sorted(torn.items()))
         return PairsRecord(version=self.version or VersionId(""), at=now, places=(*new, *kept))
 
-    def _noted_before(self, *, without: Iterable[str]) -> tuple[tuple[str, PairDoubt], ...]:
+    def _list_earlier_doubts(self, *, without: Iterable[str]) -> tuple[tuple[str, PairDoubt], ...]:
         """Find what earlier runs left torn, at places that are still known."""
         known, seen = interpret(self.observation), self.observation
         names = {target.address for target in self.subject.targets} | {state.address for state in seen.left_behind}
@@ -280,7 +280,7 @@ class _SyncPass:
             (digest, doubt) for digest, doubt in (known.pairs.places if known.pairs else ()) if digest in digests
         )
 
-    def _held_since(
+    def _date_writes(
         self, before: KeyRing, index: Index, done: Sequence[Target], now: datetime, *, is_untouched: bool
     ) -> dict[tuple[str, str, str], Written]:
         """Say since when each place that was written holds this version, by the position of its entry."""
@@ -296,7 +296,7 @@ class _SyncPass:
             is_kept = written is not None and written.version == version and is_untouched
             if is_kept and not (self.action.is_repair and _may_be_ours(state, before)):
                 continue
-            is_first = is_first_write(before, state) and held_none_of_ours(before, state)
+            is_first = is_first_write(before, state) and is_without_our_keys(before, state)
             found[known.position] = Written(version=version, since=now, is_first=is_first)
         return found
 
@@ -311,13 +311,13 @@ class _SyncPass:
         within `JUST_NOW` of the move all of them are written once more (`serving.sync`), and after it there is none.
         """
         if known is not None:
-            return now if self._replaced_ours(before) else known.since
+            return now if self._is_ours_replaced(before) else known.since
         record, version = before.synced, version_mark(self.version or VersionId(""))
         if record is None or record.version != self.version or not is_untouched:
             return now
         latest = record.since
         for entry in self._entries():
-            if entry.address not in self._counted():
+            if entry.address not in self._find_running():
                 continue
             remembered = index.of(entry)
             written = remembered.written if remembered else None
@@ -328,14 +328,14 @@ class _SyncPass:
 
     def _is_remembered(self) -> bool:
         """Return whether the index knows every place that counts."""
-        return self._counted() <= {entry.address for entry in self._entries()}
+        return self._find_running() <= {entry.address for entry in self._entries()}
 
-    def _counted(self) -> frozenset[str]:
+    def _find_running(self) -> frozenset[str]:
         """Find the addresses of the places that run something."""
         archived = {target.address for target in self.observation.targets if target.is_archived}
         return frozenset(target.address for target in self.subject.targets) - archived
 
-    def _replaced_ours(self, before: KeyRing) -> bool:
+    def _is_ours_replaced(self, before: KeyRing) -> bool:
         """Return whether a mend took an older key of ours from a target, or may have: its overlap starts anew."""
         if not self.action.is_repair:
             return False

@@ -7,8 +7,8 @@ from keyrota.http.client import Http, RetryPolicy
 from keyrota.http.concurrency import run_concurrently
 from keyrota.http.listing import paginate
 from keyrota.http.response import Response
-from keyrota.http.waiting import bounded, current_waiting
-from keyrota.http.watch import hurried
+from keyrota.http.waiting import bound_waits, current_waiting
+from keyrota.http.watch import hurry
 from keyrota.stop import STOP, Stop
 
 __all__ = [
@@ -22,10 +22,10 @@ __all__ = [
     "Stop",
     "basic",
     "bearer",
-    "bounded",
+    "bound_waits",
     "current_waiting",
     "header",
-    "hurried",
+    "hurry",
     "paginate",
     "run_concurrently",
     "send_once",

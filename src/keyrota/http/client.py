@@ -24,11 +24,11 @@ from keyrota.http.ahead import ahead_of
 from keyrota.http.authorization import Authorization, refuse_odd_headers
 from keyrota.http.budget import Budget, SharedLimit
 from keyrota.http.concurrency import note_doubt
-from keyrota.http.hosts import trusted
+from keyrota.http.hosts import require_trusted
 from keyrota.http.pool import TIMEOUT, TOO_LONG, is_untrusted, pool, silence
-from keyrota.http.response import A_YEAR_S, NoResponse, Response, asked_pause, left, parsed
+from keyrota.http.response import A_YEAR_S, NoResponse, Response, parse_json, read_pause, read_remaining
 from keyrota.http.slowness import Slowness
-from keyrota.http.urls import built, joined, origin, parts_of, place_origin, refuse_odd_names
+from keyrota.http.urls import build, join, origin, parts_of, place_origin, refuse_odd_names
 from keyrota.http.waiting import current_waiting
 from keyrota.http.watch import deadline
 from keyrota.ports import Clock
@@ -101,7 +101,7 @@ class Http:
         renew: Callable[[], bool] | None = None,
     ) -> None:
         self._base = base_url.rstrip("/")
-        parts = trusted(self._base, own, f"{name} base_url")
+        parts = require_trusted(self._base, own, f"{name} base_url")
         self._origin, self._path = origin(parts), parts.path or ""
         self.origin = place_origin(parts)
         """Scheme, host, port where it is not the default, and base path: what `PlaceId.origin` holds."""
@@ -154,10 +154,10 @@ class Http:
             ProviderRefused: The name of something cannot be put into a URL, or a redirect leads elsewhere.
         """
         refuse_odd_names(segments, where)
-        url = built(self._base, segments, tuple((query or {}).items()))
+        url = build(self._base, segments, tuple((query or {}).items()))
         call = _Call(
             method=method,
-            body=_encoded(body, form),
+            body=_encode(body, form),
             content_type=content_type or (_FORM if form is not None else _JSON),
             where=where,
             is_reserved=is_reserved,
@@ -184,7 +184,7 @@ class Http:
         if self._write_budget:
             self._write_budget.note(what, at)
 
-    def told(self, text: Any) -> datetime | None:
+    def parse_time(self, text: Any) -> datetime | None:
         """Read a time that the service told, with its zone (ISO 8601), by our clock; None for anything else."""
         try:
             return self.ours(require_sane_utc(datetime.fromisoformat(str(text))))
@@ -211,7 +211,7 @@ class Http:
 
     def follow(self, link: str, *, where: str = "") -> Response:
         """Get the page that an answer links to, if it is on the same origin and below the same base."""
-        url = self._at_home(joined(self._base + "/", link))
+        url = self._at_home(join(self._base + "/", link))
         if url is None:
             raise ProviderRefused(
                 f"{self._name} links to a page on another host",
@@ -239,7 +239,7 @@ class Http:
             is_limited = bool(answer and (answer.status == _TOO_MANY or self._limited(answer)))
             if answer and not is_limited and answer.status < _SERVER_FAILS:
                 self._limit.end(is_write=call.is_write)
-                self._left = left(answer, self._clock.now())
+                self._left = read_remaining(answer, self._clock.now())
                 return answer
             if call.is_write and not is_limited and not (isinstance(answer, NoResponse) and answer.is_unsent):
                 is_in_doubt = True
@@ -254,7 +254,7 @@ class Http:
                 attempts = 1 if self._slowness.is_known() else self._patience.slow_attempts
                 self._slowness.note()
             if attempt >= attempts or pause > left_s:
-                asked = asked_pause(answer, self._clock.now()) if answer else None
+                asked = read_pause(answer, self._clock.now()) if answer else None
                 why = f"given up after {attempt} attempts"
                 after_s = asked or (pause if is_limited else None)
                 raise self._unavailable(answer, call.where, why, retry_after_s=after_s, is_undone=not is_in_doubt)
@@ -271,7 +271,7 @@ class Http:
         account = current_waiting()
         if account is None:
             return A_YEAR_S
-        return account.left_s(self, is_known=self._slowness.is_costly())
+        return account.get_remaining_s(self, is_known=self._slowness.is_costly())
 
     def _demand_patience(self, where: str, *, is_undone: bool) -> None:
         account = current_waiting()
@@ -320,7 +320,7 @@ class Http:
         )
 
     def _pause(self, answer: Response | NoResponse, attempt: int, left_s: float, *, is_limited: bool) -> float:
-        asked = asked_pause(answer, self._clock.now()) if answer else None
+        asked = read_pause(answer, self._clock.now()) if answer else None
         if asked is not None:
             return asked
         if is_limited:  # never shorter than the service asks for, and the last one ends with the patience
@@ -335,11 +335,11 @@ class Http:
             answer = self._exchange(call, url)
             if not answer or answer.status not in _REDIRECTS:
                 return replace(answer, moved_to=moved_to) if answer else answer
-            url = moved_to = self._redirected(url, answer, call.where)
+            url = moved_to = self._follow_redirect(url, answer, call.where)
         raise ProviderRefused(f"{self._name} redirects without end", where=call.where, remedy="check `base_url`")
 
-    def _redirected(self, url: str, answer: Response, where: str) -> str:
-        there = self._at_home(joined(url, answer.headers.get("location", "")))
+    def _follow_redirect(self, url: str, answer: Response, where: str) -> str:
+        there = self._at_home(join(url, answer.headers.get("location", "")))
         if there is None:
             raise ProviderRefused(
                 f"{self._name} redirects elsewhere ({answer.status})",
@@ -356,7 +356,7 @@ class Http:
             headers["Content-Type"] = call.content_type
         bound_s = min(self._slowness.bound_s(self._patience.exchange_s), max(1.0, self._time_left_s()))
         with deadline(bound_s) as end:
-            answer = self._exchanged(call, url, headers, authorization)
+            answer = self._send_request(call, url, headers, authorization)
         if (account := current_waiting()) is not None:
             account.note_answer(self, end.took_s)
         if end.is_over:
@@ -367,7 +367,7 @@ class Http:
                 self._slowness.end(end.took_s)
         return answer
 
-    def _exchanged(
+    def _send_request(
         self, call: _Call, url: str, headers: Mapping[str, str], authorization: Mapping[str, Secret]
     ) -> Response | NoResponse:
         try:
@@ -415,7 +415,7 @@ class Http:
         except (urllib3.exceptions.HTTPError, OSError):
             return NoResponse()
         response.release_conn()
-        content, is_json = parsed(bytes(data))
+        content, is_json = parse_json(bytes(data))
         return Response(
             status=response.status,
             content=content,
@@ -440,7 +440,7 @@ class _Call:
         return self.method != "GET"
 
 
-def _encoded(body: Any, form: Any) -> Secret | None:
+def _encode(body: Any, form: Any) -> Secret | None:
     if form is not None:
         return Secret(urlencode({name: _plain(value) for name, value in form.items()}, errors="surrogatepass"))
     return Secret(json.dumps(body, default=_plain)) if body is not None else None

@@ -34,11 +34,11 @@ def run_concurrently(*writes: Callable[[], None]) -> None:
         return
     halves = dict(zip((Half.SECRET, Half.ID), writes, strict=True))
     with ThreadPoolExecutor(max_workers=len(halves), thread_name_prefix="pair") as pool:
-        futures = {half: pool.submit(copy_context().run, _tried, write) for half, write in halves.items()}
+        futures = {half: pool.submit(copy_context().run, _try, write) for half, write in halves.items()}
     _demand_whole({half: future.result() for half, future in futures.items()})
 
 
-def _tried(write: Callable[[], None]) -> tuple[KeyrotaError | None, bool]:
+def _try(write: Callable[[], None]) -> tuple[KeyrotaError | None, bool]:
     """Write one half; returns the refusal, and whether it may have been written all the same."""
     doubts: list[None] = []
     _doubts.set(doubts)

@@ -43,7 +43,7 @@ def forget() -> None:
     _from_command_line.clear()
 
 
-def allowed_by(parts: Url, environment: Mapping[str, str] | None = None) -> str | None:
+def find_permission(parts: Url, environment: Mapping[str, str] | None = None) -> str | None:
     """
     Say what allows a host that is not the provider's own: `--allow-host`, or a variable; None if nothing does.
 
@@ -67,7 +67,7 @@ def is_own(parts: Url, own: Collection[str]) -> bool:
     return parts.scheme == "https" and host_and_port(parts) in {host_and_port(one) for one in known if one}
 
 
-def trusted(url: str, own: Collection[str], where: str) -> Url:
+def require_trusted(url: str, own: Collection[str], where: str) -> Url:
     """
     Take a URL apart that a secret may be sent to.
 
@@ -83,12 +83,12 @@ def trusted(url: str, own: Collection[str], where: str) -> Url:
     parts, fault = parts_of(url), url_fault(url)
     if parts is None or fault is not None:
         raise ConfigError([Fault(where=where, what=what, remedy=remedy) for what, remedy in [fault or ("", "")]])
-    if not is_own(parts, own) and allowed_by(parts) is None:
-        raise ConfigError([untrusted(parts, where)])
+    if not is_own(parts, own) and find_permission(parts) is None:
+        raise ConfigError([make_untrusted_fault(parts, where)])
     return parts
 
 
-def untrusted(parts: Url, where: str) -> Fault:
+def make_untrusted_fault(parts: Url, where: str) -> Fault:
     """Say that nothing outside of the configuration allows a host."""
     host = host_and_port(parts)
     return Fault(

@@ -16,7 +16,7 @@ from urllib3.util import Url, parse_url
 from keyrota.errors import ProviderRefused
 from keyrota.http.response import NoResponse
 from keyrota.http.urls import LOOPBACK
-from keyrota.http.watch import watched
+from keyrota.http.watch import watch
 
 TOO_LONG = NoResponse("it took too long", is_slow=True)
 TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
@@ -30,8 +30,8 @@ def pool(host: str) -> urllib3.PoolManager:
     parts = _proxy(host)
     if parts:
         user = urllib3.make_headers(proxy_basic_auth=unquote(parts.auth)) if parts.auth else None
-        return watched(urllib3.ProxyManager(f"{parts.scheme}://{parts.netloc}", proxy_headers=user, **options))
-    return watched(urllib3.PoolManager(**options))
+        return watch(urllib3.ProxyManager(f"{parts.scheme}://{parts.netloc}", proxy_headers=user, **options))
+    return watch(urllib3.PoolManager(**options))
 
 
 def _bundle(host: str) -> dict[str, str]:

@@ -91,7 +91,7 @@ class NoResponse:
         return f" ({self.why})" if self.why else ""
 
 
-def asked_pause(answer: Response, now: datetime) -> float | None:
+def read_pause(answer: Response, now: datetime) -> float | None:
     """
     Read Retry-After (seconds or a date), or, of a limit, when it is reset.
 
@@ -132,7 +132,7 @@ def _ahead_s(reset: float, now: datetime) -> float:
     return reset if reset < A_YEAR_S else reset - now.timestamp()
 
 
-def left(answer: Response, now: datetime) -> tuple[int, datetime] | None:
+def read_remaining(answer: Response, now: datetime) -> tuple[int, datetime] | None:
     """Read what is left of the limit that the service counts, less some room, and when it counts anew by our clock."""
     theirs = answer.sent_at or now
     for prefix in _LIMITS:
@@ -142,7 +142,7 @@ def left(answer: Response, now: datetime) -> tuple[int, datetime] | None:
     return None
 
 
-def parsed(data: bytes) -> tuple[Any, bool]:
+def parse_json(data: bytes) -> tuple[Any, bool]:
     """Read a JSON document; tells whether it was one."""
     try:
         return json.loads(data), True

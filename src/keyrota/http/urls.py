@@ -18,7 +18,7 @@ _HOST_AND_PORT = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _AUTHORITY_ENDS = re.compile(r"[/?#]")
 
 
-def built(base: str, segments: Sequence[str], query: Sequence[tuple[str, str]]) -> str:
+def build(base: str, segments: Sequence[str], query: Sequence[tuple[str, str]]) -> str:
     """Put an address together; every segment is percent-encoded, `/` in it too."""
     path = "".join(f"/{quote(segment, safe='')}" for segment in segments)
     return base + path + (f"?{urlencode(query, errors='surrogatepass')}" if query else "")
@@ -70,7 +70,7 @@ def host_and_port(parts: Url) -> str:
     return shown if (scheme, port) == ("https", 443) else f"{shown}:{port}"
 
 
-def joined(base: str, link: str) -> str:
+def join(base: str, link: str) -> str:
     """Resolve a link; an empty text where it is none."""
     try:
         return urljoin(base, link)

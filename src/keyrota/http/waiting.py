@@ -63,7 +63,7 @@ class Waiting:
         """Whether the time for any service is used up, or the time of the run nearly over."""
         return self._is_used_up or self._time_left_s() <= 0
 
-    def left_s(self, service: object, *, is_known: bool = False) -> float:
+    def get_remaining_s(self, service: object, *, is_known: bool = False) -> float:
         """
         Return how long may still be waited for a service; without an end for what must not break off in the middle.
 
@@ -107,7 +107,7 @@ def current_waiting() -> Waiting | None:
 
 
 @contextmanager
-def bounded(clock: Clock, until: datetime | None) -> Iterator[None]:
+def bound_waits(clock: Clock, until: datetime | None) -> Iterator[None]:
     """Let what happens within, in threads with a copy of the context too, be of one credential."""
     token = _current.set(Waiting(clock, until))
     try:

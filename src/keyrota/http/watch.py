@@ -24,7 +24,7 @@ _hurry: ContextVar[float | None] = ContextVar("hurry", default=None)
 
 
 @contextmanager
-def hurried(seconds: float) -> Iterator[None]:
+def hurry(seconds: float) -> Iterator[None]:
     """Bound everything that is asked meanwhile together: an emergency does not wait for what it can do without."""
     token = _hurry.set(time.monotonic() + seconds)
     try:
@@ -58,17 +58,17 @@ class Deadline:
         with self._lock:
             self._connection = connection
             if self.is_over:
-                _shut(connection)
+                _shut_down(connection)
 
     def end(self) -> None:
         """Let whoever waits meet an end."""
         with self._lock:
             self.is_over = True
             if self._connection is not None:
-                _shut(self._connection)
+                _shut_down(self._connection)
 
 
-def _shut(connection: Any) -> None:
+def _shut_down(connection: Any) -> None:
     sock: Any = connection.sock
     with contextlib.suppress(OSError, AttributeError):  # closed by now, or never opened
         sock.shutdown(socket.SHUT_RDWR)
@@ -126,7 +126,7 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _Secure
 
 
-def watched(manager: urllib3.PoolManager) -> urllib3.PoolManager:
+def watch(manager: urllib3.PoolManager) -> urllib3.PoolManager:
     """Let a manager make connections that a deadline can end."""
     manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
     return manager

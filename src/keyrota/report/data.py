@@ -59,7 +59,7 @@ class CredentialReport:
     @property
     def failures(self) -> tuple[KeyrotaError, ...]:
         """What failed: not what stopped at a limit, which a later run goes on with."""
-        return tuple(single for error in self.errors for single in flattened(error) if retry_at(single) is None)
+        return tuple(single for error in self.errors for single in flatten(error) if retry_at(single) is None)
 
     @property
     def is_broken(self) -> bool:
@@ -74,7 +74,7 @@ class CredentialReport:
     @property
     def stops(self) -> tuple[KeyrotaError, ...]:
         """The targets that a limit left to a later run."""
-        return tuple(single for error in self.errors for single in flattened(error) if retry_at(single) is not None)
+        return tuple(single for error in self.errors for single in flatten(error) if retry_at(single) is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ def _line(action: Action, target: str | None = None) -> Line:
     return Line(action=action.shown, key=action.key, target=target, reason=action.reason, due=action.due)
 
 
-def done_lines(done: Iterable[DoneLine]) -> Iterator[tuple[Line, datetime]]:
+def list_done(done: Iterable[DoneLine]) -> Iterator[tuple[Line, datetime]]:
     """Put what was done into the words of a report; a rotation counts as done when its key is AWSCURRENT."""
     old: AccessKeyId | None = None
     for item in done:
@@ -154,16 +154,16 @@ def _credential(report: CredentialReport, *, with_done: bool) -> dict[str, Any]:
         "account": report.account,
         "secret": report.secret_name,
         "keys": [_key(key, seen, report.now) for key in seen.keys] if seen else [],
-        "targets": [_configured(target, seen) for target in seen.targets] if seen else [],
-        "served": _served(seen),
+        "targets": [_describe_target(target, seen) for target in seen.targets] if seen else [],
+        "served": _describe_served(seen),
         "actions": [_action(line) for line in lines(planned.actions)],
         "holds": [hold_fields(hold) for hold in planned.holds],
-        "next": [_upcoming(later) for later in planned.upcoming],
+        "next": [_describe_upcoming(later) for later in planned.upcoming],
         "notices": [_notice(notice) for notice in planned.notices],
         "left_behind": [_target(target) for target in seen.left_behind] if seen else [],
     }
     if with_done:
-        fields["done"] = [_done(line, at) for line, at in done_lines(report.done)]
+        fields["done"] = [_describe_done(line, at) for line, at in list_done(report.done)]
         fields["left"] = [_action(line) for line in lines(report.left)]
     return fields
 
@@ -188,7 +188,7 @@ def _last_used(use: LastUse) -> dict[str, Any]:
     }
 
 
-def _configured(target: TargetState, seen: Observation) -> dict[str, Any]:
+def _describe_target(target: TargetState, seen: Observation) -> dict[str, Any]:
     """Add what a place is, and what a first write would do to its variables."""
     known = interpret(seen)
     return _target(target) | {
@@ -212,7 +212,7 @@ def _target(target: TargetState) -> dict[str, Any]:
     }
 
 
-def _served(seen: Observation | None) -> dict[str, Any] | None:
+def _describe_served(seen: Observation | None) -> dict[str, Any] | None:
     known = interpret(seen) if seen else None
     if known is None or known.synced is None or not known.is_synced():
         return None
@@ -233,7 +233,7 @@ def _action(line: Line) -> dict[str, Any]:
     }
 
 
-def _done(line: Line, at: datetime) -> dict[str, Any]:
+def _describe_done(line: Line, at: datetime) -> dict[str, Any]:
     return _action(line) | {"new_key": line.new_key, "at": stamp(at)}
 
 
@@ -254,20 +254,20 @@ def _notice(notice: Notice) -> dict[str, Any]:
     return {"target": notice.target, "reason": notice.reason, "remedy": notice.remedy or None}
 
 
-def _upcoming(later: Upcoming) -> dict[str, Any]:
+def _describe_upcoming(later: Upcoming) -> dict[str, Any]:
     return {"action": later.shown, "key": later.key, "due": stamp(later.due), "reason": later.reason}
 
 
 def _errors(report: CredentialReport) -> Iterator[dict[str, Any]]:
     for error in report.errors:
-        for single in flattened(error):
+        for single in flatten(error):
             yield {"user": report.user, "account": report.account} | error_fields(single)
 
 
-def flattened(error: KeyrotaError) -> tuple[KeyrotaError, ...]:
+def flatten(error: KeyrotaError) -> tuple[KeyrotaError, ...]:
     """Take a bundle of errors apart."""
     if isinstance(error, PartialFailure):
-        return tuple(single for failure in error.failures for single in flattened(failure))
+        return tuple(single for failure in error.failures for single in flatten(failure))
     if isinstance(error, ConfigError):
         return tuple(KeyrotaError(fault.what, where=fault.where, remedy=fault.remedy) for fault in error.faults)
     return (error,)
@@ -280,7 +280,7 @@ def retry_at(error: KeyrotaError) -> datetime | None:
 
 def is_stop(error: KeyrotaError) -> bool:
     """Return whether a limit left all that it is about to a later run, so that nothing of it failed."""
-    return all(retry_at(single) is not None for single in flattened(error))
+    return all(retry_at(single) is not None for single in flatten(error))
 
 
 def error_fields(error: KeyrotaError) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from keyrota.core.places import Change, VariableChange, changes, is_first_write
 from keyrota.core.plan import Hold, Needs, Notice, Upcoming
 from keyrota.core.serving import is_changed_since
 from keyrota.errors import GOES_ON, NO_TOKEN, KeyrotaError, printable
-from keyrota.report.data import CredentialReport, Line, done_lines, lines, retry_at
+from keyrota.report.data import CredentialReport, Line, lines, list_done, retry_at
 
 Paint = Callable[[str, str], str]
 """Colours a text by its role: `title`, `good`, `due`, `held`, `bad`, `quiet`."""
@@ -28,7 +28,7 @@ def plan_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iter
     reports = tuple(reports)
     for report in reports:
         yield from _head(report, style)
-        yield from _broken(report, style)
+        yield from _list_broken(report, style)
         yield from _keys(report, style)
         planned = tuple(lines(report.plan.actions)) if report.plan else ()
         yield from (_line(line, style) for line in planned)
@@ -41,12 +41,12 @@ def plan_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iter
     yield _plan_sum(reports)
 
 
-def _broken(report: CredentialReport, style: Paint) -> Iterator[str]:
+def _list_broken(report: CredentialReport, style: Paint) -> Iterator[str]:
     """Report first what does not work now."""
-    yield from broken_text(report.plan.broken if report.plan else (), style)
+    yield from format_broken(report.plan.broken if report.plan else (), style)
 
 
-def broken_text(holds: Iterable[Hold], style: Paint = plain) -> Iterator[str]:
+def format_broken(holds: Iterable[Hold], style: Paint = plain) -> Iterator[str]:
     """Name what does not work now, each with its remedy."""
     for hold in holds:
         yield f"  {style('bad', '✗ broken    ')} {printable(hold.reason)}"
@@ -112,7 +112,7 @@ def change_text(found: Iterable[VariableChange]) -> str:
 
 def _holds_and_errors(report: CredentialReport, style: Paint) -> Iterator[str]:
     holds = report.plan.holds if report.plan else ()
-    for hold in _bundled(hold for hold in holds if hold.needs is not Needs.REPAIR):
+    for hold in _bundle(hold for hold in holds if hold.needs is not Needs.REPAIR):
         yield from hold_text(hold, style)
     for notice in report.plan.notices if report.plan else ():
         yield from notice_text(notice, style)
@@ -121,11 +121,11 @@ def _holds_and_errors(report: CredentialReport, style: Paint) -> Iterator[str]:
         if remedy:
             yield style("quiet", f"               {remedy}")
     if report.stops:
-        yield f"  {style('held', '‖ left      ')} {left_text(report.stops)}"
+        yield f"  {style('held', '‖ left      ')} {describe_remaining(report.stops)}"
         yield style("quiet", f"               {report.stops[0].what}")
 
 
-def _bundled(holds: Iterable[Hold]) -> Iterator[Hold]:
+def _bundle(holds: Iterable[Hold]) -> Iterator[Hold]:
     """Put holds of many targets into one where a limit, or a token that is not there, is the whole reason."""
     groups: dict[object, list[Hold]] = {}
     for number, hold in enumerate(holds):
@@ -133,17 +133,17 @@ def _bundled(holds: Iterable[Hold]) -> Iterator[Hold]:
         same = (hold.reason.replace(hold.target or "", ""), hold.until, hold.key)
         groups.setdefault(same if is_shared else number, []).append(hold)
     for group in groups.values():
-        first, many = group[0], counted(len(group), "target")
+        first, many = group[0], count(len(group), "target")
         is_one = len(group) == 1 or first.target is None
         yield first if is_one else replace(first, target=many, reason=first.reason.replace(first.target or "", many))
 
 
-def left_text(stops: Iterable[KeyrotaError]) -> str:
+def describe_remaining(stops: Iterable[KeyrotaError]) -> str:
     """Return how many targets a limit left, and when a run goes on with all of them."""
     stops = tuple(stops)
     latest = max(at for stop in stops if (at := retry_at(stop)) is not None)
     is_one = len(stops) == 1
-    return f"{counted(len(stops), 'target')} {'is' if is_one else 'are'} left: a run after {minute(latest)} goes on"
+    return f"{count(len(stops), 'target')} {'is' if is_one else 'are'} left: a run after {minute(latest)} goes on"
 
 
 def minute(instant: datetime) -> str:
@@ -181,7 +181,7 @@ def _later(later: Upcoming, now: datetime) -> str:
 def in_words(span: timedelta) -> str:
     """Return a span that lies ahead."""
     days = round(span.total_seconds() / 86400)
-    return f"in {counted(days, 'day') if days > 1 else counted(max(0, round(span.total_seconds() / 3600)), 'hour')}"
+    return f"in {count(days, 'day') if days > 1 else count(max(0, round(span.total_seconds() / 3600)), 'hour')}"
 
 
 def _plan_sum(reports: tuple[CredentialReport, ...]) -> str:
@@ -206,7 +206,7 @@ def _sum(reports: tuple[CredentialReport, ...], first: str) -> str:
         (f"{failed} failed", True),
         (f"{left} left to the next run", bool(left)),
     )
-    return f"{counted(len(reports), 'credential')}: {', '.join(text for text, is_said in counts if is_said)}"
+    return f"{count(len(reports), 'credential')}: {', '.join(text for text, is_said in counts if is_said)}"
 
 
 def needs_somebody(report: CredentialReport) -> bool:
@@ -220,16 +220,16 @@ def quiet_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Ite
     told = tuple(report for report in every if needs_somebody(report))
     for report in told:
         yield from _head(report, style)
-        yield from _broken(report, style)
+        yield from _list_broken(report, style)
         held = tuple(hold for hold in (report.plan.holds if report.plan else ()) if hold.needs is Needs.PERSON)
         plan = replace(report.plan, holds=held, notices=()) if report.plan else None
         yield from _holds_and_errors(replace(report, plan=plan), style)
-        yield from _left(report, style)
+        yield from _list_deferred(report, style)
     if told:
         yield _sum(every, f"{len(told)} to look at")
 
 
-def counted(number: int, word: str) -> str:
+def count(number: int, word: str) -> str:
     """Put a number before its word."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
@@ -239,30 +239,30 @@ def apply_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Ite
     reports = tuple(reports)
     done = 0
     for report in reports:
-        finished = tuple(done_lines(report.done))
+        finished = tuple(list_done(report.done))
         done += len(finished)
         told = report.plan and (report.plan.holds or report.plan.notices)
         if not (finished or report.errors or report.left or told):
             continue
         yield from _head(report, style)
-        yield from _broken(report, style)
-        yield from (_done(line, style) for line, _ in finished)
+        yield from _list_broken(report, style)
+        yield from (_describe_done(line, style) for line, _ in finished)
         yield from _holds_and_errors(report, style)
-        yield from _left(report, style)
+        yield from _list_deferred(report, style)
         yield ""
     yield _sum(reports, f"{done} done")
     stops = tuple(stop for report in reports for stop in report.stops)
     if stops:
-        yield left_text(stops)
+        yield describe_remaining(stops)
 
 
-def _left(report: CredentialReport, style: Paint) -> Iterator[str]:
+def _list_deferred(report: CredentialReport, style: Paint) -> Iterator[str]:
     for line in lines(report.left):
         what = printable(f"{line.action} {line.reason}")
         yield style("quiet", f"  · due since this run began, left to the next: {what}")
 
 
-def _done(line: Line, style: Paint) -> str:
+def _describe_done(line: Line, style: Paint) -> str:
     target = f"{line.target}: " if line.target else ""
     what = f"{line.key} → {line.new_key}" if line.new_key and line.key else str(line.new_key or line.key or "")
     why = style("quiet", printable(line.reason))
@@ -273,10 +273,10 @@ def status_text(reports: Iterable[CredentialReport], style: Paint = plain) -> It
     """Report each credential: its keys, where it is served and since when, what comes next."""
     for report in reports:
         yield from _head(report, style)
-        yield from _broken(report, style)
+        yield from _list_broken(report, style)
         yield from _keys(report, style)
         if report.observation:
-            yield from _served(report.observation, interpret(report.observation), style)
+            yield from _list_served(report.observation, interpret(report.observation), style)
         if report.plan and report.plan.actions:
             for line in lines(report.plan.actions):
                 yield _line(line, style)
@@ -285,7 +285,7 @@ def status_text(reports: Iterable[CredentialReport], style: Paint = plain) -> It
         yield ""
 
 
-def _served(seen: Observation, known: KeyRing, style: Paint) -> Iterator[str]:
+def _list_served(seen: Observation, known: KeyRing, style: Paint) -> Iterator[str]:
     since = f"since {day(known.synced.since)}" if known.synced and known.is_synced() else "not proven yet"
     for target in seen.targets:
         match target.evidence:

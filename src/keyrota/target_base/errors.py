@@ -73,12 +73,12 @@ class ProviderErrors:
         self.raise_for_status(answer, where)
         values = answer.object().get(under) if under else answer.content
         if not isinstance(values, list):
-            raise self.unexpected_response(f"{self.name}'s answer is no list", where)
+            raise self.make_response_error(f"{self.name}'s answer is no list", where)
         return [value for value in values if isinstance(value, dict)]
 
-    def unexpected_response(self, what: str, where: str) -> ProviderUnavailable:
+    def make_response_error(self, what: str, where: str) -> ProviderUnavailable:
         """Make the error for a success that is none of the provider's: a login page answers 200 as well."""
-        return unexpected_response(what, where)
+        return make_response_error(what, where)
 
     def write_lost(self, what: str, where: str) -> ProviderUnavailable:
         """Make the error for a creation without an answer, after which nothing is there."""
@@ -93,7 +93,7 @@ class ProviderErrors:
         )
 
 
-def unexpected_response(what: str, where: str) -> ProviderUnavailable:
+def make_response_error(what: str, where: str) -> ProviderUnavailable:
     """Make the error for a success that is none of the provider's: a login page answers 200 as well."""
     return ProviderUnavailable(what, where=where, remedy="check `base_url`; a proxy or a login page may have answered")
 

@@ -13,7 +13,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import ProviderRefused
 from keyrota.http import Authorization, Budget, Http, Limit, Response, RetryPolicy
 from keyrota.ports import Clock
-from keyrota.target_base.errors import ProviderErrors, unexpected_response
+from keyrota.target_base.errors import ProviderErrors, make_response_error
 from keyrota.target_base.schema import MAX_WAIT, Schema, span
 
 API = "https://api.github.com"
@@ -112,7 +112,7 @@ def require_key(content: Mapping[str, Any], about: str) -> PublicKey:
     """
     key = _public_key(content)
     if key is None:
-        raise unexpected_response("GitHub's answer is no public key", about)
+        raise make_response_error("GitHub's answer is no public key", about)
     return key
 
 

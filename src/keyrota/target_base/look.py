@@ -75,7 +75,7 @@ class Look:
         """Add a level that was read already."""
         self._levels.append(Level(name=name, side=side, variables=variables, noun=noun))
 
-    def found(self, address: str, written: Written, *, remedy: str = "") -> Surroundings:
+    def conclude(self, address: str, written: Written, *, remedy: str = "") -> Surroundings:
         """Say what all levels show, and what they make of a write."""
         return Surroundings(
             address=address,

@@ -55,16 +55,16 @@ class ManyRepositories:
             KeyrotaError: One of them could not be asked, or the share of the hour is used up.
         """
         known = self._busy.pop(whose, None)
-        if known is not None and self._asked(whose, known, ask):
+        if known is not None and self._ask(whose, known, ask):
             return True
         names = tuple(islice(listed(), self._most + 1))
         if len(names) > self._most:
             self._too_many.add(whose)
             return None
         self._too_many.discard(whose)
-        return any(self._asked(whose, name, ask) for name in names)
+        return any(self._ask(whose, name, ask) for name in names)
 
-    def _asked(self, whose: str, name: str, ask: Callable[[str], bool]) -> bool:
+    def _ask(self, whose: str, name: str, ask: Callable[[str], bool]) -> bool:
         self._share.take(f"{name}, for `wait_for_idle`")
         is_busy = ask(name)
         if is_busy:

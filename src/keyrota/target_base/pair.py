@@ -18,7 +18,7 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.secret import Secret
-from keyrota.core.variables import listed, pair_conflicts, states_of
+from keyrota.core.variables import describe_variable, pair_conflicts, states_of
 from keyrota.http import Response, run_concurrently
 from keyrota.target_base.errors import ProviderErrors
 from keyrota.target_base.target import BaseTarget
@@ -96,7 +96,7 @@ class PairTarget(BaseTarget):
     def _read(self) -> TargetState:
         home = self._variables.home(self._about())
         times = self._variables.times(self._about())
-        everything = [listed(name, None) for name in times]
+        everything = [describe_variable(name, None) for name in times]
         return replace(
             self._state({name: times[name] for name in self._names if name in times}),
             place=home.id,
@@ -138,7 +138,7 @@ class PairTarget(BaseTarget):
         says.raise_for_status(answer, about)
         if answer.status != _GONE:
             what = f"{says.name}'s answer to the deletion is none of its own: whether it is gone is not known"
-            raise says.unexpected_response(what, about)
+            raise says.make_response_error(what, about)
         return True
 
     def _about(self, name: str = "") -> str:

@@ -56,14 +56,14 @@ MAX_WAIT: Schema = {
 }
 
 
-def closed(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+def make_mapping(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     """Make the schema of a mapping that takes no other fields."""
     return {"type": "object", "additionalProperties": False, "properties": dict(properties), **more}
 
 
 def alternative(title: str, **properties: Schema) -> dict[str, Any]:
     """Make one of several mappings, all of whose fields are needed."""
-    return closed(properties, title=title, required=list(properties))
+    return make_mapping(properties, title=title, required=list(properties))
 
 
 def token_alternative(title: str, field: str = "token", **properties: Schema) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def faults_of_names(names: Iterable[str]) -> tuple[str, ...]:
     return ("`names` must give the ID and the secret two names",) if len(set(names)) == 1 else ()
 
 
-def named(scope: str, settings: Mapping[str, Any]) -> str:
+def name_place(scope: str, settings: Mapping[str, Any]) -> str:
     """Name a place in words, with the names of its variables where they are not the usual ones."""
     return with_names(scope, names_of(settings))
 

@@ -22,7 +22,7 @@ from typing import Any
 from keyrota.core.levels import Side, Written
 from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroundings, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
-from keyrota.core.variables import Listed, listed, pair_conflicts, states_of
+from keyrota.core.variables import Listed, describe_variable, pair_conflicts, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.http import Budget, Http, Limit, Response, bearer, paginate, run_concurrently
 from keyrota.ports import Clock, SecretReader
@@ -34,9 +34,9 @@ from keyrota.target_base.schema import (
     NAMES,
     WAITING,
     Schema,
-    closed,
     faults_of_names,
-    named,
+    make_mapping,
+    name_place,
     names_of,
     span,
     token_alternative,
@@ -59,7 +59,7 @@ _LIMIT = Limit(calls=40, seconds=60.0)
 """200 a minute for everybody in the organization, and 50 for each user: a part of it is left to the others."""
 _KEY = re.compile(r"(?!buildkite|bk)[a-z]\w{0,254}", re.IGNORECASE | re.ASCII)
 
-PROVIDER_SCHEMA: Schema = closed(
+PROVIDER_SCHEMA: Schema = make_mapping(
     {
         "base_url": {"type": "string", "default": API, "description": "Base URL of the REST API."},
         "auth": {
@@ -71,7 +71,7 @@ PROVIDER_SCHEMA: Schema = closed(
     required=["auth"],
     description="Buildkite.",
 )
-TARGET_SCHEMA: Schema = closed(
+TARGET_SCHEMA: Schema = make_mapping(
     {
         "organization": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$", "description": "Slug: acme."},
         "cluster": {
@@ -123,17 +123,17 @@ class BuildkiteConnection:
         """Read the token's own record, once."""
         with self._lock:
             if self._record is None:
-                self._record = self._asked()
+                self._record = self._ask_token()
             return self._record
 
-    def _asked(self) -> _TokenRecord:
+    def _ask_token(self) -> _TokenRecord:
         try:
             answer = self.http.call("GET", ("access-token",), where="providers.buildkite.auth")
         except KeyrotaError:
             return _TokenRecord()
         content = answer.object() if answer.is_success else {}
         scopes = content.get("scopes")
-        expires = self.http.told(str(content.get("expires_at")).replace(" UTC", "+00:00"))
+        expires = self.http.parse_time(str(content.get("expires_at")).replace(" UTC", "+00:00"))
         if not isinstance(scopes, list):
             return _TokenRecord(expires=expires)
         return _TokenRecord(expires=expires, missing=tuple(scope for scope in _SCOPES if scope not in scopes))
@@ -171,15 +171,15 @@ class BuildkiteTarget(BaseTarget):
             raise ProviderRefused(
                 f"the token lacks the scope {' and '.join(missing)}", where=self._about(""), remedy=_SAYS.needs
             )
-        self._listed()
+        self._list_ours()
 
     def read(self) -> TargetState:
         """Return whether the secrets are there, and when one of them was changed last."""
         return self.read_or_failed(self._read)
 
     def _read(self) -> TargetState:
-        everything = self._everything()
-        secrets = [listed(name, None) for name in everything]
+        everything = self._list_all()
+        secrets = [describe_variable(name, None) for name in everything]
         return replace(
             self._state({name: everything[name] for name in self._names if name in everything}),
             token_expires=self._connection.token().expires,
@@ -192,7 +192,7 @@ class BuildkiteTarget(BaseTarget):
         missing = [name for name in self._names if name not in found]
         if missing:
             return self.absent_state(missing, is_empty=not found)
-        told = self._connection.http.told
+        told = self._connection.http.parse_time
         changed = max((at for secret in found.values() if (at := told(secret.get("updated_at")))), default=None)
         return TargetState(address=self.address, evidence=TargetEvidence.CANNOT_TELL, changed_at=changed)
 
@@ -212,15 +212,17 @@ class BuildkiteTarget(BaseTarget):
         )
         for name, variables in (pipelines or {}).items():
             look.level(f"buildkite {self._organization}/{name}", Side.BELOW, partial(_as_is, variables))
-        found = look.attempt(self.address, self._listed) or {}
-        return look.found(self.address, Written(pair=self._names, bundle=None, present=frozenset(found)))
+        found = look.attempt(self.address, self._list_ours) or {}
+        return look.conclude(self.address, Written(pair=self._names, bundle=None, present=frozenset(found)))
 
     def _pipelines(self, about: str) -> dict[str, tuple[Listed, ...]]:
         first = self._call("GET", ("organizations", self._organization, "pipelines"), "", query={"per_page": "100"})
         follow = partial(self._connection.http.follow, where=about)
         pages = paginate(first, Response.next_link, follow, most=_MAX_PAGES, name=_SAYS.name, where=about)
         return {
-            str(one.get("slug")): tuple(listed(str(name), value) for name, value in _environment(one).items())
+            str(one.get("slug")): tuple(
+                describe_variable(str(name), value) for name, value in _environment(one).items()
+            )
             for answer in pages
             for one in _SAYS.entries(answer, about)
             if str(one.get("cluster_id")).casefold() == self._cluster.casefold()
@@ -228,7 +230,7 @@ class BuildkiteTarget(BaseTarget):
 
     def write(self, credential: KeyPair) -> None:
         """Create both secrets, or change their values, at once; policy and description of what exists stay."""
-        found = self._listed()
+        found = self._list_ours()
         run_concurrently(
             partial(self._put, self._secret_name, credential.secret, found.get(self._secret_name)),
             partial(self._put, self._id_name, Secret(credential.id), found.get(self._id_name)),
@@ -236,7 +238,7 @@ class BuildkiteTarget(BaseTarget):
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:  # noqa: ARG002  # no value can be read
         """Delete both secrets; whose key they hold cannot be read."""
-        found = self._listed()
+        found = self._list_ours()
         for name, secret in found.items():
             answer = self._call("DELETE", (*self._path, secret["id"]), name)
             if answer.status != _MISSING:
@@ -251,11 +253,11 @@ class BuildkiteTarget(BaseTarget):
     def _about(self, name: str) -> str:
         return f"{self.address}, secret {name}" if name else f"{self.address}, its secrets"
 
-    def _listed(self) -> dict[str, dict[str, Any]]:
+    def _list_ours(self) -> dict[str, dict[str, Any]]:
         """Find our own secrets; keys are compared with case."""
-        return {name: secret for name, secret in self._everything().items() if name in self._names}
+        return {name: secret for name, secret in self._list_all().items() if name in self._names}
 
-    def _everything(self) -> dict[str, dict[str, Any]]:
+    def _list_all(self) -> dict[str, dict[str, Any]]:
         """List the secrets on all pages; no value is in a list."""
         found: dict[str, dict[str, Any]] = {}
         about = self._about("")
@@ -273,7 +275,7 @@ class BuildkiteTarget(BaseTarget):
         upsert(
             found,
             create=lambda: self._call("POST", self._path, name, body=body),
-            look=lambda: self._listed().get(name),
+            look=lambda: self._list_ours().get(name),
             update=lambda there: self._call("PUT", (*self._path, there["id"], "value"), name, body={"value": value}),
             confirm=partial(self._demand_written, name),
             lost=lambda: _SAYS.write_lost("secret", self._about(name)),
@@ -283,7 +285,7 @@ class BuildkiteTarget(BaseTarget):
         _SAYS.raise_for_status(answer, self._about(name))
         if answer.object().get("key") != name:
             what = "Buildkite's answer to the write is not the secret: whether it was written is not known"
-            raise _SAYS.unexpected_response(what, self._about(name))
+            raise _SAYS.make_response_error(what, self._about(name))
 
 
 def _as_is(variables: tuple[Listed, ...]) -> tuple[Listed, ...]:
@@ -334,7 +336,7 @@ def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Conn
 
 def address(settings: Settings) -> str:
     """Name a cluster in words."""
-    return named(f"buildkite {settings['organization']} cluster {settings['cluster']}", settings)
+    return name_place(f"buildkite {settings['organization']} cluster {settings['cluster']}", settings)
 
 
 KIND = Provider(

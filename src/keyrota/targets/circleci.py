@@ -15,7 +15,7 @@ from typing import Any
 
 from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroundings, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
-from keyrota.core.variables import listed, pair_conflicts, states_of
+from keyrota.core.variables import describe_variable, pair_conflicts, states_of
 from keyrota.http import Http, Response, header, paginate, run_concurrently
 from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.errors import ProviderErrors
@@ -24,9 +24,9 @@ from keyrota.target_base.schema import (
     NAMES,
     WAITING,
     Schema,
-    closed,
     faults_of_names,
-    named,
+    make_mapping,
+    name_place,
     names_of,
     token_alternative,
     variables_of,
@@ -45,7 +45,7 @@ _SHORT = {"github": "gh", "bitbucket": "bb"}
 _BY_ID = "circleci"
 """Begins the slug of a project whose organization is of CircleCI itself: IDs follow (API v2, "Get a project")."""
 
-PROVIDER_SCHEMA: Schema = closed(
+PROVIDER_SCHEMA: Schema = make_mapping(
     {
         "base_url": {"type": "string", "default": API, "description": "Base URL of the REST API."},
         "auth": {
@@ -56,7 +56,7 @@ PROVIDER_SCHEMA: Schema = closed(
     required=["auth"],
     description="CircleCI.",
 )
-TARGET_SCHEMA: Schema = closed(
+TARGET_SCHEMA: Schema = make_mapping(
     {
         "project": {
             "type": "string",
@@ -101,7 +101,7 @@ class CircleTarget(BaseTarget):
 
     def preflight(self) -> Readiness:
         """List the variables. Honest limit: a token that may list may still not write; CircleCI cannot be asked."""
-        return self.readiness(self._listed)
+        return self.readiness(self._list_ours)
 
     def read(self) -> TargetState:
         """Return whether the variables are there, and of a context when they were changed last."""
@@ -109,8 +109,8 @@ class CircleTarget(BaseTarget):
 
     def _read(self) -> TargetState:
         place = self._place()
-        everything = self._everything()
-        variables = [listed(name, None) for name in everything]
+        everything = self._list_all()
+        variables = [describe_variable(name, None) for name in everything]
         return replace(
             self._state(everything),
             place=place,
@@ -138,7 +138,7 @@ class CircleTarget(BaseTarget):
             _SAYS.raise_for_status(answer, self._about(""))
             found = answer.object().get("id")
             if not isinstance(found, str) or not found:
-                raise _SAYS.unexpected_response("CircleCI's answer is no list and no project", self._about(""))
+                raise _SAYS.make_response_error("CircleCI's answer is no list and no project", self._about(""))
             number = f"project {found}"
         return PlaceId(kind="circleci", origin=self._http.origin, id=number)
 
@@ -161,7 +161,7 @@ class CircleTarget(BaseTarget):
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:  # noqa: ARG002  # no value can be read
         """Delete both variables; whose key they hold cannot be read."""
-        found = self._listed()
+        found = self._list_ours()
         for name in found:
             answer = self._call("DELETE", (*self._path(), name), name)
             if answer.status != _MISSING:
@@ -181,11 +181,11 @@ class CircleTarget(BaseTarget):
     def _about(self, name: str) -> str:
         return f"{self.address}, variable {name}" if name else f"{self.address}, its variables"
 
-    def _listed(self) -> dict[str, datetime | None]:
+    def _list_ours(self) -> dict[str, datetime | None]:
         """Find our own variables; names are compared with case."""
-        return {name: at for name, at in self._everything().items() if name in self._names}
+        return {name: at for name, at in self._list_all().items() if name in self._names}
 
-    def _everything(self) -> dict[str, datetime | None]:
+    def _list_all(self) -> dict[str, datetime | None]:
         """List the variables on all pages, with the time of the last change where it is told."""
         found: dict[str, datetime | None] = {}
         about = self._about("")
@@ -197,7 +197,7 @@ class CircleTarget(BaseTarget):
             for item in _SAYS.entries(answer, about, under="items"):
                 name = item.get("name", item.get("variable"))
                 if isinstance(name, str):
-                    found[name] = self._http.told(item.get("updated_at"))
+                    found[name] = self._http.parse_time(item.get("updated_at"))
         return found
 
     def _put(self, name: str, value: Secret) -> None:
@@ -210,7 +210,7 @@ class CircleTarget(BaseTarget):
         _SAYS.raise_for_status(answer, self._about(name))
         if answer.object().get("name", answer.object().get("variable")) != name:
             what = "CircleCI's answer to the write is not the variable: whether it was written is not known"
-            raise _SAYS.unexpected_response(what, self._about(name))
+            raise _SAYS.make_response_error(what, self._about(name))
 
 
 def _next_token(answer: Response) -> str | None:
@@ -261,7 +261,7 @@ def _organization(slug: str) -> tuple[str, str]:
 def address(settings: Settings) -> str:
     """Name a project or a context in words."""
     where = settings["project"] if "project" in settings else f"context {settings['context']}"
-    return named(f"circleci {where}", settings)
+    return name_place(f"circleci {where}", settings)
 
 
 KIND = Provider(

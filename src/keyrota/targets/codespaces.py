@@ -25,9 +25,9 @@ from keyrota.target_base.schema import (
     MAX_WAIT,
     NAMES,
     WAITING,
-    closed,
     faults_of_names,
-    named,
+    make_mapping,
+    name_place,
     names_of,
     token_alternative,
     variables_of,
@@ -60,7 +60,7 @@ class _Secrets:
         _SAYS.raise_for_status(answer, about)
         number = answer.object().get("id")
         if not isinstance(number, int) or isinstance(number, bool):
-            raise _SAYS.unexpected_response("GitHub's answer is no list and no repository", about)
+            raise _SAYS.make_response_error("GitHub's answer is no list and no repository", about)
         moved = f"GitHub redirects {'/'.join(self._repository[1:])}: it was renamed or moved; correct the configuration"
         return Home(
             id=PlaceId(kind="codespaces", origin=self._http.origin, id=f"repository {number}"),
@@ -73,7 +73,7 @@ class _Secrets:
         first = self._http.call("GET", self._path, query={"per_page": "100"}, where=about)
         follow = partial(self._http.follow, where=about)
         return {
-            str(secret.get("name")).upper(): self._http.told(secret.get("updated_at"))
+            str(secret.get("name")).upper(): self._http.parse_time(secret.get("updated_at"))
             for page in paginate(first, Response.next_link, follow, most=_MAX_PAGES, name="GitHub", where=about)
             for secret in _SAYS.entries(page, about, under="secrets")
         }
@@ -86,7 +86,7 @@ class _Secrets:
         _SAYS.raise_for_status(answer, about)
         if answer.status not in _WRITTEN:
             what = "GitHub's answer to the write is not GitHub's: whether it was written is not known"
-            raise _SAYS.unexpected_response(what, about)
+            raise _SAYS.make_response_error(what, about)
 
     def _send(self, name: str, value: Secret, about: str) -> Response:
         key = fetch_key(self._http, self._path, _SAYS, about)
@@ -99,7 +99,7 @@ class _Secrets:
 
 
 def _address(settings: Settings) -> str:
-    return named(f"codespaces {settings['repository']}", settings)
+    return name_place(f"codespaces {settings['repository']}", settings)
 
 
 def _faults(settings: Settings) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Conn
 
 
 KIND = Provider(
-    provider_schema=closed(
+    provider_schema=make_mapping(
         {
             "base_url": {"type": "string", "default": API, "description": "Base URL of the REST API."},
             "auth": {"description": "A token.", "oneOf": [token_alternative("a fine-grained or classic token")]},
@@ -129,7 +129,7 @@ KIND = Provider(
         required=["auth"],
         description="GitHub Codespaces.",
     ),
-    target_schema=closed(
+    target_schema=make_mapping(
         {
             "repository": REPOSITORY,
             "names": NAMES,

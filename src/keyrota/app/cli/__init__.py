@@ -65,10 +65,10 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         if cmd_name in _REHEARSAL:
-            from keyrota.app.rehearsal import brought  # noqa: PLC0415  # looks through what is installed
+            from keyrota.app.rehearsal import load  # noqa: PLC0415  # looks through what is installed
 
             missing = f"`keyrota {cmd_name}` is part of the sandbox, which is not installed"
-            rehearsal: click.Command = brought("keyrota.commands", cmd_name, missing)
+            rehearsal: click.Command = load("keyrota.commands", cmd_name, missing)
             return rehearsal
         command: click.Command = import_module(f"keyrota.app.cli.{cmd_name}").command
         return command
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     options = Options(is_json="--json" in given)
     log_to_stderr(logging.WARNING)
     try:
-        with signals.deferred():
+        with signals.defer():
             code = group.main(args=given, prog_name="keyrota", standalone_mode=False, obj=options)
             sys.stdout.flush()
     except KeyrotaError as error:

@@ -84,13 +84,13 @@ def command(
 
 
 def _wish(situation: Situation, key: str | None, release: str | None, *, makes_first: bool) -> Adoption:
-    from keyrota.core.adoption import Adoption, shown_key  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.core.adoption import Adoption, find_shown_key  # noqa: PLC0415  # heavy, and not needed for --help
 
     if makes_first:
         return Adoption(makes_first=True)
     kept = AccessKeyId(key) if key else None
     if kept is None and release is None:
-        kept = shown_key(situation.view)
+        kept = find_shown_key(situation.view)
         if kept is None:
             raise UsageError(
                 "which key to keep is not clear: the targets show none of the user's Active keys, or several",

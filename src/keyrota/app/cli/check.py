@@ -30,7 +30,7 @@ from keyrota.executor import Preview
 from keyrota.executor.confirm import questions
 from keyrota.executor.parallel import in_parallel
 from keyrota.report.data import error_fields, stamp
-from keyrota.report.text import Paint, counted
+from keyrota.report.text import Paint, count
 from keyrota.target_base.schema import WAITING
 from keyrota.targets import kinds
 
@@ -70,7 +70,7 @@ def command(options: Options, *, wanted: Wanted, days: int, stack: str | None, i
     if is_offline:
         return _report(_offline(options.config, stack), (), options)
     session = Session(options.config)
-    entries = session.wiring.chooser.chosen(wanted)
+    entries = session.wiring.chooser.choose(wanted)
     findings = [
         _configuration(session.configuration),
         *_hosts(session.configuration),
@@ -81,10 +81,10 @@ def command(options: Options, *, wanted: Wanted, days: int, stack: str | None, i
     ]
     previews = _previews(session, wanted)
     findings += _owners(previews, session.clock.now())
-    findings += [*_places(previews, session.clock.now()), *_waiting(session.configuration)]
+    findings += [*_places(previews, session.clock.now()), *_report_waits(session.configuration)]
     if stack is not None:
-        findings += _deployed(session, stack, options.config)
-    findings += _departed(session)
+        findings += _check_stack(session, stack, options.config)
+    findings += _list_departed(session)
     findings += _rotatable(previews, session.clock.now())
     dates = tuple(sorted(_dates(session, wanted, previews, days), key=lambda dated: dated.entry.at))
     return _report(findings, dates, options)
@@ -122,16 +122,16 @@ def _offline(config: str, stack: str | None) -> list[Finding]:
     return found
 
 
-def _deployed(session: Session, stack: str, config: str) -> Iterator[Finding]:
-    from keyrota.app.deploy.inspect import inspected  # noqa: PLC0415  # only when it is asked for
+def _check_stack(session: Session, stack: str, config: str) -> Iterator[Finding]:
+    from keyrota.app.deploy.inspect import inspect_stack  # noqa: PLC0415  # only when it is asked for
 
-    for seen in inspected(session, stack, config):
+    for seen in inspect_stack(session, stack, config):
         yield Finding(what=seen.what, is_good=seen.is_good, detail=seen.detail, remedy=seen.remedy)
 
 
 def _configuration(configuration: Configuration) -> Finding:
     odd = [entry.secret_name for entry in configuration.credentials if ARN_LIKE_END.search(entry.secret_name)]
-    detail = counted(len(configuration.credentials), "credential")
+    detail = count(len(configuration.credentials), "credential")
     if odd:
         detail += (
             f"; {', '.join(odd)} ends in a hyphen and six characters, like the end of an ARN: "
@@ -140,14 +140,14 @@ def _configuration(configuration: Configuration) -> Finding:
     return Finding(what=str(configuration.path), is_good=True, detail=detail)
 
 
-def _departed(session: Session) -> Iterator[Finding]:
+def _list_departed(session: Session) -> Iterator[Finding]:
     """Name the credentials that left the configuration; whether they are kept elsewhere is a person's to say."""
-    from keyrota.app.departed import departed  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.departed import find_departed  # noqa: PLC0415  # heavy, and not needed for --help
 
-    found, errors = departed(session)
+    found, errors = find_departed(session)
     for one in found:
         is_good = False if one.secret.stack else None
-        yield Finding(what=f"credential {one.user}", is_good=is_good, detail=one.told(), remedy=one.remedy)
+        yield Finding(what=f"credential {one.user}", is_good=is_good, detail=one.describe(), remedy=one.remedy)
     for error in errors:
         detail = f"whether a credential left the configuration is not known: {error}"
         yield Finding(what="secrets", is_good=None, detail=detail, remedy=error.remedy)
@@ -207,7 +207,7 @@ def _aws(session: Session, entries: Iterable[CredentialConfig]) -> Iterator[Find
             continue
         seen.add(name)
         if isinstance(account, KeyrotaError):
-            yield _failed(name, account)
+            yield _report_failure(name, account)
             continue
         yield Finding(what=f"AWS {name}", is_good=True, detail=f"{account.caller()}; the clock agrees")
         yield from _regions(session, account)
@@ -216,7 +216,7 @@ def _aws(session: Session, entries: Iterable[CredentialConfig]) -> Iterator[Find
         yield from _permissions(simulate(account, all_actions()))
 
 
-def _failed(name: str, error: KeyrotaError) -> Finding:
+def _report_failure(name: str, error: KeyrotaError) -> Finding:
     if isinstance(error, NoCredentials):
         return Finding(what=f"AWS {name}", is_good=False, detail=error.what, remedy=error.remedy)
     return Finding(what=f"AWS {name}", is_good=False, detail=str(error), remedy=error.remedy)
@@ -244,11 +244,11 @@ def _permissions(answers: Mapping[str, bool | None]) -> Iterator[Finding]:
 
 
 def _targets(session: Session, entries: Iterable[CredentialConfig]) -> Iterator[Finding]:
-    from keyrota.http import bounded  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.http import bound_waits  # noqa: PLC0415  # heavy, and not needed for --help
 
     refused = session.wiring.references.refusals
     for credential in entries:
-        with bounded(session.clock, until=None):
+        with bound_waits(session.clock, until=None):
             answers = in_parallel(lambda target: target.preflight(), session.wiring.targets(credential), 8)
         whats = {error.what for error in refused.values()}
         yield from (_target(answer) for answer in answers if answer.is_ready or answer.detail not in whats)
@@ -256,7 +256,7 @@ def _targets(session: Session, entries: Iterable[CredentialConfig]) -> Iterator[
         yield Finding(what=reference, is_good=False, detail=error.what, remedy=error.remedy)
 
 
-def _waiting(configuration: Configuration) -> Iterator[Finding]:
+def _report_waits(configuration: Configuration) -> Iterator[Finding]:
     """Say once for each kind of target in use what is not known of runs that may carry an older key."""
     used = {target.kind for credential in configuration.credentials for target in credential.targets}
     for name in sorted(used & kinds().keys()):
@@ -308,9 +308,9 @@ def _places(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding]:
             remedy = preview.error.remedy
             yield Finding(what=str(preview.credential), is_good=False, detail=preview.error.what, remedy=remedy)
         elif preview.error is not None:
-            yield _unplanned(preview, preview.error)
+            yield _report_unplanned(preview, preview.error)
         elif preview.observation is not None:
-            yield from _broken(preview, preview.observation, now)
+            yield from _report_broken(preview, preview.observation, now)
             for question in questions(preview.subject, preview.observation, now):
                 for doubt in question.doubts:
                     yield Finding(
@@ -321,12 +321,12 @@ def _places(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding]:
                     )
 
 
-def _unplanned(preview: Preview, error: KeyrotaError) -> Finding:
+def _report_unplanned(preview: Preview, error: KeyrotaError) -> Finding:
     detail = f"cannot be looked at: {error}"
     return Finding(what=str(preview.credential), is_good=False, detail=detail, remedy=error.remedy)
 
 
-def _broken(preview: Preview, seen: Observation, now: datetime) -> Iterator[Finding]:
+def _report_broken(preview: Preview, seen: Observation, now: datetime) -> Iterator[Finding]:
     """Name what does not work now, as `status` does first; what also cannot be rotated is reported as that."""
     situation = Situation(view=interpret(seen), policy=preview.subject.policy, now=now)
     reported = {hold.reason for hold in cannot_rotate(situation)}
@@ -349,7 +349,7 @@ def _dates(session: Session, wanted: Wanted, every: tuple[Preview, ...], days: i
     """Return what comes for each credential, if every run is on time; for a key of today where none is known."""
     previews = {preview.credential: preview for preview in every}
     now = session.clock.now()
-    for configured in session.wiring.chooser.chosen(wanted):
+    for configured in session.wiring.chooser.choose(wanted):
         credential = _identity(session, configured)
         label = session.wiring.label(credential)
         preview = previews.get(credential)

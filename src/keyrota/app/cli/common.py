@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from keyrota.app import words
-from keyrota.errors import KeyrotaError, redacted, without_own_secrets
+from keyrota.errors import KeyrotaError, redact, without_own_secrets
 from keyrota.report.text import Paint, plain
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class _Redacting(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a line."""
-        return redacted(super().format(record))
+        return redact(super().format(record))
 
 
 def style() -> Paint:
@@ -185,16 +185,16 @@ def say_json(document: Any) -> None:
     JSON lets C1 controls, bidirectional marks and half surrogate pairs stand as they are: the first two steer a
     terminal, and the last cannot be printed at all.
     """
-    say(["".join(map(_escaped, json.dumps(document, indent=2, ensure_ascii=False)))])
+    say(["".join(map(_escape, json.dumps(document, indent=2, ensure_ascii=False)))])
 
 
-def _escaped(char: str) -> str:
+def _escape(char: str) -> str:
     return char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
 
 
 def report_error(error: KeyrotaError, options: Options) -> None:
     """Report an error: lines on stderr, and with --json a document on stdout as well."""
-    for line in words.told(error):
+    for line in words.format_error(error):
         eprint(line)
     _report_json(error, options)
     if options.is_debug:
@@ -203,9 +203,9 @@ def report_error(error: KeyrotaError, options: Options) -> None:
 
 def _report_json(error: KeyrotaError, options: Options) -> None:
     if options.is_json:
-        from keyrota.report.data import VERSION, error_fields, flattened  # noqa: PLC0415  # only for --json
+        from keyrota.report.data import VERSION, error_fields, flatten  # noqa: PLC0415  # only for --json
 
-        errors = [{"user": None, "account": None} | error_fields(single) for single in flattened(error)]
+        errors = [{"user": None, "account": None} | error_fields(single) for single in flatten(error)]
         say_json({"version": VERSION, "credentials": [], "errors": errors})
 
 

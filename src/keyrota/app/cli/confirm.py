@@ -52,30 +52,30 @@ def command(options: Options, target: str, *, wanted: Wanted, is_yes: bool) -> i
     failed = [preview.error for preview in planned.previews if preview.error is not None]
     failed += [missing.error for missing in planned.unreachable]
     open_ones = [one for it in planned.previews if it.observation for one in questions(it.subject, it.observation, now)]
-    found = _chosen(open_ones, target, failed)
+    found = _choose(open_ones, target, failed)
     for one in found:
         _show(one)
     names = ", ".join(f"{one.subject.user} (account {one.subject.account})" for one in found)
     ask(f"Let keyrota write the key of {names} to {target}?", is_yes=is_yes)
-    noted = [_noted(one, session.clock.now()) for one in found]
-    broken = list(_broken(planned.previews, found))
+    noted = [_confirm(one, session.clock.now()) for one in found]
+    broken = list(_find_broken(planned.previews, found))
     if options.is_json:
         users = [one.subject.user for one in found]
-        say_json({"version": 1, "target": target, "users": users, "confirmed": noted} | _broken_fields(broken))
+        say_json({"version": 1, "target": target, "users": users, "confirmed": noted} | _describe_broken(broken))
     else:
         _say(target, broken, options)
     return words.EXIT_FAILED if broken else words.EXIT_DONE
 
 
 def _say(target: str, broken: list[tuple[CredentialContext, Hold]], options: Options) -> None:
-    from keyrota.report.text import broken_text  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.report.text import format_broken  # noqa: PLC0415  # heavy, and not needed for --help
 
     if not options.is_quiet:
         say([f"confirmed: {target}; keyrota apply writes it when it is due"])
-    say(broken_text((hold for _, hold in broken), style()))
+    say(format_broken((hold for _, hold in broken), style()))
 
 
-def _broken(previews: Iterable[Preview], found: list[Question]) -> Iterator[tuple[CredentialContext, Hold]]:
+def _find_broken(previews: Iterable[Preview], found: list[Question]) -> Iterator[tuple[CredentialContext, Hold]]:
     """Name what does not work now for the users whose place was confirmed (promise says-broken)."""
     asked = {one.subject.credential: one.target.address for one in found}
     for preview in previews:
@@ -87,7 +87,7 @@ def _broken(previews: Iterable[Preview], found: list[Question]) -> Iterator[tupl
             yield preview.subject, replace(hold, remedy=remedy)
 
 
-def _broken_fields(broken: list[tuple[CredentialContext, Hold]]) -> dict[str, Any]:
+def _describe_broken(broken: list[tuple[CredentialContext, Hold]]) -> dict[str, Any]:
     from keyrota.report.data import hold_fields  # noqa: PLC0415  # only for --json
 
     return {
@@ -95,7 +95,7 @@ def _broken_fields(broken: list[tuple[CredentialContext, Hold]]) -> dict[str, An
     }
 
 
-def _chosen(open_ones: list[Question], target: str, failed: list[KeyrotaError]) -> list[Question]:
+def _choose(open_ones: list[Question], target: str, failed: list[KeyrotaError]) -> list[Question]:
     """
     Find the questions about a target.
 
@@ -116,7 +116,7 @@ def _chosen(open_ones: list[Question], target: str, failed: list[KeyrotaError]) 
     return found
 
 
-def _noted(one: Question, at: datetime) -> dict[str, Any]:
+def _confirm(one: Question, at: datetime) -> dict[str, Any]:
     """Confirm what was seen, and put it into the form of the document."""
     from keyrota.executor.confirm import confirm  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.report.data import stamp  # noqa: PLC0415

@@ -10,7 +10,7 @@ import click
 from keyrota.app import words
 from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, report_hosts, say_json
 from keyrota.errors import UsageError
-from keyrota.report.text import counted
+from keyrota.report.text import count
 
 _EXAMPLES = """\b
 Examples:
@@ -83,7 +83,7 @@ def command(options: Options, /, *, is_print: bool, is_yes: bool, **given: Any) 
     if is_print:
         say_json(deployment.template)
         return words.EXIT_DONE
-    number = counted(len(configuration.credentials), "credential")
+    number = count(len(configuration.credentials), "credential")
     eprint(f"{number}, the stack {wishes.stack}, {deployer.account.region}")
     report_hosts(configuration, options)
     ask("Deploy?", is_yes=is_yes)

@@ -72,7 +72,7 @@ def command(  # click passes what the command line has
         raise UsageError(f"{file} is a link", remedy="remove it: nothing is written or read through a link")
     if file.exists() and not is_own(file.lstat()):
         raise UsageError(f"others may have written {file}", remedy="remove it: what is in it would become a target")
-    survey = Survey.resumed(file, provider, area, str(settings.get("base_url", "")))
+    survey = Survey.resume(file, provider, area, str(settings.get("base_url", "")))
     if survey.done:
         eprint(
             f"going on from {printable(str(file))}: {len(survey.done)} of {len(survey.areas)} places were looked at by "

@@ -39,14 +39,14 @@ def command(
 ) -> int:
     """Stop tracking a target that was removed from the configuration."""
     from keyrota.app.session import Session  # noqa: PLC0415  # heavy, and not needed for --help
-    from keyrota.executor.forget import forget, remembered  # noqa: PLC0415
+    from keyrota.executor.forget import forget, list_remembered  # noqa: PLC0415
 
     session = Session(options.config)
     planned = session.plan(Wanted(names=names, account=account))
     previews = planned.previews
     failed = [preview.error for preview in previews if preview.error is not None]
     failed += [missing.error for missing in planned.unreachable]
-    known = [one for it in previews if it.observation for one in remembered(it.subject, it.observation)]
+    known = [one for it in previews if it.observation for one in list_remembered(it.subject, it.observation)]
     found = [one for one in known if one.name == target]
     left = sorted({one.name for one in known if not one.is_configured})
     if not found and failed:

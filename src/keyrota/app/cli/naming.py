@@ -37,7 +37,7 @@ class CredentialName(_NameType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
         """Offer the configured users, and each with its account."""
-        return [CompletionItem(text) for text in _offered(ctx) if text.startswith(incomplete)]
+        return [CompletionItem(text) for text in _offer(ctx) if text.startswith(incomplete)]
 
 
 class AccountId(_TextType):
@@ -51,11 +51,11 @@ class AccountId(_TextType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
         """Offer the accounts that the configuration names."""
-        accounts = dict.fromkeys(text.partition(":")[0] for text in _offered(ctx) if ":" in text)
+        accounts = dict.fromkeys(text.partition(":")[0] for text in _offer(ctx) if ":" in text)
         return [CompletionItem(text) for text in accounts if text.startswith(incomplete)]
 
 
-def _offered(ctx: click.Context) -> Iterator[str]:
+def _offer(ctx: click.Context) -> Iterator[str]:
     """Read the local configuration; one that is elsewhere is not fetched for a completion, and a broken one is none."""
     from keyrota.app.config import load_from  # noqa: PLC0415  # heavy, and not needed for --help
 

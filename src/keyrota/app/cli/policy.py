@@ -48,7 +48,7 @@ def command(
     from keyrota.app.policies import permissions, terraform  # noqa: PLC0415
 
     configuration = load_from(options.config)
-    arn = caller or _asked(options.config)
+    arn = caller or _ask_principal(options.config)
     parts = arn.split(":")
     if len(parts) < 6 or not parts[4]:  # noqa: PLR2004  # an ARN has six parts
         raise UsageError(f"{arn!r} is not the ARN of a principal", remedy="arn:aws:iam::111111111111:role/keyrota")
@@ -63,7 +63,7 @@ def command(
     if style == "terraform":
         say(terraform(found))
         return
-    one = _chosen(found, account or parts[4], is_member=account is not None)
+    one = _choose(found, account or parts[4], is_member=account is not None)
     if is_trust and one.trust is None:
         raise UsageError("the account that keyrota runs in needs no trust policy", remedy="name one with --account")
     say_json(one.trust if is_trust else one.document)
@@ -72,7 +72,7 @@ def command(
             eprint(f"note: also needed: keyrota policy --account {other.account}, and the same with --trust")
 
 
-def _asked(config: str) -> str:
+def _ask_principal(config: str) -> str:
     from keyrota.app.session import Session  # noqa: PLC0415  # as above
     from keyrota.aws.permissions import principal  # noqa: PLC0415
 
@@ -82,7 +82,7 @@ def _asked(config: str) -> str:
     return principal(own.caller())
 
 
-def _chosen(found: tuple[Permissions, ...], account: str, *, is_member: bool) -> Permissions:
+def _choose(found: tuple[Permissions, ...], account: str, *, is_member: bool) -> Permissions:
     """Find the one that is asked for."""
     if not is_member:
         return found[0]

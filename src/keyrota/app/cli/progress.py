@@ -10,8 +10,8 @@ from keyrota.app.cli.common import Options, eprint, say, say_json, style
 from keyrota.app.session import Planned, Session
 from keyrota.core.plan import Hold, Needs
 from keyrota.executor import Event, EventKind
-from keyrota.report.data import CredentialReport, document, flattened, is_stop
-from keyrota.report.text import apply_text, left_text, needs_somebody, quiet_text
+from keyrota.report.data import CredentialReport, document, flatten, is_stop
+from keyrota.report.text import apply_text, describe_remaining, needs_somebody, quiet_text
 
 
 class Progress:
@@ -34,7 +34,7 @@ class Progress:
         at = f"{event.at:%H:%M:%S}"
         if event.kind is EventKind.FAILED and event.error:
             if is_stop(event.error):
-                left = left_text(flattened(event.error))
+                left = describe_remaining(flatten(event.error))
                 return f"{at} {event.name}: {event.action.shown} stopped at a limit: {left}"
             return f"{at} {event.name}: {event.action.shown} failed: {event.error}"
         key = f" {event.key}" if event.key else ""

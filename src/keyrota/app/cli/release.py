@@ -33,14 +33,14 @@ Examples:
 @pass_options
 def command(options: Options, credential: str, *, account: str | None, stack: str, is_yes: bool) -> int:
     """Stop reporting a credential that left the configuration, and let another one have it. Changes no key."""
-    from keyrota.app.departed import departed  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.departed import find_departed  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.owners import let_go  # noqa: PLC0415
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.aws.kept import release  # noqa: PLC0415
 
     name = within(Name.read(credential), account)
     session = Session(options.config, stack=stack)
-    every, errors = departed(session)
+    every, errors = find_departed(session)
     known_account = name.account or account
     found = [one for one in every if one.user == name.user and known_account in (None, one.account.id())]
     if not found and errors:
@@ -51,7 +51,7 @@ def command(options: Options, credential: str, *, account: str | None, stack: st
         what = "means several credentials" if found else "is not a credential that left the configuration"
         raise UsageError(f"{credential!r} {what}", remedy=f"one of: {known}")
     (one,) = found
-    eprint(one.told())
+    eprint(one.describe())
     ask(f"Release {one.account.id()}:{one.user}?", is_yes=is_yes)
     let_go(one)
     release(one.account, one.secret.arn, session.clock.now())

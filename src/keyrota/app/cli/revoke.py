@@ -17,7 +17,7 @@ from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_op
 from keyrota.app.cli.naming import one_credential
 from keyrota.core.model import AccessKeyId, KeyStatus, Observation
 from keyrota.core.plan import Adopt, CreateKey, Deactivate, Plan, Promote
-from keyrota.core.timestamps import parsed
+from keyrota.core.timestamps import parse
 from keyrota.errors import KeyrotaError, OwnKey, ProviderRefused, ProviderUnavailable, UsageError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def command(  # click passes what the command line has
     if served_by is not None:
         if not wanted.is_everything or key or with_sessions or is_release:
             raise UsageError("--served-by stands alone, with --before, --now and --yes")
-        return _served_by(options, served_by, before, is_now=is_now, is_yes=is_yes)
+        return _revoke_served_by(options, served_by, before, is_now=is_now, is_yes=is_yes)
     if before is not None or (key is None and not wanted.names):
         raise UsageError(
             "name a user, a key with --key, or a provider with --served-by", remedy="keyrota revoke --help"
@@ -196,22 +196,22 @@ def _with_key(session: Session, wanted: Wanted, key: AccessKeyId) -> Wanted:
     """Let the key decide where the name alone does not."""
     from keyrota.app.search import credential_with  # noqa: PLC0415  # heavy, and not needed for --help
 
-    if wanted.names and len(session.wiring.chooser.matching(wanted)) == 1:
+    if wanted.names and len(session.wiring.chooser.match_all(wanted)) == 1:
         return wanted
     return Wanted.only(credential_with(session.wiring, wanted, key))
 
 
-def _served_by(options: Options, text: str, before: str | None, *, is_now: bool, is_yes: bool) -> int:
+def _revoke_served_by(options: Options, text: str, before: str | None, *, is_now: bool, is_yes: bool) -> int:
     """Replace every key that was ever written to a provider."""
     from keyrota.app.cli.progress import Progress  # noqa: PLC0415
-    from keyrota.app.provider_breach import GLANCE, Place, exposed, places, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.provider_breach import GLANCE, Place, find_exposed, places, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
-    from keyrota.report.text import counted  # noqa: PLC0415
+    from keyrota.report.text import count  # noqa: PLC0415
 
     place = Place.read(text)
     session = Session(options.config)
     since = _instant(before) if before else session.clock.now()
-    found, errors = exposed(session, place, since, intent=GLANCE if is_now else None)
+    found, errors = find_exposed(session, place, since, intent=GLANCE if is_now else None)
     if not found and not errors:
         known = ", ".join(places(session, place.provider)) or "none"
         eprint(f"warning: no key of this configuration was ever written to {text}")
@@ -224,7 +224,7 @@ def _served_by(options: Options, text: str, before: str | None, *, is_now: bool,
             eprint("They are all deactivated first. What uses them fails until the new keys are at every target.")
         else:
             eprint("Pipelines that are running with them fail at their next call to AWS.")
-        ask(f"Replace the keys of {counted(len(waiting), 'credential')}?", is_yes=is_yes)
+        ask(f"Replace the keys of {count(len(waiting), 'credential')}?", is_yes=is_yes)
     verdicts = replace_all(session, found, Progress(options), off_first=is_now)
     config = "" if options.config == Options().config else f" --config {shlex.quote(options.config)}"
     again = f"keyrota{config} revoke --served-by {shlex.quote(text)} --before {since:%Y-%m-%dT%H:%M:%SZ}"
@@ -245,13 +245,13 @@ def _instant(text: str) -> datetime:
         UsageError: It is none.
     """
     try:
-        return parsed(text)
+        return parse(text)
     except ValueError:
         raise UsageError(f"{text!r} is no time", remedy="write it as 2026-05-01T06:00:00Z") from None
 
 
 def _breach_text(verdicts: Sequence[Verdict], errors: Sequence[KeyrotaError], again: str | None) -> Iterator[str]:
-    from keyrota.report.text import left_text  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.report.text import describe_remaining  # noqa: PLC0415  # heavy, and not needed for --help
 
     safe = [verdict for verdict in verdicts if verdict.is_safe]
     yield f"safe again: {len(safe)} of {len(verdicts) + len(errors)} (every older key was read as Inactive or deleted)"
@@ -263,7 +263,7 @@ def _breach_text(verdicts: Sequence[Verdict], errors: Sequence[KeyrotaError], ag
     if missing or errors:
         yield "not yet:"
     for verdict in missing:
-        left = [left_text(verdict.stops)] if verdict.stops else []
+        left = [describe_remaining(verdict.stops)] if verdict.stops else []
         yield f"  ✗ {verdict.name}: {'; '.join([*left, *verdict.reasons])}"
         yield from (f"      {remedy}" for remedy in verdict.remedies)
     for error in errors:

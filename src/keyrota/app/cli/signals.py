@@ -28,14 +28,14 @@ _received: list[int] = []
 
 
 @contextmanager
-def deferred() -> Iterator[None]:
+def defer() -> Iterator[None]:
     """Handle both signals so while a command runs; only the main thread may."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     STOP.forget()
     _received.clear()
-    before = {number: signal.signal(number, _received_one) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, _receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -44,7 +44,7 @@ def deferred() -> Iterator[None]:
         STOP.forget()
 
 
-def _received_one(number: int, _: FrameType | None) -> None:
+def _receive(number: int, _: FrameType | None) -> None:
     is_first = not _received
     _received.append(number)
     if STOP.ask():

@@ -5,7 +5,7 @@ from keyrota.app.config.model import Configuration, ConfiguredUrl, CredentialCon
 from keyrota.app.config.nodes import read_text
 from keyrota.app.config.references import References, is_reference
 from keyrota.app.config.schema import schema
-from keyrota.app.config.source import fingerprint, load_from, stamped
+from keyrota.app.config.source import fingerprint, load_from, stamp_version
 
 __all__ = [
     "Configuration",
@@ -21,5 +21,5 @@ __all__ = [
     "load_text",
     "read_text",
     "schema",
-    "stamped",
+    "stamp_version",
 ]

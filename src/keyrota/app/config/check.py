@@ -53,7 +53,7 @@ def fits(value: object, schema: Mapping[str, Any]) -> bool:
 def faults(document: Document, schema: Mapping[str, Any]) -> Iterator[Fault]:
     """Find everything that does not fit the schema, up to a number that a person can mend at once."""
     validator = Draft202012Validator(schema, format_checker=_FORMATS)
-    errors = (fault for error in validator.iter_errors(document.value) for fault in _told(document, error))
+    errors = (fault for error in validator.iter_errors(document.value) for fault in _explain(document, error))
     found = dict.fromkeys(islice((fault for source in (document.faults, errors) for fault in source), _MAX_FAULTS + 1))
     yield from islice(found, _MAX_FAULTS)
     if len(found) > _MAX_FAULTS:
@@ -86,7 +86,7 @@ def misfits(document: Document, schema: Mapping[str, Any]) -> frozenset[tuple[st
     return frozenset(tuple(error.absolute_path) for error in errors if error.validator != "additionalProperties")
 
 
-def _told(document: Document, error: _Error) -> Iterator[Fault]:
+def _explain(document: Document, error: _Error) -> Iterator[Fault]:
     path = tuple(error.absolute_path)
     where = document.where(path)
     name = _name(path)
@@ -101,7 +101,7 @@ def _told(document: Document, error: _Error) -> Iterator[Fault]:
         case "oneOf" | "anyOf":
             yield from _alternatives(document, error, where, name)
         case "type":
-            what = f"{name} must be {_kind(error.validator_value)}, not {_found(error.instance)}"
+            what = f"{name} must be {_kind(error.validator_value)}, not {_describe_type(error.instance)}"
             yield Fault(where=where, what=what, remedy=_type_remedy(error))
         case "maxProperties":
             yield Fault(
@@ -165,7 +165,7 @@ def _alternatives(document: Document, error: _Error, where: str, name: str) -> I
     known = {key for branch in branches for key in branch.get("properties", {})}
     unknown = [key for key in error.instance if key not in known] if isinstance(error.instance, dict) else []
     if misplaced:
-        yield from _told(document, misplaced[0])
+        yield from _explain(document, misplaced[0])
     elif unknown:
         yield from (_unknown_key(document, tuple(error.absolute_path), key, sorted(known)) for key in unknown)
     elif titles:
@@ -175,7 +175,7 @@ def _alternatives(document: Document, error: _Error, where: str, name: str) -> I
         context = error.context or ()
         telling = [inner for inner in context if inner.relative_path or inner.validator not in {"const", "type"}]
         for inner in telling or [best_match(error.context or ())]:
-            yield from _told(document, inner)
+            yield from _explain(document, inner)
 
 
 def _dependent(error: _Error) -> str:
@@ -194,7 +194,7 @@ def _kind(expected: str | list[str]) -> str:
     return " or ".join(_KINDS.get(kind, kind) for kind in ([expected] if isinstance(expected, str) else expected))
 
 
-def _found(value: Any) -> str:
+def _describe_type(value: Any) -> str:
     if value is None:
         return "nothing"
     names = {

@@ -21,15 +21,15 @@ def without(value: Any, path: Path, misfits: Misfits) -> dict[str, Any]:
     """Return a mapping without what does not fit in it; an empty one where it does not fit itself."""
     if not isinstance(value, dict) or path in misfits:
         return {}
-    kept: dict[str, Any] = _pruned(value, path, misfits)
+    kept: dict[str, Any] = _prune(value, path, misfits)
     return kept
 
 
-def _pruned(value: Any, path: Path, misfits: Misfits) -> Any:
+def _prune(value: Any, path: Path, misfits: Misfits) -> Any:
     if isinstance(value, dict):
-        return {k: _pruned(v, (*path, k), misfits) for k, v in value.items() if (*path, k) not in misfits}
+        return {k: _prune(v, (*path, k), misfits) for k, v in value.items() if (*path, k) not in misfits}
     if isinstance(value, list):
-        return [_pruned(v, (*path, n), misfits) for n, v in enumerate(value) if (*path, n) not in misfits]
+        return [_prune(v, (*path, n), misfits) for n, v in enumerate(value) if (*path, n) not in misfits]
     return value
 
 
@@ -43,7 +43,7 @@ def credential(entry: Mapping[str, Any], path: Path, misfits: Misfits, kinds: Co
         misfits: What does not fit.
         kinds: Providers that are known.
     """
-    kept = {"user": _UNKNOWN} | _pruned(entry, path, misfits)
+    kept = {"user": _UNKNOWN} | _prune(entry, path, misfits)
     dropped = {"policy"} if is_identified(entry, path, misfits) else {"policy", "role"}  # judged beside `account`
     targets = entry.get("targets")
     return {name: value for name, value in kept.items() if name not in dropped} | {
@@ -71,7 +71,7 @@ def providers(value: Any, misfits: Misfits, kinds: Collection[str]) -> dict[str,
     """Return the settings of the providers that are known, without what does not fit in them."""
     told = value.items() if isinstance(value, dict) else ()
     return {
-        name: _pruned(settings, ("providers", name), misfits)
+        name: _prune(settings, ("providers", name), misfits)
         for name, settings in told
         if name in kinds and isinstance(settings, dict)
     }

@@ -23,7 +23,7 @@ from keyrota.app.config.model import (
 )
 from keyrota.app.config.nodes import Document, read
 from keyrota.app.config.schema import FIRST_WRITE, schema
-from keyrota.app.config.trust import Kept, reference_faults, references_in, untrusted_hosts, urls_in
+from keyrota.app.config.trust import Kept, find_untrusted_hosts, reference_faults, references_in, urls_in
 from keyrota.core.model import FirstWrite
 from keyrota.core.naming import secret_name_for
 from keyrota.core.policy import CLASSIC, PRESETS, Adopt, Brake, Drift, Freeze, OnStillUsed, RotationPolicy, duration
@@ -103,7 +103,7 @@ class _Reading:
         }
         credentials = tuple(found.values())
         self._faults.extend(
-            self._shared(tuple(found[path] for path in found if fitting.is_identified(every[path], path, misfits)))
+            self._find_shared(tuple(found[path] for path in found if fitting.is_identified(every[path], path, misfits)))
         )
         told = content.get("providers")
         _, urls = self._judge_providers(fitting.providers(told, misfits, self._kinds), credentials)
@@ -135,7 +135,7 @@ class _Reading:
             self._credential(entry, ("credentials", number), policy)
             for number, entry in enumerate(content["credentials"])
         )
-        self._faults.extend(self._shared(credentials))
+        self._faults.extend(self._find_shared(credentials))
         providers = content.get("providers") or {}
         self._faults.extend(self._unknown_providers(credentials, providers))
         references, urls = self._judge_providers(providers, credentials)
@@ -304,7 +304,7 @@ class _Reading:
             for kind, settings in _providers_of(target):
                 yield from (Fault(where=where, what=what) for what in target_faults(self._kinds[kind], settings))
 
-    def _shared(self, credentials: tuple[CredentialConfig, ...]) -> Iterator[Fault]:
+    def _find_shared(self, credentials: tuple[CredentialConfig, ...]) -> Iterator[Fault]:
         """Find what two credentials claim both."""
         first: dict[tuple[str, ...], str] = {}
         for credential in credentials:
@@ -365,7 +365,7 @@ def _hosts_beside(urls: Iterable[ConfiguredUrl]) -> Iterator[Fault]:
     A variable that cannot be read is no fault of the file; it is reported once the file has none.
     """
     with contextlib.suppress(UsageError):
-        yield from untrusted_hosts(urls)
+        yield from find_untrusted_hosts(urls)
 
 
 def _brake(entry: Any) -> Brake | None:

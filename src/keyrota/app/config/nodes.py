@@ -40,11 +40,11 @@ class Document:
         self._count = 0
         self._constructor = yaml.SafeLoader("")
         self.value: Any = None
-        node = self._composed(text)
+        node = self._compose(text)
         if node is not None:
             self.value = self._plain(node, (), ())
 
-    def _composed(self, text: str) -> yaml.Node | None:
+    def _compose(self, text: str) -> yaml.Node | None:
         try:
             self._measure(text)
             return yaml.compose(text, Loader=_LOADER)
@@ -91,12 +91,12 @@ class Document:
             raise ConfigError([Fault(where=self._place(node), what=_TOO_DEEP)])
         self._marks.setdefault(path, node.start_mark)
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path, (*above, id(node)))
+            return self._build_mapping(node, path, (*above, id(node)))
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(item, (*path, index), (*above, id(node))) for index, item in enumerate(node.value)]
         return self._scalar(node, path)
 
-    def _mapping(self, node: yaml.MappingNode, path: Path_, above: tuple[int, ...]) -> dict[str, Any]:
+    def _build_mapping(self, node: yaml.MappingNode, path: Path_, above: tuple[int, ...]) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self._key(key_node)

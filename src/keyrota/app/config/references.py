@@ -57,19 +57,19 @@ class References:
                 raise self.refusals[reference]
             if reference not in self._known:
                 try:
-                    self._known[reference] = self._resolved(reference)
+                    self._known[reference] = self._resolve(reference)
                 except (ConfigError, ProviderRefused) as error:
-                    self.refusals[reference] = _refused(reference, error)
+                    self.refusals[reference] = _name_reference(reference, error)
                     raise self.refusals[reference] from None
             return self._known[reference]
 
-    def _resolved(self, reference: str) -> Secret:
+    def _resolve(self, reference: str) -> Secret:
         match = _REFERENCE.fullmatch(reference)
         if match is None:
             raise RuntimeError("a literal value passed for a reference")
         refused = reference_fault(reference, NOTHING_KEPT)
         if refused is not None:
-            raise _missing(reference, refused, "refer to the provider's token")
+            raise _make_missing(reference, refused, "refer to the provider's token")
         kind, rest = match["kind"], match["rest"]
         if kind == "env":
             return self._from_environment(rest)
@@ -79,11 +79,11 @@ class References:
 
     def _from_environment(self, name: str) -> Secret:
         if not self._environment.get(name):
-            raise _missing(f"env:{name}", "the environment variable is not set", f"export {name}=…")
+            raise _make_missing(f"env:{name}", "the environment variable is not set", f"export {name}=…")
         return _token(Secret(self._environment[name]), f"env:{name}")
 
 
-def _refused(reference: str, error: ConfigError | ProviderRefused) -> KeyrotaError:
+def _name_reference(reference: str, error: ConfigError | ProviderRefused) -> KeyrotaError:
     """Name the reference: what was found behind it does not say which line of the configuration asked for it."""
     what = f"{NO_TOKEN} {reference} cannot be resolved: {error.what}"
     if isinstance(error, ConfigError):
@@ -99,18 +99,18 @@ def _from_file(name: str) -> Secret:
     try:
         path = Path(name).expanduser().resolve()
         if leads_to_credentials(path):
-            raise _missing(where, "it leads to AWS credentials or to this machine's own state", "correct the path")
+            raise _make_missing(where, "it leads to AWS credentials or to this machine's own state", "correct the path")
         secret = Secret(read_bounded(path, _MAX_BYTES).decode("utf-8-sig"))
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             _log.warning("%s can be read by others; chmod 600 makes it yours alone", path)
     except Unreadable as error:
-        raise _missing(where, error.what, "correct the path") from None
+        raise _make_missing(where, error.what, "correct the path") from None
     except OSError as error:
-        raise _missing(where, f"it cannot be read: {error.strerror}", "correct the path") from None
+        raise _make_missing(where, f"it cannot be read: {error.strerror}", "correct the path") from None
     except UnicodeDecodeError:
-        raise _missing(where, "it is not UTF-8", "store the token as text") from None
+        raise _make_missing(where, "it is not UTF-8", "store the token as text") from None
     except (RuntimeError, ValueError):
-        raise _missing(where, "it is no path", "correct the path") from None
+        raise _make_missing(where, "it is no path", "correct the path") from None
     return _token(secret, where)
 
 
@@ -118,17 +118,17 @@ def _token(secret: Secret, where: str) -> Secret:
     """Take the white space off both ends; a token has none within."""
     stripped = Secret(secret.reveal().strip())
     if not stripped:
-        raise _missing(where, "it is empty", "store the token in it")
+        raise _make_missing(where, "it is empty", "store the token in it")
     if _KEY_ID.search(stripped.reveal()):
-        raise _missing(where, "it holds an AWS access key, not a token", "refer to the provider's token")
+        raise _make_missing(where, "it holds an AWS access key, not a token", "refer to the provider's token")
     note(stripped)
     refuse_own_credentials(stripped, where)
     if _PEM.fullmatch(stripped.reveal()):
         return stripped
     if any(char.isspace() or not char.isprintable() or not char.isascii() for char in stripped.reveal()):
-        raise _missing(where, "it holds white space, several lines or letters that no token has", "store it alone")
+        raise _make_missing(where, "it holds white space, several lines or letters that no token has", "store it alone")
     return stripped
 
 
-def _missing(where: str, what: str, remedy: str) -> KeyrotaError:
+def _make_missing(where: str, what: str, remedy: str) -> KeyrotaError:
     return ConfigError([Fault(where=where, what=what, remedy=remedy)])

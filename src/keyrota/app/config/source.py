@@ -35,7 +35,7 @@ def load_from(reference: str | Path, *, sha256: str = "") -> Configuration:
     if name.startswith(("ssm:", "s3:")):
         text = read_reference_text(name)
         _refuse_changed(text, name, sha256)
-        return _checked(text, name)
+        return _check(text, name)
     return load(Path(reference))
 
 
@@ -72,7 +72,7 @@ def read_reference_text(name: str) -> str:
     raise ConfigError([Fault(where=name, what=what, remedy="write ssm:NAME or s3://BUCKET/KEY, or a path (./ssm:…)")])
 
 
-def stamped(text: str) -> str:
+def stamp_version(text: str) -> str:
     """Note on top of a configuration which version of keyrota stored it."""
     return f"# written by keyrota {__version__}\n{without_stamp(text)}"
 
@@ -82,7 +82,7 @@ def without_stamp(text: str) -> str:
     return text.split("\n", 1)[1] if _WRITTEN_BY.match(text) and "\n" in text else text
 
 
-def _checked(text: str, name: str) -> Configuration:
+def _check(text: str, name: str) -> Configuration:
     try:
         return load_text(name, text)
     except ConfigError as error:

@@ -20,7 +20,7 @@ from urllib3.util import Url
 from keyrota.app.config.model import Configuration, ConfiguredUrl, CredentialConfig, Reference
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault
-from keyrota.http.hosts import allowed_by, is_own, untrusted
+from keyrota.http.hosts import find_permission, is_own, make_untrusted_fault
 from keyrota.http.urls import parts_of, url_fault
 
 _REFERENCE = re.compile(r"(?P<kind>env|file|secretsmanager|ssm):(?P<rest>\S(?:.*\S)?)")
@@ -156,16 +156,16 @@ def leads_to_credentials(path: Path) -> bool:
     """Say whether a path, after links and `..`, lies where AWS credentials or the state of processes lie."""
     try:
         there = path.expanduser().absolute()
-        found = {_folded(there), _folded(Path(os.path.normpath(there))), _folded(there.resolve())}
+        found = {_fold_case(there), _fold_case(Path(os.path.normpath(there))), _fold_case(there.resolve())}
         refused = [Path(name).expanduser() for name in (*_FOLDERS, _PODS)]
     except (OSError, RuntimeError, ValueError):
         return False  # not a path: reading it says so
     refused += [Path(os.environ[name]).expanduser() for name in _FILE_VARIABLES if os.environ.get(name)]
-    folders = {_folded(one) for one in refused} | {_folded(one.resolve()) for one in refused}
+    folders = {_fold_case(one) for one in refused} | {_fold_case(one.resolve()) for one in refused}
     return any(one == folder or one.startswith(f"{folder}/") for one in found for folder in folders)
 
 
-def _folded(path: Path) -> str:
+def _fold_case(path: Path) -> str:
     return path.as_posix().casefold()
 
 
@@ -198,14 +198,16 @@ def foreign(urls: Iterable[ConfiguredUrl]) -> Iterator[tuple[ConfiguredUrl, Url]
             yield url, parts
 
 
-def untrusted_hosts(urls: Iterable[ConfiguredUrl]) -> Iterator[Fault]:
+def find_untrusted_hosts(urls: Iterable[ConfiguredUrl]) -> Iterator[Fault]:
     """
     Find hosts that are neither a provider's own nor allowed outside of the configuration.
 
     Raises:
         UsageError: A variable that allows hosts holds something that is not a host.
     """
-    yield from (untrusted(parts, url.where) for url, parts in foreign(urls) if allowed_by(parts) is None)
+    yield from (
+        make_untrusted_fault(parts, url.where) for url, parts in foreign(urls) if find_permission(parts) is None
+    )
 
 
 def refuse_local(references: Iterable[Reference]) -> None:

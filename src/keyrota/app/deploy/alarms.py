@@ -27,18 +27,18 @@ def alarms(stack: Deployed) -> Iterator[Seen]:
     mute = [str(one["AlarmName"]) for one in found if not one.get("AlarmActions") or one.get("ActionsEnabled") is False]
     missing = sorted(set(names) - {str(one["AlarmName"]) for one in found})
     if ringing:
-        yield stack.seen(
+        yield stack.report(
             f"alarms that ring now: {'; '.join(ringing)}",
             "docs/reference/alarms.md says what each means",
             is_good=False,
         )
     if missing:
-        yield stack.seen(
+        yield stack.report(
             f"alarms that are deleted: {', '.join(missing)}", f"keyrota deploy --stack {stack.name}", is_good=False
         )
     if mute or not names:
         what = f"alarms without an action: {', '.join(mute)}" if mute else "there is no alarm"
-        yield stack.seen(f"{what}; no one hears of them", f"keyrota deploy --stack {stack.name}", is_good=False)
+        yield stack.report(f"{what}; no one hears of them", f"keyrota deploy --stack {stack.name}", is_good=False)
     else:
         yield from _listeners(stack, {arn for one in found for arn in one.get("AlarmActions", ())}, len(found))
 
@@ -51,14 +51,14 @@ def _listeners(stack: Deployed, topics: set[str], count: int) -> Iterator[Seen]:
             arns = [str(one["SubscriptionArn"]) for page in pages for one in page["Subscriptions"]]
         heard = heard or any(arn.startswith("arn:") for arn in arns)
         if arns and not any(arn.startswith("arn:") for arn in arns):
-            yield stack.seen(
+            yield stack.report(
                 f"no one has confirmed the subscription of {topic}",
                 "confirm it from the mail that AWS sent",
                 is_good=False,
             )
             return
     is_elsewhere = any(":sns:" not in arn for arn in topics)
-    yield stack.seen(
+    yield stack.report(
         f"{count} alarms, each with an action" + ("" if heard or is_elsewhere else "; no one listens to their topic"),
         f"keyrota deploy --stack {stack.name} --email ops@example.com",
         is_good=heard or is_elsewhere,

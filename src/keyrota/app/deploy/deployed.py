@@ -45,7 +45,7 @@ class Deployed:
         """Find the resources of a type."""
         return tuple(one for one in self.resources if one.kind == kind)
 
-    def seen(self, detail: str, remedy: str = "", *, is_good: bool | None) -> Seen:
+    def report(self, detail: str, remedy: str = "", *, is_good: bool | None) -> Seen:
         """Say what was found; None: it cannot be told."""
         return Seen(what=f"stack {self.name}", is_good=is_good, detail=detail, remedy="" if is_good else remedy)
 

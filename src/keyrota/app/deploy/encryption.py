@@ -20,7 +20,7 @@ def key_arn(account: Account, name: str) -> str:
         return str(account.client("kms").describe_key(KeyId=name)["KeyMetadata"]["Arn"])
 
 
-def kept_out(account: Account, arn: str) -> tuple[str, ...] | None:
+def find_denied_services(account: Account, arn: str) -> tuple[str, ...] | None:
     """
     Name the services that a key's policy does not speak of and that have to use it; None if it cannot be read.
 

@@ -15,11 +15,11 @@ from keyrota.app.session import Session
 from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account
 from keyrota.aws.stacks import Stacks
-from keyrota.aws.trails import missing_trail
+from keyrota.aws.trails import find_missing_trail
 from keyrota.errors import KeyrotaError
 
 
-def inspected(session: Session, stack: str, config: str) -> Iterator[Seen]:
+def inspect_stack(session: Session, stack: str, config: str) -> Iterator[Seen]:
     """
     Look at a deployed stack.
 
@@ -44,23 +44,25 @@ def inspected(session: Session, stack: str, config: str) -> Iterator[Seen]:
     if parameters.get("Emergency") == "auto":
         account.enter(session.clock)
         yield from _quarantine(account, name)
-    found = _deployed(session, stacks, stack)
+    found = _find_deployed(session, stacks, stack)
     yield from _configuration(found, parameters, config)
     yield from alive(found)
 
 
-def _deployed(session: Session, stacks: Stacks, name: str) -> Deployed:
+def _find_deployed(session: Session, stacks: Stacks, name: str) -> Deployed:
     account = session.wiring.own_account()
     try:
         resources = resources_of(account, name)
     except KeyrotaError:
         resources = ()  # each look then says what it misses
-    return Deployed(account=account, name=name, now=session.clock.now(), made=stacks.made_at(name), resources=resources)
+    return Deployed(
+        account=account, name=name, now=session.clock.now(), made=stacks.read_time(name), resources=resources
+    )
 
 
 def _trail(account: Account, name: str, what: str) -> Seen:
     try:
-        missing = missing_trail(account)
+        missing = find_missing_trail(account)
     except KeyrotaError as error:
         return Seen(what=name, is_good=None, detail=f"whether a trail logs cannot be told: {error}")
     if missing is None:
@@ -97,17 +99,19 @@ def _configuration(stack: Deployed, parameters: dict[str, str], config: str) -> 
     try:
         reference = _reference(stack, parameters)
         if reference is None or not Path(config).is_file():
-            yield stack.seen(
+            yield stack.report(
                 f"its configuration ({reference or 'unknown'}) is not compared: {config} is not a file", is_good=None
             )
             return
         text = read_reference_text(reference)
     except KeyrotaError as error:
-        yield stack.seen(f"its configuration cannot be read: {error}", error.remedy or "keyrota deploy", is_good=False)
+        yield stack.report(
+            f"its configuration cannot be read: {error}", error.remedy or "keyrota deploy", is_good=False
+        )
         return
     is_same = without_stamp(text) == Path(config).read_text("utf-8-sig")
     detail = f"runs with {reference}, " + ("the same as this file" if is_same else "which differs from this file")
-    yield stack.seen(detail, "keyrota deploy brings it there", is_good=is_same)
+    yield stack.report(detail, "keyrota deploy brings it there", is_good=is_same)
 
 
 def _reference(stack: Deployed, parameters: dict[str, str]) -> str | None:

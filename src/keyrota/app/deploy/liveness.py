@@ -31,4 +31,4 @@ def alive(stack: Deployed) -> Iterator[Seen]:
         try:
             yield from look(stack)
         except KeyrotaError as error:
-            yield stack.seen(f"{what} cannot be told: {error}", error.remedy, is_good=None)
+            yield stack.report(f"{what} cannot be told: {error}", error.remedy, is_good=None)

@@ -25,11 +25,11 @@ def queues(stack: Deployed) -> Iterator[Seen]:
             found = client.get_queue_attributes(QueueUrl=one.physical, AttributeNames=names)["Attributes"]
         count = int(found.get("ApproximateNumberOfMessages", 0))
         if "RedrivePolicy" in found:
-            yield stack.seen(
+            yield stack.report(
                 f"messages that wait for sync: {count}", "look again in a minute", is_good=True if not count else None
             )
         else:
-            yield stack.seen(
+            yield stack.report(
                 f"messages in the dead-letter queue: {count}",
                 "docs/how-to/dead-letters.md says what each is, and how to send it again",
                 is_good=not count,
@@ -52,9 +52,9 @@ def functions(stack: Deployed) -> Iterator[Seen]:
         what = (
             f"{', '.join(sorted(strange))} run other code than was deployed" if strange else "they run different code"
         )
-        yield stack.seen(f"functions: {what}", f"keyrota deploy --stack {stack.name}", is_good=False)
+        yield stack.report(f"functions: {what}", f"keyrota deploy --stack {stack.name}", is_good=False)
     elif codes:
-        yield stack.seen(f"functions: {sum(map(len, codes.values()))} with the code that was deployed", is_good=True)
+        yield stack.report(f"functions: {sum(map(len, codes.values()))} with the code that was deployed", is_good=True)
 
 
 def _package_of(stack: Deployed) -> str:
@@ -88,13 +88,13 @@ def last_runs(stack: Deployed) -> Iterator[Seen]:
     is_young = stack.made is not None and stack.now - stack.made < SILENT_AFTER
     if silent:
         when = "; the stack is younger than that" if is_young else ""
-        yield stack.seen(
+        yield stack.report(
             f"last runs: {'; '.join([*silent, *ran])}{when}",
             "look at the schedules above, and at the functions' logs",
             is_good=None if is_young else False,
         )
     elif ran:
-        yield stack.seen(f"last runs (UTC): {', '.join(ran)}", is_good=True)
+        yield stack.report(f"last runs (UTC): {', '.join(ran)}", is_good=True)
 
 
 def _function_of(stack: Deployed, duty: Duty) -> Resource | None:

@@ -11,8 +11,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from keyrota.app import twice
-from keyrota.app.config import Configuration, fingerprint, stamped
-from keyrota.app.deploy.encryption import CREATE, kept_out, key_arn
+from keyrota.app.config import Configuration, fingerprint, stamp_version
+from keyrota.app.deploy.encryption import CREATE, find_denied_services, key_arn
 from keyrota.app.deploy.package import build
 from keyrota.app.deploy.remains import Remains, remains
 from keyrota.app.deploy.template import (
@@ -116,7 +116,7 @@ class Deployer:
         self._refuse_claimed(wishes, region, account)
         is_found = wishes.encryption_key in {"", CREATE}
         encryption_key = wishes.encryption_key if is_found else key_arn(self.account, wishes.encryption_key)
-        text = stamped(self._text)
+        text = stamp_version(self._text)
         bucket = wishes.bucket or f"keyrota-{account}-{region}"
         is_large = len(text.encode()) > _MAX_SIZE
         config = f"s3://{bucket}/keyrota/{wishes.stack}.yaml" if is_large else None
@@ -240,7 +240,7 @@ class Deployer:
         """Say whom a key of the user's own keeps out: what it encrypts for them fails, or never arrives."""
         if arn in {"", CREATE}:
             return
-        services = kept_out(self.account, arn)
+        services = find_denied_services(self.account, arn)
         if services is None:
             tell(f"whether the policy of {arn} lets CloudWatch, EventBridge and its logs in cannot be told")
         elif services:

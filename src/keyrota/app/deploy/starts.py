@@ -20,7 +20,7 @@ def schedules(stack: Deployed) -> Iterator[Seen]:
         faults += [f"{one.logical} {fault}" for fault in _schedule_faults(stack, schedule)]
     if not found:
         faults.append("there is none")
-    yield stack.seen(
+    yield stack.report(
         f"schedules: {'; '.join(faults) or f'{len(found)} enabled, each with its function and role'}",
         f"keyrota deploy --stack {stack.name} makes them as they should be",
         is_good=not faults,
@@ -63,7 +63,7 @@ def rules(stack: Deployed) -> Iterator[Seen]:
         faults += [
             f"{one.logical} has the target {arn}, which is not in the stack" for arn in arns if not _is_in(stack, arn)
         ]
-    yield stack.seen(
+    yield stack.report(
         f"event rules: {'; '.join(faults) or f'{len(found)} enabled, each with its targets'}",
         f"keyrota deploy --stack {stack.name}; or enable them: aws events enable-rule --name …",
         is_good=not faults,
@@ -77,7 +77,7 @@ def mappings(stack: Deployed) -> Iterator[Seen]:
         with aws_call("lambda:GetEventSourceMapping", one.logical):
             state = str(client.get_event_source_mapping(UUID=one.physical).get("State", ""))
         is_well = state in {"Enabled", "Enabling", "Creating", "Updating"}
-        yield stack.seen(
+        yield stack.report(
             f"the queue's events reach sync: {state}",
             f"aws lambda update-event-source-mapping --uuid {one.physical} --enabled",
             is_good=is_well,

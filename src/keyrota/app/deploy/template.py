@@ -17,7 +17,7 @@ from typing import Any
 
 from keyrota.app.config import Configuration, Reference
 from keyrota.app.config.trust import refuse_local, refuse_shared_roles
-from keyrota.app.tokens import reading_references, writing_references
+from keyrota.app.tokens import choose_reading, leave_out_reading
 from keyrota.core.naming import ARN_LIKE_END
 from keyrota.errors import ConfigError, Fault
 
@@ -131,8 +131,8 @@ def scope_of(
         ),
         secrets=tuple(f"{head}{entry.secret_name}-??????" for entry, head in zip(here, heads, strict=True)),
         secret_names=tuple(entry.secret_name for entry in here),
-        tokens=_tokens(writing_references(configuration.references), partition, account, region),
-        read_tokens=_tokens(reading_references(configuration.references), partition, account, region),
+        tokens=_tokens(leave_out_reading(configuration.references), partition, account, region),
+        read_tokens=_tokens(choose_reading(configuration.references), partition, account, region),
         member_roles=tuple(
             dict.fromkeys(
                 [
@@ -304,12 +304,12 @@ def _narrow_rule(properties: dict[str, Any], scope: Scope, *, fits: bool) -> Non
         return
     detail = properties["EventPattern"]["detail"]
     if "labelUpdated" in detail:
-        _match(detail, "name", _called(scope, _MAX_NAMES_LENGTH, with_arns=False))
+        _match(detail, "name", _list_names(scope, _MAX_NAMES_LENGTH, with_arns=False))
     if "secretId" in detail.get("requestParameters", {}):
-        called = _called(scope, _MAX_NAMES_LENGTH)
+        called = _list_names(scope, _MAX_NAMES_LENGTH)
         _match(detail, "requestParameters", called and {"secretId": called})
     if "$or" in detail:
-        called = _called(scope, _MAX_NAMES_LENGTH // 2)
+        called = _list_names(scope, _MAX_NAMES_LENGTH // 2)
         places = [{name: dict.fromkeys(inner, called)} for one in detail["$or"] for name, inner in one.items()]
         _match(detail, "$or", called and places)
     if properties["EventPattern"]["source"] == ["aws.iam"]:
@@ -325,7 +325,7 @@ def _match(detail: dict[str, Any], name: str, wanted: Any) -> None:
         del detail[name]
 
 
-def _called(scope: Scope, room: int, *, with_arns: bool = True) -> list[Any] | None:
+def _list_names(scope: Scope, room: int, *, with_arns: bool = True) -> list[Any] | None:
     """
     List what the secrets are called in events: by name, by ARN, or by an ARN without its last six characters.
 

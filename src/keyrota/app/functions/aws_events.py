@@ -80,7 +80,7 @@ class KeyEvent:
 
 def value_event(event: Mapping[str, Any]) -> ValueEvent | None:
     """Read an event about a secret; None if AWSCURRENT cannot have moved by it, or it is about something else."""
-    detail = _mapping(event.get("detail"))
+    detail = _as_mapping(event.get("detail"))
     if event.get("detail-type") == "Secret Label Updated":
         if detail.get("labelUpdated", AWSCURRENT) != AWSCURRENT:
             return None
@@ -103,12 +103,12 @@ def value_event(event: Mapping[str, Any]) -> ValueEvent | None:
 
 def key_event(event: Mapping[str, Any]) -> KeyEvent | None:
     """Read an event of IAM; None if it is none about keys or quarantine, or the call was refused."""
-    detail = _mapping(event.get("detail"))
+    detail = _as_mapping(event.get("detail"))
     call = str(detail.get("eventName") or "")
-    asked = _mapping(detail.get("requestParameters"))
+    asked = _as_mapping(detail.get("requestParameters"))
     policy = str(asked.get("policyArn") or "")
     is_quarantine = call == "AttachUserPolicy" and AWS_QUARANTINE.fullmatch(policy) is not None
-    who = _mapping(detail.get("userIdentity"))
+    who = _as_mapping(detail.get("userIdentity"))
     user = str(asked.get("userName") or (who.get("userName") if who.get("type") == "IAMUser" else "") or "")
     if detail.get("errorCode") or not user or not (call in _KEY_CALLS or is_quarantine):
         return None
@@ -116,7 +116,7 @@ def key_event(event: Mapping[str, Any]) -> KeyEvent | None:
         user=user,
         account=str(detail.get("recipientAccountId") or event.get("account") or ""),
         call=call,
-        by=str(_mapping(detail.get("userIdentity")).get("arn") or ""),
+        by=str(_as_mapping(detail.get("userIdentity")).get("arn") or ""),
         at=_instant(detail.get("eventTime") or event.get("time")),
         id=str(event.get("id") or ""),
         policy=policy,
@@ -125,7 +125,7 @@ def key_event(event: Mapping[str, Any]) -> KeyEvent | None:
 
 def _may_move(detail: Mapping[str, Any]) -> bool:
     """Return whether a call can have moved AWSCURRENT; a claim or a pending key of our own moves other labels."""
-    asked = _mapping(detail.get("requestParameters"))
+    asked = _as_mapping(detail.get("requestParameters"))
     stages = asked.get("versionStages")
     if detail.get("eventName") == "PutSecretValue" and isinstance(stages, list):
         return AWSCURRENT in stages
@@ -135,11 +135,11 @@ def _may_move(detail: Mapping[str, Any]) -> bool:
 
 
 def _cloudtrail_secrets(detail: Mapping[str, Any]) -> Iterator[Any]:
-    answered = _mapping(detail.get("responseElements"))
+    answered = _as_mapping(detail.get("responseElements"))
     yield answered.get("arn") or answered.get("aRN") or answered.get("ARN")
-    yield _mapping(detail.get("requestParameters")).get("secretId")
-    yield _mapping(detail.get("additionalEventData")).get("SecretId")
-    yield _mapping(detail.get("serviceEventDetails")).get("secretId")
+    yield _as_mapping(detail.get("requestParameters")).get("secretId")
+    yield _as_mapping(detail.get("additionalEventData")).get("SecretId")
+    yield _as_mapping(detail.get("serviceEventDetails")).get("secretId")
 
 
 def _best(secrets: tuple[SecretRef, ...]) -> tuple[SecretRef, ...]:
@@ -147,7 +147,7 @@ def _best(secrets: tuple[SecretRef, ...]) -> tuple[SecretRef, ...]:
     return tuple(secret for secret in secrets if secret.account) or secrets
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _as_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 

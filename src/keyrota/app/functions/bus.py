@@ -23,14 +23,14 @@ def send(session: Session, entries: Sequence[dict[str, Any]]) -> int:
         How many were not taken.
     """
     pieces = (entries[at : at + _AT_ONCE] for at in range(0, len(entries), _AT_ONCE))
-    lost = [one for piece in pieces for one in _refused(session, piece)]
+    lost = [one for piece in pieces for one in _send(session, piece)]
     for entry, why, remedy in lost:
         extra = {"detail_type": entry["DetailType"], "detail": entry["Detail"], "error": why, "remedy": remedy}
         log.error("an event was not taken by the bus", extra=extra)
     return len(lost)
 
 
-def _refused(session: Session, piece: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, str]]:
+def _send(session: Session, piece: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, str]]:
     """Send up to ten events, and those that are refused again."""
     from keyrota.aws.notices import put_events  # noqa: PLC0415  # only where there is something to tell
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keyrota.app.functions.scheduled import scheduled
+from keyrota.app.functions.scheduled import make_handler
 from keyrota.core.plan import Duty
 
-handler: Any = scheduled(Duty.DEACTIVATE)
+handler: Any = make_handler(Duty.DEACTIVATE)

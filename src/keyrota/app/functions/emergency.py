@@ -17,7 +17,7 @@ from keyrota.app.choice import Wanted
 from keyrota.app.functions.aws_events import key_event
 from keyrota.app.functions.invocation import RunFailed, Work, invoke
 from keyrota.app.functions.logs import log, tell_log
-from keyrota.app.functions.matching import managed
+from keyrota.app.functions.matching import find_managed
 from keyrota.app.functions.own_events import Teller
 from keyrota.app.functions.settings import Emergency
 from keyrota.app.provider_breach import GLANCE, Exposed, Verdict, keys_before, replace_all
@@ -31,12 +31,12 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 def _revoke(work: Work, event: Any) -> dict[str, Any]:
     found = key_event(event) if isinstance(event, dict) else None
-    entry = managed(work, found) if found and found.is_quarantine else None
+    entry = find_managed(work, found) if found and found.is_quarantine else None
     if found is None or entry is None or work.settings.emergency is not Emergency.AUTO:
         log.info("no quarantine of a managed user", extra={"event": found.id if found else None})
         return {"safe": [], "open": []}
     before = found.at or work.session.clock.now()
-    verdicts = _replaced(work, Wanted.only(entry), before)
+    verdicts = _replace(work, Wanted.only(entry), before)
     still_open = [verdict for verdict in verdicts if not verdict.is_done]
     _report(work, verdicts, Wanted.only(entry))
     if still_open:
@@ -44,7 +44,7 @@ def _revoke(work: Work, event: Any) -> dict[str, Any]:
     return {"safe": [str(verdict.credential) for verdict in verdicts], "open": []}
 
 
-def _replaced(work: Work, wanted: Wanted, before: datetime) -> tuple[Verdict, ...]:
+def _replace(work: Work, wanted: Wanted, before: datetime) -> tuple[Verdict, ...]:
     planned = work.session.plan(wanted, GLANCE)
     for preview in planned.previews:
         if preview.error:
@@ -62,7 +62,7 @@ def _replaced(work: Work, wanted: Wanted, before: datetime) -> tuple[Verdict, ..
 def _report(work: Work, verdicts: tuple[Verdict, ...], wanted: Wanted) -> None:
     for verdict in verdicts:
         work.alarm(
-            f"keyrota: {_done(verdict)} the keys of {verdict.credential}",
+            f"keyrota: {_describe_done(verdict)} the keys of {verdict.credential}",
             f"{_state(verdict, work)} Pipelines keep failing until the quarantine is detached: "
             f"keyrota revoke {verdict.credential} --release",
         )
@@ -71,14 +71,16 @@ def _report(work: Work, verdicts: tuple[Verdict, ...], wanted: Wanted) -> None:
     teller = Teller(stack=work.settings.stack, run=work.run)
     made = [verdict for verdict in verdicts if verdict.new_key and verdict.new_key not in verdict.keys]
     work.announce(
-        teller.rotated(report, key=verdict.keys[0], new_key=verdict.new_key, reason="AWS found its key in public")
+        teller.announce_rotation(
+            report, key=verdict.keys[0], new_key=verdict.new_key, reason="AWS found its key in public"
+        )
         for report in reports
         for verdict in made
         if verdict.keys and verdict.credential == report.credential
     )
 
 
-def _done(verdict: Verdict) -> str:
+def _describe_done(verdict: Verdict) -> str:
     if verdict.is_done:
         return "revoked"
     return "deactivated, NOT YET replaced:" if verdict.is_safe else "NOT YET: could not revoke"

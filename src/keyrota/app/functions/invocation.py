@@ -23,7 +23,7 @@ from keyrota.core.plan import Needs
 from keyrota.core.planner import Intent
 from keyrota.errors import KeyrotaError, printable
 from keyrota.http import STOP
-from keyrota.report.data import CredentialReport, done_lines, flattened, retry_at, stamp
+from keyrota.report.data import CredentialReport, flatten, list_done, retry_at, stamp
 
 _SPARE_S = 90.0
 """So long before the function's end no credential is begun: proving a key takes 20 s, and targets have time-outs."""
@@ -121,12 +121,12 @@ def invoke(function: str, context: Any, do: Callable[[Work], Any]) -> Any:
     try:
         work = _begin(function, context)
         try:
-            with _heeding_the_end():
+            with _heed_the_end():
                 return do(work)
         finally:
             record(function, work.settings.stack, work.measures)
     except KeyrotaError as error:
-        texts = [f"{single}" + (f" ({single.remedy})" if single.remedy else "") for single in flattened(error)]
+        texts = [f"{single}" + (f" ({single.remedy})" if single.remedy else "") for single in flatten(error)]
         log.error("failed", extra={"errors": texts})
         raise RunFailed("; ".join(texts)) from None
     except RunFailed:
@@ -139,7 +139,7 @@ def invoke(function: str, context: Any, do: Callable[[Work], Any]) -> Any:
 
 
 @contextmanager
-def _heeding_the_end() -> Iterator[None]:
+def _heed_the_end() -> Iterator[None]:
     """On SIGTERM (Lambda ends an environment, a container is stopped), begin no more pair and finish the one begun."""
     STOP.forget()
     is_main = threading.current_thread() is threading.main_thread()
@@ -169,21 +169,21 @@ def summary(reports: Iterable[CredentialReport]) -> dict[str, Any]:
     return {
         "credentials": len(reports),
         "done": [
-            _named(report) | {"action": line.action, "key": line.key, "newKey": line.new_key, "target": line.target}
+            _name(report) | {"action": line.action, "key": line.key, "newKey": line.new_key, "target": line.target}
             for report in reports
-            for line, _ in done_lines(report.done)
+            for line, _ in list_done(report.done)
         ],
         "held": [
-            _named(report) | {"reason": hold.reason, "until": stamp(hold.until)}
+            _name(report) | {"reason": hold.reason, "until": stamp(hold.until)}
             for report in reports
             for hold in (report.plan.holds if report.plan else ())
         ],
-        "left": [_named(report) for report in reports if report.left or report.stops],
-        "failed": [_named(report) | {"reason": _texts(report)} for report in reports if report.is_broken],
+        "left": [_name(report) for report in reports if report.left or report.stops],
+        "failed": [_name(report) | {"reason": _texts(report)} for report in reports if report.is_broken],
     }
 
 
-def _named(report: CredentialReport) -> dict[str, Any]:
+def _name(report: CredentialReport) -> dict[str, Any]:
     return {"user": report.user, "account": report.account or None}
 
 
@@ -215,10 +215,12 @@ def _log_report(run: str, report: CredentialReport) -> None:
     if report.left:
         log.warning("left to the next run", extra={**about, "actions": [action.shown for action in report.left]})
     for error in report.failures:
-        log.error("credential failed", extra={**about, **_told(error)})
+        log.error("credential failed", extra={**about, **_describe(error)})
     for stop in report.stops:
-        log.warning("left to a later run by a limit", extra={**about, **_told(stop), "until": stamp(retry_at(stop))})
+        log.warning(
+            "left to a later run by a limit", extra={**about, **_describe(stop), "until": stamp(retry_at(stop))}
+        )
 
 
-def _told(error: KeyrotaError) -> dict[str, Any]:
+def _describe(error: KeyrotaError) -> dict[str, Any]:
     return {"error": error.what, "where": error.where or None, "remedy": error.remedy or None}

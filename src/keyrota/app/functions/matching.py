@@ -9,14 +9,14 @@ from keyrota.app.functions.aws_events import KeyEvent, SecretRef
 from keyrota.app.functions.invocation import Work
 
 
-def managed(work: Work, found: KeyEvent) -> CredentialConfig | None:
+def find_managed(work: Work, found: KeyEvent) -> CredentialConfig | None:
     """
     Find the configured credential that an event of IAM is about.
 
     IAM keeps no two users of one account whose names differ in case only (IAM User Guide, names), so a caller's other
     spelling is the same user. An event that names no account is about the one that the function runs in.
     """
-    alike = (entry for entry in _configured(work) if entry.user.casefold() == found.user.casefold())
+    alike = (entry for entry in _list_configured(work) if entry.user.casefold() == found.user.casefold())
     return next((entry for entry in alike if _is_in(work, entry, found.account)), None)
 
 
@@ -31,18 +31,18 @@ def of_secret(work: Work, secret: SecretRef, *, account: str = "", region: str =
         region: The same.
     """
     account, region = secret.account or account, secret.region or region
-    for entry in _configured(work):
+    for entry in _list_configured(work):
         if secret.means(entry.secret_name) and _is_in(work, entry, account) and _is_there(work, entry, region):
             yield entry
 
 
-def _configured(work: Work) -> tuple[CredentialConfig, ...]:
+def _list_configured(work: Work) -> tuple[CredentialConfig, ...]:
     return work.session.configuration.credentials
 
 
 def _is_in(work: Work, entry: CredentialConfig, account: str) -> bool:
     own = work.session.wiring.own_account()
-    return work.session.wiring.account_of(entry) == (account or own.entered(work.session.clock))
+    return work.session.wiring.account_of(entry) == (account or own.resolve_id(work.session.clock))
 
 
 def _is_there(work: Work, entry: CredentialConfig, region: str) -> bool:

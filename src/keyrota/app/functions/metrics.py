@@ -16,7 +16,7 @@ from keyrota.core.lifecycle import KeyState, interpret
 from keyrota.core.model import CredentialId, KeyStatus
 from keyrota.core.plan import HoldKind, Needs
 from keyrota.core.planner import plan
-from keyrota.report.data import CredentialReport, done_lines
+from keyrota.report.data import CredentialReport, list_done
 
 _BANDS = ((30, "KeysYoungerThan30Days"), (60, "KeysOf30To60Days"), (90, "KeysOf60To90Days"))
 _OLDEST = "KeysOlderThan90Days"
@@ -47,7 +47,7 @@ def counts(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
     """Count what a run did, holds and failed at; zero is a value as well, so that an alarm knows that runs go on."""
     found: Counter[str] = Counter()
     for report in reports:
-        for line, _ in done_lines(report.done):
+        for line, _ in list_done(report.done):
             if line.action in _COUNTED:
                 found[_COUNTED[line.action]] += 1
         holds = report.plan.holds if report.plan else ()

@@ -9,7 +9,7 @@ from typing import Any
 
 from keyrota.core.plan import Hold, HoldKind
 from keyrota.errors import KeyrotaError, printable
-from keyrota.report.data import CredentialReport, Line, done_lines, flattened, stamp
+from keyrota.report.data import CredentialReport, Line, flatten, list_done, stamp
 
 SOURCE = "keyrota"
 _DONE = {
@@ -96,34 +96,34 @@ class Teller:
     def announcements(self, reports: Iterable[CredentialReport]) -> Iterator[Announcement]:
         """Make an event of each thing that was done, is held or failed."""
         for report in reports:
-            for line, at in done_lines(report.done):
+            for line, at in list_done(report.done):
                 if line.action in _DONE:
-                    yield self._made(_DONE[line.action], report, at=stamp(at), **_of_line(line))
+                    yield self._make(_DONE[line.action], report, at=stamp(at), **_of_line(line))
             for hold in report.plan.holds if report.plan else ():
-                yield self._made(_HELD_AS[hold.kind], report, **_of_hold(hold))
+                yield self._make(_HELD_AS[hold.kind], report, **_of_hold(hold))
             for error in report.errors:
-                for single in flattened(error):
+                for single in flatten(error):
                     yield self._failure(report, single)
 
-    def changed_by_others(self, report: CredentialReport, *, by: str, call: str) -> Announcement:
+    def announce_change(self, report: CredentialReport, *, by: str, call: str) -> Announcement:
         """Make the event for a change by somebody else."""
-        return self._made(CHANGED, report, by=printable(by), call=call, reason=f"{call} by {printable(by)}")
+        return self._make(CHANGED, report, by=printable(by), call=call, reason=f"{call} by {printable(by)}")
 
-    def left(self, report: CredentialReport, *, reason: str, remedy: str) -> Announcement:
+    def announce_departure(self, report: CredentialReport, *, reason: str, remedy: str) -> Announcement:
         """Make the event for a credential that left the configuration."""
-        return self._made(LEFT, report, reason=printable(reason), remedy=printable(remedy))
+        return self._make(LEFT, report, reason=printable(reason), remedy=printable(remedy))
 
-    def rotated(
+    def announce_rotation(
         self, report: CredentialReport, *, new_key: str | None, reason: str, key: str | None = None
     ) -> Announcement:
         """Make the event for a rotation that is no routine."""
-        return self._made(_DONE["rotate"], report, key=key, newKey=new_key, reason=reason)
+        return self._make(_DONE["rotate"], report, key=key, newKey=new_key, reason=reason)
 
     def _failure(self, report: CredentialReport, error: KeyrotaError) -> Announcement:
         kind = TARGET_FAILED if error.target else FAILED
-        return self._made(kind, report, target=error.target or None, reason=str(error), remedy=error.remedy or None)
+        return self._make(kind, report, target=error.target or None, reason=str(error), remedy=error.remedy or None)
 
-    def _made(self, detail_type: str, report: CredentialReport, **fields: Any) -> Announcement:
+    def _make(self, detail_type: str, report: CredentialReport, **fields: Any) -> Announcement:
         detail = {
             "version": 1,
             "stack": self.stack,

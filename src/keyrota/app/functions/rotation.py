@@ -53,10 +53,10 @@ def _step(work: Work, event: Any) -> dict[str, Any]:
         report = CredentialReport(
             user=subject.user, account=subject.account, secret_name=subject.secret_name, now=work.session.clock.now()
         )
-        work.announce([_rotated(work, report, key)])
+        work.announce([_announce(work, report, key)])
     return {"user": subject.user, "account": subject.account, "step": step, "key": key}
 
 
-def _rotated(work: Work, report: CredentialReport, key: str | None) -> Announcement:
+def _announce(work: Work, report: CredentialReport, key: str | None) -> Announcement:
     reason = "rotated by Secrets Manager's own schedule"
-    return Teller(stack=work.settings.stack, run=work.run).rotated(report, new_key=key, reason=reason)
+    return Teller(stack=work.settings.stack, run=work.run).announce_rotation(report, new_key=key, reason=reason)

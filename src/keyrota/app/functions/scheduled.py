@@ -14,7 +14,7 @@ from keyrota.errors import UsageError
 from keyrota.report.data import CredentialReport
 
 
-def scheduled(duty: Duty) -> Callable[[Any, Any], dict[str, Any]]:
+def make_handler(duty: Duty) -> Callable[[Any, Any], dict[str, Any]]:
     """Make the handler of a duty."""
 
     def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def carry_out(work: Work, duty: Duty, event: Any) -> dict[str, Any]:
     Raises:
         RunFailed: A credential failed, and nobody reads the answer.
     """
-    wanted, is_read = wanted_of(event)
+    wanted, is_read = read_wanted(event)
     reports = work.carry_out(Only(duty=duty), wanted)
     if wanted.is_everything or is_read:
         work.measures += overdue(reports)
@@ -46,7 +46,7 @@ def _is_all_lost(reports: list[CredentialReport]) -> bool:
     return bool(reports) and all(report.errors for report in reports)
 
 
-def wanted_of(event: Any) -> tuple[Wanted, bool]:
+def read_wanted(event: Any) -> tuple[Wanted, bool]:
     """
     Read `{"users": [...], "account": "…", "report": true}`; a schedule's own event has none of them, and means all.
 

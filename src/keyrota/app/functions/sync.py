@@ -14,14 +14,14 @@ from datetime import datetime
 from typing import Any
 
 from keyrota.app.choice import Name, Wanted
-from keyrota.app.departed import Departed, departed
+from keyrota.app.departed import Departed, find_departed
 from keyrota.app.functions.aws_events import ValueEvent, value_event
 from keyrota.app.functions.invocation import Work, fail_if_any_failed, invoke, summary
 from keyrota.app.functions.logs import log
 from keyrota.app.functions.matching import of_secret
 from keyrota.app.functions.metrics import Measure, gauges, lag
 from keyrota.app.functions.own_events import Teller
-from keyrota.app.functions.scheduled import wanted_of
+from keyrota.app.functions.scheduled import read_wanted
 from keyrota.app.functions.settings import Trigger
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import CredentialId
@@ -38,7 +38,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def _all(work: Work, event: Any) -> dict[str, Any]:
-    wanted, is_read = wanted_of(event)
+    wanted, is_read = read_wanted(event)
     reports = work.carry_out(Only(duty=Duty.SYNC), wanted)
     if wanted.is_everything or is_read:  # of a shard too: alarms take the largest and the smallest of all shards
         work.measures += gauges(reports)
@@ -53,23 +53,23 @@ def _all(work: Work, event: Any) -> dict[str, Any]:
 def _is_first_shard(work: Work, wanted: Wanted) -> bool:
     """Return whether this is the whole, or that shard of it which says what is to be said once."""
     first = work.session.configuration.credentials[0]
-    return first in work.session.wiring.chooser.chosen(wanted)
+    return first in work.session.wiring.chooser.choose(wanted)
 
 
 def _look_for_trail(work: Work) -> None:
     """Say so where events by CloudTrail are waited for and no trail sends them."""
     if work.settings.trigger is Trigger.NATIVE:
         return
-    from keyrota.aws.trails import missing_trail  # noqa: PLC0415  # only with that trigger
+    from keyrota.aws.trails import find_missing_trail  # noqa: PLC0415  # only with that trigger
 
-    missing = missing_trail(work.session.wiring.own_account())
+    missing = find_missing_trail(work.session.wiring.own_account())
     if missing is not None:
         work.alarm("keyrota: events by CloudTrail will never come", f"{missing.what}. {missing.remedy}")
 
 
 def _look_for_departed(work: Work) -> None:
     """Report each credential that left the configuration, every day until it is released; nobody else sees it."""
-    found, errors = departed(work.session)
+    found, errors = find_departed(work.session)
     for error in errors:
         log.error(
             "whether a credential left the configuration is not known",
@@ -77,9 +77,13 @@ def _look_for_departed(work: Work) -> None:
         )
     for one in found:
         about = {"user": one.user, "account": one.account.id(), "secret": one.secret.name}
-        log.error("a credential left the configuration", extra={**about, "reason": one.told(), "remedy": one.remedy})
+        log.error(
+            "a credential left the configuration", extra={**about, "reason": one.describe(), "remedy": one.remedy}
+        )
     teller = Teller(stack=work.settings.stack, run=work.run)
-    work.announce(teller.left(_report(work, one), reason=one.told(), remedy=one.remedy) for one in found)
+    work.announce(
+        teller.announce_departure(_report(work, one), reason=one.describe(), remedy=one.remedy) for one in found
+    )
     if found or not errors:
         work.measures.append(Measure(name="Departed", unit="Count", value=len(found)))
 

@@ -15,7 +15,7 @@ from keyrota.app.config import CredentialConfig
 from keyrota.app.functions.aws_events import KeyEvent, key_event
 from keyrota.app.functions.invocation import Work, invoke, summary
 from keyrota.app.functions.logs import log
-from keyrota.app.functions.matching import managed
+from keyrota.app.functions.matching import find_managed
 from keyrota.app.functions.own_events import Teller
 from keyrota.app.functions.settings import Emergency
 from keyrota.report.data import CredentialReport
@@ -32,14 +32,14 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 def _watch(work: Work, event: Any) -> dict[str, Any]:
     found = key_event(event) if isinstance(event, dict) else None
-    entry = managed(work, found) if found else None
+    entry = find_managed(work, found) if found else None
     if found is None or entry is None or _is_ours(work, found):
         log.info("not about others' changes to a managed user", extra={"event": found.id if found else None})
         return summary(())
     reports = list(work.session.reports(work.session.plan(Wanted.only(entry))))
     work.tell(reports)
     teller = Teller(stack=work.settings.stack, run=work.run)
-    work.announce(teller.changed_by_others(report, by=found.by, call=found.call) for report in reports)
+    work.announce(teller.announce_change(report, by=found.by, call=found.call) for report in reports)
     if found.is_quarantine:
         _alarm(work, entry, found)
     elif found.call != "CreateAccessKey" or _has_trouble(reports):
@@ -53,7 +53,7 @@ def _is_ours(work: Work, found: KeyEvent) -> bool:
     session = _SESSION.fullmatch(found.by)
     if session is None or session["role"] not in work.settings.roles:
         return False
-    return session["account"] == work.session.wiring.own_account().entered(work.session.clock)
+    return session["account"] == work.session.wiring.own_account().resolve_id(work.session.clock)
 
 
 def _alarm(work: Work, entry: CredentialConfig, found: KeyEvent) -> None:

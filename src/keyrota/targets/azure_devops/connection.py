@@ -13,7 +13,7 @@ from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
 from keyrota.target_base.errors import DELETED, ProviderErrors
-from keyrota.targets.azure_devops.group import Group, hidden
+from keyrota.targets.azure_devops.group import Group, hide
 
 SAYS = ProviderErrors(
     name="Azure DevOps",
@@ -74,7 +74,7 @@ class AzureConnection:
     def others(self, project: str, number: str, about: str) -> dict[str, tuple[Listed, ...]]:
         """List the other variable groups of a project by name, with what their variables show."""
         return {
-            str(group.get("name")): Group(content={"variables": hidden(group["variables"])}).listed()
+            str(group.get("name")): Group(content={"variables": hide(group["variables"])}).list_variables()
             for group in self._groups(project, about)
             if str(group.get("id")) != number and isinstance(group.get("variables"), dict)
         }
@@ -87,12 +87,12 @@ class AzureConnection:
             return self._http.call("GET", (project, *_GROUPS), query=query, where=about)
 
         pages = paginate(page(None), _next_token, page, most=_MAX_PAGES, name=SAYS.name, where=about)
-        return [group for answer in pages for group in _listed(answer, about)]
+        return [group for answer in pages for group in _read_groups(answer, about)]
 
     def get(self, project: str, number: str, about: str) -> Group:
         """Read a group."""
         answer = self._http.call("GET", (project, *_GROUPS, number), query=_VERSION, where=about)
-        return _taken(answer, number, about, "")
+        return _read_group(answer, number, about, "")
 
     def replace(
         self,
@@ -122,7 +122,7 @@ class AzureConnection:
                     waited += pause
                     self._clock.sleep(pause)
                     continue
-                _taken(answer, number, about, ": whether it was written is not known")
+                _read_group(answer, number, about, ": whether it was written is not known")
                 if is_done(self.get(project, number, about)):
                     return
         raise ProviderUnavailable(
@@ -136,11 +136,11 @@ def _next_token(answer: Response) -> str | None:
     return answer.headers.get("x-ms-continuationtoken") or None
 
 
-def _listed(answer: Response, about: str) -> list[dict[str, Any]]:
+def _read_groups(answer: Response, about: str) -> list[dict[str, Any]]:
     _demand_success(answer, about)
     groups = answer.object().get("value")
     if not isinstance(groups, list):
-        raise SAYS.unexpected_response("Azure DevOps's answer is no list of variable groups", about)
+        raise SAYS.make_response_error("Azure DevOps's answer is no list of variable groups", about)
     return [group for group in groups if isinstance(group, dict)]
 
 
@@ -172,12 +172,12 @@ def _is_named(group: Mapping[str, Any], name: str) -> bool:
     return isinstance(group.get("id"), int) and str(group.get("name", "")).casefold() == name.casefold()
 
 
-def _taken(answer: Response, number: str, about: str, then: str) -> Group:
+def _read_group(answer: Response, number: str, about: str, then: str) -> Group:
     """Take a group out of an answer; a number that no group has is answered with nothing."""
     _demand_success(answer, about)
     if not isinstance(answer.object().get("variables"), dict) or str(answer.object().get("id")) != number:
-        raise SAYS.unexpected_response(f"Azure DevOps's answer is no variable group {number}{then}", about)
-    return Group(content={**answer.object(), "variables": hidden(answer.object()["variables"])})
+        raise SAYS.make_response_error(f"Azure DevOps's answer is no variable group {number}{then}", about)
+    return Group(content={**answer.object(), "variables": hide(answer.object()["variables"])})
 
 
 def _demand_success(answer: Response, about: str) -> None:

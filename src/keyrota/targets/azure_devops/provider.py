@@ -13,8 +13,8 @@ from keyrota.target_base.schema import (
     SLUG,
     WAITING,
     Schema,
-    closed,
     faults_of_names,
+    make_mapping,
     names_of,
     token_alternative,
     variables_of,
@@ -26,7 +26,7 @@ OWN = ("https://dev.azure.com",)
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Of a project; the configuration takes its name as well."""
 
-PROVIDER_SCHEMA: Schema = closed(
+PROVIDER_SCHEMA: Schema = make_mapping(
     {
         "base_url": {
             "type": "string",
@@ -44,7 +44,7 @@ PROVIDER_SCHEMA: Schema = closed(
     required=["base_url", "auth"],
     description="An organization of Azure DevOps.",
 )
-TARGET_SCHEMA: Schema = closed(
+TARGET_SCHEMA: Schema = make_mapping(
     {
         "project": {**SLUG, "description": "Name or ID of the project."},
         "group": {

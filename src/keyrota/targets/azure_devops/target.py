@@ -19,9 +19,9 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.secret import Secret
-from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
+from keyrota.core.variables import Listed, find_shown, pair_conflicts, states_of
 from keyrota.target_base.look import Look
-from keyrota.target_base.schema import named, names_of
+from keyrota.target_base.schema import name_place, names_of
 from keyrota.target_base.target import BaseTarget
 from keyrota.targets.azure_devops.connection import SAYS, AzureConnection, is_linked, whole
 from keyrota.targets.azure_devops.group import Group
@@ -59,12 +59,12 @@ class AzureTarget(BaseTarget):
     def _read(self) -> TargetState:
         number = self._number()
         group = self._get(number)
-        variables, names = group.listed(), self._spelled(group)
+        variables, names = group.list_variables(), self._spell(group)
         return replace(
             self._state(group),
             place=PlaceId(kind="azure_devops", origin=self._connection.origin, id=f"variable group {number}"),
             variables=states_of(names, variables, id_name=names[0]),
-            shown=shown_by(variables, self.address, beside=names),
+            shown=find_shown(variables, self.address, beside=names),
             conflicts=tuple(self._conflicts(group)),
         )
 
@@ -78,13 +78,13 @@ class AzureTarget(BaseTarget):
             return state
         return replace(state, notice=f"{self._secret_name} is no secret variable: whoever may see the group reads it")
 
-    def _spelled(self, group: Group) -> tuple[str, str]:
+    def _spell(self, group: Group) -> tuple[str, str]:
         """Spell the pair's names as the group does, which compares them without case."""
         id_name, secret_name = self._id_name, self._secret_name
-        return group.spelled(id_name) or id_name, group.spelled(secret_name) or secret_name
+        return group.find_name(id_name) or id_name, group.find_name(secret_name) or secret_name
 
     def _conflicts(self, group: Group) -> Iterator[Conflict]:
-        yield from pair_conflicts(group.listed(), *self._spelled(group))
+        yield from pair_conflicts(group.list_variables(), *self._spell(group))
         if is_linked(group):
             yield Conflict(
                 what="the variables of this group are linked from Azure Key Vault, which alone can change them",
@@ -103,7 +103,7 @@ class AzureTarget(BaseTarget):
         for name, variables in (others or {}).items():
             look.level(f"azure_devops {self._project}/{name}", Side.APART, partial(_as_is, variables))
         written = Written(pair=(self._id_name, self._secret_name), bundle=None, present=frozenset())
-        return look.found(self.address, written)
+        return look.conclude(self.address, written)
 
     def write(self, credential: KeyPair) -> None:
         """Put the pair into the group with one PUT; flags of variables that exist stay."""
@@ -115,7 +115,7 @@ class AzureTarget(BaseTarget):
                 (self._secret_name, credential.secret, True),
             ):
                 known = group.get(name) or {"isSecret": is_secret}
-                changed[group.spelled(name) or name] = {**known, "value": value}
+                changed[group.find_name(name) or name] = {**known, "value": value}
             return changed
 
         def holds_pair(group: Group) -> bool:
@@ -139,7 +139,7 @@ class AzureTarget(BaseTarget):
 
     def _ours(self, group: Group, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Name the variables of the pair that are there, as they are spelled."""
-        found = [name for wanted in (self._id_name, self._secret_name) if (name := group.spelled(wanted))]
+        found = [name for wanted in (self._id_name, self._secret_name) if (name := group.find_name(wanted))]
         is_known = group.is_secret(self._id_name) or group.key(self._id_name) in keys
         if found and not is_known:
             raise SAYS.not_ours(self._id_name, self._about())
@@ -170,4 +170,4 @@ def _as_is(variables: tuple[Listed, ...]) -> tuple[Listed, ...]:
 
 def address(settings: Mapping[str, Any]) -> str:
     """Name a variable group in words."""
-    return named(f"azure_devops {settings['project']}/{settings['group']}", settings)
+    return name_place(f"azure_devops {settings['project']}/{settings['group']}", settings)

@@ -12,7 +12,7 @@ from keyrota.core.model import Surroundings
 from keyrota.core.variables import Listed
 from keyrota.target_base.look import Look
 from keyrota.targets.bitbucket.connection import BitbucketConnection
-from keyrota.targets.bitbucket.lists import Path, shown_in
+from keyrota.targets.bitbucket.lists import Path, list_variables
 from keyrota.targets.bitbucket.place import Place
 
 _MAX_REPOSITORIES = 20
@@ -40,7 +40,7 @@ class Around:
         own = self._look.attempt(where.scope, here) or ()
         present = frozenset(variable.name for variable in own) & frozenset(where.names)
         pair = None if where.bundle else (where.id_name, where.secret_name)
-        return self._look.found(address, Written(pair=pair, bundle=where.bundle, present=present))
+        return self._look.conclude(address, Written(pair=pair, bundle=where.bundle, present=present))
 
     def _below(self) -> None:
         workspace = self._where.workspace
@@ -63,21 +63,21 @@ class Around:
         """Read the environments of a repository, but for the place itself."""
         where, name = self._where, f"bitbucket {self._where.workspace}/{repository}"
         asked = f"the deployment environments of {name}"
-        known, own = self._look.attempt(asked, partial(self._known, repository)) or ({}, "")
+        known, own = self._look.attempt(asked, partial(self._resolve_environment, repository)) or ({}, "")
         side = Side.BELOW if where.environment is None else Side.APART
         for environment, uuids in known.items():
             for uuid in uuids:
                 if uuid.lower() != own.lower():
                     self._level(f"{name} {environment}", environment_path(where.workspace, repository, uuid), side)
 
-    def _known(self, repository: str) -> tuple[dict[str, list[str]], str]:
+    def _resolve_environment(self, repository: str) -> tuple[dict[str, list[str]], str]:
         """List a repository's environments, and name the one that is the place itself."""
         known = self._connection.environments(self._where.workspace, repository)
         return known, self._connection.environment_uuid(self._where) if self._where.environment is not None else ""
 
     def _level(self, name: str, path: Path, side: Side) -> None:
         def ask() -> tuple[Listed, ...]:
-            return shown_in(self._connection.values(path, f"the variables of {name}"))
+            return list_variables(self._connection.values(path, f"the variables of {name}"))
 
         self._look.level(name, side, partial(self._connection.lists.read, path, ask))
 

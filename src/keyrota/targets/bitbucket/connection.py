@@ -12,7 +12,7 @@ from keyrota.core.variables import Listed
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
-from keyrota.target_base.errors import DELETED, unexpected_response
+from keyrota.target_base.errors import DELETED, make_response_error
 from keyrota.target_base.look import RecentLists
 from keyrota.target_base.many import ManyRepositories
 from keyrota.targets.bitbucket.identity import UUID, Identities
@@ -143,14 +143,14 @@ class BitbucketConnection:
             self.raise_for_status(answer, what)
             values = answer.object().get("values")
             if not isinstance(values, list):
-                raise unexpected_response("Bitbucket's answer is no list of values", what)
+                raise make_response_error("Bitbucket's answer is no list of values", what)
             yield from (value for value in values if isinstance(value, dict))
 
     def demand_written(self, answer: Response, name: str, where: str) -> None:
         """Believe a write only if the answer shows the variable: a login page of a proxy answers 200 as well."""
         self.raise_for_status(answer, where)
         if answer.object().get("key") != name:
-            raise unexpected_response(
+            raise make_response_error(
                 "Bitbucket's answer to the write is not the variable: whether it was written is not known", where
             )
 

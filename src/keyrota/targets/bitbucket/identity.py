@@ -54,7 +54,7 @@ class Identities:
         if UUID.fullmatch(name):
             found: str | None = name
         elif where.repository is not None:
-            found = self._asked(("repositories", where.workspace, name), is_listed=True)
+            found = self._ask_repository(("repositories", where.workspace, name), is_listed=True)
         else:
             found = _uuid_in(self._http.call("GET", ("workspaces", name), where=f"the UUID of {name}").object())
         return self._place("workspace" if where.repository is None else "repository", found)
@@ -73,9 +73,9 @@ class Identities:
         with self._lock:
             roster = self._rosters.setdefault(workspace.casefold(), _Roster(self._http, workspace))
         path = ("repositories", workspace, name)
-        return roster.find(name) or self._once(path, lambda: self._asked(path, is_listed=roster.is_seen))
+        return roster.find(name) or self._once(path, lambda: self._ask_repository(path, is_listed=roster.is_seen))
 
-    def _asked(self, path: Path, *, is_listed: bool) -> str | None:
+    def _ask_repository(self, path: Path, *, is_listed: bool) -> str | None:
         """
         Ask for the record of a repository, which needs the scope `repository`, or in a roundabout way.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyrota.core.lifecycle import KEY_ID
-from keyrota.core.variables import Listed, listed
+from keyrota.core.variables import Listed, describe_variable
 from keyrota.targets.bitbucket.place import Place
 
 Path = tuple[str, ...]
@@ -34,11 +34,11 @@ class Listing:
     """Ours and all others, without values."""
 
 
-def listing_of(values: Iterable[dict[str, Any]], where: Place) -> Listing:
+def read_listing(values: Iterable[dict[str, Any]], where: Place) -> Listing:
     """Sort a list while it is read, and drop its values."""
     ours, everything = dict[str, Variable](), list[Listed]()
     for value in values:
-        everything += shown_in([value])
+        everything += list_variables([value])
         variable = _ours(value, where)
         if variable is not None:
             ours[variable.name] = variable
@@ -56,11 +56,11 @@ def _ours(value: dict[str, Any], where: Place) -> Variable | None:
     )
 
 
-def shown_in(values: Iterable[dict[str, Any]]) -> tuple[Listed, ...]:
+def list_variables(values: Iterable[dict[str, Any]]) -> tuple[Listed, ...]:
     """Drop the values of a list, but for the key IDs in them; a secured value is not there at all."""
-    return tuple(_listed(value) for value in values if isinstance(value.get("key"), str))
+    return tuple(_describe_variable(value) for value in values if isinstance(value.get("key"), str))
 
 
-def _listed(value: dict[str, Any]) -> Listed:
+def _describe_variable(value: dict[str, Any]) -> Listed:
     is_secured = bool(value.get("secured", False))
-    return listed(value["key"], None if is_secured else value.get("value") or "")
+    return describe_variable(value["key"], None if is_secured else value.get("value") or "")

@@ -21,7 +21,7 @@ from keyrota.target_base.schema import (
     WAITING,
     Schema,
     alternative,
-    closed,
+    make_mapping,
     span,
     token_alternative,
 )
@@ -41,7 +41,7 @@ for all of them."""
 _LIMITED_S = 60.0
 """A 429 names no time, and the hour rolls: after a minute some calls are free again."""
 
-PROVIDER_SCHEMA: Schema = closed(
+PROVIDER_SCHEMA: Schema = make_mapping(
     {
         "base_url": {"type": "string", "default": API, "description": "Base URL of the REST API."},
         "token_url": {"type": "string", "default": TOKEN_URL, "description": "Where OAuth tokens are given."},
@@ -72,7 +72,7 @@ PROVIDER_SCHEMA: Schema = closed(
     description="Bitbucket Cloud.",
 )
 
-TARGET_SCHEMA: Schema = closed(
+TARGET_SCHEMA: Schema = make_mapping(
     {
         "workspace": {**SLUG, "description": "Slug or {UUID}."},
         "repository": {**SLUG, "description": "Slug or {UUID}."},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from keyrota.core.detect import Seen, seen, sightings
+from keyrota.core.detect import Seen, look_at, sightings
 from keyrota.core.model import Sighting
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 
@@ -33,25 +33,25 @@ def survey(connection: BitbucketConnection, area: str) -> Iterator[Sighting]:
     workspace, _, repository = area.partition("/")
     if not repository:
         path: tuple[str, ...] = ("workspaces", workspace, "pipelines-config", "variables")
-        yield from _sighted(connection, f"bitbucket {workspace}", {"workspace": workspace}, path)
+        yield from _scan_place(connection, f"bitbucket {workspace}", {"workspace": workspace}, path)
         return
     settings = {"workspace": workspace, "repository": repository}
     base = ("repositories", workspace, repository)
-    yield from _sighted(connection, f"bitbucket {area}", settings, (*base, "pipelines_config", "variables"))
+    yield from _scan_place(connection, f"bitbucket {area}", settings, (*base, "pipelines_config", "variables"))
     for value in connection.values((*base, "environments"), f"the deployment environments of {area}"):
         name, uuid = value.get("name"), value.get("uuid")
         if isinstance(name, str) and isinstance(uuid, str):
             path = (*base, "deployments_config", "environments", uuid, "variables")
-            yield from _sighted(connection, f"bitbucket {area} {name}", {**settings, "environment": name}, path)
+            yield from _scan_place(connection, f"bitbucket {area} {name}", {**settings, "environment": name}, path)
 
 
-def _sighted(
+def _scan_place(
     connection: BitbucketConnection, place: str, settings: dict[str, Any], path: tuple[str, ...]
 ) -> Iterator[Sighting]:
     values = connection.values(path, f"the variables of {place}")
-    return sightings(place, settings, tuple(_seen(value) for value in values))
+    return sightings(place, settings, tuple(_look_at(value) for value in values))
 
 
-def _seen(value: dict[str, Any]) -> Seen:
+def _look_at(value: dict[str, Any]) -> Seen:
     is_secured = bool(value.get("secured", False))
-    return seen(str(value.get("key", "")), None if is_secured else value.get("value") or "")
+    return look_at(str(value.get("key", "")), None if is_secured else value.get("value") or "")

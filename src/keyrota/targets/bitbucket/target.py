@@ -18,7 +18,7 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.secret import Secret
-from keyrota.core.variables import Listed, bundle_conflicts, pair_conflicts, shown_by, states_of
+from keyrota.core.variables import Listed, bundle_conflicts, find_shown, pair_conflicts, states_of
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import run_concurrently
 from keyrota.target_base.errors import write_lost
@@ -27,7 +27,7 @@ from keyrota.target_base.upsert import is_conflict, upsert
 from keyrota.targets.bitbucket.around import Around, environment_path, repository_path, workspace_path
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.gone import is_gone
-from keyrota.targets.bitbucket.lists import Listing, Path, Variable, listing_of
+from keyrota.targets.bitbucket.lists import Listing, Path, Variable, read_listing
 from keyrota.targets.bitbucket.place import Place
 
 _JUST_NOW = timedelta(minutes=5)
@@ -57,7 +57,7 @@ class BitbucketTarget(PlaceTarget[BitbucketConnection, Place]):
         at, now = self._listed_at, self._connection.clock.now()
         try:
             if at is None or now - at > _JUST_NOW:
-                self._listed()
+                self._list()
             if self.wait_for_idle:
                 self._connection.may_look(self._place)
         except KeyrotaError as error:
@@ -69,21 +69,21 @@ class BitbucketTarget(PlaceTarget[BitbucketConnection, Place]):
         try:
             # First, because one list of repositories serves all targets: with a budget, better a few read than none.
             place = self._connection.identities.place(self._place, self._environment())
-            listing = self._listed()
+            listing = self._list()
         except KeyrotaError as error:
             state = self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
             is_missing = isinstance(error, NotThere) and is_gone(self._connection, self._place)
             return replace(state, is_gone=is_missing)
         where = self._place
         return replace(
-            self._held(listing.ours),
+            self._interpret(listing.ours),
             place=place,
             variables=states_of(where.names, listing.everything, id_name=where.bundle or where.id_name),
-            shown=shown_by(listing.everything, where.scope, beside=where.names),
+            shown=find_shown(listing.everything, where.scope, beside=where.names),
             conflicts=self._conflicts(listing.everything),
         )
 
-    def _held(self, found: Mapping[str, Variable]) -> TargetState:
+    def _interpret(self, found: Mapping[str, Variable]) -> TargetState:
         missing = [name for name in self._place.names if name not in found]
         if missing:
             return replace(self._state(TargetEvidence.ABSENT, detail=" and ".join(missing)), is_empty=not found)
@@ -123,7 +123,7 @@ class BitbucketTarget(PlaceTarget[BitbucketConnection, Place]):
 
         A step that starts between the two effects reads half a pair; `bundle` is the cure.
         """
-        found = self._listed().ours
+        found = self._list().ours
         if self._place.bundle:
             self._http.reserve(1, self._place.scope)
             self._put(found, self._place.bundle, credential.as_file(), is_secured=True)
@@ -147,13 +147,13 @@ class BitbucketTarget(PlaceTarget[BitbucketConnection, Place]):
         """Look at the workspace, the repository and its environments; the place itself is listed only once a minute."""
 
         def here() -> tuple[Listed, ...]:
-            return self._connection.lists.read(self._path(), lambda: self._listed().everything)
+            return self._connection.lists.read(self._path(), lambda: self._list().everything)
 
         return Around(self._connection, self._place).look(self.address, here)
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the variables; a readable key ID that is not one of ours forbids it."""
-        found = self._listed().ours
+        found = self._list().ours
         known = found.get(self._place.id_name)
         if found and not self._place.bundle and known is None:
             raise ProviderRefused(
@@ -186,11 +186,11 @@ class BitbucketTarget(PlaceTarget[BitbucketConnection, Place]):
             return repository_path(where.workspace, where.repository)
         return environment_path(where.workspace, where.repository, environment)
 
-    def _listed(self) -> Listing:
+    def _list(self) -> Listing:
         """Read the whole list, all pages."""
         what, self._listed_at = f"the variables of {self._place.scope}", None
         path = self._path()
-        found = listing_of(self._connection.values(path, what), self._place)
+        found = read_listing(self._connection.values(path, what), self._place)
         self._connection.lists.keep(path, found.everything)
         self._listed_at = self._connection.clock.now()
         return found
@@ -202,7 +202,7 @@ class BitbucketTarget(PlaceTarget[BitbucketConnection, Place]):
         upsert(
             found.get(name),
             create=lambda: self._http.call("POST", self._path(), body=body, where=about, is_reserved=True),
-            look=lambda: self._listed().ours.get(name),
+            look=lambda: self._list().ours.get(name),
             update=lambda there: self._http.call(
                 "PUT", (*self._path(), there.uuid), body=body | {"uuid": there.uuid}, where=about, is_reserved=True
             ),

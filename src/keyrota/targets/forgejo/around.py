@@ -11,7 +11,7 @@ from itertools import islice
 
 from keyrota.core.levels import Level, Side, Written, keys_shown, level_conflicts
 from keyrota.core.model import Surroundings
-from keyrota.core.variables import listed
+from keyrota.core.variables import describe_variable
 from keyrota.errors import KeyrotaError, NotThere
 from keyrota.targets.forgejo.connection import ForgejoConnection, Path
 
@@ -83,7 +83,9 @@ class Around:
         except KeyrotaError as error:
             self._unread.append(f"the secrets of {where}: {error.what}")
         else:
-            yield Level(name=where, side=side, variables=tuple(listed(one, None) for one in secrets), noun="secret")
+            yield Level(
+                name=where, side=side, variables=tuple(describe_variable(one, None) for one in secrets), noun="secret"
+            )
         yield from self._variables(path, where, side)
 
     def _variables(self, path: Path, where: str, side: Side) -> Iterator[Level]:
@@ -92,4 +94,4 @@ class Around:
         except KeyrotaError as error:
             self._unread.append(f"the variables of {where}: {error.what}")
             return
-        yield Level(name=where, side=side, variables=tuple(listed(one, found[one]["data"]) for one in found))
+        yield Level(name=where, side=side, variables=tuple(describe_variable(one, found[one]["data"]) for one in found))

@@ -53,7 +53,7 @@ class ForgejoConnection:
         found, kind = answer.object(), {"repos": "repository", "orgs": "organization"}.get(path[0], "user")
         number = found.get("id")
         if not isinstance(number, int) or isinstance(number, bool):
-            raise self.says.unexpected_response(f"{self.says.name}'s answer is no list and no {kind}", about)
+            raise self.says.make_response_error(f"{self.says.name}'s answer is no list and no {kind}", about)
         owner = found.get("owner")
         return Home(
             id=f"{kind} {number}",
@@ -87,7 +87,7 @@ class ForgejoConnection:
         except NotThere:
             return None
         if not all(isinstance(one.get("data"), str) for one in found):
-            raise self.says.unexpected_response(f"{self.says.name}'s answer is no list of variables", about)
+            raise self.says.make_response_error(f"{self.says.name}'s answer is no list of variables", about)
         return {
             str(one.get("name")).upper(): {"data": one["data"], "description": text_of(one.get("description"))}
             for one in found

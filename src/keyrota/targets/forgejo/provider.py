@@ -15,8 +15,8 @@ from keyrota.target_base.schema import (
     NAMES,
     WAITING,
     Schema,
-    closed,
     faults_of_names,
+    make_mapping,
     marker_of,
     names_of,
     token_alternative,
@@ -26,7 +26,7 @@ from keyrota.targets.forgejo.target import ForgejoTarget, address, where_of
 
 _RESERVED = re.compile(r"(GITEA|GITHUB)_", re.IGNORECASE)
 
-TARGET_SCHEMA: Schema = closed(
+TARGET_SCHEMA: Schema = make_mapping(
     {
         "repository": {"type": "string", "pattern": "^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$", "description": "OWNER/NAME."},
         "organization": {"type": "string", "pattern": "^[A-Za-z0-9._-]+$", "description": "Name of an organization."},
@@ -48,7 +48,7 @@ def _provider(key: str, name: str) -> Provider:
         name: As people write it.
     """
     return Provider(
-        provider_schema=closed(
+        provider_schema=make_mapping(
             {
                 "base_url": {"type": "string", "description": "Base URL of the API: https://HOST/api/v1."},
                 "auth": {

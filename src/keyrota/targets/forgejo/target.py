@@ -21,10 +21,10 @@ from keyrota.core.model import (
     VariableState,
 )
 from keyrota.core.secret import Secret
-from keyrota.core.variables import Listed, listed, pair_conflicts, shown_by, states_of
+from keyrota.core.variables import Listed, describe_variable, find_shown, pair_conflicts, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.http import Response, run_concurrently
-from keyrota.target_base.schema import marker_of, named, names_of
+from keyrota.target_base.schema import marker_of, name_place, names_of
 from keyrota.target_base.target import BaseTarget
 from keyrota.target_base.upsert import put_or_create
 from keyrota.targets.forgejo.around import Around
@@ -67,7 +67,7 @@ class ForgejoTarget(BaseTarget):
         return self.readiness(self._look)
 
     def _look(self) -> None:
-        self._listed()
+        self._list()
         self._refuse_strangers(self._marker())
 
     def read(self) -> TargetState:
@@ -81,15 +81,15 @@ class ForgejoTarget(BaseTarget):
         marker = self._marker() if variables is None else variables.get(self._marker_name or "")
         return replace(
             self._state(secrets, marker),
-            notice=self._moved() if home.is_moved else "",
+            notice=self._describe_move() if home.is_moved else "",
             place=PlaceId(kind=self._says.key, origin=self._http.origin, id=home.id),
             variables=self._states(secrets, marker),
-            shown=shown_by(_each(variables or {}), self.address, beside=(self._marker_name or "",)),
+            shown=find_shown(_each(variables or {}), self.address, beside=(self._marker_name or "",)),
             conflicts=tuple(self._conflicts(secrets, _each(variables or {}))),
             is_archived=home.is_archived,
         )
 
-    def _moved(self) -> str:
+    def _describe_move(self) -> str:
         return f"{self._says.name} redirects {self.address}: it was renamed or moved; correct the configuration"
 
     def _state(self, secrets: Mapping[str, str], marker: Mapping[str, str] | None) -> TargetState:
@@ -101,7 +101,9 @@ class ForgejoTarget(BaseTarget):
             return self.absent_state(missing, is_empty=self._is_listed and not found and marker is None)
         if marker is None:
             return TargetState(address=self.address, evidence=TargetEvidence.CANNOT_TELL)
-        return TargetState(address=self.address, evidence=TargetEvidence.HOLDS, key=listed("", marker["data"]).key)
+        return TargetState(
+            address=self.address, evidence=TargetEvidence.HOLDS, key=describe_variable("", marker["data"]).key
+        )
 
     @property
     def _names(self) -> tuple[str, str]:
@@ -109,20 +111,20 @@ class ForgejoTarget(BaseTarget):
 
     def _states(self, secrets: Mapping[str, str], marker: Mapping[str, str] | None) -> tuple[VariableState, ...]:
         """Say what a write replaces; what cannot be listed counts as present."""
-        there = [listed(name, None) for name in self._names if name in secrets or not self._is_listed]
+        there = [describe_variable(name, None) for name in self._names if name in secrets or not self._is_listed]
         names = [*self._names]
         if self._marker_name:
             names.append(self._marker_name)
-            there += [listed(self._marker_name, marker["data"])] if marker else []
+            there += [describe_variable(self._marker_name, marker["data"])] if marker else []
         return states_of(names, there, id_name=self._marker_name or "", marker=self._marker_name)
 
     def _conflicts(self, secrets: Mapping[str, str], variables: Sequence[Listed]) -> Iterator[Conflict]:
         if self._is_listed:
             yield from pair_conflicts(
-                [listed(name, None) for name in secrets], *self._names, noun="secret", remedy=self._remedy
+                [describe_variable(name, None) for name in secrets], *self._names, noun="secret", remedy=self._remedy
             )
         beside = Level(name=self.address, side=Side.BESIDE, variables=tuple(variables))
-        yield from level_conflicts(self._written(secrets), [beside], remedy=self._remedy)
+        yield from level_conflicts(self._describe_write(secrets), [beside], remedy=self._remedy)
 
     @property
     def _remedy(self) -> str:
@@ -131,17 +133,17 @@ class ForgejoTarget(BaseTarget):
             f"if the pair has other names, set `names:`; otherwise complete or delete the half"
         )
 
-    def _written(self, secrets: Mapping[str, str]) -> Written:
+    def _describe_write(self, secrets: Mapping[str, str]) -> Written:
         present = frozenset(name for name in self._names if name in secrets or not self._is_listed)
         return Written(pair=self._names, bundle=None, present=present, marker=self._marker_name)
 
     def surroundings(self) -> Surroundings:
         """Look at the owner's secrets and variables, or at those of an organization's repositories."""
 
-        def written() -> Written:
-            return self._written(self._listed())
+        def describe() -> Written:
+            return self._describe_write(self._list())
 
-        return Around(self._connection, self._home, self.address).surroundings(written)
+        return Around(self._connection, self._home, self.address).surroundings(describe)
 
     def is_known_gone(self) -> bool:
         """
@@ -161,7 +163,7 @@ class ForgejoTarget(BaseTarget):
         """Make or change both secrets at once, and the marker when both are there; descriptions stay."""
         marker = self._marker()
         self._refuse_strangers(marker)
-        found = self._listed()
+        found = self._list()
         run_concurrently(
             partial(self._put, self._secret_name, credential.secret, found.get(self._secret_name, "")),
             partial(self._put, self._id_name, Secret(credential.id), found.get(self._id_name, "")),
@@ -174,7 +176,7 @@ class ForgejoTarget(BaseTarget):
         marker = self._marker()
         if marker is not None and marker["data"] not in keys:
             raise self._says.not_ours(self._marker_name or "", self._about(self._marker_name or ""))
-        self._listed()  # refuses where nothing may be seen: that is not gone
+        self._list()  # refuses where nothing may be seen: that is not gone
         gone = [name for name in (self._id_name, self._secret_name) if self._delete("secrets", name)]
         if self._marker_name and self._delete("variables", self._marker_name):
             gone.append(self._marker_name)
@@ -189,7 +191,7 @@ class ForgejoTarget(BaseTarget):
         kind = "variable" if name == self._marker_name else "secret"
         return f"{self.address}, {kind} {name}" if name else f"{self.address}, its secrets"
 
-    def _listed(self) -> dict[str, str]:
+    def _list(self) -> dict[str, str]:
         """Find the secrets, with their descriptions; of a user, only see that the token is good."""
         if self._is_listed:
             return self._secrets()
@@ -213,14 +215,14 @@ class ForgejoTarget(BaseTarget):
         self._says.raise_for_status(answer, self._about(name))
         if answer.status != _GONE:
             what = f"{self._says.name}'s answer to the deletion is none of its own: whether it is gone is not known"
-            raise self._says.unexpected_response(what, self._about(name))
+            raise self._says.make_response_error(what, self._about(name))
         return True
 
     def _demand_written(self, answer: Response, name: str) -> None:
         self._says.raise_for_status(answer, self._about(name))
         if answer.status not in _WRITTEN:
             what = f"{self._says.name}'s answer to the write is none of its own: whether it was written is not known"
-            raise self._says.unexpected_response(what, self._about(name))
+            raise self._says.make_response_error(what, self._about(name))
 
     # --- the marker -------------------------------------------------------------------------------------------------
 
@@ -235,7 +237,7 @@ class ForgejoTarget(BaseTarget):
         value = answer.object().get("data")
         if not isinstance(value, str):
             what = f"{self._says.name}'s answer is no list and no variable"
-            raise self._says.unexpected_response(what, self._about(self._marker_name))
+            raise self._says.make_response_error(what, self._about(self._marker_name))
         return {"data": value, "description": text_of(answer.object().get("description"))}
 
     def _refuse_strangers(self, marker: Mapping[str, str] | None) -> None:
@@ -269,8 +271,8 @@ def where_of(settings: Mapping[str, Any]) -> str:
 
 def address(key: str, settings: Mapping[str, Any]) -> str:
     """Name a repository, an organization or a user in words."""
-    return named(f"{key} {where_of(settings)}", settings)
+    return name_place(f"{key} {where_of(settings)}", settings)
 
 
 def _each(variables: Mapping[str, Mapping[str, str]]) -> tuple[Listed, ...]:
-    return tuple(listed(name, variable["data"]) for name, variable in variables.items())
+    return tuple(describe_variable(name, variable["data"]) for name, variable in variables.items())

@@ -76,13 +76,13 @@ class App:
                 raise error
             if name not in self._installations:
                 try:
-                    self._installations[name] = self._found(owner, repository)
+                    self._installations[name] = self._find_installation(owner, repository)
                 except ProviderUnavailable as trouble:
                     self._failed[name] = (trouble, self._clock.now() + _LEEWAY)
                     raise
             return self._installations[name]
 
-    def _found(self, owner: str, repository: str | None) -> Installation:
+    def _find_installation(self, owner: str, repository: str | None) -> Installation:
         path = ("repos", owner, repository, "installation") if repository else ("orgs", owner, "installation")
         answer = self._http.call("GET", path, where=WHERE)
         if answer.status == 404:  # noqa: PLR2004  # HTTP: not found
@@ -91,7 +91,7 @@ class App:
                 where=WHERE,
                 remedy="install it for this owner and let it see the repository",
             )
-        content = _demanded(answer, "GitHub does not accept the app")
+        content = _require_success(answer, "GitHub does not accept the app")
         permissions = content.get("permissions")
         number = content.get("id")
         if not isinstance(number, int):
@@ -110,7 +110,7 @@ class App:
         with installation.lock:
             given = installation.given
             if given is None or self._clock.now() >= given.ends - _LEEWAY:
-                given = installation.given = self._renewed(installation)
+                given = installation.given = self._renew(installation)
             return given.token
 
     def drop(self, installation: Installation) -> bool:
@@ -119,14 +119,14 @@ class App:
             installation.given = None
         return True
 
-    def _renewed(self, installation: Installation) -> _Given:
+    def _renew(self, installation: Installation) -> _Given:
         path = ("app", "installations", str(installation.id), "access_tokens")
         answer = self._http.call("POST", path, is_repeatable=True, where=WHERE)
-        content = _demanded(answer, "GitHub gives the app no token for its installation")
+        content = _require_success(answer, "GitHub gives the app no token for its installation")
         token, ends = content.pop("token", None), content.get("expires_at")
         if not isinstance(token, str) or not token:
             raise ProviderRefused("GitHub's answer holds no token", where=WHERE, remedy="check `base_url`")
-        until = self._http.told(ends) or self._clock.now() + timedelta(minutes=30)
+        until = self._http.parse_time(ends) or self._clock.now() + timedelta(minutes=30)
         return _Given(token=Secret(token), ends=until)
 
     def _is_late(self) -> bool:
@@ -142,10 +142,10 @@ class App:
             "iss": self._id,
         }
         signed = _part({"alg": "RS256", "typ": "JWT"}) + "." + _part(claims)
-        return Secret(f"{signed}.{_unpadded(_signature(signed.encode(), self._key))}")
+        return Secret(f"{signed}.{_encode(_signature(signed.encode(), self._key))}")
 
 
-def _demanded(answer: Response, what: str) -> dict[str, Any]:
+def _require_success(answer: Response, what: str) -> dict[str, Any]:
     if answer.is_success:
         return answer.object()
     raise ProviderRefused(
@@ -156,10 +156,10 @@ def _demanded(answer: Response, what: str) -> dict[str, Any]:
 
 
 def _part(content: dict[str, Any]) -> str:
-    return _unpadded(json.dumps(content, separators=(",", ":")).encode())
+    return _encode(json.dumps(content, separators=(",", ":")).encode())
 
 
-def _unpadded(data: bytes) -> str:
+def _encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 
 from keyrota.core.levels import Side, Written
 from keyrota.core.model import Surroundings
-from keyrota.core.variables import Listed, listed
+from keyrota.core.variables import Listed, describe_variable
 from keyrota.target_base.look import Look
 from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Path, Place
@@ -49,7 +49,7 @@ class Around:
             self._environments()
         own = self._look.attempt(where.scope, partial(list_secrets, self._connection, where)) or ()
         present = frozenset(secret.name for secret in own) & frozenset(where.names)
-        return self._look.found(address, written(where, present), remedy=remedy(where))
+        return self._look.conclude(address, describe_write(where, present), remedy=remedy(where))
 
     def _organization(self) -> None:
         """Read what the repository sees of its organization; of a person's repository both lists are empty."""
@@ -109,33 +109,33 @@ class Around:
         self._level(there.scope, side, there.variables_path, "variables")
 
     def _level(self, name: str, side: Side, path: Path, what: str) -> None:
-        ask = partial(_listed, self._connection, self._where, path, what, name)
+        ask = partial(_list, self._connection, self._where, path, what, name)
         self._look.level(name, side, partial(self._connection.lists.read, path, ask), noun=what.removesuffix("s"))
 
 
 def list_secrets(connection: GitHubConnection, where: Place) -> tuple[Listed, ...]:
     """List the secrets of a place: names only."""
     path = where.secrets_path
-    return connection.lists.read(path, partial(_listed, connection, where, path, "secrets", where.scope))
+    return connection.lists.read(path, partial(_list, connection, where, path, "secrets", where.scope))
 
 
 def list_variables(connection: GitHubConnection, where: Place) -> tuple[Listed, ...]:
     """List the variables of a place; of their values only key IDs are kept."""
     path = where.variables_path
-    return connection.lists.read(path, partial(_listed, connection, where, path, "variables", where.scope))
+    return connection.lists.read(path, partial(_list, connection, where, path, "variables", where.scope))
 
 
-def _listed(connection: GitHubConnection, where: Place, path: Path, what: str, name: str) -> tuple[Listed, ...]:
+def _list(connection: GitHubConnection, where: Place, path: Path, what: str, name: str) -> tuple[Listed, ...]:
     per_page = _SECRETS if what == "secrets" else _VARIABLES
     values = connection.pages(where, path, what, f"the {what} of {name}", per_page=per_page)
     return tuple(_one(value, is_secret=what == "secrets") for value in values)
 
 
 def _one(value: Mapping[str, object], *, is_secret: bool) -> Listed:
-    return listed(str(value.get("name", "")).upper(), None if is_secret else value.get("value") or "")
+    return describe_variable(str(value.get("name", "")).upper(), None if is_secret else value.get("value") or "")
 
 
-def written(where: Place, present: frozenset[str]) -> Written:
+def describe_write(where: Place, present: frozenset[str]) -> Written:
     """Say what a target writes, and what is there of it."""
     pair = None if where.bundle else (where.id_name, where.secret_name)
     return Written(pair=pair, bundle=where.bundle, present=present, marker=where.marker)

@@ -13,7 +13,7 @@ from keyrota.core.variables import Listed
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
-from keyrota.target_base.errors import DELETED, unexpected_response
+from keyrota.target_base.errors import DELETED, make_response_error
 from keyrota.target_base.github_api import PublicKey, require_key
 from keyrota.target_base.look import RecentLists
 from keyrota.target_base.many import ManyRepositories
@@ -120,7 +120,7 @@ class GitHubConnection:
         answer = self.call(where, "GET", path, about, query=query)
         self.raise_for_status(answer, where, about)
         if not isinstance(answer.content, dict):
-            raise unexpected_response("GitHub's answer is no list and no object", about)
+            raise make_response_error("GitHub's answer is no list and no object", about)
         return answer.content
 
     def pages(
@@ -152,7 +152,7 @@ class GitHubConnection:
             self.raise_for_status(answer, where, about)
             values = answer.object().get(field) if field else answer.content
             if not isinstance(values, list):
-                raise unexpected_response("GitHub's answer is no list", about)
+                raise make_response_error("GitHub's answer is no list", about)
             yield from (value for value in values if isinstance(value, dict))
 
     def pages_of_secrets(self, where: Place) -> list[dict[str, Any]]:
@@ -173,10 +173,10 @@ class GitHubConnection:
         with its_own:  # one repository that does not answer holds up no other
             known = self._keys.get(where.secrets_path)
             if known is None or known == refused:
-                known = self._keys[where.secrets_path] = self._fetched_key(where)
+                known = self._keys[where.secrets_path] = self._fetch_key(where)
             return known
 
-    def _fetched_key(self, where: Place) -> PublicKey:
+    def _fetch_key(self, where: Place) -> PublicKey:
         path = where.secrets_path
         about = f"the public key of {where.scope}"
         try:
@@ -213,7 +213,7 @@ class GitHubConnection:
         """Turn a refusal into an error that names what it is about, the missing permission and the remedy."""
         if answer.is_success:
             return
-        needs = needed(where, answer)
+        needs = describe_needs(where, answer)
         message = str(answer.object().get("message", ""))
         match answer.status:
             case 401:
@@ -242,7 +242,7 @@ class GitHubConnection:
                 )
 
 
-def needed(where: Place, answer: Response | None = None) -> str:
+def describe_needs(where: Place, answer: Response | None = None) -> str:
     """Say what a token needs for a place, in the words of each kind of token."""
     said = answer.headers.get("x-accepted-github-permissions", "") if answer else ""
     classic = "repo" if where.repository else "admin:org"

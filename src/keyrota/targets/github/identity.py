@@ -49,7 +49,7 @@ class Identities:
         Raises:
             ProviderUnavailable: GitHub did not answer.
         """
-        what = self._named(where)
+        what = self._name(where)
         store = " dependabot" if where.is_dependabot else ""
         return PlaceId(kind="github", origin=origin, id=f"{what}{store}") if what else None
 
@@ -78,19 +78,19 @@ class Identities:
         Raises:
             KeyrotaError: The token may not list them: it lacks `Actions: read`.
         """
-        found = self._once((*_key(where.owner_path), "environments"), lambda: self._listed(where))
+        found = self._once((*_key(where.owner_path), "environments"), lambda: self._list_environments(where))
         if isinstance(found, ProviderRefused):
             raise found
         return found
 
-    def _listed(self, where: Place) -> Mapping[str, int] | ProviderRefused:
+    def _list_environments(self, where: Place) -> Mapping[str, int] | ProviderRefused:
         """List environments; a refusal is an answer as well, and is asked for once."""
         try:
             return self._environments(where)
         except ProviderRefused as refused:
             return refused
 
-    def _named(self, where: Place) -> str:
+    def _name(self, where: Place) -> str:
         if where.repository is None:
             number = self._once(_key(where.owner_path), lambda: self._organization(where))
             return f"organization {number}" if number is not None else ""

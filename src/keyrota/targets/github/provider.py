@@ -18,8 +18,8 @@ from keyrota.target_base.schema import (
     WAIT_FOR_IDLE,
     Schema,
     alternative,
-    closed,
     faults_of_names,
+    make_mapping,
     token_alternative,
 )
 from keyrota.targets.github.access import App, Installation
@@ -31,7 +31,7 @@ from keyrota.targets.github.target import GitHubTarget
 LOOKED_AT = Bounds(most=100, an_hour=1000)
 """One call for each repository of an organization that is looked at, of 5,000 an hour (same page)."""
 
-PROVIDER_SCHEMA: Schema = closed(
+PROVIDER_SCHEMA: Schema = make_mapping(
     {
         "base_url": {
             "type": "string",
@@ -55,7 +55,7 @@ PROVIDER_SCHEMA: Schema = closed(
     description="GitHub, or GitHub Enterprise Server.",
 )
 
-TARGET_SCHEMA: Schema = closed(
+TARGET_SCHEMA: Schema = make_mapping(
     {
         "repository": REPOSITORY,
         "environment": {"type": "string", "minLength": 1, "description": "An environment; it must exist."},
@@ -125,16 +125,16 @@ def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Conn
     many = ManyRepositories(clock, LOOKED_AT, "repositories of the organization")
     if "token" in auth:
         http = make(bearer(lambda: secrets(auth["token"])))
-        return _connected(GitHubConnection(http, None, many=many, clock=clock), is_app=False)
+        return _make_connection(GitHubConnection(http, None, many=many, clock=clock), is_app=False)
     app = App(str(auth["app_id"]), lambda: secrets(auth["private_key"]), clock, make)
 
     def reach(app: App, installation: Installation) -> Http:
         return make(bearer(lambda: app.token(installation)), renew=lambda: app.drop(installation))
 
-    return _connected(GitHubConnection(None, app, reach, many=many, clock=clock), is_app=True)
+    return _make_connection(GitHubConnection(None, app, reach, many=many, clock=clock), is_app=True)
 
 
-def _connected(connection: GitHubConnection, *, is_app: bool) -> Connection:
+def _make_connection(connection: GitHubConnection, *, is_app: bool) -> Connection:
     return Connection(
         target=lambda settings: GitHubTarget(connection, place(settings)),
         areas=partial(areas, connection, is_app=is_app),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keyrota.core.model import Readiness
-from keyrota.targets.github.connection import FINE_GRAINED, GitHubConnection, needed, permissions
+from keyrota.targets.github.connection import FINE_GRAINED, GitHubConnection, describe_needs, permissions
 from keyrota.targets.github.place import Place
 from keyrota.targets.github.visibility import visibility_of
 
@@ -61,7 +61,7 @@ def _classic_lacks(connection: GitHubConnection, where: Place) -> tuple[str, str
     wanted = "repo" if where.repository else "admin:org"
     if connection.scopes is None or wanted in connection.scopes:
         return None
-    return f"the token lacks the scope {wanted}", needed(where)
+    return f"the token lacks the scope {wanted}", describe_needs(where)
 
 
 def _repository_refuses(connection: GitHubConnection, where: Place) -> tuple[str, str]:
@@ -72,7 +72,7 @@ def _repository_refuses(connection: GitHubConnection, where: Place) -> tuple[str
     rights = content.get("permissions")
     is_person = connection.installation(where) is None  # of an app, these say nothing
     if is_person and isinstance(rights, dict) and rights.get("push") is False:
-        return "the token sees the repository, and may not write to it", needed(where)
+        return "the token sees the repository, and may not write to it", describe_needs(where)
     return "", ""
 
 

@@ -19,7 +19,7 @@ from keyrota.core.model import CarriedRuns, RunsEvidence
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Place
-from keyrota.targets.github.visibility import selected_repositories
+from keyrota.targets.github.visibility import list_selected_repositories
 
 MAX_RUN_TIME = timedelta(days=35)
 """A workflow run ends after 35 days, waiting included (GitHub's reference, `Usage limits`): nothing is older."""
@@ -57,21 +57,25 @@ def _is_busy(connection: GitHubConnection, where: Place, repository: str) -> boo
 def _at_work(connection: GitHubConnection, where: Place) -> Iterator[str]:
     """List the repositories that run something and see an organization's secret; none does while it is not there."""
     with suppress(NotThere):
-        yield from _seeing(connection, where, now=True)
+        yield from _list_repositories(connection, where, now=True)
 
 
-def carried(connection: GitHubConnection, where: Place, before: datetime) -> CarriedRuns:
+def find_runs(connection: GitHubConnection, where: Place, before: datetime) -> CarriedRuns:
     """Return whether runs are under way that were queued before an instant."""
     if not may_carry(where):
         return CarriedRuns(address=where.address, evidence=RunsEvidence.NONE)
     try:
-        return _asked(connection, where, before)
+        return _ask(connection, where, before)
     except KeyrotaError as error:
         return CarriedRuns(address=where.address, evidence=RunsEvidence.UNKNOWN, detail=error.what, remedy=_READS)
 
 
-def _asked(connection: GitHubConnection, where: Place, before: datetime) -> CarriedRuns:
-    names = [where.repository] if where.repository else list(islice(_seeing(connection, where), _MAX_REPOSITORIES + 1))
+def _ask(connection: GitHubConnection, where: Place, before: datetime) -> CarriedRuns:
+    names = (
+        [where.repository]
+        if where.repository
+        else list(islice(_list_repositories(connection, where), _MAX_REPOSITORIES + 1))
+    )
     places = [replace(where, repository=name) for name in names]
     if len(places) > _MAX_REPOSITORIES:
         return CarriedRuns(
@@ -85,12 +89,12 @@ def _asked(connection: GitHubConnection, where: Place, before: datetime) -> Carr
         old = list({str(run.get("id")): run for run in seen}.values())
         if old:
             return CarriedRuns(
-                address=where.address, evidence=RunsEvidence.SOME, detail=_told(place, old), remedy=_remedy(place)
+                address=where.address, evidence=RunsEvidence.SOME, detail=_describe(place, old), remedy=_remedy(place)
             )
     return CarriedRuns(address=where.address, evidence=RunsEvidence.NONE)
 
 
-def _told(place: Place, old: list[dict[str, Any]]) -> str:
+def _describe(place: Place, old: list[dict[str, Any]]) -> str:
     first = min(str(run.get("created_at", "")) for run in old)
     words = sorted({str(run.get("status")) for run in old})
     return f"{len(old)} in {place.owner}/{place.repository} ({', '.join(words)}), the first queued at {first[:16]}"
@@ -107,13 +111,13 @@ def _runs(connection: GitHubConnection, where: Place, status: str, before: datet
     if before is not None:
         query |= {"created": f"<={http.theirs(before):%Y-%m-%dT%H:%M:%SZ}"}
     for run in connection.pages(where, path, "workflow_runs", about, per_page=100, query=query):
-        queued = http.told(run.get("created_at"))
+        queued = http.parse_time(run.get("created_at"))
         is_over = run.get("status") == "completed"
         if not is_over and (before is None or queued is None or queued <= before):
             yield run
 
 
-def _seeing(connection: GitHubConnection, where: Place, *, now: bool = False) -> Iterator[str]:
+def _list_repositories(connection: GitHubConnection, where: Place, *, now: bool = False) -> Iterator[str]:
     """
     List the repositories that see an organization's secret; where all do, by their last push, the latest in front.
 
@@ -131,7 +135,7 @@ def _seeing(connection: GitHubConnection, where: Place, *, now: bool = False) ->
     connection.raise_for_status(answer, where, about)
     visibility = answer.object().get("visibility")
     if visibility == "selected":
-        yield from (name for _, name in selected_repositories(connection, where, where.names[-1]))
+        yield from (name for _, name in list_selected_repositories(connection, where, where.names[-1]))
         return
     installation = connection.installation(where)
     if installation is not None and not installation.sees_all:

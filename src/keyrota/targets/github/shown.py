@@ -9,9 +9,9 @@ from typing import Any
 
 from keyrota.core.levels import Level, Side, level_conflicts
 from keyrota.core.model import Conflict, VariableState
-from keyrota.core.variables import Listed, bundle_conflicts, listed, pair_conflicts, states_of
+from keyrota.core.variables import Listed, bundle_conflicts, describe_variable, pair_conflicts, states_of
 from keyrota.errors import KeyrotaError, NotThere
-from keyrota.targets.github.around import list_variables, remedy, written
+from keyrota.targets.github.around import describe_write, list_variables, remedy
 from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import Path, Place
 
@@ -22,7 +22,7 @@ _MAX_SECRETS = 100
 
 def names_only(names: Iterable[str]) -> tuple[Listed, ...]:
     """List secrets: their values cannot be read."""
-    return tuple(listed(name, None) for name in names)
+    return tuple(describe_variable(name, None) for name in names)
 
 
 def variables_of(where: Place, found: Iterable[str], marker: str | None) -> tuple[VariableState, ...]:
@@ -30,7 +30,7 @@ def variables_of(where: Place, found: Iterable[str], marker: str | None) -> tupl
     secrets = states_of(where.names, names_only(found), id_name=where.bundle or where.id_name)
     if where.marker is None:
         return secrets
-    known = [listed(where.marker, marker)] if marker is not None else []
+    known = [describe_variable(where.marker, marker)] if marker is not None else []
     return (*secrets, *states_of([where.marker], known, id_name=where.marker, marker=where.marker))
 
 
@@ -70,7 +70,7 @@ def _pair_conflicts(
 ) -> tuple[Conflict, ...]:
     pair = (where.id_name, where.secret_name)
     is_marked = where.marker in pair and marker is not None  # `marker:` names the half that jobs read as a variable
-    known = (*secrets, listed(where.marker or "", marker)) if is_marked else secrets
+    known = (*secrets, describe_variable(where.marker or "", marker)) if is_marked else secrets
     names = frozenset(secret.name for secret in known)
     found = pair_conflicts(known, *pair, remedy=remedy(where), noun="secret")
     if len(names.intersection(pair)) != 1 or where.is_dependabot:
@@ -79,7 +79,7 @@ def _pair_conflicts(
     with suppress(KeyrotaError):  # the half is reported all the same
         beside = list_variables(connection, where)
     level = Level(name=where.scope, side=Side.BESIDE, variables=beside)
-    return level_conflicts(written(where, names), [level], remedy=remedy(where)) or tuple(found)
+    return level_conflicts(describe_write(where, names), [level], remedy=remedy(where)) or tuple(found)
 
 
 def is_gone(connection: GitHubConnection, where: Place) -> bool:

@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
-from keyrota.core.detect import Seen, looks_like_id, seen, sightings
+from keyrota.core.detect import Seen, look_at, looks_like_id, sightings
 from keyrota.core.model import Sighting
 from keyrota.errors import NotThere, ProviderRefused
 from keyrota.targets.github.connection import GitHubConnection
@@ -49,19 +49,19 @@ def survey(connection: GitHubConnection, area: str) -> Iterator[Sighting]:
     if "/" not in area:
         found: list[dict[str, Any]] = [{"organization": area}, {"organization": area, "dependabot": True}]
         for settings in found:
-            yield from _sighted(connection, settings, is_optional=True)
+            yield from _scan_place(connection, settings, is_optional=True)
         return
     for settings in ({"repository": area}, {"repository": area, "dependabot": True}):
-        yield from _sighted(connection, settings, is_optional=False)
+        yield from _scan_place(connection, settings, is_optional=False)
     where = place({"repository": area})
     about = f"the environments of {area}"
     values = connection.pages(where, (*where.owner_path, "environments"), "environments", about, per_page=100)
     for value in values:
         settings = {"repository": area, "environment": str(value.get("name"))}
-        yield from _sighted(connection, settings, is_optional=False)
+        yield from _scan_place(connection, settings, is_optional=False)
 
 
-def _sighted(connection: GitHubConnection, settings: Mapping[str, Any], *, is_optional: bool) -> Iterator[Sighting]:
+def _scan_place(connection: GitHubConnection, settings: Mapping[str, Any], *, is_optional: bool) -> Iterator[Sighting]:
     """Look at secrets and variables, each for itself: one that may not be seen hides not the other."""
     where, names, variables = place(settings), list[Seen](), list[Seen]()
     may_lack = is_optional or where.is_dependabot  # a person's account has none, or the token may not see them
@@ -70,11 +70,11 @@ def _sighted(connection: GitHubConnection, settings: Mapping[str, Any], *, is_op
     if not where.is_dependabot:
         with suppress(NotThere, ProviderRefused):
             found = _list(connection, where, where.variables_path, "variables", 30)
-            variables = [seen(str(value.get("name", "")), value.get("value") or "") for value in found]
-    yield from _joined(where, settings, names, variables)
+            variables = [look_at(str(value.get("name", "")), value.get("value") or "") for value in found]
+    yield from _join(where, settings, names, variables)
 
 
-def _joined(
+def _join(
     where: Place, settings: Mapping[str, Any], names: Sequence[Seen], variables: Sequence[Seen]
 ) -> Iterator[Sighting]:
     """Join secrets with the markers that keyrota wrote beside them: they tell whose keys nobody can read."""
@@ -83,13 +83,13 @@ def _joined(
     marked = {name: keys[marker] for name, marker in known.items() if marker in keys}
     told = [replace(secret, key=marked.get(secret.name)) for secret in names]
     for sighting in sightings(where.scope, settings, told):
-        yield _marked(sighting) if sighting.key else sighting
+        yield _apply_marker(sighting) if sighting.key else sighting
     others = [variable for variable in variables if variable.name not in {known[name] for name in marked}]
     for open_key in sightings(f"{where.scope} variables", None, others):
         yield replace(open_key, remark="a readable variable, not a secret: keyrota does not write it")
 
 
-def _marked(sighting: Sighting) -> Sighting:
+def _apply_marker(sighting: Sighting) -> Sighting:
     """Conclude `marker: true`; but a secret that is not named like an ID may hold the whole pair: that is a guess."""
     is_id = looks_like_id(sighting.variable) or "KEY_ID" in sighting.variable
     remark = "; ".join(filter(None, [sighting.remark if is_id else "", "as the marker beside it says"]))
@@ -99,7 +99,7 @@ def _marked(sighting: Sighting) -> Sighting:
 
 
 def _name(value: Mapping[str, Any]) -> Seen:
-    return seen(str(value.get("name", "")), None)
+    return look_at(str(value.get("name", "")), None)
 
 
 def _list(

@@ -23,13 +23,13 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import Response, run_concurrently
-from keyrota.target_base.errors import DELETED, unexpected_response, write_lost
+from keyrota.target_base.errors import DELETED, make_response_error, write_lost
 from keyrota.target_base.github_api import PublicKey
 from keyrota.target_base.target import PlaceTarget
 from keyrota.target_base.upsert import put_or_create
 from keyrota.targets.github import runs
 from keyrota.targets.github.around import Around
-from keyrota.targets.github.connection import GitHubConnection, needed
+from keyrota.targets.github.connection import GitHubConnection, describe_needs
 from keyrota.targets.github.place import Path, Place
 from keyrota.targets.github.readiness import preflight
 from keyrota.targets.github.shown import conflicts_of, is_gone, names_only, variables_of
@@ -89,15 +89,15 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
         record = connection.identities.repository(where)
         everything = connection.lists.read(where.secrets_path, lambda: names_only(found))
         return replace(
-            self._held(found, marker),
+            self._interpret(found, marker),
             place=place,
             variables=variables_of(where, found, marker),
             conflicts=conflicts_of(connection, where, everything, marker),
             is_archived=record is not None and record.is_archived,
         )
 
-    def _held(self, found: Mapping[str, Mapping[str, Any]], marker: str | None) -> TargetState:
-        told = self._connection.http(self._place.owner, self._place.repository).told
+    def _interpret(self, found: Mapping[str, Mapping[str, Any]], marker: str | None) -> TargetState:
+        told = self._connection.http(self._place.owner, self._place.repository).parse_time
         times = {name: at for name, secret in found.items() if (at := told(secret.get("updated_at")))}
         for name, at in times.items():
             self._connection.count_write(self._place, name, at)
@@ -170,7 +170,7 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
 
     def runs_with_old_key(self, before: datetime) -> CarriedRuns:
         """Look for runs that were queued before an instant: they carry the secrets of that time."""
-        return runs.carried(self._connection, self._place, before)
+        return runs.find_runs(self._connection, self._place, before)
 
     def surroundings(self) -> Surroundings:
         """Look at the variables beside the secrets, and at what the organization and the environments have."""
@@ -198,7 +198,7 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
             return False
         self._demand(answer, name)
         if answer.status != _GONE:
-            raise unexpected_response(
+            raise make_response_error(
                 "GitHub's answer to the deletion is not GitHub's: whether it is gone is not known", self._about(name)
             )
         return True
@@ -226,7 +226,7 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
             return None
         self._demand(answer, name)
         if answer.object().get("name") is None:
-            raise unexpected_response("GitHub's answer is no list and no secret", self._about(name))
+            raise make_response_error("GitHub's answer is no list and no secret", self._about(name))
         return answer.object()
 
     def _put(self, name: str, value: Secret, seen: Visibility | None) -> None:
@@ -260,7 +260,7 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
         self._demand(answer, self._place.marker)
         value = answer.object().get("value")
         if not isinstance(value, str):
-            raise unexpected_response("GitHub's answer is no list and no variable", self._about(self._place.marker))
+            raise make_response_error("GitHub's answer is no list and no variable", self._about(self._place.marker))
         return value
 
     def _marker_is_ours(self, value: str | None) -> None:
@@ -292,7 +292,7 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
         self._demand(answer, name)
         if answer.status not in _WRITTEN:
             what = "GitHub's answer to the write is not GitHub's: whether it was written is not known"
-            raise unexpected_response(what, self._about(name))
+            raise make_response_error(what, self._about(name))
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -304,7 +304,7 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
             raise ProviderRefused(
                 f"GitHub refused: a conflict ({answer.status})",
                 where=self._about(name),
-                remedy=f"somebody changes it at the same time; {needed(self._place, answer)}",
+                remedy=f"somebody changes it at the same time; {describe_needs(self._place, answer)}",
             )
         self._connection.raise_for_status(answer, self._place, self._about(name))
 

@@ -39,7 +39,7 @@ def visibility_of(
     """
     about = f"{where.scope}, secret {name}"
     if secret is None:
-        return _configured(connection, where, about)
+        return _resolve_configured(connection, where, about)
     kind = secret.get("visibility")
     if kind not in KINDS:
         raise ProviderRefused(
@@ -47,15 +47,15 @@ def visibility_of(
             where=about,
             remedy="nothing was written, because a write would set it anew",
         )
-    return Visibility(kind=kind, selected=selected(connection, where, name) if kind == "selected" else ())
+    return Visibility(kind=kind, selected=list_selected_ids(connection, where, name) if kind == "selected" else ())
 
 
-def selected(connection: GitHubConnection, where: Place, name: str) -> tuple[int, ...]:
+def list_selected_ids(connection: GitHubConnection, where: Place, name: str) -> tuple[int, ...]:
     """List the IDs of all repositories that were selected for a secret."""
-    return tuple(number for number, _ in selected_repositories(connection, where, name))
+    return tuple(number for number, _ in list_selected_repositories(connection, where, name))
 
 
-def selected_repositories(connection: GitHubConnection, where: Place, name: str) -> tuple[tuple[int, str], ...]:
+def list_selected_repositories(connection: GitHubConnection, where: Place, name: str) -> tuple[tuple[int, str], ...]:
     """
     List ID and name of all repositories that were selected for a secret.
 
@@ -77,7 +77,7 @@ def selected_repositories(connection: GitHubConnection, where: Place, name: str)
     )
 
 
-def _configured(connection: GitHubConnection, where: Place, about: str) -> Visibility:
+def _resolve_configured(connection: GitHubConnection, where: Place, about: str) -> Visibility:
     if where.visibility is None:
         raise ProviderRefused(
             "the organization does not have this secret yet, and nobody says who may see it",

@@ -15,7 +15,7 @@ from typing import Any
 
 from keyrota.core.levels import Side, Written
 from keyrota.core.model import Conflict, Surroundings
-from keyrota.core.variables import Listed, bundle_conflicts, listed, pair_conflicts
+from keyrota.core.variables import Listed, bundle_conflicts, describe_variable, pair_conflicts
 from keyrota.target_base.look import Look
 from keyrota.targets.gitlab.connection import GitLabConnection
 from keyrota.targets.gitlab.place import Path, Place
@@ -60,7 +60,7 @@ class Around:
             self._schedules(where.project)
         present = frozenset(variable.name for variable in own) & frozenset(where.names)
         pair = None if where.bundle else (where.id_name, where.secret_name)
-        found = self._look.found(address, Written(pair=pair, bundle=where.bundle, present=present))
+        found = self._look.conclude(address, Written(pair=pair, bundle=where.bundle, present=present))
         return replace(found, conflicts=tuple(dict.fromkeys((*_beside(where, own), *found.conflicts))))
 
     def _scopes(self, where: Place, everything: tuple[Scoped, ...]) -> None:
@@ -118,7 +118,7 @@ class Around:
         path, about = there.variables_path, f"the variables of {replace(there, environment_scope='*').scope}"
 
         def ask() -> tuple[Scoped, ...]:
-            return tuple(_scoped(value) for value in self._connection.pages(path, about))
+            return tuple(_read_scoped(value) for value in self._connection.pages(path, about))
 
         return self._connection.lists.read(path, ask)
 
@@ -139,12 +139,12 @@ class Around:
         self._connection.raise_for_status(answer, name)
         values = answer.object().get("variables")
         known = values if isinstance(values, list) else ()
-        return tuple(_scoped(value).variable for value in known if isinstance(value, dict))
+        return tuple(_read_scoped(value).variable for value in known if isinstance(value, dict))
 
 
-def _scoped(value: Mapping[str, Any]) -> Scoped:
+def _read_scoped(value: Mapping[str, Any]) -> Scoped:
     scope = str(value.get("environment_scope", "*"))
-    return Scoped(scope=scope, variable=listed(str(value.get("key", "")), value.get("value")))
+    return Scoped(scope=scope, variable=describe_variable(str(value.get("key", "")), value.get("value")))
 
 
 def _beside(where: Place, own: tuple[Listed, ...]) -> tuple[Conflict, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
-from keyrota.target_base.errors import DELETED, unexpected_response
+from keyrota.target_base.errors import DELETED, make_response_error
 from keyrota.target_base.look import RecentLists
 from keyrota.target_base.many import ManyRepositories
 from keyrota.targets.gitlab.identity import Identities
@@ -57,10 +57,10 @@ class GitLabConnection:
         """Read the token's own record, once; nothing is known where GitLab does not tell."""
         with self._lock:
             if self._record is None:
-                self._record = self._asked()
+                self._record = self._ask_token()
             return self._record
 
-    def _asked(self) -> TokenRecord:
+    def _ask_token(self) -> TokenRecord:
         try:
             answer = self.http.call("GET", ("personal_access_tokens", "self"), where="providers.gitlab.auth")
         except KeyrotaError:
@@ -107,14 +107,14 @@ class GitLabConnection:
         for answer in paginate(first, Response.next_link, follow, most=_MAX_PAGES, name="GitLab", where=about):
             self.raise_for_status(answer, about)
             if not isinstance(answer.content, list):
-                raise unexpected_response("GitLab's answer is no list", about)
+                raise make_response_error("GitLab's answer is no list", about)
             yield from (value for value in answer.content if isinstance(value, dict))
 
     def raise_for_status(self, answer: Response, about: str, where: Place | None = None) -> None:
         """Turn a refusal into an error that names what it is about, the missing scope or role, and the remedy."""
         if answer.is_success:
             return
-        needs = self._needed(where)
+        needs = self._describe_needs(where)
         match answer.status:
             case 401:
                 raise ProviderRefused(
@@ -132,19 +132,19 @@ class GitLabConnection:
                 )
             case _:
                 raise ProviderRefused(
-                    f"GitLab refused ({answer.status}){refused_fields(answer)}",
+                    f"GitLab refused ({answer.status}){name_refused_fields(answer)}",
                     where=about,
                     remedy=f"look at the variable in GitLab; {needs}",
                 )
 
-    def _needed(self, where: Place | None) -> str:
+    def _describe_needs(self, where: Place | None) -> str:
         role = "Maintainer of the project"
         if where is not None and where.project is None:
             role = "Owner of the group" if where.group is not None else "administrator of the instance"
         return f"the token needs the scope api, and the role {role}"
 
 
-def refused_fields(answer: Response) -> str:
+def name_refused_fields(answer: Response) -> str:
     """Name the fields that GitLab refuses (`{"message": {"value": […]}}`); never its words: they may hold a value."""
     message = answer.object().get("message")
     known = ("key", "value", "masked", "protected", "environment_scope", "variable_type", "base")

@@ -72,10 +72,10 @@ class Identities:
             its_own = self._locks.setdefault(key, threading.Lock())
         with its_own:  # one project that does not answer holds up no other
             if key not in self._known:
-                self._known[key] = self._asked(where, path)
+                self._known[key] = self._ask_record(where, path)
             return self._known[key]
 
-    def _asked(self, where: Place, path: Path) -> Record | None:
+    def _ask_record(self, where: Place, path: Path) -> Record | None:
         try:
             content = self._get(where, path, f"the record of {where.scope}")
         except ProviderRefused:

@@ -16,8 +16,8 @@ from keyrota.target_base.schema import (
     WAIT_FOR_IDLE,
     WAITING,
     Schema,
-    closed,
     faults_of_names,
+    make_mapping,
     span,
     token_alternative,
 )
@@ -30,7 +30,7 @@ API = "https://gitlab.com/api/v4"
 _LOOKED_AT = Bounds(most=100, an_hour=1000)
 """One call for each project that is looked at; a GitLab of one's own has 7,200 an hour, where limits are on at all."""
 
-PROVIDER_SCHEMA: Schema = closed(
+PROVIDER_SCHEMA: Schema = make_mapping(
     {
         "base_url": {
             "type": "string",
@@ -48,7 +48,7 @@ PROVIDER_SCHEMA: Schema = closed(
 )
 
 _ATTRIBUTE = {"type": "boolean"}
-TARGET_SCHEMA: Schema = closed(
+TARGET_SCHEMA: Schema = make_mapping(
     {
         "project": {**SLUGS_OR_NUMBER, "description": "Whole path, or number."},
         "group": {**SLUGS_OR_NUMBER, "description": "Whole path, or number."},

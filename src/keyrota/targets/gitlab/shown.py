@@ -39,7 +39,7 @@ class Variable:
 
 def states(where: Place, found: Mapping[str, Variable]) -> tuple[VariableState, ...]:
     """Say of each variable that a write creates or replaces what is there now."""
-    return states_of(where.names, _listed(found), id_name=where.bundle or where.id_name)
+    return states_of(where.names, _describe_variables(found), id_name=where.bundle or where.id_name)
 
 
 def conflicts(where: Place, found: Mapping[str, Variable]) -> tuple[Conflict, ...]:
@@ -48,7 +48,7 @@ def conflicts(where: Place, found: Mapping[str, Variable]) -> tuple[Conflict, ..
         return ()
     halves = [found[name] for name in (where.id_name, where.secret_name) if name in found]
     if len(halves) == 1:
-        return tuple(pair_conflicts(_listed(found), where.id_name, where.secret_name))
+        return tuple(pair_conflicts(_describe_variables(found), where.id_name, where.secret_name))
     one, other = sorted(halves, key=lambda half: half.is_protected)
     if one.is_protected == other.is_protected:
         return ()
@@ -61,7 +61,7 @@ def conflicts(where: Place, found: Mapping[str, Variable]) -> tuple[Conflict, ..
     )
 
 
-def _listed(found: Mapping[str, Variable]) -> tuple[Listed, ...]:
+def _describe_variables(found: Mapping[str, Variable]) -> tuple[Listed, ...]:
     return tuple(
         Listed(
             name=variable.name,

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from keyrota.core.detect import Seen, seen, sightings
+from keyrota.core.detect import Seen, look_at, sightings
 from keyrota.core.model import Sighting
 from keyrota.errors import NotThere, ProviderRefused
 from keyrota.targets.gitlab.connection import GitLabConnection
@@ -39,22 +39,22 @@ def survey(connection: GitLabConnection, area: str) -> Iterator[Sighting]:
     """Look through the variables of the instance, of one group, or of one project and its schedules."""
     if area == _INSTANCE:
         with contextlib.suppress(NotThere, ProviderRefused):  # only administrators see them
-            yield from _sighted(connection, "gitlab instance", {"instance": True}, ("admin", "ci", "variables"))
+            yield from _scan_place(connection, "gitlab instance", {"instance": True}, ("admin", "ci", "variables"))
     elif area.startswith("group "):
         name = area.removeprefix("group ")
-        yield from _sighted(connection, f"gitlab {area}", {"group": name}, ("groups", name, "variables"))
+        yield from _scan_place(connection, f"gitlab {area}", {"group": name}, ("groups", name, "variables"))
     else:
-        yield from _sighted(connection, f"gitlab {area}", {"project": area}, ("projects", area, "variables"))
+        yield from _scan_place(connection, f"gitlab {area}", {"project": area}, ("projects", area, "variables"))
         yield from _schedules(connection, area)
 
 
-def _sighted(
+def _scan_place(
     connection: GitLabConnection, place: str, settings: Mapping[str, Any], path: tuple[str, ...]
 ) -> Iterator[Sighting]:
     """Sort variables by their scope: a pair belongs to one."""
     scopes: dict[str, list[Seen]] = {}
     for value in connection.pages(path, f"the variables of {place}"):
-        scopes.setdefault(str(value.get("environment_scope", "*")), []).append(_seen(value))
+        scopes.setdefault(str(value.get("environment_scope", "*")), []).append(_look_at(value))
     for scope, variables in scopes.items():
         if scope == "*":
             yield from sightings(place, settings, variables)
@@ -62,8 +62,8 @@ def _sighted(
             yield from sightings(f"{place} {scope}", {**settings, "environment_scope": scope}, variables)
 
 
-def _seen(value: Mapping[str, Any]) -> Seen:
-    return seen(str(value.get("key", "")), value.get("value"))
+def _look_at(value: Mapping[str, Any]) -> Seen:
+    return look_at(str(value.get("key", "")), value.get("value"))
 
 
 def _schedules(connection: GitLabConnection, project: str) -> Iterator[Sighting]:
@@ -75,7 +75,9 @@ def _schedules(connection: GitLabConnection, project: str) -> Iterator[Sighting]
         answer = connection.http.call("GET", (*path, number), where=about)
         connection.raise_for_status(answer, about)
         variables = answer.object().get("variables")
-        known = [_seen(value) for value in variables if isinstance(value, dict)] if isinstance(variables, list) else []
+        known = (
+            [_look_at(value) for value in variables if isinstance(value, dict)] if isinstance(variables, list) else []
+        )
         for sighting in sightings(f"gitlab {project} schedule {number}", None, known):
             yield Sighting(
                 place=sighting.place,

@@ -23,12 +23,12 @@ from keyrota.core.secret import Secret
 from keyrota.core.variables import key_ids
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.http import Response, run_concurrently
-from keyrota.target_base.errors import DELETED, unexpected_response, write_lost
+from keyrota.target_base.errors import DELETED, make_response_error, write_lost
 from keyrota.target_base.target import PlaceTarget
 from keyrota.target_base.upsert import put_or_create
 from keyrota.targets.gitlab import pipelines
 from keyrota.targets.gitlab.around import Around
-from keyrota.targets.gitlab.connection import GitLabConnection, is_absent_variable, refused_fields
+from keyrota.targets.gitlab.connection import GitLabConnection, is_absent_variable, name_refused_fields
 from keyrota.targets.gitlab.gone import is_gone
 from keyrota.targets.gitlab.place import Place
 from keyrota.targets.gitlab.shown import Variable, conflicts, states
@@ -71,7 +71,7 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
             yield "the token is revoked", "make a new one and put it where `providers: gitlab: auth:` points"
         if token.scopes is not None and "api" not in token.scopes:
             yield "the token lacks the scope api", "make a token with the scope api"
-        for variable in self._found().values():
+        for variable in self._read_ours().values():
             trouble = self._misfit(variable)
             if trouble is not None:
                 yield trouble.what, trouble.remedy
@@ -84,14 +84,14 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
     def read(self) -> TargetState:
         """Return what is there; a refusal is the value FAILED."""
         try:
-            found = self._found()
+            found = self._read_ours()
             place = self._connection.identities.place(self._place)
             record = self._connection.identities.record(self._place)
         except NotThere as error:
             return self._not_there(error)
         except KeyrotaError as error:
             return self._state(TargetEvidence.FAILED, detail=error.what, remedy=error.remedy)
-        state = replace(self._held(found), place=place, is_archived=record is not None and record.is_archived)
+        state = replace(self._interpret(found), place=place, is_archived=record is not None and record.is_archived)
         misfits = (self._misfit(variable) for variable in found.values())
         unfit = tuple(Conflict(what=misfit.what, remedy=misfit.remedy) for misfit in misfits if misfit is not None)
         return replace(state, variables=states(self._place, found), conflicts=(*unfit, *conflicts(self._place, found)))
@@ -104,7 +104,7 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
         what = "the project does not exist any more (404)"
         return replace(state, is_gone=True, detail=what, remedy=forget)
 
-    def _held(self, found: Mapping[str, Variable]) -> TargetState:
+    def _interpret(self, found: Mapping[str, Variable]) -> TargetState:
         missing = [name for name in self._place.names if name not in found]
         if missing:
             return replace(self._state(TargetEvidence.ABSENT, detail=" and ".join(missing)), is_empty=not found)
@@ -142,7 +142,7 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
             values = {self._place.bundle: credential.as_file()}
         else:
             values = {self._place.secret_name: credential.secret, self._place.id_name: Secret(credential.id)}
-        found = self._found()
+        found = self._read_ours()
         for name, value in values.items():
             self._refuse_unfit(found.get(name), name, value)
         # Half a pair that is made anew is as protected as the other half: people set that by hand.
@@ -168,7 +168,7 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
 
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete the variables; a readable key ID that is not one of ours forbids it."""
-        found = self._found()
+        found = self._read_ours()
         known = found.get(self._place.bundle or self._place.id_name)
         if found and (known is None or (not known.is_hidden and keys.isdisjoint(known.keys))):
             raise ProviderRefused(
@@ -184,7 +184,7 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
 
     # --- variables --------------------------------------------------------------------------------------------------
 
-    def _found(self) -> dict[str, Variable]:
+    def _read_ours(self) -> dict[str, Variable]:
         """Get our own variables, one by one; nobody else's value is ever asked for."""
         found = {name: self._get(name) for name in self._place.names}
         return {name: variable for name, variable in found.items() if variable is not None}
@@ -217,7 +217,7 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
         """Believe an answer only if it shows our variable, in our scope: a login page answers 200 as well."""
         scope = content.get("environment_scope", self._place.environment_scope)
         if content.get("key") != name or scope != self._place.environment_scope:
-            raise unexpected_response(
+            raise make_response_error(
                 f"GitLab's answer is not the variable that was asked for: {what}", self._about(name)
             )
 
@@ -276,11 +276,11 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
             confirm=partial(self._demand_written, name),
             is_taken=_is_taken,
             is_missing=is_absent_variable,
-            lost=partial(self._lost, name),
+            lost=partial(self._make_write_lost, name),
             is_there=is_there,
         )
 
-    def _lost(self, name: str) -> ProviderUnavailable:
+    def _make_write_lost(self, name: str) -> ProviderUnavailable:
         return write_lost("GitLab", "variable", self._about(name))
 
     def _create(self, name: str, value: Secret, *, is_protected: bool) -> Response:
@@ -303,7 +303,7 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
 
     def _demand_written(self, name: str, answer: Response) -> None:
         if is_absent_variable(answer):  # it was taken, and somebody deleted it
-            raise self._lost(name)
+            raise self._make_write_lost(name)
         self._connection.raise_for_status(answer, self._about(name), self._place)
         self._demand_variable(answer.object(), name, "whether it was written is not known")
 
@@ -319,4 +319,4 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
 
 def _is_taken(answer: Response) -> bool:
     """Return whether a variable of that name and scope exists by now."""
-    return answer.status == _BAD and "key" in refused_fields(answer)
+    return answer.status == _BAD and "key" in name_refused_fields(answer)

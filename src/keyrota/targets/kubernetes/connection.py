@@ -55,7 +55,7 @@ class KubernetesConnection:
         metadata = answer.object().get("metadata")
         uid = metadata.get("uid") if isinstance(metadata, dict) else None
         if answer.object().get("kind") != "Namespace" or not isinstance(uid, str) or not uid:
-            raise SAYS.unexpected_response("the answer is no Secret and no Namespace", about)
+            raise SAYS.make_response_error("the answer is no Secret and no Namespace", about)
         return uid
 
     def secret(self, namespace: str, name: str, about: str) -> dict[str, Any] | None:
@@ -65,7 +65,7 @@ class KubernetesConnection:
             return None
         SAYS.raise_for_status(answer, about)
         if answer.object().get("kind") != "Secret":
-            raise SAYS.unexpected_response("the answer is no Secret", about)
+            raise SAYS.make_response_error("the answer is no Secret", about)
         return answer.object()
 
     def every_secret(self, namespace: str, about: str) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from keyrota.core.model import Conflict
 from keyrota.core.secret import Secret
-from keyrota.core.variables import Listed, listed
+from keyrota.core.variables import Listed, describe_variable
 
 _MARKS = {
     "reconcile.external-secrets.io/managed": "External Secrets",
@@ -31,9 +31,9 @@ _MARKS = {
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 
 
-def listed_entries(found: Mapping[str, Any] | None) -> tuple[Listed, ...]:
+def list_entries(found: Mapping[str, Any] | None) -> tuple[Listed, ...]:
     """List the entries; of each value only the key IDs are kept."""
-    return tuple(listed(name, _plain(value)) for name, value in data_of(found).items())
+    return tuple(describe_variable(name, _plain(value)) for name, value in data_of(found).items())
 
 
 def data_of(found: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -42,7 +42,7 @@ def data_of(found: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def encoded(value: Secret) -> Secret:
+def encode(value: Secret) -> Secret:
     """Write a value as `data` holds it."""
     return Secret(base64.b64encode(value.reveal().encode()).decode())
 

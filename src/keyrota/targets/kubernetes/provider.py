@@ -13,7 +13,7 @@ from keyrota.target_base.schema import (
     SECRET_NAME,
     WAITING,
     Schema,
-    closed,
+    make_mapping,
     token_alternative,
     variables_of,
 )
@@ -24,7 +24,7 @@ _NAME = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "maxLe
 _ENTRY = {"type": "string", "pattern": "^[-._A-Za-z0-9]+$", "maxLength": 253}
 """Kubernetes API reference, Secret v1: keys of `data`; dashes and dots are usual there."""
 
-PROVIDER_SCHEMA: Schema = closed(
+PROVIDER_SCHEMA: Schema = make_mapping(
     {
         "base_url": {"type": "string", "description": "Of the API server: https://HOST:6443."},
         "auth": {
@@ -35,7 +35,7 @@ PROVIDER_SCHEMA: Schema = closed(
     required=["base_url", "auth"],
     description="A Kubernetes cluster; its CA is named by SSL_CERT_FILE.",
 )
-TARGET_SCHEMA: Schema = closed(
+TARGET_SCHEMA: Schema = make_mapping(
     {
         "namespace": {**_NAME, "description": "It must exist."},
         "secret": {**_NAME, "description": "A Secret; its other entries are never touched."},

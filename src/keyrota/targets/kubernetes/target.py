@@ -23,14 +23,14 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.secret import Secret
-from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
+from keyrota.core.variables import Listed, find_shown, pair_conflicts, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.http import Response
-from keyrota.target_base.schema import named, names_of
+from keyrota.target_base.schema import name_place, names_of
 from keyrota.target_base.target import BaseTarget
 from keyrota.target_base.upsert import put_or_create
 from keyrota.targets.kubernetes.connection import SAYS, KubernetesConnection, secrets_of
-from keyrota.targets.kubernetes.entries import data_of, encoded, listed_entries, writers_of
+from keyrota.targets.kubernetes.entries import data_of, encode, list_entries, writers_of
 
 _MERGE = "application/merge-patch+json"
 _DRY = {"dryRun": "All"}
@@ -69,7 +69,7 @@ class KubernetesTarget(BaseTarget):
 
     def _read(self) -> TargetState:
         found = self._get()
-        entries = listed_entries(found)
+        entries = list_entries(found)
         names = self._names
         present = {entry.name: entry for entry in entries if entry.name in names}
         missing = [name for name in names if name not in present]
@@ -82,7 +82,7 @@ class KubernetesTarget(BaseTarget):
             state,
             place=self._place(),
             variables=states_of(names, entries, id_name=self._id_name),
-            shown=shown_by(entries, self.address, beside=names, noun="entry"),
+            shown=find_shown(entries, self.address, beside=names, noun="entry"),
             conflicts=self._conflicts(found, entries),
         )
 
@@ -122,7 +122,7 @@ class KubernetesTarget(BaseTarget):
                 name = str(metadata.get("name")) if isinstance(metadata, dict) else ""
                 if name != self._secret:
                     where = f"kubernetes {self._namespace}/{name}"
-                    shown += shown_by(listed_entries(found), where, noun="entry")
+                    shown += find_shown(list_entries(found), where, noun="entry")
         except KeyrotaError as error:
             unread = f"the other Secrets of the namespace {self._namespace}: {error.what}"
             return Surroundings(address=self.address, shown=tuple(shown), unread=(unread,))
@@ -135,8 +135,8 @@ class KubernetesTarget(BaseTarget):
     def write(self, credential: KeyPair) -> None:
         """Change both entries with one PATCH; a Secret that is not there is made."""
         values: dict[str, str | Secret] = {
-            self._id_name: encoded(Secret(credential.id)),
-            self._secret_name: encoded(credential.secret),
+            self._id_name: encode(Secret(credential.id)),
+            self._secret_name: encode(credential.secret),
         }
         self._send(self._get(), values, is_dry=False)
 
@@ -146,7 +146,7 @@ class KubernetesTarget(BaseTarget):
         names = [name for name in self._names if name in data_of(found)]
         if not names:
             return ()
-        known = {entry.name: entry.key for entry in listed_entries(found)}
+        known = {entry.name: entry.key for entry in list_entries(found)}
         if known.get(self._id_name) not in keys:
             raise SAYS.not_ours(self._id_name, self._about())
         self._demand_written(self._patch(dict.fromkeys(names), is_dry=False))
@@ -204,9 +204,9 @@ class KubernetesTarget(BaseTarget):
         SAYS.raise_for_status(answer, self._about())
         if answer.object().get("kind") != "Secret":
             what = "the answer to the write is no Secret: whether it was written is not known"
-            raise SAYS.unexpected_response(what, self._about())
+            raise SAYS.make_response_error(what, self._about())
 
 
 def address(settings: Mapping[str, Any]) -> str:
     """Name a Secret in words."""
-    return named(f"kubernetes {settings['namespace']}/{settings['secret']}", settings)
+    return name_place(f"kubernetes {settings['namespace']}/{settings['secret']}", settings)

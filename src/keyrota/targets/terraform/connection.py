@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from keyrota.core.variables import Listed, listed
+from keyrota.core.variables import Listed, describe_variable
 from keyrota.http import Http, Response, paginate
 from keyrota.target_base.errors import ProviderErrors
 from keyrota.targets.terraform.place import Category, Place
@@ -61,7 +61,7 @@ class TerraformConnection:
         found = answer.object().get("data")
         number = found.get("id") if isinstance(found, dict) and found.get("type") == "workspaces" else None
         if not isinstance(number, str) or not number.isprintable():
-            raise SAYS.unexpected_response("HCP Terraform's answer is no workspace", about)
+            raise SAYS.make_response_error("HCP Terraform's answer is no workspace", about)
         return number
 
     def variables(self, path: Path, about: str) -> tuple[Variable, ...]:
@@ -75,7 +75,7 @@ class TerraformConnection:
         found = answer.object().get("data")
         made = _set(found) if isinstance(found, dict) else None
         if made is None:
-            raise SAYS.unexpected_response("HCP Terraform's answer is no variable set", about)
+            raise SAYS.make_response_error("HCP Terraform's answer is no variable set", about)
         return made
 
     def sets_of(self, workspace: str, about: str) -> tuple[VariableSet, ...]:
@@ -113,7 +113,7 @@ def _variable(item: Mapping[str, Any]) -> Variable | None:
         name=name,
         category=Category(category),
         is_sensitive=is_sensitive,
-        listed=listed(name, None if is_sensitive else value, is_readable=not is_sensitive),
+        listed=describe_variable(name, None if is_sensitive else value, is_readable=not is_sensitive),
     )
 
 
@@ -125,12 +125,12 @@ def _set(item: Mapping[str, Any]) -> VariableSet | None:
         id=item["id"],
         name=str(attributes.get("name")),
         has_priority=attributes.get("priority") is True,
-        is_everywhere=attributes.get("global") is True or bool(related(item, "projects")),
-        workspaces=related(item, "workspaces"),
+        is_everywhere=attributes.get("global") is True or bool(list_related(item, "projects")),
+        workspaces=list_related(item, "workspaces"),
     )
 
 
-def related(item: Mapping[str, Any], name: str) -> tuple[str, ...]:
+def list_related(item: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """Read the IDs of a relationship (JSON:API)."""
     found: Any = item.get("relationships")
     for part in (name, "data"):

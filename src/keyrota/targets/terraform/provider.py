@@ -11,8 +11,8 @@ from keyrota.target_base.schema import (
     MAX_WAIT,
     NAMES,
     Schema,
-    closed,
     faults_of_names,
+    make_mapping,
     names_of,
     span,
     token_alternative,
@@ -27,7 +27,7 @@ _LIMIT = Limit(calls=20, seconds=1.0)
 """30 a second for each user, whatever the token: a third is left to the people and pipelines that share the user."""
 _NAME = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
 
-PROVIDER_SCHEMA: Schema = closed(
+PROVIDER_SCHEMA: Schema = make_mapping(
     {
         "base_url": {
             "type": "string",
@@ -43,7 +43,7 @@ PROVIDER_SCHEMA: Schema = closed(
     required=["auth"],
     description="HCP Terraform, Terraform Cloud, Terraform Enterprise.",
 )
-TARGET_SCHEMA: Schema = closed(
+TARGET_SCHEMA: Schema = make_mapping(
     {
         "organization": {**_NAME, "description": "Name of the organization."},
         "workspace": {**_NAME, "description": "Name of a workspace."},

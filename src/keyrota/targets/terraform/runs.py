@@ -16,7 +16,7 @@ from typing import Any
 from keyrota.core.model import CarriedRuns, RunsEvidence
 from keyrota.errors import KeyrotaError
 from keyrota.targets.terraform.around import applies_to
-from keyrota.targets.terraform.connection import TerraformConnection, related
+from keyrota.targets.terraform.connection import TerraformConnection, list_related
 from keyrota.targets.terraform.place import Place
 
 MAX_RUN_TIME = timedelta(days=90)
@@ -34,7 +34,7 @@ _DONE = {
 _READS = "let the token's team read runs (workspace permission `Runs: read`), or wait"
 
 
-def carried(connection: TerraformConnection, where: Place, number: str, before: datetime) -> CarriedRuns:
+def find_runs(connection: TerraformConnection, where: Place, number: str, before: datetime) -> CarriedRuns:
     """
     Return whether runs that were created before an instant are not done.
 
@@ -69,13 +69,13 @@ def _runs(connection: TerraformConnection, where: Place, number: str) -> Iterato
         return
     one = connection.set(number, about)
     for run in connection.items(("organizations", where.organization, "runs"), about, query):
-        if applies_to(one, related(run, "workspace")):
+        if applies_to(one, list_related(run, "workspace")):
             yield run
 
 
 def _is_older(connection: TerraformConnection, run: Mapping[str, Any], before: datetime) -> bool:
     attributes = _attributes(run)
-    created = connection.http.told(attributes.get("created-at"))
+    created = connection.http.parse_time(attributes.get("created-at"))
     return str(attributes.get("status")) not in _DONE and (created is None or created <= before)
 
 

@@ -21,7 +21,7 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.secret import Secret
-from keyrota.core.variables import Listed, pair_conflicts, shown_by, states_of
+from keyrota.core.variables import Listed, find_shown, pair_conflicts, states_of
 from keyrota.errors import KeyrotaError
 from keyrota.http import Response, run_concurrently
 from keyrota.target_base.schema import ID_NAME, SECRET_NAME
@@ -61,7 +61,7 @@ class TerraformTarget(BaseTarget):
 
     def preflight(self) -> Readiness:
         """List the variables. Honest limit: a token that may read may still not write; HCP cannot be asked."""
-        return self.readiness(lambda: self._listed(self._path()))
+        return self.readiness(lambda: self._list(self._path()))
 
     def read(self) -> TargetState:
         """Return which key the ID names; a refusal is the value FAILED."""
@@ -75,7 +75,7 @@ class TerraformTarget(BaseTarget):
             self._state(found),
             place=PlaceId(kind="terraform", origin=self._http.origin, id=self._id(path)),
             variables=states_of(self._place.names, [one.listed for one in found.values()], id_name=self._id_name),
-            shown=self._shown(everything),
+            shown=self._find_shown(everything),
             conflicts=tuple(self._conflicts(everything)),
         )
 
@@ -100,12 +100,12 @@ class TerraformTarget(BaseTarget):
         more = " category terraform" if self._place.category is Category.TERRAFORM else ""
         return f"{kind} {path[1]}{more}"
 
-    def _shown(self, everything: Sequence[Variable]) -> tuple[ShownKey, ...]:
+    def _find_shown(self, everything: Sequence[Variable]) -> tuple[ShownKey, ...]:
         """Name the key IDs that readable variables of both categories contain, our own pair's aside."""
         own, other = self._place.category, self._place.category.other
         return (
-            *shown_by(_of(everything, own), self.address, beside=self._place.names, noun=own.noun),
-            *shown_by(_of(everything, other), self.address, noun=other.noun),
+            *find_shown(_of(everything, own), self.address, beside=self._place.names, noun=own.noun),
+            *find_shown(_of(everything, other), self.address, noun=other.noun),
         )
 
     def _conflicts(self, everything: Sequence[Variable]) -> Iterator[Conflict]:
@@ -129,7 +129,7 @@ class TerraformTarget(BaseTarget):
         """Look at the variable sets that are applied to the workspace, or at the workspaces of the set."""
         try:
             path = self._path()
-            present = frozenset(self._listed(path))
+            present = frozenset(self._list(path))
         except KeyrotaError as error:
             return Surroundings(address=self.address, unread=(f"what else gives it variables: {error.what}",))
         return Around(self._connection, self._place, path[1]).surroundings(present)
@@ -137,14 +137,14 @@ class TerraformTarget(BaseTarget):
     def runs_with_old_key(self, before: datetime) -> CarriedRuns:
         """Return whether runs wait, for a confirmation say, that were created before an instant."""
         try:
-            return runs.carried(self._connection, self._place, self._path()[1], before)
+            return runs.find_runs(self._connection, self._place, self._path()[1], before)
         except KeyrotaError as error:
             return runs.unknown(self._place, error)
 
     def write(self, credential: KeyPair) -> None:
         """Create or update both variables at once; an update sends the value alone, so that every flag stays."""
         path = self._path()
-        found = self._listed(path)
+        found = self._list(path)
         run_concurrently(
             partial(self._put, path, found.get(self._secret_name), self._secret_name, credential.secret),
             partial(self._put, path, found.get(self._id_name), self._id_name, Secret(credential.id)),
@@ -153,7 +153,7 @@ class TerraformTarget(BaseTarget):
     def clear(self, keys: frozenset[AccessKeyId]) -> tuple[str, ...]:
         """Delete both variables; a readable ID that is not one of ours forbids it."""
         path = self._path()
-        found = self._listed(path)
+        found = self._list(path)
         known = found.get(self._id_name)
         if found and (known is None or (not known.is_sensitive and known.listed.key not in keys)):
             raise SAYS.not_ours(self._id_name, self._about(self._id_name))
@@ -177,7 +177,7 @@ class TerraformTarget(BaseTarget):
     def _about(self, name: str) -> str:
         return f"{self.address}, variable {name}" if name else f"{self.address}, its variables"
 
-    def _listed(self, path: Path) -> dict[str, Variable]:
+    def _list(self, path: Path) -> dict[str, Variable]:
         return self._ours(self._connection.variables(path, self._about("")))
 
     def _ours(self, everything: Sequence[Variable]) -> dict[str, Variable]:
@@ -193,7 +193,7 @@ class TerraformTarget(BaseTarget):
         upsert(
             found,
             create=lambda: self._create(path, name, value),
-            look=lambda: self._listed(path).get(name),
+            look=lambda: self._list(path).get(name),
             update=lambda there: self._update(path, there, value),
             confirm=partial(self._demand_written, name),
             lost=lambda: SAYS.write_lost("variable", self._about(name)),
@@ -220,7 +220,7 @@ class TerraformTarget(BaseTarget):
         attributes = data.get("attributes") if isinstance(data, dict) else None
         if not isinstance(attributes, dict) or attributes.get("key") != name:
             what = "HCP Terraform's answer to the write is not the variable: whether it was written is not known"
-            raise SAYS.unexpected_response(what, self._about(name))
+            raise SAYS.make_response_error(what, self._about(name))
 
 
 def _of(everything: Sequence[Variable], category: Category) -> tuple[Listed, ...]:
