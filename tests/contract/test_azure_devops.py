@@ -293,7 +293,7 @@ def test_it_carries_nothing_and_names_itself(rig: AzureRig) -> None:
     target = rig.target()
     assert target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
     assert target.is_busy() is False
-    assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
+    assert (rig.connection.scopes(None), rig.connection.scan("x")) == ((), ())
     settings = {"project": "Acme", "group": 7, "names": {"id": "A"}}
     assert KIND.address(settings) == f"azure_devops Acme/7 (A, {SECRET})"
     assert KIND.is_within(settings, "acme")

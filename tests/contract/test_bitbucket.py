@@ -340,8 +340,8 @@ def _use_everything(connection: Connection) -> None:
         target.read()
         target.surroundings()
     connection.target({"workspace": "acme", "repository": "nowhere"}).read()
-    for area in (*connection.areas(None), *connection.areas("acme")):
-        tuple(connection.survey(area))
+    for scope in (*connection.scopes(None), *connection.scopes("acme")):
+        tuple(connection.scan(scope))
     for settings in (DEPLOYMENT, {"workspace": "acme", "repository": "shop"}, {"workspace": "acme"}):
         connection.target(settings).clear(frozenset({a_pair("NEW").id}))
     with pytest.raises(NotThere):

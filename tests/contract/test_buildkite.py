@@ -178,7 +178,7 @@ def test_it_carries_nothing_and_names_itself(rig: BuildkiteRig) -> None:
     assert target.read().evidence is TargetEvidence.ABSENT
     assert target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
     assert (target.is_busy(), target.has_separate_variables) == (False, True)
-    assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
+    assert (rig.connection.scopes(None), rig.connection.scan("x")) == ((), ())
     settings: dict[str, Any] = {"organization": "acme", "cluster": "0d5c", "names": {"id": "A"}}
     assert KIND.address(settings) == f"buildkite acme cluster 0d5c (A, {SECRET})"
     assert KIND.is_within(settings, "Acme")

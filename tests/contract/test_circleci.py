@@ -71,7 +71,7 @@ def test_what_does_not_fit_together_is_told(settings: dict[str, Any], words: str
 def test_it_carries_nothing_and_names_itself(rig: CircleRig) -> None:
     assert rig.target().runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
     assert rig.target().is_busy() is False
-    assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
+    assert (rig.connection.scopes(None), rig.connection.scan("x")) == ((), ())
     assert KIND.address({"context": CONTEXT, "names": {"id": "A"}}).endswith("(A, AWS_SECRET_ACCESS_KEY)")
     assert KIND.is_within({"project": "gh/acme/shop"}, "gh/acme")
     assert KIND.is_within({"project": "github/Acme/shop"}, "gh/acme")

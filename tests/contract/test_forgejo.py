@@ -364,7 +364,7 @@ def test_it_carries_nothing_and_names_itself(rig: ForgejoRig) -> None:
     target = rig.target()
     assert target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
     assert (target.is_busy(), target.has_separate_variables) == (False, True)
-    assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
+    assert (rig.connection.scopes(None), rig.connection.scan("x")) == ((), ())
     settings = {"repository": "Acme/shop", "names": {"id": "a"}, "marker": "told"}
     assert FORGEJO.address(settings) == f"forgejo Acme/shop (a, {SECRET})"
     assert GITEA.address(IN_ORGANIZATION) == "gitea organization acme"

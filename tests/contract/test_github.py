@@ -603,8 +603,8 @@ def _use_everything(connection: Connection, standin: GitHubEmulator) -> None:
         standin.set_secret(ORG, SECRET, "x", visibility="selected", selected=(1000,))
         if "organization" in settings:
             target.write(a_pair("OLD"))
-        for area in connection.areas("acme"):
-            tuple(connection.survey(area))
+        for scope in connection.scopes("acme"):
+            tuple(connection.scan(scope))
         target.clear(frozenset({a_pair("OLD").id, a_pair("NEW").id}))
     with pytest.raises(KeyrotaError):
         connection.target({"repository": "acme/shop", "environment": "no such"}).write(a_pair())

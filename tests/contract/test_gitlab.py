@@ -445,8 +445,8 @@ def _use_everything(connection: Connection, standin: GitLabEmulator) -> None:
         target.write(a_pair("NEW"))
         target.read()
         target.surroundings()
-    for area in (*connection.areas("acme"), "instance"):
-        tuple(connection.survey(area))
+    for scope in (*connection.scopes("acme"), "instance"):
+        tuple(connection.scan(scope))
     for settings, _, _ in SCOPES.values():
         connection.target(settings).clear(frozenset({a_pair("NEW").id}))
     with pytest.raises(NotThere):

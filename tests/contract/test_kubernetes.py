@@ -75,7 +75,7 @@ def test_it_carries_nothing_and_names_itself(rig: KubernetesRig) -> None:
     target = rig.target()
     assert target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
     assert target.is_busy() is False
-    assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
+    assert (rig.connection.scopes(None), rig.connection.scan("x")) == ((), ())
     settings = {"namespace": "acme", "secret": "shop", "names": {"id": "A", "secret": "B"}}
     assert KIND.address(settings) == "kubernetes acme/shop (A, B)"
     assert KIND.is_within(settings, "acme")

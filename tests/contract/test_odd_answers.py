@@ -68,7 +68,7 @@ def test_no_answer_makes_anything_but_a_value_or_a_clear_error(
             told.append(f"{error} {error.remedy}")
     rig.standin.faults.add(Fault(operation="*", kind=FaultKind.BODY, status=status, body=body, skip=skip, times=3))
     try:
-        told += [repr(tuple(rig.connection.survey(area))) for area in rig.connection.areas("acme")]
+        told += [repr(tuple(rig.connection.scan(scope))) for scope in rig.connection.scopes("acme")]
     except KeyrotaError as error:
         told.append(str(error))
     rig.standin.faults.clear()

@@ -268,7 +268,7 @@ def test_it_carries_nothing_and_is_never_busy() -> None:
     assert target.runs_with_old_key(SystemClock().now()).evidence is RunsEvidence.NONE
     assert target.is_busy() is False
     connection = KIND.connect({}, secrets=Secret, clock=SystemClock())
-    assert (connection.areas(None), connection.survey("x")) == ((), ())
+    assert (connection.scopes(None), connection.scan("x")) == ((), ())
 
 
 @pytest.mark.parametrize(

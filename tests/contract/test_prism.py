@@ -122,5 +122,5 @@ def test_the_clients_take_the_descriptions_examples(prism: tuple[str, str]) -> N
     with contextlib.suppress(KeyrotaError):
         target.clear(frozenset())
     with contextlib.suppress(KeyrotaError):
-        for area in connection.areas("acme"):
-            tuple(connection.survey(area))
+        for scope in connection.scopes("acme"):
+            tuple(connection.scan(scope))

@@ -317,7 +317,7 @@ def test_it_carries_nothing_and_names_itself(rig: TerraformRig) -> None:
     target = rig.target()
     assert target.runs_with_old_key(datetime(2026, 1, 1, tzinfo=UTC)).evidence is RunsEvidence.NONE
     assert (target.is_busy(), target.has_separate_variables) == (False, True)
-    assert (rig.connection.areas(None), rig.connection.survey("x")) == ((), ())
+    assert (rig.connection.scopes(None), rig.connection.scan("x")) == ((), ())
     assert KIND.address(IN_A_SET) == f"terraform acme/variable set {VARIABLE_SET}"
     assert KIND.is_within(IN_A_SET, "ACME")
     assert not KIND.is_within(IN_A_SET, "acme2")

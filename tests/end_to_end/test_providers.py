@@ -425,7 +425,7 @@ def _plant(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "area", "places"),
+    ("provider", "scope", "places"),
     [
         (
             "bitbucket",
@@ -455,10 +455,10 @@ def _plant(sandbox: Sandbox) -> None:
         ),
     ],
 )
-def test_every_planted_key_is_found(sandbox: Sandbox, provider: str, area: tuple[str, ...], places: list[str]) -> None:
+def test_every_planted_key_is_found(sandbox: Sandbox, provider: str, scope: tuple[str, ...], places: list[str]) -> None:
     """What is certain stands in a file that loads; what is a guess is a comment; no secret is in it."""
     _plant(sandbox)
-    code, file, told = _discover(sandbox, provider, *area)
+    code, file, told = _discover(sandbox, provider, *scope)
     text = file.read_text("utf-8")
     assert code == 0, told
     for place in places:
@@ -561,7 +561,7 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(sandbox: Sandbo
 
 
 @pytest.mark.parametrize(
-    ("provider", "area", "operation", "kept"),
+    ("provider", "scope", "operation", "kept"),
     [
         ("gitlab", ("--group", "acme"), "GET schedules", '{"project": "acme/shop", "environment_scope": "production"}'),
         ("bitbucket", ("--workspace", "acme"), "GET environments", '{"workspace": "acme", "repository": "shop"}'),
@@ -569,12 +569,12 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(sandbox: Sandbo
     ],
 )
 def test_a_place_that_may_not_be_looked_into_is_named(
-    sandbox: Sandbox, provider: str, area: tuple[str, ...], operation: str, kept: str
+    sandbox: Sandbox, provider: str, scope: tuple[str, ...], operation: str, kept: str
 ) -> None:
     """What was seen before the refusal is kept."""
     _plant(sandbox)
     sandbox.cloud.faults.add(Fault(operation=operation, status=403, times=-1))
-    code, file, _ = _discover(sandbox, provider, *area)
+    code, file, _ = _discover(sandbox, provider, *scope)
     text = file.read_text("utf-8")
     assert code == 0
     assert kept in text

@@ -21,10 +21,10 @@ from standin_rig import CANARY_TOKEN, CONTEXT, AnyRig, a_pair
 from builders import NOW, a_key, a_secret, current, observed
 from keyrota.app.cli.check import _target, _text
 from keyrota.app.config import load_text
-from keyrota.app.discovery import Survey, configuration, sort
+from keyrota.app.discovery import Scan, configuration, sort
 from keyrota.app.words import format_error
 from keyrota.core.lifecycle import KEY_ID
-from keyrota.core.model import CarriedRuns, Readiness, Sighting, Surroundings, TargetState
+from keyrota.core.model import CarriedRuns, FoundKey, Readiness, Surroundings, TargetState
 from keyrota.core.planner import plan
 from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
@@ -146,13 +146,13 @@ def check_runs(answer: CarriedRuns) -> str:
     return "\n".join(format_error(KeyrotaError(answer.detail, where=answer.address, remedy=answer.remedy)))
 
 
-def check_sightings(provider: FuzzedProvider, found: list[Sighting], closed: list[str]) -> str:
+def check_sightings(provider: FuzzedProvider, found: list[FoundKey], closed: list[str]) -> str:
     """Write the configuration that `discover` would: it reads back, or its faults are told."""
     assert all(one.key is None or KEY_ID.fullmatch(one.key) for one in found)
     known = sort(tuple(found), lambda key: "ci-deploy" if key.endswith("OLD") else None)
-    survey = Survey(provider=provider.name, area=None, closed=closed)
+    scan = Scan(provider=provider.name, scope=None, closed=closed)
     settings = {"base_url": "http://127.0.0.1:9/x", "auth": {"token": "env:T"}}
-    text = "\n".join(configuration(provider.name, settings, known, survey, {}))
+    text = "\n".join(configuration(provider.name, settings, known, scan, {}))
     faults: tuple[Fault, ...] = ()
     try:
         load_text("discovered.yaml", text)
@@ -212,24 +212,24 @@ def test_a_look_around_takes_any_answer(
     check_words(words)
 
 
-def _surveyed(connection: Connection, area: str) -> list[Sighting]:
-    """Walk to the end: a survey is read as it goes."""
-    return list(connection.survey(area))
+def _scan_all(connection: Connection, scope: str) -> list[FoundKey]:
+    """Walk to the end: a scan is read as it goes."""
+    return list(connection.scan(scope))
 
 
 @examples(50)
-@given(script=SCRIPTS, area=st.sampled_from([None, "acme", "..", "\x1b[31m"]))
-def test_a_survey_takes_any_answer(provider: FuzzedProvider, script: tuple[Twist, ...], area: str | None) -> None:
+@given(script=SCRIPTS, scope=st.sampled_from([None, "acme", "..", "\x1b[31m"]))
+def test_a_survey_takes_any_answer(provider: FuzzedProvider, script: tuple[Twist, ...], scope: str | None) -> None:
     provider.reset()
     connection = provider.connect()
-    found: list[Sighting] = []
+    found: list[FoundKey] = []
     closed: list[str] = []
     with hostile(provider.real, script) as line:
-        areas = tried(lambda: connection.areas(area))
-        for one in dict.fromkeys(areas if not isinstance(areas, KeyrotaError) else ()):
+        scopes = tried(lambda: connection.scopes(scope))
+        for one in dict.fromkeys(scopes if not isinstance(scopes, KeyrotaError) else ()):
             assert isinstance(one, str)
             line.calls = 0
-            sighted = tried(partial(_surveyed, connection, one))
+            sighted = tried(partial(_scan_all, connection, one))
             if isinstance(sighted, KeyrotaError):
                 closed.append(f"{one}: {sighted.what}")
             else:
@@ -270,11 +270,11 @@ def test_an_answer_that_was_a_bug_once(name: str, content: Any) -> None:
 
 
 def test_a_list_that_leads_back_to_itself_is_left_at_once(provider: FuzzedProvider) -> None:
-    """A survey of Bitbucket asked 40,000 times, once for each page of each page's workspace."""
+    """A scan of Bitbucket asked 40,000 times, once for each page of each page's workspace."""
     provider.reset()
     connection = provider.connect()
     with hostile(provider.real, (Twist(how="round"),)) as line:
-        tried(lambda: [connection.survey(area) for area in connection.areas(None)])
+        tried(lambda: [connection.scan(scope) for scope in connection.scopes(None)])
         assert line.calls < 20
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from keyrota.app.cli import main
 from keyrota.app.config import load
-from keyrota.app.discovery import Survey, sort
+from keyrota.app.discovery import Scan, sort
 from keyrota.app.files import Unreadable, create, read_bounded, replace
-from keyrota.core.model import AccessKeyId, Sighting
+from keyrota.core.model import AccessKeyId, FoundKey
 from keyrota.errors import ConfigError, UsageError
 
 
@@ -81,11 +81,11 @@ def test_only_regular_files_within_a_bound_are_read(tmp_path: Path) -> None:
 def test_a_survey_is_neither_read_nor_written_through_a_link(tmp_path: Path) -> None:
     """`found.yaml.partial`, in a folder that others may write to."""
     theirs, partial = tmp_path / "theirs", tmp_path / "found.yaml.partial"
-    Survey(provider="github", area="acme", done=["planted"]).save(theirs)
+    Scan(provider="github", scope="acme", done=["planted"]).save(theirs)
     before = theirs.read_bytes()
     partial.symlink_to(theirs)
-    assert Survey.resume(partial, "github", "acme").done == []
-    Survey(provider="github", area="acme").save(partial)
+    assert Scan.resume(partial, "github", "acme").done == []
+    Scan(provider="github", scope="acme").save(partial)
     assert theirs.read_bytes() == before
     assert not partial.is_symlink()
 
@@ -96,26 +96,26 @@ def test_a_survey_that_others_may_have_written_is_not_gone_on_with(
 ) -> None:
     """A place that they add would be a target in the configuration, and get the key."""
     partial = tmp_path / "found.yaml.partial"
-    Survey(provider="github", area="acme", done=["planted"]).save(partial)
-    assert Survey.resume(partial, "github", "acme").done == ["planted"]
+    Scan(provider="github", scope="acme", done=["planted"]).save(partial)
+    assert Scan.resume(partial, "github", "acme").done == ["planted"]
     partial.chmod(mode)
-    assert Survey.resume(partial, "github", "acme").done == []
+    assert Scan.resume(partial, "github", "acme").done == []
     code = main(["discover", "--provider", "github", "--org", "acme", "--output", str(tmp_path / "found.yaml")])
     assert (code, "others may have written" in capsys.readouterr().err) == (1, True)
 
 
 def test_a_survey_of_another_user_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     partial = tmp_path / "found.yaml.partial"
-    Survey(provider="github", area="acme", done=["planted"]).save(partial)
+    Scan(provider="github", scope="acme", done=["planted"]).save(partial)
     monkeypatch.setattr(os, "geteuid", lambda: partial.stat().st_uid + 1)
-    assert Survey.resume(partial, "github", "acme").done == []
+    assert Scan.resume(partial, "github", "acme").done == []
 
 
 def test_a_name_that_no_configuration_may_hold_is_told_beside_it() -> None:
     """An environment named `..` would make the whole file unreadable."""
     key = AccessKeyId("AKIAIOSFODNN7EXAMPLE")
     places = [{"repository": "acme/shop", "environment": name} for name in ("production", "..", "a/../b", "a\nb")]
-    found = tuple(Sighting(place="x", settings=place, variable="AWS_ACCESS_KEY_ID", key=key) for place in places)
+    found = tuple(FoundKey(place="x", settings=place, variable="AWS_ACCESS_KEY_ID", key=key) for place in places)
     known = sort(found, lambda _: "ci-deploy")
     assert [one.settings for one in known.certain["ci-deploy"]] == places[:1]
     assert [one.settings for _, one in known.elsewhere] == places[1:]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keyrota.core.detect import Seen, look_at, looks_like_id, looks_like_secret, secret_beside, sightings
-from keyrota.core.model import AccessKeyId, Sighting
+from keyrota.core.detect import Seen, find_keys, look_at, looks_like_id, looks_like_secret, secret_beside
+from keyrota.core.model import AccessKeyId, FoundKey
 
 KEY = AccessKeyId("AKIAIOSFODNN7EXAMPLE")
 HERE = {"repository": "acme/shop"}
@@ -66,13 +66,13 @@ def test_the_secret_beside_an_id(case: str, id_name: str, names: set[str], found
     assert secret_beside(id_name, frozenset({id_name, *names})) == found, case
 
 
-def found(*variables: Seen, settings: dict[str, object] | None = None) -> list[Sighting]:
-    return list(sightings("here", settings, iter(variables)))
+def found(*variables: Seen, settings: dict[str, object] | None = None) -> list[FoundKey]:
+    return list(find_keys("here", settings, iter(variables)))
 
 
 def test_the_usual_pair_needs_no_names() -> None:
     (one,) = found(look_at("AWS_ACCESS_KEY_ID", KEY), look_at("AWS_SECRET_ACCESS_KEY", None), settings=dict(HERE))
-    assert one == Sighting(place="here", settings=HERE, variable="AWS_ACCESS_KEY_ID", key=KEY)
+    assert one == FoundKey(place="here", settings=HERE, variable="AWS_ACCESS_KEY_ID", key=KEY)
 
 
 def test_another_pair_is_named_in_the_proposal() -> None:

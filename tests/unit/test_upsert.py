@@ -150,7 +150,7 @@ def check(write: Callable[[], None], error: str) -> None:
 
 def test_a_provider_without_a_survey_is_not_searched() -> None:
     connection = Connection(target=lambda _: pytest.fail("no target is asked for"))
-    assert not [*connection.areas(None), *connection.survey("acme")]
+    assert not [*connection.scopes(None), *connection.scan("acme")]
 
 
 def refuse(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:  # noqa: ARG001  # of Connect

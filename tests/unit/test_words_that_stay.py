@@ -148,7 +148,7 @@ DEFAULTS: list[tuple[type[Any], Mapping[str, object]]] = [
         {"key": None, "detail": "", "remedy": "", "is_empty": False, "notice": "", "carried_for": timedelta()},
     ),
     (model.CarriedRuns, {"detail": "", "remedy": ""}),
-    (model.Sighting, {"remark": ""}),
+    (model.FoundKey, {"remark": ""}),
     (model.Readiness, {"detail": "", "remedy": "", "token_expires": None}),
     (
         model.Observation,

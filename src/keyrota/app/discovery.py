@@ -9,51 +9,51 @@ from pathlib import Path
 from typing import Any
 
 from keyrota.app.files import Unreadable, create, read_bounded, replace
-from keyrota.core.model import AccessKeyId, Sighting
+from keyrota.core.model import AccessKeyId, FoundKey
 from keyrota.errors import NotThere, ProviderRefused, UsageError, printable
 from keyrota.http.urls import is_upward
 from keyrota.target_base.provider import Connection
 
 _MAX_BYTES = 256 * 1024 * 1024
 _SAVED_EVERY = 20
-"""Areas: so many are looked at again at most where a job is killed."""
+"""Scopes: up to so many are scanned again where a job is killed."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Survey:
+class Scan:
     """How far a walk through a provider has come; it can be put into a file and gone on with."""
 
     provider: str
-    area: str | None
+    scope: str | None
     base_url: str = ""
     """Where the provider is: two instances of GitLab are two walks."""
-    areas: list[str] = field(default_factory=list)
+    scopes: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
-    sightings: list[Sighting] = field(default_factory=list)
+    found: list[FoundKey] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
-    """Areas that could not be looked into, with the reason."""
+    """Scopes that could not be looked into, with the reason."""
 
     def save(self, file: Path) -> None:
         """Write it down; it holds key IDs and names, no secret."""
         replace(file, json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
     @staticmethod
-    def resume(file: Path, provider: str, area: str | None, base_url: str = "") -> Survey:
+    def resume(file: Path, provider: str, scope: str | None, base_url: str = "") -> Scan:
         """Go on with what an earlier run wrote down for the same walk, or begin anew."""
-        fresh = Survey(provider=provider, area=area, base_url=base_url)
+        fresh = Scan(provider=provider, scope=scope, base_url=base_url)
         try:
             content = json.loads(read_bounded(file, _MAX_BYTES, follows_links=False, only_own=True))
-            seen = [Sighting(**entry) for entry in content.pop("sightings")]
-            known = Survey(**content, sightings=seen)
+            seen = [FoundKey(**entry) for entry in content.pop("found")]
+            known = Scan(**content, found=seen)
         except (OSError, Unreadable, ValueError, TypeError, KeyError, AttributeError):
             return fresh
-        is_same = (known.provider, known.area, known.base_url) == (provider, area, base_url)
+        is_same = (known.provider, known.scope, known.base_url) == (provider, scope, base_url)
         return known if is_same else fresh
 
 
-def walk(connection: Connection, survey: Survey, file: Path, tell: Callable[[Survey, str], None]) -> None:
+def walk(connection: Connection, scan: Scan, file: Path, tell: Callable[[Scan, str], None]) -> None:
     """
-    Look through all areas that were not looked through yet.
+    Look through all scopes that were not looked through yet.
 
     How far it came is in the file, also when nobody lets it end; who has used the findings deletes it.
 
@@ -61,25 +61,25 @@ def walk(connection: Connection, survey: Survey, file: Path, tell: Callable[[Sur
         ProviderUnavailable: A limit, or an outage; the next run goes on.
     """
     try:
-        if not survey.areas:
-            survey.areas = list(dict.fromkeys(connection.areas(survey.area)))
-        done = set(survey.done)
-        for area in survey.areas:
-            if area in done:
+        if not scan.scopes:
+            scan.scopes = list(dict.fromkeys(connection.scopes(scan.scope)))
+        done = set(scan.done)
+        for scope in scan.scopes:
+            if scope in done:
                 continue
-            tell(survey, area)
-            seen: list[Sighting] = []
+            tell(scan, scope)
+            seen: list[FoundKey] = []
             try:
-                for sighting in connection.survey(area):
-                    seen.append(sighting)  # noqa: PERF402  # one by one: what was seen before a refusal is kept
+                for found in connection.scan(scope):
+                    seen.append(found)  # noqa: PERF402  # one by one: what was seen before a refusal is kept
             except (ProviderRefused, NotThere) as error:
-                survey.closed.append(f"{area}, in part: {error}" if seen else f"{area}: {error}")
-            survey.sightings += seen
-            survey.done.append(area)
-            if len(survey.done) % _SAVED_EVERY == 0:
-                survey.save(file)
+                scan.closed.append(f"{scope}, in part: {error}" if seen else f"{scope}: {error}")
+            scan.found += seen
+            scan.done.append(scope)
+            if len(scan.done) % _SAVED_EVERY == 0:
+                scan.save(file)
     finally:
-        survey.save(file)
+        scan.save(file)
 
 
 Owner = Callable[[AccessKeyId], str | None]
@@ -89,19 +89,19 @@ Owner = Callable[[AccessKeyId], str | None]
 class Sorted:
     """What was found, by how much is known of it."""
 
-    certain: Mapping[str, tuple[Sighting, ...]]
+    certain: Mapping[str, tuple[FoundKey, ...]]
     """By IAM user: the key was read, and is that user's."""
-    guesses: tuple[Sighting, ...]
+    guesses: tuple[FoundKey, ...]
     """Named like a key, but not readable."""
-    foreign_keys: tuple[Sighting, ...]
+    foreign_keys: tuple[FoundKey, ...]
     """Read, but no key of this account's."""
-    elsewhere: tuple[tuple[str, Sighting], ...]
+    elsewhere: tuple[tuple[str, FoundKey], ...]
     """Read, in a place where keyrota writes nothing: with the user."""
 
 
-def sort(found: tuple[Sighting, ...], owner: Owner) -> Sorted:
+def sort(found: tuple[FoundKey, ...], owner: Owner) -> Sorted:
     """Join what was found with the account's keys."""
-    certain: dict[str, list[Sighting]] = {}
+    certain: dict[str, list[FoundKey]] = {}
     guesses, foreign_keys, elsewhere = [], [], []
     owners = {key: owner(key) for key in {one.key for one in found} if key is not None}
     for one in found:
@@ -128,7 +128,7 @@ def _may_stand(value: object) -> bool:
 
 
 def configuration(
-    provider: str, settings: Mapping[str, Any], known: Sorted, survey: Survey, candidates: Mapping[str, Any]
+    provider: str, settings: Mapping[str, Any], known: Sorted, scan: Scan, candidates: Mapping[str, Any]
 ) -> Iterator[str]:
     """Write the lines of a `keyrota.yaml`; what is a guess is a comment."""
     yield "# Written by keyrota discover. What is certain stands here; what is a guess is a comment: look at it."
@@ -136,10 +136,10 @@ def configuration(
     yield "providers:"
     yield f"  {provider}: {_flow(settings)}"
     yield "credentials:" if known.certain else "credentials: []   # none is certain: take from the guesses below"
-    for user, sightings in known.certain.items():
+    for user, keys in known.certain.items():
         yield f"  - user: {_flow(user)}"
         yield "    targets:"
-        for one in sightings:
+        for one in keys:
             remark = f"; {printable(one.remark)}" if one.remark else ""
             yield f"      - {provider}: {_flow(one.settings)}   # holds {one.key}{remark}"
     if known.guesses:
@@ -162,10 +162,10 @@ def configuration(
         yield from (
             f"#     {printable(one.place)}: {printable(one.variable)} holds {one.key}" for one in known.foreign_keys
         )
-    if survey.closed:
+    if scan.closed:
         yield "#"
         yield "# Not looked into:"
-        yield from (f"#     {printable(line)}" for line in survey.closed)
+        yield from (f"#     {printable(line)}" for line in scan.closed)
 
 
 def _flow(value: object) -> str:

@@ -38,24 +38,24 @@ class Place:
     """What was breached: a provider, or one workspace, organization or group of it."""
 
     provider: str
-    area: str = ""
+    scope: str = ""
 
     @staticmethod
     def read(text: str) -> Place:
         """
-        Read `PROVIDER` or `PROVIDER:AREA`.
+        Read `PROVIDER` or `PROVIDER:SCOPE`.
 
         Raises:
             UsageError: There is no such provider.
         """
-        provider, _, area = text.partition(":")
+        provider, _, scope = text.partition(":")
         if provider not in kinds():
             raise UsageError(f"unknown provider {provider!r}", remedy=f"one of: {', '.join(sorted(kinds()))}")
-        return Place(provider=provider, area=area)
+        return Place(provider=provider, scope=scope)
 
     def covers(self, kind: str, settings: dict[str, object]) -> bool:
         """Return whether a target lies in it."""
-        return kind == self.provider and (not self.area or kinds()[kind].is_within(settings, self.area))
+        return kind == self.provider and (not self.scope or kinds()[kind].is_within(settings, self.scope))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

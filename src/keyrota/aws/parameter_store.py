@@ -398,9 +398,9 @@ def _address(settings: Settings) -> str:
     return address(settings["parameter"])
 
 
-def _is_within(settings: Settings, area: str) -> bool:
+def _is_within(settings: Settings, scope: str) -> bool:
     """Return whether a parameter lies below a path."""
-    return str(settings["parameter"]).startswith(area)
+    return str(settings["parameter"]).startswith(scope)
 
 
 def _variables(settings: Settings) -> frozenset[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from keyrota.core.model import AccessKeyId, Sighting
+from keyrota.core.model import AccessKeyId, FoundKey
 
 LONG_LIVED = re.compile(r"AKIA[A-Z0-9]{12,124}")
 """An access key ID of an IAM user (IAM User Guide, unique identifiers: the prefix AKIA)."""
@@ -29,7 +29,7 @@ def look_at(name: str, value: object) -> Seen:
     return Seen(name=name, is_readable=value is not None, key=key)
 
 
-def sightings(place: str, settings: Mapping[str, object] | None, variables: Iterable[Seen]) -> Iterator[Sighting]:
+def find_keys(place: str, settings: Mapping[str, object] | None, variables: Iterable[Seen]) -> Iterator[FoundKey]:
     """
     Find the key IDs among the variables of one place.
 
@@ -45,7 +45,7 @@ def sightings(place: str, settings: Mapping[str, object] | None, variables: Iter
         if variable.key is None and not is_guess:
             continue
         secret = secret_beside(variable.name, names)
-        yield Sighting(
+        yield FoundKey(
             place=place,
             settings=_add_names(settings, variable.name, secret),
             variable=variable.name,

@@ -555,7 +555,7 @@ class CarriedRuns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class FoundKey:
     """A place at a provider that holds an AWS key, or looks as if it did."""
 
     place: str

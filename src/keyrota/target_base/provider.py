@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from keyrota.core.model import Sighting
+from keyrota.core.model import FoundKey
 from keyrota.ports import Clock, SecretReader, Target
 from keyrota.target_base.schema import Schema, faults_of_names, names_of
 
@@ -14,11 +14,11 @@ Settings = Mapping[str, Any]
 """One entry of the configuration, which the schema has accepted."""
 
 
-def _no_areas(area: str | None) -> Sequence[str]:  # noqa: ARG001  # the signature of Connection.areas
+def _no_scopes(scope: str | None) -> Sequence[str]:  # noqa: ARG001  # the signature of Connection.scopes
     return ()
 
 
-def _no_sightings(area: str) -> Iterable[Sighting]:  # noqa: ARG001  # the signature of Connection.survey
+def _no_keys(scope: str) -> Iterable[FoundKey]:  # noqa: ARG001  # the signature of Connection.scan
     return ()
 
 
@@ -26,9 +26,9 @@ def _faults(settings: Settings) -> tuple[str, ...]:
     return faults_of_names(names_of(settings))
 
 
-def is_in_organization(settings: Settings, area: str) -> bool:
+def is_in_organization(settings: Settings, scope: str) -> bool:
     """Return whether a target lies in an organization, for a provider whose targets name theirs."""
-    return str(settings["organization"]).casefold() == area.casefold()
+    return str(settings["organization"]).casefold() == scope.casefold()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +37,16 @@ class Connection:
 
     target: Callable[[Settings], Target]
     """Makes the target that one entry of the configuration describes."""
-    areas: Callable[[str | None], Sequence[str]] = _no_areas
+    scopes: Callable[[str | None], Sequence[str]] = _no_scopes
     """
-    Lists what the token can see, as areas to survey one after the other.
+    Lists what the token can see, as scopes to scan one after the other.
 
     Its argument is a workspace, an organization or a group; None for everything. `keyrota discover` does not search a
     provider without it.
     """
-    survey: Callable[[str], Iterable[Sighting]] = _no_sightings
+    scan: Callable[[str], Iterable[FoundKey]] = _no_keys
     """
-    Finds the variables of one area that hold AWS keys, or are named as if they did; no secret is kept.
+    Finds the variables of one scope that hold AWS keys, or are named as if they did; no secret is kept.
 
     It may be lazy: what was found before a refusal is not lost with it.
     """

@@ -225,7 +225,7 @@ def _faults(settings: Settings) -> tuple[str, ...]:
     return faults_of_names(names_of(settings))
 
 
-def _is_within(settings: Settings, area: str) -> bool:
+def _is_within(settings: Settings, scope: str) -> bool:
     """
     Return whether a project lies in an organization (`gh/acme`).
 
@@ -235,7 +235,7 @@ def _is_within(settings: Settings, area: str) -> bool:
     if "project" not in settings:
         return True
     provider, owner = _organization(settings["project"])
-    wanted, name = _organization(area)
+    wanted, name = _organization(scope)
     return (provider, owner) == (wanted, name) or (provider == _BY_ID) != (wanted == _BY_ID)
 
 

@@ -140,7 +140,7 @@ KIND = Provider(
     ),
     address=_address,
     faults=_faults,
-    is_within=lambda settings, area: settings["repository"].partition("/")[0].casefold() == area.casefold(),
+    is_within=lambda settings, scope: settings["repository"].partition("/")[0].casefold() == scope.casefold(),
     variables=lambda settings: frozenset(
         name.casefold() for name in variables_of(f"codespaces {settings['repository']}", settings)
     ),

@@ -14,7 +14,7 @@ from keyrota.app.cli.common import Options, eprint, global_options, pass_options
 from keyrota.errors import KeyrotaError, UsageError, printable
 
 if TYPE_CHECKING:
-    from keyrota.app.discovery import Survey
+    from keyrota.app.discovery import Scan
 
 _AREAS = {"bitbucket": "workspace", "github": "org", "gitlab": "group"}
 _EXAMPLES = """\b
@@ -53,14 +53,14 @@ def command(  # click passes what the command line has
     the same command goes on where it stopped.
     """
     from keyrota.app.clock import clock  # noqa: PLC0415  # heavy, and not needed for --help
-    from keyrota.app.discovery import Survey, configuration, sort, walk, write  # noqa: PLC0415
+    from keyrota.app.discovery import Scan, configuration, sort, walk, write  # noqa: PLC0415
     from keyrota.app.files import is_own  # noqa: PLC0415
     from keyrota.app.wiring import references  # noqa: PLC0415
     from keyrota.targets import kinds  # noqa: PLC0415
 
     if provider not in _AREAS or provider not in kinds():
         raise UsageError(f"{provider!r} cannot be searched", remedy=f"one of: {', '.join(_AREAS)}")
-    area = _area(provider, {"workspace": workspace, "org": org, "group": group})
+    scope = _scope(provider, {"workspace": workspace, "org": org, "group": group})
     if output.exists() or output.is_symlink():
         raise UsageError(f"{output} exists", remedy="choose another file with --output")
     if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
@@ -72,43 +72,43 @@ def command(  # click passes what the command line has
         raise UsageError(f"{file} is a link", remedy="remove it: nothing is written or read through a link")
     if file.exists() and not is_own(file.lstat()):
         raise UsageError(f"others may have written {file}", remedy="remove it: what is in it would become a target")
-    survey = Survey.resume(file, provider, area, str(settings.get("base_url", "")))
-    if survey.done:
+    scan = Scan.resume(file, provider, scope, str(settings.get("base_url", "")))
+    if scan.done:
         eprint(
-            f"going on from {printable(str(file))}: {len(survey.done)} of {len(survey.areas)} places were looked at by "
+            f"going on from {printable(str(file))}: {len(scan.done)} of {len(scan.scopes)} places were looked at by "
             "an earlier run; delete it to begin anew"
         )
     try:
-        walk(connection, survey, file, _Teller(options))
+        walk(connection, scan, file, _Teller(options))
     except KeyrotaError as error:
         raise KeyrotaError(
             error.what,
             where=error.where,
-            remedy=f"{error.remedy}; {len(survey.done)} of {len(survey.areas)} are done, "
+            remedy=f"{error.remedy}; {len(scan.done)} of {len(scan.scopes)} are done, "
             "and the same command continues there",
         ) from None
     owner, users = _directory()
-    known = sort(tuple(survey.sightings), owner)
-    seen = {one.key for one in survey.sightings}
+    known = sort(tuple(scan.found), owner)
+    seen = {one.key for one in scan.found}
     candidates = {user: keys for user, keys in users.items() if not seen.issuperset(keys)} if known.guesses else {}
-    write(output, configuration(provider, settings, known, survey, candidates))
+    write(output, configuration(provider, settings, known, scan, candidates))
     file.unlink(missing_ok=True)
     numbers = {
         "certain": sum(len(found) for found in known.certain.values()),
         "guesses": len(known.guesses),
         "elsewhere": len(known.elsewhere),
         "other_accounts": len(known.foreign_keys),
-        "not_looked_into": len(survey.closed),
+        "not_looked_into": len(scan.closed),
     }
     if options.is_json:
-        say_json({"version": 1, "provider": provider, "areas": len(survey.areas), "file": str(output), **numbers})
+        say_json({"version": 1, "provider": provider, "scopes": len(scan.scopes), "file": str(output), **numbers})
     elif not options.is_quiet:
         told = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in numbers.items())
-        click.echo(f"{len(survey.areas)} places looked at: {told}; written to {output}")
+        click.echo(f"{len(scan.scopes)} places looked at: {told}; written to {output}")
     return words.EXIT_DONE
 
 
-def _area(provider: str, given: dict[str, str | None]) -> str | None:
+def _scope(provider: str, given: dict[str, str | None]) -> str | None:
     named = {name: value for name, value in given.items() if value is not None}
     wrong = [name for name in named if name != _AREAS[provider]]
     if wrong:
@@ -157,10 +157,10 @@ class _Teller:
         self._is_silent = options.is_quiet
         self._is_terminal = sys.stderr.isatty()
 
-    def __call__(self, survey: Survey, area: str) -> None:
+    def __call__(self, scan: Scan, scope: str) -> None:
         """Report one step: each on a terminal, every twenty-fifth elsewhere."""
-        number = len(survey.done)
+        number = len(scan.done)
         if self._is_silent or not (self._is_terminal or number % 25 == 0):
             return
-        line = f"{number + 1}/{len(survey.areas)} {printable(area)}: {len(survey.sightings)} found so far"
+        line = f"{number + 1}/{len(scan.scopes)} {printable(scope)}: {len(scan.found)} found so far"
         eprint(f"\r\033[K{line}" if self._is_terminal else line, nl=not self._is_terminal)

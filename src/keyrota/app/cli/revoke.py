@@ -42,7 +42,7 @@ Examples:
 @one_credential
 @click.option(
     "--served-by",
-    metavar="PROVIDER[:AREA]",
+    metavar="PROVIDER[:SCOPE]",
     help="Instead of one user: every key that was ever written to a provider, or to one workspace, "
     "organization or group of it.",
 )

@@ -73,9 +73,9 @@ def _faults(settings: Settings) -> tuple[str, ...]:
     return faults_of_names(name.casefold() for name in names_of(settings))
 
 
-def _is_within(settings: Settings, area: str) -> bool:
+def _is_within(settings: Settings, scope: str) -> bool:
     """Return whether a group lies in a project, by its name or its ID; one may be the other's."""
-    project, wanted = str(settings["project"]).casefold(), area.casefold()
+    project, wanted = str(settings["project"]).casefold(), scope.casefold()
     return project == wanted or (_ID.fullmatch(project) is None) != (_ID.fullmatch(wanted) is None)
 
 

@@ -28,7 +28,7 @@ from keyrota.target_base.schema import (
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 from keyrota.targets.bitbucket.oauth import TOKEN_URL, OAuth
 from keyrota.targets.bitbucket.place import place
-from keyrota.targets.bitbucket.survey import areas, survey
+from keyrota.targets.bitbucket.scan import scan, scopes
 from keyrota.targets.bitbucket.target import BitbucketTarget
 
 API = "https://api.bitbucket.org/2.0"
@@ -103,9 +103,9 @@ def _address(settings: Settings) -> str:
     return place(settings).address
 
 
-def _is_within(settings: Settings, area: str) -> bool:
+def _is_within(settings: Settings, scope: str) -> bool:
     """Return whether a target lies in a workspace, by its slug or its UUID; one may be the other's."""
-    workspace, wanted = str(settings["workspace"]).casefold(), area.casefold()
+    workspace, wanted = str(settings["workspace"]).casefold(), scope.casefold()
     return workspace == wanted or workspace.startswith("{") != wanted.startswith("{")
 
 
@@ -136,8 +136,8 @@ def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Conn
     connection = BitbucketConnection(http, many, clock, token_expires=_expires(settings))
     return Connection(
         target=lambda settings: BitbucketTarget(connection, place(settings)),
-        areas=partial(areas, connection),
-        survey=partial(survey, connection),
+        scopes=partial(scopes, connection),
+        scan=partial(scan, connection),
     )
 
 

@@ -78,10 +78,10 @@ def _faults(settings: Settings) -> tuple[str, ...]:
     return (*faults_of_names(name.upper() for name in names_of(settings)), *kept)
 
 
-def _is_within(settings: Settings, area: str) -> bool:
+def _is_within(settings: Settings, scope: str) -> bool:
     """Return whether a target lies with an owner; whose token a user's is, is not known here: it may be theirs."""
     owner = str(settings.get("organization") or settings.get("repository", "")).partition("/")[0]
-    return "token_user" in settings or owner.casefold() == area.casefold()
+    return "token_user" in settings or owner.casefold() == scope.casefold()
 
 
 def _variables(key: str, settings: Settings) -> frozenset[str]:

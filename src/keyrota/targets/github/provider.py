@@ -25,7 +25,7 @@ from keyrota.target_base.schema import (
 from keyrota.targets.github.access import App, Installation
 from keyrota.targets.github.connection import GitHubConnection
 from keyrota.targets.github.place import place
-from keyrota.targets.github.survey import areas, survey
+from keyrota.targets.github.scan import scan, scopes
 from keyrota.targets.github.target import GitHubTarget
 
 LOOKED_AT = Bounds(most=100, an_hour=1000)
@@ -105,9 +105,9 @@ def _address(settings: Settings) -> str:
     return place(settings).address
 
 
-def _is_within(settings: Settings, area: str) -> bool:
+def _is_within(settings: Settings, scope: str) -> bool:
     """Return whether a target lies in an organization."""
-    return place(settings).owner.casefold() == area.casefold()
+    return place(settings).owner.casefold() == scope.casefold()
 
 
 def _variables(settings: Settings) -> frozenset[str]:
@@ -137,8 +137,8 @@ def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Conn
 def _make_connection(connection: GitHubConnection, *, is_app: bool) -> Connection:
     return Connection(
         target=lambda settings: GitHubTarget(connection, place(settings)),
-        areas=partial(areas, connection, is_app=is_app),
-        survey=partial(survey, connection),
+        scopes=partial(scopes, connection, is_app=is_app),
+        scan=partial(scan, connection),
     )
 
 

@@ -23,7 +23,7 @@ from keyrota.target_base.schema import (
 )
 from keyrota.targets.gitlab.connection import GitLabConnection
 from keyrota.targets.gitlab.place import place
-from keyrota.targets.gitlab.survey import areas, survey
+from keyrota.targets.gitlab.scan import scan, scopes
 from keyrota.targets.gitlab.target import GitLabTarget
 
 API = "https://gitlab.com/api/v4"
@@ -101,10 +101,10 @@ def _address(settings: Settings) -> str:
     return place(settings).address
 
 
-def _is_within(settings: Settings, area: str) -> bool:
+def _is_within(settings: Settings, scope: str) -> bool:
     """Return whether a target lies in a group, or is inherited by it: from a parent, or from the instance."""
     where = place(settings)
-    path, below = (where.project or where.group or "").casefold(), area.casefold()
+    path, below = (where.project or where.group or "").casefold(), scope.casefold()
     if path.isdigit() or where.is_instance:
         return True  # which group a number lies in is not known here: it may be this one
     is_handed_down = where.group is not None and below.startswith(f"{path}/")
@@ -132,8 +132,8 @@ def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Conn
     connection = GitLabConnection(http, ManyRepositories(clock, _LOOKED_AT, "projects"), clock)
     return Connection(
         target=lambda settings: GitLabTarget(connection, place(settings)),
-        areas=partial(areas, connection),
-        survey=partial(survey, connection),
+        scopes=partial(scopes, connection),
+        scan=partial(scan, connection),
     )
 
 

@@ -56,9 +56,9 @@ TARGET_SCHEMA: Schema = make_mapping(
 )
 
 
-def _is_within(settings: Settings, area: str) -> bool:
+def _is_within(settings: Settings, scope: str) -> bool:
     """Return whether a Secret lies in a namespace."""
-    return str(settings["namespace"]) == area
+    return str(settings["namespace"]) == scope
 
 
 def _variables(settings: Settings) -> frozenset[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from keyrota.core.detect import Seen, look_at, sightings
-from keyrota.core.model import Sighting
+from keyrota.core.detect import Seen, find_keys, look_at
+from keyrota.core.model import FoundKey
 from keyrota.targets.bitbucket.connection import BitbucketConnection
 
 
-def areas(connection: BitbucketConnection, area: str | None) -> tuple[str, ...]:
+def scopes(connection: BitbucketConnection, scope: str | None) -> tuple[str, ...]:
     """List workspaces (`acme`) and their repositories (`acme/shop`)."""
-    workspaces = (area,) if area else tuple(_workspaces(connection))
+    workspaces = (scope,) if scope else tuple(_workspaces(connection))
     found: list[str] = []
     for workspace in workspaces:
         found.append(workspace)
@@ -28,28 +28,28 @@ def _workspaces(connection: BitbucketConnection) -> Iterator[str]:
             yield slug
 
 
-def survey(connection: BitbucketConnection, area: str) -> Iterator[Sighting]:
+def scan(connection: BitbucketConnection, scope: str) -> Iterator[FoundKey]:
     """Look through one workspace's own variables, or one repository's and those of its environments."""
-    workspace, _, repository = area.partition("/")
+    workspace, _, repository = scope.partition("/")
     if not repository:
         path: tuple[str, ...] = ("workspaces", workspace, "pipelines-config", "variables")
         yield from _scan_place(connection, f"bitbucket {workspace}", {"workspace": workspace}, path)
         return
     settings = {"workspace": workspace, "repository": repository}
     base = ("repositories", workspace, repository)
-    yield from _scan_place(connection, f"bitbucket {area}", settings, (*base, "pipelines_config", "variables"))
-    for value in connection.values((*base, "environments"), f"the deployment environments of {area}"):
+    yield from _scan_place(connection, f"bitbucket {scope}", settings, (*base, "pipelines_config", "variables"))
+    for value in connection.values((*base, "environments"), f"the deployment environments of {scope}"):
         name, uuid = value.get("name"), value.get("uuid")
         if isinstance(name, str) and isinstance(uuid, str):
             path = (*base, "deployments_config", "environments", uuid, "variables")
-            yield from _scan_place(connection, f"bitbucket {area} {name}", {**settings, "environment": name}, path)
+            yield from _scan_place(connection, f"bitbucket {scope} {name}", {**settings, "environment": name}, path)
 
 
 def _scan_place(
     connection: BitbucketConnection, place: str, settings: dict[str, Any], path: tuple[str, ...]
-) -> Iterator[Sighting]:
+) -> Iterator[FoundKey]:
     values = connection.values(path, f"the variables of {place}")
-    return sightings(place, settings, tuple(_look_at(value) for value in values))
+    return find_keys(place, settings, tuple(_look_at(value) for value in values))
 
 
 def _look_at(value: dict[str, Any]) -> Seen:
