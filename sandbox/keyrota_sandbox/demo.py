@@ -114,15 +114,15 @@ class Moment:
     text: str
 
 
-Tell = Callable[[Moment], None]
+Emit = Callable[[Moment], None]
 
 
 class Demo:
     """One play: five users, seven pipelines at three providers, a year and a bit."""
 
-    def __init__(self, *, days: int, seed: int, tell: Tell, pass_day: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(self, *, days: int, seed: int, emit: Emit, pass_day: Callable[[int], None] = lambda _: None) -> None:
         self._days = days
-        self._tell_moment = tell
+        self._emit_moment = emit
         self._pass_day = pass_day
         self._random = random.Random(seed)  # noqa: S311  # a seed makes a history, no secret
         self._cloud = Cloud(seed=seed)
@@ -157,7 +157,7 @@ class Demo:
             self._day = day
             if day == _NAMES_DAY:
                 self._go_to(_midnight(day))
-                self._say("quiet", "ci-app", "a person gives the names that the pipeline reads: DEPLOY_KEY_ID, …")
+                self._echo("quiet", "ci-app", "a person gives the names that the pipeline reads: DEPLOY_KEY_ID, …")
                 id_name, secret_name = _OTHER_NAMES.values()
                 wiring = self._configure(folder, names=f", names: {{id: {id_name}, secret: {secret_name}}}")
             self._live_through(day, wiring, pipelines, caller, witness)
@@ -277,7 +277,7 @@ class Demo:
         pair, until = self._script
         if self._day >= until:
             self._script = None
-            self._say("quiet", "ci-shop", f"the forgotten script is found and mended; it used {pair.id}")
+            self._echo("quiet", "ci-shop", f"the forgotten script is found and mended; it used {pair.id}")
         elif not caller.is_accepted(pair, region="eu-west-1"):
             self.failures.append(f"{self._when()}: the forgotten script failed with {pair.id}")
 
@@ -286,7 +286,7 @@ class Demo:
         if self._queued is None and self._rotated["ci-tools"] == _QUEUED_ON_ROTATION - 1 and self._is_due("ci-tools"):
             number = self._github.add_run("acme", "tools", status="waiting")
             self._queued = (number, pipeline.variables(), self._day + _APPROVAL_DAYS)
-            self._say(
+            self._echo(
                 "quiet", "ci-tools", "a run of acme/tools is queued, with the key of today, and waits for approval"
             )
 
@@ -297,7 +297,7 @@ class Demo:
         self._github.end_run(number)
         pipeline.runs += 1
         word = "passes" if pipeline.use(pair, self._when()) else "FAILS"
-        self._say("quiet", "ci-tools", f"that run is approved after {_APPROVAL_DAYS} days, and {word} with {pair.id}")
+        self._echo("quiet", "ci-tools", f"that run is approved after {_APPROVAL_DAYS} days, and {word} with {pair.id}")
         self._queued = (number, None, 0)
 
     def _before_run(self) -> None:
@@ -305,11 +305,11 @@ class Demo:
         is_down = self._rotated["ci-payments"] == _DOWN_ON_ROTATION - 1 and self._is_due("ci-payments")
         if is_down and ("acme", "payments") not in self._github.down:
             self._github.down.add(("acme", "payments"))
-            self._say("bad", "ci-payments", "GitHub answers 503 for acme/payments, today of all days")
+            self._echo("bad", "ci-payments", "GitHub answers 503 for acme/payments, today of all days")
         elif ("acme", "payments") in self._github.down:
             self._github.down.clear()
             self._rotated["ci-payments"] += 1000  # the trouble is over, and does not come again
-            self._say("quiet", "ci-payments", "GitHub answers again")
+            self._echo("quiet", "ci-payments", "GitHub answers again")
 
     def _is_due(self, user: str) -> bool:
         newest = max(record.create_date for record in self._cloud.aws.iam.list_access_keys(user))
@@ -324,9 +324,9 @@ class Demo:
         for subject in subjects:
             try:
                 previews = plan_all([self._perhaps_crashing(subject)], wiring.settings, at_once=1)
-                (outcome,) = apply_all(previews, brake=None, tell=self._on_event, at_once=1)
+                (outcome,) = apply_all(previews, brake=None, emit=self._on_event, at_once=1)
             except Crash:
-                self._say("bad", subject.user, "keyrota's machine dies between CreateAccessKey and the store")
+                self._echo("bad", subject.user, "keyrota's machine dies between CreateAccessKey and the store")
                 continue
             self._tell_holds(outcome)
 
@@ -344,7 +344,7 @@ class Demo:
 
     def _on_event(self, event: Event) -> None:
         if event.kind is EventKind.FAILED:
-            self._say("bad", event.user, f"{event.action.shown} failed: {event.error}")
+            self._echo("bad", event.user, f"{event.action.shown} failed: {event.error}")
         if event.kind is not EventKind.DONE:
             return
         match event.action:
@@ -353,38 +353,38 @@ class Demo:
             case act.Sync():
                 self.numbers.syncs += 1
                 if not event.action.is_rewrite:
-                    self._say("good", event.user, f"synced: {_providers(event.action)} {event.key}")
+                    self._echo("good", event.user, f"synced: {_providers(event.action)} {event.key}")
             case act.Deactivate():
                 self.numbers.deactivations += 1
-                self._say("good", event.user, f"deactivated {event.key}: {event.action.reason}")
+                self._echo("good", event.user, f"deactivated {event.key}: {event.action.reason}")
             case act.Delete():
                 self.numbers.deletions += 1
-                self._say("good", event.user, f"deleted {event.key}: {event.action.reason}")
+                self._echo("good", event.user, f"deleted {event.key}: {event.action.reason}")
             case act.DeleteOrphan():
                 self.numbers.orphans_healed += 1
-                self._say("good", event.user, f"deleted the orphan {event.key}: {event.action.reason}")
+                self._echo("good", event.user, f"deleted the orphan {event.key}: {event.action.reason}")
 
     def _on_rotation(self, event: Event) -> None:
         self.numbers.rotations += 1
         self._rotated[event.user] += 1
-        self._say("due", event.user, f"rotated: {event.key} is AWSCURRENT")
+        self._echo("due", event.user, f"rotated: {event.key} is AWSCURRENT")
         if event.user == "ci-shop" and self._rotated[event.user] == 1:
             values = self._bitbucket.values("acme", "shop", "Production")
             old = _pair_of(values)
             self._script = (old, self._day + _SCRIPT_DAYS)
-            self._say("quiet", "ci-shop", f"a script that nobody remembers goes on with {old.id}")
+            self._echo("quiet", "ci-shop", f"a script that nobody remembers goes on with {old.id}")
 
     def _tell_holds(self, outcome: Outcome) -> None:
         holds = {f"{hold.key} {hold.target}": hold.reason for hold in outcome.plan.holds} if outcome.plan else {}
         self.numbers.held += len(holds)
         for name, reason in holds.items():
             if f"{outcome.user} {name}" not in self._last_holds:
-                self._say("held", outcome.user, f"held: {reason}")
+                self._echo("held", outcome.user, f"held: {reason}")
         self._last_holds = {name for name in self._last_holds if not name.startswith(f"{outcome.user} ")}
         self._last_holds |= {f"{outcome.user} {name}" for name in holds}
 
-    def _say(self, role: str, user: str, text: str) -> None:
-        self._tell_moment(Moment(at=self._cloud.clock.now(), day=self._day, role=role, user=user, text=text))
+    def _echo(self, role: str, user: str, text: str) -> None:
+        self._emit_moment(Moment(at=self._cloud.clock.now(), day=self._day, role=role, user=user, text=text))
 
 
 def _midnight(day: int) -> datetime:

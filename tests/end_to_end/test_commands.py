@@ -326,7 +326,7 @@ def test_the_demo_plays_and_breaks_nothing() -> None:
 
 def test_the_demo_finds_a_pair_under_other_names_before_it_does_harm() -> None:
     moments: list[Moment] = []
-    numbers = Demo(days=10, seed=1, tell=moments.append).play()
+    numbers = Demo(days=10, seed=1, emit=moments.append).play()
     told = [(moment.day, moment.text) for moment in moments if moment.user == "ci-app"]
     assert told[0][0] == 1
     assert "DEPLOY_KEY_ID and DEPLOY_SECRET_KEY" in told[0][1]

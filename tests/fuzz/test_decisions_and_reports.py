@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from builders import FINGERPRINT, NEW, ODD, OLD, a_key, a_secret, a_version, observed
 from keyrota.app.cli.common import Options, say_json
-from keyrota.app.cli.discover import _Teller
+from keyrota.app.cli.discover import _Progress
 from keyrota.app.discovery import Scan
 from keyrota.app.words import format_error
 from keyrota.core import plan as act
@@ -268,7 +268,7 @@ def test_a_survey_tells_its_progress_cleanly(scope: str) -> None:
     """The names of repositories are other people's; on a terminal the line is written over and over."""
     err = io.StringIO()
     with contextlib.redirect_stderr(err):
-        teller = _Teller(Options())
+        teller = _Progress(Options())
         teller._is_terminal = True
         teller(Scan(provider="x", scope=None, scopes=[scope]), scope)
     assert is_clean(err.getvalue().removeprefix("\r"))

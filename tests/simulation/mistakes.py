@@ -141,9 +141,9 @@ MISTAKES = (
         (SYNC, "        wanted = _current(state)\n        if wanted == version:", "        if True:"),
         (
             RUN,
-            "                self._do(action, observation, tell)\n",
+            "                self._do(action, observation, emit)\n",
             (
-                "                self._do(action, observation, tell)\n"
+                "                self._do(action, observation, emit)\n"
                 "                if isinstance(action, act.Sync):\n                    break\n"
             ),
         ),

@@ -26,12 +26,12 @@ from keyrota_sandbox.simulation import (
     STEPS,
     Aim,
     FaultProfile,
+    LogListener,
     Operators,
     Place,
     Setup,
     SimulatedCredential,
     Simulation,
-    Teller,
     Trigger,
 )
 
@@ -214,10 +214,10 @@ def _lagging(climate: FaultProfile, rng: Random) -> FaultProfile:
     return replace(climate, secret_lag_s=rng.choice(_SECRETS_LAG_S)) if climate != FAULT_PROFILES["none"] else climate
 
 
-def play(seed: int, *, tell: Teller | None = None) -> Verdict:
+def play(seed: int, *, emit: LogListener | None = None) -> Verdict:
     """Play a history, then let the weather clear up, and go on until everything must have come right."""
     setup = drawn(seed)
-    history = Simulation(setup, lanes=Greenlets, tell=tell)
+    history = Simulation(setup, lanes=Greenlets, emit=emit)
     promises, people = Promises(history), Operators(history)
     with promises.listening():
         _play(history, people, promises)
@@ -298,10 +298,10 @@ def _wait_for_rest(history: Simulation, promises: Promises, policy: RotationPoli
 def story(seed: int) -> Verdict:
     """Return a history line by line: time, who, what, the answer."""
 
-    def tell(at: datetime, who: str, what: str, answer: str) -> None:
+    def emit(at: datetime, who: str, what: str, answer: str) -> None:
         sys.stdout.write(f"{at:%m-%d %H:%M:%S}  {who:<22} {what}{'  -> ' + answer if answer else ''}\n")
 
-    return play(seed, tell=tell)
+    return play(seed, emit=emit)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ class Record:
     def breaks(self, promise: str, what: str) -> None:
         """Note that a promise broke."""
         self.broken.append(f"{promise}: {what} at {self.history.world.clock.instant:%Y-%m-%d %H:%M:%S}")
-        self.history.say("PROMISE BROKEN", f"{promise}: {what}")
+        self.history.echo("PROMISE BROKEN", f"{promise}: {what}")
 
     def is_moved_since(self, user: UserName, run: str) -> bool:
         """Return whether AWSCURRENT was moved, by whomever, since a run looked at the secret last."""

@@ -11,7 +11,7 @@ import pytest
 
 from builders import NEW, NOW, OLD, SHOP
 from keyrota.app.choice import Name, Wanted
-from keyrota.app.functions.own_events import DETAIL_TYPES, SCHEMA, Announcement, Teller
+from keyrota.app.functions.own_events import DETAIL_TYPES, SCHEMA, Announcement, Announcer
 from keyrota.app.functions.scheduled import read_wanted
 from keyrota.app.functions.settings import Emergency, Trigger, settings
 from keyrota.core import plan as act
@@ -21,7 +21,7 @@ from keyrota.errors import KeyrotaError, PartialFailure, ProviderRefused, UsageE
 from keyrota.report.data import CredentialReport, DoneLine
 
 ACCOUNT = "123456789012"
-TELLER = Teller(stack="keyrota@eu-central-1/123456789012", run="run-1")
+TELLER = Announcer(stack="keyrota@eu-central-1/123456789012", run="run-1")
 ABOUT = {
     "version": 1,
     "stack": "keyrota@eu-central-1/123456789012",

@@ -23,7 +23,7 @@ from builders import (
     synced,
 )
 from keyrota.app import words
-from keyrota.app.cli.progress import exit_code, exit_code_of_choice, exit_code_of_deed
+from keyrota.app.cli.progress import exit_code, exit_code_of_choice, exit_code_of_request
 from keyrota.core.adoption import Adoption
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import KeyStatus, Observation, TargetState
@@ -129,17 +129,17 @@ def report(*holds_: Hold) -> CredentialReport:
 
 
 @pytest.mark.parametrize(
-    ("needs", "routine", "deed"),
+    ("needs", "routine", "request_code"),
     [
         (Needs.NOBODY, words.EXIT_DONE, words.EXIT_FAILED),
         (Needs.PERSON, words.EXIT_HELD, words.EXIT_FAILED),
         (Needs.REPAIR, words.EXIT_FAILED, words.EXIT_FAILED),
     ],
 )
-def test_the_exit_code_follows_from_who_has_to_act(needs: Needs, routine: int, deed: int) -> None:
+def test_the_exit_code_follows_from_who_has_to_act(needs: Needs, routine: int, request_code: int) -> None:
     """A hold that ends by itself is information; a command for one thing is not done while anything holds it."""
     held = [report(Hold(reason="r", needs=needs))]
-    assert (exit_code(held), exit_code_of_deed(held)) == (routine, deed)
+    assert (exit_code(held), exit_code_of_request(held)) == (routine, request_code)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def command(options: Options, *, days: int, seed: int) -> int:
     is_terminal = is_told and sys.stdout.isatty()
     last = 0
 
-    def tell(moment: Moment) -> None:
+    def emit(moment: Moment) -> None:
         nonlocal last
         if not is_told:
             return
@@ -51,7 +51,7 @@ def command(options: Options, *, days: int, seed: int) -> int:
         click.echo(
             f"{days} days in the sandbox: 5 IAM users, 7 pipelines at 3 providers, keyrota runs once a day at 06:00\n"
         )
-    demo = Demo(days=days, seed=seed, tell=tell, pass_day=pass_day)
+    demo = Demo(days=days, seed=seed, emit=emit, pass_day=pass_day)
     numbers = demo.play()
     if options.is_json:
         say_json({"version": 1, **asdict(numbers)})

@@ -14,7 +14,7 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.common import Options, eprint, global_options, pass_options, say, say_json, style
+from keyrota.app.cli.common import Options, echo, eprint, global_options, pass_options, say_json, style
 from keyrota.app.cli.naming import some_credentials
 from keyrota.core.policy import duration, format_duration
 from keyrota.errors import UsageError
@@ -106,9 +106,9 @@ def command(  # one argument an option
     elif not options.is_quiet:
         page = _Page(future, first, days, style())
         title = f"{_days(days)} from {first:%Y-%m-%d}, faults: {faults}, seed {seed}"
-        say([title, "", *page.calendar(), "", *page.sum()])
+        echo([title, "", *page.calendar(), "", *page.sum()])
     else:
-        say(_Page(future, first, days, style()).holds())
+        echo(_Page(future, first, days, style()).holds())
     return words.EXIT_DONE
 
 

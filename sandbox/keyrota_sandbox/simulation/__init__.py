@@ -5,7 +5,7 @@ Histories: real runs of keyrota in the world, with faults, people, pipelines and
 """
 
 from keyrota_sandbox.simulation.fault_profiles import FAULT_PROFILES, FaultKind, FaultProfile, Weather
-from keyrota_sandbox.simulation.history import RunInfo, Simulation, Teller, Watcher, owner_of
+from keyrota_sandbox.simulation.history import LogListener, RunInfo, Simulation, Watcher, owner_of
 from keyrota_sandbox.simulation.jobs import Cause, Failure
 from keyrota_sandbox.simulation.operators import Operators
 from keyrota_sandbox.simulation.setup import Place, Setup, SimulatedCredential, Trigger
@@ -24,6 +24,7 @@ __all__ = [
     "Failure",
     "FaultKind",
     "FaultProfile",
+    "LogListener",
     "NestedScheduler",
     "Operators",
     "Place",
@@ -32,7 +33,6 @@ __all__ = [
     "Setup",
     "SimulatedCredential",
     "Simulation",
-    "Teller",
     "Timeline",
     "Trigger",
     "Watcher",

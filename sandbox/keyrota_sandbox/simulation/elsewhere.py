@@ -1,7 +1,7 @@
 """
 What people do where keyrota does not look by itself, or not first: other variables, names, archives, controllers, tags.
 
-Each deed ends by itself after some days, or when everybody cleans up: what is left then is keyrota's.
+Each action ends by itself after some days, or when everybody cleans up: what is left then is keyrota's.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Elsewhere(Colleague):
         self._given: set[str] = set()
         """Names that mean another place for some time."""
 
-    def deeds(self) -> tuple[Callable[[UserName], bool], ...]:
+    def actions(self) -> tuple[Callable[[UserName], bool], ...]:
         """Name what they do."""
         return (
             self._shows_a_key_elsewhere,

@@ -135,7 +135,7 @@ class Watcher(Protocol):
         ...
 
 
-class Teller(Protocol):
+class LogListener(Protocol):
     """Is told what happens, for the story."""
 
     def __call__(self, at: datetime, who: str, what: str, answer: str) -> None:
@@ -152,7 +152,7 @@ class Simulation:
     """A world with its actors."""
 
     def __init__(
-        self, setup: Setup, *, lanes: Callable[[Timeline], Scheduler] = NestedScheduler, tell: Teller | None = None
+        self, setup: Setup, *, lanes: Callable[[Timeline], Scheduler] = NestedScheduler, emit: LogListener | None = None
     ) -> None:
         self.setup = setup
         self.world = World()
@@ -167,7 +167,7 @@ class Simulation:
         self.world.lags = self.weather
         self.world.road = self._road
         self.world.is_id_first = self.rng.random() < 0.5  # noqa: PLR2004  # either half may be first
-        self.tell = tell
+        self.emit = emit
         self.watchers: list[Watcher] = []
         self.listeners: list[Watcher] = []
         """Told of each answer that reached its caller, a failure too."""
@@ -339,7 +339,7 @@ class Simulation:
         self._touch_secrets(info)
         settings = Settings(clock=info.clock, run=info.name, parallel=self.lanes.parallel, stop=info.stop)
         subjects = [self.subject(user, self._hand(info, user)) for user in info.users]
-        self._say(info.name, f"begins: {info.intent or 'whatever is due'}")
+        self._echo(info.name, f"begins: {info.intent or 'whatever is due'}")
         try:
             info.previews = plan_all(subjects, settings, intent=info.intent)
             if not info.is_plan_only:
@@ -347,22 +347,22 @@ class Simulation:
                     info.previews,
                     brake=self.setup.brake,
                     total=len(self.credentials),
-                    tell=lambda event: self._step(info, event),
+                    emit=lambda event: self._step(info, event),
                     parallel=self.lanes.parallel,
                 )
         except Crash:
-            self._say(info.name, "is dead")
+            self._echo(info.name, "is dead")
         except UnsafePlan as error:
             info.stopped = error
-            self._say(info.name, f"stops before its first write: {error}")
+            self._echo(info.name, f"stops before its first write: {error}")
         finally:
             info.is_over = True
             self.under_way.pop(info.name, None)
         for outcome in info.outcomes:
             for mistake in outcome.errors:
-                self._say(info.name, f"{owner_of(outcome)}: {mistake}")
+                self._echo(info.name, f"{owner_of(outcome)}: {mistake}")
             for hold in outcome.plan.holds if outcome.plan else ():
-                self._say(info.name, f"{owner_of(outcome)} is held: {hold.reason}")
+                self._echo(info.name, f"{owner_of(outcome)} is held: {hold.reason}")
         for look in self.after_run:
             look(info)
         info.previews = ()
@@ -408,14 +408,14 @@ class Simulation:
             waiting = questions(preview.subject, preview.observation, info.clock.now()) if preview.observation else ()
             for one in waiting:
                 if one.is_confirmable:
-                    self._say(info.name, f"confirms {one.target.address}: {'; '.join(it.reason for it in one.doubts)}")
+                    self._echo(info.name, f"confirms {one.target.address}: {'; '.join(it.reason for it in one.doubts)}")
                     self.confirmed.add(one.target.address)
                     confirm(one, by=_A_PERSON, at=info.clock.now())
             self._forget_lost(preview)
         except Crash:
-            self._say(info.name, "is dead")
+            self._echo(info.name, "is dead")
         except KeyrotaError as error:
-            self._say(info.name, f"could not confirm: {error}")
+            self._echo(info.name, f"could not confirm: {error}")
         finally:
             info.is_over = True
 
@@ -424,7 +424,7 @@ class Simulation:
         for known in list_remembered(preview.subject, preview.observation) if preview.observation else ():
             is_lost = known.state is not None and known.state.evidence is TargetEvidence.FAILED
             if is_lost and not self.world.places[known.entry.address].is_down:
-                self._say("somebody", f"forgets {known.name}")
+                self._echo("somebody", f"forgets {known.name}")
                 forget(known, deletes_variables=False)
 
     def subject(self, user: UserName, by: str) -> CredentialContext:
@@ -514,7 +514,7 @@ class Simulation:
             return
         info.clock.skew = self.weather.skew()
         self._trouble(info, CLOCK_JUMPS)
-        self._say(info.name, f"its clock is set: {info.clock.skew} off")
+        self._echo(info.name, f"its clock is set: {info.clock.skew} off")
 
     def _tell_to_stop(self, info: RunInfo) -> None:
         """Send a signal to a run that is at work: it ends as soon as what it began is whole."""
@@ -522,7 +522,7 @@ class Simulation:
             return
         info.stop.ask()
         self._trouble(info, STOP)
-        self._say(info.name, "is told to stop")
+        self._echo(info.name, "is told to stop")
 
     def _trouble(self, info: RunInfo, what: str) -> None:
         """Note what a run met, now and at its steps from now on."""
@@ -565,7 +565,7 @@ class Simulation:
         if fault is not None:
             self.covered[fault.value, info.step] += 1
         if fault is FaultKind.STALL:
-            self._say(call.by, f"stands still before {call.name}")
+            self._echo(call.by, f"stands still before {call.name}")
             self._wait(info, self.weather.stall_s())
         self._fail_before(call, fault)
         is_old = self.world.clock.instant - signed > SIGNATURE_LASTS
@@ -574,7 +574,7 @@ class Simulation:
         self.steps += 1
         if call.name.startswith("target:read") and self.weather.shift_pages():
             self.covered[SHIFTED, info.step] += 1
-            self._say(call.by, f"{call.name}: pages shift while they are read")
+            self._echo(call.by, f"{call.name}: pages shift while they are read")
         try:
             answer = effect()
         except KeyrotaError as error:
@@ -585,10 +585,10 @@ class Simulation:
         self._look(call, answer)
         self._wait(info, self.weather.latency_s())
         if fault is FaultKind.CRASH_AFTER:
-            self._say(call.by, f"{call.name}: its machine dies before the answer comes")
+            self._echo(call.by, f"{call.name}: its machine dies before the answer comes")
             self._die(info)
         if fault is FaultKind.LOST_AFTER:
-            self._say(call.by, f"{call.name}: it happened, and the answer is lost")
+            self._echo(call.by, f"{call.name}: it happened, and the answer is lost")
             self.unanswered.add((call.by, call.name))
             raise ProviderUnavailable(f"{call.name}: AWS did not answer (ReadTimeoutError)")
         return answer
@@ -623,14 +623,14 @@ class Simulation:
             self.covered[UNREADABLE, self.runs[call.by].step] += 1
         match fault:
             case FaultKind.CRASH_BEFORE:
-                self._say(call.by, f"its machine dies before {call.name}")
+                self._echo(call.by, f"its machine dies before {call.name}")
                 self._die(self.runs[call.by])
             case FaultKind.THROTTLED | FaultKind.SERVER_ERROR | FaultKind.LOST_BEFORE:
-                self._say(call.by, f"{call.name}: {fault.value}")
+                self._echo(call.by, f"{call.name}: {fault.value}")
                 is_undone = fault is FaultKind.THROTTLED  # a definite refusal; the other two look like their twins
                 raise ProviderUnavailable(f"{call.name}: {fault.value}", is_undone=is_undone)
         if is_unread:
-            self._say(call.by, f"{call.name} {call.about}: throttled")
+            self._echo(call.by, f"{call.name} {call.about}: throttled")
             raise ProviderUnavailable(f"{call.name}: Throttling")
 
     def _look(self, call: Call, answer: object) -> None:
@@ -639,8 +639,8 @@ class Simulation:
         for watch in self.watchers:
             watch(call, answer)
         self.jobs.start_amid_write(call)
-        if self.tell is not None:
-            self.tell(self.world.clock.instant, call.by, f"{call.name} {call.about}", _short(answer))
+        if self.emit is not None:
+            self.emit(self.world.clock.instant, call.by, f"{call.name} {call.about}", _short(answer))
         self._announce(call, answer)
 
     def _announce(self, call: Call, answer: object) -> None:
@@ -659,11 +659,11 @@ class Simulation:
             late = self.rng.uniform(60, 6 * 3600) if self.weather.is_drawn(climate.event_late) else 0
             self.timeline.after(late + self.rng.uniform(0, 5), partial(self._run_of, own, Only(duty=Duty.SYNC)))
 
-    def _say(self, who: str, what: str) -> None:
-        if self.tell is not None:
-            self.tell(self.world.clock.instant, who, what, "")
+    def _echo(self, who: str, what: str) -> None:
+        if self.emit is not None:
+            self.emit(self.world.clock.instant, who, what, "")
 
-    say = _say
+    echo = _echo
 
 
 def _entry(address: str) -> IndexEntry:

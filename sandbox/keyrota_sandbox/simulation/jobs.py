@@ -156,7 +156,7 @@ class Jobs:
             self._history.world.clock.instant, address, pair.id, cause, is_bundle=bool(place and place.is_bundle)
         )
         self.failures.append(failure)
-        self._history.say(f"pipeline at {address}", f"fails with {pair.id}: {cause.value}")
+        self._history.echo(f"pipeline at {address}", f"fails with {pair.id}: {cause.value}")
 
 
 @dataclass(frozen=True, slots=True)

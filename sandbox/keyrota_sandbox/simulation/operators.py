@@ -109,7 +109,7 @@ class Operators(Colleague):
         place, lasts = self._world.places[address], self._lots.choice((300.0, 7200.0, 100000.0, 300000.0))
         place.is_down, place.outage = True, outage
         self._history.touch(place.outage.value)
-        self._history.say(address, f"{place.outage.value} for {timedelta(seconds=lasts)}")
+        self._history.echo(address, f"{place.outage.value} for {timedelta(seconds=lasts)}")
 
         def end() -> None:
             place.is_down = False
@@ -119,7 +119,7 @@ class Operators(Colleague):
     def act(self, user: UserName | None = None) -> None:
         """Do something."""
         user = user or self._lots.choice(sorted(self._history.credentials))
-        self._do(self._lots.choice(self._deeds()), user)
+        self._do(self._lots.choice(self._actions()), user)
 
     def _reconfigure(self, user: UserName) -> None:
         self._do(self._lots.choice(self._reconfiguring), user)
@@ -128,28 +128,28 @@ class Operators(Colleague):
     def _reconfiguring(self) -> tuple[Callable[[UserName], bool], ...]:
         return (self._adds_a_target, self._removes_a_target, self._moves_a_target)
 
-    def _surely(self, deeds: Sequence[Callable[[UserName], bool]], user: UserName) -> None:
+    def _surely(self, actions: Sequence[Callable[[UserName], bool]], user: UserName) -> None:
         """Do one of these: the first, in some order, that can be done now."""
-        for deed in self._lots.sample(deeds, len(deeds)):
-            if self._do(deed, user):
+        for action in self._lots.sample(actions, len(actions)):
+            if self._do(action, user):
                 return
 
     def seek(self, aim: Aim, until: datetime) -> None:
         """Do what leads to a step, again and again, and what an aim lets happen there."""
-        others = [deed for deed in self._deeds() if deed not in self._reconfiguring]
+        others = [action for action in self._actions() if action not in self._reconfiguring]
         self._history.befall |= {
             ACTS: lambda user: self._surely(others, user),
             RECONFIGURED: lambda user: self._surely(self._reconfiguring, user),
             **{outage.value: partial(self._goes_down, outage) for outage in Outage},
         }
         when = self._world.clock.instant
-        while (deed := self._ways().get(aim.step)) is not None and when <= until:
+        while (action := self._ways().get(aim.step)) is not None and when <= until:
             for user in self._history.credentials:
-                self._history.timeline.at(when, partial(self._do, deed, user))
+                self._history.timeline.at(when, partial(self._do, action, user))
             when += timedelta(days=self._lots.uniform(0.2, 1))
 
     def _ways(self) -> dict[str, Callable[[UserName], bool]]:
-        """Name the deed that leads to a step, where keyrota does not take it by itself."""
+        """Name the action that leads to a step, where keyrota does not take it by itself."""
         return {
             act.Adopt.__name__: self._elsewhere.changes_another_field,
             act.Choose.__name__: self._chooses_a_key_again,
@@ -169,16 +169,16 @@ class Operators(Colleague):
         ways = (self._stores_a_key_by_hand, self._stores_an_older_key, self._moves_the_label_back, self._rolls_back)
         self._do(self._lots.choice(ways), user)
 
-    def _do(self, deed: Callable[[UserName], bool], user: UserName) -> bool:
-        if user in self._world.users and deed(user):
-            name = getattr(deed, "__name__", "removes a tag")
+    def _do(self, action: Callable[[UserName], bool], user: UserName) -> bool:
+        if user in self._world.users and action(user):
+            name = getattr(action, "__name__", "removes a tag")
             self.has_acted.add(name)
-            self._history.touch(RECONFIGURED if deed in self._reconfiguring else ACTS)
-            self._history.say("somebody", f"{name.strip('_').replace('_', ' ')} ({user})")
+            self._history.touch(RECONFIGURED if action in self._reconfiguring else ACTS)
+            self._history.echo("somebody", f"{name.strip('_').replace('_', ' ')} ({user})")
             return True
         return False
 
-    def _deeds(self) -> tuple[Callable[[UserName], bool], ...]:
+    def _actions(self) -> tuple[Callable[[UserName], bool], ...]:
         return (
             self._makes_a_key,
             self._makes_a_key_and_uses_it,
@@ -204,7 +204,7 @@ class Operators(Colleague):
             self._adds_a_target,
             self._removes_a_target,
             self._moves_a_target,
-            *self._elsewhere.deeds(),
+            *self._elsewhere.actions(),
             *((self._moves_a_user,) if self._history.deployments.others else ()),
         )
 
@@ -273,8 +273,8 @@ class Operators(Colleague):
             self._wants_it_back(found[0], key)
         elif found is not None and not is_calm and self._lots.random() <= _MISSED:
             later = self._lots.uniform(3600, _SOME_TIME_S)
-            deed = self._lots.choice((self._switches_a_key_on, self._rolls_back))
-            self._history.timeline.after(later, lambda: self._do(deed, found[0]))
+            action = self._lots.choice((self._switches_a_key_on, self._rolls_back))
+            self._history.timeline.after(later, lambda: self._do(action, found[0]))
 
     def _is_private(self, user: UserName, key: AccessKeyId) -> bool:
         """Return whether a person made the key for a purpose of their own: no version of the secret holds it."""

@@ -51,7 +51,7 @@ class Scan:
         return known if is_same else fresh
 
 
-def walk(connection: Connection, scan: Scan, file: Path, tell: Callable[[Scan, str], None]) -> None:
+def walk(connection: Connection, scan: Scan, file: Path, emit: Callable[[Scan, str], None]) -> None:
     """
     Look through all scopes that were not looked through yet.
 
@@ -67,7 +67,7 @@ def walk(connection: Connection, scan: Scan, file: Path, tell: Callable[[Scan, s
         for scope in scan.scopes:
             if scope in done:
                 continue
-            tell(scan, scope)
+            emit(scan, scope)
             seen: list[FoundKey] = []
             try:
                 for found in connection.scan(scope):

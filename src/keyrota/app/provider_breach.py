@@ -188,7 +188,7 @@ def _effort(one: Exposed) -> tuple[int, int]:
 
 
 def replace_all(
-    session: Session, every: tuple[Exposed, ...], tell: Listener, *, off_first: bool = False
+    session: Session, every: tuple[Exposed, ...], emit: Listener, *, off_first: bool = False
 ) -> tuple[Verdict, ...]:
     """
     Replace what was exposed; each credential fails alone, and what cannot be done now is left to the next run.
@@ -196,7 +196,7 @@ def replace_all(
     Args:
         session: Of the command or function.
         every: What was exposed.
-        tell: Called at each step.
+        emit: Called at each step.
         off_first: Deactivate all keys of all credentials before any provider is waited for.
     """
 
@@ -204,11 +204,11 @@ def replace_all(
         return [
             outcome
             for key in it.keys
-            for outcome in _carry_out(session, it, Revoke(key=key, off_first=True, only_off=True), tell)
+            for outcome in _carry_out(session, it, Revoke(key=key, off_first=True, only_off=True), emit)
         ]
 
     def replace_one(it: Exposed) -> Verdict:
-        return _replace(session, it, tell, off_first=off_first)
+        return _replace(session, it, emit, off_first=off_first)
 
     with ThreadPoolExecutor(max_workers=max(_OFF_AT_ONCE, session.configuration.concurrency)) as pool:
         for _ in pool.map(off, every if off_first else ()):
@@ -237,10 +237,10 @@ def _find_new_keys(outcomes: list[Outcome]) -> frozenset[AccessKeyId]:
     return frozenset(done.key for done in every if done.key)
 
 
-def _carry_out(session: Session, it: Exposed, intent: Intent, tell: Listener) -> tuple[Outcome, ...]:
+def _carry_out(session: Session, it: Exposed, intent: Intent, emit: Listener) -> tuple[Outcome, ...]:
     beside = partial(neighbours, session.wiring)
     previews = plan_all([it.preview.subject], session.wiring.settings, intent=intent, at_once=1, beside=beside)
-    return apply_all(previews, brake=None, tell=tell, at_once=1)
+    return apply_all(previews, brake=None, emit=emit, at_once=1)
 
 
 def _intents(it: Exposed, *, off_first: bool) -> Iterator[Intent]:
@@ -252,13 +252,13 @@ def _intents(it: Exposed, *, off_first: bool) -> Iterator[Intent]:
         yield Only(duty=Duty.SYNC)
 
 
-def _replace(session: Session, it: Exposed, tell: Listener, *, off_first: bool) -> Verdict:
+def _replace(session: Session, it: Exposed, emit: Listener, *, off_first: bool) -> Verdict:
     intents = tuple(_intents(it, off_first=off_first))
-    outcomes = [outcome for intent in intents for outcome in _carry_out(session, it, intent, tell)]
+    outcomes = [outcome for intent in intents for outcome in _carry_out(session, it, intent, emit)]
     latest = outcomes
     if len(intents) > 1 and not _is_through(outcomes[0]):
         # What stood in the way of the first key was seen before the others were dealt with.
-        retried = _carry_out(session, it, intents[0], tell)
+        retried = _carry_out(session, it, intents[0], emit)
         outcomes, latest = [*outcomes, *retried], [*outcomes[1:], *retried]
     made = _find_new_keys(outcomes)
     last, missed = _look_again(session, it, outcomes, made)

@@ -80,14 +80,14 @@ class Session:
         return preview
 
     def apply(
-        self, planned: Planned, *, is_forced: bool, tell: Listener, is_late: Callable[[], bool] = lambda: False
+        self, planned: Planned, *, is_forced: bool, emit: Listener, is_late: Callable[[], bool] = lambda: False
     ) -> tuple[Outcome, ...]:
         """Carry the plans out; what is not begun when it is late is left to the next run."""
         return apply_all(
             planned.previews,
             brake=None if is_forced else self.configuration.brake,
             total=len(self.configuration.credentials),
-            tell=tell,
+            emit=emit,
             at_once=self.configuration.concurrency,
             is_late=is_late,
         )

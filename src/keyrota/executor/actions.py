@@ -175,7 +175,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
 
 
 def _demand_ours(action: act.Delete | act.DeleteOrphan, *, is_ours: bool) -> None:
-    """Leave what another run has deleted meanwhile to that run's report: each deed is reported once."""
+    """Leave what another run has deleted meanwhile to that run's report: each deletion is reported once."""
     if not is_ours:
         raise LostRace(f"another run has deleted {action.key} meanwhile")
 

@@ -138,7 +138,7 @@ def apply_all(
     *,
     brake: Brake | None,
     total: int | None = None,
-    tell: Listener = lambda _: None,
+    emit: Listener = lambda _: None,
     at_once: int = 8,
     is_late: Callable[[], bool] = lambda: False,
     parallel: Parallel = in_parallel,
@@ -150,7 +150,7 @@ def apply_all(
         previews: What `plan_all` said.
         brake: Stops the whole run before its first write; None lifts it.
         total: The number of all credentials of the configuration, which the brake's share counts from.
-        tell: Called from several threads, one call at a time for each credential.
+        emit: Called from several threads, one call at a time for each credential.
         at_once: Number of credentials processed in parallel.
         is_late: Asked before each credential; what is not begun then is left to the next run.
         parallel: How they are worked on at once.
@@ -176,7 +176,7 @@ def apply_all(
             return replace(preview.run.outcome(preview.plan, preview.observation), left=preview.plan.actions)
         try:
             with preview.run.bound_waits():
-                return preview.run.apply(preview.plan, preview.observation, tell)
+                return preview.run.apply(preview.plan, preview.observation, emit)
         except Exception as error:  # noqa: BLE001  # as above
             so_far = preview.run.outcome(preview.plan, preview.observation)
             return replace(so_far, errors=(*so_far.errors, _bug(error)))

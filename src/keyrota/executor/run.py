@@ -122,14 +122,14 @@ class Run:
         is_not_ours = isinstance(action, act.AskValue) and not self._settings.reads_values
         return action.is_question and not is_urgent and not is_not_ours
 
-    def apply(self, first: Plan, observation: Observation, tell: Listener) -> Outcome:
+    def apply(self, first: Plan, observation: Observation, emit: Listener) -> Outcome:
         """
         Do what the plan says: the first action that can be done, look again, until nothing is left but holds.
 
         Args:
             first: The plan that was shown; actions of another kind, or about another key, are left to the next run.
             observation: What that plan was made from.
-            tell: Called at each step.
+            emit: Called at each step.
         """
         planned = first
         for _ in range(_STEPS):
@@ -137,7 +137,7 @@ class Run:
             if self._is_only_off and self._is_unasked and not _is_before_off(action):
                 break
             try:
-                again = self._look_before(action, first, (observation, planned), tell)
+                again = self._look_before(action, first, (observation, planned), emit)
                 if again is not None:
                     observation, planned = again
                     continue
@@ -145,25 +145,25 @@ class Run:
                     break
                 if self._is_endless(action):
                     continue
-                self._do(action, observation, tell)
+                self._do(action, observation, emit)
                 observation, planned = self._look_after(action)
             except KeyrotaError as error:
                 self._errors.append(error)
                 break
         else:
             raise RuntimeError(f"{self._subject.name}: no end after {_STEPS} steps")
-        self._off_all_the_same(first, observation, tell)
+        self._off_all_the_same(first, observation, emit)
         for action in planned.actions:
             if not action.follows and action.identity in self._lost:
                 self._errors.append(self._lost.pop(action.identity))  # nobody did it instead
         return self.outcome(planned, observation)
 
     def _look_before(
-        self, action: act.Action | None, first: Plan, seen: tuple[Observation, Plan], tell: Listener
+        self, action: act.Action | None, first: Plan, seen: tuple[Observation, Plan], emit: Listener
     ) -> tuple[Observation, Plan] | None:
         """Look once more where an action must not rest on what was seen before; None: it may be done."""
         if self._is_unasked and not _is_before_off(action):
-            self._off_all_the_same(first, seen[0], tell)
+            self._off_all_the_same(first, seen[0], emit)
             self._ask_from_now_on()
             return self._look_late()
         if self._is_read_too_long_ago(action, seen[0]):
@@ -174,7 +174,7 @@ class Run:
             return None
         return self._latest or seen  # which says what is in the way
 
-    def _off_all_the_same(self, first: Plan, observation: Observation, tell: Listener) -> None:
+    def _off_all_the_same(self, first: Plan, observation: Observation, emit: Listener) -> None:
         """
         Deactivate the key of `revoke --now` although Secrets Manager failed on the way there: that needs IAM alone.
 
@@ -188,7 +188,7 @@ class Run:
         reason = "revoked with --now: off first, although its secret could not be read or written"
         off = act.Deactivate(key=key, is_emergency=True, reason=reason, due=shown[0].due)
         if off.identity not in self._failed:
-            self._do(off, observation, tell)
+            self._do(off, observation, emit)
 
     def _is_read_too_long_ago(self, action: act.Action | None, observation: Observation) -> bool:
         """
@@ -360,8 +360,8 @@ class Run:
             )
         return False
 
-    def _do(self, action: act.Action, observation: Observation, tell: Listener) -> None:
-        self._tell(tell, EventKind.DOING, action)
+    def _do(self, action: act.Action, observation: Observation, emit: Listener) -> None:
+        self._emit(emit, EventKind.DOING, action)
         is_ours = action.key in self._memory.made
         try:
             key = self._perform(action, observation)
@@ -376,7 +376,7 @@ class Run:
                 # A key may exist whose answer was lost: claiming again would take it for one that was there before.
                 self._failed.add((act.TakeClaim.__name__, action.key))
             self._errors.append(error)
-            self._tell(tell, EventKind.FAILED, action, error=error)
+            self._emit(emit, EventKind.FAILED, action, error=error)
             return
         finally:
             if isinstance(action, act.Sync):
@@ -386,7 +386,7 @@ class Run:
         if isinstance(action, act.DeleteOrphan) and is_ours and not self._lost and not self._errors:
             self._errors.append(_make_dropped(action))
         self._done.append(Done(action=action, at=self._settings.clock.now(), key=key))
-        self._tell(tell, EventKind.DONE, action, key=key)
+        self._emit(emit, EventKind.DONE, action, key=key)
 
     def _perform(self, action: act.Action, observation: Observation) -> AccessKeyId | None:
         if not (self._is_unasked and isinstance(action, (act.CreateSecret, act.Adopt))):
@@ -401,16 +401,16 @@ class Run:
         finally:
             self._memory.verified &= verified
 
-    def _tell(
+    def _emit(
         self,
-        tell: Listener,
+        emit: Listener,
         kind: EventKind,
         action: act.Action,
         *,
         key: AccessKeyId | None = None,
         error: KeyrotaError | None = None,
     ) -> None:
-        tell(
+        emit(
             Event(
                 at=self._settings.clock.now(),
                 user=self._subject.user,

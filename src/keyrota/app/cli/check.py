@@ -12,7 +12,7 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.common import Options, global_options, pass_options, say, say_json, style
+from keyrota.app.cli.common import Options, echo, global_options, pass_options, say_json, style
 from keyrota.app.cli.naming import some_credentials
 from keyrota.app.config import Configuration, CredentialConfig, load
 from keyrota.app.hosts import refuse_untrusted
@@ -94,9 +94,9 @@ def _report(findings: list[Finding], dates: tuple[Dated, ...], options: Options)
     if options.is_json:
         say_json(_document(findings, dates))
     elif options.is_quiet:
-        say(_text([finding for finding in findings if finding.is_good is False or finding.is_warning], (), style()))
+        echo(_text([finding for finding in findings if finding.is_good is False or finding.is_warning], (), style()))
     else:
-        say(_text(findings, dates, style()))
+        echo(_text(findings, dates, style()))
     return words.EXIT_FAILED if any(finding.is_good is False for finding in findings) else words.EXIT_DONE
 
 

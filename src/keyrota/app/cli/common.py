@@ -143,7 +143,7 @@ def style() -> Paint:
     return lambda role, text: click.style(text, **_COLOURS[role])
 
 
-def say(lines: Iterable[str]) -> None:
+def echo(lines: Iterable[str]) -> None:
     """Print for people; a reader who has seen enough, like `head`, changes neither the work nor its exit code."""
     try:
         for line in lines:
@@ -185,7 +185,7 @@ def say_json(document: Any) -> None:
     JSON lets C1 controls, bidirectional marks and half surrogate pairs stand as they are: the first two steer a
     terminal, and the last cannot be printed at all.
     """
-    say(["".join(map(_escape, json.dumps(document, indent=2, ensure_ascii=False)))])
+    echo(["".join(map(_escape, json.dumps(document, indent=2, ensure_ascii=False)))])
 
 
 def _escape(char: str) -> str:

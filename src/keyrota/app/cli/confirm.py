@@ -11,7 +11,7 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json, style
+from keyrota.app.cli.common import Options, ask, echo, eprint, global_options, pass_options, say_json, style
 from keyrota.app.cli.naming import some_credentials
 from keyrota.errors import KeyrotaError, UsageError
 
@@ -63,16 +63,16 @@ def command(options: Options, target: str, *, wanted: Wanted, is_yes: bool) -> i
         users = [one.subject.user for one in found]
         say_json({"version": 1, "target": target, "users": users, "confirmed": noted} | _describe_broken(broken))
     else:
-        _say(target, broken, options)
+        _echo(target, broken, options)
     return words.EXIT_FAILED if broken else words.EXIT_DONE
 
 
-def _say(target: str, broken: list[tuple[CredentialContext, Hold]], options: Options) -> None:
+def _echo(target: str, broken: list[tuple[CredentialContext, Hold]], options: Options) -> None:
     from keyrota.report.text import format_broken  # noqa: PLC0415  # heavy, and not needed for --help
 
     if not options.is_quiet:
-        say([f"confirmed: {target}; keyrota apply writes it when it is due"])
-    say(format_broken((hold for _, hold in broken), style()))
+        echo([f"confirmed: {target}; keyrota apply writes it when it is due"])
+    echo(format_broken((hold for _, hold in broken), style()))
 
 
 def _find_broken(previews: Iterable[Preview], found: list[Question]) -> Iterator[tuple[CredentialContext, Hold]]:

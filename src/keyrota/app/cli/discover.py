@@ -79,7 +79,7 @@ def command(  # click passes what the command line has
             "an earlier run; delete it to begin anew"
         )
     try:
-        walk(connection, scan, file, _Teller(options))
+        walk(connection, scan, file, _Progress(options))
     except KeyrotaError as error:
         raise KeyrotaError(
             error.what,
@@ -150,7 +150,7 @@ def _directory() -> tuple[Any, dict[str, Any]]:
         return (lambda _: None), {}
 
 
-class _Teller:
+class _Progress:
     """Reports on stderr how far it has come."""
 
     def __init__(self, options: Options) -> None:

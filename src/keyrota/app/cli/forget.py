@@ -8,7 +8,7 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Name, Wanted
-from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, ask, echo, eprint, global_options, pass_options, say_json
 from keyrota.app.cli.naming import AccountId, CredentialName
 from keyrota.errors import UsageError
 
@@ -79,5 +79,5 @@ def command(
             {"version": 1, "target": target, "users": [str(one.subject.credential) for one in found], "deleted": gone}
         )
     elif not options.is_quiet:
-        say([f"forgotten: {target}" + (f"; deleted {', '.join(gone)}" if gone else "")])
+        echo([f"forgotten: {target}" + (f"; deleted {', '.join(gone)}" if gone else "")])
     return words.EXIT_DONE

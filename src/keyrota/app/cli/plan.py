@@ -8,10 +8,10 @@ from keyrota.app import words
 from keyrota.app.choice import Wanted
 from keyrota.app.cli.common import (
     Options,
+    echo,
     global_options,
     pass_options,
     report_hosts,
-    say,
     say_json,
     style,
     warn_of_departed,
@@ -50,7 +50,7 @@ def command(options: Options, *, wanted: Wanted, with_exit_code: bool) -> int:
     if options.is_json:
         say_json(document(reports))
     else:
-        say((quiet_text if options.is_quiet else plan_text)(reports, style()))
+        echo((quiet_text if options.is_quiet else plan_text)(reports, style()))
     warn_of_departed(session)
     return _exit_code(reports, with_exit_code=with_exit_code)
 

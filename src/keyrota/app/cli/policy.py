@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyrota.app.cli.common import Options, eprint, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, echo, eprint, global_options, pass_options, say_json
 from keyrota.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def command(
         duties=duties or _DUTIES,
     )
     if style == "terraform":
-        say(terraform(found))
+        echo(terraform(found))
         return
     one = _choose(found, account or parts[4], is_member=account is not None)
     if is_trust and one.trust is None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 
 from keyrota.app import words
-from keyrota.app.cli.common import Options, eprint, say, say_json, style
+from keyrota.app.cli.common import Options, echo, eprint, say_json, style
 from keyrota.app.session import Planned, Session
 from keyrota.core.plan import Hold, Needs
 from keyrota.executor import Event, EventKind
@@ -47,28 +47,28 @@ def carry_out(
     options: Options,
     *,
     is_forced: bool = True,
-    is_deed: bool = False,
+    is_request: bool = False,
     is_choice: bool = False,
 ) -> int:
     """
     Do what was planned, report it, and return the exit code.
 
-    A deed is one thing that a person asked for; a choice is one that is only noted, for the next run to act on.
+    A request is one thing that a person asked for; a choice is one that is only noted, for the next run to act on.
     """
-    outcomes = session.apply(planned, is_forced=is_forced, tell=Progress(options))
+    outcomes = session.apply(planned, is_forced=is_forced, emit=Progress(options))
     reports = session.outcome_reports(planned, outcomes)
-    code = (exit_code_of_choice if is_choice else exit_code_of_deed if is_deed else exit_code)(reports)
-    tell(reports, options, code)
+    code = (exit_code_of_choice if is_choice else exit_code_of_request if is_request else exit_code)(reports)
+    emit(reports, options, code)
     return code
 
 
-def tell(reports: tuple[CredentialReport, ...], options: Options, code: int) -> None:
+def emit(reports: tuple[CredentialReport, ...], options: Options, code: int) -> None:
     """Sum a run up; who wants only what needs somebody is still told why a command did not do what it was asked."""
     if options.is_json:
         say_json(document(reports, with_done=True))
     else:
         is_told = code == words.EXIT_DONE or any(needs_somebody(report) for report in reports)
-        say((quiet_text if options.is_quiet and is_told else apply_text)(reports, style()))
+        echo((quiet_text if options.is_quiet and is_told else apply_text)(reports, style()))
 
 
 def exit_code(reports: Iterable[CredentialReport]) -> int:
@@ -94,7 +94,7 @@ def _is_of_place(hold: Hold) -> bool:
     return hold.target is not None and hold.needs is not Needs.NOBODY
 
 
-def exit_code_of_deed(reports: Iterable[CredentialReport]) -> int:
+def exit_code_of_request(reports: Iterable[CredentialReport]) -> int:
     """Choose the exit code of a command that a person asked for one thing: whatever holds it, it is not complete."""
     reports = tuple(reports)
     is_complete = exit_code(reports) == words.EXIT_DONE and not any(

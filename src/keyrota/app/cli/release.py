@@ -6,7 +6,7 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Name
-from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, ask, echo, eprint, global_options, pass_options, say_json
 from keyrota.app.cli.naming import AccountId, within
 from keyrota.errors import UsageError
 
@@ -58,5 +58,5 @@ def command(options: Options, credential: str, *, account: str | None, stack: st
     if options.is_json:
         say_json({"version": 1, "user": one.user, "account": one.account.id(), "secret": one.secret.name, "errors": []})
     elif not options.is_quiet:
-        say([f"released: {one.account.id()}:{one.user}; its keys and its secret {one.secret.name} stay as they are"])
+        echo([f"released: {one.account.id()}:{one.user}; its keys and its secret {one.secret.name} stay as they are"])
     return words.EXIT_DONE

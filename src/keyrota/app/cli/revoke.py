@@ -13,7 +13,7 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, ask, echo, eprint, global_options, pass_options, say_json
 from keyrota.app.cli.naming import one_credential
 from keyrota.core.model import AccessKeyId, KeyStatus, Observation
 from keyrota.core.plan import Adopt, CreateKey, Deactivate, Plan, Promote
@@ -140,7 +140,7 @@ def command(  # click passes what the command line has
     for line in _consequences(leaked, planned.previews[0].plan or Plan(), seen, is_now=is_now):
         eprint(line)
     ask(f"Revoke {leaked} of {name}?", is_yes=is_yes)
-    return carry_out(session, planned, options, is_deed=True)
+    return carry_out(session, planned, options, is_request=True)
 
 
 def _glance(
@@ -233,7 +233,7 @@ def _revoke_served_by(options: Options, text: str, before: str | None, *, is_now
     if options.is_json:
         say_json(_breach_document(text, since, verdicts, errors, again))
     else:
-        say(_breach_text(verdicts, errors, None if is_done else again))
+        echo(_breach_text(verdicts, errors, None if is_done else again))
     return words.EXIT_DONE if is_done else words.EXIT_FAILED
 
 

@@ -40,7 +40,7 @@ def command(options: Options, *, wanted: Wanted, is_yes: bool) -> int:
             remedy=f"it was deleted or revoked, or its secret was never stored; {_instead(known, now)}",
         )
     ask(f"Make {previous} of {preview.credential} current again?", is_yes=is_yes)
-    return carry_out(session, session.plan(wanted, Rollback(to=previous)), options, is_deed=True)
+    return carry_out(session, session.plan(wanted, Rollback(to=previous)), options, is_request=True)
 
 
 def _instead(seen: KeyRing, now: datetime) -> str:

@@ -42,4 +42,4 @@ def command(options: Options, *, wanted: Wanted, is_yes: bool) -> int:
             remedy="keyrota plan says what is in the way; keyrota adopt chooses one of several keys",
         )
     ask(f"Replace {key} of {preview.credential} now? It stays Active for the usual overlap.", is_yes=is_yes)
-    return carry_out(session, session.plan(wanted, Rotate(key=key)), options, is_deed=True)
+    return carry_out(session, session.plan(wanted, Rotate(key=key)), options, is_request=True)

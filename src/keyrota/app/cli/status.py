@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.common import Options, global_options, pass_options, say, say_json, style
+from keyrota.app.cli.common import Options, echo, global_options, pass_options, say_json, style
 from keyrota.app.cli.naming import some_credentials
 
 
@@ -29,5 +29,5 @@ def command(options: Options, *, wanted: Wanted) -> int:
     if options.is_json:
         say_json(document(reports))
     else:
-        say((quiet_text if options.is_quiet else status_text)(reports, style()))
+        echo((quiet_text if options.is_quiet else status_text)(reports, style()))
     return exit_code(reports)

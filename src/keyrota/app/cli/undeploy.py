@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keyrota.app import words
-from keyrota.app.cli.common import Options, ask, eprint, global_options, pass_options, say, say_json
+from keyrota.app.cli.common import Options, ask, echo, eprint, global_options, pass_options, say_json
 
 
 @click.command("undeploy")
@@ -29,5 +29,5 @@ def command(options: Options, stack: str, *, is_yes: bool) -> int:
         stays = [{"what": one.what, "remedy": one.remedy} for one in left]
         say_json({"version": 1, "stack": stack, "deleted": is_gone, "stays": stays, "errors": []})
     elif left:
-        say(["What stays, and how to remove it:", *(f"  {one.what}\n      {one.remedy}" for one in left)])
+        echo(["What stays, and how to remove it:", *(f"  {one.what}\n      {one.remedy}" for one in left)])
     return words.EXIT_DONE

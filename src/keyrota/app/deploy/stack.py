@@ -75,7 +75,7 @@ class Deployment:
     """What the configuration names besides the providers' own hosts; each was allowed outside of it."""
 
 
-Tell = Callable[[str], None]
+Emit = Callable[[str], None]
 
 
 class Deployer:
@@ -187,7 +187,7 @@ class Deployer:
                     f"tag {STACK_TAG} from the secret",
                 )
 
-    def carry_out(self, deployment: Deployment, tell: Tell) -> dict[str, str]:
+    def carry_out(self, deployment: Deployment, emit: Emit) -> dict[str, str]:
         """
         Upload, store the configuration, and make or change the stack.
 
@@ -198,12 +198,12 @@ class Deployer:
             ProviderRefused: CloudFormation failed and went back; the configuration that was stored stays.
         """
         wishes = deployment.wishes
-        self._ensure_bucket(deployment.bucket, tell)
-        key, version = self._upload_package(deployment, tell)
+        self._ensure_bucket(deployment.bucket, emit)
+        key, version = self._upload_package(deployment, emit)
         template_key = f"keyrota/{wishes.stack}-template.json"
         write_object(self.account, deployment.bucket, template_key, json.dumps(deployment.template).encode())
-        self._store_configuration(deployment, tell)
-        self._look_at_key(deployment.encryption_key, tell)
+        self._store_configuration(deployment, emit)
+        self._look_at_key(deployment.encryption_key, emit)
         parameters = {
             "CodeBucket": deployment.bucket,
             "CodeKey": key,
@@ -223,45 +223,45 @@ class Deployer:
         events = 0
         for event in self._stacks.change(wishes.stack, url, given):
             events += 1
-            tell(line_of(event))
-        tell(f"the stack {wishes.stack} is as it should be" if not events else f"the stack {wishes.stack} is deployed")
+            emit(line_of(event))
+        emit(f"the stack {wishes.stack} is as it should be" if not events else f"the stack {wishes.stack} is deployed")
         if wishes.with_iam_events:
-            self._forward_iam_events(wishes.stack, tell)
+            self._forward_iam_events(wishes.stack, emit)
         elif self.account.region not in (None, IAM_EVENTS_REGION):
-            tell(
+            emit(
                 f"IAM's events arrive in {IAM_EVENTS_REGION} only: with --iam-events a rule there forwards them, and "
                 "a leaked key is heard of at once"
             )
         if places := beyond_events(self._configuration, self.account.region or ""):
-            tell(f"no event of a secret comes from {', '.join(places)}: the daily runs bring new keys to the targets")
+            emit(f"no event of a secret comes from {', '.join(places)}: the daily runs bring new keys to the targets")
         return self._stacks.outputs(wishes.stack)
 
-    def _look_at_key(self, arn: str, tell: Tell) -> None:
+    def _look_at_key(self, arn: str, emit: Emit) -> None:
         """Say whom a key of the user's own keeps out: what it encrypts for them fails, or never arrives."""
         if arn in {"", CREATE}:
             return
         services = find_denied_services(self.account, arn)
         if services is None:
-            tell(f"whether the policy of {arn} lets CloudWatch, EventBridge and its logs in cannot be told")
+            emit(f"whether the policy of {arn} lets CloudWatch, EventBridge and its logs in cannot be told")
         elif services:
-            tell(
+            emit(
                 f"the policy of {arn} does not name {', '.join(services)}: log groups are refused, alarms and events "
                 "do not arrive; docs/how-to/lambda.md has the statements"
             )
 
-    def _forward_iam_events(self, stack: str, tell: Tell) -> None:
+    def _forward_iam_events(self, stack: str, emit: Emit) -> None:
         """Place the rules for IAM's events where these arrive."""
         there = Stacks(Account(region=IAM_EVENTS_REGION), self._clock)
         parameters = {"RotationRegion": self.account.region or ""}
         for event in there.change(f"{stack}-iam-events", IAM_EVENTS_TEMPLATE.read_text("utf-8"), parameters):
-            tell(line_of(event))
-        tell(f"the stack {stack}-iam-events in {IAM_EVENTS_REGION} forwards IAM's events")
+            emit(line_of(event))
+        emit(f"the stack {stack}-iam-events in {IAM_EVENTS_REGION} forwards IAM's events")
 
     def _object_url(self, bucket: str) -> str:
         suffix = "amazonaws.com.cn" if (self.account.region or "").startswith("cn-") else "amazonaws.com"
         return f"https://s3.{self.account.region}.{suffix}/{bucket}"
 
-    def _ensure_bucket(self, bucket: str, tell: Tell) -> None:
+    def _ensure_bucket(self, bucket: str, emit: Emit) -> None:
         """
         Make sure that this account owns the bucket, and that it keeps versions.
 
@@ -272,7 +272,7 @@ class Deployer:
         if not has_bucket(self.account, bucket):
             make_bucket(self.account, bucket)
             secure_bucket(self.account, bucket)
-            tell(f"made the bucket {bucket} for code packages")
+            emit(f"made the bucket {bucket} for code packages")
         elif is_ours_by_name:
             secure_bucket(self.account, bucket)
         elif not keeps_versions(self.account, bucket):
@@ -285,7 +285,7 @@ class Deployer:
     def _usual_bucket(self) -> str:
         return f"keyrota-{self.account.ask_id()}-{self.account.region}"
 
-    def _upload_package(self, deployment: Deployment, tell: Tell) -> tuple[str, str]:
+    def _upload_package(self, deployment: Deployment, emit: Emit) -> tuple[str, str]:
         """Upload the code; returns its key and its version."""
         import hashlib  # noqa: PLC0415  # beside its only use
         import tempfile  # noqa: PLC0415
@@ -293,16 +293,16 @@ class Deployer:
         with tempfile.TemporaryDirectory(prefix="keyrota-") as folder:
             file = deployment.wishes.package
             if file is None:
-                tell("building the code package …")
+                emit("building the code package …")
                 file = Path(folder) / "keyrota.zip"
                 build(file)
             data = _package(file)
         key = f"keyrota/{hashlib.sha256(data).hexdigest()[:32]}.zip"
         version = write_object(self.account, deployment.bucket, key, data)
-        tell(f"uploaded {len(data) / 2**20:.1f} MiB to s3://{deployment.bucket}/{key}")
+        emit(f"uploaded {len(data) / 2**20:.1f} MiB to s3://{deployment.bucket}/{key}")
         return key, version
 
-    def _store_configuration(self, deployment: Deployment, tell: Tell) -> None:
+    def _store_configuration(self, deployment: Deployment, emit: Emit) -> None:
         text = deployment.config_text
         if deployment.reference.startswith("s3://"):
             key = deployment.reference.removeprefix(f"s3://{deployment.bucket}/")
@@ -316,7 +316,7 @@ class Deployer:
                     Overwrite=True,
                     Tier="Advanced" if len(text.encode()) > _STANDARD else "Standard",
                 )
-        tell(f"stored the configuration as {deployment.reference}")
+        emit(f"stored the configuration as {deployment.reference}")
 
     def remains(self, stack: str) -> tuple[Remains, ...]:
         """List what will stay when a stack is deleted; nothing if there is no stack."""
@@ -332,7 +332,7 @@ class Deployer:
         )
         return tuple(found)
 
-    def remove(self, stack: str, tell: Tell) -> bool:
+    def remove(self, stack: str, emit: Emit) -> bool:
         """
         Delete a stack; False if there is none.
 
@@ -342,11 +342,11 @@ class Deployer:
         there = Stacks(Account(region=IAM_EVENTS_REGION), self._clock)
         if there.status(f"{stack}-iam-events") is not None:
             for event in there.delete(f"{stack}-iam-events"):
-                tell(line_of(event))
+                emit(line_of(event))
         if self._stacks.status(stack) is None:
             return False
         for event in self._stacks.delete(stack):
-            tell(line_of(event))
+            emit(line_of(event))
         return True
 
 

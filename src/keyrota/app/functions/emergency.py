@@ -16,9 +16,9 @@ from typing import Any
 from keyrota.app.choice import Wanted
 from keyrota.app.functions.aws_events import key_event
 from keyrota.app.functions.invocation import RunFailed, Work, invoke
-from keyrota.app.functions.logs import log, tell_log
+from keyrota.app.functions.logs import log, make_log_listener
 from keyrota.app.functions.matching import find_managed
-from keyrota.app.functions.own_events import Teller
+from keyrota.app.functions.own_events import Announcer
 from keyrota.app.functions.settings import Emergency
 from keyrota.app.provider_breach import GLANCE, Exposed, Verdict, keys_before, replace_all
 
@@ -56,7 +56,7 @@ def _replace(work: Work, wanted: Wanted, before: datetime) -> tuple[Verdict, ...
         for preview in planned.previews
         if preview.observation is not None
     )
-    return replace_all(work.session, every, tell_log(work.run), off_first=True)
+    return replace_all(work.session, every, make_log_listener(work.run), off_first=True)
 
 
 def _report(work: Work, verdicts: tuple[Verdict, ...], wanted: Wanted) -> None:
@@ -67,11 +67,11 @@ def _report(work: Work, verdicts: tuple[Verdict, ...], wanted: Wanted) -> None:
             f"keyrota revoke {verdict.credential} --release",
         )
     reports = work.session.reports(work.session.plan(wanted))  # reads the targets: later than the alarm
-    work.tell(reports)
-    teller = Teller(stack=work.settings.stack, run=work.run)
+    work.emit(reports)
+    announcer = Announcer(stack=work.settings.stack, run=work.run)
     made = [verdict for verdict in verdicts if verdict.new_key and verdict.new_key not in verdict.keys]
     work.announce(
-        teller.announce_rotation(
+        announcer.announce_rotation(
             report, key=verdict.keys[0], new_key=verdict.new_key, reason="AWS found its key in public"
         )
         for report in reports

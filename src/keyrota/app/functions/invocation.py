@@ -14,9 +14,9 @@ from typing import Any
 from keyrota.app.choice import EVERYTHING, Wanted
 from keyrota.app.config.trust import refuse_local, refuse_shared_roles
 from keyrota.app.functions.bus import send
-from keyrota.app.functions.logs import log, record, tell_log
+from keyrota.app.functions.logs import log, make_log_listener, record
 from keyrota.app.functions.metrics import Measure, counts
-from keyrota.app.functions.own_events import Announcement, Teller
+from keyrota.app.functions.own_events import Announcement, Announcer
 from keyrota.app.functions.settings import FunctionSettings, settings
 from keyrota.app.session import Session
 from keyrota.core.plan import Needs
@@ -78,21 +78,23 @@ class Work:
                 },
             )
         planned = self.session.plan(wanted, intent)
-        outcomes = self.session.apply(planned, is_forced=is_forced, tell=tell_log(self.run), is_late=self.is_late)
+        outcomes = self.session.apply(
+            planned, is_forced=is_forced, emit=make_log_listener(self.run), is_late=self.is_late
+        )
         reports = list(self.session.outcome_reports(planned, outcomes))
-        self.tell(reports)
+        self.emit(reports)
         return reports
 
     def is_late(self) -> bool:
         """Return whether too little time is left to begin another credential."""
         return self.until is not None and self.session.clock.now() > self.until - timedelta(seconds=_SPARE_S)
 
-    def tell(self, reports: Sequence[CredentialReport]) -> None:
+    def emit(self, reports: Sequence[CredentialReport]) -> None:
         """Report logs, metrics and the event bus what became of each credential."""
         for report in reports:
             _log_report(self.run, report)
         self.measures += counts(reports)
-        self.announce(Teller(stack=self.settings.stack, run=self.run).announcements(reports))
+        self.announce(Announcer(stack=self.settings.stack, run=self.run).announcements(reports))
 
     def announce(self, announcements: Iterable[Announcement]) -> None:
         """Send events; a bus that does not take them is logged and counted, and holds nothing back."""

@@ -39,10 +39,10 @@ if not _package.handlers:
     _package.propagate = False
 
 
-def tell_log(run: str) -> Listener:
+def make_log_listener(run: str) -> Listener:
     """Log each step as it happens."""
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         if event.kind is EventKind.DOING:
             return
         fields = {
@@ -61,7 +61,7 @@ def tell_log(run: str) -> Listener:
         else:
             log.error("failed", extra={**fields, "error": str(event.error), "remedy": event.error.remedy})
 
-    return tell
+    return emit
 
 
 def record(function: str, stack: str, measures: Iterable[Measure]) -> None:

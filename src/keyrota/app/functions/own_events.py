@@ -87,7 +87,7 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Teller:
+class Announcer:
     """Puts what a run did into events."""
 
     stack: str

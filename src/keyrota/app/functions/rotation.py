@@ -14,7 +14,7 @@ from keyrota.app.functions.aws_events import SecretRef
 from keyrota.app.functions.invocation import Work, invoke
 from keyrota.app.functions.logs import log
 from keyrota.app.functions.matching import of_secret
-from keyrota.app.functions.own_events import Announcement, Teller
+from keyrota.app.functions.own_events import Announcement, Announcer
 from keyrota.core.model import VersionId
 from keyrota.errors import UsageError
 from keyrota.executor.native import Step, rotate
@@ -59,4 +59,4 @@ def _step(work: Work, event: Any) -> dict[str, Any]:
 
 def _announce(work: Work, report: CredentialReport, key: str | None) -> Announcement:
     reason = "rotated by Secrets Manager's own schedule"
-    return Teller(stack=work.settings.stack, run=work.run).announce_rotation(report, new_key=key, reason=reason)
+    return Announcer(stack=work.settings.stack, run=work.run).announce_rotation(report, new_key=key, reason=reason)

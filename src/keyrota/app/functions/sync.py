@@ -20,7 +20,7 @@ from keyrota.app.functions.invocation import Work, fail_if_any_failed, invoke, s
 from keyrota.app.functions.logs import log
 from keyrota.app.functions.matching import of_secret
 from keyrota.app.functions.metrics import Measure, gauges, lag
-from keyrota.app.functions.own_events import Teller
+from keyrota.app.functions.own_events import Announcer
 from keyrota.app.functions.scheduled import read_wanted
 from keyrota.app.functions.settings import Trigger
 from keyrota.core.lifecycle import interpret
@@ -80,9 +80,9 @@ def _look_for_departed(work: Work) -> None:
         log.error(
             "a credential left the configuration", extra={**about, "reason": one.describe(), "remedy": one.remedy}
         )
-    teller = Teller(stack=work.settings.stack, run=work.run)
+    announcer = Announcer(stack=work.settings.stack, run=work.run)
     work.announce(
-        teller.announce_departure(_report(work, one), reason=one.describe(), remedy=one.remedy) for one in found
+        announcer.announce_departure(_report(work, one), reason=one.describe(), remedy=one.remedy) for one in found
     )
     if found or not errors:
         work.measures.append(Measure(name="Departed", unit="Count", value=len(found)))

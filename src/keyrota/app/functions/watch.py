@@ -16,7 +16,7 @@ from keyrota.app.functions.aws_events import KeyEvent, key_event
 from keyrota.app.functions.invocation import Work, invoke, summary
 from keyrota.app.functions.logs import log
 from keyrota.app.functions.matching import find_managed
-from keyrota.app.functions.own_events import Teller
+from keyrota.app.functions.own_events import Announcer
 from keyrota.app.functions.settings import Emergency
 from keyrota.report.data import CredentialReport
 
@@ -37,9 +37,9 @@ def _watch(work: Work, event: Any) -> dict[str, Any]:
         log.info("not about others' changes to a managed user", extra={"event": found.id if found else None})
         return summary(())
     reports = list(work.session.reports(work.session.plan(Wanted.only(entry))))
-    work.tell(reports)
-    teller = Teller(stack=work.settings.stack, run=work.run)
-    work.announce(teller.announce_change(report, by=found.by, call=found.call) for report in reports)
+    work.emit(reports)
+    announcer = Announcer(stack=work.settings.stack, run=work.run)
+    work.announce(announcer.announce_change(report, by=found.by, call=found.call) for report in reports)
     if found.is_quarantine:
         _alarm(work, entry, found)
     elif found.call != "CreateAccessKey" or _has_trouble(reports):
