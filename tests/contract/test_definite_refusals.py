@@ -12,12 +12,13 @@ from botocore import exceptions as bc
 from keyrota.app.clock import SystemClock
 from keyrota.aws.account import Account
 from keyrota.aws.iam import IamAccessKeys
-from keyrota.aws.parameter_store import ParameterStore, ParameterTarget
+from keyrota.aws.parameters import ParameterStore
 from keyrota.aws.secretsmanager import SecretsManagerStore
 from keyrota.core.model import AccessKeyId, Claim, KeyPair, UserName, VersionId
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.ports import Target
+from keyrota.targets.parameter_store import ParameterTarget
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 USER, KEY, V = UserName("u"), AccessKeyId("AKIA0000000000000NEW"), VersionId("v" * 36)

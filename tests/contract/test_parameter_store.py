@@ -13,15 +13,16 @@ from aws_rig import a_cloud, client
 from standin_rig import a_pair
 
 from keyrota.app.clock import SystemClock
-from keyrota.aws import parameter_store
+from keyrota.aws import parameters
 from keyrota.aws.account import Account
-from keyrota.aws.parameter_store import KEY_TAG, KIND, ParameterStore, ParameterTarget
+from keyrota.aws.parameters import ParameterStore
 from keyrota.core.model import RunsEvidence, TargetEvidence, VariableState
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
 from keyrota.http import STOP, bound_waits
 from keyrota.http.waiting import MAX_S
 from keyrota.ports import Target
+from keyrota.targets.parameter_store import KEY_TAG, KIND, ParameterTarget
 from keyrota_sandbox.cloud import Cloud
 from keyrota_sandbox.faults import Fault, FaultKind
 
@@ -288,7 +289,7 @@ def test_what_does_not_fit_is_told(settings: dict[str, Any], words: str) -> None
 def test_a_credential_waits_only_so_long_for_parameter_store(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow answers are added up, and then nothing more is asked; but a parameter that is begun gets its tag."""
     target, moments = _target(), itertools.count(step=MAX_S / 4)
-    monkeypatch.setattr(parameter_store, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(parameters, "monotonic", lambda: next(moments))
     with bound_waits(SystemClock(), None), STOP.whole():
         for _ in range(3):
             target.write(a_pair())

@@ -17,7 +17,7 @@ from builders import NEW, OLD, USER
 from keyrota.aws.account import Account
 from keyrota.aws.directory import Directory
 from keyrota.aws.iam import IamAccessKeys
-from keyrota.aws.parameter_store import ParameterStore, ParameterTarget
+from keyrota.aws.parameters import ParameterStore
 from keyrota.aws.secretsmanager import SecretsManagerStore, read_parameter, read_reference
 from keyrota.aws.sts import StsIdentity
 from keyrota.core.lifecycle import KEY_ID
@@ -25,6 +25,7 @@ from keyrota.core.model import Evidence, KeyPair, KeyStatus, VersionId
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderUnavailable
 from keyrota.ports import Target
+from keyrota.targets.parameter_store import ParameterTarget
 from keyrota_sandbox.memory import WorldClock
 
 PAIR = KeyPair(id=NEW, secret=Secret(CANARY))

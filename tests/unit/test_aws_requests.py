@@ -16,7 +16,7 @@ from keyrota.aws.account import Account
 from keyrota.aws.iam import SESSIONS_POLICY, IamAccessKeys
 from keyrota.aws.kept import list_kept_secrets, release
 from keyrota.aws.notices import publish, put_events
-from keyrota.aws.parameter_store import KEY_TAG, ParameterStore, ParameterTarget
+from keyrota.aws.parameters import ParameterStore
 from keyrota.aws.secretsmanager import (
     SecretOptions,
     SecretsManagerStore,
@@ -39,6 +39,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.targets.parameter_store import KEY_TAG, ParameterTarget
 from keyrota_sandbox.memory.clock import WorldClock
 
 USER, NAME, ARN = UserName("ci-deploy"), "keyrota/ci-deploy", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x"

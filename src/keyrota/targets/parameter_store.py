@@ -3,32 +3,24 @@ AWS Systems Manager Parameter Store as a target: the pair as one JSON document i
 
 Which key it is stands in the tag `keyrota:key` beside it. A value is written, and never read back: only metadata is
 (DescribeParameters), so that no duty but sync needs a right to the value. A change by someone else shows by
-LastModifiedDate. Source: Systems Manager API Reference, PutParameter (a KMS key that is left out becomes the default
-one; an advanced parameter cannot become a standard one), DescribeParameters (ParameterMetadata), AddTagsToResource.
+LastModifiedDate.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
-from time import monotonic
-from typing import Any
 
-from botocore.exceptions import ClientError
-
-from keyrota.aws._translate import aws_call, code_of
 from keyrota.aws.account import Account, Role
+from keyrota.aws.parameters import Parameter, ParameterStore
 from keyrota.core.detect import plain
 from keyrota.core.lifecycle import KEY_ID
 from keyrota.core.model import (
     AccessKeyId,
     Conflict,
     KeyPair,
-    PlaceId,
     Readiness,
     Surroundings,
     TargetEvidence,
@@ -36,20 +28,14 @@ from keyrota.core.model import (
     VariableState,
 )
 from keyrota.core.secret import Secret
-from keyrota.core.timestamps import require_sane_utc
 from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, describe_variable, pair_conflicts
-from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable
-from keyrota.http import Budget, Limit, current_waiting
+from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.provider import Connection, Provider, Settings
 from keyrota.target_base.schema import KMS_KEY, NAMES, WAITING, Schema, make_mapping, names_of
 from keyrota.target_base.target import BaseTarget
 
 _ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
-_LIMIT, _BOUND = Limit(calls=5, seconds=1.0), timedelta(minutes=30)
-"""DescribeParameters is throttled long before the calls that read values; its quota is not published."""
-_MAX_PAGES = 40
-_EXISTS = "ParameterAlreadyExists"
 _MAX_TAGS = 50
 """Of a resource (Systems Manager API Reference, AddTagsToResource: TooManyTagsError)."""
 KEY_TAG = "keyrota:key"
@@ -85,22 +71,6 @@ TARGET_SCHEMA: Schema = make_mapping(
         )
     },
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """What is known of a parameter without its value."""
-
-    name: str
-    type: str
-    changed_at: datetime
-    version: str
-    tier: str = ""
-    kms_key: str = ""
-    by: str = ""
-    """ARN of whoever changed it last."""
-    expires: bool = False
-    """A parameter policy deletes it one day."""
 
 
 class ParameterTarget(BaseTarget):
@@ -170,7 +140,7 @@ class ParameterTarget(BaseTarget):
             return state
         return replace(state, evidence=TargetEvidence.FAILED, key=None, detail=misfit.what, remedy=misfit.remedy)
 
-    def _conflicts(self, found: _Found, *, is_ours: bool) -> Iterator[Conflict]:
+    def _conflicts(self, found: Parameter, *, is_ours: bool) -> Iterator[Conflict]:
         if not is_ours:
             by = f" by {found.by}" if found.by else ""
             yield Conflict(
@@ -220,38 +190,15 @@ class ParameterTarget(BaseTarget):
         id_field, secret_field = self._fields
         value = Secret(json.dumps({id_field: credential.id, secret_field: credential.secret.reveal()}))
         if found is None:
-            if self._is_made(value, credential.id):
+            tags = {KEY_TAG: credential.id}
+            if self._service.is_created(self._name, value, tags, self.address, **self._keep_settings(None)):
                 return
             found = self._service.describe(self._name, self.address)
             self._refuse_strange(found)
-        with self._service.call("ssm:PutParameter", self.address, has_secret=True):
-            self._ssm().put_parameter(
-                Name=self._name, Value=value.reveal(), Type="SecureString", Overwrite=True, **self._keep_settings(found)
-            )
-        with self._service.call("ssm:AddTagsToResource", self.address):
-            self._ssm().add_tags_to_resource(
-                ResourceType="Parameter", ResourceId=self._name, Tags=[{"Key": KEY_TAG, "Value": credential.id}]
-            )
+        self._service.replace(self._name, value, self.address, **self._keep_settings(found))
+        self._service.tag(self._name, {KEY_TAG: credential.id}, self.address)
 
-    def _is_made(self, value: Secret, key: AccessKeyId) -> bool:
-        """Make the parameter with its tag; return whether it was not there."""
-        with self._service.call("ssm:PutParameter", self.address, has_secret=True):
-            try:
-                self._ssm().put_parameter(
-                    Name=self._name,
-                    Value=value.reveal(),
-                    Type="SecureString",
-                    Overwrite=False,
-                    Tags=[{"Key": KEY_TAG, "Value": key}],
-                    **self._keep_settings(None),
-                )
-            except ClientError as error:
-                if code_of(error) != _EXISTS:
-                    raise
-                return False
-        return True
-
-    def _refuse_strange(self, found: _Found | None) -> None:
+    def _refuse_strange(self, found: Parameter | None) -> None:
         """Leave alone what appeared since the plan was made; with our tag, another run of ours made it."""
         self._refuse_misfit(found)
         if found is None or KEY_ID.fullmatch(self._tags().get(KEY_TAG, "")):
@@ -262,7 +209,7 @@ class ParameterTarget(BaseTarget):
             remedy="nothing was written; the next run asks before it replaces the value",
         )
 
-    def _keep_settings(self, found: _Found | None) -> dict[str, str]:
+    def _keep_settings(self, found: Parameter | None) -> dict[str, str]:
         key = self._kms_key or (found.kms_key if found else "")
         tier = found.tier if found and found.tier == _ADVANCED else ""
         return ({"KeyId": key} if key and key != _USUAL_KEY else {}) | ({"Tier": tier} if tier else {})
@@ -278,11 +225,10 @@ class ParameterTarget(BaseTarget):
                 where=self.address,
                 remedy="look at it, and delete it by hand if nothing needs it",
             )
-        with self._service.call("ssm:DeleteParameter", self.address):
-            self._ssm().delete_parameter(Name=self._name)
+        self._service.delete(self._name, self.address)
         return (self._name,)
 
-    def _misfit(self, found: _Found | None) -> ProviderRefused | None:
+    def _misfit(self, found: Parameter | None) -> ProviderRefused | None:
         """Find a parameter of another type."""
         if found is None or found.type == "SecureString":
             return None
@@ -292,90 +238,13 @@ class ParameterTarget(BaseTarget):
             remedy="delete it, or give another name; nothing was written",
         )
 
-    def _refuse_misfit(self, found: _Found | None) -> None:
+    def _refuse_misfit(self, found: Parameter | None) -> None:
         misfit = self._misfit(found)
         if misfit is not None:
             raise misfit
 
     def _tags(self) -> dict[str, str]:
-        with self._service.call("ssm:ListTagsForResource", self.address):
-            found = self._ssm().list_tags_for_resource(ResourceType="Parameter", ResourceId=self._name)
-            return {str(tag["Key"]): str(tag["Value"]) for tag in found.get("TagList", ())}
-
-    def _ssm(self) -> Any:
-        return self._service.account.client("ssm")
-
-
-class ParameterStore:
-    """Parameter Store with one set of AWS credentials; values are not read."""
-
-    def __init__(self, account: Account, clock: Clock) -> None:
-        self.account = account
-        self._clock = clock
-        self._budget = Budget(clock, [_LIMIT], bound=_BOUND, name="Parameter Store's budget of DescribeParameters")
-
-    @contextmanager
-    def call(self, action: str, about: str, *, has_secret: bool = False) -> Iterator[None]:
-        """
-        Make one call, if the credential that is worked on may still wait for Parameter Store.
-
-        Raises:
-            ProviderUnavailable, LeftByLimit: Its time is used up; nothing was sent.
-        """
-        account, began = current_waiting(), monotonic()
-        if account is not None and account.get_remaining_s(self) <= 0:
-            raise account.refusal("Parameter Store", about, is_undone=True)
-        try:
-            with aws_call(action, about, has_secret=has_secret):
-                yield
-        finally:
-            if account is not None:
-                account.note_answer(self, monotonic() - began)
-
-    def place(self, name: str) -> PlaceId:
-        """Identify a parameter by account, region and name; which role reaches it does not matter."""
-        account = self.account.resolve_id(self._clock)
-        partition = self.account.caller().split(":")[1]
-        origin = f"arn:{partition}:ssm:{self.account.region}:{account}"
-        return PlaceId(kind="ssm", origin=origin, id=f"parameter /{name.lstrip('/')}")
-
-    def describe(self, name: str, about: str) -> _Found | None:
-        """Ask for a parameter without its value; None if it is not there."""
-        wanted = [{"Key": "Name", "Option": "Equals", "Values": [name]}]
-        return next((one for one in self._describe(wanted, about) if one.name == name), None)
-
-    def names_below(self, path: str, about: str) -> tuple[str, ...]:
-        """Name the parameters right below a path."""
-        wanted = [{"Key": "Path", "Option": "OneLevel", "Values": [path]}]
-        return tuple(one.name for one in self._describe(wanted, about))
-
-    def _describe(self, wanted: Sequence[Mapping[str, Any]], about: str) -> Iterator[_Found]:
-        more: dict[str, str] = {}
-        for _ in range(_MAX_PAGES):
-            self._budget.take(about)
-            with self.call("ssm:DescribeParameters", about):
-                answer = self.account.client("ssm").describe_parameters(ParameterFilters=wanted, MaxResults=50, **more)
-                found = [_parse(one) for one in answer["Parameters"]]
-            yield from found
-            token = answer.get("NextToken")
-            if not isinstance(token, str) or not token:
-                return
-            more = {"NextToken": token}
-        raise ProviderUnavailable(f"Parameter Store's list has more than {_MAX_PAGES} pages", where=about)
-
-
-def _parse(one: Mapping[str, Any]) -> _Found:
-    policies = one.get("Policies")
-    return _Found(
-        name=str(one["Name"]),
-        type=str(one.get("Type")),
-        changed_at=require_sane_utc(one["LastModifiedDate"]),
-        version=str(one.get("Version")),
-        tier=str(one.get("Tier") or ""),
-        kms_key=str(one.get("KeyId") or ""),
-        by=str(one.get("LastModifiedUser") or "").replace("N/A", ""),
-        expires=isinstance(policies, list) and any(policy.get("PolicyType") == "Expiration" for policy in policies),
-    )
+        return self._service.tags(self._name, self.address)
 
 
 def looks_like_other(name: str) -> bool:
