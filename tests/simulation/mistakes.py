@@ -17,10 +17,10 @@ HEALTH, LIFECYCLE, RENEWAL, RETIREMENT = "core/health.py", "core/lifecycle.py", 
 OWNERSHIP = "core/ownership.py"
 OWN_KEY = "core/own_key.py"
 PLACES, EVIDENCE, READERS, PAIRS = "core/places.py", "core/evidence.py", "core/readers.py", "executor/pairs.py"
-RULES, SCHEDULE, SERVING, PLANNER, RUN = (
-    "core/rules.py",
+HOUSEKEEPING, SCHEDULE, CORE_SYNC, PLANNER, RUN = (
+    "core/housekeeping.py",
     "core/schedule.py",
-    "core/serving.py",
+    "core/sync.py",
     "core/planner.py",
     "executor/run.py",
 )
@@ -250,7 +250,7 @@ MISTAKES = (
         "take the label off a key that targets still hold",
         "converges",
         (
-            RULES,
+            HOUSEKEEPING,
             "if key_id and version is not view.current and _is_gone(situation, key_id):",
             "if key_id and version is not view.current:",
         ),
@@ -259,7 +259,7 @@ MISTAKES = (
         "a changed target is nobody's business",
         "proof-before-off",
         (
-            SERVING,
+            CORE_SYNC,
             "        return target.key != key.id\n    return target.evidence is TargetEvidence.ABSENT",
             "        return False\n    return False",
         ),
@@ -280,7 +280,7 @@ MISTAKES = (
         "write over what somebody put there, `drift: hold` or not",
         "hands-off",
         (
-            SERVING,
+            CORE_SYNC,
             "    return situation.policy.drift is Drift.OVERWRITE if mends is None else mends",
             "    return mends is None or mends",
         ),
@@ -554,7 +554,7 @@ MISTAKES = (
         "a target that does not answer stops the sync of the others",
         "one-fails-alone",
         (
-            SERVING,
+            CORE_SYNC,
             "    if key is None or not view.is_stored:\n        return\n",
             (
                 "    is_any_down = any(one.evidence is TargetEvidence.FAILED for one in view.observation.targets)\n"

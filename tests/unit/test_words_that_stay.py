@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from builders import NOW, OLD
-from keyrota.core import lifecycle, model, naming, plan, policy, records, serving
+from keyrota.core import lifecycle, model, naming, plan, policy, records, sync
 from keyrota.core.emergency import Revoke
 from keyrota.core.model import VersionId, claim_token, key_token
 from keyrota.executor import events, native, run
@@ -112,7 +112,7 @@ LIMITS = {
     "a signature is good for five minutes": (lifecycle.SIGNED_WITHIN, timedelta(minutes=5)),
     "a use is shown within a day": (lifecycle.USE_IS_SHOWN_WITHIN, timedelta(hours=24)),
     "lists lag by a quarter of an hour": (lifecycle.JUST_NOW, timedelta(minutes=15)),
-    "a token that ends within a month is named": (serving.TOKEN_ENDS_SOON, timedelta(days=30)),
+    "a token that ends within a month is named": (sync.TOKEN_ENDS_SOON, timedelta(days=30)),
     "auditors look after 90 days": (policy.AUDIT_LIMIT, timedelta(days=90)),
     "with two days' margin": (policy.AUDIT_MARGIN, timedelta(days=2)),
     "a freeze of a year and a day": (policy.MAX_FREEZE, timedelta(days=366)),

@@ -1,1 +1,1 @@
-"""IAM, STS and Secrets Manager: translate, decide nothing."""
+"""IAM, STS, Secrets Manager and the other services of AWS: translate, decide nothing."""

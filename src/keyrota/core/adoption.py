@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from keyrota.core import plan as act
 from keyrota.core.evidence import places_showing, why_needed
+from keyrota.core.housekeeping import foreign_version
 from keyrota.core.lifecycle import KeyRing, KeyState
 from keyrota.core.model import AccessKey, AccessKeyId, Evidence, KeyStatus
 from keyrota.core.plan import Hold
 from keyrota.core.records import NEW_KEY
 from keyrota.core.renewal import current_key_trouble
-from keyrota.core.rules import foreign_version
 from keyrota.core.situation import Finding, Situation, day, describe_use
 
 

@@ -14,14 +14,20 @@ from keyrota.core import readers
 from keyrota.core.candidates import is_stored, previous_key
 from keyrota.core.discarding import discard, is_being_made
 from keyrota.core.evidence import places_showing, why_needed
+from keyrota.core.housekeeping import (
+    adopt_labelled_version,
+    continue_pending,
+    drop_lost_race_keys,
+    finish_rotation,
+    leftovers,
+)
 from keyrota.core.lifecycle import KeyState
 from keyrota.core.model import PENDING, AccessKey, AccessKeyId, KeyStatus, TargetEvidence, make_restored_token
 from keyrota.core.places import holds
 from keyrota.core.plan import Hold, Needs
 from keyrota.core.renewal import after_discarded, new_key, no_slot, under_way
-from keyrota.core.rules import adopt_labelled_version, continue_pending, drop_lost_race_keys, finish_rotation, leftovers
-from keyrota.core.serving import is_drifted, sync
 from keyrota.core.situation import Finding, Situation
+from keyrota.core.sync import is_drifted, sync_targets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +84,7 @@ def revoke(situation: Situation, wish: Revoke) -> Iterator[Finding]:
     if wish.key == view.current_key or state is KeyState.ADOPTABLE:
         yield from (finding for finding in _replacement(situation, wish.key) if not _is_first(finding, wish, state))
     else:
-        yield from sync(situation, mends=True)
+        yield from sync_targets(situation, mends=True)
         if not wish.off_first:
             yield from _switch_off(situation, key, state)
     yield from leftovers(situation)
@@ -273,7 +279,7 @@ def rollback(situation: Situation, wish: Rollback) -> Iterator[Finding]:
             )
         yield from _back_to(situation, key, reason="asked for")
     elif state is KeyState.CURRENT:
-        yield from sync(situation, mends=True)
+        yield from sync_targets(situation, mends=True)
         yield from leftovers(situation)
     else:
         yield Hold(

@@ -12,13 +12,13 @@ from dataclasses import replace
 from shlex import quote
 from typing import assert_never
 
+from keyrota.core.blockers import obstacles
 from keyrota.core.candidates import is_gone, way_out
 from keyrota.core.lifecycle import key_label
 from keyrota.core.model import KeyStatus, PairDoubt, TargetEvidence, TargetState
 from keyrota.core.places import is_first_write, open_doubts, whose
 from keyrota.core.plan import Hold, HoldKind, Needs
 from keyrota.core.policy import Drift
-from keyrota.core.rules import obstacles
 from keyrota.core.situation import Situation
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from keyrota.core import discarding, health, renewal, retirement, rules, serving
+from keyrota.core import blockers, discarding, health, housekeeping, renewal, retirement, sync
 from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption, adoption
 from keyrota.core.duty import duty_of, part_of, without_labels
@@ -92,7 +92,7 @@ def _is_off_first(finding: Finding, intent: Intent) -> bool:
 def _findings(situation: Situation, intent: Intent) -> Iterator[Finding]:
     if not isinstance(intent, Only) or intent.duty is Duty.SYNC:
         yield from health.find_broken(situation)
-    stops = tuple(rules.obstacles(situation))
+    stops = tuple(blockers.obstacles(situation))
     if stops:
         yield from stops
         if not isinstance(intent, Only) or intent.duty in _REPORT_CURRENT:
@@ -107,19 +107,19 @@ def _findings(situation: Situation, intent: Intent) -> Iterator[Finding]:
             yield from _of_duty(situation, intent.duty)
         case SyncOnly():
             yield from renewal.current_key_trouble(situation)
-            yield from _of_sync(rules.foreign_version(situation))
-            yield from serving.place_holds(situation)
-            yield from serving.sync(situation, mends=True)
-            yield from serving.unreadable_targets(situation)
-            yield from serving.notices(situation)
+            yield from _of_sync(housekeeping.foreign_version(situation))
+            yield from sync.place_holds(situation)
+            yield from sync.sync_targets(situation, mends=True)
+            yield from sync.unreadable_targets(situation)
+            yield from sync.notices(situation)
         case Revoke():
             yield from _with_dead_key(situation, tuple(_urgent(finding) for finding in revoke(situation, intent)))
-            yield from serving.place_holds(situation)
-            yield from serving.notices(situation)
+            yield from sync.place_holds(situation)
+            yield from sync.notices(situation)
         case Rollback():
             yield from _with_dead_key(situation, tuple(rollback(situation, intent)))
-            yield from serving.place_holds(situation)
-            yield from serving.notices(situation)
+            yield from sync.place_holds(situation)
+            yield from sync.notices(situation)
         case Adoption():
             yield from adoption(situation, intent)
             yield from _dead_key(situation)
@@ -146,25 +146,25 @@ def _routine(situation: Situation) -> Iterator[Finding]:
 
 
 _ROUTINE: tuple[tuple[Callable[[Situation], Iterator[Finding]], Duty], ...] = (
-    (rules.foreign_keys, Duty.ROTATE),
+    (blockers.foreign_keys, Duty.ROTATE),
     (renewal.current_key_trouble, Duty.ROTATE),
-    (rules.keeper, Duty.ROTATE),
-    (rules.adopt_labelled_version, Duty.ROTATE),
-    (rules.drop_lost_race_keys, Duty.ROTATE),
+    (housekeeping.note_stack, Duty.ROTATE),
+    (housekeeping.adopt_labelled_version, Duty.ROTATE),
+    (housekeeping.drop_lost_race_keys, Duty.ROTATE),
     (discarding.discard, Duty.DELETE),
-    (rules.continue_pending, Duty.ROTATE),
-    (serving.place_holds, Duty.SYNC),
-    (serving.sync, Duty.SYNC),
-    (serving.unreadable_targets, Duty.SYNC),
+    (housekeeping.continue_pending, Duty.ROTATE),
+    (sync.place_holds, Duty.SYNC),
+    (sync.sync_targets, Duty.SYNC),
+    (sync.unreadable_targets, Duty.SYNC),
     (retirement.deactivation, Duty.DEACTIVATE),
     (retirement.deletion, Duty.DELETE),
-    (rules.leftovers, Duty.ROTATE),
+    (housekeeping.leftovers, Duty.ROTATE),
     (renewal.rotation, Duty.ROTATE),
-    (serving.notices, Duty.SYNC),
+    (sync.notices, Duty.SYNC),
 )
 """In the order in which their actions are safe; beside each the duty that reports what it holds or announces."""
 
-_KEPT_FROM_SYNC = (renewal.current_key_trouble, rules.adopt_labelled_version)
+_KEPT_FROM_SYNC = (renewal.current_key_trouble, housekeeping.adopt_labelled_version)
 """What keeps AWSCURRENT from the targets: the run that an event started reports it at once, not only the daily one."""
 
 

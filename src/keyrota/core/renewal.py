@@ -8,8 +8,10 @@ from datetime import datetime
 
 from keyrota.core import plan as act
 from keyrota.core import readers
+from keyrota.core.blockers import foreign_keys, obstacles
 from keyrota.core.discarding import is_being_made, is_leaving_now, leaves
 from keyrota.core.evidence import places_showing
+from keyrota.core.housekeeping import foreign_version, sync_all
 from keyrota.core.lifecycle import CREATED_WITHIN, KeyRing, KeyState, key_label
 from keyrota.core.model import (
     CLAIM,
@@ -31,7 +33,6 @@ from keyrota.core.places import holds, questions
 from keyrota.core.plan import Action, Hold, Needs, Upcoming
 from keyrota.core.policy import Adopt
 from keyrota.core.records import NEW_KEY
-from keyrota.core.rules import foreign_keys, foreign_version, obstacles, sync_all
 from keyrota.core.schedule import find_deletion_due, off_due, rotation_due
 from keyrota.core.situation import Finding, Situation, hold_new_key_frozen
 

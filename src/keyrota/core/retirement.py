@@ -15,8 +15,8 @@ from keyrota.core.places import find_unwritable, holds
 from keyrota.core.plan import Hold, Needs, Upcoming
 from keyrota.core.policy import OnStillUsed
 from keyrota.core.schedule import find_deletion_due, off_due, quiet_since
-from keyrota.core.serving import find_unwritten, is_drifted
 from keyrota.core.situation import Finding, Situation, day, describe_use, hold_frozen, unknown_use
+from keyrota.core.sync import find_unwritten, is_drifted
 
 
 def deactivation(situation: Situation) -> Iterator[Finding]:

@@ -17,12 +17,12 @@ from enum import StrEnum
 
 from keyrota.core import ownership, readers
 from keyrota.core import plan as act
+from keyrota.core.blockers import foreign_keys, obstacles
 from keyrota.core.lifecycle import KeyRing, KeyState, interpret, key_label
 from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, KeyPair, SecretVersion, VersionId
 from keyrota.core.places import holds, questions
 from keyrota.core.plan import Hold
 from keyrota.core.renewal import no_slot, under_way
-from keyrota.core.rules import foreign_keys, obstacles
 from keyrota.core.secret import Secret
 from keyrota.core.situation import Situation
 from keyrota.errors import NotThere, ProviderRefused

@@ -308,7 +308,8 @@ class _SyncPass:
 
         Places that were added and never held an older key do not make it later: a set of targets that grows every week
         would otherwise never let an older key go. A run that began before AWSCURRENT moved cannot reach them either:
-        within `JUST_NOW` of the move all of them are written once more (`serving.sync`), and after it there is none.
+        within `JUST_NOW` of the move all of them are written once more (`core.sync.sync_targets`), and after it there
+        is none.
         """
         if known is not None:
             return now if self._is_ours_replaced(before) else known.since

@@ -10,7 +10,7 @@ from keyrota.core.lifecycle import KeyRing, interpret
 from keyrota.core.model import AccessKey, Evidence, Observation, TargetEvidence
 from keyrota.core.places import Change, VariableChange, changes, is_first_write
 from keyrota.core.plan import Hold, Needs, Notice, Upcoming
-from keyrota.core.serving import is_changed_since
+from keyrota.core.sync import is_changed_since
 from keyrota.errors import GOES_ON, NO_TOKEN, KeyrotaError, printable
 from keyrota.report.data import CredentialReport, Line, lines, list_done, retry_at
 

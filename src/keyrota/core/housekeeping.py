@@ -1,9 +1,9 @@
 """
-What is due in the life of a credential when nobody asked for anything special: one function a duty.
+What a routine run does besides making and ending keys: one function a duty.
 
 Each yields what it finds: actions that are possible now, holds with their remedy, and what comes later. The order in
-which `planner` asks them is the order in which the actions are safe. Here: what stops everything, keys that are not
-ours, keys that lost a race, rotations that were begun, and labels that have done their duty.
+which `planner` asks them is the order in which the actions are safe. Here: the note of the stack, what someone else put
+into the secret, keys that lost a race, rotations that were begun, and labels that have done their duty.
 """
 
 from __future__ import annotations
@@ -14,74 +14,14 @@ from dataclasses import replace
 from keyrota.core import plan as act
 from keyrota.core import readers
 from keyrota.core.candidates import way_out
-from keyrota.core.evidence import why_needed
 from keyrota.core.lifecycle import KeyState, key_label
-from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, KeyStatus, SecretVersion
+from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, SecretVersion
 from keyrota.core.places import find_unwritable
 from keyrota.core.plan import Action, Hold
 from keyrota.core.situation import Finding, Situation
 
 
-def obstacles(situation: Situation) -> Iterator[Hold]:
-    """Find what makes every change unsafe; while there is one, only it is reported."""
-    view, observation = situation.view, situation.view.observation
-    secret = observation.secret
-    if secret and secret.deleted_at:
-        yield Hold(
-            reason=f"the secret {secret.name} is scheduled for deletion",
-            remedy=f"aws secretsmanager restore-secret --secret-id {secret.name}",
-        )
-    if view.is_of_another_user:
-        yield Hold(
-            reason=f"the secret belongs to another user ({view.owner})",
-            remedy=f"give {observation.user} a secret of its own with `secret:` in the configuration",
-        )
-    if observation.stack and view.stack and view.stack != observation.stack:
-        yield Hold(
-            reason=f"the stack {view.stack} keeps this credential; {observation.stack} leaves it alone",
-            remedy=f"take {observation.user} out of the configuration of one of the two; if {view.stack} is gone, "
-            f"remove the tag keyrota:stack from the secret",
-        )
-    for key in view.in_state(KeyState.STRANGE):
-        yield Hold(
-            key=key.id,
-            reason=f"its status is {key.status_word!r}, which keyrota does not know",
-            remedy="look at the key in IAM; keyrota touches nothing of this user until its status is known",
-        )
-
-
-def foreign_keys(situation: Situation) -> Iterator[Hold]:
-    """Name the keys that keyrota did not make and does not touch."""
-    view = situation.view
-    if view.is_foreign_version:
-        return  # adoption reads AWSCURRENT first; then it is known whose key it is
-    for key in view.in_state(KeyState.FOREIGN):
-        yield Hold(
-            key=key.id,
-            reason=f"{key.id} ({key.status.value}) was not made by keyrota and is not in the secret: left alone",
-            remedy=_about_unmanaged(situation, key),
-        )
-    if len(view.keys) > 2:  # noqa: PLR2004  # IAM's quota of two, which parallel calls can exceed
-        holds = f"AWSCURRENT holds {view.current_key}" if view.current_key else "look which one AWSCURRENT holds"
-        yield Hold(
-            reason=f"the user has {len(view.keys)} access keys, more than IAM's quota of two",
-            remedy=f"delete what is not needed ({holds}); keyrota touches none of them and makes no new one",
-        )
-
-
-def _about_unmanaged(situation: Situation, key: AccessKey) -> str:
-    """Say what a person can do about a key that is not ours; never how to delete one that may be in use."""
-    user, why = situation.view.observation.user, why_needed(situation, key)
-    if not why:
-        return (
-            f"if nothing needs it: keyrota adopt {user} --release {key.id} (deactivated, and deleted after the grace)"
-        )
-    if situation.view.current_key is None and key.status is KeyStatus.ACTIVE:
-        return f"{why}. To let keyrota replace it when it is due: keyrota adopt {user} --key {key.id}"
-    return f"{why}: find out what uses it, and give that the current key"
-
-
-def keeper(situation: Situation) -> Iterator[Finding]:
+def note_stack(situation: Situation) -> Iterator[Finding]:
     """Note which stack keeps a credential that is ours."""
     view, observation = situation.view, situation.view.observation
     is_ours = observation.secret is not None and bool(view.owner)

@@ -28,7 +28,7 @@ TOKEN_ENDS_SOON = timedelta(days=30)
 """A provider's own token that ends within this time is named in every report."""
 
 
-def sync(situation: Situation, *, mends: bool | None = None) -> Iterator[Finding]:
+def sync_targets(situation: Situation, *, mends: bool | None = None) -> Iterator[Finding]:
     """
     Bring AWSCURRENT to every target that does not hold it.
 

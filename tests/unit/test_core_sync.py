@@ -50,8 +50,8 @@ from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only, Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.records import format_pairs, format_pass, format_synced, place_digest
-from keyrota.core.serving import TOKEN_ENDS_SOON, find_unwritten, is_changed_since
 from keyrota.core.situation import Situation, describe_use
+from keyrota.core.sync import TOKEN_ENDS_SOON, find_unwritten, is_changed_since
 
 HELD = replace(CLASSIC, drift=Drift.HOLD)
 TICK = timedelta(seconds=1)
