@@ -158,8 +158,12 @@ class SecretStore(Protocol):
         """Return AWSCURRENT, its ID and its pair, read as one."""
         ...
 
-    def claim(self, name: str) -> Claim | None:
-        """Return the content of the version labelled `keyrota:claim`; None if there is none that we understand."""
+    def claim(self, name: str, version: VersionId | None = None) -> Claim | None:
+        """
+        Return the claim in the version labelled `keyrota:claim`, or in the one named, whatever labels it has.
+
+        None if there is none that we understand.
+        """
         ...
 
     def put_claim(self, name: str, claim: Claim) -> None:

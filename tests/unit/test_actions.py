@@ -466,9 +466,11 @@ def test_the_first_claim_that_nobody_has_used_is_taken() -> None:
 
 
 def test_a_claim_that_is_refused_and_that_nobody_wears_was_used_up() -> None:
-    stage, memory = Stage(a_secret(current()), answers={"put_claim": [LostRace("used up"), None]}), RunState()
+    answers = {"put_claim": [LostRace("used up"), None], "claim": taken(0, NOW - timedelta(minutes=1))}
+    stage, memory = Stage(a_secret(current()), answers=answers), RunState()
     stage.perform(TAKE, memory)
     assert memory.claim == taken(1)
+    assert stage.calls[2] == ("claim", token(0))
 
 
 def test_a_claim_that_is_refused_because_another_run_holds_it_is_lost() -> None:
@@ -481,6 +483,31 @@ def test_a_claim_that_is_refused_because_another_run_holds_it_is_lost() -> None:
     with pytest.raises(LostRace, match="another was first"):
         Race(a_secret(current())).perform(TAKE, memory)
     assert memory.claim is None
+
+
+def test_a_claim_of_another_run_that_is_not_shown_yet_is_lost_all_the_same() -> None:
+    """Soak 523: two claims at once took each other's label, and the key of one of them was nobody's for good."""
+
+    class Late(Stage):
+        def describe(self, _: str) -> SecretState:
+            is_shown = self.instant > NOW + timedelta(seconds=10)
+            return a_secret(current(), *([a_version(token(0), "keyrota:claim")] if is_shown else []))
+
+    for claim in (taken(0, NOW - timedelta(seconds=2)), None):  # what cannot be read is not shown yet either
+        stage, memory = Late(answers={"put_claim": LostRace("another was first"), "claim": claim}), RunState()
+        with pytest.raises(LostRace, match="another was first"):
+            stage.perform(TAKE, memory)
+        assert memory.claim is None
+
+
+def test_a_young_claim_that_came_off_is_waited_for_and_was_used_up() -> None:
+    """IAM refused a key to the run before: its claim came off at once, which an old answer does not tell apart."""
+    answers = {"put_claim": [LostRace("used up"), None], "claim": taken(0, NOW - timedelta(seconds=50))}
+    stage, memory = Stage(a_secret(current()), answers=answers), RunState()
+    stage.perform(TAKE, memory)
+    assert memory.claim is not None
+    assert (memory.claim.version, memory.claim.at) == (token(1), stage.instant)
+    assert stage.instant >= NOW + timedelta(seconds=10)
 
 
 def test_a_claim_that_came_since_the_plan_was_made_is_somebody_s() -> None:

@@ -308,8 +308,11 @@ def test_a_claim_that_is_put_is_read_back_as_it_was() -> None:
     (put,) = aws.asked("secretsmanager:PutSecretValue")
     assert (put["VersionStages"], put["ClientRequestToken"]) == ([CLAIM], claim.version)
     aws.answers["secretsmanager:GetSecretValue"] = {"VersionId": claim.version, "SecretString": put["SecretString"]}
-    assert store(aws).claim(NAME) == claim
-    assert aws.asked("secretsmanager:GetSecretValue") == [{"SecretId": NAME, "VersionStage": CLAIM}]
+    assert store(aws).claim(NAME) == claim == store(aws).claim(NAME, claim.version)
+    assert aws.asked("secretsmanager:GetSecretValue") == [
+        {"SecretId": NAME, "VersionStage": CLAIM},
+        {"SecretId": NAME, "VersionId": claim.version},
+    ]
 
 
 def test_a_value_is_read_by_version_or_by_awscurrent() -> None:

@@ -114,7 +114,7 @@ class Aws:
     def resource_policy(self, _: str) -> str | None:
         return self.policy
 
-    def claim(self, _: str) -> Claim | None:
+    def claim(self, _: str, __: VersionId | None = None) -> Claim | None:
         return self.taken
 
     def read(self, _: str, version: VersionId) -> KeyPair | None:

@@ -47,7 +47,7 @@ class Lagging:
     def read(self, _: str, version: VersionId) -> KeyPair | None:
         return PAIR if version == V1 else None
 
-    def claim(self, _: str) -> Claim | None:
+    def claim(self, _: str, __: VersionId | None = None) -> Claim | None:
         return self.claim_
 
     def __getattr__(self, name: str) -> Any:

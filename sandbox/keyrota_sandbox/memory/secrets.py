@@ -160,12 +160,14 @@ class WorldSecrets(View):
 
         return self._call("secretsmanager:GetSecretValue", effect, name)
 
-    def claim(self, name: str) -> Claim | None:
-        """Return the content of the claim."""
+    def claim(self, name: str, version: VersionId | None = None) -> Claim | None:
+        """Return the claim in force, or that of a version."""
 
         def effect() -> Claim | None:
-            contents = self._read(name).versions.values()
-            return next((content.claim for content in contents if CLAIM in content.labels), None)
+            contents = self._read(name).versions
+            if version is not None:
+                return contents[version].claim if version in contents else None
+            return next((content.claim for content in contents.values() if CLAIM in content.labels), None)
 
         try:
             return self._call("secretsmanager:GetSecretValue", effect, name)

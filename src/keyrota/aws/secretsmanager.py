@@ -157,11 +157,12 @@ class SecretsManagerStore:
             )
         return KeyPair(id=AccessKeyId(content[names.id]), secret=Secret(content[names.secret]))
 
-    def claim(self, name: str) -> Claim | None:
-        """Return the content of the claim; None if there is none that we understand."""
+    def claim(self, name: str, version: VersionId | None = None) -> Claim | None:
+        """Return the claim in force, or that of a version; None if there is none that we understand."""
+        which = {"VersionId": version} if version is not None else {"VersionStage": CLAIM}
         try:
             with _call("secretsmanager:GetSecretValue", name):
-                answer = self._sm().get_secret_value(SecretId=name, VersionStage=CLAIM)
+                answer = self._sm().get_secret_value(SecretId=name, **which)
             content = _json(name, answer)
             return Claim(
                 version=VersionId(answer["VersionId"]),

@@ -61,6 +61,7 @@ from keyrota.errors import (
     SecretUnusable,
 )
 from keyrota.executor.adoption import judge, recognize, refusal
+from keyrota.executor.own_writes import MAX_LAG
 from keyrota.executor.ownership import mark_user, set_user_tag, user_tag
 from keyrota.executor.run_state import RunState
 from keyrota.executor.subject import CredentialContext, Settings
@@ -73,6 +74,8 @@ _MAX_NOTED = 4
 """Keys in the tag `keyrota:deactivated`: each takes 57 of its 256 characters (Secrets Manager API Reference, Tag)."""
 _GENERATIONS = 1024
 """So many claims on one current version are tried; each stands for a run that died or a rollback."""
+
+_CLAIM_AGAIN_S = 3.0
 
 
 def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one place that knows them all
@@ -280,9 +283,10 @@ def _claim(subject: CredentialContext, action: act.TakeClaim, observation: Obser
     Take the first generation of the claim that nobody has used.
 
     A refused token is either somebody's claim right now (then its version wears the claim label, and we lost), or one
-    that was used up by an earlier rotation of the same current version (then the next generation is tried). A claim
-    that was taken since the plan was made is somebody's as well, whatever its generation: only the one that the plan
-    saw, and found to be over, may be superseded.
+    that was used up by an earlier rotation of the same current version (then the next generation is tried). Which it
+    is, is not known before Secrets Manager must show the label: two claims at once would take it from each other. A
+    claim that was taken since the plan was made is somebody's as well, whatever its generation: only the one that the
+    plan saw, and found to be over, may be superseded.
     """
     state = subject.store.describe(subject.secret_name)
     if state is None:
@@ -295,11 +299,11 @@ def _claim(subject: CredentialContext, action: act.TakeClaim, observation: Obser
         subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
     current = _current(subject)
     known = {version.id for version in state.versions}
-    now = settings.clock.now()
     for generation in range(_GENERATIONS):
         token = claim_token(state.arn, current, generation)
         if token in known:
             continue
+        now = settings.clock.now()
         claim = Claim(
             version=token,
             run=settings.run,
@@ -310,7 +314,7 @@ def _claim(subject: CredentialContext, action: act.TakeClaim, observation: Obser
         try:
             subject.store.put_claim(subject.secret_name, claim)
         except LostRace:
-            if _find_labelled(subject, CLAIM) == token:
+            if _is_in_force(subject, token, settings):
                 raise
         else:
             return claim
@@ -319,6 +323,16 @@ def _claim(subject: CredentialContext, action: act.TakeClaim, observation: Obser
         where=f"secret {subject.secret_name}",
         remedy="runs die one after the other while they make a key: look at their errors first",
     )
+
+
+def _is_in_force(subject: CredentialContext, token: VersionId, settings: Settings) -> bool:
+    """Return whether a claim that was there before ours is some run's right now; what cannot be read counts as such."""
+    claim = subject.store.claim(subject.secret_name, token)
+    if claim is None:
+        return True
+    while not (is_worn := _find_labelled(subject, CLAIM) == token) and settings.clock.now() < claim.at + MAX_LAG:
+        settings.clock.sleep(_CLAIM_AGAIN_S)
+    return is_worn
 
 
 def _find_claim(state: SecretState | None) -> VersionId | None:

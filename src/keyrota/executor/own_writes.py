@@ -32,7 +32,7 @@ from keyrota.ports import Clock, SecretStore
 
 T = TypeVar("T")
 
-_LAG = timedelta(seconds=60)
+MAX_LAG = timedelta(seconds=60)
 """An answer may be so old; AWS names no figure, and seconds are what is seen."""
 _AGAIN_S = 2.0
 _TRIES = 40
@@ -92,11 +92,13 @@ class OwnWrites:
         """Return AWSCURRENT, as it is at least since this run's own move of it."""
         return self._settle(lambda: self.store.current(name), lambda found: self._is_where_it_was(found[0]))
 
-    def claim(self, name: str) -> Claim | None:
+    def claim(self, name: str, version: VersionId | None = None) -> Claim | None:
         """Return the claim; this run's own where the answer does not show it yet."""
-        found = self.store.claim(name)
+        found = self.store.claim(name, version)
+        if version is not None:
+            return found
         own = self._claim
-        is_young = own is not None and self.clock.now() < own.at + _LAG
+        is_young = own is not None and self.clock.now() < own.at + MAX_LAG
         return own if own is not None and is_young and found is None else found
 
     def other_fields(self, name: str, version: VersionId) -> Secret:
@@ -188,7 +190,7 @@ class OwnWrites:
         return moved is not None and moved.before != moved.to and current == moved.before
 
     def _may_lag(self) -> bool:
-        return self._wrote_at is not None and self.clock.now() < self._wrote_at + _LAG
+        return self._wrote_at is not None and self.clock.now() < self._wrote_at + MAX_LAG
 
     # --- what was written -------------------------------------------------------------------------------------------
 
@@ -208,7 +210,7 @@ class OwnWrites:
 
     def _young(self, written: list[_Moved]) -> list[_Moved]:
         now = self.clock.now()
-        return [one for one in written if now < one.at + _LAG]
+        return [one for one in written if now < one.at + MAX_LAG]
 
     def _with_own(self, state: SecretState) -> SecretState:
         now = self.clock.now()
@@ -222,7 +224,7 @@ class OwnWrites:
                     labels.setdefault(moved.to, set()).add(moved.label)
         tags = dict(state.tags)
         for tagged in self._tagged:
-            if now < tagged.at + _LAG and tags.get(tagged.key) == tagged.before:
+            if now < tagged.at + MAX_LAG and tags.get(tagged.key) == tagged.before:
                 tags[tagged.key] = tagged.value
         versions = (SecretVersion(id=name, labels=frozenset(worn)) for name, worn in sorted(labels.items()) if worn)
         return replace(state, versions=tuple(versions), tags=tuple(tags.items()))
