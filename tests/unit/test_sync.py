@@ -504,6 +504,8 @@ def test_a_current_version_that_never_stays_is_an_error() -> None:
     with pytest.raises(ProviderUnavailable, match="moved 5 times"):
         scene.sync("a")
     assert len(scene.places[0].got) == 5
+    assert scene.walk is not None
+    assert (scene.walk.version, scene.walk.written) == (f"v{len(scene.calls) - 1}", frozenset()), "soak 1561"
 
 
 def test_where_another_run_touched_the_record_all_is_as_if_sent_for_the_first_time() -> None:

@@ -117,6 +117,8 @@ def sync(
             return credential.id
         # Whatever failed is tried again with the newer key, and what did not has to be written anew as well.
         chosen = _writable(subject, action)  # what was just written may be the last word at any of them
+    if wanted is not None:
+        walk.begin(wanted, chosen)  # or a pass of another run, which has written them before, would count them
     raise ProviderUnavailable(
         f"AWSCURRENT of {subject.secret_name} moved {_ROUNDS} times while it was sent to the targets",
         remedy="find out who writes this secret; the next run sends it again",
