@@ -21,6 +21,9 @@ SHOWN_AFTER = timedelta(seconds=90)
 """IAM's lists are 30 s old at most in this world, and clocks differ by 45 s: what is older, a run must have seen."""
 WAITED_FOR = LISTS_LAG + timedelta(minutes=2)
 """For so long after the secret changed, a key that is not listed may be a new one."""
+USED_LATELY = timedelta(days=1) - TOLERANCE
+"""IAM shows uses some hours late in this world, and a day late at most: a key that is said to be unused was not used
+within that time."""
 LATE_IN_A_LEASE = SIGNATURE_LASTS + timedelta(minutes=2) + TOLERANCE
 """Who stores a key so shortly before its lease ends might store it when another run has taken the claim over: the call
 may be on its way as long as its signature lasts, and both clocks may be a minute off. Then the key is let go."""

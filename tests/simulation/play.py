@@ -56,7 +56,7 @@ _SELDOM = (
 )
 """Steps that a history takes only so often even where it aims at them."""
 _SOUGHT = (*STEPS[1:], *_SELDOM)
-_HARDLY, _SOMETIMES = 2, 5
+_HARDLY, _SOMETIMES = 1, 5
 """So often a history takes a step that it aims at, at least."""
 _SECOND = 0.15
 """Share of the histories in which a second deployment configures a user of the first one."""

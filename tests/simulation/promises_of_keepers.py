@@ -62,6 +62,8 @@ class KeeperPromises:
         where = next((name for name in sorted(others) if key in self.record.named(name)), None)
         if where is None or is_known:
             return
+        if key in self.record.history.released:
+            return  # the user was moved, and a person has said of a key that the first secret knew: nothing needs it
         taken = self.record.history.deployments.taken_over.get(user)
         if taken is not None and taken >= run.began:
             self.record.statistics["a user was taken over on the way from the question to the call"] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from limits import TOLERANCE
+from limits import TOLERANCE, USED_LATELY
 from record import Record, current_pair, labelled
 
 from keyrota.core.emergency import Revoke
@@ -87,11 +87,19 @@ class KeyPromises:
         if any(key in version.labels for version in labelled(stored)):
             return False
         held = {place.pair.id for place in world.places.values() if place.pair is not None and place.is_id_readable}
-        if world.uses.get(key) or key in held or key in self.record.served:
+        if self._is_in_use(key) or key in held:
             self.record.breaks("seen-key-lives", f"{key} is deactivated, and it is used or shown")
         elif not world.makers.get(key):
             self.record.statistics["a person's unused key was deactivated as an orphan"] += 1
         return True
+
+    def _is_in_use(self, key: AccessKeyId) -> bool:
+        """Return whether a key was ever used or served; one that a person has released may have been, a day ago."""
+        history = self.record.history
+        uses = history.world.uses.get(key, [])
+        if key not in history.released:
+            return bool(uses) or key in self.record.served
+        return any(use.at is not None and history.world.clock.instant - use.at < USED_LATELY for use in uses[-1:])
 
     def _proof_before_off(self, key: AccessKeyId, keeping: SimulatedCredential, run: RunInfo, now: datetime) -> None:
         world, policy = self.record.history.world, keeping.policy

@@ -23,8 +23,9 @@ class PlacePromises:
     """Judges what keys and places a run touches."""
 
     record: Record
-    places: dict[tuple[UserName, str], int] = field(default_factory=dict)
-    """Which place each name meant when keyrota wrote there last, for each user."""
+    places: dict[tuple[str, UserName, str], int] = field(default_factory=dict)
+    """Which place each name meant when keyrota wrote there last, for each user: the secret remembers it, so another
+    configuration's secret, to which a user is moved, begins anew."""
     written: set[tuple[UserName, int]] = field(default_factory=set)
     """The places that keyrota has written for each user."""
     around: dict[tuple[str, str], Surroundings] = field(default_factory=dict)
@@ -125,12 +126,12 @@ class PlacePromises:
         owner = self.record.owners.get(key)
         if owner is not None and owner != user:
             self.record.breaks("right-credential", f"{call.by} writes {key}, a key of {owner}, for {user}")
-        before = self.places.get((user, address))
+        before = self.places.get((run.keepings[user].secret, user, address))
         is_other = before is not None and before != place.number and address not in self.record.history.confirmed
         if is_other:
             self._another_place(call, address)
         else:
-            self.places[user, address] = place.number
+            self.places[run.keepings[user].secret, user, address] = place.number
         self.written.add((user, place.number))
         self.record.shown.pop((call.by, address), None)
 

@@ -12,7 +12,7 @@ from record import Record, current_pair
 from keyrota.aws.permissions import FUNCTIONS
 from keyrota.core import plan as act
 from keyrota.core.emergency import Revoke, Rollback
-from keyrota.core.model import AccessKeyId
+from keyrota.core.model import AccessKeyId, UserName
 from keyrota.core.plan import Duty
 from keyrota.core.planner import Only
 from keyrota.executor import Event, Outcome, Preview
@@ -171,6 +171,8 @@ class RunPromises:
         is_left = any(isinstance(action, act.Sync) for action in outcome.left)  # due only since the run began
         if current is None or is_left or record.is_moved_since(user, by):
             return
+        if record.was_dead(current, info.began):
+            return  # a key that works nowhere is brought to no place
         places = record.history.world.places
         addresses = record.history.runs[by].addresses
         ailing = [address for address in addresses if places[address].is_down]
@@ -178,8 +180,15 @@ class RunPromises:
             since = record.history.named_since.get(address)
             is_same = since is None or places[address].ours is not None  # another place is a first write, and asks
             is_waiting = address not in ailing and is_same and self._waits(places[address], current, info)
+            if self._asks_first(user, places[address]):
+                continue
             if is_waiting and address not in self.tried.get(by, set()):
                 record.breaks("one-fails-alone", f"{by} left {address} alone while {ailing[0]} was down")
+
+    def _asks_first(self, user: UserName, place: Variables) -> bool:
+        """Return whether a first write waits for a person: the place shows a key that the user does not have."""
+        key = place.pair.id if place.pair is not None else None
+        return place.ours is None and key is not None and key not in self.record.history.world.users.get(user, {})
 
     @staticmethod
     def _waits(place: Variables, current: AccessKeyId, info: RunInfo) -> bool:

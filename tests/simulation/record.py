@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from limits import LISTS_LAG, ON_THE_WAY, TOLD_APART, TOLERANCE
+from limits import LISTS_LAG, ON_THE_WAY, SHOWN_AFTER, TOLD_APART, TOLERANCE
 
 from keyrota.core.model import (
     AWSCURRENT,
@@ -98,6 +98,8 @@ class Record:
     """When a place was last found not to answer."""
     gone_since: dict[AccessKeyId, datetime] = field(default_factory=dict)
     """By which call a key was deleted."""
+    back_since: dict[AccessKeyId, datetime] = field(default_factory=dict)
+    """When a key that was Inactive was last found Active again, whoever switched it on."""
     _held: dict[str, tuple[AccessKeyId | None, datetime | None, bool]] = field(default_factory=dict)
     """What each place held after the last call, since when torn, and whether any run could know."""
 
@@ -135,6 +137,11 @@ class Record:
     def dead_since(self, key: AccessKeyId) -> datetime | None:
         """Tell since when a key works nowhere: Inactive, or deleted; None: it is Active, or nobody ever had it."""
         return self.history.world.off_since.get(key) or self.gone_since.get(key)
+
+    def was_dead(self, key: AccessKeyId, since: datetime) -> bool:
+        """Return whether a key that is Active now may have been listed as Inactive at some time since then."""
+        back = self.back_since.get(key)
+        return back is not None and back + SHOWN_AFTER > since
 
     def stored_keys(self, user: UserName) -> set[AccessKeyId]:
         """Find the keys that a version of the user's secret holds."""
@@ -249,6 +256,9 @@ class Record:
         for key_id, since in world.off_since.items():
             self.off_seen.setdefault(key_id, since)
         keys = {key.id: key.status for keys in world.users.values() for key in keys.values()}
+        for key, status in keys.items():
+            if status is KeyStatus.ACTIVE and self.keys.get(key) is KeyStatus.INACTIVE:
+                self.back_since[key] = now
         if keys.keys() != self.keys.keys():
             self.gone_since |= dict.fromkeys(self.keys.keys() - keys.keys(), now)
             for user, theirs in world.users.items():

@@ -560,13 +560,19 @@ class Operators(Colleague):
     def _moves_a_user(self, user: UserName) -> bool:
         """Move a user to the second configuration, by the book: with all targets, and `adopt --take-over`."""
         other, now = self._history.deployments.others.get(user), self._history.credentials[user]
-        if other is None or self._current_key(user) not in self._world.users[user]:
+        key = self._current_key(user)
+        if other is None or key is None or key not in self._world.users[user]:
             return False
         numbers = {self._world.places[place.address].number for place in now.places}
         own = tuple(place for place in other.places if self._world.places[place.address].number not in numbers)
         moved = replace(other, places=(*now.places, *own))
         self._history.deployments.others[user] = moved
+        stored = self._world.secret(moved.secret)
+        if stored is not None and not stored.deleted_at:  # it was there before, and knows no key that was made since
+            self._world.person_puts(moved.secret, KeyPair(id=key, secret=self._world.values[key]))
         self._history.run(Adoption(takes_over=True), keepings={user: moved})
+        later = self._lots.uniform(60, _SOME_TIME_S)
+        self._history.timeline.after(later, lambda: self._adopts_what_is_in_use(user))
         return True
 
     def _ends_the_second_configuration(self, user: UserName) -> None:
@@ -607,6 +613,7 @@ class Operators(Colleague):
                 if self._is_broken(stored):
                     self._stores_some_key(user)
             self._clean_keys(user, stored)
+            self._adopts_what_is_in_use(user)
             if not self._world.users[user]:
                 self._history.run(Adoption(makes_first=True), users=(user,))  # as the report says
             for address in self._history.removed.pop(user, []):
@@ -635,13 +642,34 @@ class Operators(Colleague):
         for key in sorted(needed & keys.keys()):
             self._world.change(key, status=KeyStatus.ACTIVE, status_word="Active")
 
+    def _adopts_what_is_in_use(self, user: UserName) -> None:
+        """Do what the report says of keys that the secret to which a user was moved does not know: keep one of them."""
+        keys = self._world.users.get(user, {})
+        is_known = not keys.keys().isdisjoint(_name_keys(self._secret(user)))
+        if user not in self._history.deployments.taken_over or is_known or len(keys) < SLOTS:
+            return
+        places = self._history.credentials[user].places
+        held = {place.address: pair.id for place in places if (pair := self._world.places[place.address].pair)}
+        kept = next((key for key in held.values() if key in keys), max(keys))
+        other = next(key for key in sorted(keys) if key != kept)
+        for address in [address for address, key in held.items() if key == other]:
+            self._world.person_sets(address, KeyPair(id=kept, secret=self._world.values[kept]))
+        self._history.run(Adoption(key=kept), users=(user,))
+        self._history.released.add(other)
+        self._history.timeline.after(60, lambda: self._history.run(Adoption(release=other), users=(user,)))
+
     def _remove(self, user: UserName, key: AccessKeyId) -> None:
         self._world.remove_key(user, key)
         self._history.jobs.spoiled.add(key)
 
     def _is_changed(self, keeping: SimulatedCredential) -> bool:
-        """Return whether a report says so: somebody changed a target, and keyrota leaves it to people."""
-        return any(self._world.places[place.address].by_hand for place in keeping.places)
+        """
+        Return whether a report says so: somebody changed a target, and keyrota leaves it to people.
+
+        Where a provider's clock was set since a write, its times look as if somebody had.
+        """
+        places = [self._world.places[place.address] for place in keeping.places]
+        return any(place.by_hand or place.was_ahead != place.clock_ahead for place in places)
 
     def _put_back(self, place: Place, current: AccessKeyId | None) -> None:
         """Take back a key that somebody wrote: a dead one, or an older one where nobody else can see it."""
