@@ -28,6 +28,7 @@ from keyrota.core.model import (
     VersionId,
 )
 from keyrota.core.secret import Secret
+from keyrota.errors import Half
 
 
 class Clock(Protocol):
@@ -292,6 +293,14 @@ class Target(Protocol):
 
         Args:
             keys: Only what holds one of these, or what cannot be read, is ours to delete. `ProviderRefused` else.
+        """
+        ...
+
+    def delete_half(self, half: Half) -> None:
+        """
+        Delete one of two variables: a half that was just written into an empty place, and whose other half was refused.
+
+        What is gone already is success. The caller has seen that it is ours and alone there.
         """
         ...
 

@@ -14,7 +14,7 @@ from small_rigs import RIGS
 from standin_rig import CANARY_SECRET, CANARY_TOKEN, AnyRig, a_pair
 
 from keyrota.core.model import TargetEvidence
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.errors import Half, KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota_sandbox.faults import Fault, FaultKind
 
 ID, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
@@ -47,6 +47,26 @@ def test_writing_twice_changes_nothing_more(rig: Rig) -> None:
     target.write(pair)
     target.write(pair)
     assert rig.values() == {ID: pair.id, SECRET: pair.secret.reveal()}
+
+
+@pytest.mark.parametrize("half", Half)
+def test_one_half_is_deleted_alone(rig: Rig, half: Half) -> None:
+    """As after a first write whose other half was refused: what is left of it goes, twice without harm."""
+    target, pair = rig.target(), a_pair()
+    target.write(pair)
+    if not target.has_separate_variables:
+        with pytest.raises(ProviderRefused, match="cannot be deleted alone"):
+            target.delete_half(half)
+        assert rig.values() == {ID: pair.id, SECRET: pair.secret.reveal()}
+        return
+    gone, left = (ID, SECRET) if half is Half.ID else (SECRET, ID)
+    for _ in range(2):
+        target.delete_half(half)
+        assert list(rig.values()) == [left]
+        state = target.read()
+        assert (state.evidence, state.is_empty) == (TargetEvidence.ABSENT, False)
+        shown = {variable.name: variable.is_present for variable in state.variables if not variable.is_marker}
+        assert shown == {gone: False, left: True}
 
 
 def test_a_pair_is_updated(rig: Rig) -> None:

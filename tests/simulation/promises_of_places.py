@@ -48,8 +48,17 @@ class PlacePromises:
             self.tried_off.add((call.by, AccessKeyId(call.about.split()[0])))
         if call.name.startswith("target:write"):
             self._begins(call, run.users[0], call.name.split(" ", 2)[2])
+        if call.name.startswith("target:delete"):
+            self._deletes(call, *call.name.split(" ", 2)[1:])
         if call.name.startswith("target:") and isinstance(run.intent, Revoke) and run.intent.off_first:
             self._off_before_asked(call, run, run.intent.key)
+
+    def _deletes(self, call: Call, half: str, address: str) -> None:
+        """Only the half is deleted that this run has just written into an empty place, and that is alone there."""
+        place = self.record.history.world.places[address]
+        written = self.record.halves.get((call.by, address, place.ours), set()) if place.ours is not None else set()
+        if written != {half} or place.half != half or place.by_hand:
+            self.record.breaks("hands-off", f"{call.by} deletes the {half} at {address}, which it did not write alone")
 
     def _off_before_asked(self, call: Call, run: RunInfo, key: AccessKeyId) -> None:
         """No provider is asked while a key that is to be off at once is on."""
@@ -80,6 +89,8 @@ class PlacePromises:
                 self._touches(call, run, AccessKeyId(call.about.split()[0]))
             case "secretsmanager:PutSecretValue":
                 self._stores(call, run)
+            case name if name.startswith("target:delete"):
+                self.record.forget_halves(call.by, name.split(" ", 2)[2])
             case name if name.startswith("target:write"):
                 self._writes(call, run, name.split(" ", 2)[2])
 

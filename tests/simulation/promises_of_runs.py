@@ -31,7 +31,7 @@ READS = (
 TARGET_READS = ("target:preflight", "target:read", "target:busy", "target:runs", "target:surroundings")
 TARGET_VERBS = {
     Duty.ROTATE: ("target:preflight", "target:read", "target:surroundings"),
-    Duty.SYNC: ("target:read", "target:busy", "target:write", "target:surroundings"),
+    Duty.SYNC: ("target:read", "target:busy", "target:write", "target:delete", "target:surroundings"),
     Duty.DEACTIVATE: ("target:read", "target:runs", "target:surroundings"),
     Duty.DELETE: ("target:read", "target:surroundings"),
 }

@@ -223,6 +223,10 @@ class Record:
         if len(written) > 1:
             self.has_held.add((address, key))
 
+    def forget_halves(self, by: str, address: str) -> None:
+        """Note that a run has deleted the half that it wrote: the place is as it was before."""
+        self.halves = {known: halves for known, halves in self.halves.items() if known[:2] != (by, address)}
+
     def note_seen_on(self, users: tuple[UserName, ...], began: datetime) -> None:
         """Note which keys a run that did its work must have seen Active, and noted so, if they had been off."""
         for user in users:

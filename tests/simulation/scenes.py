@@ -200,6 +200,27 @@ def a_half_is_refused_once() -> Stage:
     return stage
 
 
+def half_a_pair_in_an_empty_place() -> Stage:
+    """The first half arrives in a place where nothing was, and the second one is refused, for two days."""
+    stage = Stage()
+    stage.shop.pair = None
+    is_over = [False]
+
+    def refuse(call: Call) -> None:
+        if call.name == f"target:write secret {SHOP}" and not is_over[0]:
+            raise ProviderRefused("the provider does not take it")
+        if call.name.startswith("target:delete"):
+            stage.happened.append(call.name)
+
+    stage.history.attempts.append(refuse)
+    stage.days(2)
+    if stage.shop.pair is not None or stage.shop.half:
+        stage.promises.record.breaks("whole-pair", f"{SHOP} holds half a pair, and was empty")
+    is_over[0] = True
+    stage.days(4)
+    return stage
+
+
 def a_dead_key_at_a_place() -> Stage:
     """Somebody takes the place's key away: deactivates it first, and deletes it the next day."""
     stage = Stage()
@@ -753,6 +774,7 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "a new key is not accepted": a_new_key_is_not_accepted,
     "half a pair stays": half_a_pair_stays,
     "a half is refused once": a_half_is_refused_once,
+    "half a pair in an empty place": half_a_pair_in_an_empty_place,
     "a dead key at a place": a_dead_key_at_a_place,
     "a dead key where no write arrives": a_dead_key_where_no_write_arrives,
     "a first write over another user's key": a_first_write(_anothers_key),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from builders import NEW, NOW, ODD, OLD, USER, a_key, a_secret, a_version, cannot_tell, current, holds, observed
+from builders import NEW, NOW, ODD, OLD, USER, a_key, a_secret, a_version, cannot_tell, current, down, holds, observed
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import (
     PAIRS_TAG,
@@ -22,7 +22,9 @@ from keyrota.core.model import (
     PlaceId,
     SecretState,
     SyncRecord,
+    TargetEvidence,
     TargetState,
+    VariableState,
     VersionId,
 )
 from keyrota.core.plan import Needs, Sync
@@ -66,6 +68,16 @@ class Place:
     id_fails: list[KeyrotaError | None] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
     named: Callable[[], PlaceId | None] = lambda: None
+    is_id_readable: bool = True
+    shown: Callable[[], TargetState] | None = None
+    deleted: list[Half] = field(default_factory=list)
+
+    def read(self) -> TargetState:
+        return self.shown() if self.shown else absent_state(self)
+
+    def delete_half(self, half: Half) -> None:
+        self.deleted.append(half)
+        setattr(self, half.value.lower(), None)
 
     def place_now(self) -> PlaceId | None:
         return self.named()
@@ -87,6 +99,25 @@ class Place:
     @property
     def halves(self) -> tuple[AccessKeyId | None, AccessKeyId | None]:
         return self.id, self.secret
+
+
+def absent_state(place: Place) -> TargetState:
+    """What a service shows of a place that lacks a half, or both."""
+    id_half = VariableState(
+        name="ID",
+        is_present=place.id is not None,
+        is_readable=place.is_id_readable and place.id is not None,
+        key=place.id if place.is_id_readable else None,
+    )
+    secret_half = VariableState(name="SECRET", is_present=place.secret is not None)
+    is_empty = place.id is None and place.secret is None
+    return TargetState(
+        address=place.address,
+        evidence=TargetEvidence.ABSENT,
+        is_empty=is_empty,
+        place=place.named(),
+        variables=(id_half, secret_half),
+    )
 
 
 @dataclass
@@ -244,6 +275,79 @@ def test_a_place_whose_name_nobody_may_ask_for_is_made_whole() -> None:
     scene = a_scene(secret_fails=[DOWN] * 2 + [None], named=refuse)
     scene.sync(replace(holds(OLD, WHERE), place=HERE, read_at=NOW))
     assert scene.places[0].halves == (NEW, NEW)
+
+
+# --- the first half in an empty place -------------------------------------------------------------------------------
+
+
+def an_empty_place(**known: Any) -> tuple[Scene, TargetState]:
+    """A place that a pair is written into for the first time, as it was read before."""
+    scene = a_scene(**({"id": None, "secret": None, "named": lambda: HERE} | known))
+    return scene, replace(absent_state(scene.places[0]), is_empty=True)
+
+
+@pytest.mark.parametrize("is_id_readable", [True, False])
+@pytest.mark.parametrize("half", Half)
+@pytest.mark.parametrize("error", [REFUSED, LIMITED])
+def test_the_first_half_is_deleted_again_where_the_second_is_refused(
+    half: Half, error: KeyrotaError, *, is_id_readable: bool
+) -> None:
+    """Nothing was there before, so nothing can be put back; half a pair would fail, and stop the next first write."""
+    fails = {"secret_fails" if half is ID else "id_fails": [error]}
+    scene, seen = an_empty_place(is_id_readable=is_id_readable, **fails)
+    with pytest.raises(ProviderUnavailable, match="its first half was deleted again") as caught:
+        scene.sync(seen)
+    assert not isinstance(caught.value, TornPair)
+    assert (scene.places[0].deleted, scene.places[0].halves, scene.slept) == ([half], (None, None), [])
+    assert (scene.doubt, scene.noted[-1]) == (None, "whole")
+
+
+def theirs(place: Place, **shown: Any) -> Callable[[], TargetState]:
+    """Let somebody put a key into the place right after our half."""
+    state = absent_state(place)
+    ours, other = state.variables
+    return lambda: replace(state, variables=(replace(ours, is_present=True, **shown), other))
+
+
+@pytest.mark.parametrize("why", ["another key", "no key", "both halves", "another place", "it cannot be read"])
+def test_a_half_that_is_not_ours_alone_is_not_deleted(why: str) -> None:
+    """Whatever may be somebody else's stays, and is reported as half a pair."""
+    scene, seen = an_empty_place(secret_fails=[REFUSED])
+    place = scene.places[0]
+    match why:
+        case "another key":
+            place.shown = theirs(place, is_readable=True, key=ODD)
+        case "no key":
+            place.shown = theirs(place, is_readable=True, key=None)
+        case "both halves":
+            place.shown = lambda: replace(holds(NEW, WHERE), place=HERE)
+        case "another place":
+            seen = replace(seen, place=replace(HERE, id="project 0"), read_at=NOW)
+        case _:
+            place.shown = lambda: down(WHERE)
+    with pytest.raises((TornPair, ProviderRefused)):
+        scene.sync(seen)
+    assert place.deleted == []
+
+
+def test_a_half_that_was_confirmed_some_time_ago_is_not_deleted() -> None:
+    """The last attempt was not answered for certain: what is there by now may be somebody else's."""
+    scene, seen = an_empty_place(secret_fails=[LIMITED], id_fails=[None, DOWN], secret=None)
+    scene.places[0].secret_fails = [limited_for(5.0), REFUSED]
+    with pytest.raises(TornPair):
+        scene.sync(seen)
+    assert scene.places[0].deleted == []
+
+
+def limited_for(after_s: float) -> ProviderUnavailable:
+    return ProviderUnavailable("it limits (429)", where=WHERE, retry_after_s=after_s, is_undone=True)
+
+
+def test_half_a_pair_that_was_there_before_is_not_deleted() -> None:
+    scene, seen = an_empty_place(secret_fails=[REFUSED])
+    with pytest.raises(TornPair):
+        scene.sync(replace(seen, is_empty=False))
+    assert (scene.places[0].deleted, scene.doubt) == ([], PairDoubt.ID_IS_NEW)
 
 
 def test_nothing_written_is_nothing_torn() -> None:

@@ -75,7 +75,7 @@ class Variables:
     origin: str = "https://ci.example"
     """Where its service is."""
     half: str = ""
-    """`id` or `secret`: a person left only this half of the pair."""
+    """`id` or `secret`: only this half of the pair is there."""
     others: dict[str, str] = field(default_factory=dict)
     """Other readable variables of the same list, with their values: a pair under other names, AWS_PROFILE."""
     conflicts_around: tuple[Conflict, ...] = ()

@@ -195,7 +195,9 @@ class WorldTarget(View):
             place, now = self._answer(), self._world.clock.now()
             if place.is_archived:
                 raise ProviderRefused(f"{self._address} is archived (403)", where=self._address)
-            if place.half != part:
+            if place.pair is None and not place.is_bundle:
+                place.half = part
+            elif place.half != part:
                 place.half = ""
             old = place.pair or credential
             match part:
@@ -206,12 +208,24 @@ class WorldTarget(View):
                 case _:
                     place.pair = credential
             place.ours, place.by_hand = credential.id, False
-            is_torn = self._world.values.get(place.pair.id) != place.pair.secret
+            is_torn = bool(place.half) or self._world.values.get(place.pair.id) != place.pair.secret
             place.torn_since = (place.torn_since or now) if is_torn else None
             place.changed_at, place.was_ahead = now, place.clock_ahead
             place.writes += 1
 
         self._call(f"target:write {part} {self._address}", effect, credential.id)
+
+    def delete_half(self, half: Half) -> None:
+        """Delete one variable."""
+
+        def effect() -> None:
+            place, part = self._answer(), half.value.lower()
+            if place.half == part:
+                place.pair, place.ours, place.half, place.torn_since = None, None, "", None
+            elif place.pair is not None:
+                place.half = "secret" if half is Half.ID else "id"
+
+        self._call(f"target:delete {half.value.lower()} {self._address}", effect)
 
     @property
     def wait_for_idle(self) -> timedelta:

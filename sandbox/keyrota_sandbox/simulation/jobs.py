@@ -98,7 +98,7 @@ class Jobs:
     def start(self, address: str, minutes: float) -> None:
         """Read one variable, and the other a moment later."""
         place = self._history.world.places[address]
-        if place.pair is None or place.is_archived:
+        if place.pair is None or place.half or place.is_archived:
             return  # nothing is there: a pipeline that never worked
         self.started += 1
         first, by_hand = place.pair, place.by_hand

@@ -20,6 +20,7 @@ from keyrota.http import current_waiting
 from keyrota.ports import Target
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
+_WRITTEN_JUST_NOW = timedelta(seconds=10)
 _ON_STOP_S = 1.0
 """The longest pause once the process was told to stop: whoever asked may lose patience and kill it."""
 
@@ -31,10 +32,13 @@ class Torn:
     credential: KeyPair
     written: set[Half] = field(default_factory=set)
     unsure: set[Half] = field(default_factory=set)
+    written_at: datetime | None = None
+    """When the last attempt ended that wrote all of `written`."""
 
-    def note(self, error: TornPair) -> None:
+    def note(self, error: TornPair, now: datetime) -> None:
         """Add what one more attempt to write the new pair came to."""
         self.written |= error.written
+        self.written_at = now if error.written == self.written else None
         self.unsure = (self.unsure | error.unsure) - self.written
 
     def note_back(self, error: TornPair) -> None:
@@ -48,6 +52,11 @@ class Torn:
         if self.unsure:
             return PairDoubt.UNSURE
         return PairDoubt.ID_IS_NEW if Half.ID in self.written else PairDoubt.SECRET_IS_NEW
+
+    def half_of_ours(self, now: datetime) -> Half | None:
+        """Return the one half that holds the new key's for certain, where the service has just confirmed that."""
+        is_young = self.written_at is not None and now < self.written_at + _WRITTEN_JUST_NOW
+        return next(iter(self.written)) if is_young and len(self.written) == 1 and not self.unsure else None
 
     @property
     def is_whole(self) -> bool:
@@ -67,7 +76,7 @@ class Pairs:
     torn: dict[str, Torn] = field(default_factory=dict)
     """By address: what could be neither finished nor put back."""
     put_back: set[str] = field(default_factory=set)
-    """Addresses of places that hold their old pair again."""
+    """Addresses of places that hold again what they held before."""
 
     def write(self, target: Target, credential: KeyPair) -> None:
         """
@@ -94,7 +103,7 @@ class Pairs:
 
     def _make_whole(self, target: Target, credential: KeyPair, error: TornPair) -> None:
         torn = Torn(credential)
-        torn.note(error)
+        torn.note(error, self.settings.clock.now())
         last: KeyrotaError = error
         pauses = self._pauses(error)
         for number, pause in enumerate(pauses):
@@ -110,7 +119,7 @@ class Pairs:
                 last = other
                 break
             except TornPair as again:
-                torn.note(again)
+                torn.note(again, self.settings.clock.now())
                 last = again
             except KeyrotaError as again:
                 last = again
@@ -128,10 +137,33 @@ class Pairs:
         return _Pauses(self.settings, until, asked_s=error.retry_after_s)
 
     def _put_back(self, target: Target, torn: Torn) -> bool:
-        """Write the old pair again; returns whether the place is whole then."""
+        """Write the old pair again, or delete our half where nothing was; returns whether the place is whole then."""
         old = self._old_pair(target, torn.credential)
-        if old is None:
+        is_back = self._write_old(target, torn, old) if old is not None else self._delete_half(target, torn)
+        if is_back:
+            self.put_back.add(target.address)
+        return is_back
+
+    def _delete_half(self, target: Target, torn: Torn) -> bool:
+        """
+        Delete the half that was written into an empty place; returns whether the place is empty again.
+
+        Only what is ours beyond doubt: nothing was there before, the service has confirmed this half within the last
+        seconds, and the place shows it alone, with no other key. Anything else stays, and is reported as half a pair.
+        """
+        state, half = self._state(target), torn.half_of_ours(self.settings.clock.now())
+        if state is None or not state.is_empty or half is None:
             return False
+        try:
+            self._demand_name(target)
+            if not _shows_only(target.read(), half, torn.credential):
+                return False
+            target.delete_half(half)
+            return target.read().is_empty
+        except KeyrotaError:
+            return False
+
+    def _write_old(self, target: Target, torn: Torn, old: KeyPair) -> bool:
         try:
             self._demand_name(target)
             target.write(old)
@@ -142,8 +174,6 @@ class Pairs:
             is_back = False
         else:
             is_back = True
-        if is_back:
-            self.put_back.add(target.address)
         return is_back
 
     def _demand_name(self, target: Target) -> None:
@@ -195,8 +225,11 @@ class Pairs:
         return key_label(version) if version else None
 
     def _was_put_back(self, target: Target, last: KeyrotaError) -> ProviderUnavailable:
+        state = self._state(target)
+        is_empty = state is not None and state.is_empty
+        back = "its first half was deleted again: nothing was there before" if is_empty else "the old one was put back"
         return ProviderUnavailable(
-            f"the new pair could not be finished, and the old one was put back: {last.what}",
+            f"the new pair could not be finished, and {back}: {last.what}",
             where=last.where or target.address,
             remedy=last.remedy or "the next run writes the new pair",
         )
@@ -209,6 +242,15 @@ class Pairs:
             remedy="the next run writes this place first; " + (last.remedy or "run it as soon as the provider answers"),
         )
         return TornPair(cause, written=frozenset(torn.written), unsure=frozenset(torn.unsure))
+
+
+def _shows_only(state: TargetState, half: Half, credential: KeyPair) -> bool:
+    """Return whether a place holds one half of a pair, and no key but ours."""
+    present = [variable for variable in state.variables if variable.is_present and not variable.is_marker]
+    if state.evidence is not TargetEvidence.ABSENT or state.is_empty or len(present) != 1:
+        return False
+    (shown,) = present
+    return shown.key == credential.id if half is Half.ID and shown.is_readable else shown.key in {None, credential.id}
 
 
 class AnotherPlace(ProviderRefused):

@@ -19,6 +19,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.core.variables import describe_variable, pair_conflicts, states_of
+from keyrota.errors import Half
 from keyrota.http import Response, run_concurrently
 from keyrota.target_base.errors import ProviderErrors
 from keyrota.target_base.target import BaseTarget
@@ -129,6 +130,10 @@ class PairTarget(BaseTarget):
         """Delete both variables; whose key they hold cannot be read."""
         times = self._variables.times(self._about())
         return tuple(name for name in self._names if name in times and self._delete(name))
+
+    def delete_half(self, half: Half) -> None:
+        """Delete one variable."""
+        self._delete(self._names[half is Half.SECRET])
 
     def _delete(self, name: str) -> bool:
         says, about = self._variables.says, self._about(name)

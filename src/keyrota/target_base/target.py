@@ -15,7 +15,7 @@ from keyrota.core.model import (
     TargetEvidence,
     TargetState,
 )
-from keyrota.errors import KeyrotaError, NotThere
+from keyrota.errors import Half, KeyrotaError, NotThere, ProviderRefused
 
 C = TypeVar("C")
 P = TypeVar("P", bound="Place")
@@ -56,6 +56,10 @@ class BaseTarget:
     def surroundings(self) -> Surroundings:
         """Return nothing beyond what `read` shows."""
         return Surroundings(address=self.address)
+
+    def delete_half(self, half: Half) -> None:
+        """Refuse: where both halves are written at once, none is ever alone."""
+        raise ProviderRefused(f"the {half} cannot be deleted alone here", where=self.address)
 
     def readiness(self, look: Callable[[], object]) -> Readiness:
         """Answer preflight by looking; a refusal is a value."""

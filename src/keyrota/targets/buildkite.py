@@ -23,7 +23,7 @@ from keyrota.core.levels import Side, Written
 from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroundings, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, describe_variable, pair_conflicts, states_of
-from keyrota.errors import KeyrotaError, ProviderRefused
+from keyrota.errors import Half, KeyrotaError, ProviderRefused
 from keyrota.http import Budget, Http, Limit, Response, bearer, paginate, run_concurrently
 from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.errors import ProviderErrors
@@ -240,10 +240,20 @@ class BuildkiteTarget(BaseTarget):
         """Delete both secrets; whose key they hold cannot be read."""
         found = self._list_ours()
         for name, secret in found.items():
-            answer = self._call("DELETE", (*self._path, secret["id"]), name)
-            if answer.status != _MISSING:
-                _SAYS.raise_for_status(answer, self._about(name))
+            self._delete(name, secret["id"])
         return tuple(found)
+
+    def delete_half(self, half: Half) -> None:
+        """Delete one secret."""
+        name = self._id_name if half is Half.ID else self._secret_name
+        secret = self._list_ours().get(name)
+        if secret is not None:
+            self._delete(name, secret["id"])
+
+    def _delete(self, name: str, number: str) -> None:
+        answer = self._call("DELETE", (*self._path, number), name)
+        if answer.status != _MISSING:
+            _SAYS.raise_for_status(answer, self._about(name))
 
     # --- calls ------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from typing import Any
 from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroundings, TargetEvidence, TargetState
 from keyrota.core.secret import Secret
 from keyrota.core.variables import describe_variable, pair_conflicts, states_of
+from keyrota.errors import Half
 from keyrota.http import Http, Response, header, paginate, run_concurrently
 from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.errors import ProviderErrors
@@ -163,10 +164,17 @@ class CircleTarget(BaseTarget):
         """Delete both variables; whose key they hold cannot be read."""
         found = self._list_ours()
         for name in found:
-            answer = self._call("DELETE", (*self._path(), name), name)
-            if answer.status != _MISSING:
-                _SAYS.raise_for_status(answer, self._about(name))
+            self._delete(name)
         return tuple(found)
+
+    def delete_half(self, half: Half) -> None:
+        """Delete one variable."""
+        self._delete(self._id_name if half is Half.ID else self._secret_name)
+
+    def _delete(self, name: str) -> None:
+        answer = self._call("DELETE", (*self._path(), name), name)
+        if answer.status != _MISSING:
+            _SAYS.raise_for_status(answer, self._about(name))
 
     # --- calls ------------------------------------------------------------------------------------------------------
 

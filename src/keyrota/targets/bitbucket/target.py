@@ -19,7 +19,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, bundle_conflicts, find_shown, pair_conflicts, states_of
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
+from keyrota.errors import Half, KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import run_concurrently
 from keyrota.target_base.errors import write_lost
 from keyrota.target_base.target import PlaceTarget
@@ -168,10 +168,20 @@ class BitbucketTarget(PlaceTarget[BitbucketConnection, Place]):
                 remedy="look at it, and delete it by hand if nothing needs it",
             )
         for variable in found.values():
-            answer = self._http.call("DELETE", (*self._path(), variable.uuid), where=self._about(variable.name))
-            if answer.status != 404:  # noqa: PLR2004  # HTTP: not found; it is gone already
-                self._connection.raise_for_status(answer, self._about(variable.name))
+            self._delete(variable)
         return tuple(found)
+
+    def delete_half(self, half: Half) -> None:
+        """Delete one variable."""
+        name = self._place.id_name if half is Half.ID else self._place.secret_name
+        variable = self._list().ours.get(name)
+        if variable is not None:
+            self._delete(variable)
+
+    def _delete(self, variable: Variable) -> None:
+        answer = self._http.call("DELETE", (*self._path(), variable.uuid), where=self._about(variable.name))
+        if answer.status != 404:  # noqa: PLR2004  # HTTP: not found; it is gone already
+            self._connection.raise_for_status(answer, self._about(variable.name))
 
     # --- variables ------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, describe_variable, find_shown, pair_conflicts, states_of
-from keyrota.errors import KeyrotaError, ProviderRefused
+from keyrota.errors import Half, KeyrotaError, ProviderRefused
 from keyrota.http import Response, run_concurrently
 from keyrota.target_base.schema import marker_of, name_place, names_of
 from keyrota.target_base.target import BaseTarget
@@ -181,6 +181,10 @@ class ForgejoTarget(BaseTarget):
         if self._marker_name and self._delete("variables", self._marker_name):
             gone.append(self._marker_name)
         return tuple(gone)
+
+    def delete_half(self, half: Half) -> None:
+        """Delete one secret."""
+        self._delete("secrets", self._id_name if half is Half.ID else self._secret_name)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from keyrota.core.model import (
     TargetState,
 )
 from keyrota.core.secret import Secret
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
+from keyrota.errors import Half, KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import Response, run_concurrently
 from keyrota.target_base.errors import DELETED, make_response_error, write_lost
 from keyrota.target_base.github_api import PublicKey
@@ -191,6 +191,11 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
         if not gone:
             self._connection.pages_of_secrets(self._place)  # refuses where nothing may be seen: that is not gone
         return tuple(gone)
+
+    def delete_half(self, half: Half) -> None:
+        """Delete one secret."""
+        name = self._place.id_name if half is Half.ID else self._place.secret_name
+        self._delete((*self._place.secrets_path, name), name)
 
     def _delete(self, path: Path, name: str) -> bool:
         answer = self._call("DELETE", path, name)

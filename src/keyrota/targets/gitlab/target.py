@@ -21,7 +21,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.core.variables import key_ids
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
+from keyrota.errors import Half, KeyrotaError, NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.http import Response, run_concurrently
 from keyrota.target_base.errors import DELETED, make_response_error, write_lost
 from keyrota.target_base.target import PlaceTarget
@@ -177,10 +177,17 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
                 remedy="look at it, and delete it by hand if nothing needs it",
             )
         for name in found:
-            answer = self._call("DELETE", name)
-            if answer.status != _MISSING:
-                self._connection.raise_for_status(answer, self._about(name), self._place)
+            self._delete(name)
         return tuple(found)
+
+    def delete_half(self, half: Half) -> None:
+        """Delete one variable."""
+        self._delete(self._place.id_name if half is Half.ID else self._place.secret_name)
+
+    def _delete(self, name: str) -> None:
+        answer = self._call("DELETE", name)
+        if answer.status != _MISSING:
+            self._connection.raise_for_status(answer, self._about(name), self._place)
 
     # --- variables --------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, find_shown, pair_conflicts, states_of
-from keyrota.errors import KeyrotaError
+from keyrota.errors import Half, KeyrotaError
 from keyrota.http import Response, run_concurrently
 from keyrota.target_base.schema import ID_NAME, SECRET_NAME
 from keyrota.target_base.target import BaseTarget
@@ -158,10 +158,20 @@ class TerraformTarget(BaseTarget):
         if found and (known is None or (not known.is_sensitive and known.listed.key not in keys)):
             raise SAYS.not_ours(self._id_name, self._about(self._id_name))
         for name, variable in found.items():
-            answer = self._call("DELETE", (*path, variable.id), name)
-            if answer.status != _MISSING:
-                SAYS.raise_for_status(answer, self._about(name))
+            self._delete(path, name, variable.id)
         return tuple(found)
+
+    def delete_half(self, half: Half) -> None:
+        """Delete one variable."""
+        name, path = self._id_name if half is Half.ID else self._secret_name, self._path()
+        variable = self._list(path).get(name)
+        if variable is not None:
+            self._delete(path, name, variable.id)
+
+    def _delete(self, path: Path, name: str, number: str) -> None:
+        answer = self._call("DELETE", (*path, number), name)
+        if answer.status != _MISSING:
+            SAYS.raise_for_status(answer, self._about(name))
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
