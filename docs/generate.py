@@ -81,13 +81,22 @@ def configuration() -> str:
     return "\n".join([*lines, *_rows(schema(), "")])
 
 
+_DESCRIBED_ELSEWHERE = {"defaults.credential", "defaults.target"}
+"""Their fields are those of a credential and of a target."""
+
+
 def _rows(part: dict[str, object], path: str) -> list[str]:
     rows: list[str] = []
     properties = part.get("properties")
     for name, inner in (properties if isinstance(properties, dict) else {}).items():
         here = f"{path}.{name}" if path else name
         rows.append(f"| `{here}` | {_takes(inner)} | {inner.get('description', '')} |")
+        if here in _DESCRIBED_ELSEWHERE:
+            continue
         rows += _rows(inner, here)
+        named = inner.get("additionalProperties")
+        if isinstance(named, dict) and "properties" in named:
+            rows += _rows(named, f"{here}.NAME")
         items = inner.get("items")
         if isinstance(items, dict):
             rows += _rows(items, f"{here}[]")
@@ -113,7 +122,9 @@ def _takes(part: dict[str, object]) -> str:
         "boolean": "true, false",
     }
     default = f", default `{json.dumps(part['default'])}`" if "default" in part else ""
-    return kinds.get(str(part.get("type")), "one of several forms") + default
+    kind = part.get("type")
+    usual = kind[0] if isinstance(kind, list) and "null" in kind else kind
+    return kinds.get(str(usual), "one of several forms") + default
 
 
 def permissions() -> str:

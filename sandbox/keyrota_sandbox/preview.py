@@ -10,6 +10,7 @@ from typing import Any
 
 from keyrota.app.choice import EVERYTHING, Chooser, Wanted
 from keyrota.app.config import Configuration, CredentialConfig, TargetConfig
+from keyrota.app.providers import providers_of
 from keyrota.core import plan as act
 from keyrota.core.model import AccessKeyId, UserName
 from keyrota.core.plan import Hold
@@ -19,7 +20,6 @@ from keyrota.executor import Outcome
 from keyrota.executor.events import Event, EventKind
 from keyrota.ports import Clock
 from keyrota.report.data import stamp
-from keyrota.targets import kinds
 from keyrota_sandbox.simulation import (
     FAULT_PROFILES,
     Failure,
@@ -171,10 +171,10 @@ def _keepings(
 
 def _place(configuration: Configuration, target: TargetConfig, clock: Clock) -> Place:
     """Return what kind of variables a target is, as its own adapter says; one that cannot be built is taken as two."""
-    kind = kinds()[target.kind]
+    kind = providers_of(configuration)[target.provider]
     address = kind.address(target.settings)
     try:
-        connection = kind.connect(configuration.providers[target.kind], secrets=_stand_for_secret, clock=clock)
+        connection = kind.connect(configuration.providers[target.provider], secrets=_stand_for_secret, clock=clock)
         adapter = connection.target(target.settings)
     except (KeyrotaError, ValueError):
         return Place(address=address)

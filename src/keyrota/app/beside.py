@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from keyrota.app.config import CredentialConfig
+from keyrota.app.providers import kind_in
 from keyrota.app.wiring import Wiring
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import CredentialId, IndexEntry, Observation
@@ -52,7 +53,7 @@ def neighbours(wiring: Wiring, seen: Sequence[Observation]) -> tuple[Neighbour, 
 
 def _services(names: Iterable[str]) -> frozenset[object]:
     """Identify what kinds of targets are names of: a Forgejo may be configured as `gitea`, and is the same service."""
-    wanted, installed = frozenset(names), kinds()
+    wanted, installed = frozenset(kind_in(name) for name in names), kinds()
     return frozenset(type(installed[name]) if name in installed else name for name in wanted)
 
 
@@ -80,5 +81,5 @@ def _list_places(wiring: Wiring, entry: CredentialConfig, secret: KeptSecret) ->
     targets, index = wiring.index(entry), parse_index(secret.tags)
     written = {place.address for place in index.entries}
     named = {target.address for target in targets}
-    renamed = {target.kind for target in targets if target.address not in written}
-    yield from (place for place in index.entries if place.address in named or place.kind in renamed)
+    renamed = {kind_in(target.kind) for target in targets if target.address not in written}
+    yield from (place for place in index.entries if place.address in named or kind_in(place.kind) in renamed)

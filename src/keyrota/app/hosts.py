@@ -51,9 +51,9 @@ def account_lines(configuration: Configuration) -> Iterator[str]:
 
     The host is AWS's own there, so that the account is what a reader of the plan has to know.
     """
-    settings = configuration.providers.get("ssm", {})
-    if "role" in settings:
-        role = settings["role"]
-        yield f"{role.split(':')[_ACCOUNT]} receives keys for ssm (by the role {role} of the configuration)"
-    elif "profile" in settings:
-        yield f"of the AWS profile {settings['profile']} receives keys for ssm"
+    for name, settings in configuration.of_kind("ssm").items():
+        if "role" in settings:
+            role = settings["role"]
+            yield f"{role.split(':')[_ACCOUNT]} receives keys for {name} (by the role {role} of the configuration)"
+        elif "profile" in settings:
+            yield f"of the AWS profile {settings['profile']} receives keys for {name}"

@@ -8,13 +8,14 @@ With `--now`, and in the function `emergency`, all of the keys are deactivated b
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from keyrota.app.beside import neighbours
+from keyrota.app.providers import kind_in, name_in
 from keyrota.app.session import Session
 from keyrota.core.emergency import Revoke
 from keyrota.core.lifecycle import KeyState, interpret
@@ -41,21 +42,28 @@ class Place:
     scope: str = ""
 
     @staticmethod
-    def read(text: str) -> Place:
+    def read(text: str, configured: Iterable[str] = ()) -> Place:
         """
-        Read `PROVIDER` or `PROVIDER:SCOPE`.
+        Read `PROVIDER` or `PROVIDER:SCOPE`; a kind means every provider of that kind.
+
+        Args:
+            text: As it was given.
+            configured: Names that providers have in the configuration.
 
         Raises:
             UsageError: There is no such provider.
         """
         provider, _, scope = text.partition(":")
-        if provider not in kinds():
-            raise UsageError(f"unknown provider {provider!r}", remedy=f"one of: {', '.join(sorted(kinds()))}")
+        known = {*kinds(), *configured}
+        if provider not in known:
+            raise UsageError(f"unknown provider {provider!r}", remedy=f"one of: {', '.join(sorted(known))}")
         return Place(provider=provider, scope=scope)
 
     def covers(self, kind: str, settings: dict[str, object]) -> bool:
         """Return whether a target lies in it."""
-        return kind == self.provider and (not self.scope or kinds()[kind].is_within(settings, self.scope))
+        own = kind_in(kind)
+        is_of_it = self.provider in {own, name_in(kind)}
+        return is_of_it and own in kinds() and (not self.scope or kinds()[own].is_within(settings, self.scope))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +132,9 @@ def find_exposed(
 def places(session: Session, provider: str) -> tuple[str, ...]:
     """Name the configured targets at a provider, so that a name that was mistyped shows."""
     every = [target for credential in session.configuration.credentials for target in credential.targets]
-    return tuple(sorted(kinds()[it.kind].address(it.settings) for it in every if it.kind == provider))
+    known = session.wiring.providers
+    at = [it for it in every if provider in {it.kind, it.provider}]
+    return tuple(sorted(known[it.provider].address(it.settings) for it in at))
 
 
 def _forgot(preview: Preview) -> bool:

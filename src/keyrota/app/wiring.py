@@ -16,6 +16,7 @@ from keyrota.app.choice import EVERYTHING, Chooser, Wanted
 from keyrota.app.config import Configuration, CredentialConfig, References
 from keyrota.app.config.check import fits, target_faults
 from keyrota.app.hosts import refuse_untrusted
+from keyrota.app.providers import index_kind, kind_in, name_in, providers_of
 from keyrota.app.tokens import settings_of
 from keyrota.core.model import Caller, CredentialId, FirstWrite, IndexEntry, UserName
 from keyrota.core.policy import duration, format_duration
@@ -23,8 +24,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError, NoCredentials
 from keyrota.executor import CredentialContext, Settings
 from keyrota.ports import Clock, Target
-from keyrota.target_base.provider import Connection
-from keyrota.targets import kinds
+from keyrota.target_base.provider import Connection, Provider
 
 if TYPE_CHECKING:
     from keyrota.aws.account import Account
@@ -323,11 +323,11 @@ class Wiring:
 
     def targets(self, credential: CredentialConfig) -> tuple[Target, ...]:
         """Build the targets of a credential."""
-        return tuple(self.connection(target.kind).target(target.settings) for target in credential.targets)
+        return tuple(self.connection(target.provider).target(target.settings) for target in credential.targets)
 
     def services(self, credential: CredentialConfig) -> tuple[str, ...]:
         """Name the providers of a credential that are not at their usual address."""
-        names = sorted({target.kind for target in credential.targets})
+        names = sorted({target.provider for target in credential.targets})
         settings = self.configuration.providers
         return tuple(f"{name} {settings[name]['base_url']}" for name in names if "base_url" in settings[name])
 
@@ -335,15 +335,16 @@ class Wiring:
         """Name the targets of a credential as its secret's index does."""
         return tuple(
             IndexEntry(
-                address=kinds()[target.kind].address(target.settings),
-                kind=target.kind,
+                address=self.providers[target.provider].address(target.settings),
+                kind=index_kind(target.kind, target.provider),
                 settings=json.dumps(target.settings, ensure_ascii=False, sort_keys=True),
             )
             for target in credential.targets
         )
 
     def _first_writes(self, credential: CredentialConfig) -> tuple[tuple[str, FirstWrite], ...]:
-        targets = ((kinds()[target.kind].address(target.settings), target) for target in credential.targets)
+        known = self.providers
+        targets = ((known[target.provider].address(target.settings), target) for target in credential.targets)
         return tuple((address, target.first_write) for address, target in targets if target.first_write is not None)
 
     def reach(self, entry: IndexEntry) -> Target | KeyrotaError:
@@ -352,11 +353,12 @@ class Wiring:
 
         Whoever may tag the secret writes these settings, so they are judged as those of the configuration are.
         """
-        if entry.kind not in self.configuration.providers or entry.kind not in kinds():
-            return KeyrotaError(f"{entry.kind} is not configured any more", where=entry.address)
+        name = name_in(entry.kind)
+        if self.configuration.kinds.get(name) != kind_in(entry.kind) or name not in self.providers:
+            return KeyrotaError(f"{name} is not configured any more", where=entry.address)
         try:
             settings = json.loads(entry.settings)
-            kind = kinds()[entry.kind]
+            kind = self.providers[name]
             if not fits(settings, kind.target_schema) or target_faults(kind, settings):
                 return KeyrotaError("its settings are not those of a target", where=entry.address)
             return self._connection_of(entry).target(settings)
@@ -370,24 +372,33 @@ class Wiring:
         AWS credentials reach every region, so a parameter is looked for in the region of its origin, an ARN. A token
         of another provider is never sent to the host that the configuration named before: it was not made for it.
         """
-        settings = self.configuration.providers[entry.kind]
+        name = name_in(entry.kind)
+        settings = self.configuration.providers[name]
         parts = entry.origin.split(":")
         if not entry.origin.startswith("arn:") or len(parts) < _ARN_PARTS or settings.get("region") == parts[3]:
-            return self.connection(entry.kind)
-        elsewhere = {**self._bound_waits(entry.kind), "region": parts[3]}
-        return kinds()[entry.kind].connect(elsewhere, secrets=self.references, clock=self.clock)
+            return self.connection(name)
+        elsewhere = {**self._bound_waits(name), "region": parts[3]}
+        return self.providers[name].connect(elsewhere, secrets=self.references, clock=self.clock)
+
+    @cached_property
+    def providers(self) -> Mapping[str, Provider]:
+        """Every provider that a target may name."""
+        return providers_of(self.configuration)
 
     def connection(self, name: str) -> Connection:
         """Connect to a provider, once."""
         if name not in self._connections:
-            self._connections[name] = kinds()[name].connect(
+            self._connections[name] = self.providers[name].connect(
                 self._bound_waits(name), secrets=self.references, clock=self.clock
             )
         return self._connections[name]
 
     def _bound_waits(self, name: str) -> Mapping[str, Any]:
         """Let a run wait no longer for a provider's limits than it may run itself."""
-        kind, configured = kinds()[name].provider_schema, settings_of(self.configuration.providers[name], self.duty)
+        kind, configured = (
+            self.providers[name].provider_schema,
+            settings_of(self.configuration.providers[name], self.duty),
+        )
         if "role" in configured:
             configured = {**configured, "role": str(configured["role"]).replace("{duty}", self.duty)}
         known = kind.get("properties", {}).get("max_wait")

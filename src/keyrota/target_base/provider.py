@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from keyrota.core.model import FoundKey
 from keyrota.ports import Clock, SecretReader, Target
-from keyrota.target_base.schema import Schema, faults_of_names, names_of
+from keyrota.target_base.schema import CALLED, Schema, faults_of_names, names_of
 
 Settings = Mapping[str, Any]
 """One entry of the configuration, which the schema has accepted."""
@@ -78,3 +78,20 @@ class Provider:
     """Names each variable that a target would write, in a form that is equal for equal variables."""
     connect: Connect
     """Connects to the provider."""
+
+
+def instance(provider: Provider, name: str) -> Provider:
+    """
+    Return a provider under another name, which the addresses of its targets begin with.
+
+    Two servers, or two tokens of one, may be configured side by side; their targets have to be told apart.
+    """
+
+    def called(settings: Settings) -> Settings:
+        return {**settings, CALLED: name}
+
+    def connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:
+        connection = provider.connect(settings, secrets=secrets, clock=clock)
+        return replace(connection, target=lambda target: connection.target(called(target)))
+
+    return replace(provider, address=lambda settings: provider.address(called(settings)), connect=connect)

@@ -21,6 +21,8 @@ SLUGS_OR_NUMBER: Schema = {
 }
 """The whole path of what lies in groups, or its number."""
 REFERENCE: Schema = {"type": "string", "format": "secret-reference"}
+CALLED = "x-called"
+"""In the settings of a target, how the configuration calls its provider, if not by its kind; no file can say it."""
 READ_TOKEN = "read_token"  # noqa: S105  # the name of a field
 BUNDLE: Schema = {
     **VARIABLE,
@@ -103,6 +105,11 @@ def with_names(scope: str, names: tuple[str, ...]) -> str:
 def variables_of(scope: str, settings: Mapping[str, Any]) -> frozenset[str]:
     """Name each variable that a target writes, so that equal variables have equal names."""
     return frozenset(f"{scope}: {name}" for name in names_of(settings))
+
+
+def called(settings: Mapping[str, Any], kind: str) -> str:
+    """Return how the configuration calls the provider of a target: by its kind, or by a name of its own."""
+    return str(settings.get(CALLED, kind))
 
 
 def marker_of(settings: Mapping[str, Any], beside: str) -> str | None:

@@ -34,6 +34,7 @@ from keyrota.target_base.schema import (
     NAMES,
     WAITING,
     Schema,
+    called,
     faults_of_names,
     make_mapping,
     name_place,
@@ -346,7 +347,9 @@ def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Conn
 
 def address(settings: Settings) -> str:
     """Name a cluster in words."""
-    return name_place(f"buildkite {settings['organization']} cluster {settings['cluster']}", settings)
+    return name_place(
+        f"{called(settings, 'buildkite')} {settings['organization']} cluster {settings['cluster']}", settings
+    )
 
 
 KIND = Provider(

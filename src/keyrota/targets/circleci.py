@@ -25,6 +25,7 @@ from keyrota.target_base.schema import (
     NAMES,
     WAITING,
     Schema,
+    called,
     faults_of_names,
     make_mapping,
     name_place,
@@ -269,7 +270,7 @@ def _organization(slug: str) -> tuple[str, str]:
 def address(settings: Settings) -> str:
     """Name a project or a context in words."""
     where = settings["project"] if "project" in settings else f"context {settings['context']}"
-    return name_place(f"circleci {where}", settings)
+    return name_place(f"{called(settings, 'circleci')} {where}", settings)
 
 
 KIND = Provider(

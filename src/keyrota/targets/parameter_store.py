@@ -32,7 +32,7 @@ from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, describe_vari
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.provider import Connection, Provider, Settings
-from keyrota.target_base.schema import KMS_KEY, NAMES, WAITING, Schema, make_mapping, names_of
+from keyrota.target_base.schema import KMS_KEY, NAMES, WAITING, Schema, called, make_mapping, names_of
 from keyrota.target_base.target import BaseTarget
 
 _ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
@@ -77,7 +77,7 @@ class ParameterTarget(BaseTarget):
     """One parameter."""
 
     def __init__(self, service: ParameterStore, settings: Settings) -> None:
-        super().__init__(address(settings["parameter"]))
+        super().__init__(_address(settings))
         self._service = service
         self._name: str = settings["parameter"]
         self._fields = names_of(settings)
@@ -264,7 +264,7 @@ def _faults(settings: Settings) -> tuple[str, ...]:
 
 def _address(settings: Settings) -> str:
     """Name the target."""
-    return address(settings["parameter"])
+    return f"{called(settings, 'ssm')} {settings['parameter']}"
 
 
 def _is_within(settings: Settings, scope: str) -> bool:
@@ -282,11 +282,6 @@ def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Conn
     role = Role(arn=settings["role"]) if "role" in settings else None
     account = Account(region=settings.get("region"), profile=settings.get("profile"), role=role)
     return Connection(target=partial(ParameterTarget, ParameterStore(account, clock)))
-
-
-def address(name: str) -> str:
-    """Name a parameter in words."""
-    return f"ssm {name}"
 
 
 KIND = Provider(

@@ -69,13 +69,13 @@ Examples:
 def command(options: Options, /, *, is_print: bool, is_yes: bool, **given: Any) -> int:
     """Deploy keyrota to AWS Lambda: functions, schedules, events and alarms, with CloudFormation."""
     from keyrota.app.clock import clock  # noqa: PLC0415  # heavy, and not needed for --help
-    from keyrota.app.config import load_text, read_text  # noqa: PLC0415
+    from keyrota.app.config import bundle, load_text  # noqa: PLC0415
     from keyrota.app.deploy.stack import Deployer, DeployOptions  # noqa: PLC0415
 
     file = Path(options.config)
     if options.config.startswith(("ssm:", "s3:")):
         raise UsageError("the configuration is to be a file here", remedy="--config keyrota.yaml")
-    text = read_text(file)
+    text = bundle(file)
     configuration = load_text(str(file), text)  # the very text that is stored: read once
     deployer = Deployer(configuration, text, clock())
     wishes = DeployOptions(**given)

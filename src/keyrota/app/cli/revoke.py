@@ -208,8 +208,8 @@ def _revoke_served_by(options: Options, text: str, before: str | None, *, is_now
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.report.text import count  # noqa: PLC0415
 
-    place = Place.read(text)
     session = Session(options.config)
+    place = Place.read(text, session.configuration.kinds)
     since = _instant(before) if before else session.clock.now()
     found, errors = find_exposed(session, place, since, intent=GLANCE if is_now else None)
     if not found and not errors:

@@ -1,11 +1,11 @@
 """`keyrota.yaml`: its schema, its reading, and what it refers to."""
 
+from keyrota.app.config.include import bundle
 from keyrota.app.config.load import load, load_text
 from keyrota.app.config.model import Configuration, ConfiguredUrl, CredentialConfig, Reference, TargetConfig
-from keyrota.app.config.nodes import read_text
 from keyrota.app.config.references import References, is_reference
 from keyrota.app.config.schema import schema
-from keyrota.app.config.source import fingerprint, load_from, stamp_version
+from keyrota.app.config.source import fingerprint, load_expanded_from, load_from, stamp_version
 
 __all__ = [
     "Configuration",
@@ -14,12 +14,13 @@ __all__ = [
     "Reference",
     "References",
     "TargetConfig",
+    "bundle",
     "fingerprint",
     "is_reference",
     "load",
+    "load_expanded_from",
     "load_from",
     "load_text",
-    "read_text",
     "schema",
     "stamp_version",
 ]

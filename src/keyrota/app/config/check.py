@@ -10,8 +10,8 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
-from keyrota.app.config.nodes import Document
 from keyrota.app.config.references import is_reference
+from keyrota.app.config.tree import Expanded, name_path
 from keyrota.core.policy import duration
 from keyrota.errors import Fault
 from keyrota.http.urls import is_upward
@@ -50,10 +50,12 @@ def fits(value: object, schema: Mapping[str, Any]) -> bool:
     return bool(Draft202012Validator(schema, format_checker=_FORMATS).is_valid(value))
 
 
-def faults(document: Document, schema: Mapping[str, Any]) -> Iterator[Fault]:
+def faults(document: Expanded, schema: Mapping[str, Any]) -> Iterator[Fault]:
     """Find everything that does not fit the schema, up to a number that a person can mend at once."""
     validator = Draft202012Validator(schema, format_checker=_FORMATS)
-    errors = (fault for error in validator.iter_errors(document.value) for fault in _explain(document, error))
+    told = {fault.where for fault in document.faults}  # what is made of a value that is wrong is wrong as well
+    every = (fault for error in validator.iter_errors(document.value) for fault in _explain(document, error))
+    errors = (fault for fault in every if fault.where not in told)
     found = dict.fromkeys(islice((fault for source in (document.faults, errors) for fault in source), _MAX_FAULTS + 1))
     yield from islice(found, _MAX_FAULTS)
     if len(found) > _MAX_FAULTS:
@@ -67,13 +69,13 @@ def target_faults(kind: Provider, settings: Mapping[str, Any]) -> tuple[str, ...
 
 def _upward(value: Any, path: tuple[str | int, ...]) -> Iterator[str]:
     if isinstance(value, str) and is_upward(value):
-        yield f"{_name(path)}: {value!r} has a part `.` or `..`, which leads to another address"
+        yield f"{name_path(path)}: {value!r} has a part `.` or `..`, which leads to another address"
     inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for step, one in inner:
         yield from _upward(one, (*path, step))
 
 
-def misfits(document: Document, schema: Mapping[str, Any]) -> frozenset[tuple[str | int, ...]] | None:
+def misfits(document: Expanded, schema: Mapping[str, Any]) -> frozenset[tuple[str | int, ...]] | None:
     """
     Return the paths of the values that do not fit; a mapping with a key that is not known fits otherwise.
 
@@ -86,10 +88,10 @@ def misfits(document: Document, schema: Mapping[str, Any]) -> frozenset[tuple[st
     return frozenset(tuple(error.absolute_path) for error in errors if error.validator != "additionalProperties")
 
 
-def _explain(document: Document, error: _Error) -> Iterator[Fault]:
+def _explain(document: Expanded, error: _Error) -> Iterator[Fault]:
     path = tuple(error.absolute_path)
     where = document.where(path)
-    name = _name(path)
+    name = document.name(path)
     match error.validator:
         case "additionalProperties":
             yield from _unknown_keys(document, error, path)
@@ -129,14 +131,16 @@ def _explain(document: Document, error: _Error) -> Iterator[Fault]:
             yield Fault(where=where, what=f"{name}: {error.message[:200]}")
 
 
-def _unknown_keys(document: Document, error: _Error, path: tuple[str | int, ...]) -> Iterator[Fault]:
+def _unknown_keys(document: Expanded, error: _Error, path: tuple[str | int, ...]) -> Iterator[Fault]:
     known = list(error.schema.get("properties", ()))
     yield from (_unknown_key(document, path, key, known) for key in error.instance if key not in known)
 
 
-def _unknown_key(document: Document, path: tuple[str | int, ...], key: str, known: list[str]) -> Fault:
+def _unknown_key(document: Expanded, path: tuple[str | int, ...], key: str, known: list[str]) -> Fault:
     close = difflib.get_close_matches(key, known, n=1)
     remedy = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+    if path == ("providers",) and not close:
+        remedy = f"known: {', '.join(known)}; or say which one it is: {key}: {{kind: …}}"
     if key == "<<":
         remedy = "merge keys of YAML are not taken; repeat the lines"
     return Fault(where=document.key_where(path, key), what=f"{key!r} is not known here", remedy=remedy)
@@ -158,7 +162,7 @@ def _name_remedy(path: tuple[str | int, ...], value: object) -> str:
     )
 
 
-def _alternatives(document: Document, error: _Error, where: str, name: str) -> Iterator[Fault]:
+def _alternatives(document: Expanded, error: _Error, where: str, name: str) -> Iterator[Fault]:
     branches = error.validator_value
     titles = [branch["title"] for branch in branches if "title" in branch]
     misplaced = [inner for inner in error.context or () if inner.validator == "format"]
@@ -206,10 +210,3 @@ def _describe_type(value: Any) -> str:
         float: "a number",
     }
     return names.get(type(value), "something else")
-
-
-def _name(path: tuple[str | int, ...]) -> str:
-    text = ""
-    for step in path:
-        text += f"[{step + 1}]" if isinstance(step, int) else f".{step}"
-    return text.removeprefix(".") or "the file"

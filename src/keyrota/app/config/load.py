@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, timedelta, tzinfo
 from pathlib import Path
@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from keyrota.app.config import fitting
 from keyrota.app.config.check import faults, misfits, target_faults
+from keyrota.app.config.expand import expand, name_instances
+from keyrota.app.config.include import read, split_text
 from keyrota.app.config.model import (
     Configuration,
     ConfiguredUrl,
@@ -21,8 +23,9 @@ from keyrota.app.config.model import (
     TargetConfig,
     VerifyConfig,
 )
-from keyrota.app.config.nodes import Document, read
-from keyrota.app.config.schema import FIRST_WRITE, schema
+from keyrota.app.config.nodes import Document
+from keyrota.app.config.schema import FIRST_WRITE, KIND, expanded_schema
+from keyrota.app.config.tree import Expanded
 from keyrota.app.config.trust import Kept, find_untrusted_hosts, reference_faults, references_in, urls_in
 from keyrota.core.model import FirstWrite
 from keyrota.core.naming import secret_name_for
@@ -45,7 +48,17 @@ def load(path: Path) -> Configuration:
     Raises:
         ConfigError: With every fault that was found.
     """
-    return _from_document(read(path), path)
+    return load_expanded(path)[0]
+
+
+def load_expanded(path: Path) -> tuple[Configuration, Expanded]:
+    """
+    Read and check a configuration, and return also what it stands for, with the place of each value.
+
+    Raises:
+        ConfigError: With every fault that was found.
+    """
+    return _from_documents(read(path), path)
 
 
 def load_text(name: str, text: str) -> Configuration:
@@ -59,27 +72,41 @@ def load_text(name: str, text: str) -> Configuration:
     Raises:
         ConfigError: With every fault that was found.
     """
-    return _from_document(Document(name, text), name)
+    return load_text_expanded(name, text)[0]
 
 
-def _from_document(document: Document, path: Path | str) -> Configuration:
+def load_text_expanded(name: str, text: str) -> tuple[Configuration, Expanded]:
+    """
+    Check a configuration that does not lie in a file, and return also what it stands for.
+
+    Raises:
+        ConfigError: With every fault that was found.
+    """
+    return _from_documents(split_text(name, text), name)
+
+
+def _from_documents(documents: Sequence[Document], path: Path | str) -> tuple[Configuration, Expanded]:
+    usual = kinds()
+    document = expand(documents, usual)
     if not isinstance(document.value, dict):
         found = "empty" if document.value is None else "no mapping"
         raise ConfigError(
             [Fault(where=str(path), what=f"the file is {found}", remedy="see docs/reference/configuration.md")]
         )
-    found_faults = list(faults(document, schema()))
+    known = {**usual} | name_instances(document.root.fields.get("providers"), usual)
+    strict = expanded_schema(known)
+    found_faults = list(faults(document, strict))
     if found_faults:
-        unfit = misfits(document, schema())
-        found_faults += [] if unfit is None else _Reading(document, kinds()).faults_beside(unfit)
+        unfit = misfits(document, strict)
+        found_faults += [] if unfit is None else _Reading(document, known).faults_beside(unfit)
         raise ConfigError(sorted(dict.fromkeys(found_faults), key=_position))
-    return _Reading(document, kinds()).configuration()
+    return _Reading(document, known).configuration(), document
 
 
 class _Reading:
     """Builds the configuration from a document that fits the schema, and collects what the schema cannot say."""
 
-    def __init__(self, document: Document, known: Mapping[str, Provider]) -> None:
+    def __init__(self, document: Expanded, known: Mapping[str, Provider]) -> None:
         self._document = document
         self._kinds = known
         self._faults: list[Fault] = []
@@ -155,7 +182,8 @@ class _Reading:
             ),
             region=aws.get("region"),
             profile=aws.get("profile"),
-            providers=providers,
+            providers={name: _drop_kind(settings) for name, settings in providers.items()},
+            kinds={name: settings.get(KIND, name) for name, settings in providers.items()},
             credentials=credentials,
             references=references,
             urls=urls,
@@ -266,7 +294,8 @@ class _Reading:
             policy=self._policy(entry.get("policy") or {}, (*path, "policy"), policy),
             targets=tuple(
                 TargetConfig(
-                    kind=kind,
+                    kind=self._kind_of(kind),
+                    provider=kind,
                     settings=settings,
                     where=self._document.where((*path, "targets", number)),
                     first_write=FirstWrite(target[FIRST_WRITE]) if FIRST_WRITE in target else None,
@@ -297,7 +326,7 @@ class _Reading:
                 continue  # it does not fit the schema, and is told already
             where = self._document.where((*path, "targets", number))
             if len(_providers_of(target)) != 1:
-                name = f"{path[0]}[{int(path[1]) + 1}].targets[{number + 1}]"
+                name = self._document.name((*path, "targets", number))
                 yield Fault(
                     where=where, what=f"{name} must name one provider", remedy="begin a new entry with `-` for each"
                 )
@@ -310,7 +339,7 @@ class _Reading:
         for credential in credentials:
             for claim, what, where in self._claims(credential):
                 if claim in first:
-                    yield Fault(where=where, what=what, remedy=f"the first time is at {first[claim]}")
+                    yield Fault(where=where, what=what, remedy=_advise(first[claim], where))
                 first.setdefault(claim, where)
 
     def _claims(self, credential: CredentialConfig) -> Iterator[tuple[tuple[str, ...], str, str]]:
@@ -320,30 +349,57 @@ class _Reading:
         yield ("user", account, user.casefold()), f"the user {user} is configured twice", credential.where
         yield ("secret", account, region, secret), f"the secret {secret} is used twice", credential.where
         for target in credential.targets:
-            kind = self._kinds[target.kind]
+            kind = self._kinds[target.provider]
             if kind.faults(target.settings):
                 continue  # told already; what does not fit together has no variables
             for name in sorted(kind.variables(target.settings)):
-                yield ("variable", target.kind, name), f"the variable {name} is claimed twice", target.where
+                yield (
+                    ("variable", target.kind, self._site(target.provider), name),
+                    f"the variable {name} is claimed twice",
+                    target.where,
+                )
+
+    def _kind_of(self, name: str) -> str:
+        providers = self._document.value.get("providers")
+        settings = providers.get(name) if isinstance(providers, dict) else None
+        return str(settings.get(KIND, name)) if isinstance(settings, dict) else name
+
+    def _site(self, name: str) -> str:
+        """Tell servers of one kind apart: equal names at two of them are two variables."""
+        providers = self._document.value.get("providers")
+        settings = providers.get(name) if isinstance(providers, dict) else None
+        known = self._kinds[name].provider_schema.get("properties", {}).get("base_url", {})
+        told = settings if isinstance(settings, dict) else {}
+        return " ".join(str(told.get(field, known.get("default", ""))) for field in ("base_url", "region", "role"))
 
     def _unknown_providers(
         self, credentials: tuple[CredentialConfig, ...], providers: Mapping[str, Any]
     ) -> Iterator[Fault]:
         for credential in credentials:
             for target in credential.targets:
-                if target.kind not in providers:
-                    needed = self._kinds[target.kind].provider_schema.get("required", ())
+                if target.provider not in providers:
+                    needed = self._kinds[target.provider].provider_schema.get("required", ())
                     settings = ", ".join(f"{name}: …" for name in needed)
                     yield Fault(
                         where=target.where,
-                        what=f"{target.kind} is not configured",
-                        remedy=f"add it: providers: {{{target.kind}: {{{settings}}}}}",
+                        what=f"{target.provider} is not configured",
+                        remedy=f"add it: providers: {{{target.provider}: {{{settings}}}}}",
                     )
 
 
 def _providers_of(target: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Find the provider that an entry of `targets` names, with its settings."""
     return tuple((kind, settings) for kind, settings in target.items() if kind != FIRST_WRITE)
+
+
+def _advise(first: str, where: str) -> str:
+    if first == where:
+        return "this entry stands for both: write {user}, {account.name} or the like into it, so that they differ"
+    return f"the first time is at {first}"
+
+
+def _drop_kind(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != KIND}
 
 
 def _position(fault: Fault) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ class TargetConfig:
     """One place at a provider."""
 
     kind: str
+    """Which provider: `github`."""
+    provider: str
+    """Its name in `providers`: its kind, or a name of its own."""
     settings: Mapping[str, Any]
     where: str
     """File, line and column."""
@@ -103,3 +106,9 @@ class Configuration:
     credentials: tuple[CredentialConfig, ...]
     references: tuple[Reference, ...] = ()
     urls: tuple[ConfiguredUrl, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """The kind of each of `providers`."""
+
+    def of_kind(self, kind: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the settings of all providers of a kind, by name."""
+        return {name: settings for name, settings in self.providers.items() if self.kinds[name] == kind}

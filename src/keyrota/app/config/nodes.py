@@ -18,7 +18,7 @@ _MAX_NODES = 250_000
 """About 10,000 credentials with two targets each."""
 _MAX_TEXT_LENGTH = 4096
 """Characters: a role's ARN has 2,048 at most, and no text of this file is longer (IAM and STS quotas)."""
-_TEXTS = {"account", "user", "external_id", "from", "to"}
+_TEXTS = {"account", "accounts", "user", "users", "id", "external_id", "from", "to"}
 """Fields whose text counts as it is written: an account like 012345678901 is no number, a date no date object."""
 
 _MAX_NUMBER = 1e15
@@ -131,7 +131,7 @@ class Document:
             return ""
         if node.tag == _NULL:
             return None
-        if node.tag not in _NUMBERS_AND_TRUTH or (path and path[-1] in _TEXTS):
+        if node.tag not in _NUMBERS_AND_TRUTH or not _TEXTS.isdisjoint(path[-2:] if _is_item(path) else path[-1:]):
             return text
         return self._number_or_truth(node, text)
 
@@ -151,6 +151,10 @@ class Document:
         return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
 
 
+def _is_item(path: Path_) -> bool:
+    return bool(path) and isinstance(path[-1], int)
+
+
 def _problem(error: yaml.MarkedYAMLError) -> str:
     """Return YAML's problem without the text that it quotes, which may be a token; YAML's own signs are kept."""
     told = re.sub(
@@ -168,17 +172,7 @@ _SIGNS = frozenset(",]}-:?")
 """What YAML may miss: `did not find expected ',' or '}'`."""
 
 _TOO_DEEP = "the file is nested too deeply, holds too much, or refers to itself"
-_TAB_HINT = "indent with spaces, not with tabs; quote texts that hold `: ` or `#`"
-
-
-def read(path: Path) -> Document:
-    """
-    Read a file.
-
-    Raises:
-        ConfigError: There is no such file, or it is no YAML.
-    """
-    return Document(path, read_text(path))
+_TAB_HINT = "indent with spaces, not with tabs; quote texts that hold `: `, `#` or `{`"
 
 
 def read_text(path: Path) -> str:

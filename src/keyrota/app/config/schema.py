@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from keyrota.app.config import written
+from keyrota.target_base.provider import Provider
 from keyrota.target_base.schema import KMS_KEY
 from keyrota.targets import kinds
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 FIRST_WRITE = "first_write"
 """Stands beside the provider in an entry of `targets`."""
+KIND = "kind"
+"""Stands in the settings of a provider that has a name of its own."""
 
 _DURATION = {
     "type": "string",
@@ -133,14 +138,69 @@ def _credential(targets: dict[str, Any]) -> dict[str, Any]:
 
 
 def schema() -> dict[str, Any]:
-    """Make the JSON Schema of `keyrota.yaml`, with all kinds of targets that are installed."""
-    found = kinds()
-    targets = {
+    """Make the JSON Schema of `keyrota.yaml` as people write it, with all kinds of targets that are installed."""
+    known = kinds()
+    made = expanded_schema(known)
+    properties = made["properties"]
+    properties["credentials"]["items"] = written.credential(properties["credentials"]["items"], known)
+    properties["providers"]["additionalProperties"] = written.instances(known)
+    for name in ("credential", "target"):
+        properties["defaults"]["properties"][name]["additionalProperties"] = name == "target"
+    return {**made, "required": ["version"]}
+
+
+def expanded_schema(known: Mapping[str, Provider]) -> dict[str, Any]:
+    """
+    Make the JSON Schema of what is left once lists, templates and defaults are resolved; `defaults` stay for a look.
+
+    Args:
+        known: Providers by name: every kind, and the instances of this configuration.
+    """
+    targets = _targets(known)
+    credential = _credential(targets)
+    fields = credential["properties"]
+    return {
+        "$schema": DRAFT,
+        "title": "keyrota.yaml",
+        **_object(
+            {
+                "version": {"const": 1, "description": "Of this format."},
+                "include": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "minLength": 1},
+                    "description": "Other files, as patterns relative to this one's folder (`teams/*.yaml`).",
+                },
+                "policy": _policy(),
+                "aws": _object(
+                    {"region": _REGION, "profile": {"type": "string", "minLength": 1}},
+                    description="Where the AWS variables do not say it already.",
+                ),
+                "providers": _providers(known),
+                "brake": _BRAKE,
+                "concurrency": _CONCURRENCY,
+                "verify": _VERIFY,
+                "accounts": written.accounts(fields["role"], fields["external_id"], fields["region"]),
+                "defaults": written.defaults(credential, targets, known),
+                "credentials": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": credential,
+                    "description": "The IAM users whose keys keyrota keeps.",
+                },
+            },
+            required=("version", "credentials"),
+        ),
+    }
+
+
+def _targets(known: Mapping[str, Provider]) -> dict[str, Any]:
+    return {
         "type": "object",
         "minProperties": 1,
         "maxProperties": 2,
         "additionalProperties": False,
-        "properties": {name: dict(kind.target_schema) for name, kind in found.items()}
+        "properties": {name: dict(kind.target_schema) for name, kind in known.items()}
         | {
             FIRST_WRITE: {
                 "enum": ["check", "ask", "confirmed"],
@@ -150,57 +210,41 @@ def schema() -> dict[str, Any]:
         },
         "description": "One place at one provider.",
     }
-    providers = _object(
-        {name: dict(kind.provider_schema) for name, kind in found.items()}, description="CI providers and their tokens."
-    )
-    brake = {
-        "description": "A run that would rotate more than `most` credentials and more than `share` of all stops.",
-        "anyOf": [
-            {"const": "off", "description": "No brake."},
-            _object(
-                {
-                    "most": {"type": "integer", "minimum": 0, "default": 10},
-                    "share": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.3},
-                }
-            ),
-        ],
-    }
-    verify = _object(
-        {
-            "regions": {"type": "array", "items": _REGION, "description": "Ask STS in these regions."},
-            "times": {"type": "integer", "minimum": 1, "maximum": 20, "default": 4},
-            "within": {**_DURATION, "default": "30s", "description": "Spread over this time, at most 10m."},
-        },
-        description="How a new key is proved before anyone is given it.",
-    )
-    return {
-        "$schema": DRAFT,
-        "title": "keyrota.yaml",
-        **_object(
+
+
+def _providers(known: Mapping[str, Provider]) -> dict[str, Any]:
+    usual = kinds()
+    made = {name: dict(kind.provider_schema) for name, kind in known.items()}
+    for name in made.keys() - usual.keys():
+        made[name]["properties"] = {KIND: {"enum": sorted(usual)}, **made[name].get("properties", {})}
+    about = "CI providers and their tokens. With `kind`, one may have a name of its own: `ghes: {kind: github, …}`."
+    return _object(made, description=about)
+
+
+_BRAKE = {
+    "description": "A run that would rotate more than `most` credentials and more than `share` of all stops.",
+    "anyOf": [
+        {"const": "off", "description": "No brake."},
+        _object(
             {
-                "version": {"const": 1, "description": "Of this format."},
-                "policy": _policy(),
-                "aws": _object(
-                    {"region": _REGION, "profile": {"type": "string", "minLength": 1}},
-                    description="Where the AWS variables do not say it already.",
-                ),
-                "providers": providers,
-                "brake": brake,
-                "concurrency": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "maximum": 64,
-                    "default": 8,
-                    "description": "Number of credentials processed in parallel.",
-                },
-                "verify": verify,
-                "credentials": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": _credential(targets),
-                    "description": "The IAM users whose keys keyrota keeps.",
-                },
-            },
-            required=("version", "credentials"),
+                "most": {"type": "integer", "minimum": 0, "default": 10},
+                "share": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.3},
+            }
         ),
-    }
+    ],
+}
+_CONCURRENCY = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": 64,
+    "default": 8,
+    "description": "Number of credentials processed in parallel.",
+}
+_VERIFY = _object(
+    {
+        "regions": {"type": "array", "items": _REGION, "description": "Ask STS in these regions."},
+        "times": {"type": "integer", "minimum": 1, "maximum": 20, "default": 4},
+        "within": {**_DURATION, "default": "30s", "description": "Spread over this time, at most 10m."},
+    },
+    description="How a new key is proved before anyone is given it.",
+)

@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 
 from keyrota import __version__
-from keyrota.app.config.load import load, load_text
+from keyrota.app.config.load import load_expanded, load_text_expanded
 from keyrota.app.config.model import Configuration
+from keyrota.app.config.tree import Expanded
 from keyrota.errors import ConfigError, Fault
 
 _S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.+)")
@@ -31,12 +32,22 @@ def load_from(reference: str | Path, *, sha256: str = "") -> Configuration:
         ConfigError: With every fault that was found; where a newer keyrota wrote it; or it has another fingerprint.
         ProviderRefused, ProviderUnavailable: AWS does not give it.
     """
+    return load_expanded_from(reference, sha256=sha256)[0]
+
+
+def load_expanded_from(reference: str | Path, *, sha256: str = "") -> tuple[Configuration, Expanded]:
+    """
+    Read and check a configuration, and return also what it stands for, with the place of each value.
+
+    Raises:
+        ConfigError, ProviderRefused, ProviderUnavailable: As for `load_from`.
+    """
     name = str(reference)
     if name.startswith(("ssm:", "s3:")):
         text = read_reference_text(name)
         _refuse_changed(text, name, sha256)
         return _check(text, name)
-    return load(Path(reference))
+    return load_expanded(Path(reference))
 
 
 def fingerprint(text: str) -> str:
@@ -82,9 +93,9 @@ def without_stamp(text: str) -> str:
     return text.split("\n", 1)[1] if _WRITTEN_BY.match(text) and "\n" in text else text
 
 
-def _check(text: str, name: str) -> Configuration:
+def _check(text: str, name: str) -> tuple[Configuration, Expanded]:
     try:
-        return load_text(name, text)
+        return load_text_expanded(name, text)
     except ConfigError as error:
         writer = _WRITTEN_BY.match(text)
         if writer is None or _order(writer["version"]) <= _order(__version__):

@@ -244,9 +244,10 @@ def refuse_shared_roles(configuration: Configuration) -> None:
         for entry in configuration.credentials
         if entry.role and "{duty}" not in entry.role
     ]
-    role = configuration.providers.get("ssm", {}).get("role")
-    if role and "{duty}" not in role:
-        where = f"{configuration.path}: providers.ssm.role"
-        faults.append(Fault(where=where, what=f"the role {role} is the same for every function", remedy=remedy))
+    for name, settings in configuration.of_kind("ssm").items():
+        role = settings.get("role")
+        if role and "{duty}" not in role:
+            where = f"{configuration.path}: providers.{name}.role"
+            faults.append(Fault(where=where, what=f"the role {role} is the same for every function", remedy=remedy))
     if faults:
         raise ConfigError(faults)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from keyrota.app.config import bundle
 from keyrota.app.config.source import read_reference_text, without_stamp
 from keyrota.app.deploy.deployed import Deployed, Seen, resources_of
 from keyrota.app.deploy.liveness import alive
@@ -109,7 +110,7 @@ def _configuration(stack: Deployed, parameters: dict[str, str], config: str) -> 
             f"its configuration cannot be read: {error}", error.remedy or "keyrota deploy", is_good=False
         )
         return
-    is_same = without_stamp(text) == Path(config).read_text("utf-8-sig")
+    is_same = without_stamp(text) == bundle(Path(config))
     detail = f"runs with {reference}, " + ("the same as this file" if is_same else "which differs from this file")
     yield stack.report(detail, "keyrota deploy brings it there", is_good=is_same)
 

@@ -78,7 +78,7 @@ def check_references(configuration: Configuration) -> None:
     """
     refuse_local(configuration.references)
     refuse_shared_roles(configuration)
-    if configuration.profile or "profile" in configuration.providers.get("ssm", {}):
+    if configuration.profile or any("profile" in settings for settings in configuration.of_kind("ssm").values()):
         what = "`profile:` names a profile of this machine"
         raise ConfigError([Fault(where=str(configuration.path), what=what, remedy="leave it out")])
 
@@ -117,17 +117,19 @@ def scope_of(
     """
     here = [entry for entry in configuration.credentials if not entry.role]
     heads = tuple(f"arn:{partition}:secretsmanager:{entry.region or region}:{account}:secret:" for entry in here)
-    parameters = configuration.providers.get("ssm", {})
-    away = str(parameters.get("role", ""))  # parameters of another account are that role's
+    stores = configuration.of_kind("ssm")
+    away = tuple(str(settings["role"]) for settings in stores.values() if "role" in settings)
     return Scope(
         users=tuple(users),
         kms_keys=tuple(kms_keys),
-        target_keys=() if away else tuple(target_keys),
+        target_keys=tuple(target_keys) if len(away) < len(stores) else (),
         target_parameters=tuple(
-            parameter_arn(str(target.settings["parameter"]), partition, account, parameters.get("region") or region)
+            parameter_arn(str(target.settings["parameter"]), partition, account, store.get("region") or region)
             for entry in configuration.credentials
             for target in entry.targets
-            if target.kind == "ssm" and not away
+            if target.kind == "ssm"
+            for store in (stores[target.provider],)
+            if "role" not in store  # parameters of another account are that role's
         ),
         secrets=tuple(f"{head}{entry.secret_name}-??????" for entry, head in zip(here, heads, strict=True)),
         secret_names=tuple(entry.secret_name for entry in here),
@@ -141,7 +143,7 @@ def scope_of(
                         for entry in configuration.credentials
                         if entry.role
                     ),
-                    *([away] if away else []),
+                    *away,
                 ]
             )
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from keyrota.target_base.schema import names_of, span, with_names
+from keyrota.target_base.schema import called, names_of, span, with_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,8 @@ class Place:
     bundle: str | None
     id_secured: bool
     wait_for_idle: timedelta
+    provider: str
+    """How the configuration calls the provider."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -33,7 +35,7 @@ class Place:
         """The place in words."""
         repository = f"/{self.repository}" if self.repository else ""
         environment = f" {self.environment}" if self.environment else ""
-        return f"bitbucket {self.workspace}{repository}{environment}"
+        return f"{self.provider} {self.workspace}{repository}{environment}"
 
     @property
     def address(self) -> str:
@@ -54,4 +56,5 @@ def place(settings: Mapping[str, Any]) -> Place:
         bundle=settings.get("bundle"),
         id_secured=bool(settings.get("id_secured", False)),
         wait_for_idle=span(settings, "wait_for_idle"),
+        provider=called(settings, "bitbucket"),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from keyrota.target_base.schema import marker_of, names_of, span, with_names
+from keyrota.target_base.schema import called, marker_of, names_of, span, with_names
 
 Path = tuple[str, ...]
 
@@ -30,6 +30,8 @@ class Place:
     repositories: tuple[str, ...]
     """By name, for `visibility: selected`."""
     wait_for_idle: timedelta
+    provider: str
+    """How the configuration calls the provider."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,7 +43,7 @@ class Place:
         """The place in words."""
         where = f"{self.owner}/{self.repository}" if self.repository else self.owner
         what = f" {self.environment}" if self.environment else ""
-        return f"github {where}{what}" + (" (Dependabot)" if self.is_dependabot else "")
+        return f"{self.provider} {where}{what}" + (" (Dependabot)" if self.is_dependabot else "")
 
     @property
     def address(self) -> str:
@@ -86,4 +88,5 @@ def place(settings: Mapping[str, Any]) -> Place:
         visibility=settings.get("visibility"),
         repositories=tuple(settings.get("repositories", ())),
         wait_for_idle=span(settings, "wait_for_idle"),
+        provider=called(settings, "github"),
     )

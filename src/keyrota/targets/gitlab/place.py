@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from keyrota.target_base.schema import names_of, span, with_names
+from keyrota.target_base.schema import called, names_of, span, with_names
 
 Path = tuple[str, ...]
 
@@ -29,6 +29,8 @@ class Place:
     hidden: bool
     raw: bool
     wait_for_idle: timedelta
+    provider: str
+    """How the configuration calls the provider."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,7 +52,7 @@ class Place:
     @property
     def scope(self) -> str:
         """The place in words."""
-        return f"gitlab {self.owner}" + ("" if self.environment_scope == "*" else f" {self.environment_scope}")
+        return f"{self.provider} {self.owner}" + ("" if self.environment_scope == "*" else f" {self.environment_scope}")
 
     @property
     def address(self) -> str:
@@ -87,4 +89,5 @@ def place(settings: Mapping[str, Any]) -> Place:
         hidden=bool(settings.get("hidden", False)),
         raw=bool(settings.get("raw", True)),
         wait_for_idle=span(settings, "wait_for_idle"),
+        provider=called(settings, "gitlab"),
     )
