@@ -32,6 +32,14 @@ def test_a_noted_secret_is_removed_however_it_is_written(noted: str, written: st
             assert noted not in shown
 
 
+def test_a_value_that_is_not_utf_8_is_removed_too() -> None:
+    """So the environment may hold a token; no other text fails for it."""
+    value = "canary-\udcff-of-another-encoding"
+    note(Secret(value))
+    assert without_secrets(f"before {value} after") == f"before {HIDDEN} after"
+    assert without_secrets("before canary-%FF") == "before canary-%FF"
+
+
 @pytest.mark.parametrize(("length", "is_hidden"), [(11, False), (12, True), (40, True)])
 def test_a_short_value_is_a_word_and_stays(length: int, is_hidden: bool) -> None:
     value = ("w" + "0123456789" * 4)[:length]
@@ -49,6 +57,8 @@ def test_a_short_value_is_a_word_and_stays(length: int, is_hidden: bool) -> None
 def test_the_credentials_of_the_environment_are_removed_without_being_noted(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, is_hidden: bool
 ) -> None:
+    monkeypatch.setenv(name, "an-older-value-of-it")
+    assert without_secrets("x an-older-value-of-it y") == f"x {HIDDEN} y"
     monkeypatch.setenv(name, value)
     assert without_secrets(f"x {value} y") == (f"x {HIDDEN} y" if is_hidden else f"x {value} y")
 
