@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, Credentials, DeferredRefreshableCredentials
 from botocore.exceptions import NoCredentialsError
+from botocore.hooks import HierarchicalEmitter
 
 from keyrota import __version__
 from keyrota.aws._exchange import with_deadline
@@ -63,6 +65,11 @@ _MODELS = botocore.loaders.create_loader(os.environ.get("AWS_DATA_PATH"))
 """Shared, because it keeps the services' models: reading one takes longer than a call."""
 
 
+_HOOKS = HierarchicalEmitter()
+botocore.session.Session(event_hooks=_HOOKS)
+"""botocore's own handlers, for each session to copy: to register these 120 takes longer than some calls."""
+
+
 def _usual_region(session: botocore.session.Session) -> str | None:
     """Return the region of environment or profile; botocore alone among the SDKs does not read AWS_REGION."""
     found = os.environ.get("AWS_REGION") or session.get_config_variable("region")
@@ -70,7 +77,7 @@ def _usual_region(session: botocore.session.Session) -> str | None:
 
 
 def _session(*, profile: str | None = None) -> botocore.session.Session:
-    session = botocore.session.Session(profile=profile)
+    session = botocore.session.Session(profile=profile, event_hooks=copy(_HOOKS), include_builtin_handlers=False)
     session.register_component("data_loader", _MODELS)
     session.register("before-sign", _note_credentials)
     return session
@@ -127,6 +134,7 @@ class Account:
         self._region = region
         self._role = role
         self._expected = expected
+        self._own_session: botocore.session.Session | None = None
         self._session: botocore.session.Session | None = None
         self._clients: dict[tuple[str, str | None, bool], Any] = {}
         self._id: str | None = None
@@ -144,7 +152,7 @@ class Account:
             NoCredentials, ProviderRefused: There are no credentials.
         """
         with self._lock, aws_call("sts:GetCallerIdentity", self._where()):
-            source = _session(profile=self._profile)
+            source = self._open_own()
             own = source.get_credentials()
             if own is None:
                 raise NoCredentialsError
@@ -159,7 +167,7 @@ class Account:
             NoCredentials, ProviderRefused: There are no credentials.
         """
         with self._lock, aws_call("sts:GetCallerIdentity", self._where()):
-            own = _session(profile=self._profile).get_credentials()
+            own = self._open_own().get_credentials()
             return own is not None and bool(own.token)
 
     def client(self, service: str, *, region: str | None = None, is_single_attempt: bool = False) -> Any:
@@ -206,11 +214,18 @@ class Account:
         with self._lock:
             if self._session is None:
                 with aws_call("sts:AssumeRole" if self._role else "sts:GetCallerIdentity", self._where()):
-                    self._session = self._assume_role() if self._role else _session(profile=self._profile)
+                    self._session = self._assume_role() if self._role else self._open_own()
             return self._session
 
+    def _open_own(self) -> botocore.session.Session:
+        """Return the session of the machine's own credentials, before any role of the configuration."""
+        with self._lock:
+            if self._own_session is None:  # made once: a session costs more than a call
+                self._own_session = _session(profile=self._profile)
+            return self._own_session
+
     def _assume_role(self) -> botocore.session.Session:
-        source = _session(profile=self._profile)
+        source = self._open_own()
         session = _session()
         session._credentials = self._refresh(source)  # type: ignore[attr-defined]  # noqa: SLF001  # no public setter takes refreshing ones
         return session
