@@ -13,6 +13,7 @@ from builders import NEW, NOW, OLD, a_secret, a_version, current
 from keyrota.core.model import AWSCURRENT, AWSPREVIOUS, CLAIM, PENDING, Claim, KeyPair, SecretState, VersionId
 from keyrota.core.secret import Secret
 from keyrota.errors import LostRace, NotThere
+from keyrota.executor.adoption import add_labels
 from keyrota.executor.own_writes import OwnWrites
 from keyrota.ports import SecretStore
 
@@ -258,3 +259,11 @@ def test_what_this_run_has_not_made_is_not_waited_for() -> None:
         made.read("s", V1)
     assert made.describe("s") is None
     assert store.instant == NOW
+
+
+def test_labels_that_are_to_come_make_a_state_that_is_a_value_too() -> None:
+    """Frozen in all its parts: one that held a set could be changed, and could not be looked up."""
+    labels = {PENDING: V1, CLAIM: V0}
+    secret = add_labels(a_secret(a_version("v0", AWSCURRENT), a_version("v1", CLAIM)), labels)
+    expected = a_secret(a_version("v0", AWSCURRENT, CLAIM), a_version("v1", PENDING))
+    assert (secret, hash(secret)) == (expected, hash(expected))

@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from keyrota.core import plan as act
 from keyrota.core.model import (
@@ -71,6 +72,8 @@ from keyrota.core.records import (
 )
 
 KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
+_MAX_KEPT = 4096
+"""Sets of labels that were looked at before: one version's are asked for many times in a plan."""
 """An access key ID, as a staging label (IAM API Reference, AccessKey: 16 to 128 word characters)."""
 
 CREATED_WITHIN = timedelta(seconds=60)
@@ -463,7 +466,12 @@ def _find_labelled(versions: Iterable[SecretVersion], label: str) -> SecretVersi
 
 def key_label(version: SecretVersion) -> AccessKeyId | None:
     """Find the key ID among a version's labels."""
-    ids = sorted(label for label in version.labels if KEY_ID.fullmatch(label))
+    return _key_among(version.labels)
+
+
+@lru_cache(_MAX_KEPT)
+def _key_among(labels: frozenset[str]) -> AccessKeyId | None:
+    ids = sorted(label for label in labels if KEY_ID.fullmatch(label))
     return AccessKeyId(ids[0]) if ids else None
 
 

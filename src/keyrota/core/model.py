@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType
 
 from keyrota.core.secret import Secret
@@ -52,6 +53,8 @@ _MAX_MARK = 24
 """A provider's ID of at most so many characters is stored as it is."""
 
 _NAMESPACE = uuid.UUID("8f5ac1a4-5d0f-5f0e-9a55-1d1a2b0c7e11")
+_MAX_KEPT = 4096
+"""Names that were made before: a run asks for the same ones at each look."""
 
 
 class KeyStatus(StrEnum):
@@ -696,6 +699,7 @@ def claim_token(secret_arn: str, current: VersionId | None, generation: int) -> 
     return VersionId(str(uuid.uuid5(_NAMESPACE, f"claim {secret_arn} {current or '-'} {generation}")))
 
 
+@lru_cache(_MAX_KEPT)
 def placeholder_token(secret_name: str) -> VersionId:
     """
     Name the placeholder version that a secret is born with.
@@ -714,6 +718,7 @@ def make_restored_token(key: AccessKeyId, base: VersionId | None) -> VersionId:
     return VersionId(str(uuid.uuid5(_NAMESPACE, f"restored {key} {base or '-'}")))
 
 
+@lru_cache(_MAX_KEPT)
 def key_token(key: AccessKeyId, base: VersionId | None) -> VersionId:
     """
     Name the version that stores a new key, made while `base` was AWSCURRENT.

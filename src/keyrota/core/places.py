@@ -82,7 +82,7 @@ def _is_held(situation: Situation, target: TargetState) -> bool:
 
 def open_doubts(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     """Find the doubts about a place that nobody has confirmed."""
-    known = situation.view.index.of(entry_of(target))
+    known = _find_remembered(situation.view, target)
     confirmed = known.confirmed.seen.split(".") if known and known.confirmed else ()
     for doubt in doubts(situation, target):
         if not (doubt.is_confirmable and doubt.mark in confirmed):
@@ -124,9 +124,14 @@ def entry_of(target: TargetState) -> IndexEntry:
     )
 
 
+def _find_remembered(view: KeyRing, target: TargetState) -> IndexEntry | None:
+    """Find what the index remembers of a place; None: nothing."""
+    return view.index.of(entry_of(target)) if view.index.entries else None
+
+
 def find_known(view: KeyRing, target: TargetState) -> IndexEntry | None:
     """Find what the index remembers of a place into which a write was begun; None: none was."""
-    found = view.index.of(entry_of(target))
+    found = _find_remembered(view, target)
     return found if found and found.is_begun else None
 
 
@@ -137,7 +142,7 @@ def is_first_write(view: KeyRing, target: TargetState) -> bool:
     The record of a sync counts as well: it names the set of targets, and all of them were written then. It says
     nothing where the index knows another place of this name, or that this one was archived and is not begun.
     """
-    known = view.index.of(entry_of(target))
+    known = _find_remembered(view, target)
     if known is not None:
         return not known.is_begun
     return not _is_recorded(view) or any(_others_of_this_name(view, target))

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -47,6 +48,9 @@ _BETWEEN = re.compile(r"[ ()]")
 _MAX_INDEX_BYTES = 1024 * 1024
 _MAX_BITS = 1000
 """So many targets fit into the tag of a pass; any beyond them are written again by each run until the pass ends."""
+_MAX_KEPT = 4096
+"""Values that were read before. A run looks at every credential several times, and its tags are the same mostly."""
+_MAX_KEPT_INDEXES = 64
 
 
 # --- keyrota:synced -------------------------------------------------------------------------------------------------
@@ -58,6 +62,7 @@ def format_synced(record: SyncRecord) -> str:
     return text if record.ended is None else f"{text}@{_stamp(record.ended)}"
 
 
+@lru_cache(_MAX_KEPT)
 def parse_synced(text: str) -> SyncRecord | None:
     """Read that value; None for anything else, which then counts as never synced (the safe side)."""
     parts = text.split("@")
@@ -118,6 +123,7 @@ def format_pairs(record: PairsRecord) -> str:
     return f"{record.version}@{_stamp(record.at)}@{kept}{more}"
 
 
+@lru_cache(_MAX_KEPT)
 def parse_pairs(text: str) -> PairsRecord | None:
     """Read that value; None where all is whole, or somebody wrote something else."""
     try:
@@ -142,6 +148,7 @@ def format_deactivated(*records: DeactivationRecord) -> str:
     return " ".join(f"{it.key}@{_stamp(it.at)}" + (f"@{it.note.value}" if it.note else "") for it in records)
 
 
+@lru_cache(_MAX_KEPT)
 def parse_deactivated(text: str) -> tuple[DeactivationRecord, ...]:
     """Read that value, one record for a key; what is no record counts as never deactivated (the safe side)."""
     found: dict[AccessKeyId, DeactivationRecord] = {}
@@ -177,6 +184,7 @@ def format_discard(note: DiscardNote) -> str:
     return f"{note.key}@{_stamp(note.at)}" + (f"@{_RELEASED}" if note.is_released else "")
 
 
+@lru_cache(_MAX_KEPT)
 def parse_discard(text: str) -> DiscardNote | None:
     """Read that value; None for anything else, which then counts as not proven (the safe side)."""
     key, _, rest = text.partition("@")
@@ -280,7 +288,7 @@ def _merge(known: IndexEntry, target: IndexEntry) -> IndexEntry:
 
 def format_index(index: Index) -> dict[str, str]:
     """Write the tags that hold the index; one that is too large for them only says so, and leaves what is there."""
-    pieces = _pieces(index)
+    pieces = _pieces(index.entries)
     if len(pieces) > INDEX_PIECES:
         return {_FULL: "yes"}
     tags = {f"{INDEX_TAG}.{number}": piece for number, piece in enumerate(pieces[1:], 1)}
@@ -291,13 +299,15 @@ def format_index(index: Index) -> dict[str, str]:
 
 def index_tags_needed(index: Index) -> int:
     """Count the tags that an index takes; one that is too large takes one more than all of them, to say so."""
-    return min(len(_pieces(index)), INDEX_PIECES) + (len(_pieces(index)) > INDEX_PIECES)
+    needed = len(_pieces(index.entries))
+    return min(needed, INDEX_PIECES) + (needed > INDEX_PIECES)
 
 
-def _pieces(index: Index) -> list[str]:
-    text = json.dumps(_columns(index.entries), ensure_ascii=False, separators=(",", ":"))
+@lru_cache(_MAX_KEPT_INDEXES)
+def _pieces(entries: tuple[IndexEntry, ...]) -> tuple[str, ...]:
+    text = json.dumps(_columns(entries), ensure_ascii=False, separators=(",", ":"))
     packed = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
-    return [packed[at : at + _PIECE] for at in range(0, len(packed), _PIECE)]
+    return tuple(packed[at : at + _PIECE] for at in range(0, len(packed), _PIECE))
 
 
 def _columns(entries: Iterable[IndexEntry]) -> dict[str, object]:
@@ -402,12 +412,17 @@ def parse_index(tags: Mapping[str, str]) -> Index:
     count, _, first = tags[INDEX_TAG].partition(":")
     try:
         rest = [tags[f"{INDEX_TAG}.{number}"] for number in range(1, min(int(count), INDEX_PIECES))]
-        unpacker = zlib.decompressobj()
-        text = unpacker.decompress(base64.b64decode("".join([first, *rest]), validate=True), _MAX_INDEX_BYTES)
-        found = json.loads(text)
-        return Index(tuple(_entries(found) if isinstance(found, dict) else _rows(found)), is_full=is_full)
+        return Index(_unpacked("".join([first, *rest])), is_full=is_full)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError, zlib.error, RecursionError):
         return Index(is_readable=False)
+
+
+@lru_cache(_MAX_KEPT_INDEXES)
+def _unpacked(packed: str) -> tuple[IndexEntry, ...]:
+    unpacker = zlib.decompressobj()
+    text = unpacker.decompress(base64.b64decode(packed, validate=True), _MAX_INDEX_BYTES)
+    found = json.loads(text)
+    return tuple(_entries(found) if isinstance(found, dict) else _rows(found))
 
 
 def _stamp(instant: datetime) -> str:

@@ -191,7 +191,7 @@ def add_labels(secret: SecretState | None, labels: Mapping[str, VersionId]) -> S
     versions = tuple(
         replace(
             version,
-            labels=(version.labels - labels.keys())
+            labels=version.labels.difference(labels)
             | {label for label, wearer in labels.items() if wearer == version.id},
         )
         for version in secret.versions
