@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from aws_session import a_session
 from keyrota.core.model import KeyPair
 from keyrota_sandbox.aws.strict import ADMIN_ID, ADMIN_SECRET
 from keyrota_sandbox.cloud import REGION, Cloud
@@ -34,7 +34,7 @@ def a_cloud() -> Iterator[Cloud]:
 
 def client(cloud: Cloud, service: str, pair: KeyPair | None = None) -> Any:
     """Make a client that asks once, as the administrator or with a pair."""
-    return botocore.session.Session().create_client(
+    return a_session().create_client(
         service,
         region_name=REGION,
         endpoint_url=cloud.aws_url,

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import botocore.session
 import pytest
 from aws_rig import a_cloud
 from botocore.exceptions import ClientError
 
+from aws_session import a_session
 from keyrota_sandbox.aws.strict import ADMIN_ID, ADMIN_SECRET
 from keyrota_sandbox.cloud import REGION, Cloud
 
@@ -25,7 +25,7 @@ def cloud() -> Iterator[Cloud]:
 def _client(
     cloud: Cloud, service: str, key: str = ADMIN_ID, secret: str = ADMIN_SECRET, token: str | None = None
 ) -> Any:
-    return botocore.session.Session().create_client(
+    return a_session().create_client(
         service,
         endpoint_url=cloud.aws_url,
         region_name=REGION,

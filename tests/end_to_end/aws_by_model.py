@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import botocore.session
 from botocore.exceptions import ClientError
 from botocore.validate import validate_parameters
 
+from aws_session import a_session
 from keyrota_sandbox.cloud import REGION
 
 Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 ACCOUNT = "123456789012"
-_SESSION = botocore.session.Session()
+_SESSION = a_session()
 """One for all: it keeps the models that it has read."""
 
 

@@ -11,9 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
 
+from aws_session import a_session
 from keyrota.app.cli import main
 from keyrota.core.model import KeyPair
 from keyrota_sandbox.cloud import REGION, Cloud, Emulator
@@ -103,7 +103,7 @@ class Sandbox:
 
     def admin(self, service: str) -> Any:
         """A client of the administrator."""
-        return botocore.session.Session().create_client(service, region_name=REGION)
+        return a_session().create_client(service, region_name=REGION)
 
     def pass_a_rotation(self, *options: str) -> None:
         """Run until each user's one key is one that keyrota made and serves; `options` of `apply`."""

@@ -232,9 +232,9 @@ def test_a_still_used_key_is_held_by_name(sandbox: Sandbox) -> None:
     """By which service, in which region, when."""
     sandbox.run("apply")
     sandbox.travel(days=10, hours=20)
-    import botocore.session  # noqa: PLC0415  # beside its only use
+    from aws_session import a_session  # noqa: PLC0415  # beside its only use
 
-    forgotten: Any = botocore.session.Session().create_client(
+    forgotten: Any = a_session().create_client(
         "sts",
         region_name="eu-west-1",
         aws_access_key_id=sandbox.old.id,

@@ -16,6 +16,7 @@ from botocore import xform_name
 from cfn import Stack
 from cli_rig import SECRET, USER, Sandbox, a_sandbox
 
+from aws_session import a_session
 from keyrota.app.config import load_text
 from keyrota.app.deploy.encryption import find_denied_services
 from keyrota.app.deploy.inspect import inspect_stack
@@ -296,7 +297,7 @@ def test_check_says_from_where_no_event_comes(box: Sandbox, monkeypatch: pytest.
     assert trail.is_good is False
     assert "`--emergency auto` never begins" in trail.detail
     box.admin("s3").create_bucket(Bucket="trail", CreateBucketConfiguration={"LocationConstraint": REGION})
-    there: Any = botocore.session.Session().create_client("cloudtrail", region_name="us-east-1")
+    there: Any = a_session().create_client("cloudtrail", region_name="us-east-1")
     there.create_trail(Name="all", S3BucketName="trail")
     there.start_logging(Name="all")
     assert list(inspect_stack(Session(file), "keyrota", file))[2].is_good

@@ -26,6 +26,8 @@ import botocore.session
 import pytest
 from runtime import CLOCK, LambdaRuntime, set_clock
 
+from aws_session import a_session
+
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv" / "emulator" / "bin" / "python"
 REGION, ACCOUNT = "eu-central-1", "123456789012"
@@ -56,7 +58,7 @@ class Ministack:
     start: datetime
     process: subprocess.Popen[bytes] = field(init=False)
     port: int = field(init=False)
-    session: botocore.session.Session = field(default_factory=botocore.session.Session)
+    session: botocore.session.Session = field(default_factory=a_session)
     clients: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     @property

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
 from cfn import ACCOUNT, REGION, Stack
 from ministack_rig import a_ministack
 from relay import cloudtrail, matches, rotated
 
+from aws_session import a_session
 from keyrota.app.config import load_text
 from keyrota.app.deploy.template import FLEET_TEMPLATE, TEMPLATE, narrow_template, scope_of
 
@@ -137,7 +137,7 @@ def test_the_longest_prefix_that_the_template_takes_has_room() -> None:
 
 def test_the_calls_name_their_secret_in_the_field_that_is_matched() -> None:
     """CloudTrail writes the request's members with a small first letter; the model of the service knows them."""
-    model = botocore.session.Session().get_service_model("secretsmanager")
+    model = a_session().get_service_model("secretsmanager")
     for call in CALLS:
         assert "SecretId" in getattr(model.operation_model(call).input_shape, "members", ()), call
 

@@ -27,6 +27,7 @@ from cfn import ACCOUNT, REGION, Stack
 from relay import Queue, Relay, cloudtrail, native, rotated
 from runtime import LambdaRuntime, Result, set_clock
 
+from aws_session import a_session
 from keyrota.app.config import load_text
 from keyrota.app.deploy.template import narrow_template, scope_of
 from keyrota.core.model import SECRET_TAG, KeyPair
@@ -85,7 +86,7 @@ class Account:
     queue: Queue = field(init=False)
     failures: list[str] = field(default_factory=list)
     deployments: int = 0
-    session: botocore.session.Session = field(default_factory=botocore.session.Session)
+    session: botocore.session.Session = field(default_factory=a_session)
     """One for all clients: it keeps the models that it has read."""
     alarms: list[str] = field(default_factory=list)
 
