@@ -5,10 +5,12 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MOCK := tests/contract/prism
 SECONDS ?= 60
+# Python is started some thousand times here, and need not compile everything anew each time where a machine says so.
+unexport PYTHONDONTWRITEBYTECODE
 OURS := --no-emit-package keyrota --no-emit-package keyrota-sandbox
 .DEFAULT_GOAL := help
 
-.PHONY: help dev demo test floors soak sabotage mutants mock emulator clients constructs templates site check fix numbers bench docs lock clean
+.PHONY: help dev demo test floors soak sabotage mutants mock emulator clients constructs packages templates site check fix numbers bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,6 +21,10 @@ help:  ## list the targets
 	@echo "setting up .venv" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sandbox
+	@touch $@
+
+.venv/.node: requirements/node.txt | .venv/.ready
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
 	@touch $@
 
 dev: .venv/.ready  ## set up .venv (the command is .venv/bin/keyrota then)
@@ -40,8 +46,7 @@ mutants: .venv/.ready  ## make small mistakes in a sample of core, executor, aws
 
 mock: $(MOCK)/node_modules/.ready  ## install the mock servers that `make test` uses where they are there (Node comes along)
 
-$(MOCK)/node_modules/.ready: $(MOCK)/package-lock.json requirements/node.txt | .venv/.ready
-	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
+$(MOCK)/node_modules/.ready: $(MOCK)/package-lock.json | .venv/.node
 	@npm ci --prefix $(MOCK) --no-audit --no-fund --silent
 	@touch $@
 
@@ -59,8 +64,7 @@ clients: .venv/clients/.ready tests/clients/node/node_modules/.ready  ## install
 	@.venv/clients/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
 	@touch $@
 
-tests/clients/node/node_modules/.ready: tests/clients/node/package-lock.json requirements/node.txt | .venv/.ready
-	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
+tests/clients/node/node_modules/.ready: tests/clients/node/package-lock.json | .venv/.node
 	@npm ci --prefix tests/clients/node --no-audit --no-fund --silent
 	@touch $@
 
@@ -74,11 +78,11 @@ floors: .venv/floors/.ready  ## run tests with the lowest version of each depend
 	@.venv/floors/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sandbox
 	@touch $@
 
-constructs: .venv/.ready  ## test and package the CDK constructs, lint the templates (Node comes along)
-	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
+constructs: packages templates  ## test and package the CDK constructs, lint the templates (Node comes along)
+
+packages: .venv/.node  ## test and package the CDK constructs
 	@npm ci --prefix constructs --no-audit --no-fund --silent
 	@cd constructs && npm test --silent && npm run --silent assets && sh package.sh && sh python-example.sh
-	@$(MAKE) --no-print-directory templates
 
 templates: .venv/lint/.ready  ## lint the templates
 	@.venv/lint/bin/cfn-lint src/keyrota/app/deploy/template*.json
@@ -96,13 +100,12 @@ site: .venv/site/.ready website/node_modules/.ready  ## build the documentation 
 	@NO_MKDOCS_2_WARNING=1 .venv/site/bin/mkdocs build --strict --clean --config-file website/mkdocs.yml
 	@echo "build/site/index.html" >&2
 
-.venv/site/.ready: requirements/site.txt
+.venv/site/.ready: requirements/site.txt | .venv/.ready
 	@$(PYTHON) -m venv .venv/site
 	@.venv/site/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/site.txt
 	@touch $@
 
-website/node_modules/.ready: website/package-lock.json requirements/node.txt | .venv/.ready
-	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
+website/node_modules/.ready: website/package-lock.json | .venv/.node
 	@npm ci --prefix website --no-audit --no-fund --silent
 	@touch $@
 
