@@ -2,8 +2,7 @@
 # Builds the npm and the Python package into dist/ (JSII_TARGETS="js python java dotnet go" for all, with their
 # tools and registries), and generates the sources of the others.
 set -eu
-for target in ${JSII_TARGETS:-js python}; do
-  ./node_modules/.bin/jsii-pacmak --target "$target" --outdir dist
-done
+# shellcheck disable=SC2046,SC2086  # a word each
+./node_modules/.bin/jsii-pacmak $(printf -- '--target %s ' ${JSII_TARGETS:-js python}) --outdir dist
 ls dist/*
 sh sources.sh
