@@ -23,9 +23,10 @@ from keyrota.app.config import load
 from keyrota.app.wiring import Wiring
 from keyrota.core import plan as act
 from keyrota.core.model import AccessKeyId, KeyPair, UserName
+from keyrota.core.outcome import Outcome
 from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
-from keyrota.executor import Event, EventKind, Outcome, apply_all, plan_all
+from keyrota.executor import Event, EventKind, apply_all, plan_all
 from keyrota.executor.subject import CredentialContext
 from keyrota.ports import AccessKeys
 from keyrota_sandbox.auditor import Witness

@@ -13,10 +13,10 @@ from keyrota.app.config import Configuration, CredentialConfig, TargetConfig
 from keyrota.app.providers import providers_of
 from keyrota.core import plan as act
 from keyrota.core.model import AccessKeyId, UserName
+from keyrota.core.outcome import Outcome
 from keyrota.core.plan import Hold
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, UsageError
-from keyrota.executor import Outcome
 from keyrota.executor.events import Event, EventKind
 from keyrota.ports import Clock
 from keyrota.report.data import stamp

@@ -54,6 +54,7 @@ from keyrota.core.model import (
     TargetState,
     VersionId,
 )
+from keyrota.core.outcome import Done
 from keyrota.core.planner import Routine, SyncOnly, plan
 from keyrota.core.policy import CLASSIC, STRICT, Adopt, OnStillUsed, RotationPolicy
 from keyrota.core.records import (
@@ -73,7 +74,7 @@ from keyrota.core.records import (
     parse_synced,
 )
 from keyrota.errors import KeyrotaError, PartialFailure
-from keyrota.report.data import CredentialReport, DoneLine, document
+from keyrota.report.data import CredentialReport, document
 from keyrota.report.text import apply_text, plan_text, status_text
 
 EAST, WEST = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
@@ -234,7 +235,7 @@ def check_report(seen: Observation, planned: act.Plan, now: datetime) -> None:
         observation=seen,
         plan=planned,
         errors=(error, PartialFailure("x", [error])),
-        done=tuple(DoneLine(action=action, at=now, key=action.key) for action in planned.actions),
+        done=tuple(Done(action=action, at=now, key=action.key) for action in planned.actions),
         left=planned.actions,
     )
     for text in (plan_text, status_text, apply_text):

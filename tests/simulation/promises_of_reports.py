@@ -16,9 +16,10 @@ from limits import SHOWN_AFTER, TORN_RUNS, TRIED, WAITED_FOR
 from record import Record
 
 from keyrota.core.model import AccessKeyId, KeyStatus, TargetEvidence, UserName
+from keyrota.core.outcome import Outcome
 from keyrota.core.plan import Duty, Needs
 from keyrota.core.planner import Only
-from keyrota.executor import Outcome, Preview
+from keyrota.executor import Preview
 from keyrota.report.data import CredentialReport
 from keyrota_sandbox.memory import Variables
 from keyrota_sandbox.memory.stored import LONG_AGO

@@ -13,9 +13,10 @@ from keyrota.aws.permissions import FUNCTIONS
 from keyrota.core import plan as act
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import AccessKeyId, UserName
+from keyrota.core.outcome import Outcome
 from keyrota.core.plan import Duty
 from keyrota.core.planner import Only
-from keyrota.executor import Event, Outcome, Preview
+from keyrota.executor import Event, Preview
 from keyrota_sandbox.memory import Call, Variables
 from keyrota_sandbox.simulation import RunInfo, owner_of
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from checkers import A_DAY, Watch
 
 from keyrota.core.model import IndexEntry, KeyPair, UserName
+from keyrota.core.outcome import Outcome
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC, RotationPolicy
-from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all
+from keyrota.executor import CredentialContext, Settings, apply_all, plan_all
 from keyrota_sandbox.memory import ACCOUNT, Crash, World
 
 USER = UserName("ci-deploy")

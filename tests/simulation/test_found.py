@@ -12,8 +12,8 @@ from keyrota.core.candidates import current_key, previous_key
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AccessKeyId, KeyStatus
+from keyrota.core.outcome import Outcome
 from keyrota.errors import LostRace, ProviderRefused, ProviderUnavailable
-from keyrota.executor import Outcome
 from keyrota_sandbox.memory import Crash, World
 
 

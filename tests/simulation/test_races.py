@@ -11,8 +11,9 @@ from rig import SECRET, SHOP, USER, Rig, a_rig
 from keyrota.core import plan as act
 from keyrota.core.emergency import Rollback
 from keyrota.core.model import KeyStatus
+from keyrota.core.outcome import Outcome
 from keyrota.core.planner import SyncOnly
-from keyrota.executor import Outcome, Settings, plan_all
+from keyrota.executor import Settings, plan_all
 from keyrota_sandbox.memory import Crash, World
 
 

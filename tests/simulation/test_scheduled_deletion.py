@@ -20,9 +20,10 @@ from keyrota.aws.secretsmanager import SecretsManagerStore
 from keyrota.aws.sts import StsIdentity
 from keyrota.core.emergency import Revoke
 from keyrota.core.model import KeyStatus
+from keyrota.core.outcome import Outcome
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC
-from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all
+from keyrota.executor import CredentialContext, Settings, apply_all, plan_all
 from keyrota_sandbox.cloud import Cloud
 from keyrota_sandbox.memory import World
 

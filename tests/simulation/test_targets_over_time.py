@@ -14,13 +14,14 @@ from rig import SECRET, SHOP, USER, Rig, a_rig
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AccessKeyId, IndexEntry, KeyPair, Observation, TargetEvidence, TargetState
+from keyrota.core.outcome import Outcome
 from keyrota.core.planner import SyncOnly
 from keyrota.core.policy import CLASSIC, Drift
 from keyrota.core.records import INDEX_PIECES, Index, format_index, parse_index
 from keyrota.core.retirement import _is_unknown
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused
-from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all
+from keyrota.executor import CredentialContext, Settings, apply_all, plan_all
 from keyrota.executor.forget import forget, list_remembered
 from keyrota_sandbox.memory import Crash, World
 

@@ -11,10 +11,11 @@ from rig import SECRET, SHOP, USER, Rig, a_rig
 
 from keyrota.core.adoption import Adoption
 from keyrota.core.model import SECRET_TAG, VersionId
+from keyrota.core.outcome import Outcome
 from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ProviderRefused
-from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all
+from keyrota.executor import CredentialContext, Settings, apply_all, plan_all
 from keyrota.executor.native import Step, rotate
 from keyrota_sandbox.memory import World
 

@@ -13,11 +13,12 @@ import pytest
 from builders import NOW, OLD, USER, a_key, a_secret, an_id, current, observed, synced
 from keyrota.core import plan as act
 from keyrota.core.model import KeyPair, Observation, unknown_use
+from keyrota.core.outcome import Outcome
 from keyrota.core.plan import Plan
 from keyrota.core.policy import CLASSIC, Brake
 from keyrota.core.secret import Secret
 from keyrota.errors import Bug, KeyrotaError, NotVerified, ProviderRefused, ProviderUnavailable, UnsafePlan
-from keyrota.executor import CredentialContext, Outcome, Preview, Run, Settings, apply_all, plan_all
+from keyrota.executor import CredentialContext, Preview, Run, Settings, apply_all, plan_all
 from keyrota.executor.parallel import in_parallel
 from keyrota.executor.verify import is_user, verify
 

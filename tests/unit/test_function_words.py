@@ -16,9 +16,10 @@ from keyrota.app.functions.scheduled import read_wanted
 from keyrota.app.functions.settings import Emergency, Trigger, settings
 from keyrota.core import plan as act
 from keyrota.core.model import AccessKeyId
+from keyrota.core.outcome import Done
 from keyrota.core.plan import Hold, HoldKind, Needs, Plan
 from keyrota.errors import KeyrotaError, PartialFailure, ProviderRefused, UsageError
-from keyrota.report.data import CredentialReport, DoneLine
+from keyrota.report.data import CredentialReport
 
 ACCOUNT = "123456789012"
 TELLER = Announcer(stack="keyrota@eu-central-1/123456789012", run="run-1")
@@ -46,8 +47,8 @@ def told(found: Announcement) -> tuple[str, dict[str, Any]]:
     return found.detail_type, {name: value for name, value in found.detail.items() if name not in about}
 
 
-def done(action: act.Action, key: AccessKeyId | None = OLD, hours: float = 1) -> DoneLine:
-    return DoneLine(action=action, at=NOW + timedelta(hours=hours), key=key)
+def done(action: act.Action, key: AccessKeyId | None = OLD, hours: float = 1) -> Done:
+    return Done(action=action, at=NOW + timedelta(hours=hours), key=key)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from builders import (
 from keyrota.core import plan as act
 from keyrota.core.emergency import Rollback
 from keyrota.core.model import KeyStatus, Observation
+from keyrota.core.outcome import Done
 from keyrota.core.plan import Hold, Plan
 from keyrota.core.planner import Intent, plan
 from keyrota.core.policy import CLASSIC
@@ -48,7 +49,6 @@ from keyrota.errors import (
 )
 from keyrota.report.data import (
     CredentialReport,
-    DoneLine,
     document,
     error_fields,
     flatten,
@@ -236,8 +236,8 @@ def test_an_adoption_on_the_way_is_part_of_the_rotation() -> None:
     assert [line.action for line in told] == ["rotate", "sync"]
 
 
-def done(*actions: act.Action) -> tuple[DoneLine, ...]:
-    return tuple(DoneLine(action=action, at=NOW, key=action.key) for action in actions)
+def done(*actions: act.Action) -> tuple[Done, ...]:
+    return tuple(Done(action=action, at=NOW, key=action.key) for action in actions)
 
 
 ROTATED = done(

@@ -20,11 +20,12 @@ from keyrota.core.model import (
     VariableState,
     VersionId,
 )
+from keyrota.core.outcome import Done
 from keyrota.core.plan import Hold, HoldKind, Needs, Notice, Plan, Upcoming
 from keyrota.core.policy import CLASSIC
 from keyrota.core.records import format_synced
 from keyrota.errors import GOES_ON, NO_TOKEN, KeyrotaError, LeftByLimit, PartialFailure
-from keyrota.report.data import CredentialReport, DoneLine, document
+from keyrota.report.data import CredentialReport, document
 from keyrota.report.text import apply_text, in_words, minute, plan_text, quiet_text, status_text
 
 RECORD = SyncRecord(version=VersionId("v1"), since=ago(3), confirmed=ago(2), fingerprint=FINGERPRINT, ended=ago(3))
@@ -106,14 +107,14 @@ FULL = CredentialReport(
     observation=SEEN,
     plan=PLAN,
     done=(
-        DoneLine(action=act.CreateKey(key=OLD, reason="made", due=NOW), at=ago(5), key=NEW),
-        DoneLine(
+        Done(action=act.CreateKey(key=OLD, reason="made", due=NOW), at=ago(5), key=NEW),
+        Done(
             action=act.Promote(key=NEW, version=None, remove_from=None, reason="it is current", due=ago(6)),
             at=ago(4),
             key=NEW,
         ),
-        DoneLine(action=act.Sync(key=None, targets=(), reason="everywhere", due=ago(7)), at=ago(3), key=NEW),
-        DoneLine(action=act.Delete(key=OLD, version=None, reason="its grace is over", due=ago(8)), at=ago(2), key=OLD),
+        Done(action=act.Sync(key=None, targets=(), reason="everywhere", due=ago(7)), at=ago(3), key=NEW),
+        Done(action=act.Delete(key=OLD, version=None, reason="its grace is over", due=ago(8)), at=ago(2), key=OLD),
     ),
     errors=(PartialFailure("2", [KeyrotaError("refused", where="one", remedy="add a scope"), *STOPS]),),
     left=(act.Reactivate(key=OLD, reason="it is late", due=ago(9)),),

@@ -15,10 +15,11 @@ from random import Random
 from typing import NoReturn, Protocol, TypeVar
 
 from keyrota.core.model import AWSCURRENT, NOBODY, AccessKeyId, IndexEntry, KeyPair, TargetEvidence, UserName
+from keyrota.core.outcome import Outcome
 from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
-from keyrota.executor import CredentialContext, Outcome, Settings, apply_all, plan_all
+from keyrota.executor import CredentialContext, Settings, apply_all, plan_all
 from keyrota.executor.confirm import confirm, questions
 from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview

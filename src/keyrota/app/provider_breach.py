@@ -20,10 +20,11 @@ from keyrota.app.session import Session
 from keyrota.core.emergency import Revoke
 from keyrota.core.lifecycle import KeyState, interpret
 from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetEvidence
+from keyrota.core.outcome import Outcome
 from keyrota.core.plan import CreateKey, Duty
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import KeyrotaError, UsageError
-from keyrota.executor import Listener, Outcome, Preview, apply_all, plan_all
+from keyrota.executor import Listener, Preview, apply_all, plan_all
 from keyrota.report.data import flatten, retry_at
 from keyrota.targets import kinds
 

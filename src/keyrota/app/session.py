@@ -13,9 +13,10 @@ from keyrota.app.choice import EVERYTHING, Wanted
 from keyrota.app.clock import clock
 from keyrota.app.config import load_from
 from keyrota.app.wiring import Unreachable, Wiring
+from keyrota.core.outcome import Outcome
 from keyrota.core.planner import Intent
-from keyrota.executor import Done, Listener, Outcome, Preview, apply_all, plan_all
-from keyrota.report.data import CredentialReport, DoneLine
+from keyrota.executor import Listener, Preview, apply_all, plan_all
+from keyrota.report.data import CredentialReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ class Session:
                 now=now,
                 observation=outcome.observation,
                 plan=outcome.plan,
-                done=tuple(_line(done) for done in outcome.done),
+                done=outcome.done,
                 errors=outcome.errors,
                 left=outcome.left,
                 policy=preview.subject.policy,
@@ -144,7 +145,3 @@ class Session:
             )
             for missing in planned.unreachable
         )
-
-
-def _line(done: Done) -> DoneLine:
-    return DoneLine(action=done.action, at=done.at, key=done.key)

@@ -5,18 +5,16 @@ There is no recovery code. A crash anywhere is just an observation that the next
 Knows ports only, so that a simulation runs exactly this.
 """
 
-from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
+from keyrota.executor.events import Event, EventKind, Listener
 from keyrota.executor.fleet import Preview, apply_all, plan_all
 from keyrota.executor.run import Run
 from keyrota.executor.subject import CredentialContext, Settings
 
 __all__ = [
     "CredentialContext",
-    "Done",
     "Event",
     "EventKind",
     "Listener",
-    "Outcome",
     "Preview",
     "Run",
     "Settings",

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, and at its end."""
+"""What a run reports while it is under way."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from keyrota.core.model import AccessKeyId, Observation, OfCredential
-from keyrota.core.plan import Action, Plan
+from keyrota.core.model import AccessKeyId, OfCredential
+from keyrota.core.plan import Action
 from keyrota.errors import KeyrotaError
 
 
@@ -33,25 +33,3 @@ class Event(OfCredential):
 
 
 Listener = Callable[[Event], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """An action that was completed, and when."""
-
-    action: Action
-    at: datetime
-    key: AccessKeyId | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome(OfCredential):
-    """What became of one credential in one run."""
-
-    done: tuple[Done, ...] = ()
-    errors: tuple[KeyrotaError, ...] = ()
-    plan: Plan | None = None
-    """The last plan that was made: what is held and what comes next; None if not even that was possible."""
-    observation: Observation | None = None
-    left: tuple[Action, ...] = ()
-    """Due now, but not when the run began: left to the next run, because `apply` does what `plan` said."""

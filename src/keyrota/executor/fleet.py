@@ -16,12 +16,13 @@ from keyrota.core.neighbours import (
     find_shared_with,
     neighbours_of,
 )
+from keyrota.core.outcome import Outcome
 from keyrota.core.places import SHARED_REMEDY
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent
 from keyrota.core.policy import Brake
 from keyrota.errors import Bug, KeyrotaError, SharedPlace, UnsafePlan
-from keyrota.executor.events import Listener, Outcome
+from keyrota.executor.events import Listener
 from keyrota.executor.parallel import Parallel, in_parallel
 from keyrota.executor.run import Beside, Run, nobody
 from keyrota.executor.subject import CredentialContext, Settings

@@ -15,12 +15,13 @@ from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import find_named_and_gone, interpret
 from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetState
 from keyrota.core.neighbours import Neighbour, find_shared_with
+from keyrota.core.outcome import Done, Outcome
 from keyrota.core.places import is_first_write
 from keyrota.core.plan import Duty, Plan
 from keyrota.core.planner import Intent, Only, Routine, plan
 from keyrota.errors import KeyrotaError, LostRace, PlanChanged, ProviderRefused, Stopped
 from keyrota.executor.actions import perform
-from keyrota.executor.events import Done, Event, EventKind, Listener, Outcome
+from keyrota.executor.events import Event, EventKind, Listener
 from keyrota.executor.observe import URGENT_S, list_unasked, observe, was_read_just_now
 from keyrota.executor.own_writes import OwnWrites
 from keyrota.executor.run_state import RunState

@@ -10,6 +10,7 @@ from typing import Any
 from keyrota.core import plan as act
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AccessKey, AccessKeyId, CredentialId, LastUse, Observation, TargetState, UserName
+from keyrota.core.outcome import Done
 from keyrota.core.places import changes, is_first_write
 from keyrota.core.plan import Action, Hold, Needs, Notice, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
@@ -17,15 +18,6 @@ from keyrota.errors import ConfigError, KeyrotaError, LeftByLimit, PartialFailur
 
 VERSION = 1
 """Of the JSON documents: raised when a field changes its meaning or goes; new fields do not raise it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoneLine:
-    """Something that was done, and when."""
-
-    action: Action
-    at: datetime
-    key: AccessKeyId | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +30,7 @@ class CredentialReport:
     now: datetime
     observation: Observation | None = None
     plan: Plan | None = None
-    done: tuple[DoneLine, ...] = ()
+    done: tuple[Done, ...] = ()
     errors: tuple[KeyrotaError, ...] = ()
     left: tuple[Action, ...] = ()
     policy: RotationPolicy | None = None
@@ -116,7 +108,7 @@ def _line(action: Action, target: str | None = None) -> Line:
     return Line(action=action.shown, key=action.key, target=target, reason=action.reason, due=action.due)
 
 
-def list_done(done: Iterable[DoneLine]) -> Iterator[tuple[Line, datetime]]:
+def list_done(done: Iterable[Done]) -> Iterator[tuple[Line, datetime]]:
     """Put what was done into the words of a report; a rotation counts as done when its key is AWSCURRENT."""
     old: AccessKeyId | None = None
     for item in done:
