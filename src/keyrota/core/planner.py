@@ -14,6 +14,7 @@ from keyrota.core.emergency import Revoke, Rollback, revoke, rollback
 from keyrota.core.evidence import guard
 from keyrota.core.lifecycle import KeyRing, interpret
 from keyrota.core.model import AccessKeyId, Observation
+from keyrota.core.native import NativeRotation, native_rotation
 from keyrota.core.own_key import without_own_key
 from keyrota.core.ownership import require_ownership
 from keyrota.core.plan import Duty, Hold, Needs, Notice, Plan, Upcoming
@@ -69,6 +70,15 @@ def plan(observation: Observation, policy: RotationPolicy, now: datetime, intent
     return without_own_key(
         _collect(require_ownership(situation, _guard(situation, intent or Routine()))), observation, asked
     )
+
+
+def plan_native(observation: Observation, policy: RotationPolicy, now: datetime, intent: NativeRotation) -> Plan:
+    """
+    Decide what Secrets Manager's own rotation does in its step createSecret; changes nothing.
+
+    A plan of its own, because its holds refuse the step: what else does not work is the routine's to report.
+    """
+    return _collect(native_rotation(Situation(view=interpret(observation), policy=policy, now=now), intent))
 
 
 def _guard(situation: Situation, intent: Intent) -> Iterator[Finding]:

@@ -10,21 +10,17 @@ Source: Secrets Manager user guide, rotation function; API Reference, RotateSecr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from keyrota.core import ownership, readers
 from keyrota.core import plan as act
-from keyrota.core.blockers import foreign_keys, obstacles
-from keyrota.core.lifecycle import KeyRing, KeyState, interpret, key_label
+from keyrota.core.lifecycle import KeyRing, interpret, key_label
 from keyrota.core.model import AWSCURRENT, AWSPENDING, AccessKeyId, KeyPair, SecretVersion, VersionId
-from keyrota.core.places import holds, questions
-from keyrota.core.plan import Hold
-from keyrota.core.renewal import no_slot, under_way
+from keyrota.core.native import NativeRotation
+from keyrota.core.plan import Plan
+from keyrota.core.planner import plan_native
 from keyrota.core.secret import Secret
-from keyrota.core.situation import Situation
 from keyrota.errors import NotThere, ProviderRefused
 from keyrota.executor.actions import create_under_claim, perform
 from keyrota.executor.observe import observe
@@ -112,43 +108,40 @@ class _Rotation:
 
     def create(self, known: KeyRing, now: datetime) -> AccessKeyId:
         """Make a key and store it, as of `now`, when the look began; one that was left over is taken on."""
-        if known.is_foreign_version:
-            raise ProviderRefused(
-                "AWSCURRENT was written outside keyrota, and is not adopted yet",
-                where=_where(self.subject),
-                remedy="the next run of rotate adopts it; or: keyrota apply",
-            )
-        if abandoned := _find_abandoned(known):
-            return self._take_over(abandoned)
-        situation = self._look_around(Situation(view=known, policy=self.subject.policy, now=now))
-        self._refuse(situation)
-        if known.current is None:
-            raise ProviderRefused(
-                "the secret has no value", where=_where(self.subject), remedy="keyrota apply stores one"
-            )
-        seen = frozenset(key.id for key in known.keys)
-        self._perform(act.TakeClaim(keys_seen=seen, reason="rotation", due=now), situation.view)
-        beside = self.subject.store.other_fields(self.subject.secret_name, known.current.id)
+        planned = self._plan(known, now, NativeRotation())
+        if any(action.is_question for action in planned.actions):
+            for question in planned.actions:
+                if question.is_question:
+                    self._perform(question, known)
+            known = interpret(self.memory.add_to(known.observation))
+            planned = self._plan(known, now, NativeRotation(is_asked=True))
+        for hold in planned.holds:
+            raise ProviderRefused(hold.reason, where=_where(self.subject), remedy=hold.remedy)
+        match planned.actions:
+            case (act.Restore(version=version),):
+                return self._take_over(version)
+            case (act.TakeClaim() as claim, act.CreateKey(base=str(base))):
+                self._refuse_unready(known)
+                self._perform(claim, known)
+                return self._create(base)
+        raise RuntimeError(f"Secrets Manager's own rotation has no road for {planned.actions}")
+
+    def _plan(self, known: KeyRing, now: datetime, intent: NativeRotation) -> Plan:
+        return plan_native(known.observation, self.subject.policy, now, intent)
+
+    def _create(self, base: VersionId) -> AccessKeyId:
+        beside = self.subject.store.other_fields(self.subject.secret_name, base)
         with self.settings.stop.whole():
             created = create_under_claim(self.subject, self.settings, self.memory)
             self._store(created.credential, beside)
         return created.credential.id
 
-    def _look_around(self, situation: Situation) -> Situation:
-        """Ask what a first write would replace, before a key is made."""
-        asked: tuple[act.Action, ...] = (*ownership.questions(situation), *questions(situation, is_due=True))
-        for question in (*asked, *readers.questions(situation)):
-            self._perform(question, situation.view)
-        return replace(situation, view=interpret(self.memory.add_to(situation.view.observation)))
-
     def _perform(self, action: act.Action, known: KeyRing) -> None:
         perform(self.subject, action, known.observation, self.settings, self.memory)
 
-    def _refuse(self, situation: Situation) -> None:
+    def _refuse_unready(self, known: KeyRing) -> None:
         """Refuse what could not come to its end: nothing is begun then."""
-        for hold in _obstacles(situation):
-            raise ProviderRefused(hold.reason, where=_where(self.subject), remedy=hold.remedy)
-        archived = {target.address for target in situation.view.observation.targets if target.is_archived}
+        archived = {target.address for target in known.observation.targets if target.is_archived}
         for answer in self.settings.each(lambda target: target.preflight(), self.subject.targets):
             if not answer.is_ready and answer.address not in archived:
                 raise ProviderRefused(
@@ -157,11 +150,11 @@ class _Rotation:
                     remedy=answer.remedy,
                 )
 
-    def _take_over(self, version: SecretVersion) -> AccessKeyId:
-        credential = self.subject.store.read(self.subject.secret_name, version.id)
+    def _take_over(self, version: VersionId) -> AccessKeyId:
+        credential = self.subject.store.read(self.subject.secret_name, version)
         if credential is None:
-            raise ProviderRefused(f"the version {version.id} holds no key", where=_where(self.subject), remedy=_RETRY)
-        self._store(credential, self.subject.store.other_fields(self.subject.secret_name, version.id))
+            raise ProviderRefused(f"the version {version} holds no key", where=_where(self.subject), remedy=_RETRY)
+        self._store(credential, self.subject.store.other_fields(self.subject.secret_name, version))
         return credential.id
 
     def _store(self, credential: KeyPair, beside: Secret) -> None:
@@ -186,28 +179,6 @@ def _version(known: KeyRing, token: VersionId) -> SecretVersion:
     if version is None or not version.labels & {AWSPENDING, AWSCURRENT}:
         raise ProviderRefused(f"the version {token} is not AWSPENDING", where=secret.arn)
     return version
-
-
-def _obstacles(situation: Situation) -> Iterator[Hold]:
-    yield from obstacles(situation)
-    yield from ownership.holds(situation)
-    yield from (hold for hold in foreign_keys(situation) if hold.key is None)
-    yield from no_slot(situation)
-    yield from under_way(situation)
-    yield from holds(situation)
-    yield from readers.holds(situation)
-
-
-def _find_abandoned(known: KeyRing) -> SecretVersion | None:
-    """Find what an earlier rotation made and did not finish: its key is good, and there is no slot for another."""
-    for version in known.versions:
-        key = known.key(key_label(version))
-        if key is not None and known.state_of(key) in {KeyState.SUPERSEDED, KeyState.PENDING}:
-            is_newer = all(other.created <= key.created for other in known.keys)
-            is_served = known.previous is version  # a rollback left it behind
-            if is_newer and not is_served and not known.is_revoked(key.id):
-                return version
-    return None
 
 
 def _where(subject: CredentialContext) -> str:
