@@ -26,7 +26,7 @@ from keyrota.core.policy import CLASSIC, RotationPolicy
 from keyrota.core.secret import Secret
 from keyrota.errors import ClockIsOff, KeyrotaError
 from keyrota.executor import CredentialContext, Settings, apply_all, plan_all
-from keyrota_sandbox.memory import ACCOUNT, SIGNATURE_LASTS, Call, StoredSecret, Variables, Version, World
+from keyrota_sandbox.memory import ACCOUNT, SIGNATURE_LASTS, Call, StoredSecret, Variables, Version, World, open_target
 from keyrota_sandbox.simulation.timeline import one_by_one
 
 USER = UserName("ci")
@@ -417,7 +417,7 @@ class Search:
             access_keys=type(world.access_keys)(world, by),
             identity=type(world.identity)(world, by),
             store=type(world.store)(world, by),
-            targets=tuple(world.target(place, by) for place in self._places),
+            targets=tuple(open_target(world, place, by) for place in self._places),
         )
 
     # --- what must hold -------------------------------------------------------------------------------------------
@@ -543,7 +543,7 @@ def a_world(age_days: float, places: Sequence[str]) -> tuple[World, KeyPair]:
     world.user_tags[USER] = {SECRET_TAG: secret_mark("", SECRET)}
     made = world.add_key(USER, age_days=age_days)
     for place in places:
-        world.target(place)
+        open_target(world, place)
         world.places[place].pair = made
     return world, made
 

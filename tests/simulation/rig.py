@@ -12,7 +12,7 @@ from keyrota.core.outcome import Outcome
 from keyrota.core.planner import Intent
 from keyrota.core.policy import CLASSIC, RotationPolicy
 from keyrota.executor import CredentialContext, Settings, apply_all, plan_all
-from keyrota_sandbox.memory import ACCOUNT, Crash, World
+from keyrota_sandbox.memory import ACCOUNT, Crash, World, open_target
 
 USER = UserName("ci-deploy")
 SECRET = "keyrota/ci-deploy"
@@ -55,9 +55,9 @@ class Rig:
             access_keys=world.access_keys,
             identity=world.identity,
             store=world.store,
-            targets=tuple(world.target(place) for place in places),
+            targets=tuple(open_target(world, place) for place in places),
             index=tuple(IndexEntry(address=place, kind="world", settings="{}") for place in places if self.remembers),
-            reach=(lambda entry: world.target(entry.address)) if self.remembers else None,
+            reach=(lambda entry: open_target(world, entry.address)) if self.remembers else None,
         )
 
     def run(self, intent: Intent | None = None) -> Outcome:
@@ -95,7 +95,7 @@ def a_rig(age_days: float = 90, *, policy: RotationPolicy = CLASSIC, places: Seq
     world.add_user(USER)
     made: KeyPair = world.add_key(USER, age_days=age_days)
     for place in places:
-        world.target(place)
+        open_target(world, place)
         world.places[place].pair = made
     return Rig(world=world, policy=policy, places=places)
 

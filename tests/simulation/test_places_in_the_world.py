@@ -15,7 +15,7 @@ from keyrota.core.policy import CLASSIC
 from keyrota.executor import Settings, apply_all, plan_all
 from keyrota.executor.confirm import confirm, questions
 from keyrota.executor.forget import forget, list_remembered
-from keyrota_sandbox.memory import World
+from keyrota_sandbox.memory import World, open_target
 
 ADMIN = "arn:aws:iam::123456789012:user/admin"
 WEB = "bitbucket acme/web Production"
@@ -217,7 +217,7 @@ def test_a_place_added_every_week_restarts_no_overlap() -> None:
     first = min(rig.world.users[USER].values(), key=lambda key: key.created).id
     for week in range(6):
         address = f"bitbucket acme/added-{week} Production"
-        rig.world.target(address)
+        open_target(rig.world, address)
         rig.places = (*rig.places, address)
         for _ in range(4):
             rig.day()
@@ -230,7 +230,7 @@ def test_a_place_that_held_the_older_key_restarts_it() -> None:
     older = min(rig.world.users[USER].values(), key=lambda key: key.created).id
     for _ in range(8):
         rig.day()
-    rig.world.target("late")
+    open_target(rig.world, "late")
     rig.world.person_sets("late", pair_of(rig, older))
     rig.places = (*rig.places, "late")
     rig.day()

@@ -23,7 +23,7 @@ from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.executor import CredentialContext, Settings, apply_all, plan_all
 from keyrota.executor.forget import forget, list_remembered
-from keyrota_sandbox.memory import Crash, World
+from keyrota_sandbox.memory import Crash, World, open_target
 
 MANY = tuple(f"github acme/r{number:03}" for number in range(40))
 HELD = replace(CLASSIC, drift=Drift.HOLD)
@@ -34,7 +34,7 @@ def _subject(rig: Rig) -> CredentialContext:
     world = rig.world
 
     def reach(entry: IndexEntry) -> object:
-        return world.target(entry.address)
+        return open_target(world, entry.address)
 
     index = tuple(IndexEntry(address=place, kind="github", settings="{}") for place in rig.places)
     return replace(rig.subject, index=index, reach=reach)  # type: ignore[arg-type]  # a target
@@ -210,7 +210,7 @@ def _moved(rig: Rig) -> None:
     """Take the shop out of the configuration, and put another place in, after the first rotation."""
     _run(rig)
     rig.places = ("github acme/web",)
-    rig.world.target(rig.places[0])
+    open_target(rig.world, rig.places[0])
 
 
 def test_a_target_that_is_taken_out_is_reported_with_what_it_holds() -> None:
@@ -453,7 +453,7 @@ def test_adding_a_target_leaves_a_held_change_alone() -> None:
     rig = a_rig(policy=HELD)
     _changed(rig)
     rig.places = (SHOP, "github acme/web")
-    rig.world.target(rig.places[1])
+    open_target(rig.world, rig.places[1])
     outcome = _run(rig)
     assert _held(rig) == "AKIAOFSOMEBODYELSE"
     assert "changed outside keyrota" in _holds(outcome)

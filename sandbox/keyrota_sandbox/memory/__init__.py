@@ -13,7 +13,7 @@ from keyrota_sandbox.memory.lags import Lags
 from keyrota_sandbox.memory.secrets import WorldSecrets
 from keyrota_sandbox.memory.stored import MAX_TAGS
 from keyrota_sandbox.memory.sts import ACCOUNT, WorldIdentity, credential_of, in_world
-from keyrota_sandbox.memory.target import WorldTarget
+from keyrota_sandbox.memory.target import WorldTarget, open_target
 from keyrota_sandbox.memory.world import Call, Road, World
 
 __all__ = [
@@ -37,4 +37,5 @@ __all__ = [
     "WorldTarget",
     "credential_of",
     "in_world",
+    "open_target",
 ]

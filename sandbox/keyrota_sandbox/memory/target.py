@@ -280,3 +280,10 @@ class WorldTarget(View):
             return ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")
 
         return self._call(f"target:clear {self._address}", effect)
+
+
+def open_target(world: World, address: str, by: str = "", clock: Clock | None = None) -> WorldTarget:
+    """Name a place at a CI provider, as a machine with this clock asks it; it is empty when it is new."""
+    if address not in world.places:
+        world.place_at(address)
+    return WorldTarget(world, address, by, clock)

@@ -21,7 +21,6 @@ from keyrota.core.model import (
 )
 from keyrota.core.secret import Secret
 from keyrota.errors import NotThere
-from keyrota.ports import Clock
 from keyrota_sandbox.memory.clock import WorldClock
 from keyrota_sandbox.memory.contents import StoredSecret, Variables, Version
 from keyrota_sandbox.memory.iam import WorldAccessKeys
@@ -29,7 +28,6 @@ from keyrota_sandbox.memory.lags import Lags
 from keyrota_sandbox.memory.past import Past
 from keyrota_sandbox.memory.secrets import WorldSecrets
 from keyrota_sandbox.memory.sts import WorldIdentity
-from keyrota_sandbox.memory.target import WorldTarget
 
 T = TypeVar("T")
 
@@ -367,9 +365,3 @@ class World:
     def store(self) -> WorldSecrets:
         """Secrets Manager."""
         return WorldSecrets(self)
-
-    def target(self, address: str, by: str = "", clock: Clock | None = None) -> WorldTarget:
-        """Name a place at a CI provider, as a machine with this clock asks it; it is empty when it is new."""
-        if address not in self.places:
-            self.place_at(address)
-        return WorldTarget(self, address, by, clock)

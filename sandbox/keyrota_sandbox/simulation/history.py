@@ -25,7 +25,17 @@ from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview
 from keyrota.executor.forget import forget, list_remembered
 from keyrota.stop import Stop
-from keyrota_sandbox.memory import MAX_TAGS, SIGNATURE_LASTS, Call, Crash, Variables, World, credential_of, in_world
+from keyrota_sandbox.memory import (
+    MAX_TAGS,
+    SIGNATURE_LASTS,
+    Call,
+    Crash,
+    Variables,
+    World,
+    credential_of,
+    in_world,
+    open_target,
+)
 from keyrota_sandbox.simulation.deployments import Deployments
 from keyrota_sandbox.simulation.fault_profiles import FaultKind, Weather
 from keyrota_sandbox.simulation.jobs import Jobs
@@ -227,7 +237,7 @@ class Simulation:
 
     def add_place(self, place: Place, pair: KeyPair | None) -> None:
         """Make a place at a provider, with what it holds."""
-        self.world.target(place.address)
+        open_target(self.world, place.address)
         made = self.world.places[place.address]
         made.pair, made.is_bundle, made.is_id_readable = pair, place.is_bundle, place.is_id_readable
         made.wait_for_idle, made.is_change_told = place.wait_for_idle, place.is_change_told
@@ -443,9 +453,9 @@ class Simulation:
             access_keys=type(self.world.access_keys)(self.world, by, owner.account),
             identity=type(self.world.identity)(self.world, by, owner.account),
             store=type(self.world.store)(self.world, by, owner.account),
-            targets=tuple(self.world.target(address, by, clock) for address in addresses),
+            targets=tuple(open_target(self.world, address, by, clock) for address in addresses),
             index=tuple(_entry(address) for address in addresses),
-            reach=lambda entry: self.world.target(entry.address, by, clock),
+            reach=lambda entry: open_target(self.world, entry.address, by, clock),
             runs_as=self.runs_as,
             stack=self._stack_of(self.runs[by]),
         )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from random import Random
+from typing import Protocol
 
 from keyrota.core.model import AWSCURRENT, AccessKeyId, KeyPair, UserName
 from keyrota.core.secret import Secret
-from keyrota_sandbox.memory import Call
-from keyrota_sandbox.simulation.setup import Place, SimulatedCredential
-
-if TYPE_CHECKING:
-    from keyrota_sandbox.simulation.history import Simulation
+from keyrota_sandbox.memory import Call, World
+from keyrota_sandbox.simulation.deployments import Deployments
+from keyrota_sandbox.simulation.setup import Place, Setup, SimulatedCredential
+from keyrota_sandbox.simulation.timeline import Timeline
 
 
 class Cause(StrEnum):
@@ -44,18 +44,40 @@ class Failure:
         return self.cause in {Cause.DEAD, Cause.STALE, Cause.NOT_YET} or (self.cause is Cause.TORN and self.is_bundle)
 
 
+class Surroundings(Protocol):
+    """What pipelines see of a history: where they run, what time it is, and who keeps what."""
+
+    world: World
+    setup: Setup
+    timeline: Timeline
+    deployments: Deployments
+    awakened: set[str]
+    rng: Random
+
+    @property
+    def credentials(self) -> dict[UserName, SimulatedCredential]:
+        """What the configuration says that keeps each user."""
+
+    def echo(self, who: str, what: str) -> None:
+        """Log a moment."""
+
+
 class Jobs:
     """All pipelines of a history."""
 
     _USES = 6
 
-    def __init__(self, history: Simulation) -> None:
+    def __init__(self, history: Surroundings) -> None:
         self._history = history
         self._lots = history.rng
         self.started = 0
         self.failures: list[Failure] = []
         self.spoiled: set[AccessKeyId] = set()
         """Keys that a person switched off, deleted, or had revoked."""
+
+    def spoil_all(self, user: UserName) -> None:
+        """Note that a person took all keys of a user away."""
+        self.spoiled |= set(self._history.world.users.get(user, ()))
 
     # --- starts ---------------------------------------------------------------------------------------------------
 
@@ -168,11 +190,6 @@ class _Job:
     waits: list[float]
     """Seconds from its start to each use."""
     by_hand: bool
-
-
-def spoil_all(history: Simulation, user: UserName) -> None:
-    """Note that a person took all keys of a user away."""
-    history.jobs.spoiled |= set(history.world.users.get(user, ()))
 
 
 NOBODYS = Secret("nobody-s-secret")

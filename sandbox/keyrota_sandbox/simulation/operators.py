@@ -30,7 +30,7 @@ from keyrota.core.policy import Drift
 from keyrota_sandbox.memory import SLOTS, Call, Outage, StoredSecret
 from keyrota_sandbox.simulation.colleague import Colleague
 from keyrota_sandbox.simulation.elsewhere import Elsewhere
-from keyrota_sandbox.simulation.jobs import NOBODYS, spoil_all
+from keyrota_sandbox.simulation.jobs import NOBODYS
 from keyrota_sandbox.simulation.setup import Place, SimulatedCredential
 from keyrota_sandbox.simulation.strikes import ACTS, RECONFIGURED, Aim
 
@@ -302,7 +302,7 @@ class Operators(Colleague):
     def _deletes_the_user_and_makes_it_again(self, user: UserName) -> bool:
         if self._lots.random() < 0.5:  # noqa: PLR2004  # it ruins everything else: half as often
             return False
-        spoil_all(self._history, user)
+        self._history.jobs.spoil_all(user)
         self._world.delete_user(user)
 
         def again() -> None:
