@@ -125,8 +125,13 @@ fix: .venv/.ready  ## mend what the linter can mend, format, regenerate pages
 numbers: .venv/.ready  ## print the figures by which the shape of the code is judged
 	@$(BIN)/python tools/figures.py
 
-bench: .venv/.ready  ## measure against what a user would pick instead
+bench: .venv/.ready .venv/bench/.ready  ## measure against what a user would pick instead; renews bench/results.md
 	@$(BIN)/python -m bench
+
+.venv/bench/.ready: requirements/bench.txt | .venv/.ready
+	@$(PYTHON) -m venv .venv/bench
+	@.venv/bench/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
 
 docs: .venv/.ready  ## regenerate what the pages compute
 	@$(BIN)/python docs/generate.py
@@ -138,6 +143,7 @@ lock: .venv/.ready  ## renew requirements/dev.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --extra lambda --python-version 3.13 --python-platform aarch64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file src/keyrota/app/deploy/requirements.txt
 	@printf 'PyGithub\npython-gitlab\natlassian-python-api\nkubernetes\nazure-devops>=7.1.0b1\npybuildkite\npytfe\nterrasnek\nboto3\nawscli\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/clients.txt
 	@printf 'cfn-lint\ncheckov\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/lint.txt
+	@echo c7n | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/bench.txt
 	@echo aws-sam-cli | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/sam.txt
 	@printf 'aws-cdk-lib>=2.200\nconstructs\njsii>=1.140\npublication\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/constructs.txt
 	@printf 'mkdocs-material\ntowncrier\n' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/site.txt

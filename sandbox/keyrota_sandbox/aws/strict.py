@@ -20,7 +20,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from keyrota_sandbox.aws import iam, s3, signature, trust
+from keyrota_sandbox.aws import credential_report, iam, s3, signature, trust
+from keyrota_sandbox.aws.meter import Meter
 from keyrota_sandbox.aws.policy_evaluator import Resources, Rights, action_of, denial
 from keyrota_sandbox.aws.secrets import Refused, SecretRules, labels_of
 from keyrota_sandbox.aws.signature import Signed
@@ -87,6 +88,7 @@ class StrictAws:
         self.flapping = timedelta()
         """… and then, for so long, accepted by chance."""
         self.journal: list[Call] = []
+        self.meter = Meter()
         self.rights = Rights()
         """Whose calls are judged by policies: nobody's, until somebody is given statements."""
         self.on_call: Callable[[str, Request, Response, str], None] = lambda *_: None
@@ -95,6 +97,7 @@ class StrictAws:
         self._lock = threading.RLock()
         self._iam_backends = iam_backends
         self._rules = SecretRules()
+        self._reports = credential_report.CredentialReports()
         self._sessions: dict[str, iam.Session] = {}
         self._secrets_backends = secretsmanager_backends
         self._ssm_backends = ssm_backends
@@ -126,6 +129,9 @@ class StrictAws:
         signed = signature.read(request)
         service = signed.service if signed else "sts"
         operation = f"{service}:{_action(request)}"
+        if not self.meter.admits(operation):
+            code = "ThrottlingException" if service in _JSON_SERVICES else "Throttling"
+            return self._refusal(service, 400, code, "Rate exceeded")
         fault = self.faults.take(operation)
         with self._lock:
             response = self._answer(request, signed, service, fault)
@@ -242,6 +248,9 @@ class StrictAws:
             self._demand_own_key(form.get("AccessKeyId", ""), self._account_of(signed.key))
         if service == "iam":
             iam.check(action, form, self._iam_backends[self._account_of(signed.key)]["aws"])
+        if service == "iam" and action in credential_report.ACTIONS:
+            account = self._account_of(signed.key)
+            return self._reports.answer(action, account, self.iam_of(account), self.clock.now())
         if (service, action) == ("sts", "GetAccessKeyInfo"):
             return iam.access_key_info(form.get("AccessKeyId", ""))
         if (service, action) == ("ssm", "PutParameter"):

@@ -39,6 +39,7 @@ SYNCED_TAG = "keyrota:synced"
 SYNC_PASS_TAG = "keyrota:sync-pass"  # noqa: S105  # a name
 PAIRS_TAG = "keyrota:pairs"
 DEACTIVATED_TAG = "keyrota:deactivated"
+CREATED_TAG = "keyrota:created"
 INDEX_TAG = "keyrota:targets"
 STACK_TAG = "keyrota:stack"
 RELEASED_TAG = "keyrota:released"
@@ -646,6 +647,12 @@ class Observation(OfCredential):
     """A value of AWSCURRENT that this run read and that is not a pair of this user's; None: no such value was read."""
     value_asked: VersionId | None = None
     """A version whose value this run has asked about before it was adopted (`plan.AskValue`); None: none."""
+    keys_as_of: datetime | None = None
+    """When AWS made the credential report that the keys come from; None: they were read for this observation."""
+    secret_as_of: datetime | None = None
+    """When the secret was listed with all others of its account; None: it was read for this observation."""
+    unread: tuple[str, ...] = ()
+    """Addresses of configured targets that this run did not read: what they hold is not known."""
     are_sessions_denied: bool = False
     """This run has attached the policy that denies sessions issued before it."""
     stack: str = ""

@@ -161,6 +161,23 @@ def parse_deactivated(text: str) -> tuple[DeactivationRecord, ...]:
     return tuple(found.values())
 
 
+# --- keyrota:created ------------------------------------------------------------------------------------------------
+
+
+def format_created(key: AccessKeyId, created: datetime) -> str:
+    """Write the value of the tag `keyrota:created`: key @ the CreateDate that IAM tells."""
+    return f"{key}@{_stamp(created)}"
+
+
+def parse_created(text: str) -> tuple[AccessKeyId, datetime] | None:
+    """Read that value; None for anything else: the age of the key is not known then, and IAM is asked."""
+    key, _, time = text.partition("@")
+    try:
+        return AccessKeyId(key), parse(time)
+    except ValueError:
+        return None
+
+
 # --- keyrota:orphan -------------------------------------------------------------------------------------------------
 
 
