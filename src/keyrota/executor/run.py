@@ -69,6 +69,9 @@ class Run:
         self._done: list[Done] = []
         self._errors: list[KeyrotaError] = []
         self._failed: set[tuple[object, ...]] = set()
+        self._read: Observation | None = None
+        """What was read last, without what this run knows beyond it."""
+        self._read_at = settings.clock.now()
         self._latest: tuple[Observation, Plan] | None = None
         """What was seen last, and the plan that was made from it."""
         self._left: dict[act.Action, None] = {}
@@ -87,14 +90,14 @@ class Run:
         Raises:
             KeyrotaError: IAM or Secrets Manager could not be read; nothing can be planned then.
         """
-        return self._look_through()
+        return self._look_through(is_proof=False)
 
     def plan_beside(
         self, neighbours: tuple[tuple[AccessKeyId, CredentialId], ...], shared: tuple[tuple[str, str], ...]
     ) -> tuple[Observation, Plan]:
         """Plan again, knowing which keys other credentials serve, and which places they write."""
         self._memory.neighbours, self._memory.shared = neighbours, shared
-        return self._look(is_fresh=False)
+        return self._look(is_fresh=False) if self._read is None else self._decide(self._read)
 
     def _look_late(self) -> tuple[Observation, Plan]:
         """Look at what was not asked before the key was off: the places, and who else writes them."""
@@ -103,8 +106,13 @@ class Run:
         self._memory.shared = find_shared_with(observation, neighbours)
         return self._look(is_fresh=False) if self._memory.shared else (observation, planned)
 
-    def _look_through(self) -> tuple[Observation, Plan]:
-        """Look, and ask targets what the plan wants to know of them before it can be made."""
+    def _look_through(self, *, is_proof: bool) -> tuple[Observation, Plan]:
+        """
+        Look, and ask targets what the plan wants to know of them before it can be made.
+
+        Questions may take minutes. What cannot be taken back rests on a look that comes after their answers; for a plan
+        the one before them is enough, since whatever is done looks again.
+        """
         if self._is_unasked:
             return self._look(is_fresh=False)
         self._memory.carried = None
@@ -114,8 +122,8 @@ class Run:
         while question := next((one for one in planned.actions if self._is_asked_now(one) and one not in asked), None):
             asked.add(question)
             perform(self._subject, question, observation, self._settings, self._memory)
-            observation, planned = self._look(is_fresh=False)
-        return observation, planned
+            observation, planned = self._decide(self._read or observation)
+        return self._look(is_fresh=False) if is_proof and asked else (observation, planned)
 
     def _is_asked_now(self, action: act.Action) -> bool:
         """Return whether an action is a question of the plan; a revocation asks no provider before its key is off."""
@@ -301,11 +309,16 @@ class Run:
             seen = look(with_claim=False)  # a value that cannot be read keeps no leaked key Active
         self._targets, self._left_behind = seen.targets, seen.left_behind
         self._memory.seen_gone |= find_named_and_gone(seen, now)
-        seen = self._memory.add_to(seen)
         if isinstance(self._intent, Revoke):
             seen = self._with_quarantine(seen)
-        planned = plan(seen, subject.policy, now, self._intent)
-        _log_plan(subject, planned)
+        self._read, self._read_at = seen, now
+        return self._decide(seen)
+
+    def _decide(self, read: Observation) -> tuple[Observation, Plan]:
+        """Plan from what was read last, and from what this run knows beyond it."""
+        seen = self._memory.add_to(read)
+        planned = plan(seen, self._subject.policy, self._read_at, self._intent)
+        _log_plan(self._subject, planned)
         self._latest = seen, planned
         return seen, planned
 
@@ -342,7 +355,7 @@ class Run:
         if self._is_unasked:
             return True
         try:
-            seen, planned = self._look_through()
+            seen, planned = self._look_through(is_proof=True)
         except KeyrotaError as error:
             self._failed.add(action.identity)
             self._errors.append(error)
