@@ -76,9 +76,24 @@ export const ACTIONS: { readonly [name: string]: string[] } = {
 export const ANYWHERE: { readonly [name: string]: string[] } = {
   rotate: [
     'sts:GetAccessKeyInfo',
+    'iam:GenerateCredentialReport',
+    'iam:GetCredentialReport',
+    'secretsmanager:ListSecrets',
   ],
   sync: [
     'sts:GetAccessKeyInfo',
+    'iam:GenerateCredentialReport',
+    'iam:GetCredentialReport',
+    'secretsmanager:ListSecrets',
+  ],
+  deactivate: [
+    'iam:GenerateCredentialReport',
+    'iam:GetCredentialReport',
+    'secretsmanager:ListSecrets',
+  ],
+  delete: [
+    'iam:GenerateCredentialReport',
+    'iam:GetCredentialReport',
     'secretsmanager:ListSecrets',
   ],
   emergency: [

@@ -166,14 +166,16 @@ def test_a_parameter_elsewhere_is_named_there() -> None:
 
 ANYWHERE = {
     "sts:GetAccessKeyInfo": {"rotate", "sync", "emergency"},
-    "secretsmanager:ListSecrets": {"sync"},
+    "iam:GenerateCredentialReport": {"rotate", "sync", "deactivate", "delete"},
+    "iam:GetCredentialReport": {"rotate", "sync", "deactivate", "delete"},
+    "secretsmanager:ListSecrets": {"rotate", "sync", "deactivate", "delete"},
 }
 
 
 @pytest.mark.parametrize("is_fleet", [True, False])
 @pytest.mark.parametrize("action", sorted(ANYWHERE))
 def test_only_who_asks_may_ask(is_fleet: bool, action: str) -> None:
-    """A credential that left, and whose account a key is: exactly the duties that need it."""
+    """What a whole account shows, and whose account a key is: exactly the duties that need it."""
     found = roles("github", is_fleet=is_fleet)
     assert {duty for duty, statements in found.items() if allows(statements, action, "*")} == ANYWHERE[action]
     for duty, statements in found.items():

@@ -120,6 +120,10 @@ class _LateUse:
     def last_use(self) -> timedelta:
         return timedelta(days=1)
 
+    def listed(self) -> timedelta:
+        """Give no list of secrets that is old."""
+        return timedelta()
+
     def off(self) -> timedelta:
         return timedelta()
 

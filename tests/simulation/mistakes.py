@@ -15,6 +15,7 @@ ACTIONS, SYNC, VERIFY, OBSERVE = "executor/actions.py", "executor/sync.py", "exe
 SUBJECT, FLEET, PLAN, DISCARDING = "executor/subject.py", "executor/fleet.py", "core/plan.py", "core/discarding.py"
 HEALTH, LIFECYCLE, RENEWAL, RETIREMENT = "core/health.py", "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
 OWNERSHIP = "core/ownership.py"
+OVERVIEW, SCREEN = "core/overview.py", "executor/screen.py"
 OWN_KEY = "core/own_key.py"
 PLACES, EVIDENCE, READERS, PAIRS = "core/places.py", "core/evidence.py", "core/readers.py", "executor/pairs.py"
 HOUSEKEEPING, SCHEDULE, CORE_SYNC, PLANNER, RUN = (
@@ -673,6 +674,21 @@ MISTAKES = (
             "            wanted, chosen = version, _writable(subject, action)\n",
         ),
         scene="AWSCURRENT goes back before the sync",
+    ),
+    _mistake(
+        "take the age of a key from the credential report",
+        "due-is-read",
+        (OVERVIEW, "    if len(active) != 1 or abs(active[0] - created) > _SAME:", "    if len(active) != 1:"),
+        (OVERVIEW, "        created=created,\n", "        created=active[0],\n"),
+        scene="a key is switched off and on",
+    ),
+    _mistake(
+        "take one key in the lists for rest, whatever the planner says",
+        "due-is-read",
+        (OVERVIEW, "    if plan.actions:\n", "    if False:\n"),
+        (SCREEN, "        return seen, planned\n    seen", "        return seen, Plan()\n    seen"),
+        (SCREEN, "else (seen, planned)", "else (seen, Plan())"),
+        scene="a key comes of age",
     ),
     _mistake(
         "remember a last use beyond the run, as a function that stays warm might",

@@ -60,6 +60,8 @@ _HARDLY, _SOMETIMES = 1, 5
 """So often a history takes a step that it aims at, at least."""
 _SECOND = 0.15
 """Share of the histories in which a second deployment configures a user of the first one."""
+_LISTED = 0.2
+"""Share of the histories in which runs narrow what they read by the lists of the account."""
 _TOLD = 0.3
 """Share of the places whose provider tells when variables were changed."""
 _SECRETS_LAG_S = (0.0, 0.0, 0.0, 15.0)
@@ -137,6 +139,7 @@ def drawn(seed: int) -> Setup:
         climate=_CLOCKS_AND_LAGS if aim is not None else climate,
         aim=aim,
         is_proof=True,
+        has_lists=Random(f"{seed} lists").random() < _LISTED,  # noqa: S311  # a lot of its own: the others stay
     )
 
 

@@ -45,14 +45,16 @@ class ReportPromises:
         outcomes = [_shown(preview) for preview in info.previews] if info.is_plan_only else info.outcomes
         for outcome in outcomes:
             by = info.name if len(info.users) == 1 else f"{info.name} {owner_of(outcome)}"
-            for address, key, trouble in self._broken_places(by, info, owner_of(outcome)):
+            for address, key, trouble in self._broken_places(by, info, outcome):
                 self._is_said(by, outcome, address, key, trouble)
             if not info.is_plan_only:
                 self._is_whole_again(by, info, outcome)
 
-    def _broken_places(self, by: str, info: RunInfo, user: UserName) -> Iterator[tuple[str, AccessKeyId | None, str]]:
+    def _broken_places(self, by: str, info: RunInfo, outcome: Outcome) -> Iterator[tuple[str, AccessKeyId | None, str]]:
         """Find the places at which pipelines have failed since before the run began, as far as it could know."""
-        world, latest = self.record.history.world, info.began - SHOWN_AFTER
+        user, seen = owner_of(outcome), outcome.observation
+        as_of = seen.keys_as_of if seen is not None and seen.keys_as_of is not None else info.began
+        world, latest = self.record.history.world, min(as_of, info.began) - SHOWN_AFTER
         for address in self.record.history.runs[by].addresses:
             place, shown = world.places[address], self.record.shown.get((by, address))
             if shown is None or shown.evidence is TargetEvidence.FAILED or place.is_down or place.is_archived:

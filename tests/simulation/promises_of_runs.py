@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from record import Record, current_pair
 
-from keyrota.aws.permissions import FUNCTIONS
+from keyrota.aws.permissions import ANYWHERE, FUNCTIONS
 from keyrota.core import plan as act
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.model import AccessKeyId, UserName
@@ -17,16 +18,19 @@ from keyrota.core.outcome import Outcome
 from keyrota.core.plan import Duty
 from keyrota.core.planner import Only
 from keyrota.executor import Event, Preview
-from keyrota_sandbox.memory import Call, Variables
+from keyrota_sandbox.memory import Call, Variables, in_world
 from keyrota_sandbox.simulation import RunInfo, owner_of
 
 CANARY = "secret-of-"
+A_DAY = timedelta(days=1)
 READS = (
+    "iam:GenerateCredentialReport",
     "iam:Get",
     "iam:List",
     "secretsmanager:Describe",
     "secretsmanager:GetSecretValue",
     "secretsmanager:GetResourcePolicy",
+    "secretsmanager:ListSecrets",
     "sts:",
 )
 TARGET_READS = ("target:preflight", "target:read", "target:busy", "target:runs", "target:surroundings")
@@ -60,9 +64,13 @@ class RunPromises:
     record: Record
     tried: dict[str, set[str]] = field(default_factory=dict)
     """Which targets each run has tried to write."""
+    read: set[tuple[str, str]] = field(default_factory=set)
+    """Of which users each run has read the keys, one by one."""
 
     def look(self, call: Call, run: RunInfo) -> None:
         """Judge who makes a call."""
+        if call.name == "iam:ListAccessKeys":
+            self.read.add((call.by.partition(" ")[0], call.about))
         if run.is_plan_only and not call.name.startswith((*READS, *TARGET_READS)):
             self.record.breaks("plan-is-honest", f"a plan called {call.name}")
         if isinstance(run.intent, Only) and not _is_allowed(run.intent.duty, call):
@@ -109,6 +117,8 @@ class RunPromises:
             content = [owner_of(one) for one in info.outcomes if not one.errors and one.plan and not one.plan.holds]
             kept = tuple(user for user in content if self.record.is_kept_by(info, user))
             self.record.note_seen_on(kept, info.began)
+        for preview in info.previews if info.stopped is None else ():
+            self._is_due_read(info, preview)
         for preview, outcome in zip(info.previews, info.outcomes, strict=False):
             for error in outcome.errors:
                 self._no_canary(f"{error} {error.where} {error.remedy}", "an error")
@@ -124,6 +134,28 @@ class RunPromises:
             self._was_planned(by, preview, outcome)
             self._failed_alone(by, preview, outcome)
             self._targets_fail_alone(by, info, outcome)
+
+    def _is_due_read(self, info: RunInfo, preview: Preview) -> None:
+        """What has been due for a day is read one by one, whatever the lists of the account say of it."""
+        user = UserName(in_world(preview.subject.account, preview.subject.user))
+        is_routine = info.intent is None or isinstance(info.intent, Only)
+        if not is_routine or preview.error is not None or (info.name, user) in self.read:
+            return
+        if self.record.is_kept_by(info, user) and (due := self._due(info, user)):
+            self.record.breaks("due-is-read", f"{info.name} does not look at {user}, and {due}")
+
+    def _due(self, info: RunInfo, user: UserName) -> str:
+        """Say what has been due for a day; empty where nothing has."""
+        world, stored, policy = self.record.history.world, self.record.stored_by(info, user), info.keepings[user].policy
+        current, keys = current_pair(stored), world.users.get(user, {})
+        if stored is None or current not in keys:
+            return ""
+        age = world.clock.instant - keys[current].created
+        labels = {label for version in stored.versions.values() for label in version.labels}
+        if age > policy.rotate_after + A_DAY:
+            return f"{current} is {age} old"
+        old = [key for key in sorted(keys) if key in labels and key != current]
+        return f"{old[0]} is to retire" if old and age > A_DAY else ""
 
     def _ended_with_the_newest(self, by: str, outcome: Outcome) -> None:
         """A sync that is content has written what was AWSCURRENT after its last write."""
@@ -200,7 +232,8 @@ class RunPromises:
 
 def _is_allowed(duty: Duty, call: Call) -> bool:
     name = call.name.partition(" ")[0]
-    return name.startswith("sts:") or name in (*FUNCTIONS[duty.value], *TARGET_VERBS[duty])
+    allowed = (*FUNCTIONS[duty.value], *ANYWHERE.get(duty.value, ()), *TARGET_VERBS[duty])
+    return name.startswith("sts:") or name in allowed
 
 
 class _Ear(logging.Handler):

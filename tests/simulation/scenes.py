@@ -57,6 +57,8 @@ class Stage:
     policy: RotationPolicy = POLICY
     place: Place = field(default_factory=lambda: Place(address=SHOP, deployments_a_day=0))
     """The place that things happen to."""
+    has_lists: bool = False
+    """Runs narrow what they read by the lists of the account."""
     takes_turns: bool = False
     """Runs take turns at every call, and not one within another."""
     history: Simulation = field(init=False)
@@ -72,7 +74,14 @@ class Stage:
         )
         elsewhere = (Place(address=ELSEWHERE, deployments_a_day=0),)
         second = replace(keeping, secret="second/shop", places=elsewhere, policy=SOONER)
-        setup = Setup(seed=1, credentials=(keeping,), second=(second,), with_events=False, is_proof=True)
+        setup = Setup(
+            seed=1,
+            credentials=(keeping,),
+            second=(second,),
+            with_events=False,
+            is_proof=True,
+            has_lists=self.has_lists,
+        )
         self.history = Simulation(setup, lanes=Greenlets if self.takes_turns else NestedScheduler)
         self.history.world.is_id_first = True
         self.promises = Promises(self.history)
@@ -736,6 +745,29 @@ def a_machine_stands_still_before_its_key() -> Stage:
     return stage
 
 
+def a_key_is_switched_off_and_on() -> Stage:
+    """Somebody deactivates the key and activates it again: the credential report shows that day from then on."""
+    stage = Stage(has_lists=True)
+    pair = stage.settle()
+    stage.days(5)
+    for status in (KeyStatus.INACTIVE, KeyStatus.ACTIVE):
+        stage.history.world.change(pair.id, status=status, status_word=status.value)
+    stage.days(20)
+    stage.demand_rest()
+    stage.happened.append(pair.id)
+    return stage
+
+
+def a_key_comes_of_age() -> Stage:
+    """Nothing happens, and the lists of the account show one key until it is due."""
+    stage = Stage(has_lists=True)
+    pair = stage.settle()
+    stage.days(20)
+    stage.demand_rest()
+    stage.happened.append(pair.id)
+    return stage
+
+
 def a_place_is_changed() -> Stage:
     """Somebody writes the older key back to a place."""
     stage = Stage()
@@ -810,6 +842,8 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "a run dies after it has written the same pair again": a_run_dies_after_it_has_written_the_same_pair_again,
     "secrets are shown late": secrets_are_shown_late,
     "a machine stands still before its key": a_machine_stands_still_before_its_key,
+    "a key is switched off and on": a_key_is_switched_off_and_on,
+    "a key comes of age": a_key_comes_of_age,
     "a place is changed": a_place_is_changed,
     "a change is held": a_change_is_held,
     "a place is changed after the plan": a_place_is_changed_after_the_plan,

@@ -32,6 +32,7 @@ TAKEN: Mapping[tuple[str, ...], Any] = {
     ("brake", "most"): lambda it: it.brake.most,
     ("brake", "share"): lambda it: it.brake.share,
     ("concurrency",): lambda it: it.concurrency,
+    ("drift_every",): lambda it: it.drift_every.total_seconds(),
 }
 
 

@@ -141,11 +141,14 @@ def test_the_document_of_a_credential_that_is_due() -> None:
         "next": [],
         "notices": [],
         "left_behind": [],
+        "as_of": None,
+        "unread": [],
     }
 
 
 def test_the_document_is_versioned_and_always_has_its_fields() -> None:
-    assert document([]) == {"version": 1, "credentials": [], "errors": []}
+    left_out = {"credentials": 0, "places": 0, "as_of": None}
+    assert document([]) == {"version": 1, "not_read": left_out, "notes": [], "credentials": [], "errors": []}
     empty = one(a_report(None), with_done=True)
     assert set(empty) == {*one(a_report(DUE)), "done", "left"}
     assert (empty["keys"], empty["targets"], empty["served"], empty["done"], empty["left"]) == ([], [], None, [], [])

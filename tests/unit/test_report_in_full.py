@@ -267,6 +267,8 @@ def test_the_document_has_each_value_under_its_name() -> None:
 
 DOCUMENT = {
     "version": 1,
+    "not_read": {"credentials": 0, "places": 0, "as_of": None},
+    "notes": [],
     "credentials": [
         {
             "user": "ci-deploy",
@@ -501,6 +503,8 @@ DOCUMENT = {
             "left_behind": [
                 {"target": "gone", "evidence": "holds", "key": OLD, "changed": "2026-05-23T06:00:00Z", "detail": None}
             ],
+            "as_of": None,
+            "unread": [],
             "done": [
                 {
                     "action": "rotate",

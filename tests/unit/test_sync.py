@@ -230,7 +230,7 @@ def test_every_target_is_written_after_the_proof_and_before_the_record() -> None
     assert (scene.calls[0], sorted(scene.calls[1:3]), scene.calls[3:]) == (
         "whoami",
         ["write a", "write b"],
-        ["tag synced"],
+        ["tag created synced"],
     )
     end = NOW + 2 * A_SECOND
     assert scene.record == SyncRecord(
@@ -253,7 +253,7 @@ def test_a_record_of_another_version_is_made_untrue_before_the_first_write() -> 
     scene = a_scene("a")
     synced_since(scene, version="v0")
     scene.sync("a")
-    assert scene.calls == ["tag sync-pass synced", "whoami", "write a", "tag synced"]
+    assert scene.calls == ["tag sync-pass synced", "whoami", "write a", "tag created synced"]
     record = scene.record
     assert record is not None
     assert (record.version, record.since) == ("v1", NOW + A_SECOND)
@@ -264,7 +264,7 @@ def test_a_mend_makes_the_record_untrue_for_its_time_and_keeps_the_overlap() -> 
     synced_since(scene)
     seen = scene.seen(holds(ODD, "a"), holds(NEW, "b"))
     scene.sync("a", seen=seen, is_repair=True)
-    assert scene.calls == ["tag sync-pass synced", "whoami", "write a", "tag synced"]
+    assert scene.calls == ["tag sync-pass synced", "whoami", "write a", "tag created synced"]
     record = scene.record
     assert record is not None
     assert (record.since, record.confirmed, record.ended) == (ago(2), ago(1), NOW + A_SECOND)
@@ -527,7 +527,7 @@ ENTRY = IndexEntry(address="a", kind="bitbucket", settings="{}")
 def test_a_target_is_remembered_before_the_first_write_to_it() -> None:
     scene = a_scene("a")
     scene.sync("a", subject=scene.subject(index=(ENTRY,)))
-    assert scene.calls == ["tag targets", "whoami", "write a", "tag synced targets"]
+    assert scene.calls == ["tag targets", "whoami", "write a", "tag created synced targets"]
     (entry,) = parse_index(scene.tags).entries
     assert replace(entry, written=None) == ENTRY
     assert entry.written is not None
@@ -537,7 +537,7 @@ def test_a_target_is_remembered_before_the_first_write_to_it() -> None:
 def test_targets_that_are_remembered_are_not_written_down_again() -> None:
     scene = a_scene("a", tags=format_index(Index((ENTRY,))).items())
     scene.sync("a", subject=scene.subject(index=(ENTRY,)))
-    assert scene.calls == ["whoami", "write a", "tag synced targets"]
+    assert scene.calls == ["whoami", "write a", "tag created synced targets"]
 
 
 def test_what_another_run_remembered_meanwhile_stays() -> None:
@@ -657,13 +657,13 @@ def waiting(*busy: bool | None, wait_for_idle: float = 40) -> Scene:
 )
 def test_a_write_waits_for_pipelines(case: str, scene: Scene, calls: list[str]) -> None:
     scene.sync("a")
-    assert scene.calls == ["whoami", *calls, "tag synced"], case
+    assert scene.calls == ["whoami", *calls, "tag created synced"], case
 
 
 def test_what_is_urgent_waits_for_nobody() -> None:
     scene = waiting(BUSY, BUSY)
     scene.sync("a", is_urgent=True)
-    assert scene.calls == ["whoami", "write a", "tag synced"]
+    assert scene.calls == ["whoami", "write a", "tag created synced"]
 
 
 def test_who_waited_does_not_write_what_is_not_wanted_any_more() -> None:

@@ -33,6 +33,7 @@ STORED = {
     "keyrota:synced": model.SYNCED_TAG,
     "keyrota:sync-pass": model.SYNC_PASS_TAG,
     "keyrota:deactivated": model.DEACTIVATED_TAG,
+    "keyrota:created": model.CREATED_TAG,
     "keyrota:targets": model.INDEX_TAG,
     "keyrota:stack": model.STACK_TAG,
     "keyrota:orphan": model.ORPHAN_TAG,

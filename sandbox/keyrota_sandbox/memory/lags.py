@@ -27,6 +27,10 @@ class Lags(Protocol):
         """Return how old a secret is that Secrets Manager shows this time."""
         ...
 
+    def listed(self) -> timedelta:
+        """Return how old a secret is in the list of all secrets that Secrets Manager shows this time."""
+        ...
+
     def off(self) -> timedelta:
         """Return how long the endpoint that happens to answer accepts a key after it was switched off."""
         ...

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from keyrota_sandbox.memory.stored import LONG_AGO, StoredSecret
 
-_REMEMBERED = timedelta(minutes=2)
+_REMEMBERED = timedelta(minutes=6)
 """No answer is older."""
 
 

@@ -76,22 +76,7 @@ class WorldSecrets(View):
 
         def effect() -> SecretState | None:
             stored = self._show(name)
-            if stored is None:
-                return None
-            return SecretState(
-                arn=f"arn:aws:secretsmanager:eu-central-1:{self._account or ACCOUNT}:secret:{name}-AbCdEf",
-                name=name,
-                versions=tuple(
-                    SecretVersion(id=version, labels=frozenset(content.labels))
-                    for version, content in sorted(stored.versions.items())
-                    if content.labels
-                ),
-                tags=tuple(stored.tags.items()),
-                deleted_at=stored.deleted_at,
-                changed_at=stored.changed_at,
-                rotates_itself=stored.rotates_itself,
-                other_kms_key=stored.kms_key,
-            )
+            return None if stored is None else state_of(name, stored, self._account or ACCOUNT)
 
         return self._call("secretsmanager:DescribeSecret", effect, name)
 
@@ -271,6 +256,24 @@ class WorldSecrets(View):
             self._remember(name)
 
         self._call("secretsmanager:TagResource", effect, " ".join(f"{tag}={value}" for tag, value in tags.items()))
+
+
+def state_of(name: str, stored: StoredSecret, account: str) -> SecretState:
+    """Tell of a secret what DescribeSecret and ListSecrets tell: no value."""
+    return SecretState(
+        arn=f"arn:aws:secretsmanager:eu-central-1:{account}:secret:{name}-AbCdEf",
+        name=name,
+        versions=tuple(
+            SecretVersion(id=version, labels=frozenset(content.labels))
+            for version, content in sorted(stored.versions.items())
+            if content.labels
+        ),
+        tags=tuple(stored.tags.items()),
+        deleted_at=stored.deleted_at,
+        changed_at=stored.changed_at,
+        rotates_itself=stored.rotates_itself,
+        other_kms_key=stored.kms_key,
+    )
 
 
 def _check_id(version: VersionId) -> None:

@@ -91,6 +91,10 @@ class World:
         """Who made each key; nobody is a person."""
         self.uses: dict[AccessKeyId, list[LastUse]] = {}
         self.off_since: dict[AccessKeyId, datetime] = {}
+        self.switched: dict[AccessKeyId, datetime] = {}
+        """When somebody last changed the status of a key."""
+        self.reports: dict[str, tuple[datetime, dict[UserName, tuple[datetime, ...]]]] = {}
+        """The last credential report of each account."""
         self._past: dict[UserName, list[tuple[datetime, tuple[AccessKey, ...]]]] = {}
         self._past_secrets = Past()
         self.shown_as_of = self.clock.instant
@@ -158,6 +162,7 @@ class World:
             raise KeyError(key)
         self.users[found[0]][key] = replace(found[1], **changes)
         if "status" in changes:
+            self.switched[key] = self.clock.now()
             if changes["status"] is KeyStatus.ACTIVE:
                 self.off_since.pop(key, None)
             else:
@@ -250,6 +255,11 @@ class World:
         shown = self._past_secrets.show(name, stored, self.shown_as_of) if lag else stored
         self.is_shown_old = shown is not stored
         return shown
+
+    def listed_secret(self, name: str) -> StoredSecret | None:
+        """Find a secret as a list of all of them shows it, which may be as it was some minutes ago."""
+        stored, lag = self.secret(name), self.lags.listed() if self.lags else timedelta()
+        return self._past_secrets.show(name, stored, self.clock.now() - lag) if lag else stored
 
     def remember_secret(self, name: str) -> None:
         """Keep a secret as it is now, for those who will be shown an old one."""

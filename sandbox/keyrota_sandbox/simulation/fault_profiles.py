@@ -130,6 +130,8 @@ FAULT_PROFILES = {
 """What `keyrota simulate --faults` offers."""
 
 
+_LISTED_LAG_S = 300.0
+"""A list of secrets may be five minutes old (Secrets Manager API Reference, ListSecrets)."""
 _MOST = 0.7
 """No step fails more often than this, however rare it is: it has to be done one day."""
 
@@ -200,6 +202,10 @@ class Weather:
     def secret(self) -> timedelta:
         """Draw how old a secret is that is shown."""
         return self._lag(self.climate.secret_lag_s)
+
+    def listed(self) -> timedelta:
+        """Draw how old a secret is in a list of all of them."""
+        return self._lag(_LISTED_LAG_S if self.climate.secret_lag_s else 0.0)
 
     def last_use(self) -> timedelta:
         """Draw how old a last use is."""

@@ -16,10 +16,11 @@ from typing import NoReturn, Protocol, TypeVar
 
 from keyrota.core.model import AWSCURRENT, NOBODY, AccessKeyId, IndexEntry, KeyPair, TargetEvidence, UserName
 from keyrota.core.outcome import Outcome
+from keyrota.core.overview import Overview
 from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only
 from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
-from keyrota.executor import CredentialContext, Settings, apply_all, plan_all
+from keyrota.executor import CredentialContext, Screen, Settings, apply_all, plan_all
 from keyrota.executor.confirm import confirm, questions
 from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview
@@ -36,6 +37,7 @@ from keyrota_sandbox.memory import (
     in_world,
     open_target,
 )
+from keyrota_sandbox.memory.lists import WorldLists
 from keyrota_sandbox.simulation.deployments import Deployments
 from keyrota_sandbox.simulation.fault_profiles import FaultKind, Weather
 from keyrota_sandbox.simulation.jobs import Jobs
@@ -352,7 +354,7 @@ class Simulation:
         subjects = [self.subject(user, self._hand(info, user)) for user in info.users]
         self._echo(info.name, f"begins: {info.intent or 'whatever is due'}")
         try:
-            info.previews = plan_all(subjects, settings, intent=info.intent)
+            info.previews = plan_all(subjects, settings, intent=info.intent, screen=self._screen(info))
             if not info.is_plan_only:
                 info.outcomes = apply_all(
                     info.previews,
@@ -377,6 +379,18 @@ class Simulation:
         for look in self.after_run:
             look(info)
         info.previews = ()
+
+    def _screen(self, info: RunInfo) -> Screen | None:
+        """Ask for the lists of each account, as a run of many credentials does; what cannot be had narrows nothing."""
+        if not self.setup.has_lists:
+            return None
+        found: dict[str, Overview | None] = {}
+        for account in dict.fromkeys(credential_of(user).account for user in info.users):
+            try:
+                found[account] = WorldLists(self.world, info.name, account).overview()
+            except KeyrotaError:
+                found[account] = None
+        return Screen(lists=lambda subject: found[subject.account], drift_every=timedelta(days=1))
 
     def _touch_secrets(self, info: RunInfo) -> None:
         """With an aim, let somebody set a tag before some runs look: Secrets Manager may show the secret without it."""

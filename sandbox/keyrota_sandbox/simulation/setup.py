@@ -62,6 +62,8 @@ class Setup:
     credentials: tuple[SimulatedCredential, ...]
     caretakers: tuple[Trigger, ...] = (Trigger.DAILY,)
     with_events: bool = True
+    has_lists: bool = False
+    """Runs read only what the credential report and the list of secrets do not show to be at rest."""
     climate: FaultProfile = field(default_factory=lambda: FAULT_PROFILES["none"])
     start: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     run_hour: float | None = None

@@ -63,13 +63,12 @@ def _neighbour(wiring: Wiring, entry: CredentialConfig, known: frozenset[Credent
         return
     try:
         credential = wiring.credential(entry)
-        kept = () if credential in known else wiring.list_kept_secrets(account)
+        kept = None if credential in known else wiring.find_kept_secret(account, entry.secret_name)
     except KeyrotaError:
         return
-    for secret in kept:
-        if entry.secret_name in {secret.name, secret.arn}:
-            places = tuple(_list_places(wiring, entry, secret))
-            yield Neighbour(credential=credential, places=places, key=secret.served)
+    if kept is not None:
+        places = tuple(_list_places(wiring, entry, kept))
+        yield Neighbour(credential=credential, places=places, key=kept.served)
 
 
 def _list_places(wiring: Wiring, entry: CredentialConfig, secret: KeptSecret) -> Iterator[IndexEntry]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from keyrota.app.config import Configuration, CredentialConfig
 from keyrota.app.deploy.template import Scope, scope_of
-from keyrota.aws.permissions import DUTIES, READING, allow
+from keyrota.aws.permissions import DUTIES, LISTS, READING, allow
 
 _VERSION = "2012-10-17"
 
@@ -84,7 +84,7 @@ def _on_credentials(
     others = [name for name in names if not name.startswith(("iam:", "secretsmanager:"))]
     if others:
         yield _allow(others, ["*"])  # they act on no resource: sts:GetAccessKeyInfo
-    yield _allow(["secretsmanager:ListSecrets"], ["*"])  # credentials that left the configuration; takes no resource
+    yield _allow(list(LISTS), ["*"])  # what a whole account shows, and what left the configuration; takes no resource
     if keys and "secretsmanager:GetSecretValue" in names:
         writes = ["kms:GenerateDataKey"] if "secretsmanager:PutSecretValue" in names else []
         yield _allow(["kms:Decrypt", *writes], list(dict.fromkeys(keys)))

@@ -12,10 +12,11 @@ from keyrota.app.beside import neighbours
 from keyrota.app.choice import EVERYTHING, Wanted
 from keyrota.app.clock import clock
 from keyrota.app.config import load_from
+from keyrota.app.lists import AccountLists
 from keyrota.app.wiring import Unreachable, Wiring
 from keyrota.core.outcome import Outcome
 from keyrota.core.planner import Intent
-from keyrota.executor import Listener, Preview, apply_all, plan_all
+from keyrota.executor import Listener, Preview, Screen, apply_all, plan_all
 from keyrota.report.data import CredentialReport
 
 
@@ -25,6 +26,8 @@ class Planned:
 
     previews: tuple[Preview, ...]
     unreachable: tuple[Unreachable, ...]
+    notes: tuple[str, ...] = ()
+    """What a person should know of the run as a whole."""
 
 
 class Session:
@@ -61,8 +64,11 @@ class Session:
         subjects, unreachable = self.wiring.subjects(wanted)
         at_once = self.configuration.concurrency
         beside = partial(neighbours, self.wiring)
-        previews = plan_all(subjects, self.wiring.settings, intent=intent, at_once=at_once, beside=beside)
-        return Planned(previews=previews, unreachable=unreachable)
+        lists = AccountLists(self.wiring, subjects)
+        screen = Screen(lists=lists.of, drift_every=self.configuration.drift_every)
+        settings = self.wiring.settings
+        previews = plan_all(subjects, settings, intent=intent, at_once=at_once, beside=beside, screen=screen)
+        return Planned(previews=previews, unreachable=unreachable, notes=tuple(lists.notes))
 
     def one(self, wanted: Wanted, intent: Intent | None = None) -> Preview:
         """

@@ -70,8 +70,10 @@ class Wiring:
         self._own_id: str | None = None
         self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
         self._kept: dict[tuple[str, str | None], tuple[KeptSecret, ...] | KeyrotaError] = {}
-        self._listing = threading.Lock()
-        """Held while secrets are listed: each thread of a run may ask, and one list answers all of them."""
+        self._kept_by_name: dict[tuple[str, str | None], dict[str, KeptSecret]] = {}
+        self._lock = threading.Lock()
+        self._listing: dict[tuple[str, str | None], threading.Lock] = {}
+        """Each held while secrets are listed: each thread of a run may ask, and one list answers all of them."""
         self._connections: dict[str, Connection] = {}
         refuse_untrusted(configuration)
         self.references = references(configuration)
@@ -253,6 +255,10 @@ class Wiring:
         """Return whether this run has entered the account of a credential."""
         return self._name_of(self._of_duty(credential)) in self._accounts
 
+    def list_entered_accounts(self) -> tuple[Account, ...]:
+        """Return the accounts that this run has entered."""
+        return tuple(found for found in self._accounts.values() if not isinstance(found, KeyrotaError))
+
     def list_kept_secrets(self, account: Account) -> tuple[KeptSecret, ...]:
         """
         List the secrets that keyrota keeps in an account and region, once a run.
@@ -263,7 +269,9 @@ class Wiring:
         from keyrota.aws.kept import list_kept_secrets  # noqa: PLC0415  # botocore is imported only when it is needed
 
         place = account.id(), account.region
-        with self._listing:
+        with self._lock:
+            listing = self._listing.setdefault(place, threading.Lock())
+        with listing:
             if place not in self._kept:
                 try:
                     self._kept[place] = list_kept_secrets(account)
@@ -273,6 +281,18 @@ class Wiring:
         if isinstance(found, KeyrotaError):
             raise found
         return found
+
+    def find_kept_secret(self, account: Account, name: str) -> KeptSecret | None:
+        """
+        Find one of the secrets that keyrota keeps, by its name or its ARN; None: it is not among them.
+
+        Raises:
+            ProviderRefused, ProviderUnavailable: They cannot be listed.
+        """
+        kept, place = self.list_kept_secrets(account), (account.id(), account.region)
+        if place not in self._kept_by_name:
+            self._kept_by_name[place] = {name: secret for secret in kept for name in (secret.name, secret.arn)}
+        return self._kept_by_name[place].get(name)
 
     def own_account(self) -> Account:
         """Return the account that keyrota itself runs in: its event bus, its topics."""
@@ -304,6 +324,7 @@ class Wiring:
             secret_name=credential.secret_name,
             region=account.region or "",
             is_secret_named=credential.is_secret_named,
+            kms_key=credential.kms_key or "",
             policy=credential.policy,
             access_keys=IamAccessKeys(account),
             identity=StsIdentity(account, self.configuration.verify.regions),

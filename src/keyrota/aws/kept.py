@@ -8,8 +8,9 @@ from datetime import datetime
 
 from keyrota.aws._translate import aws_call
 from keyrota.aws.account import Account
+from keyrota.aws.secretsmanager import read_listed_state
 from keyrota.core.lifecycle import KEY_ID
-from keyrota.core.model import AWSCURRENT, OWNER_TAG, RELEASED_TAG, STACK_TAG, AccessKeyId, UserName
+from keyrota.core.model import AWSCURRENT, OWNER_TAG, RELEASED_TAG, STACK_TAG, AccessKeyId, SecretState, UserName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,8 @@ class KeptSecret:
     tags: Mapping[str, str] = field(default_factory=dict)
     current_labels: frozenset[str] = frozenset()
     """The staging labels of the version that is AWSCURRENT: among them the ID of the key that is served."""
+    state: SecretState | None = field(default=None, compare=False)
+    """As DescribeSecret would say it, some minutes ago."""
 
     @property
     def served(self) -> AccessKeyId | None:
@@ -58,6 +61,7 @@ def list_kept_secrets(account: Account) -> tuple[KeptSecret, ...]:
                         is_released=RELEASED_TAG in tags,
                         tags=tags,
                         current_labels=_current_labels(secret.get("SecretVersionsToStages") or {}),
+                        state=read_listed_state(secret),
                     )
                 )
     return tuple(found)

@@ -75,9 +75,18 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """What the role of each Lambda function is allowed on users and their secrets."""
 
+LISTS = ("iam:GenerateCredentialReport", "iam:GetCredentialReport", "secretsmanager:ListSecrets")
+"""
+What whole accounts show at once: with it, a run of many credentials reads only those that something is due for.
+
+Without it, each is read by itself.
+"""
+
 ANYWHERE: Mapping[str, tuple[str, ...]] = {
-    "rotate": ("sts:GetAccessKeyInfo",),
-    "sync": ("sts:GetAccessKeyInfo", "secretsmanager:ListSecrets"),
+    "rotate": ("sts:GetAccessKeyInfo", *LISTS),
+    "sync": ("sts:GetAccessKeyInfo", *LISTS),
+    "deactivate": LISTS,
+    "delete": LISTS,
     "emergency": ("sts:GetAccessKeyInfo",),
 }
 """

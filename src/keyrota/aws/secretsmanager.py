@@ -333,6 +333,11 @@ def _state(answer: Mapping[str, Any], kms_key: str | None) -> SecretState:
     )
 
 
+def read_listed_state(entry: Mapping[str, Any]) -> SecretState:
+    """Read an entry of ListSecrets, which names versions and labels by another word; its KMS key is left as it is."""
+    return _state({**entry, "VersionIdsToStages": entry.get("SecretVersionsToStages")}, None)
+
+
 @contextmanager
 def _call(action: str, name: str, *, has_secret: bool = False) -> Iterator[None]:
     """Make one call about a secret; where that is scheduled for deletion, the error says how to restore it."""

@@ -7,8 +7,8 @@ credentials of one run, and in what the secrets of all others remember of the pl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AccessKeyId, CredentialId, IndexEntry, Observation, TargetState
@@ -43,6 +43,15 @@ def find_shared_with(seen: Observation, neighbours: Iterable[Neighbour]) -> tupl
                 if names:
                     found.append((target.address, f"{said} are one place ({target.place}): both would write {names}"))
     return tuple(found)
+
+
+def group_by_place(neighbours: Iterable[Neighbour]) -> Mapping[tuple[str, str], Sequence[Neighbour]]:
+    """Arrange neighbours by origin and mark of the places that they write, each with that place alone."""
+    found: dict[tuple[str, str], list[Neighbour]] = {}
+    for neighbour in neighbours:
+        for entry in neighbour.places:
+            found.setdefault((entry.origin, entry.place), []).append(replace(neighbour, places=(entry,)))
+    return found
 
 
 def _find_shared_names(target: TargetState, entry: IndexEntry) -> Iterator[str]:

@@ -15,6 +15,7 @@ from keyrota.core.housekeeping import foreign_version, sync_all
 from keyrota.core.lifecycle import CREATED_WITHIN, KeyRing, KeyState, key_label
 from keyrota.core.model import (
     CLAIM,
+    CREATED_TAG,
     DEACTIVATED_TAG,
     ORPHAN_TAG,
     OWNER_TAG,
@@ -40,7 +41,7 @@ _MAX_LABELS = 20
 """Secrets Manager User Guide, quotas: labels attached across all versions of a secret."""
 _MAX_TAGS = 50
 """AWS General Reference, tag quotas: tags of a secret."""
-_OUR_TAGS = (OWNER_TAG, SYNCED_TAG, SYNC_PASS_TAG, PAIRS_TAG, DEACTIVATED_TAG, ORPHAN_TAG, STACK_TAG)
+_OUR_TAGS = (OWNER_TAG, SYNCED_TAG, CREATED_TAG, SYNC_PASS_TAG, PAIRS_TAG, DEACTIVATED_TAG, ORPHAN_TAG, STACK_TAG)
 _OUR_LABELS = 3
 """A rotation adds so many at most: of the claim, of what is pending, and of the new key."""
 

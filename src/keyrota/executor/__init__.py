@@ -8,6 +8,7 @@ Knows ports only, so that a simulation runs exactly this.
 from keyrota.executor.events import Event, EventKind, Listener
 from keyrota.executor.fleet import Preview, apply_all, plan_all
 from keyrota.executor.run import Run
+from keyrota.executor.screen import Screen
 from keyrota.executor.subject import CredentialContext, Settings
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Listener",
     "Preview",
     "Run",
+    "Screen",
     "Settings",
     "apply_all",
     "plan_all",

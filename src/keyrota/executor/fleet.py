@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from keyrota.core.emergency import Revoke
+from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AccessKeyId, CredentialId, Observation, UserName
 from keyrota.core.neighbours import (
     Neighbour,
@@ -14,6 +15,7 @@ from keyrota.core.neighbours import (
     find_served_keys,
     find_shared_places,
     find_shared_with,
+    group_by_place,
     neighbours_of,
 )
 from keyrota.core.outcome import Outcome
@@ -25,6 +27,7 @@ from keyrota.errors import Bug, KeyrotaError, SharedPlace, UnsafePlan
 from keyrota.executor.events import Listener
 from keyrota.executor.parallel import Parallel, in_parallel
 from keyrota.executor.run import Beside, Run, nobody
+from keyrota.executor.screen import Screen, screen_credential
 from keyrota.executor.subject import CredentialContext, Settings
 from keyrota.http import bound_waits
 
@@ -64,6 +67,7 @@ def plan_all(
     intent: Intent | None = None,
     at_once: int = 8,
     beside: Beside = nobody,
+    screen: Screen | None = None,
 ) -> tuple[Preview, ...]:
     """
     Plan every credential; a credential that cannot be read is an error of its own. Writes nothing.
@@ -74,13 +78,15 @@ def plan_all(
         intent: What was asked for; None: the routine.
         at_once: So many are looked at at once.
         beside: Asked once for the configured credentials that this run does not look at.
+        screen: What the lists of whole accounts show to be at rest is not read one by one; None: everything is.
     """
 
     def one(subject: CredentialContext) -> Preview:
         run = Run(subject, settings, intent, beside)
         try:
             with bound_waits(settings.clock, settings.until):
-                observation, planned = run.plan()
+                quiet = screen_credential(subject, settings, screen, intent) if screen is not None else None
+                observation, planned = quiet or run.plan()
         except KeyrotaError as error:
             return Preview(subject=subject, run=run, error=error)
         except Exception as error:  # noqa: BLE001  # promise one-fails-alone: a bug on one is no reason to stop the others
@@ -89,8 +95,15 @@ def plan_all(
 
     previews = tuple(settings.parallel(one, subjects, at_once))
     seen = [preview.observation for preview in previews if preview.observation is not None]
-    around = _Around.of(seen, beside(seen) if seen else ())
+    unread = (_neighbour(one) for one in seen if one.unread)
+    around = _Around.of(seen, (*(beside(seen) if seen else ()), *unread))
     return tuple(_beside(preview, around, is_urgent=isinstance(intent, Revoke)) for preview in previews)
+
+
+def _neighbour(seen: Observation) -> Neighbour:
+    """Name the places of a credential that were not read, as its secret remembers them."""
+    view = interpret(seen)
+    return Neighbour(credential=credential_of(seen), places=view.index.entries, key=view.current_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,17 +113,19 @@ class _Around:
     served: Mapping[AccessKeyId, CredentialId]
     of_run: Mapping[CredentialId, tuple[tuple[str, str], ...]]
     """Places that two credentials of this run write, by credential: addresses, each with what is wrong."""
-    others: tuple[Neighbour, ...]
+    at_place: Mapping[tuple[str, str], Sequence[Neighbour]]
+    """Other credentials, by the places that they write."""
 
     @staticmethod
     def of(seen: Sequence[Observation], others: Sequence[Neighbour]) -> _Around:
         theirs = {one.key: one.credential for one in others if one.key is not None}
-        return _Around(
-            served={**theirs, **find_served_keys(seen)}, of_run=find_shared_places(seen), others=tuple(others)
-        )
+        served = {**theirs, **find_served_keys(seen)}
+        return _Around(served=served, of_run=find_shared_places(seen), at_place=group_by_place(others))
 
     def find_shared(self, seen: Observation) -> tuple[tuple[str, str], ...]:
-        return (*self.of_run.get(credential_of(seen), ()), *find_shared_with(seen, self.others))
+        places = {(target.place.origin, target.place.mark) for target in seen.targets if target.place is not None}
+        near = [other for place in sorted(places) for other in self.at_place.get(place, ())]
+        return (*self.of_run.get(credential_of(seen), ()), *find_shared_with(seen, near))
 
 
 def _beside(preview: Preview, around: _Around, *, is_urgent: bool) -> Preview:

@@ -86,6 +86,8 @@ class CredentialContext(OfCredential):
     secret_readers: frozenset[str] = frozenset()
     """Other accounts and organizations that the configuration lets read the secret."""
 
+    kms_key: str = ""
+    """The KMS key that the configuration names for the secret; empty: none."""
     runs_as: Caller = NOBODY
     """Whom keyrota itself runs as."""
 

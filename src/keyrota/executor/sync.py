@@ -10,6 +10,7 @@ from functools import partial
 from keyrota.core.lifecycle import KeyRing, interpret
 from keyrota.core.model import (
     AWSCURRENT,
+    CREATED_TAG,
     PAIRS_TAG,
     SYNC_PASS_TAG,
     SYNCED_TAG,
@@ -32,6 +33,7 @@ from keyrota.core.places import add_places, is_first_write, is_without_our_keys
 from keyrota.core.plan import Sync
 from keyrota.core.records import (
     Index,
+    format_created,
     format_index,
     format_pairs,
     format_pass,
@@ -258,7 +260,7 @@ class _SyncPass:
                 fingerprint=self.subject.fingerprint,
                 ended=now,
             )
-            tags[SYNCED_TAG] = format_synced(record)
+            tags |= {SYNCED_TAG: format_synced(record), **self._note_created(state)}
         if not is_whole and not self.action.is_repair and len(addresses) > 1:
             tags[SYNC_PASS_TAG] = self._pass()
         if self.has_begun or pairs.torn:
@@ -266,6 +268,12 @@ class _SyncPass:
             tags[PAIRS_TAG] = format_pairs(self._note_torn(now, pairs.torn, is_whole_again))
         if tags:
             self.subject.store.tag(self.subject.secret_name, tags)
+
+    def _note_created(self, state: SecretState | None) -> dict[str, str]:
+        """Say how old the key is, as IAM tells it, so that a list of secrets alone tells when it is due."""
+        version = next((one for one in (state.versions if state else ()) if one.id == self.version), None)
+        key = next((key for key in self.observation.keys if version is not None and key.id in version.labels), None)
+        return {CREATED_TAG: format_created(key.id, key.created)} if key is not None else {}
 
     def _note_torn(self, now: datetime, torn: Mapping[str, Torn], whole: set[str]) -> PairsRecord:
         """Note what is torn now; what an earlier run left torn stays noted until it is whole."""

@@ -129,11 +129,40 @@ def list_done(done: Iterable[Done]) -> Iterator[tuple[Line, datetime]]:
             yield Line(action=action.shown, key=item.key, target=None, reason=action.reason, due=action.due), item.at
 
 
-def document(reports: Iterable[CredentialReport], *, with_done: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotRead:
+    """What a run of many credentials took from lists, and what it did not look at: it is not known to be fine."""
+
+    credentials: int
+    """Credentials at rest by the lists of their account, which were not read one by one."""
+    places: int
+    """Places that were not read."""
+    as_of: datetime | None
+    """The oldest of these lists."""
+
+    @staticmethod
+    def of(reports: Iterable[CredentialReport]) -> NotRead:
+        """Count it."""
+        seen = [report.observation for report in reports if report.observation is not None]
+        ages = [one.keys_as_of for one in seen if one.keys_as_of is not None]
+        places = sum(len(one.unread) for one in seen)
+        return NotRead(credentials=len(ages), places=places, as_of=min(ages, default=None))
+
+
+def document(
+    reports: Iterable[CredentialReport], *, with_done: bool = False, notes: Iterable[str] = ()
+) -> dict[str, Any]:
     """Make the JSON document of `plan`, `status`, `apply`, `sync`, `revoke` and `rollback`."""
     reports = tuple(reports)
+    left_out = NotRead.of(reports)
     return {
         "version": VERSION,
+        "not_read": {
+            "credentials": left_out.credentials,
+            "places": left_out.places,
+            "as_of": stamp(left_out.as_of),
+        },
+        "notes": list(notes),
         "credentials": [_credential(report, with_done=with_done) for report in reports],
         "errors": [error for report in reports for error in _errors(report)],
     }
@@ -153,6 +182,8 @@ def _credential(report: CredentialReport, *, with_done: bool) -> dict[str, Any]:
         "next": [_describe_upcoming(later) for later in planned.upcoming],
         "notices": [_notice(notice) for notice in planned.notices],
         "left_behind": [_target(target) for target in seen.left_behind] if seen else [],
+        "as_of": stamp(seen.keys_as_of) if seen else None,
+        "unread": list(seen.unread) if seen else [],
     }
     if with_done:
         fields["done"] = [_describe_done(line, at) for line, at in list_done(report.done)]

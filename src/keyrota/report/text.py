@@ -12,7 +12,7 @@ from keyrota.core.places import Change, VariableChange, changes, is_first_write
 from keyrota.core.plan import Hold, Needs, Notice, Upcoming
 from keyrota.core.sync import is_changed_since
 from keyrota.errors import GOES_ON, NO_TOKEN, KeyrotaError, printable
-from keyrota.report.data import CredentialReport, Line, lines, list_done, retry_at
+from keyrota.report.data import CredentialReport, Line, NotRead, lines, list_done, retry_at
 
 Paint = Callable[[str, str], str]
 """Colours a text by its role: `title`, `good`, `due`, `held`, `bad`, `quiet`."""
@@ -39,6 +39,22 @@ def plan_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iter
         yield from _next(report, style)
         yield ""
     yield _plan_sum(reports)
+    yield from not_read_text(reports)
+
+
+def not_read_text(reports: Iterable[CredentialReport]) -> Iterator[str]:
+    """Say how much is known from lists only, and how much is not known at all."""
+    left_out = NotRead.of(reports)
+    if left_out.credentials:
+        yield (
+            f"not read one by one: {count(left_out.credentials, 'credential')}, at rest by the credential report of "
+            f"{day(left_out.as_of)} and the list of secrets"
+        )
+    if left_out.places:
+        yield (
+            f"not read: {count(left_out.places, 'place')}; what they hold is not known. Another day's run reads them "
+            "(`drift_every`)"
+        )
 
 
 def _list_broken(report: CredentialReport, style: Paint) -> Iterator[str]:
@@ -251,6 +267,7 @@ def apply_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Ite
         yield from _list_deferred(report, style)
         yield ""
     yield _sum(reports, f"{done} done")
+    yield from not_read_text(reports)
     stops = tuple(stop for report in reports for stop in report.stops)
     if stops:
         yield describe_remaining(stops)
@@ -271,6 +288,7 @@ def _describe_done(line: Line, style: Paint) -> str:
 
 def status_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iterator[str]:
     """Report each credential: its keys, where it is served and since when, what comes next."""
+    reports = tuple(reports)
     for report in reports:
         yield from _head(report, style)
         yield from _list_broken(report, style)
@@ -283,6 +301,7 @@ def status_text(reports: Iterable[CredentialReport], style: Paint = plain) -> It
         yield from _holds_and_errors(report, style)
         yield from _next(report, style)
         yield ""
+    yield from not_read_text(reports)
 
 
 def _list_served(seen: Observation, known: KeyRing, style: Paint) -> Iterator[str]:
@@ -304,6 +323,8 @@ def _list_served(seen: Observation, known: KeyRing, style: Paint) -> Iterator[st
         if is_changed_since(known, target):
             what = f"was changed at {target.changed_at:%Y-%m-%d %H:%M:%S} UTC, and not by keyrota"
         yield f"  {style('quiet', '@')} {printable(f'{target.address}: {what}')}"
+    for address in seen.unread:
+        yield f"  {style('quiet', '@')} {printable(f'{address}: not read in this run, written {since}')}"
 
 
 def day(instant: datetime | None) -> str:

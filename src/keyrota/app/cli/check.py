@@ -16,7 +16,7 @@ from keyrota.app.cli.common import Options, echo, global_options, pass_options, 
 from keyrota.app.cli.naming import some_credentials
 from keyrota.app.config import Configuration, CredentialConfig, load
 from keyrota.app.hosts import refuse_untrusted
-from keyrota.app.session import Session
+from keyrota.app.session import Planned, Session
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import CredentialId, Observation, Readiness, TargetEvidence, UserName
 from keyrota.core.naming import ARN_LIKE_END
@@ -30,7 +30,7 @@ from keyrota.executor import Preview
 from keyrota.executor.confirm import questions
 from keyrota.executor.parallel import in_parallel
 from keyrota.report.data import error_fields, stamp
-from keyrota.report.text import Paint, count
+from keyrota.report.text import Paint, count, not_read_text
 from keyrota.target_base.schema import WAITING
 from keyrota.targets import kinds
 
@@ -85,6 +85,7 @@ def command(options: Options, *, wanted: Wanted, days: int, stack: str | None, i
     if stack is not None:
         findings += _check_stack(session, stack, options.config)
     findings += _list_departed(session)
+    findings += _count_not_read(session, previews)
     findings += _rotatable(previews, session.clock.now())
     dates = tuple(sorted(_dates(session, wanted, previews, days), key=lambda dated: dated.entry.at))
     return _report(findings, dates, options)
@@ -151,6 +152,12 @@ def _list_departed(session: Session) -> Iterator[Finding]:
     for error in errors:
         detail = f"whether a credential left the configuration is not known: {error}"
         yield Finding(what="secrets", is_good=None, detail=detail, remedy=error.remedy)
+
+
+def _count_not_read(session: Session, previews: tuple[Preview, ...]) -> Iterator[Finding]:
+    """Say how much is known from lists of whole accounts only; what was not read is not counted as fine."""
+    for line in not_read_text(session.reports(Planned(previews=previews, unreachable=()))):
+        yield Finding(what="credentials", is_good=None, detail=line)
 
 
 def _owners(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding]:

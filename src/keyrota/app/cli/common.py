@@ -241,6 +241,12 @@ def ask(question: str, *, is_yes: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
+def echo_notes(notes: Iterable[str]) -> None:
+    """Report, aside, what a person should know of a run as a whole."""
+    for note in notes:
+        eprint(f"note: {note}")
+
+
 pass_options = click.make_pass_decorator(Options)
 
 

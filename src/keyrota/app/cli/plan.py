@@ -9,6 +9,7 @@ from keyrota.app.choice import Wanted
 from keyrota.app.cli.common import (
     Options,
     echo,
+    echo_notes,
     global_options,
     pass_options,
     report_hosts,
@@ -45,12 +46,14 @@ def command(options: Options, *, wanted: Wanted, with_exit_code: bool) -> int:
     from keyrota.report.text import plan_text, quiet_text  # noqa: PLC0415
 
     session = Session(options.config)
-    reports = session.reports(session.plan(wanted))
+    planned = session.plan(wanted)
+    reports = session.reports(planned)
     report_hosts(session.configuration, options)
     if options.is_json:
-        say_json(document(reports))
+        say_json(document(reports, notes=planned.notes))
     else:
         echo((quiet_text if options.is_quiet else plan_text)(reports, style()))
+    echo_notes(planned.notes)
     warn_of_departed(session)
     return _exit_code(reports, with_exit_code=with_exit_code)
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 
 from keyrota.app import words
-from keyrota.app.cli.common import Options, echo, eprint, say_json, style
+from keyrota.app.cli.common import Options, echo, echo_notes, eprint, say_json, style
 from keyrota.app.session import Planned, Session
 from keyrota.core.plan import Hold, Needs
 from keyrota.executor import Event, EventKind
@@ -58,17 +58,18 @@ def carry_out(
     outcomes = session.apply(planned, is_forced=is_forced, emit=Progress(options))
     reports = session.outcome_reports(planned, outcomes)
     code = (exit_code_of_choice if is_choice else exit_code_of_request if is_request else exit_code)(reports)
-    emit(reports, options, code)
+    emit(reports, options, code, notes=planned.notes)
     return code
 
 
-def emit(reports: tuple[CredentialReport, ...], options: Options, code: int) -> None:
+def emit(reports: tuple[CredentialReport, ...], options: Options, code: int, *, notes: tuple[str, ...] = ()) -> None:
     """Sum a run up; who wants only what needs somebody is still told why a command did not do what it was asked."""
     if options.is_json:
-        say_json(document(reports, with_done=True))
+        say_json(document(reports, with_done=True, notes=notes))
     else:
         is_told = code == words.EXIT_DONE or any(needs_somebody(report) for report in reports)
         echo((quiet_text if options.is_quiet and is_told else apply_text)(reports, style()))
+    echo_notes(notes)
 
 
 def exit_code(reports: Iterable[CredentialReport]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.common import Options, echo, global_options, pass_options, say_json, style
+from keyrota.app.cli.common import Options, echo, echo_notes, global_options, pass_options, say_json, style
 from keyrota.app.cli.naming import some_credentials
 
 
@@ -25,9 +25,11 @@ def command(options: Options, *, wanted: Wanted) -> int:
     from keyrota.report.text import quiet_text, status_text  # noqa: PLC0415
 
     session = Session(options.config)
-    reports = session.reports(session.plan(wanted))
+    planned = session.plan(wanted)
+    reports = session.reports(planned)
     if options.is_json:
-        say_json(document(reports))
+        say_json(document(reports, notes=planned.notes))
     else:
         echo((quiet_text if options.is_quiet else status_text)(reports, style()))
+    echo_notes(planned.notes)
     return exit_code(reports)

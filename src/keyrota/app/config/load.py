@@ -29,7 +29,18 @@ from keyrota.app.config.tree import Expanded
 from keyrota.app.config.trust import Kept, find_untrusted_hosts, reference_faults, references_in, urls_in
 from keyrota.core.model import FirstWrite
 from keyrota.core.naming import secret_name_for
-from keyrota.core.policy import CLASSIC, PRESETS, Adopt, Brake, Drift, Freeze, OnStillUsed, RotationPolicy, duration
+from keyrota.core.policy import (
+    CLASSIC,
+    DAY,
+    PRESETS,
+    Adopt,
+    Brake,
+    Drift,
+    Freeze,
+    OnStillUsed,
+    RotationPolicy,
+    duration,
+)
 from keyrota.errors import ConfigError, Fault, UsageError
 from keyrota.http.urls import url_fault
 from keyrota.target_base.provider import Provider
@@ -38,6 +49,7 @@ from keyrota.targets import kinds
 _DAYS = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
 _SEE = "see docs/reference/configuration.md"
 _ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::(?P<account>[0-9]{12}):role/[\w+=,.@/{}-]+", re.ASCII)
+_MAX_DRIFT = 90 * DAY
 _AGES = ("rotate_after", "deactivate_after", "delete_after")
 
 
@@ -175,6 +187,7 @@ class _Reading:
             policy=policy,
             brake=_brake(content.get("brake")),
             concurrency=content.get("concurrency", 8),
+            drift_every=max(DAY, min(_MAX_DRIFT, duration(content.get("drift_every", "7d")))),
             verify=VerifyConfig(
                 regions=tuple(verify.get("regions", ())),
                 times=verify.get("times", 4),

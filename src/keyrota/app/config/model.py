@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,8 @@ class Configuration:
     policy: RotationPolicy
     brake: Brake | None
     concurrency: int
+    drift_every: timedelta
+    """Of many credentials, each place that nothing is due at is read at least so often."""
     verify: VerifyConfig
     region: str | None
     profile: str | None

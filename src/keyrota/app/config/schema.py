@@ -179,6 +179,7 @@ def expanded_schema(known: Mapping[str, Provider]) -> dict[str, Any]:
                 "providers": _providers(known),
                 "brake": _BRAKE,
                 "concurrency": _CONCURRENCY,
+                "drift_every": _DRIFT_EVERY,
                 "verify": _VERIFY,
                 "accounts": written.accounts(fields["role"], fields["external_id"], fields["region"]),
                 "defaults": written.defaults(credential, targets, known),
@@ -239,6 +240,12 @@ _CONCURRENCY = {
     "maximum": 64,
     "default": 8,
     "description": "Number of credentials processed in parallel.",
+}
+_DRIFT_EVERY = {
+    **_DURATION,
+    "default": "7d",
+    "description": "Of an account with 50 credentials or more: the places of one at which nothing is due are read at "
+    "least so often; one day to 90 days. With `1d`, each run reads all of them.",
 }
 _VERIFY = _object(
     {

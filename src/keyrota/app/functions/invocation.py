@@ -23,7 +23,7 @@ from keyrota.core.plan import Needs
 from keyrota.core.planner import Intent
 from keyrota.errors import KeyrotaError, printable
 from keyrota.http import STOP
-from keyrota.report.data import CredentialReport, flatten, list_done, retry_at, stamp
+from keyrota.report.data import CredentialReport, NotRead, flatten, list_done, retry_at, stamp
 
 _SPARE_S = 90.0
 """So long before the function's end no credential is begun: proving a key takes 20 s, and targets have time-outs."""
@@ -78,6 +78,8 @@ class Work:
                 },
             )
         planned = self.session.plan(wanted, intent)
+        for note in planned.notes:
+            log.warning("note", extra={"reason": note})
         outcomes = self.session.apply(
             planned, is_forced=is_forced, emit=make_log_listener(self.run), is_late=self.is_late
         )
@@ -168,8 +170,10 @@ def _begin(function: str, context: Any) -> Work:
 def summary(reports: Iterable[CredentialReport]) -> dict[str, Any]:
     """Sum a run up, as the function's answer."""
     reports = tuple(reports)
+    left_out = NotRead.of(reports)
     return {
         "credentials": len(reports),
+        "notRead": {"credentials": left_out.credentials, "places": left_out.places},
         "done": [
             _name(report) | {"action": line.action, "key": line.key, "newKey": line.new_key, "target": line.target}
             for report in reports
