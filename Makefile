@@ -7,6 +7,11 @@ MOCK := tests/contract/prism
 SECONDS ?= 60
 # Python is started some thousand times here, and need not compile everything anew each time where a machine says so.
 unexport PYTHONDONTWRITEBYTECODE
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# uv takes a tenth of pip's time. It knows nothing of pip's configuration: what it does not reach soon, pip installs.
+export UV_HTTP_TIMEOUT ?= 15
+export UV_HTTP_RETRIES ?= 1
+install = $(BIN)/uv pip install --quiet --python $(1) $(3) $(2) || $(PIP) --python $(1) install --no-compile $(2)
 OURS := --no-emit-package keyrota --no-emit-package keyrota-sandbox
 .DEFAULT_GOAL := help
 
@@ -19,12 +24,14 @@ help:  ## list the targets
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "keyrota needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "setting up .venv" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sandbox
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements/dev.txt >.venv/uv.txt
+	@$(PIP) install --require-hashes -r .venv/uv.txt
+	@$(call install,.venv,--require-hashes -r requirements/dev.txt,--compile-bytecode)
+	@$(PIP) install --no-deps --no-build-isolation -e . -e sandbox
 	@touch $@
 
 .venv/.node: requirements/node.txt | .venv/.ready
-	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
+	@command -v npm >/dev/null || $(PIP) install --require-hashes -r requirements/node.txt
 	@touch $@
 
 dev: .venv/.ready  ## set up .venv (the command is .venv/bin/keyrota then)
@@ -53,15 +60,15 @@ $(MOCK)/node_modules/.ready: $(MOCK)/package-lock.json | .venv/.node
 emulator: .venv/emulator/.ready  ## install the emulator that `make test` deploys to where it is there
 
 .venv/emulator/.ready: requirements/emulator.txt | .venv/.ready
-	@$(PYTHON) -m venv .venv/emulator
-	@.venv/emulator/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/emulator.txt
+	@$(PYTHON) -m venv --without-pip .venv/emulator
+	@$(call install,.venv/emulator,--require-hashes -r requirements/emulator.txt)
 	@touch $@
 
 clients: .venv/clients/.ready tests/clients/node/node_modules/.ready  ## install clients of the services, which `make test` runs against the emulators (Node comes along)
 
 .venv/clients/.ready: requirements/clients.txt | .venv/.ready
-	@$(PYTHON) -m venv .venv/clients
-	@.venv/clients/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
+	@$(PYTHON) -m venv --without-pip .venv/clients
+	@$(call install,.venv/clients,--require-hashes -r requirements/clients.txt)
 	@touch $@
 
 tests/clients/node/node_modules/.ready: tests/clients/node/package-lock.json | .venv/.node
@@ -71,10 +78,10 @@ tests/clients/node/node_modules/.ready: tests/clients/node/package-lock.json | .
 floors: .venv/floors/.ready  ## run tests with the lowest version of each dependency that pyproject.toml allows
 	@.venv/floors/bin/python -m pytest -n 2 --dist worksteal -q tests/unit tests/contract tests/end_to_end/test_commands.py
 
-.venv/floors/.ready: pyproject.toml requirements/dev.txt requirements/floors.txt
+.venv/floors/.ready: pyproject.toml requirements/dev.txt requirements/floors.txt | .venv/.ready
 	@$(PYTHON) -m venv .venv/floors
-	@.venv/floors/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@.venv/floors/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/floors.txt
+	@$(call install,.venv/floors,--require-hashes -r requirements/dev.txt)
+	@$(call install,.venv/floors,--no-deps --require-hashes -r requirements/floors.txt)
 	@.venv/floors/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sandbox
 	@touch $@
 
@@ -90,10 +97,10 @@ templates: .venv/lint/.ready  ## lint the templates
 	@AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .venv/sam/bin/sam validate --lint -t src/keyrota/app/deploy/template.json
 
 .venv/lint/.ready: requirements/lint.txt requirements/sam.txt | .venv/.ready
-	@$(PYTHON) -m venv .venv/lint
-	@.venv/lint/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/lint.txt
-	@$(PYTHON) -m venv .venv/sam
-	@.venv/sam/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/sam.txt
+	@$(PYTHON) -m venv --without-pip .venv/lint
+	@$(call install,.venv/lint,--require-hashes -r requirements/lint.txt)
+	@$(PYTHON) -m venv --without-pip .venv/sam
+	@$(call install,.venv/sam,--no-deps --require-hashes -r requirements/sam.txt)
 	@touch $@
 
 site: .venv/site/.ready website/node_modules/.ready  ## build the documentation site into build/site (Node comes along)
@@ -101,8 +108,8 @@ site: .venv/site/.ready website/node_modules/.ready  ## build the documentation 
 	@echo "build/site/index.html" >&2
 
 .venv/site/.ready: requirements/site.txt | .venv/.ready
-	@$(PYTHON) -m venv .venv/site
-	@.venv/site/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements/site.txt
+	@$(PYTHON) -m venv --without-pip .venv/site
+	@$(call install,.venv/site,--require-hashes -r requirements/site.txt)
 	@touch $@
 
 website/node_modules/.ready: website/package-lock.json | .venv/.node

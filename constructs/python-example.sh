@@ -5,7 +5,9 @@ cd "$(dirname "$0")"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 ${PYTHON:-python3} -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r ../requirements/constructs.txt
+needed="--quiet --require-hashes -r ../requirements/constructs.txt"
+../.venv/bin/uv pip install --python "$folder/venv" $needed ||
+  "$folder/venv/bin/python" -m pip install --no-compile --disable-pip-version-check $needed
 "$folder/venv/bin/python" -m pip install --no-compile --quiet --disable-pip-version-check --no-deps dist/python/*.whl
 sed -n '/^```python$/,/^```$/p' README.md | sed '/^```/d' > "$folder/app.py"
 CDK_OUTDIR="$folder/out" "$folder/venv/bin/python" "$folder/app.py"
