@@ -33,7 +33,8 @@ from keyrota.http import Http
 from keyrota.http import Response as Answer
 from keyrota.ports import Target
 from keyrota.report.data import CredentialReport
-from keyrota.report.text import plain, plan_text, status_text
+from keyrota.report.paint import plain
+from keyrota.report.text import plan_text, status_text
 from keyrota.target_base.provider import Connection, Provider
 from keyrota.targets import kinds
 from keyrota.targets.github.connection import expiry

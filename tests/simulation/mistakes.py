@@ -218,7 +218,7 @@ MISTAKES = (
     _mistake(
         "forget pagination: the first key is all there is",
         "converges",
-        (OBSERVE, "in subject.access_keys.list(subject.user))", "in subject.access_keys.list(subject.user)[:1])"),
+        (OBSERVE, "in subject.access_keys.list(subject.user)\n", "in subject.access_keys.list(subject.user)[:1]\n"),
     ),
     _mistake(
         "write a secret into an error",

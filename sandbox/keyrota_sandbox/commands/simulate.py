@@ -18,7 +18,7 @@ from keyrota.app.cli.common import Options, echo, eprint, global_options, pass_o
 from keyrota.app.cli.naming import some_credentials
 from keyrota.core.policy import duration, format_duration
 from keyrota.errors import UsageError
-from keyrota.report.text import Paint
+from keyrota.report.paint import Paint
 
 if TYPE_CHECKING:
     from keyrota_sandbox.preview import Future, HoldSpan, Moment

@@ -21,6 +21,7 @@ from botocore.hooks import HierarchicalEmitter
 from keyrota import __version__
 from keyrota.aws._exchange import with_deadline
 from keyrota.aws._translate import aws_call
+from keyrota.aws.pace import Pace, get_pace
 from keyrota.core.model import AccessKeyId, KeyPair
 from keyrota.core.secret import Secret
 from keyrota.errors import ClockIsOff, ProviderRefused
@@ -187,7 +188,7 @@ class Account:
                         config=_config(**(ONE_ATTEMPT if is_single_attempt else {})),
                     )
                     # a package on its way to S3 takes as long as the line needs, and somebody looks on
-                    self._clients[name] = made if service == "s3" else with_deadline(made)
+                    self._clients[name] = made if service == "s3" else with_deadline(made, self._get_pace(service))
             return self._clients[name]
 
     def client_as(self, service: str, credential: KeyPair, *, region: str | None = None) -> Any:
@@ -200,7 +201,11 @@ class Account:
                 aws_secret_access_key=credential.secret.reveal(),
                 config=_config(**ONE_ATTEMPT),
             )
-            return with_deadline(made)
+            return with_deadline(made, self._get_pace(service))
+
+    def _get_pace(self, service: str) -> Pace:
+        """Find the pace of a service; AWS throttles by the account that calls, and by its API."""
+        return get_pace(self._role.arn if self._role else self._profile or "", service)
 
     @property
     def region(self) -> str | None:

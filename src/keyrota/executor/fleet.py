@@ -25,7 +25,7 @@ from keyrota.core.planner import Intent
 from keyrota.core.policy import Brake
 from keyrota.errors import Bug, KeyrotaError, SharedPlace, UnsafePlan
 from keyrota.executor.events import Listener
-from keyrota.executor.parallel import Parallel, in_parallel
+from keyrota.executor.parallel import Parallel, in_turns
 from keyrota.executor.run import Beside, Run, nobody
 from keyrota.executor.screen import Screen, screen_credential
 from keyrota.executor.subject import CredentialContext, Settings
@@ -157,7 +157,7 @@ def apply_all(
     emit: Listener = lambda _: None,
     at_once: int = 8,
     is_late: Callable[[], bool] = lambda: False,
-    parallel: Parallel = in_parallel,
+    parallel: Parallel = in_turns,
 ) -> tuple[Outcome, ...]:
     """
     Carry the plans out.

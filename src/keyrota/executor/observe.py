@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from keyrota.core.model import CLAIM, AccessKey, Claim, Observation, SecretState, TargetEvidence, TargetState
+from keyrota.core.model import (
+    CLAIM,
+    AccessKey,
+    AccessKeyId,
+    Claim,
+    LastUse,
+    Observation,
+    SecretState,
+    TargetEvidence,
+    TargetState,
+)
 from keyrota.core.places import Removed, find_removed
 from keyrota.core.records import Index, format_index, parse_index
 from keyrota.errors import KeyrotaError
@@ -31,6 +42,7 @@ def observe(
     known_targets: tuple[TargetState, ...] | None = None,
     known_left: tuple[TargetState, ...] | None = None,
     with_claim: bool = True,
+    known_uses: Mapping[AccessKeyId, LastUse] | None = None,
     is_urgent: bool = False,
 ) -> Observation:
     """
@@ -41,6 +53,7 @@ def observe(
         settings: The ID of this run, and how targets are read at once.
         known_targets: What was read of the targets earlier in this run; None reads them.
         known_left: The same of targets that the configuration names no more.
+        known_uses: Last uses that this run has read, where no proof rests on this look; None reads them all.
         with_claim: Read the content of a claim; without it, what only a claim proves is not known.
         is_urgent: A key is to be deactivated: Secrets Manager, which that does not need, is waited for `URGENT_S` long.
 
@@ -48,7 +61,11 @@ def observe(
         NotThere: The IAM user does not exist.
         ProviderRefused, ProviderUnavailable: IAM or Secrets Manager did not answer; nothing can be planned then.
     """
-    keys = tuple(_with_last_use(subject, key) for key in subject.access_keys.list(subject.user))
+    uses = known_uses or {}
+    keys = tuple(
+        replace(key, last_use=uses[key.id]) if key.id in uses else _with_last_use(subject, key)
+        for key in subject.access_keys.list(subject.user)
+    )
     with hurry(URGENT_S) if is_urgent else nullcontext():
         secret, claim = _secret(subject, with_claim=with_claim)
     targets = read_targets(subject, settings) if known_targets is None else known_targets

@@ -13,7 +13,7 @@ from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import find_named_and_gone, interpret
-from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetState
+from keyrota.core.model import AccessKeyId, CredentialId, Evidence, KeyStatus, LastUse, Observation, TargetState
 from keyrota.core.neighbours import Neighbour, find_shared_with
 from keyrota.core.outcome import Done, Outcome
 from keyrota.core.places import is_first_write
@@ -123,7 +123,10 @@ class Run:
             asked.add(question)
             perform(self._subject, question, observation, self._settings, self._memory)
             observation, planned = self._decide(self._read or observation)
-        return self._look(is_fresh=False) if is_proof and asked else (observation, planned)
+        if not is_proof or not asked:
+            return observation, planned
+        self._read = None  # the last use is read once more
+        return self._look(is_fresh=False)
 
     def _is_asked_now(self, action: act.Action) -> bool:
         """Return whether an action is a question of the plan; a revocation asks no provider before its key is off."""
@@ -298,6 +301,7 @@ class Run:
             settings,
             known_targets=None if is_fresh else self._targets,
             known_left=None if is_fresh else self._left_behind,
+            known_uses=None if is_fresh else self._uses,
             is_urgent=self._is_hurried,
         )
         with_claim = not isinstance(self._intent, Only) or self._intent.duty is Duty.ROTATE
@@ -313,6 +317,12 @@ class Run:
             seen = self._with_quarantine(seen)
         self._read, self._read_at = seen, now
         return self._decide(seen)
+
+    @property
+    def _uses(self) -> dict[AccessKeyId, LastUse]:
+        """The last uses that were read last; one that could not be read is read again."""
+        keys = self._read.keys if self._read is not None else ()
+        return {key.id: key.last_use for key in keys if key.last_use.evidence is not Evidence.UNKNOWN}
 
     def _decide(self, read: Observation) -> tuple[Observation, Plan]:
         """Plan from what was read last, and from what this run knows beyond it."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from keyrota.core.model import KeyPair
 from keyrota.errors import NotThisUsersKey, NotVerified
+from keyrota.executor.parallel import give_up_turn
 from keyrota.executor.subject import CredentialContext, Settings
 
 
@@ -33,7 +34,8 @@ def verify(subject: CredentialContext, credential: KeyPair, settings: Settings) 
                 f"{settings.verify_times} times in a row within {settings.verify_give_up_s:.0f} s",
                 remedy="it was written to no target in this step; the next run tries again",
             )
-        clock.sleep(pause)
+        with give_up_turn():
+            clock.sleep(pause)
 
 
 def _is_accepted(subject: CredentialContext, credential: KeyPair, answers: Sequence[str | None]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,14 +13,7 @@ from keyrota.core.plan import Hold, Needs, Notice, Upcoming
 from keyrota.core.sync import is_changed_since
 from keyrota.errors import GOES_ON, NO_TOKEN, KeyrotaError, printable
 from keyrota.report.data import CredentialReport, Line, NotRead, lines, list_done, retry_at
-
-Paint = Callable[[str, str], str]
-"""Colours a text by its role: `title`, `good`, `due`, `held`, `bad`, `quiet`."""
-
-
-def plain(_: str, text: str) -> str:
-    """Colour nothing."""
-    return text
+from keyrota.report.paint import Paint, plain
 
 
 def plan_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iterator[str]:

@@ -30,7 +30,8 @@ from keyrota.executor import Preview
 from keyrota.executor.confirm import questions
 from keyrota.executor.parallel import in_parallel
 from keyrota.report.data import error_fields, stamp
-from keyrota.report.text import Paint, count, not_read_text
+from keyrota.report.paint import Paint
+from keyrota.report.text import count, not_read_text
 from keyrota.target_base.schema import WAITING
 from keyrota.targets import kinds
 

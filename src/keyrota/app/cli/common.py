@@ -17,7 +17,7 @@ from click.core import ParameterSource
 
 from keyrota.app import words
 from keyrota.errors import KeyrotaError, redact, without_own_secrets
-from keyrota.report.text import Paint, plain
+from keyrota.report.paint import Paint, plain
 
 if TYPE_CHECKING:
     from keyrota.app.config import Configuration
