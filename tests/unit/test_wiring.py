@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from keyrota.app.config import Configuration, CredentialConfig, load_text
 from keyrota.app.wiring import Wiring
 from keyrota.aws.account import Account
+from keyrota.core.model import NOBODY
+from keyrota.errors import ProviderRefused
 
 TEXT = """
 version: 1
@@ -51,6 +54,27 @@ def test_another_way_in_is_another_account(other: dict[str, str]) -> None:
     assert isinstance(two, Account)
     assert one is not two
     assert (one.region, two.region) == ("eu-central-1", other.get("region", "eu-central-1"))
+
+
+def test_accounts_are_entered_side_by_side_and_one_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three meet while they are entered; the one that cannot be is nobody else's matter."""
+    together = threading.Barrier(3, timeout=20)
+
+    def enter(account: Account, clock: object) -> str:  # noqa: ARG001  # as it is called
+        together.wait()
+        if account._expected == "333333333333":
+            raise ProviderRefused("no such role")
+        account._id = account._expected
+        return str(account._expected)
+
+    monkeypatch.setattr(Account, "enter", enter)
+    monkeypatch.setattr(Wiring, "caller", NOBODY)
+    line = '  - {{user: ci, account: "{0}", role: deploy, region: eu-central-1}}\n'
+    entries = "".join(line.format(str(number) * 12) for number in (1, 2, 3))
+    wiring = Wiring(load_text("keyrota.yaml", f"version: 1\ncredentials:\n{entries}"), SimpleNamespace())
+    ready, unreachable = wiring.subjects()
+    assert [one.account for one in ready] == ["111111111111", "222222222222"]
+    assert [(one.account, one.error.what) for one in unreachable] == [("333333333333", "no such role")]
 
 
 @pytest.mark.parametrize(

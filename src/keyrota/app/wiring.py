@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -23,6 +23,7 @@ from keyrota.core.policy import duration, format_duration
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError, NoCredentials
 from keyrota.executor import CredentialContext, Settings
+from keyrota.executor.parallel import in_parallel
 from keyrota.ports import Clock, Target
 from keyrota.target_base.provider import Connection, Provider
 
@@ -103,6 +104,7 @@ class Wiring:
         """
         self.refuse_twice()
         chosen = self.chooser.choose(wanted)
+        self._enter_all(chosen)
         ready: list[CredentialContext] = []
         unreachable: list[Unreachable] = []
         for credential in chosen:
@@ -123,6 +125,11 @@ class Wiring:
         if not ready and unreachable and isinstance(unreachable[0].error, NoCredentials):
             raise unreachable[0].error
         return tuple(ready), tuple(unreachable)
+
+    def _enter_all(self, chosen: Iterable[CredentialConfig]) -> None:
+        """Enter the accounts of these credentials side by side, each once; what keeps us out of one is its own."""
+        each = {self._name_of(self._of_duty(entry)): entry for entry in chosen if id(entry) not in self._unclear}
+        in_parallel(self.account, each.values(), self.configuration.concurrency)
 
     def refuse_twice(self) -> None:
         """
