@@ -66,6 +66,10 @@ class Wanted:
         """Whether nothing narrows the choice."""
         return not self.names and self.account is None
 
+    def covers(self, account: str) -> bool:
+        """Return whether a whole account is meant, and this is one of them."""
+        return not self.names and self.account in (None, account)
+
     @staticmethod
     def only(entry: CredentialConfig) -> Wanted:
         """Ask for one configured credential."""

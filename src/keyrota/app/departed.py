@@ -61,6 +61,7 @@ def find_departed(session: Session) -> tuple[tuple[Departed, ...], tuple[Keyrota
     """
     Find them in the accounts and regions that the configuration names, and say which could not be asked.
 
+    Where a selector could not be evaluated, nobody knows who has left it, and nobody is reported as gone.
     A secret that another deployed stack keeps is that stack's to report. Accounts that the configuration names no more
     at all cannot be entered, and are not looked at.
     """
@@ -84,9 +85,9 @@ def lines(session: Session) -> Iterator[str]:
 def _accounts(session: Session) -> Iterator[tuple[Account, frozenset[str]]]:
     """Go through accounts and regions, each with the secrets and users that the configuration names there."""
     named: dict[tuple[str, str | None], tuple[Account, set[str]]] = {}
-    for credential in session.configuration.credentials:
+    for credential in session.configuration.entrances:
         account = session.wiring.account(credential)
-        if not isinstance(account, KeyrotaError):
+        if not isinstance(account, KeyrotaError) and account.id() not in session.wiring.unsure:
             place = account.id(), account.region
             named.setdefault(place, (account, set()))[1].update({credential.secret_name, f"user {credential.user}"})
     for account, names in named.values():

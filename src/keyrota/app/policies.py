@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from keyrota.app.config import Configuration, CredentialConfig
+from keyrota.app.config import Configuration, CredentialConfig, Selection
 from keyrota.app.deploy.template import Scope, scope_of
-from keyrota.aws.permissions import DUTIES, LISTS, READING, allow
+from keyrota.aws.permissions import DUTIES, LISTS, READING, SELECTING, allow
 
 _VERSION = "2012-10-17"
 
@@ -45,18 +45,30 @@ def permissions(
     actions = tuple(dict.fromkeys(action for duty in duties for action in DUTIES.get(duty, READING)))
     here = [entry for entry in configuration.credentials if not entry.role]
     scope = scope_of(configuration, (), partition=partition, account=account, region=region)
-    own = [*_on_credentials(actions, here, partition, account, region), *_beside(scope, actions)]
+    selected = [one for one in configuration.selections if not one.entrance.role]
+    on_users = _on_users(actions, (here, selected), partition, account, region)
+    own = [*on_users, *_beside(scope, actions)]
     found = [Permissions(account=account, document=_document(own))]
-    members: dict[tuple[str, str, str], list[CredentialConfig]] = {}
+    members: dict[tuple[str, str, str], _Users] = {}
     for entry in configuration.credentials:
         if entry.role:
-            key = (_account_of(entry, account), entry.role, entry.external_id or "")
-            members.setdefault(key, []).append(entry)
-    for (member, role, external_id), entries in members.items():
-        document = _document(list(_on_credentials(actions, entries, partition, member, region)))
+            members.setdefault(_member(entry, account), ([], []))[0].append(entry)
+    for selection in configuration.selections:
+        if selection.entrance.role:
+            members.setdefault(_member(selection.entrance, account), ([], []))[1].append(selection)
+    for (member, role, external_id), users in members.items():
+        document = _document(list(_on_users(actions, users, partition, member, region)))
         trust = _trust(caller, external_id)
         found.append(Permissions(account=member, document=document, trust=trust, role=role))
     return tuple(found)
+
+
+_Users = tuple[list[CredentialConfig], list[Selection]]
+"""Users that are named, and users that are selected, of one account."""
+
+
+def _member(entry: CredentialConfig, own: str) -> tuple[str, str, str]:
+    return _account_of(entry, own), entry.role or "", entry.external_id or ""
 
 
 def _account_of(entry: CredentialConfig, own: str) -> str:
@@ -65,19 +77,25 @@ def _account_of(entry: CredentialConfig, own: str) -> str:
     return entry.role.split(":")[4] if entry.role and entry.role.startswith("arn:") else own
 
 
-def _on_credentials(
-    actions: Iterable[str], entries: Iterable[CredentialConfig], partition: str, account: str, region: str
+def _on_users(
+    actions: Iterable[str], of: _Users, partition: str, account: str, region: str
 ) -> Iterator[dict[str, Any]]:
-    """Allow what is done to users and their secrets; a user's path is not in the configuration, so any is allowed."""
-    entries = tuple(entries)
-    if not entries:
+    """
+    Allow what is done to users and their secrets; the path of a named user is not known, so any is allowed.
+
+    Whoever a selector will find is not known either: users and secrets are allowed by patterns, and the list of users.
+    """
+    entries, selections = of
+    if not entries and not selections:
         return
     users = [f"arn:{partition}:iam::{account}:user/{path}{entry.user}" for entry in entries for path in ("", "*/")]
-    secrets = [
-        f"arn:{partition}:secretsmanager:{entry.region or region}:{account}:secret:{entry.secret_name}-??????"
-        for entry in entries
-    ]
-    keys = [entry.kms_key for entry in entries if entry.kms_key and entry.kms_key.startswith("arn:")]
+    users += [f"arn:{partition}:iam::{account}:user{one}" for it in selections for one in it.selector.arn_patterns]
+    named = [(entry.region, entry.secret_name) for entry in entries]
+    named += [(one.entrance.region, one.secret_pattern) for one in selections]
+    head = f"arn:{partition}:secretsmanager"
+    secrets = [f"{head}:{one or region}:{account}:secret:{name}-??????" for one, name in dict.fromkeys(named)]
+    every = [*entries, *(one.entrance for one in selections)]
+    keys = [entry.kms_key for entry in every if entry.kms_key and entry.kms_key.startswith("arn:")]
     names = sorted(actions)
     for prefix, resources in (("iam:", users), ("secretsmanager:", secrets)):
         yield from allow([name for name in names if name.startswith(prefix)], resources)
@@ -85,6 +103,8 @@ def _on_credentials(
     if others:
         yield _allow(others, ["*"])  # they act on no resource: sts:GetAccessKeyInfo
     yield _allow(list(LISTS), ["*"])  # what a whole account shows, and what left the configuration; takes no resource
+    if selections:
+        yield _allow(list(SELECTING), ["*"])  # takes no resource
     if keys and "secretsmanager:GetSecretValue" in names:
         writes = ["kms:GenerateDataKey"] if "secretsmanager:PutSecretValue" in names else []
         yield _allow(["kms:Decrypt", *writes], list(dict.fromkeys(keys)))

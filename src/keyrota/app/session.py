@@ -13,6 +13,7 @@ from keyrota.app.choice import EVERYTHING, Wanted
 from keyrota.app.clock import clock
 from keyrota.app.config import load_from
 from keyrota.app.lists import AccountLists
+from keyrota.app.selection import select_users
 from keyrota.app.wiring import Unreachable, Wiring
 from keyrota.core.outcome import Outcome
 from keyrota.core.planner import Intent
@@ -58,6 +59,8 @@ class Session:
         self.configuration = load_from(config, sha256=sha256)
         at_most = ends_in / 2 if ends_in is not None else None
         self.wiring = Wiring(self.configuration, self.clock, stack=stack, duty=duty, at_most=at_most, until=until)
+        if self.configuration.selections:
+            self.configuration = select_users(self.wiring)
 
     def plan(self, wanted: Wanted = EVERYTHING, intent: Intent | None = None) -> Planned:
         """Look at the credentials, or at those that are wanted, and plan; writes nothing."""

@@ -22,9 +22,20 @@ _COLUMN = 60
 def narrow(expanded: Expanded, credentials: Collection[int]) -> Node:
     """Keep what counts, and of the credentials those at these places of the list."""
     fields = {name: node for name, node in expanded.root.fields.items() if name not in _USED_UP}
-    every = fields["credentials"]
-    fields["credentials"] = every.with_value([one for at, one in enumerate(every.items) if at in credentials])
+    every, selections = fields["credentials"], fields.pop("selections", None)
+    shown = [_escape(one) for at, one in enumerate(every.items) if at in credentials]
+    is_everything = len(shown) == len(every.items)
+    more = selections.items if selections is not None and is_everything else ()
+    fields["credentials"] = every.with_value([*shown, *more])  # what a selector will find still has its templates
     return expanded.root.with_fields(fields)
+
+
+def _escape(node: Node) -> Node:
+    if isinstance(node.value, dict):
+        return node.with_fields({name: _escape(inner) for name, inner in node.fields.items()})
+    if isinstance(node.value, list):
+        return node.with_value([_escape(inner) for inner in node.items])
+    return node.with_value(escape(node.value)) if isinstance(node.value, str) else node
 
 
 def write_yaml(root: Node) -> Iterator[str]:
@@ -66,8 +77,6 @@ def _name_origin(node: Node, at: tuple[str | int, ...]) -> str:
 
 def _write_scalar(value: Any) -> str:
     """Write a scalar so that YAML reads the same one; JSON is YAML."""
-    if isinstance(value, str):
-        value = escape(value)
     is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS
     return str(value) if is_plain else json.dumps(value, ensure_ascii=False)
 
@@ -90,6 +99,7 @@ def summarize(configuration: Configuration, expanded: Expanded) -> dict[str, Any
         "files": len(files | {str(configuration.path)}),
         "credentials": len(credentials),
         "users": len({entry.user for entry in credentials}),
-        "accounts": len({entry.known_account for entry in credentials}),
+        "accounts": len({entry.known_account for entry in configuration.entrances}),
+        "selections": len(configuration.selections),
         "targets": dict(sorted(targets.items())),
     }

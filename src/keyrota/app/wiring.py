@@ -21,6 +21,7 @@ from keyrota.app.tokens import settings_of
 from keyrota.core.model import Caller, CredentialId, FirstWrite, IndexEntry, UserName
 from keyrota.core.policy import duration, format_duration
 from keyrota.core.secret import Secret
+from keyrota.core.selection import DirectoryUser
 from keyrota.errors import ConfigError, Fault, KeyrotaError, NoCredentials
 from keyrota.executor import CredentialContext, Settings
 from keyrota.executor.parallel import in_parallel
@@ -76,8 +77,39 @@ class Wiring:
         self._listing: dict[tuple[str, str | None], threading.Lock] = {}
         """Each held while secrets are listed: each thread of a run may ask, and one list answers all of them."""
         self._connections: dict[str, Connection] = {}
+        self._users: dict[str, tuple[DirectoryUser, ...] | KeyrotaError] = {}
+        self.unselected: tuple[Unreachable, ...] = ()
+        """Where a selector could not be evaluated, or found users that wait for a person."""
+        self.unsure: frozenset[str] = frozenset()
+        """Accounts whose selected users are not all known: who is missing there has not left the configuration."""
         refuse_untrusted(configuration)
         self.references = references(configuration)
+
+    def take_selected(
+        self, configuration: Configuration, unselected: tuple[Unreachable, ...], unsure: frozenset[str]
+    ) -> None:
+        """Go on with the users that the selectors of this configuration found; before anything else is asked."""
+        self.configuration, self.unselected, self.unsure = configuration, unselected, unsure
+
+    def list_users(self, account: Account) -> tuple[DirectoryUser, ...]:
+        """
+        List the users of an account, once a run.
+
+        Raises:
+            ProviderRefused, ProviderUnavailable: They cannot be listed.
+        """
+        from keyrota.aws.users import AccountUsers  # noqa: PLC0415  # botocore is imported only when it is needed
+
+        name = account.id()
+        if name not in self._users:
+            try:
+                self._users[name] = AccountUsers(account).list()
+            except KeyrotaError as error:
+                self._users[name] = error
+        found = self._users[name]
+        if isinstance(found, KeyrotaError):
+            raise found
+        return found
 
     @cached_property
     def settings(self) -> Settings:
@@ -122,6 +154,7 @@ class Wiring:
                 )
             else:
                 ready.append(self._subject(credential, entered))
+        unreachable += [one for one in self.unselected if wanted.covers(one.account)]
         if not ready and unreachable and isinstance(unreachable[0].error, NoCredentials):
             raise unreachable[0].error
         return tuple(ready), tuple(unreachable)

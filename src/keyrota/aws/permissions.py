@@ -29,6 +29,13 @@ With secretsmanager:GetSecretValue, which it can do without, it also judges a va
 secret; without, `sync` and `apply` are the first to say that it cannot be served.
 """
 
+SELECTING = ("iam:GetAccountAuthorizationDetails",)
+"""
+What every duty needs where a configuration selects users, beside secretsmanager:ListSecrets; neither takes a resource.
+
+It shows policies as well; IAM has no other call that lists users with their tags.
+"""
+
 DUTIES: Mapping[str, tuple[str, ...]] = {
     "rotate": (
         *LOOK,

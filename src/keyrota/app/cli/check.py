@@ -134,6 +134,8 @@ def _check_stack(session: Session, stack: str, config: str) -> Iterator[Finding]
 def _configuration(configuration: Configuration) -> Finding:
     odd = [entry.secret_name for entry in configuration.credentials if ARN_LIKE_END.search(entry.secret_name)]
     detail = count(len(configuration.credentials), "credential")
+    if configuration.selections:
+        detail += f", {count(len(configuration.selections), 'selection')} of users"
     if odd:
         detail += (
             f"; {', '.join(odd)} ends in a hyphen and six characters, like the end of an ARN: "

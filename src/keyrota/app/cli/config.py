@@ -58,8 +58,12 @@ def _list_counts(counts: dict[str, Any]) -> list[str]:
     targets: dict[str, int] = counts["targets"]
     each = ", ".join(f"{name} {number}" for name, number in targets.items())
     users, accounts = count(counts["users"], "user"), count(counts["accounts"], "account")
+    selections = (
+        [f"{count(counts['selections'], 'selection')} of users, made at each run"] if counts["selections"] else []
+    )
     return [
         f"{count(counts['files'], 'file')}",
         f"{count(counts['credentials'], 'credential')}: {users}, {accounts}",
+        *selections,
         count(sum(targets.values()), "target") + (f": {each}" if each else ""),
     ]

@@ -2,7 +2,7 @@
 
 from keyrota.app.config.include import bundle
 from keyrota.app.config.load import load, load_text
-from keyrota.app.config.model import Configuration, ConfiguredUrl, CredentialConfig, Reference, TargetConfig
+from keyrota.app.config.model import Configuration, ConfiguredUrl, CredentialConfig, Reference, Selection, TargetConfig
 from keyrota.app.config.references import References, is_reference
 from keyrota.app.config.schema import schema
 from keyrota.app.config.source import fingerprint, load_expanded_from, load_from, stamp_version
@@ -13,6 +13,7 @@ __all__ = [
     "CredentialConfig",
     "Reference",
     "References",
+    "Selection",
     "TargetConfig",
     "bundle",
     "fingerprint",

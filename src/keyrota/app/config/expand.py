@@ -11,7 +11,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keyrota.app.config import lists
@@ -22,6 +22,7 @@ from keyrota.app.config.schema import FIRST_WRITE, KIND
 from keyrota.app.config.templates import ALLOWED, DUTY, Context, UnusableTemplate, find_templates, replace_templates
 from keyrota.app.config.tree import Expanded, Node, annotate, name_path
 from keyrota.app.config.written import INSTANCE_NAME
+from keyrota.core.selection import DirectoryUser
 from keyrota.errors import ConfigError, Fault
 from keyrota.target_base.provider import Provider, instance
 
@@ -34,6 +35,9 @@ _NEVER = frozenset({FIRST_WRITE, "kms_key", "bundle"})
 _NOTHING: frozenset[str] = frozenset()
 _OF_MAIN = ("policy", "aws", "brake", "concurrency", "drift_every", "verify", "include")
 """What only the main file says."""
+_OF_ALL = frozenset({"version", "policy", "providers", "aws"})
+"""What a credential is judged with."""
+_ENTRANCE = ("account", "role", "external_id", "region")
 _BY_NAME = ("accounts", "providers")
 """Mappings that several files may add to."""
 _ACCOUNT_FORMS = {"account": "accounts", "accounts": "account"}
@@ -65,6 +69,15 @@ class _Defaults:
     """By provider, and `first_write`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pending:
+    """An entry in one account, whose users a selector will find."""
+
+    base: Node
+    account: NamedAccount
+    defaults: _Defaults
+
+
 class _Expansion:
     def __init__(self, documents: Sequence[Document], main: Node, known: Mapping[str, Provider]) -> None:
         self._path: Path | str = documents[0].path
@@ -74,6 +87,8 @@ class _Expansion:
         self._known = dict(known)
         self._counted: Counter[str] = Counter()
         self._fields = dict(main.fields)
+        self._selections: list[Node] = []
+        self._pending: list[_Pending] = []
 
     def run(self) -> Expanded:
         for other in self._others:
@@ -86,7 +101,11 @@ class _Expansion:
         accounts = self._fields.get("accounts")
         self._accounts = Accounts(accounts.fields if accounts is not None else {}, self._faults.append)
         self._expand_entries()
-        return Expanded(self._path, self._main.with_fields(self._fields), self._faults)
+        root = self._main.with_fields(self._fields)
+        if self._selections:
+            every = Node(value=self._selections, where=self._fields["credentials"].where, path=("credentials",))
+            root = root.with_fields({**self._fields, "selections": every})
+        return Expanded(self._path, root, self._faults, self.select)
 
     def _expand_entries(self) -> None:
         made: list[Node] = []
@@ -101,7 +120,7 @@ class _Expansion:
             defaults = common if root is self._main else _read_defaults(root, common)
             made += [one for entry in entries.items for one in self._make_credentials(entry, defaults)]
         entries = self._fields.get("credentials", self._main)
-        if "credentials" in self._fields or made:
+        if "credentials" in self._fields or made or self._selections:
             self._fields["credentials"] = Node(value=made, where=entries.where, path=("credentials",))
 
     # --- files ----------------------------------------------------------------------------------------------------
@@ -152,23 +171,48 @@ class _Expansion:
     # --- credentials ----------------------------------------------------------------------------------------------
 
     def _make_credentials(self, entry: Node, defaults: _Defaults) -> Iterator[Node]:
-        """Make the credentials that one entry stands for."""
+        """Make the credentials that one entry stands for; what a selector will find is noted for later."""
         if not isinstance(entry.value, dict):
             yield entry
             return
         users = self._read_users(entry)
-        if users is None:
-            return
         accounts = tuple(self._accounts.of(merge(entry, _keep_account(defaults.credential), _ACCOUNT_FORMS)))
         self._count("credentials", entry, len(accounts) * len(users))
+        selector = _selector_of(entry)
         for account in accounts:
             own = merge(_drop_account(entry), _annotate_account(account, entry))
             base = merge(own, defaults.credential, _ACCOUNT_FORMS)
+            if selector is not None:
+                self._note_selection(base, selector, account, defaults)
             for user in users:
                 yield self._make_credential(base, user, account, defaults)
 
-    def _read_users(self, entry: Node) -> Sequence[Node | None] | None:
-        """Return the users that an entry names; None where it names them wrongly."""
+    def _note_selection(self, base: Node, selector: Node, account: NamedAccount, defaults: _Defaults) -> None:
+        """Keep an entry whose users are not known yet; its templates are looked at all the same."""
+        made = self._make_credential(base, None, account, defaults, is_later=True)
+        context = _context(None, account)
+        entrance = {
+            name: self._replace(base.fields[name], _allow(name), context) for name in _ENTRANCE if name in base.fields
+        }
+        self._selections.append(made.with_fields({**made.fields, **entrance, "users": selector}))
+        self._pending.append(_Pending(base=base, account=account, defaults=defaults))
+
+    def select(self, number: int, user: DirectoryUser) -> Expanded:
+        """Make the credential of one user that a selector found: a configuration that has nothing else."""
+        pending, before = self._pending[number], len(self._faults)
+        named = Node(value=str(user.name), where=pending.base.where, path=(*pending.base.path, "users"))
+        found = _context(named, pending.account)
+        context = replace(found, path=user.path, tags=user.tags)
+        made = self._make_credential(pending.base, named, pending.account, pending.defaults, context=context)
+        faults, self._faults[before:] = self._faults[before:], []
+        fields = {
+            name: node for name, node in self._fields.items() if name in {"version", "policy", "providers", "aws"}
+        }
+        fields["credentials"] = pending.base.with_value([made])
+        return Expanded(self._path, self._main.with_fields(fields), faults)
+
+    def _read_users(self, entry: Node) -> Sequence[Node | None]:
+        """Return the users that an entry names; none where it names them wrongly, or a selector will find them."""
         one, several = entry.fields.get("user"), entry.fields.get("users")
         if several is None:
             return [one]
@@ -177,16 +221,22 @@ class _Expansion:
             self._faults.append(
                 Fault(where=entry.keys.get("users", several.where), what=what, remedy="keep one of the two")
             )
-            return None
-        return several.items if lists.is_list_of_texts(several, self._faults.append) else None
+            return ()
+        if isinstance(several.value, dict):
+            return ()
+        return several.items if lists.is_list_of_texts(several, self._faults.append) else ()
 
-    def _make_credential(self, base: Node, user: Node | None, account: NamedAccount, defaults: _Defaults) -> Node:
-        context = Context(
-            user=user.value if user is not None and isinstance(user.value, str) else None,
-            account=account.id,
-            account_name=account.name,
-            account_tags=account.tags,
-        )
+    def _make_credential(
+        self,
+        base: Node,
+        user: Node | None,
+        account: NamedAccount,
+        defaults: _Defaults,
+        *,
+        is_later: bool = False,
+        context: Context | None = None,
+    ) -> Node:
+        context = context or replace(_context(user, account), is_later=is_later)
         fields = {"user": user} if user is not None else {}
         fields |= {
             name: node
@@ -246,6 +296,20 @@ class _Expansion:
             self._faults.append(Fault(where=node.where, what=what, remedy=error.remedy))
             return node
         return node if text == node.value else node.with_value(text)
+
+
+def _context(user: Node | None, account: NamedAccount) -> Context:
+    return Context(
+        user=user.value if user is not None and isinstance(user.value, str) else None,
+        account=account.id,
+        account_name=account.name,
+        account_tags=account.tags,
+    )
+
+
+def _selector_of(entry: Node) -> Node | None:
+    users = entry.fields.get("users")
+    return users if users is not None and isinstance(users.value, dict) and "user" not in entry.fields else None
 
 
 def _allow(name: str) -> frozenset[str]:

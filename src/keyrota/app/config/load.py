@@ -20,11 +20,13 @@ from keyrota.app.config.model import (
     ConfiguredUrl,
     CredentialConfig,
     Reference,
+    Selection,
     TargetConfig,
     VerifyConfig,
 )
 from keyrota.app.config.nodes import Document
 from keyrota.app.config.schema import FIRST_WRITE, KIND, expanded_schema
+from keyrota.app.config.templates import TEMPLATE
 from keyrota.app.config.tree import Expanded
 from keyrota.app.config.trust import Kept, find_untrusted_hosts, reference_faults, references_in, urls_in
 from keyrota.core.model import FirstWrite
@@ -41,6 +43,7 @@ from keyrota.core.policy import (
     RotationPolicy,
     duration,
 )
+from keyrota.core.selection import Criteria, DirectoryUser, Selector
 from keyrota.errors import ConfigError, Fault, UsageError
 from keyrota.http.urls import url_fault
 from keyrota.target_base.provider import Provider
@@ -50,6 +53,9 @@ _DAYS = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
 _SEE = "see docs/reference/configuration.md"
 _ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::(?P<account>[0-9]{12}):role/[\w+=,.@/{}-]+", re.ASCII)
 _MAX_DRIFT = 90 * DAY
+_DERIVED = "keyrota/*/access-key"
+"""`secret_name_for`, of any user."""
+_ENTRANCE = ("account", "role", "external_id", "region")
 _AGES = ("rotate_after", "deactivate_after", "delete_after")
 
 
@@ -106,7 +112,7 @@ def _from_documents(documents: Sequence[Document], path: Path | str) -> tuple[Co
             [Fault(where=str(path), what=f"the file is {found}", remedy="see docs/reference/configuration.md")]
         )
     known = {**usual} | name_instances(document.root.fields.get("providers"), usual)
-    strict = expanded_schema(known)
+    strict = expanded_schema(known, has_selections="selections" in document.value)
     found_faults = list(faults(document, strict))
     if found_faults:
         unfit = misfits(document, strict)
@@ -177,6 +183,7 @@ class _Reading:
         self._faults.extend(self._find_shared(credentials))
         providers = content.get("providers") or {}
         self._faults.extend(self._unknown_providers(credentials, providers))
+        selections = tuple(self._selections(content.get("selections") or (), policy))
         references, urls = self._judge_providers(providers, credentials)
         if self._faults:
             self._faults.extend(_hosts_beside(urls))
@@ -196,6 +203,8 @@ class _Reading:
             region=aws.get("region"),
             profile=aws.get("profile"),
             providers={name: _drop_kind(settings) for name, settings in providers.items()},
+            selections=selections,
+            making=_Making(self._document, self._kinds) if selections else None,
             kinds={name: settings.get(KIND, name) for name, settings in providers.items()},
             credentials=credentials,
             references=references,
@@ -385,6 +394,26 @@ class _Reading:
         told = settings if isinstance(settings, dict) else {}
         return " ".join(str(told.get(field, known.get("default", ""))) for field in ("base_url", "region", "role"))
 
+    def _selections(self, entries: Sequence[dict[str, Any]], policy: RotationPolicy) -> Iterator[Selection]:
+        for number, entry in enumerate(entries):
+            path = ("selections", number)
+            if not {"tags", "path", "name"} & entry["users"].keys():
+                what = f"{self._document.name((*path, 'users'))} says nothing of the users"
+                remedy = 'write `tags`, `path` or `name`; `name: "*"` means all of them'
+                self._faults.append(Fault(where=self._document.where((*path, "users")), what=what, remedy=remedy))
+            own: dict[str, Any] = {name: entry[name] for name in _ENTRANCE if name in entry}
+            entrance = self._credential({**own, "user": "selected"}, path, policy)
+            yield Selection(
+                selector=_read_selector(entry["users"]),
+                entrance=replace(entrance, kms_key=entry.get("kms_key")),
+                secret_pattern=TEMPLATE.sub("*", entry.get("secret") or _DERIVED),
+                where=self._document.where((*path, "users")),
+            )
+
+    def claims(self, credential: CredentialConfig) -> Iterator[tuple[object, str]]:
+        """Name what a credential claims for itself alone."""
+        return ((claim, what) for claim, what, _ in self._claims(credential))
+
     def _unknown_providers(
         self, credentials: tuple[CredentialConfig, ...], providers: Mapping[str, Any]
     ) -> Iterator[Fault]:
@@ -398,6 +427,55 @@ class _Reading:
                         what=f"{target.provider} is not configured",
                         remedy=f"add it: providers: {{{target.provider}: {{{settings}}}}}",
                     )
+
+
+class _Making:
+    """Makes credentials of the users that selectors find."""
+
+    def __init__(self, document: Expanded, known: Mapping[str, Provider]) -> None:
+        self._document, self._known = document, known
+        self._strict = expanded_schema(known)
+        self._reading = _Reading(document, known)
+
+    def make(self, number: int, user: DirectoryUser) -> CredentialConfig:
+        """
+        Make the credential of a user.
+
+        Raises:
+            ConfigError: The tags, the path or the name of the user do not fit where the configuration needs them.
+        """
+        if self._document.select is None:
+            raise RuntimeError("a configuration without selections")
+        made = self._document.select(number, user)
+        found = list(faults(made, self._strict))
+        if found:
+            raise ConfigError(found)
+        return _Reading(made, self._known).configuration().credentials[0]
+
+    def claims(self, credential: CredentialConfig) -> Iterator[tuple[object, str]]:
+        """Name what a credential claims for itself alone."""
+        return self._reading.claims(credential)
+
+
+def _read_selector(entry: Mapping[str, Any]) -> Selector:
+    exempt = (one if isinstance(one, dict) else {"name": one} for one in entry.get("except", ()))
+    return Selector(
+        wanted=_read_criteria(entry),
+        exempt=tuple(_read_criteria(one) for one in exempt),
+        at_most=entry.get("at_most", 0),
+    )
+
+
+def _read_criteria(entry: Mapping[str, Any]) -> Criteria:
+    return Criteria(
+        tags={name: _read_patterns(value) for name, value in (entry.get("tags") or {}).items()},
+        path=entry.get("path", ""),
+        names=_read_patterns(entry.get("name", ())),
+    )
+
+
+def _read_patterns(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _providers_of(target: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

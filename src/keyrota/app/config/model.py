@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from keyrota.core.model import FirstWrite
 from keyrota.core.policy import Brake, RotationPolicy
+from keyrota.core.selection import DirectoryUser, Selector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,31 @@ class ConfiguredUrl:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """An entry in one account, whose users a selector finds when keyrota runs."""
+
+    selector: Selector
+    entrance: CredentialConfig
+    """How the account is entered; its user stands for nobody."""
+    secret_pattern: str
+    """What the names of the users' secrets are like, as IAM writes patterns: `keyrota/*/access-key`."""
+    where: str
+    """File, line and column."""
+
+
+class Making(Protocol):
+    """Makes credentials of the users that were found, as the schema and the loader would have them written."""
+
+    def make(self, number: int, user: DirectoryUser) -> CredentialConfig:
+        """Make the credential of a user that the selection of this number found; `ConfigError` if it does not fit."""
+        ...
+
+    def claims(self, credential: CredentialConfig) -> Iterable[tuple[object, str]]:
+        """Name what a credential claims for itself alone, each with what is wrong if another one claims it too."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """The whole file."""
 
@@ -111,6 +137,15 @@ class Configuration:
     urls: tuple[ConfiguredUrl, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     """The kind of each of `providers`."""
+
+    selections: tuple[Selection, ...] = ()
+    """What is still to be found; empty once it was."""
+    making: Making | None = field(default=None, compare=False)
+
+    @property
+    def entrances(self) -> tuple[CredentialConfig, ...]:
+        """How accounts are entered: by the credentials, and where users are selected."""
+        return (*self.credentials, *(selection.entrance for selection in self.selections))
 
     def of_kind(self, kind: str) -> Mapping[str, Mapping[str, Any]]:
         """Return the settings of all providers of a kind, by name."""

@@ -149,12 +149,13 @@ def schema() -> dict[str, Any]:
     return {**made, "required": ["version"]}
 
 
-def expanded_schema(known: Mapping[str, Provider]) -> dict[str, Any]:
+def expanded_schema(known: Mapping[str, Provider], *, has_selections: bool = False) -> dict[str, Any]:
     """
     Make the JSON Schema of what is left once lists, templates and defaults are resolved; `defaults` stay for a look.
 
     Args:
         known: Providers by name: every kind, and the instances of this configuration.
+        has_selections: Users are selected as well, so that none has to be named.
     """
     targets = _targets(known)
     credential = _credential(targets)
@@ -185,11 +186,12 @@ def expanded_schema(known: Mapping[str, Provider]) -> dict[str, Any]:
                 "defaults": written.defaults(credential, targets, known),
                 "credentials": {
                     "type": "array",
-                    "minItems": 1,
+                    "minItems": 0 if has_selections else 1,
                     "items": credential,
                     "description": "The IAM users whose keys keyrota keeps.",
                 },
-            },
+            }
+            | ({"selections": written.selections(credential)} if has_selections else {}),
             required=("version", "credentials"),
         ),
     }

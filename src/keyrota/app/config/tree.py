@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from keyrota.app.config.nodes import Document, Path_
+from keyrota.core.selection import DirectoryUser
 from keyrota.errors import Fault
 
 
@@ -76,14 +77,19 @@ def name_path(path: Iterable[str | int]) -> str:
     return text.removeprefix(".") or "the file"
 
 
+Select = Callable[[int, DirectoryUser], "Expanded"]
+
+
 class Expanded:
     """What was made of the files: plain values for the schema, and the place of each."""
 
-    def __init__(self, path: Path | str, root: Node, faults: Iterable[Fault]) -> None:
+    def __init__(self, path: Path | str, root: Node, faults: Iterable[Fault], select: Select | None = None) -> None:
         self.path = path
         self.root = root
         self.faults = list(faults)
         self.value: Any = root.plain()
+        self.select = select
+        """Makes the configuration of one user that the selection of a number found."""
 
     def nearest(self, steps: Iterable[str | int]) -> tuple[Node, Path_]:
         """Find the innermost node on a path, and what is left of the path."""

@@ -241,7 +241,7 @@ def refuse_shared_roles(configuration: Configuration) -> None:
     remedy = "write {duty} where the names of the roles differ: `role: keyrota-{duty}`"
     faults = [
         Fault(where=entry.where, what=f"the role {entry.role} is the same for every function", remedy=remedy)
-        for entry in configuration.credentials
+        for entry in configuration.entrances
         if entry.role and "{duty}" not in entry.role
     ]
     for name, settings in configuration.of_kind("ssm").items():

@@ -22,8 +22,8 @@ def accounts(role: Mapping[str, Any], external_id: Mapping[str, Any], region: Ma
     tags = {"type": "object", "additionalProperties": {"type": "string", "maxLength": 256}}
     properties = {
         "id": {"type": "string", "pattern": "^[0-9]{12}$", "description": "Account ID."},
-        "role": {**role, "type": ["string", "null"]},
-        "external_id": {**external_id, "type": ["string", "null"]},
+        "role": {**_allow_templates(role), "type": ["string", "null"]},
+        "external_id": {**_allow_templates(external_id), "type": ["string", "null"]},
         "region": {**region, "type": ["string", "null"]},
         "tags": {**tags, "description": "For `{account.tag:NAME}`."},
     }
@@ -81,6 +81,49 @@ def _loosen(schema: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
+_PATTERNS = {"anyOf": [{"type": "string", "minLength": 1}, {**_LIST, "items": {"type": "string", "minLength": 1}}]}
+_CRITERIA = {
+    "tags": {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": _PATTERNS,
+        "description": "Tags of the user: a pattern, or several, one of which the value matches.",
+    },
+    "path": {"type": "string", "pattern": "^/([^/{}]+/)*$", "description": "What the user's path begins with: `/ci/`."},
+    "name": {**_PATTERNS, "description": "A pattern of names (`ci-*`), or several."},
+}
+_EXEMPT = {"type": "object", "additionalProperties": False, "minProperties": 1, "properties": _CRITERIA}
+SELECTOR: Mapping[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        **_CRITERIA,
+        "except": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"anyOf": [{"type": "string", "minLength": 1}, _EXEMPT]},
+            "description": "Users that are left out: names, patterns of names, or `tags`, `path` and `name`.",
+        },
+        "at_most": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "A person's word for the number of users in each account. Without it, 10 more than keyrota "
+            "keeps there, or 30 %; what is more is held.",
+        },
+    },
+}
+"""The users of an account whose tags, path or names are like that; all that is given has to fit."""
+
+
+def selections(credential: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the schema of entries whose users a selector will find; the rest is judged once they are known."""
+    fields = {name: _loosen(schema) for name, schema in credential["properties"].items() if name != "user"}
+    fields["targets"] = {"type": "array"}
+    exact = {name: credential["properties"][name] for name in ("account", "role", "external_id", "region", "policy")}
+    item = {"type": "object", "additionalProperties": False, "properties": {**fields, **exact, "users": SELECTOR}}
+    return {"type": "array", "items": item}
+
+
 def credential(schema: Mapping[str, Any], known: Mapping[str, Provider]) -> dict[str, Any]:
     """Make the schema of a credential as it is written."""
     fields = {
@@ -95,7 +138,10 @@ def credential(schema: Mapping[str, Any], known: Mapping[str, Provider]) -> dict
         **schema["properties"]["targets"],
         "items": _target(schema["properties"]["targets"]["items"], known),
     }
-    users = {**_LIST, "description": "One credential for each of these users."}
+    users = {
+        "description": "One credential for each of these users: names; or a selector, which AWS is asked for.",
+        "anyOf": [_LIST, SELECTOR],
+    }
     several = {**_LIST, "description": "One credential in each of these accounts: names (`prod-*` as well), or IDs."}
     ordered = {"user": fields.pop("user"), "users": users, "account": fields.pop("account"), "accounts": several}
     return {**schema, "required": [], "properties": {**ordered, **fields}}

@@ -123,7 +123,9 @@ class Deployer:
         template = narrow_template(scope, is_fleet=wishes.is_fleet, config=config)
         if "UserPattern" in template["Parameters"] and not wishes.user_pattern:
             raise UsageError(
-                f"{len(users)} users are too many to be named in the policies of the functions' roles",
+                "users that a selector finds cannot be named in the policies of the functions' roles"
+                if scope.is_selecting
+                else f"{len(users)} users are too many to be named in the policies of the functions' roles",
                 remedy="give them a common IAM path or prefix, and name it: --user-pattern 'ci/*'",
             )
         reference = config or f"ssm:{wishes.parameter}"

@@ -18,6 +18,7 @@ from typing import Any
 from keyrota.app.config import Configuration, Reference
 from keyrota.app.config.trust import refuse_local, refuse_shared_roles
 from keyrota.app.tokens import choose_reading, leave_out_reading
+from keyrota.aws.permissions import SELECTING
 from keyrota.core.naming import ARN_LIKE_END
 from keyrota.errors import ConfigError, Fault
 
@@ -67,6 +68,8 @@ class Scope:
     """KMS keys of such parameters, as ARNs."""
     kms_keys: tuple[str, ...] = ()
     """Keys of the secrets, as ARNs."""
+    is_selecting: bool = False
+    """Users of this account are selected when a function runs, so that none is named here."""
 
 
 def check_references(configuration: Configuration) -> None:
@@ -87,7 +90,7 @@ def beyond_events(configuration: Configuration, region: str) -> tuple[str, ...]:
     """Name the places from which Secrets Manager's events do not come to this stack: other regions, other accounts."""
     places = (
         f"account {entry.account or entry.role}" if entry.role else f"region {entry.region}"
-        for entry in configuration.credentials
+        for entry in configuration.entrances
         if entry.role or (entry.region or region) != region
     )
     return tuple(dict.fromkeys(places))
@@ -133,6 +136,7 @@ def scope_of(
         ),
         secrets=tuple(f"{head}{entry.secret_name}-??????" for entry, head in zip(here, heads, strict=True)),
         secret_names=tuple(entry.secret_name for entry in here),
+        is_selecting=any(not one.entrance.role for one in configuration.selections),
         tokens=_tokens(leave_out_reading(configuration.references), partition, account, region),
         read_tokens=_tokens(choose_reading(configuration.references), partition, account, region),
         member_roles=tuple(
@@ -140,7 +144,7 @@ def scope_of(
                 [
                     *(
                         _role_arn(entry.role, entry.account or "", partition)
-                        for entry in configuration.credentials
+                        for entry in configuration.entrances
                         if entry.role
                     ),
                     *away,
@@ -199,7 +203,7 @@ def narrow_template(scope: Scope, *, is_fleet: bool, config: str | None = None) 
         config: The object's reference if the configuration lies in S3 instead of a parameter.
     """
     made: dict[str, Any] = json.loads((FLEET_TEMPLATE if is_fleet else TEMPLATE).read_text("utf-8"))
-    fits = sum(len(arn) for arn in (*scope.users, *scope.secrets)) < _MAX_POLICY_LENGTH
+    fits = not scope.is_selecting and sum(map(len, (*scope.users, *scope.secrets))) < _MAX_POLICY_LENGTH
     for name, resource in made["Resources"].items():
         if resource["Type"] == "AWS::IAM::Policy":
             document, duty = resource["Properties"]["PolicyDocument"], _duty_of(name)
@@ -275,6 +279,8 @@ def _more_statements(duty: str, statements: list[dict[str, Any]], scope: Scope) 
     if scope.kms_keys and "secretsmanager:GetSecretValue" in of_secrets:
         makes = ["kms:GenerateDataKey"] if "secretsmanager:PutSecretValue" in of_secrets else []
         yield {"Effect": "Allow", "Action": ["kms:Decrypt", *makes], "Resource": list(scope.kms_keys)}
+    if scope.is_selecting and duty:
+        yield {"Effect": "Allow", "Action": [*SELECTING, "secretsmanager:ListSecrets"], "Resource": "*"}
     if scope.target_parameters and of_secrets:
         yield from _parameter_statements(duty, scope)
 

@@ -38,6 +38,9 @@ def _write(work: Work, event: Any) -> dict[str, Any]:
     from keyrota.aws.objects import write_object  # noqa: PLC0415  # botocore is imported late
 
     write_object(work.session.wiring.own_account(), bucket, key, json.dumps(items).encode())
+    if work.session.wiring.unselected:  # no item is about these
+        told = [f"{one.label}: {one.error}" for one in work.session.wiring.unselected]
+        work.alarm("keyrota: users could not be selected", "\n".join(told))
     return {"bucket": bucket, "key": key, "items": len(items)}
 
 

@@ -52,8 +52,8 @@ def _all(work: Work, event: Any) -> dict[str, Any]:
 
 def _is_first_shard(work: Work, wanted: Wanted) -> bool:
     """Return whether this is the whole, or that shard of it which says what is to be said once."""
-    first = work.session.configuration.credentials[0]
-    return first in work.session.wiring.chooser.choose(wanted)
+    every = work.session.configuration.credentials
+    return not every or every[0] in work.session.wiring.chooser.choose(wanted)
 
 
 def _look_for_trail(work: Work) -> None:
