@@ -641,7 +641,7 @@ MISTAKES = (
             "        return until if now < until else None\n\n    def is_long_served",
             "        return None\n\n    def is_long_served",
         ),
-        first=16,
+        first=255,
     ),
     _mistake(
         "take the claim off when no answer came: nothing was made",
