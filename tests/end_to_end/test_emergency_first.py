@@ -277,6 +277,72 @@ def test_the_key_is_off_although_its_secret_cannot_be_read(
     assert sandbox.keys()[leaked] == "Inactive"
 
 
+def _break_secrets(box: Sandbox, trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if trouble == HANGS:
+        monkeypatch.setattr("keyrota.executor.observe.URGENT_S", 0.0)
+    _no_secret(box)
+
+
+@pytest.mark.parametrize("trouble", ["refused", HANGS])
+def test_all_keys_at_a_provider_are_off_although_their_secrets_cannot_be_read(
+    sandbox: Sandbox, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--served-by … --now` needs IAM alone for that; it is not called replaced, and the same command goes on later."""
+    assert sandbox.run("apply")[0] == 0
+    sandbox.admin("iam").delete_access_key(UserName=USER, AccessKeyId=sandbox.old.id)
+    leaked = sandbox.held()["AWS_ACCESS_KEY_ID"]
+    _break_secrets(sandbox, trouble, monkeypatch)
+    with noting_active(sandbox, {leaked: USER}) as active:
+        code, document = sandbox.json("revoke", "--served-by", "bitbucket", "--now", "--yes")
+    assert sandbox.keys() == {leaked: "Inactive"}, document
+    assert not any(active)
+    (verdict,) = document["credentials"]
+    assert (code, verdict["safe"], verdict["replaced"], verdict["keys"]) == (1, True, False, [leaked])
+    assert any("whether another key took its place is not known" in reason for reason in verdict["reasons"])
+    sandbox.cloud.faults.clear()
+    code, out, err = sandbox.run(*document["resume"].split()[1:], "--yes")
+    assert code == 0, out + err
+    assert sandbox.deploys()
+
+
+def test_several_active_keys_and_no_secret_are_left_to_a_person(sandbox: Sandbox) -> None:
+    """Nothing but the secret says which of them the provider was given."""
+    assert sandbox.run("apply")[0] == 0
+    _no_secret(sandbox)
+    code, document = sandbox.json("revoke", "--served-by", "bitbucket", "--now", "--yes")
+    assert (code, document["credentials"]) == (1, [])
+    assert any("DescribeSecret" in error["message"] for error in document["errors"])
+    assert set(sandbox.keys().values()) == {"Active"}
+
+
+def test_a_credential_that_was_never_at_a_provider_keeps_its_key(sandbox: Sandbox) -> None:
+    """Its secret cannot be read, and the configuration names no target there: nothing says that it was."""
+    assert sandbox.run("apply")[0] == 0
+    sandbox.admin("iam").delete_access_key(UserName=USER, AccessKeyId=sandbox.old.id)
+    _no_secret(sandbox)
+    code, document = sandbox.json("revoke", "--served-by", "gitlab", "--now", "--yes")
+    assert (code, document["credentials"]) == (1, [])
+    assert set(sandbox.keys().values()) == {"Active"}
+
+
+def test_the_emergency_function_needs_iam_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets Manager refuses: the key is off, people are told, and the invocation fails, so that it comes again."""
+    box = rig.box
+    assert box.run("apply")[0] == 0
+    box.admin("iam").delete_access_key(UserName=USER, AccessKeyId=box.old.id)
+    leaked = box.held()["AWS_ACCESS_KEY_ID"]
+    monkeypatch.setenv("KEYROTA_EMERGENCY", "auto")
+    event = quarantined(box)
+    _no_secret(box)
+    with pytest.raises(RunFailed, match="whether another key took its place is not known"):
+        emergency.handler(event, Context())
+    assert box.keys() == {leaked: "Inactive"}
+    assert "deactivated, NOT YET replaced" in rig.alarms[0][0]
+    box.cloud.faults.clear()
+    assert emergency.handler(event, Context())["safe"] == [f"{ACCOUNT}:{USER}"]
+    assert box.deploys()
+
+
 def test_where_its_secret_cannot_be_read_the_key_has_to_be_named(sandbox: Sandbox) -> None:
     """Two are Active, and nothing but the secret says which of them targets hold."""
     assert sandbox.run("apply")[0] == 0

@@ -2,7 +2,7 @@
 A breached provider: every key that was ever written there is replaced, in the order of what is reachable fastest.
 
 With `--now`, and in the function `emergency`, all of the keys are deactivated before any provider is waited for
-(promise emergency-first); everything else follows.
+(promise emergency-first); everything else follows. Where a secret cannot be read, IAM alone deactivates the key.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from keyrota.app.beside import neighbours
+from keyrota.app.choice import EVERYTHING, Wanted
 from keyrota.app.providers import kind_in, name_in
 from keyrota.app.session import Session
 from keyrota.core.emergency import Revoke
 from keyrota.core.lifecycle import KeyState, interpret
 from keyrota.core.model import AccessKeyId, CredentialId, KeyStatus, Observation, TargetEvidence
 from keyrota.core.outcome import Outcome
-from keyrota.core.plan import CreateKey, Duty
+from keyrota.core.plan import CreateKey, Deactivate, Duty
 from keyrota.core.planner import Intent, Only
-from keyrota.errors import KeyrotaError, UsageError
-from keyrota.executor import Listener, Preview, apply_all, plan_all
+from keyrota.errors import KeyrotaError, ProviderRefused, ProviderUnavailable, UsageError
+from keyrota.executor import Event, EventKind, Listener, Preview, apply_all, plan_all
+from keyrota.executor.off_alone import observe_alone, only_active, own_key, turn_off
 from keyrota.report.data import flatten, retry_at
 from keyrota.targets import kinds
 
@@ -102,12 +104,53 @@ class Verdict:
         return self.is_safe and self.is_replaced
 
 
-GLANCE = Revoke(key=AccessKeyId(""), off_first=True)
+_GLANCE = Revoke(key=AccessKeyId(""), off_first=True)
 """Looks at IAM and Secrets Manager, and waits for no provider."""
 
 
+def glance(session: Session, wanted: Wanted, before: datetime) -> tuple[tuple[Exposed, ...], tuple[KeyrotaError, ...]]:
+    """
+    Find the keys of credentials without waiting for a provider, and what could not be looked at.
+
+    Secrets Manager is waited for some seconds. Where it does not answer, or refuses, the user's only Active key is
+    what is exposed: that one is deactivated at once, and replaced when the secret can be read. Where it is not clear
+    which key is meant, the secret is waited for.
+    """
+    planned = session.plan(wanted, replace(_GLANCE, is_hurried=True))
+    found: list[Exposed] = []
+    errors: list[KeyrotaError] = [missing.error for missing in planned.unreachable]
+    for preview in planned.previews:
+        alone = _find_alone(preview, before)
+        if alone is not None:
+            found.append(alone)
+            continue
+        patient = preview if preview.observation else _glance_again(session, preview)
+        if patient.observation is None:
+            errors.append(patient.error or KeyrotaError("it could not be read", where=patient.subject.name))
+        else:
+            keys = keys_before(patient.observation, before)
+            found.append(Exposed(preview=patient, keys=keys, before=before))
+    return tuple(found), tuple(errors)
+
+
+def _find_alone(preview: Preview, before: datetime) -> Exposed | None:
+    """Find what IAM alone says of a credential whose secret cannot be read."""
+    if not isinstance(preview.error, (ProviderRefused, ProviderUnavailable)):
+        return None
+    try:
+        key = only_active(preview.subject, before)
+    except KeyrotaError:
+        return None
+    return Exposed(preview=preview, keys=(key,), before=before) if key is not None else None
+
+
+def _glance_again(session: Session, preview: Preview) -> Preview:
+    (again,) = plan_all([preview.subject], session.wiring.settings, intent=_GLANCE, at_once=1)
+    return again
+
+
 def find_exposed(
-    session: Session, place: Place, before: datetime, *, intent: Revoke | None = None
+    session: Session, place: Place, before: datetime, *, is_now: bool = False
 ) -> tuple[tuple[Exposed, ...], tuple[KeyrotaError, ...]]:
     """
     Find the credentials that were served in a place, and what could not be looked at.
@@ -116,18 +159,31 @@ def find_exposed(
         session: Configured credentials; their secrets' indexes name targets that the configuration names no more.
         place: What was breached.
         before: Keys that were made later are safe: they are the ones that an earlier, broken-off run made.
-        intent: `GLANCE` where no provider may be waited for; None: targets are read, and those that answer come first.
+        is_now: No provider may be waited for; else targets are read, and those that answer come first.
     """
-    planned = session.plan(intent=intent)
+    found, errors = glance(session, EVERYTHING, before) if is_now else _look_at_all(session, before)
+    served: list[Exposed] = []
+    doubts: list[KeyrotaError] = []
+    for it in found:
+        if _was_served(place, it.preview):
+            served.append(it)
+        elif it.preview.error is not None:
+            doubts.append(it.preview.error)
+        elif _forgot(it.preview):
+            doubts.append(_unsure(it.preview))
+    return tuple(sorted(served, key=_effort)), (*errors, *doubts)
+
+
+def _look_at_all(session: Session, before: datetime) -> tuple[tuple[Exposed, ...], tuple[KeyrotaError, ...]]:
+    planned = session.plan()
     errors = [preview.error for preview in planned.previews if preview.error]
     errors += [missing.error for missing in planned.unreachable]
-    errors += [_unsure(preview) for preview in planned.previews if _forgot(preview) and not _was_served(place, preview)]
     found = [
         Exposed(preview=preview, keys=keys_before(preview.observation, before), before=before)
         for preview in planned.previews
-        if preview.observation is not None and _was_served(place, preview)
+        if preview.observation is not None
     ]
-    return tuple(sorted(found, key=_effort)), tuple(errors)
+    return tuple(found), tuple(errors)
 
 
 def places(session: Session, provider: str) -> tuple[str, ...]:
@@ -211,12 +267,11 @@ def replace_all(
         off_first: Deactivate all keys of all credentials before any provider is waited for.
     """
 
-    def off(it: Exposed) -> list[Outcome]:
-        return [
-            outcome
-            for key in it.keys
-            for outcome in _carry_out(session, it, Revoke(key=key, off_first=True, only_off=True), emit)
-        ]
+    def off(it: Exposed) -> None:
+        for key in it.keys:
+            wish = Revoke(key=key, off_first=True, is_hurried=True, only_off=True)
+            if any(outcome.plan is None for outcome in _carry_out(session, it, wish, emit)):
+                _turn_off_alone(session, it, key, emit)
 
     def replace_one(it: Exposed) -> Verdict:
         return _replace(session, it, emit, off_first=off_first)
@@ -227,6 +282,42 @@ def replace_all(
     _let_the_second_end(session, every)
     with ThreadPoolExecutor(max_workers=session.configuration.concurrency) as pool:
         return tuple(pool.map(replace_one, every))
+
+
+def _turn_off_alone(session: Session, it: Exposed, key: AccessKeyId, emit: Listener) -> None:
+    """
+    Deactivate a key with IAM alone, because its secret cannot be read; what fails is read in the end.
+
+    Not the key that keyrota runs with, and none of which an earlier look says that keyrota does not manage it.
+    """
+    subject = it.preview.subject
+    if own_key(subject, key) is not None or _is_unmanaged(it, key):
+        return
+    try:
+        turn_off(subject, key)
+    except KeyrotaError:
+        return
+    now = session.clock.now()
+    off = Deactivate(key=key, is_emergency=True, reason="off first, although its secret cannot be read", due=now)
+    credential = it.preview.credential
+    emit(
+        Event(
+            at=now,
+            user=credential.user,
+            account=credential.account,
+            label=subject.label,
+            kind=EventKind.DONE,
+            action=off,
+            key=key,
+        )
+    )
+
+
+def _is_unmanaged(it: Exposed, key: AccessKeyId) -> bool:
+    seen = it.preview.observation
+    known = interpret(seen) if seen is not None else None
+    found = known.key(key) if known is not None else None
+    return known is not None and found is not None and known.state_of(found) in _UNMANAGED
 
 
 def _let_the_second_end(session: Session, every: tuple[Exposed, ...]) -> None:
@@ -275,7 +366,8 @@ def _replace(session: Session, it: Exposed, emit: Listener, *, off_first: bool) 
     last, missed = _look_again(session, it, outcomes, made)
     told = tuple(_reasons(latest, it, last, missed, made))
     is_safe = last is not None and not _open(last, it.before, made)
-    is_replaced = last is not None and not keys_before(last, it.before, made=made) and _is_served(last)
+    is_read = last is not None and missed is None
+    is_replaced = last is not None and is_read and not keys_before(last, it.before, made=made) and _is_served(last)
     is_done = is_safe and is_replaced
     return Verdict(
         credential=it.preview.credential,
@@ -317,27 +409,32 @@ def _look_again(
     done = outcomes[-1].observation if outcomes else None
     for look in range(_LOOKS):
         seen, error = _look(it)
-        if seen is None or done is None or not _lags_behind(seen, done, it.before, made) or look == _LOOKS - 1:
+        if seen is None or look == _LOOKS - 1 or not _lags_behind(seen, done, it.before, made):
             break
         session.clock.sleep(_LOOK_AGAIN_S)
     return seen, error
 
 
-def _lags_behind(seen: Observation, done: Observation, before: datetime, made: Collection[AccessKeyId]) -> bool:
-    """Return whether a read does not show yet what the run itself has done."""
+def _lags_behind(seen: Observation, done: Observation | None, before: datetime, made: Collection[AccessKeyId]) -> bool:
+    """Return whether a read does not show yet what the run itself has done, or may have done with IAM alone."""
+    if done is None:
+        return bool(_open(seen, before, made))
     is_off_later = bool(_open(seen, before, made)) and not _open(done, before, made)
     return is_off_later or (_is_served(done) and not _is_served(seen))
 
 
 def _look(it: Exposed) -> tuple[Observation | None, KeyrotaError | None]:
-    subject, before = it.preview.subject, it.preview.observation
-    if before is None:
-        return None, it.preview.error
+    """Read the keys, and the secret: where the latter fails, what is known of the keys counts all the same."""
+    subject = it.preview.subject
     try:
         keys = subject.access_keys.list(subject.user)
-        return replace(before, keys=keys, secret=subject.store.describe(subject.secret_name)), None
     except KeyrotaError as error:
         return None, error
+    seen = replace(it.preview.observation or observe_alone(subject, ()), keys=keys)
+    try:
+        return replace(seen, secret=subject.store.describe(subject.secret_name)), None
+    except KeyrotaError as error:
+        return seen, error
 
 
 def _singles(outcomes: list[Outcome]) -> Iterator[KeyrotaError]:
@@ -356,7 +453,9 @@ def _reasons(
     for outcome in outcomes:
         for hold in outcome.plan.holds if outcome.plan else ():
             yield hold.reason, hold.remedy
-    if missed is not None:
+    if missed is not None and last is not None:
+        yield f"whether another key took its place is not known: {missed}", missed.remedy
+    elif missed is not None:
         yield f"its keys could not be read after that: {missed}", missed.remedy
     if last is None:
         yield from ((f"whether {key} is still Active is not known", "") for key in it.keys)
@@ -368,5 +467,5 @@ def _reasons(
             continue
         held = "the key that targets hold, and " if key == interpret(last).current_key else ""
         yield f"{key} is {held}still {status}", ""
-    if not _is_served(last):
+    if missed is None and not _is_served(last):
         yield f"not every target holds the new key {interpret(last).current_key} yet: pipelines there fail now", ""

@@ -167,15 +167,15 @@ def _off_alone(
         ProviderUnavailable: The key is off, and its successor is still to be made; `more` are options for that command.
         OwnKey, ProviderRefused: IAM refused, or keyrota itself runs with the key.
     """
-    from keyrota.executor.off_alone import keys_of, own_key, turn_off  # noqa: PLC0415  # heavy, and rarely needed
+    from keyrota.executor.off_alone import keys_of, only_active, own_key, turn_off  # noqa: PLC0415  # heavy, and rarely needed
 
     subjects = session.wiring.subjects(wanted)[0]
     if not subjects:
         raise error
     subject = subjects[0]
-    active = [known.id for known in keys_of(subject) if known.status is KeyStatus.ACTIVE]
-    leaked = AccessKeyId(key) if key is not None else active[0] if len(active) == 1 else None
-    if leaked not in active:
+    active = {known.id for known in keys_of(subject) if known.status is KeyStatus.ACTIVE}
+    leaked = AccessKeyId(key) if key is not None else only_active(subject)
+    if leaked is None or leaked not in active:
         return
     own = own_key(subject, leaked)
     if own is not None:
@@ -204,21 +204,22 @@ def _with_key(session: Session, wanted: Wanted, key: AccessKeyId) -> Wanted:
 def _revoke_served_by(options: Options, text: str, before: str | None, *, is_now: bool, is_yes: bool) -> int:
     """Replace every key that was ever written to a provider."""
     from keyrota.app.cli.progress import Progress  # noqa: PLC0415
-    from keyrota.app.provider_breach import GLANCE, Place, find_exposed, places, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
+    from keyrota.app.provider_breach import Place, find_exposed, places, replace_all  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
     from keyrota.report.text import count  # noqa: PLC0415
 
     session = Session(options.config)
     place = Place.read(text, session.configuration.kinds)
     since = _instant(before) if before else session.clock.now()
-    found, errors = find_exposed(session, place, since, intent=GLANCE if is_now else None)
+    found, errors = find_exposed(session, place, since, is_now=is_now)
     if not found and not errors:
         known = ", ".join(places(session, place.provider)) or "none"
         eprint(f"warning: no key of this configuration was ever written to {text}")
         eprint(f"hint: targets at {place.provider}: {known}")
     waiting = [it for it in found if it.keys]
     for it in waiting:
-        eprint(f"{it.preview.credential}: {', '.join(it.keys)}")
+        unread = f" (its secret cannot be read: {it.preview.error.what})" if it.preview.error else ""
+        eprint(f"{it.preview.credential}: {', '.join(it.keys)}{unread}")
     if waiting:
         if is_now:
             eprint("They are all deactivated first. What uses them fails until the new keys are at every target.")

@@ -20,7 +20,7 @@ from keyrota.app.functions.logs import log, make_log_listener
 from keyrota.app.functions.matching import find_managed
 from keyrota.app.functions.own_events import Announcer
 from keyrota.app.functions.settings import Emergency
-from keyrota.app.provider_breach import GLANCE, Exposed, Verdict, keys_before, replace_all
+from keyrota.app.provider_breach import Verdict, glance, replace_all
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -45,17 +45,9 @@ def _revoke(work: Work, event: Any) -> dict[str, Any]:
 
 
 def _replace(work: Work, wanted: Wanted, before: datetime) -> tuple[Verdict, ...]:
-    planned = work.session.plan(wanted, GLANCE)
-    for preview in planned.previews:
-        if preview.error:
-            raise preview.error
-    for missing in planned.unreachable:
-        raise missing.error
-    every = tuple(
-        Exposed(preview=preview, keys=keys_before(preview.observation, before), before=before)
-        for preview in planned.previews
-        if preview.observation is not None
-    )
+    every, errors = glance(work.session, wanted, before)
+    for error in errors:
+        raise error
     return replace_all(work.session, every, make_log_listener(work.run), off_first=True)
 
 
