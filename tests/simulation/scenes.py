@@ -299,6 +299,17 @@ def _another_level(stage: Stage) -> None:
     stage.shop.conflicts_around = (Conflict(what="half a pair at the repository", remedy="set `names:`"),)
 
 
+def half_a_pair_comes_above_a_place() -> Stage:
+    """An empty place and the levels above it are read, and while STS is asked, half a pair comes above it."""
+    stage = Stage()
+    stage.shop.pair = None
+    stage.once("sts:GetCallerIdentity", lambda: _another_level(stage))
+    stage.days(2)
+    if stage.shop.pair is not None:
+        stage.promises.record.breaks("first-write-asks", f"{SHOP} is written below half a pair")
+    return stage
+
+
 def _pair(stage: Stage) -> KeyPair:
     if stage.shop.pair is None:
         raise RuntimeError("nothing is there")
@@ -814,6 +825,7 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "a first write over half a pair": a_first_write(_half),
     "a first write beside a pair under other names": a_first_write(_other_names),
     "a first write below half a pair": a_first_write(_another_level),
+    "half a pair comes above a place": half_a_pair_comes_above_a_place,
     "a run dies before its first write": a_run_dies_before_its_first_write,
     "a name is given to another place": a_name_is_given_to_another_place,
     "a name is given away before a late write": a_name_is_given_away_before_a_late_write,

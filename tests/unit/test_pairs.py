@@ -175,6 +175,7 @@ class Scene:
 
     def seen(self, *targets: TargetState) -> Observation:
         shown = targets or tuple(cannot_tell(place.address) for place in self.places)
+        shown = tuple(replace(state, read_at=state.read_at or self.instant) for state in shown)
         old, new = a_key(OLD, age_days=91, status=self.old_status), a_key(NEW, age_days=1)
         return replace(observed(old, new, secret=self.secret, targets=shown), fingerprint=self.subject().fingerprint)
 

@@ -17,6 +17,7 @@ from builders import (
     a_key,
     a_secret,
     a_version,
+    absent,
     ago,
     cannot_tell,
     current,
@@ -30,11 +31,13 @@ from keyrota.core.model import (
     SYNC_PASS_TAG,
     SYNCED_TAG,
     AccessKeyId,
+    Conflict,
     IndexEntry,
     KeyPair,
     Observation,
     PlaceId,
     SecretState,
+    Surroundings,
     SyncPass,
     SyncRecord,
     TargetState,
@@ -78,6 +81,17 @@ class Place:
     now: PlaceId | None = None
     """What place it is when it is asked again before the write."""
 
+    shown: TargetState | None = None
+    """What it shows when it is read again before a first write; None: what it has shown before."""
+    around: tuple[Conflict, ...] = ()
+
+    def read(self) -> TargetState:
+        self.scene.reads.append(self.address)
+        return self.shown or self.scene.states.get(self.address) or cannot_tell(self.address)
+
+    def surroundings(self) -> Surroundings:
+        return Surroundings(address=self.address, conflicts=self.around)
+
     def place_now(self) -> PlaceId | None:
         self.scene.calls.append(f"place {self.address}")
         return self.now
@@ -105,6 +119,9 @@ class Scene:
     instant: datetime = NOW
     accepts: bool = True
     places: tuple[Place, ...] = ()
+    reads: list[str] = field(default_factory=list)
+    """Places that were read again before a first write."""
+    states: dict[str, TargetState] = field(default_factory=dict)
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -166,7 +183,9 @@ class Scene:
     ) -> Any:
         action = Sync(key=NEW, targets=addresses, reason="", due=NOW, **known)
         settings = Settings(clock=self, run="r", verify_times=1)
-        return sync(subject or self.subject(), action, seen or self.seen(), settings, set())
+        seen = seen or self.seen()
+        self.states = {target.address: target for target in seen.targets}
+        return sync(subject or self.subject(), action, seen, settings, set())
 
 
 def a_scene(*addresses: str, tags: Any = (), version: str = "v1", **known: Any) -> Scene:
@@ -658,6 +677,55 @@ def waiting(*busy: bool | None, wait_for_idle: float = 40) -> Scene:
 def test_a_write_waits_for_pipelines(case: str, scene: Scene, calls: list[str]) -> None:
     scene.sync("a")
     assert scene.calls == ["whoami", *calls, "tag created synced"], case
+
+
+HALF = Conflict(what="half a pair at the repository", remedy="set `names:`")
+"""What another level makes of a write."""
+
+
+def first_write(**known: Any) -> tuple[Scene, Observation]:
+    """A place that was empty when it was read, and is written for the first time after pipelines were waited for."""
+    scene = waiting(BUSY, FREE, wait_for_idle=200)
+    state = replace(absent("a"), is_empty=True, read_at=NOW)
+    looks = (Surroundings(address="a", conflicts=known.pop("before", ())),)
+    return scene, scene.seen(replace(state, **known), first_looks=looks)
+
+
+@pytest.mark.parametrize(
+    ("what", "shown", "around"),
+    [
+        ("a key came", holds(ODD, "a"), ()),
+        ("a pair came that cannot be read", cannot_tell("a"), ()),
+        ("another level", None, (HALF,)),
+        ("it cannot be read any more", down("a"), ()),
+        ("it was archived", replace(absent("a"), is_empty=True, is_archived=True), ()),
+    ],
+)
+def test_a_first_write_asks_again_after_it_has_waited(
+    what: str, shown: TargetState | None, around: tuple[Conflict, ...]
+) -> None:
+    """What appeared while pipelines were waited for, at the place or above it, is not written over."""
+    scene, seen = first_write()
+    scene.places[0].shown, scene.places[0].around = shown, around
+    with pytest.raises(ProviderUnavailable, match="nothing was written to a for the first time"):
+        scene.sync("a", seen=seen)
+    assert (scene.places[0].got, scene.reads) == ([], ["a"]), what
+
+
+def test_a_first_write_into_what_is_as_it_was_goes_on() -> None:
+    scene, seen = first_write(before=(HALF,))
+    scene.places[0].around = (HALF,)  # a person has confirmed it, or the plan would hold it
+    assert scene.sync("a", seen=seen) == NEW
+    assert (scene.places[0].got, scene.reads) == ([NEW], ["a"])
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_place_that_was_read_just_now_or_written_before_is_not_read_again(*, is_first: bool) -> None:
+    scene = a_scene("a") if is_first else waiting(BUSY, FREE, wait_for_idle=200)
+    if not is_first:
+        synced_since(scene, version="v0")
+    scene.sync("a", seen=scene.seen(replace(holds(OLD, "a"), read_at=NOW)))
+    assert scene.reads == []
 
 
 def test_what_is_urgent_waits_for_nobody() -> None:

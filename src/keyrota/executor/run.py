@@ -179,7 +179,8 @@ class Run:
             self._ask_from_now_on()
             return self._look_late()
         if self._is_read_too_long_ago(action, seen[0]):
-            return self._look(is_fresh=True)
+            self._memory.first_looks = None  # what other levels define may have changed as well
+            return self._look_through(is_proof=False)
         if action is None or not action.needs_fresh_proof or self._settings.stop.is_asked:
             return None
         if self._is_proven_afresh(action):

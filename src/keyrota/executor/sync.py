@@ -393,13 +393,16 @@ def _write(
 
     Who waited for a pipeline asks again whether the credential is still the current one: it may be revoked by then.
     """
-    seen, index = {state.address: state for state in observation.targets}, interpret(observation).index
+    seen, known = {state.address: state for state in observation.targets}, interpret(observation)
 
     def attempt(target: Target) -> tuple[str, KeyrotaError] | None:
+        state = seen.get(target.address)
         try:
             if is_patient and _wait_until_quiet(target, pairs.settings) and not is_still_wanted():
                 return None
-            _demand_same_place(target, seen.get(target.address), index, pairs.settings)
+            if state is not None and is_first_write(known, state):
+                _demand_unchanged(target, state, observation, pairs.settings)
+            _demand_same_place(target, state, known.index, pairs.settings)
             pairs.write(target, credential)
         except KeyrotaError as error:
             error.target = target.address
@@ -407,6 +410,36 @@ def _write(
         return None
 
     return dict(failure for failure in pairs.settings.each(attempt, targets) if failure is not None)
+
+
+def _demand_unchanged(target: Target, state: TargetState, observation: Observation, settings: Settings) -> None:
+    """
+    Refuse a first write where something else is there than what the plan judged (promise first-write-asks).
+
+    Between that read and the write lie the verification, runs that are waited for, and other places: up to hours.
+
+    Raises:
+        ProviderUnavailable: The place, or another level of its project, has changed, or cannot be read any more.
+    """
+    if was_read_just_now(state, settings.clock.now()):
+        return
+    found = target.read()
+    looks = [look for look in observation.first_looks or () if look.address == target.address]
+    conflicts = target.surroundings().conflicts if looks else ()
+    if _what_is_there(found) == _what_is_there(state) and all(one in looks[0].conflicts for one in conflicts):
+        return
+    is_failed = found.evidence is TargetEvidence.FAILED
+    what = found.detail if is_failed else "something was put there, or at another level, since it was read"
+    raise ProviderUnavailable(
+        f"nothing was written to {target.address} for the first time: {what}",
+        where=target.address,
+        remedy="the next run reads it again, and says what a write would replace",
+        is_undone=True,
+    )
+
+
+def _what_is_there(state: TargetState) -> tuple[object, ...]:
+    return state.evidence, state.key, state.is_empty, state.is_archived, state.place, state.variables, state.conflicts
 
 
 def _demand_same_place(target: Target, state: TargetState | None, index: Index, settings: Settings) -> None:
