@@ -39,6 +39,7 @@ from keyrota.core.planner import Intent, plan
 from keyrota.core.policy import CLASSIC
 from keyrota.errors import (
     GOES_ON,
+    NO_TOKEN,
     ConfigError,
     Fault,
     KeyrotaError,
@@ -355,6 +356,19 @@ STATUS = [
 @pytest.mark.parametrize(("case", "target", "words"), STATUS, ids=[row[0] for row in STATUS])
 def test_status_tells_what_each_target_holds(case: str, target: Any, words: str) -> None:
     assert f"  @ {SHOP}: {words}" in said(status_text([a_report(replace(OVERLAP, targets=(target,)))])), case
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_status_says_once_why_all_targets_of_a_token_were_not_asked(*, is_deleted: bool) -> None:
+    """In the hold for all of them; and beside the first one where something else stops every change."""
+    why = f"{NO_TOKEN} env:BITBUCKET_TOKEN cannot be resolved: the environment variable is not set"
+    targets = tuple(replace(down(f"bitbucket acme/{name}"), detail=why) for name in "abc")
+    seen = replace(OVERLAP, targets=targets)
+    assert seen.secret is not None
+    seen = replace(seen, secret=replace(seen.secret, deleted_at=NOW if is_deleted else None))
+    text = said(status_text([a_report(seen)]))
+    assert text.count(why) == 1
+    assert text.count("was not asked: there is no token for it") == (2 if is_deleted else 3)
 
 
 def test_status_does_not_call_an_unproven_target_served() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -287,7 +287,8 @@ def status_text(reports: Iterable[CredentialReport], style: Paint = plain) -> It
         yield from _list_broken(report, style)
         yield from _keys(report, style)
         if report.observation:
-            yield from _list_served(report.observation, interpret(report.observation), style)
+            holds = report.plan.holds if report.plan else ()
+            yield from _list_served(report.observation, interpret(report.observation), holds, style)
         if report.plan and report.plan.actions:
             for line in lines(report.plan.actions):
                 yield _line(line, style)
@@ -297,7 +298,8 @@ def status_text(reports: Iterable[CredentialReport], style: Paint = plain) -> It
     yield from not_read_text(reports)
 
 
-def _list_served(seen: Observation, known: KeyRing, style: Paint) -> Iterator[str]:
+def _list_served(seen: Observation, known: KeyRing, holds: Sequence[Hold], style: Paint) -> Iterator[str]:
+    told = {target.detail for target in seen.targets if any(target.detail in hold.reason for hold in holds)}
     since = f"since {day(known.synced.since)}" if known.synced and known.is_synced() else "not proven yet"
     for target in seen.targets:
         match target.evidence:
@@ -311,6 +313,9 @@ def _list_served(seen: Observation, known: KeyRing, style: Paint) -> Iterator[st
                 what = f"cannot be read back; {'written ' if known.is_synced() else ''}{since}"
             case TargetEvidence.ABSENT:
                 what = f"lacks {target.detail}"
+            case TargetEvidence.FAILED if NO_TOKEN in target.detail:
+                what = "was not asked: " + ("there is no token for it" if target.detail in told else target.detail)
+                told.add(target.detail)  # all targets of a provider share it
             case TargetEvidence.FAILED:
                 what = f"did not answer: {target.detail}"
         if is_changed_since(known, target):
