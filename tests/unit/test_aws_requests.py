@@ -580,6 +580,40 @@ def test_a_change_set_is_awaited_and_carried_out_and_each_event_is_told_once() -
     assert clock.now() == NOW + timedelta(seconds=4)
 
 
+def test_stack_events_are_read_back_to_what_was_seen() -> None:
+    """A change of many resources has more events than a page; those of earlier weeks are not read each time."""
+
+    def events(*numbers: int) -> list[dict[str, Any]]:
+        made = {"ResourceStatus": "CREATE_COMPLETE"}
+        return [
+            {**made, "EventId": str(one), "LogicalResourceId": f"R{one}", "Timestamp": NOW + timedelta(seconds=one)}
+            for one in numbers
+        ]
+
+    pages = [
+        {"StackEvents": events(4, 3), "NextToken": "a"},
+        {"StackEvents": events(2, 1), "NextToken": "b"},
+        {"StackEvents": events(0, -1), "NextToken": "c"},
+        {"StackEvents": events(6, 5), "NextToken": "d"},
+        {"StackEvents": events(4, 3), "NextToken": "e"},
+    ]
+    aws = Aws(
+        **CHANGE_SET
+        | {
+            "cloudformation:DescribeStacks": [
+                CHANGE_SET["cloudformation:DescribeStacks"],
+                {"Stacks": [{**STACK, "StackStatus": "CREATE_IN_PROGRESS"}]},
+                {"Stacks": [STACK]},
+            ],
+            "cloudformation:DescribeStackEvents": pages,
+        }
+    )
+    told = list(Stacks(aws.account, WorldClock(NOW)).change("x", "https://template", {}))
+    assert [one.resource for one in told] == [f"R{number}" for number in range(7)]
+    tokens = [asked.get("NextToken") for asked in aws.asked("cloudformation:DescribeStackEvents")]
+    assert tokens == [None, "a", "b", None, "d"], "and no page of an earlier change"
+
+
 @pytest.mark.parametrize(
     ("status", "kind"), [("CREATE_COMPLETE", "UPDATE"), ("REVIEW_IN_PROGRESS", "CREATE")], ids=["there", "only begun"]
 )

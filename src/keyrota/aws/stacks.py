@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +19,8 @@ from keyrota.ports import Clock
 
 _LOOK_AGAIN_S = 2.0
 _AT_MOST_S = 3600.0
+_MAX_EVENT_PAGES = 100
+"""More than a change has: 500 resources a stack (CloudFormation quotas), each with some events; a hundred on a page."""
 _NOTHING = ("didn't contain changes", "No updates are to be performed")
 _BEGUN = "REVIEW_IN_PROGRESS"
 
@@ -198,7 +200,7 @@ class Stacks:
         seen: set[str] = set()
         for _ in range(round(_AT_MOST_S / _LOOK_AGAIN_S)):
             status = self.status(name)
-            for number, event in self._events(name):
+            for number, event in self._events(name, since, seen):
                 if number not in seen and event.at >= since:
                     seen.add(number)
                     yield event
@@ -207,15 +209,29 @@ class Stacks:
             self._clock.sleep(_LOOK_AGAIN_S)
         raise ProviderUnavailable("the stack did not come to an end within an hour", where=f"stack {name}")
 
-    def _events(self, name: str) -> list[tuple[str, StackEvent]]:
-        """List what happened, the oldest first, each with its ID."""
+    def _events(self, name: str, since: datetime, seen: Collection[str]) -> list[tuple[str, StackEvent]]:
+        """
+        List what happened, the oldest first, each with its ID; at least what is new.
+
+        Pages have the newest first (API Reference, DescribeStackEvents): they are read back to what was seen before, or
+        is older than this change. A stack keeps its events for 90 days.
+        """
+        events: list[Mapping[str, Any]] = []
+        asked: dict[str, Any] = {"StackName": name}
         with aws_call("cloudformation:DescribeStackEvents", f"stack {name}"):
-            try:
-                events = self._client().describe_stack_events(StackName=name)["StackEvents"]
-            except ClientError as error:
-                if "does not exist" in fields(error)[1]:
-                    return []
-                raise
+            for _ in range(_MAX_EVENT_PAGES):
+                try:
+                    answer = self._client().describe_stack_events(**asked)
+                except ClientError as error:
+                    if "does not exist" in fields(error)[1]:
+                        return []
+                    raise
+                page = answer["StackEvents"]
+                events += page
+                is_reached = any(event["Timestamp"] < since or str(event["EventId"]) in seen for event in page)
+                if is_reached or not answer.get("NextToken"):
+                    break
+                asked = {"StackName": name, "NextToken": answer["NextToken"]}
             return [(str(event["EventId"]), _event(event)) for event in reversed(events)]
 
 
