@@ -162,12 +162,22 @@ def test_a_missing_user_is_named_with_a_remedy(keys: IamAccessKeys) -> None:
     assert "user" in caught.value.remedy
 
 
-def iam_of(name: str, count: int, asked: list[dict[str, str]]) -> Callable[[Request], Response]:
+def iam_of(
+    name: str, count: int, asked: list[dict[str, str]], *, is_told: bool = True
+) -> Callable[[Request], Response]:
     """Answer ListAccessKeys for a user of this name, whatever spelling was asked for; youngest first, in pages."""
 
     def iam(request: Request) -> Response:
         form = dict(parse_qsl(request.body.decode()))
         asked.append(form)
+        if form["Action"] == "GetUser":
+            text = (
+                '<GetUserResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><GetUserResult><User>'
+                f"<UserName>{name}</UserName></User></GetUserResult></GetUserResponse>"
+                if is_told
+                else "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
+            )
+            return Response(status=200 if is_told else 403, body=text.encode(), headers={"Content-Type": "text/xml"})
         first = int(form.get("Marker", "0"))
         members = "".join(
             f"<member><UserName>{name}</UserName><AccessKeyId>AKIA{number:016}</AccessKeyId><Status>Active</Status>"
@@ -206,9 +216,18 @@ def test_every_page_of_keys_is_read() -> None:
 
 def test_another_spelling_of_a_user_is_refused_before_a_key_is_made() -> None:
     """IAM finds the user by it, and STS would never accept the new key as that user's: a slot would be lost."""
-    with pytest.raises(ProviderRefused, match="IAM spells the name of the user CI-Deploy as ci-deploy") as caught:
-        listed(iam_of("ci-deploy", 1, []), "CI-Deploy")
-    assert caught.value.remedy == "write `user: ci-deploy` in the configuration"
+    for count in (1, 0):  # of a user without keys, the list names nobody
+        with pytest.raises(ProviderRefused, match="IAM spells the name of the user CI-Deploy as ci-deploy") as caught:
+            listed(iam_of("ci-deploy", count, []), "CI-Deploy")
+        assert caught.value.remedy == "write `user: ci-deploy` in the configuration"
+
+
+def test_how_iam_spells_a_user_is_asked_only_of_one_without_keys_and_a_refusal_holds_nothing_back() -> None:
+    asked: list[dict[str, str]] = []
+    assert len(listed(iam_of("ci-deploy", 1, asked), "ci-deploy")) == 1
+    assert [form["Action"] for form in asked] == ["ListAccessKeys"]
+    assert listed(iam_of("ci-deploy", 0, asked), "ci-deploy") == ()
+    assert listed(iam_of("ci-deploy", 0, asked, is_told=False), "CI-Deploy") == ()
 
 
 def test_the_evidence_of_use(cloud: Cloud, keys: IamAccessKeys, user: UserName) -> None:

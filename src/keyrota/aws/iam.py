@@ -60,8 +60,21 @@ class IamAccessKeys:
                 where=where,
                 remedy="correct `user` or `account` in the configuration, or make the user",
             ) from None
-        _demand_spelling(user, records)
+        _demand_spelling(user, {str(record.get("UserName") or user) for record in records} or self._ask_name(user))
         return tuple(sorted(found, key=lambda key: (key.created, key.id)))
+
+    def _ask_name(self, user: UserName) -> set[str]:
+        """
+        Ask how IAM spells the name of a user without keys: a list of keys names nobody then.
+
+        Who may not ask goes on. A policy of one user names it in a resource, with case: it allows no key for another
+        spelling either.
+        """
+        try:
+            with aws_call("iam:GetUser", f"IAM user {user}"):
+                return {str(self._iam().get_user(UserName=user)["User"]["UserName"])}
+        except KeyrotaError:
+            return set()
 
     def last_use(self, key: AccessKeyId) -> LastUse:
         """Return the evidence of a key's use; whatever goes wrong is *unknown*, never *never*."""
@@ -194,7 +207,7 @@ class IamAccessKeys:
             self._iam().put_user_policy(UserName=user, PolicyName=SESSIONS_POLICY, PolicyDocument=json.dumps(policy))
 
 
-def _demand_spelling(user: UserName, records: list[dict[str, Any]]) -> None:
+def _demand_spelling(user: UserName, names: set[str]) -> None:
     """
     Refuse another spelling of a user's name, before anything is done with it.
 
@@ -202,7 +215,6 @@ def _demand_spelling(user: UserName, records: list[dict[str, Any]]) -> None:
     docs/facts/aws.md). STS, events and policies have the one spelling: a new key would never be accepted as this
     user's, and keyrota's own session would not be known as one.
     """
-    names = {str(record.get("UserName") or user) for record in records}
     for name in names - {user}:
         if name.casefold() == user.casefold():
             raise ProviderRefused(
