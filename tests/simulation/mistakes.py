@@ -415,6 +415,13 @@ MISTAKES = (
         scene="a first write below half a pair",
     ),
     _mistake(
+        "do not look again before a late first write",
+        "first-write-asks",
+        (RUN, "        if self._is_read_too_long_ago(action, seen[0]):\n", "        if False:\n"),
+        (SYNC, "            if state is not None and is_first_write(known, state):\n", "            if False:\n"),
+        scene="half a pair comes above a place",
+    ),
+    _mistake(
         "a place is its name",
         "a-place-is-an-id",
         (
