@@ -31,6 +31,7 @@ _COMMANDS = {
     "status": "show each credential: keys, ages, use, where it is served, what comes next",
     "sync": "write AWSCURRENT to targets that differ; creates no new key",
     "check": "check the configuration, the permissions, each target, and print the calendar",
+    "init": "write a first keyrota.yaml from a few answers",
     "config": "print what the configuration stands for, and where each value was written",
     "rotate": "replace a key now, with the usual overlap",
     "revoke": "replace a key and deactivate it at once, without overlap",
