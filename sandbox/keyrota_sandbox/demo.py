@@ -325,7 +325,7 @@ class Demo:
         for subject in subjects:
             try:
                 previews = plan_all([self._perhaps_crashing(subject)], wiring.settings, at_once=1)
-                (outcome,) = apply_all(previews, brake=None, emit=self._on_event, at_once=1)
+                (outcome,) = apply_all(previews, emit=self._on_event, at_once=1)
             except Crash:
                 self._echo("bad", subject.user, "keyrota's machine dies between CreateAccessKey and the store")
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,10 +12,11 @@ from keyrota.app.choice import EVERYTHING, Chooser, Wanted
 from keyrota.app.config import Configuration, CredentialConfig, TargetConfig
 from keyrota.app.providers import providers_of
 from keyrota.core import plan as act
-from keyrota.core.model import AccessKeyId, UserName
+from keyrota.core.model import AccessKeyId, CredentialId, UserName
 from keyrota.core.outcome import Outcome
-from keyrota.core.plan import Hold
+from keyrota.core.plan import Hold, HoldKind
 from keyrota.core.secret import Secret
+from keyrota.core.waves import find_head_start
 from keyrota.errors import KeyrotaError, UsageError
 from keyrota.executor.events import Event, EventKind
 from keyrota.ports import Clock
@@ -73,10 +74,20 @@ class HoldSpan:
     runs: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayWave:
+    """The new keys of one run, where others waited for their turn."""
+
+    at: datetime
+    made: int
+    waiting: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Future:
     """What came of it."""
 
+    waves: list[DayWave] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     holds: list[HoldSpan] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
@@ -105,7 +116,7 @@ def play_ahead(  # what a person can ask for
     every target holds it.
 
     Args:
-        configuration: Whose policies, targets and brake hold.
+        configuration: Whose policies, targets and waves hold.
         clock: For the adapters, which are built to tell what kind of variables they write, and asked nothing else.
         wanted: Only these. An entry without an account has none here, because AWS is not asked.
         days: So far.
@@ -125,7 +136,8 @@ def play_ahead(  # what a person can ask for
         climate=FAULT_PROFILES[faults],
         start=start,
         run_hour=RUN_HOUR,
-        brake=configuration.brake,
+        rollout=configuration.rollout,
+        canaries=frozenset(_name_canaries(configuration, chosen)),
     )
     history, future = Simulation(setup), Future()
     scribe = _Scribe(history, future)
@@ -157,16 +169,34 @@ def _account_of(entry: CredentialConfig) -> str:
 def _keepings(
     configuration: Configuration, chosen: tuple[CredentialConfig, ...], clock: Clock, key_age: timedelta
 ) -> Iterator[SimulatedCredential]:
+    spread = configuration.rollout.spread
+    for entry, user in _name_users(chosen):
+        known = CredentialId(account=entry.known_account or "", user=UserName(entry.user))
+        early = find_head_start(known, spread, is_canary=_is_canary(configuration, entry))
+        yield SimulatedCredential(
+            user=user,
+            secret=user.removesuffix(entry.user) + entry.secret_name,
+            places=tuple(_place(configuration, target, clock) for target in entry.targets),
+            age=key_age,
+            policy=replace(entry.policy, early=early),
+        )
+
+
+def _name_users(chosen: tuple[CredentialConfig, ...]) -> Iterator[tuple[CredentialConfig, UserName]]:
+    """Name users as the world does: with the account where several accounts have one of that name."""
     is_once = Counter(entry.user for entry in chosen)
     for entry in chosen:
         prefix = "" if is_once[entry.user] == 1 else f"{entry.known_account or 'own account'}:"
-        yield SimulatedCredential(
-            user=UserName(prefix + entry.user),
-            secret=prefix + entry.secret_name,
-            places=tuple(_place(configuration, target, clock) for target in entry.targets),
-            age=key_age,
-            policy=entry.policy,
-        )
+        yield entry, UserName(prefix + entry.user)
+
+
+def _is_canary(configuration: Configuration, entry: CredentialConfig) -> bool:
+    return bool({entry.user, f"{entry.known_account}:{entry.user}"} & set(configuration.rollout.canaries))
+
+
+def _name_canaries(configuration: Configuration, chosen: tuple[CredentialConfig, ...]) -> Iterator[UserName]:
+    """Name the canaries; where only some users are played, those that are not among them are waited for by nobody."""
+    yield from (user for entry, user in _name_users(chosen) if _is_canary(configuration, entry))
 
 
 def _place(configuration: Configuration, target: TargetConfig, clock: Clock) -> Place:
@@ -231,11 +261,20 @@ class _Scribe:
 
     def _after_run(self, info: RunInfo) -> None:
         now = self._history.world.clock.instant
-        if info.stopped is not None:
-            hold = Hold(reason=info.stopped.what, remedy=info.stopped.remedy)
-            self._hold(UserName("the whole run"), hold, now)
         for outcome in info.outcomes:
             self._of_outcome(outcome, now)
+        self._note_wave(info, now)
+
+    def _note_wave(self, info: RunInfo, now: datetime) -> None:
+        """Count what a run made, and what it left to the days that come."""
+        waiting = sum(
+            any(hold.kind is HoldKind.TURN for hold in outcome.plan.holds)
+            for outcome in info.outcomes
+            if outcome.plan is not None
+        )
+        made = sum(isinstance(done.action, act.Promote) for outcome in info.outcomes for done in outcome.done)
+        if waiting or (made and self._future.waves and self._future.waves[-1].waiting):
+            self._future.waves.append(DayWave(at=now, made=made, waiting=waiting))
 
     def _of_outcome(self, outcome: Outcome, now: datetime) -> None:
         for hold in outcome.plan.holds if outcome.plan else ():
@@ -246,7 +285,10 @@ class _Scribe:
                 self._add(told)
 
     def _hold(self, user: UserName, hold: Hold, now: datetime) -> None:
-        name = (user, hold.key, hold.target, hold.remedy if hold.until is None else hold.until)
+        what: object = hold.remedy if hold.until is None else hold.until
+        if hold.kind is HoldKind.TURN:
+            what = hold.kind  # its date may move from day to day
+        name = (user, hold.key, hold.target, what)
         span = self._open.get(name)
         if span is not None and now - span.last <= 1.5 * DAY:
             span.last, span.runs = now, span.runs + 1
@@ -290,6 +332,7 @@ def document(future: Future, asked: Mapping[str, Any]) -> dict[str, Any]:
             }
             for span in future.holds
         ],
+        "waves": [{"at": stamp(wave.at), "made": wave.made, "waiting": wave.waiting} for wave in future.waves],
         "summary": {
             "done": dict(future.done),
             "oldest_active_key_days": {user: round(age / DAY, 1) for user, age in future.oldest.items()},

@@ -120,14 +120,6 @@ class UsageError(KeyrotaError):
     """
 
 
-class UnsafePlan(KeyrotaError):
-    """
-    The brake: the plan would change more than policy allows at once.
-
-    What still holds: nothing was changed.
-    """
-
-
 class SharedPlace(KeyrotaError):
     """
     Two configured credentials write the same variables of one place, whatever names the configuration gives it.

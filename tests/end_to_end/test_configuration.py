@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keyrota.app.config import Configuration, References, load
-from keyrota.core.policy import CLASSIC, Adopt, Brake, OnStillUsed
+from keyrota.core.policy import CLASSIC, Adopt, OnStillUsed, Rollout
 from keyrota.core.secret import Secret
 from keyrota.errors import ConfigError, Fault, KeyrotaError, NotThere
 
@@ -38,7 +38,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     found = read(tmp_path, HEAD + USER)
     (credential,) = found.credentials
     assert found.policy == CLASSIC
-    assert found.brake == Brake(most=10, share=0.30)
+    assert found.rollout == Rollout(per_run=10)
     assert credential.secret_name == "keyrota/ci/access-key"
     assert not credential.is_secret_named
     assert (credential.id_field, credential.secret_field) == ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -58,10 +58,19 @@ def test_a_preset_changes_the_ages_and_nothing_else(tmp_path: Path) -> None:
     assert len(policy.freezes) == 1
 
 
-@pytest.mark.parametrize("text", ["off", '"off"'])
-def test_the_brake_can_be_off(tmp_path: Path, text: str) -> None:
-    """YAML 1.1 takes off for false; here it is a word."""
-    assert read(tmp_path, f"{HEAD}brake: {text}\n{USER}").brake is None
+def test_the_waves_of_a_fleet_are_read(tmp_path: Path) -> None:
+    text = "rollout: {per_run: 25, canary: [ci, ci], canary_wait: 1d, spread: 14d}"
+    wanted = Rollout(per_run=25, canaries=("ci",), canary_wait=timedelta(days=1), spread=timedelta(days=14))
+    assert read(tmp_path, f"{HEAD}{text}\n{USER}").rollout == wanted
+
+
+def test_a_canary_that_may_be_two_users_is_refused(tmp_path: Path) -> None:
+    users = 'credentials: [{user: ci, account: "111111111111"}, {user: ci, account: "222222222222"}]\n'
+    (fault,) = faults(tmp_path, f"{HEAD}rollout: {{canary: [ci]}}\n{users}")
+    assert "configured for 2 accounts" in fault.what
+    assert fault.remedy == "write 111111111111:ci or 222222222222:ci"
+    named = read(tmp_path, f'{HEAD}rollout: {{canary: ["222222222222:ci"]}}\n{users}')
+    assert named.rollout.canaries == ("222222222222:ci",)
 
 
 def test_an_account_with_a_leading_zero_stays_a_text(tmp_path: Path) -> None:
@@ -81,8 +90,11 @@ REFUSED = [
     ("policy: {freeze: [{timezone: UTC}]}", "needs `weekdays`, or `from` and `to`", ""),
     ("policy: {freeze: [{weekdays: [sun], timezone: Mars/Base}]}", "time zone 'Mars/Base'", "Europe/Berlin"),
     ("policy: {unused_for: 900d}", "might never count as unused", ""),
-    ("brake: {share: .nan}", "brake.share must be a number", ""),
-    ("brake: {mots: 5}", "'mots' is not known here", "did you mean 'most'?"),
+    ("rollout: {per_run: 0}", "per_run", ""),
+    ("rollout: {per_rum: 5}", "'per_rum' is not known here", "did you mean 'per_run'?"),
+    ("rollout: {canary: [ci-docs]}", "names ci-docs, which is not configured", "USER or ACCOUNT:USER"),
+    ("rollout: {spread: 40d}", "rollout.spread (40d) is too long for the policy of ci", "delete_after"),
+    ("brake: {most: 20}", "'brake' is not known here", "rollout"),
     ("concurrency: 0", "concurrency", ""),
     ("<<: {a: 1}", "'<<' is not known here", "merge keys"),
 ]

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -125,29 +126,34 @@ def test_a_freeze_window_is_held_and_says_so(capsys: pytest.CaptureFixture[str],
     assert any("freeze" in span["reason"] or "frozen" in span["reason"] for span in made["holds"])
 
 
-def test_the_brake_stops_a_fleet_that_is_due_at_once(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
-    text = readme.read_text("utf-8")
-    head, credentials = text.split("credentials:\n")
-    many = [credentials.replace("ci-deploy", f"ci-{number}").replace("shop", f"shop-{number}") for number in range(12)]
-    readme.write_text(head + "credentials:\n" + "".join(many), "utf-8")
-    made = document(capsys, readme, "--days", "80")
-    assert days(made, "rotated") == []
+def _fleet(readme: Path, count: int, per_run: int) -> None:
+    """Make several users of the one that the page has."""
+    head, credentials = readme.read_text("utf-8").split("credentials:\n")
+    many = [credentials.replace("ci-deploy", f"ci-{one}").replace("shop", f"shop-{one}") for one in range(count)]
+    text = f"{head}rollout: {{per_run: {per_run}}}\ncredentials:\n" + "".join(many)
+    readme.write_text(text, "utf-8")
+
+
+def test_a_fleet_that_is_due_at_once_gets_its_keys_in_waves(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
+    _fleet(readme, 3, per_run=2)
+    made = document(capsys, readme, "--days", "2", "--key-age", "730d")
+    assert [(wave["made"], wave["waiting"]) for wave in made["waves"]] == [(2, 1), (1, 0)]
+    rotated = Counter(event["at"][:10] for event in made["events"] if event["what"] == "rotated")
+    assert rotated == {"2026-01-01": 2, "2026-01-02": 1}
     (span,) = made["holds"]
-    assert span["user"] == "the whole run"
-    assert "limit per run" in span["reason"]
+    assert "waits for its turn" in span["reason"]
 
 
-def test_what_was_held_was_due(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
-    """Twelve keys are due and the brake holds them: that is not "nothing was due"; and a hold that lasts has no end."""
-    text = readme.read_text("utf-8")
-    head, credentials = text.split("credentials:\n")
-    many = [credentials.replace("ci-deploy", f"ci-{number}").replace("shop", f"shop-{number}") for number in range(12)]
-    readme.write_text(head + "credentials:\n" + "".join(many), "utf-8")
-    assert main(["--config", str(readme), "simulate", "--days", "80"]) == 0
+def test_the_days_of_a_wave_are_shown(capsys: pytest.CaptureFixture[str], readme: Path) -> None:
+    """One waits to the end of what is played, and is told when it is its turn."""
+    _fleet(readme, 3, per_run=1)
+    assert main(["--config", str(readme), "simulate", "--days", "2", "--key-age", "730d", *START]) == 0
     out = capsys.readouterr().out
-    assert "nothing was done; 1 held" in out
-    assert "(to the end)" in out
-    assert "until day" not in out
+    assert "Waves of new keys:" in out
+    waves = [line.split("  ")[-1] for line in out.splitlines() if line.endswith(" waiting")]
+    assert waves == ["1 made, 2 waiting", "1 made, 1 waiting"]
+    assert "(to the end): a new key is due, and waits for its turn: a day brings 1 new key, and" in out
+    assert "its turn comes about 2026-01-03" in out
 
 
 def test_the_times_of_json_are_whole_seconds(capsys: pytest.CaptureFixture[str], readme: Path) -> None:

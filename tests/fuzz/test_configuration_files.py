@@ -125,7 +125,7 @@ SCALARS = st.one_of(
         ]
     ),
 )
-KEYS = st.sampled_from(["version", "credentials", "user", "policy", "providers", "targets", "<<", "a", "a", "brake"])
+KEYS = st.sampled_from(["version", "credentials", "user", "policy", "providers", "targets", "<<", "a", "a", "rollout"])
 
 
 @st.composite

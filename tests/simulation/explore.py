@@ -409,7 +409,7 @@ class Search:
 
     def _go(self, name: str, intent: Intent | None) -> None:
         settings = Settings(clock=_Clock(self), run=name, parallel=one_by_one)
-        apply_all(plan_all([self._subject(name)], settings, intent=intent), brake=None, parallel=one_by_one)
+        apply_all(plan_all([self._subject(name)], settings, intent=intent), parallel=one_by_one)
 
     def _subject(self, by: str) -> CredentialContext:
         world = self.world

@@ -502,7 +502,7 @@ MISTAKES = (
     _mistake(
         "rotate at half the age",
         "plan-is-honest",
-        (SCHEDULE, "    return key.created + policy.rotate_after", "    return key.created + policy.rotate_after / 2"),
+        (SCHEDULE, "return key.created + policy.rotates_after", "return key.created + policy.rotates_after / 2"),
     ),
     _mistake(
         "sync although nobody planned it",

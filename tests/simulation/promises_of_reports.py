@@ -40,7 +40,7 @@ class ReportPromises:
     def look_at_run(self, info: RunInfo) -> None:
         """Judge the report of a run that came to its end, or the plan that it showed."""
         duty = info.intent.duty if isinstance(info.intent, Only) else None
-        if duty not in _LOOKS or info.stopped is not None:
+        if duty not in _LOOKS:
             return
         outcomes = [_shown(preview) for preview in info.previews] if info.is_plan_only else info.outcomes
         for outcome in outcomes:

@@ -113,11 +113,11 @@ class RunPromises:
         """Judge what a run reported: nothing leaks, what was done had been planned, and each one fails alone."""
         self.record.statistics["runs"] += 1
         does_all = info.intent is None or (isinstance(info.intent, Only) and info.intent.duty is Duty.DEACTIVATE)
-        if does_all and not info.is_plan_only and info.stopped is None:
+        if does_all and not info.is_plan_only:
             content = [owner_of(one) for one in info.outcomes if not one.errors and one.plan and not one.plan.holds]
             kept = tuple(user for user in content if self.record.is_kept_by(info, user))
             self.record.note_seen_on(kept, info.began)
-        for preview in info.previews if info.stopped is None else ():
+        for preview in info.previews:
             self._is_due_read(info, preview)
         for preview, outcome in zip(info.previews, info.outcomes, strict=False):
             for error in outcome.errors:

@@ -64,7 +64,7 @@ class Rig:
         """Run keyrota once, as a new process."""
         self.runs += 1
         settings = Settings(clock=self.world.clock, run=f"run-{self.runs}")
-        (outcome,) = apply_all(plan_all([self.subject], settings, intent=intent), brake=None)
+        (outcome,) = apply_all(plan_all([self.subject], settings, intent=intent))
         return outcome
 
     def run_until_crash(self) -> bool:

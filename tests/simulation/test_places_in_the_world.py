@@ -296,7 +296,7 @@ def test_two_credentials_that_write_one_place_are_both_refused() -> None:
     settings = Settings(clock=world.clock, run="r")
     previews = plan_all([rig.subject, other], settings)
     assert all("are one place" in str(preview.error) for preview in previews)
-    outcomes = apply_all(previews, brake=None)
+    outcomes = apply_all(previews)
     assert all(outcome.errors and not outcome.done for outcome in outcomes)
     assert not [call for call in world.journal if "write" in call]
 

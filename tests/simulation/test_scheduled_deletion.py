@@ -165,7 +165,7 @@ def subject(cloud: Cloud) -> CredentialContext:
 
 def _run(cloud: Cloud, subject: CredentialContext) -> Outcome:
     settings = Settings(clock=cloud.clock, run=f"run-{len(cloud.aws.journal)}")
-    (outcome,) = apply_all(plan_all([subject], settings), brake=None)
+    (outcome,) = apply_all(plan_all([subject], settings))
     return outcome
 
 

@@ -43,7 +43,7 @@ def _subject(rig: Rig) -> CredentialContext:
 def _run(rig: Rig, intent: SyncOnly | Revoke | None = None) -> Outcome:
     rig.runs += 1
     settings = Settings(clock=rig.world.clock, run=f"run-{rig.runs}")
-    (outcome,) = apply_all(plan_all([_subject(rig)], settings, intent=intent), brake=None)
+    (outcome,) = apply_all(plan_all([_subject(rig)], settings, intent=intent))
     return outcome
 
 
@@ -171,7 +171,7 @@ def test_a_rollback_begins_a_new_walk() -> None:
     assert known.previous is not None
     old = next(label for label in known.previous.labels if label.startswith("AKIA"))
     settings = Settings(clock=rig.world.clock, run="back")
-    apply_all(plan_all([_subject(rig)], settings, intent=Rollback(to=AccessKeyId(old))), brake=None)
+    apply_all(plan_all([_subject(rig)], settings, intent=Rollback(to=AccessKeyId(old))))
     held = {place.pair.id for place in rig.world.places.values() if place.pair}
     assert held == {old}
 
@@ -492,7 +492,7 @@ def test_a_pass_of_another_version_is_dropped_at_the_first_write() -> None:
     old = next(label for label in previous.labels if label.startswith("AKIA"))
     _limit(rig, 1)
     settings = Settings(clock=rig.world.clock, run="back")
-    apply_all(plan_all([_subject(rig)], settings, intent=Rollback(to=AccessKeyId(old))), brake=None)
+    apply_all(plan_all([_subject(rig)], settings, intent=Rollback(to=AccessKeyId(old))))
     assert not tags["keyrota:sync-pass"].startswith(str(newest))
 
 

@@ -32,7 +32,7 @@ def second(rig: Rig) -> CredentialContext:
 def run(rig: Rig, subject: CredentialContext, intent: Intent | None = None) -> Outcome:
     rig.runs += 1
     settings = Settings(clock=rig.world.clock, run=f"run-{rig.runs}")
-    (outcome,) = apply_all(plan_all([subject], settings, intent=intent), brake=None)
+    (outcome,) = apply_all(plan_all([subject], settings, intent=intent))
     return outcome
 
 

@@ -29,8 +29,9 @@ TOLD = dict(_told(schema()))
 TAKEN: Mapping[tuple[str, ...], Any] = {
     ("verify", "times"): lambda it: it.verify.times,
     ("verify", "within"): lambda it: it.verify.span_s,
-    ("brake", "most"): lambda it: it.brake.most,
-    ("brake", "share"): lambda it: it.brake.share,
+    ("rollout", "per_run"): lambda it: it.rollout.per_run,
+    ("rollout", "canary_wait"): lambda it: it.rollout.canary_wait.total_seconds(),
+    ("rollout", "spread"): lambda it: it.rollout.spread.total_seconds(),
     ("concurrency",): lambda it: it.concurrency,
     ("drift_every",): lambda it: it.drift_every.total_seconds(),
 }

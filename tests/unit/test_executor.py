@@ -1,4 +1,4 @@
-"""The executor's parts that need no world: proof by STS, work side by side, the brake, one that fails alone."""
+"""The executor's parts that need no world: proof by STS, work side by side, one that fails alone."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from keyrota.core import plan as act
 from keyrota.core.model import KeyPair, Observation, unknown_use
 from keyrota.core.outcome import Outcome
 from keyrota.core.plan import Plan
-from keyrota.core.policy import CLASSIC, Brake
+from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
-from keyrota.errors import Bug, KeyrotaError, NotVerified, ProviderRefused, ProviderUnavailable, UnsafePlan
+from keyrota.errors import Bug, KeyrotaError, NotVerified, ProviderRefused, ProviderUnavailable
 from keyrota.executor import CredentialContext, Preview, Run, Settings, apply_all, plan_all
 from keyrota.executor.parallel import in_parallel
 from keyrota.executor.verify import is_user, verify
@@ -201,35 +201,19 @@ def preview(plan: Plan | None = DUE, end: Callable[[], Outcome] | None = None, *
     return Preview(subject=subject, run=Fixed(subject, done), plan=plan, observation=seen, **known)
 
 
-def test_the_brake_counts_new_keys_among_all_credentials() -> None:
-    many = [preview() for _ in range(3)] + [preview(REST) for _ in range(2)]
-    for brake, total, stops in (
-        (Brake(most=2, share=0.5), None, True),
-        (Brake(most=3, share=0.5), None, False),
-        (Brake(most=2, share=0.5), 6, False),
-        (Brake(most=2, share=0.6), None, False),
-        (None, None, False),
-    ):
-        if stops:
-            with pytest.raises(UnsafePlan, match=r"3 of 5 credentials .*\(2, and 50% of all\)"):
-                apply_all(many, brake=brake, total=total)
-        else:
-            assert len(apply_all(many, brake=brake, total=total)) == 5
-
-
 def test_what_could_not_be_planned_is_an_error_of_its_own() -> None:
     error = ProviderUnavailable("IAM does not answer")
-    outcomes = apply_all([preview(None, error=error), preview(None), preview()], brake=Brake(most=0, share=0.9))
+    outcomes = apply_all([preview(None, error=error), preview(None), preview()])
     assert [outcome.errors for outcome in outcomes] == [(error,), (), ()]
     assert [outcome.plan for outcome in outcomes] == [None, None, REST]
     assert {(outcome.user, outcome.account) for outcome in outcomes} == {(USER, ACCOUNT)}
 
 
 def test_who_comes_late_leaves_what_is_due_to_the_next_run() -> None:
-    late, idle = apply_all([preview(), preview(REST)], brake=None, is_late=lambda: True)
+    late, idle = apply_all([preview(), preview(REST)], is_late=lambda: True)
     assert (late.left, late.done, late.plan) == (DUE.actions, (), DUE)
     assert (idle.left, idle.plan) == ((), REST)
-    (begun,) = apply_all([preview()], brake=None, is_late=lambda: False)
+    (begun,) = apply_all([preview()], is_late=lambda: False)
     assert begun.left == ()
 
 
@@ -239,7 +223,7 @@ def test_a_bug_on_one_credential_stops_no_other_and_shows_no_value() -> None:
 
     first, before = preview(end=fail), ProviderUnavailable("what failed before")
     first.run._errors.append(before)
-    broken, fine = apply_all([first, preview()], brake=None)
+    broken, fine = apply_all([first, preview()])
     known, bug = broken.errors
     assert known is before
     assert isinstance(bug, Bug)
@@ -256,8 +240,8 @@ def test_how_many_at_once_is_the_caller_s_choice() -> None:
         said.append(workers)
         return [do(thing) for thing in things]
 
-    apply_all([preview()], brake=None, parallel=note, at_once=5)
-    apply_all([preview()], brake=None, parallel=note)
+    apply_all([preview()], parallel=note, at_once=5)
+    apply_all([preview()], parallel=note)
     plan_all([], Settings(clock=Hands(), run="r", parallel=note), at_once=3)
     plan_all([], Settings(clock=Hands(), run="r", parallel=note))
     assert said == [5, 8, 3, 8]

@@ -175,7 +175,7 @@ def test_what_is_due_is_read_and_rotated_and_the_others_are_left_alone() -> None
     previews = fleet.plan()
     assert fleet.calls["iam:ListAccessKeys"] >= 1
     assert [one.user for one in previews if one.plan and one.plan.makes_key] == ["ci-7"]
-    outcomes = apply_all(previews, brake=None)
+    outcomes = apply_all(previews)
     assert [outcome.user for outcome in outcomes if outcome.done] == ["ci-7"]
     assert {len(keys) for user, keys in fleet.world.users.items() if user != "ci-7"} == {1}
 

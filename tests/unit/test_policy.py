@@ -1,4 +1,4 @@
-"""Ages, durations, freeze windows, the calendar and the brake."""
+"""Ages, durations, freeze windows, the calendar and the spread."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from keyrota.core.policy import (
     HOUR,
     PRESETS,
     STRICT,
-    Brake,
     Freeze,
+    Rollout,
     RotationPolicy,
     calendar,
     duration,
@@ -335,20 +335,12 @@ def test_the_calendar_is_in_order_and_within_its_days(age: float, days: int, pol
     assert all(entry.until > entry.at for entry in entries if entry.until)
 
 
-BRAKES = [
-    ("ten of ten are not too many by number", 10, 10, False),
-    ("eleven of eleven are", 11, 11, True),
-    ("eleven of 36 are more than 30 %", 11, 36, True),
-    ("eleven of 37 are less than 30 %", 11, 37, False),
-    ("thirty of a hundred are just 30 %", 30, 100, False),
-    ("31 of a hundred are more", 31, 100, True),
-    ("nothing", 0, 0, False),
-]
-
-
-@pytest.mark.parametrize(("case", "rotating", "total", "stops"), BRAKES, ids=[row[0] for row in BRAKES])
-def test_the_brake(case: str, rotating: int, total: int, stops: bool) -> None:
-    assert Brake().stops(rotating, total) is stops, case
+@pytest.mark.parametrize(
+    ("policy", "days", "is_too_wide"),
+    [(CLASSIC, 34, False), (CLASSIC, 35, True), (STRICT, 26, False), (STRICT, 27, True)],
+)
+def test_a_spread_leaves_the_old_key_time_to_go(policy: RotationPolicy, days: int, is_too_wide: bool) -> None:
+    assert Rollout(spread=days * DAY).is_too_wide_for(policy) is is_too_wide
 
 
 def test_the_auditors_limit_is_ninety_days() -> None:

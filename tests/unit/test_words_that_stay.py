@@ -138,7 +138,7 @@ DEFAULTS: list[tuple[type[Any], Mapping[str, object]]] = [
     (CredentialContext, {"is_secret_named": False, "index": (), "reach": None, "services": (), "stack": ""}),
     (Revoke, {"off_first": False, "with_sessions": False, "releases_quarantine": False}),
     (policy.RotationPolicy, {"unused_for": timedelta(days=1), "freezes": (), "prove_use": False, "allow_short": False}),
-    (policy.Brake, {"most": 10, "share": 0.3}),
+    (policy.Rollout, {"per_run": 10, "canaries": (), "canary_wait": timedelta(days=3), "spread": timedelta()}),
     (records.Index, {"entries": (), "is_readable": True, "is_full": False}),
     (model.LastUse, {"at": None, "service": "", "region": "", "why": ""}),
     (model.AccessKey, {"status_word": ""}),

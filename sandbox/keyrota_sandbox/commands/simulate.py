@@ -106,7 +106,7 @@ def command(  # one argument an option
     elif not options.is_quiet:
         page = _Page(future, first, days, style())
         title = f"{_days(days)} from {first:%Y-%m-%d}, faults: {faults}, seed {seed}"
-        echo([title, "", *page.calendar(), "", *page.sum()])
+        echo([title, "", *page.calendar(), "", *page.waves(), *page.sum()])
     else:
         echo(_Page(future, first, days, style()).holds())
     return words.EXIT_DONE
@@ -170,6 +170,16 @@ class _Page:
     def _width(self) -> int:
         """A column that every name fits into."""
         return max([_NARROWEST, *map(len, self.future.oldest)])
+
+    def waves(self) -> Iterator[str]:
+        """Show how many new keys each day brought while others waited for their turn."""
+        if not self.future.waves:
+            return
+        yield "Waves of new keys:"
+        for wave in self.future.waves:
+            when = f"day {(wave.at - self.first).days:>3}  {wave.at:%Y-%m-%d %H:%M}"
+            yield f"  {self.colour('quiet', when)}  {wave.made} made, {wave.waiting} waiting"
+        yield ""
 
     def sum(self) -> Iterator[str]:
         future = self.future

@@ -19,12 +19,15 @@ from keyrota.core.outcome import Outcome
 from keyrota.core.overview import Overview
 from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only
-from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable, UnsafePlan
+from keyrota.core.policy import Rollout
+from keyrota.core.waves import Share, count_needed
+from keyrota.errors import ClockIsOff, KeyrotaError, ProviderUnavailable
 from keyrota.executor import CredentialContext, Screen, Settings, apply_all, plan_all
 from keyrota.executor.confirm import confirm, questions
 from keyrota.executor.events import Event, EventKind
 from keyrota.executor.fleet import Preview
 from keyrota.executor.forget import forget, list_remembered
+from keyrota.executor.waves import Waves, is_in_waves, plan_in_turns
 from keyrota.stop import Stop
 from keyrota_sandbox.memory import (
     MAX_TAGS,
@@ -112,8 +115,6 @@ class RunInfo:
     """Kinds of trouble that it met so far, other than faults of calls."""
     previews: Sequence[Preview] = ()
     outcomes: Sequence[Outcome] = ()
-    stopped: UnsafePlan | None = None
-    """The brake stopped it before its first write."""
     is_over: bool = False
     machine: Machine = field(default_factory=Machine)
     stop: Stop = field(default_factory=Stop)
@@ -292,8 +293,10 @@ class Simulation:
         self, deployment: Sequence[SimulatedCredential], intent: Intent | None, *, is_plan_only: bool = False
     ) -> None:
         """Start a run of one deployment: it knows the users that its configuration still names."""
-        if kept := self.deployments.now_in(deployment):
-            self.run(intent, is_plan_only=is_plan_only, keepings=kept)
+        kept = self.deployments.now_in(deployment)
+        for part in range(self.setup.parts):
+            if mine := dict(list(kept.items())[part :: self.setup.parts]):
+                self.run(intent, is_plan_only=is_plan_only, keepings=mine)
 
     def _daily(self, until: datetime, do: Callable[[], object], *, late: timedelta = timedelta()) -> None:
         hour = self.setup.run_hour
@@ -355,19 +358,16 @@ class Simulation:
         self._echo(info.name, f"begins: {info.intent or 'whatever is due'}")
         try:
             info.previews = plan_all(subjects, settings, intent=info.intent, screen=self._screen(info))
+            if self.setup.rollout is not None and is_in_waves(info.intent):
+                info.previews = plan_in_turns(info.previews, self._make_waves(info, settings), info.clock.now())
             if not info.is_plan_only:
                 info.outcomes = apply_all(
                     info.previews,
-                    brake=self.setup.brake,
-                    total=len(self.credentials),
                     emit=lambda event: self._step(info, event),
                     parallel=self.lanes.parallel,
                 )
         except Crash:
             self._echo(info.name, "is dead")
-        except UnsafePlan as error:
-            info.stopped = error
-            self._echo(info.name, f"stops before its first write: {error}")
         finally:
             info.is_over = True
             self.under_way.pop(info.name, None)
@@ -391,6 +391,27 @@ class Simulation:
             except KeyrotaError:
                 found[account] = None
         return Screen(lists=lambda subject: found[subject.account], drift_every=timedelta(days=1))
+
+    def _make_waves(self, info: RunInfo, settings: Settings) -> Waves:
+        """Find how many new keys a run makes: of a part of the fleet, its share of them."""
+        every, setup = list(self.credentials), self.setup
+        positions = tuple(at for at, user in enumerate(every) if user in info.keepings)
+        unseen = sorted(setup.canaries - info.keepings.keys())
+        return Waves(
+            rollout=setup.rollout or Rollout(),
+            needed=count_needed(keeping.policy for keeping in self.credentials.values()),
+            share=Share(positions=positions, total=len(every)) if setup.parts > 1 else None,
+            canaries=frozenset(credential_of(user) for user in setup.canaries),
+            beyond=lambda: plan_all(
+                [self.subject(user, self._look_at(info, user)) for user in unseen], settings, intent=info.intent
+            ),
+        )
+
+    def _look_at(self, info: RunInfo, user: UserName) -> str:
+        """Name what a run does to look at a canary that is not its own."""
+        look = replace(info, name=f"{info.name} {user}", keepings={user: self.credentials[user]}, is_plan_only=True)
+        self.runs[look.name] = look
+        return look.name
 
     def _touch_secrets(self, info: RunInfo) -> None:
         """With an aim, let somebody set a tag before some runs look: Secrets Manager may show the secret without it."""

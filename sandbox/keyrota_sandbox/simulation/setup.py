@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from keyrota.core.model import UserName
-from keyrota.core.policy import CLASSIC, Brake, RotationPolicy
+from keyrota.core.policy import CLASSIC, Rollout, RotationPolicy
 from keyrota_sandbox.simulation.fault_profiles import FAULT_PROFILES, FaultProfile
 from keyrota_sandbox.simulation.strikes import Aim
 
@@ -76,5 +76,9 @@ class Setup:
     """So long after the first deployment the second one begins to run, daily."""
     aim: Aim | None = None
     """A step that is brought about, and at which something happens each time."""
-    brake: Brake | None = None
-    """Stops a run that would make too many new keys."""
+    rollout: Rollout | None = None
+    """How many new keys a run makes; None: all that are due."""
+    canaries: frozenset[UserName] = frozenset()
+    """Whose keys are replaced first."""
+    parts: int = 1
+    """The fleet is cut into so many parts, each with runs of its own."""

@@ -342,7 +342,7 @@ def _find_new_keys(outcomes: list[Outcome]) -> frozenset[AccessKeyId]:
 def _carry_out(session: Session, it: Exposed, intent: Intent, emit: Listener) -> tuple[Outcome, ...]:
     beside = partial(neighbours, session.wiring)
     previews = plan_all([it.preview.subject], session.wiring.settings, intent=intent, at_once=1, beside=beside)
-    return apply_all(previews, brake=None, emit=emit, at_once=1)
+    return apply_all(previews, emit=emit, at_once=1)
 
 
 def _intents(it: Exposed, *, off_first: bool) -> Iterator[Intent]:

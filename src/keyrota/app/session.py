@@ -14,11 +14,15 @@ from keyrota.app.clock import clock
 from keyrota.app.config import load_from
 from keyrota.app.lists import AccountLists
 from keyrota.app.selection import select_users
+from keyrota.app.waves import Asked, make_waves
 from keyrota.app.wiring import Unreachable, Wiring
 from keyrota.core.outcome import Outcome
 from keyrota.core.planner import Intent
 from keyrota.executor import Listener, Preview, Screen, apply_all, plan_all
+from keyrota.executor.waves import is_in_waves, plan_in_turns
 from keyrota.report.data import CredentialReport
+
+_AS_CONFIGURED = Asked()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +66,17 @@ class Session:
         if self.configuration.selections:
             self.configuration = select_users(self.wiring)
 
-    def plan(self, wanted: Wanted = EVERYTHING, intent: Intent | None = None) -> Planned:
-        """Look at the credentials, or at those that are wanted, and plan; writes nothing."""
+    def plan(
+        self, wanted: Wanted = EVERYTHING, intent: Intent | None = None, waves: Asked | None = _AS_CONFIGURED
+    ) -> Planned:
+        """
+        Look at the credentials, or at those that are wanted, and plan; writes nothing.
+
+        Args:
+            wanted: Which.
+            intent: What was asked for; None: the routine.
+            waves: What is asked of the waves; None: no new key waits for its turn.
+        """
         subjects, unreachable = self.wiring.subjects(wanted)
         at_once = self.configuration.concurrency
         beside = partial(neighbours, self.wiring)
@@ -71,6 +84,8 @@ class Session:
         screen = Screen(lists=lists.of, drift_every=self.configuration.drift_every)
         settings = self.wiring.settings
         previews = plan_all(subjects, settings, intent=intent, at_once=at_once, beside=beside, screen=screen)
+        if waves is not None and is_in_waves(intent):
+            previews = plan_in_turns(previews, make_waves(self.wiring, wanted, waves, intent), self.clock.now())
         return Planned(previews=previews, unreachable=unreachable, notes=tuple(lists.notes))
 
     def one(self, wanted: Wanted, intent: Intent | None = None) -> Preview:
@@ -90,13 +105,11 @@ class Session:
         return preview
 
     def apply(
-        self, planned: Planned, *, is_forced: bool, emit: Listener, is_late: Callable[[], bool] = lambda: False
+        self, planned: Planned, *, emit: Listener, is_late: Callable[[], bool] = lambda: False
     ) -> tuple[Outcome, ...]:
         """Carry the plans out; what is not begun when it is late is left to the next run."""
         return apply_all(
             planned.previews,
-            brake=None if is_forced else self.configuration.brake,
-            total=len(self.configuration.credentials),
             emit=emit,
             at_once=self.configuration.concurrency,
             is_late=is_late,

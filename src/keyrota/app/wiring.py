@@ -19,9 +19,10 @@ from keyrota.app.hosts import refuse_untrusted
 from keyrota.app.providers import index_kind, kind_in, name_in, providers_of
 from keyrota.app.tokens import settings_of
 from keyrota.core.model import Caller, CredentialId, FirstWrite, IndexEntry, UserName
-from keyrota.core.policy import duration, format_duration
+from keyrota.core.policy import RotationPolicy, duration, format_duration
 from keyrota.core.secret import Secret
 from keyrota.core.selection import DirectoryUser
+from keyrota.core.waves import find_head_start
 from keyrota.errors import ConfigError, Fault, KeyrotaError, NoCredentials
 from keyrota.executor import CredentialContext, Settings
 from keyrota.executor.parallel import in_parallel
@@ -230,6 +231,22 @@ class Wiring:
         """What finds the credentials that a command or an event means."""
         return Chooser(configuration=self.configuration, account_of=self.account_of)
 
+    @property
+    def canaries(self) -> tuple[CredentialConfig, ...]:
+        """The entries whose keys are replaced first; users that are selected at each run are among them."""
+        names = set(self.configuration.rollout.canaries)
+        return tuple(
+            entry
+            for entry in self.configuration.credentials
+            if names & {entry.user, f"{entry.known_account}:{entry.user}"}
+        )
+
+    def policy(self, entry: CredentialConfig, credential: CredentialId) -> RotationPolicy:
+        """Return the policy of one credential, with its part of the spread."""
+        is_canary = any(entry is one for one in self.canaries)
+        early = find_head_start(credential, self.configuration.rollout.spread, is_canary=is_canary)
+        return replace(entry.policy, early=early)
+
     # --- AWS ------------------------------------------------------------------------------------------------------
 
     def account(self, credential: CredentialConfig) -> Account | KeyrotaError:
@@ -365,7 +382,7 @@ class Wiring:
             region=account.region or "",
             is_secret_named=credential.is_secret_named,
             kms_key=credential.kms_key or "",
-            policy=credential.policy,
+            policy=self.policy(credential, identity),
             access_keys=IamAccessKeys(account),
             identity=StsIdentity(account, self.configuration.verify.regions),
             store=SecretsManagerStore(account, options),

@@ -597,6 +597,18 @@ class RefusedValue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a wave says of a new key that is due (`waves`)."""
+
+    waits: bool
+    """It is made in another run."""
+    reason: str
+    remedy: str = ""
+    until: datetime | None = None
+    """When it is its turn; aware, UTC; None: that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation(OfCredential):
     """Everything that is known of one credential at one moment: IAM, the secret, the targets."""
 
@@ -663,6 +675,8 @@ class Observation(OfCredential):
     """The configuration names the secret itself (then an existing one is adopted), instead of deriving its name."""
     runs_as: Caller = NOBODY
     """Whom keyrota itself runs as."""
+    turn: Turn | None = None
+    """What the wave of this run says of a new key; None: nothing."""
 
     def owner_of(self, key: AccessKeyId | None) -> KeyOwner | None:
         """Return what was asked about whose a key is; None: nobody asked."""

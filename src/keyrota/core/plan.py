@@ -503,6 +503,8 @@ class HoldKind(StrEnum):
     """A place holds half a pair, or may: every pipeline there fails until it is written."""
     UNWRITTEN = "unwritten"
     """A place was not given the current key, because it did not answer."""
+    TURN = "turn"
+    """A new key is due, and waits for its turn among those of the fleet: information, and nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -567,5 +569,5 @@ class Plan:
 
     @property
     def makes_key(self) -> bool:
-        """Whether a new access key would be made: what the brake counts."""
+        """Whether a new access key would be made: what waves count."""
         return any(isinstance(action, CreateKey) for action in self.actions)

@@ -191,10 +191,15 @@ def _of_duty(situation: Situation, duty: Duty) -> Iterator[Finding]:
             if part is None:
                 awaited = finding
                 continue
-            if part.follows and awaited is not None:
+            if part.follows and awaited is not None and not _is_of_new_key(awaited):
                 yield _waits(part, awaited)
             awaited = None
             yield part
+
+
+def _is_of_new_key(awaited: act.Action) -> bool:
+    """Return whether it brings a key that does not exist yet, whose promotion starts a sync by itself."""
+    return isinstance(awaited, act.Promote) and awaited.key is None
 
 
 def _waits(action: act.Action, awaited: act.Action) -> Hold:

@@ -110,6 +110,13 @@ class RotationPolicy:
     """What happens to a variable that somebody else changed."""
     first_write: FirstWrite = FirstWrite.CHECK
     """What is asked before a place is written for the first time."""
+    early: timedelta = timedelta()
+    """How much earlier the key of this one credential is replaced: its part of `rollout.spread`."""
+
+    @property
+    def rotates_after(self) -> timedelta:
+        """The age at which the key of this one credential is replaced."""
+        return self.rotate_after - self.early
 
     @property
     def overlap(self) -> timedelta:
@@ -182,15 +189,21 @@ PRESETS = {"classic": CLASSIC, "strict": STRICT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brake:
-    """Stops a run that would make more new keys than this, in number and in share of all credentials."""
+class Rollout:
+    """How many new keys a run makes, and whose come first (`waves`)."""
 
-    most: int = 10
-    share: float = 0.30
+    per_run: int = 10
+    """The runs of one day (UTC) share it."""
+    canaries: tuple[str, ...] = ()
+    """Credentials that come first, as the configuration names them."""
+    canary_wait: timedelta = 3 * DAY
+    """The others wait no longer than this for pipelines to use a canary's new key."""
+    spread: timedelta = timedelta()
+    """A key is replaced up to so much earlier, so that keys of one age do not all become due on one day."""
 
-    def stops(self, rotating: int, total: int) -> bool:
-        """Return whether so many rotations among so many credentials are too many at once."""
-        return rotating > self.most and rotating > self.share * total
+    def is_too_wide_for(self, policy: RotationPolicy) -> bool:
+        """Return whether an old key might still take a slot when its successor is due."""
+        return policy.delete_after >= 2 * (policy.rotate_after - self.spread)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +232,7 @@ def calendar(policy: RotationPolicy, created: datetime, now: datetime, *, days: 
     entries: list[CalendarEntry] = []
     number, made = 1, created
     while made <= end:
-        wanted = max(now, made + policy.rotate_after)
+        wanted = max(now, made + policy.rotates_after)
         rotated = policy.find_new_key_freeze_end(wanted) or wanted
         off = _end_of_freeze(policy, rotated + policy.overlap)
         gone = _end_of_freeze(policy, off + policy.grace)

@@ -31,7 +31,7 @@ from keyrota.core.model import (
     key_token,
 )
 from keyrota.core.places import holds, questions
-from keyrota.core.plan import Action, Hold, Needs, Upcoming
+from keyrota.core.plan import Action, Hold, HoldKind, Needs, Notice, Upcoming
 from keyrota.core.policy import Adopt
 from keyrota.core.records import NEW_KEY
 from keyrota.core.schedule import find_deletion_due, off_due, rotation_due
@@ -153,15 +153,35 @@ def rotation(situation: Situation) -> Iterator[Finding]:
         yield Upcoming(shown="rotate", key=old.id if old else None, due=due, reason="when it reaches its age")
         return
     is_asked_for = old is not None and old.id == situation.replaced_now
-    if not is_asked_for and (frozen := tuple(hold_new_key_frozen(situation, old))):
-        yield from frozen
-        return
+    waits = () if is_asked_for else tuple(_hold_waiting(situation, old))
+    yield from waits or _replace_key(situation, old, due)
+
+
+def _replace_key(situation: Situation, old: AccessKey | None, due: datetime) -> Iterator[Finding]:
     yield from questions(situation, is_due=True)
     yield from readers.questions(situation)
+    turn = situation.view.observation.turn
+    if turn is not None and not turn.waits:
+        yield Notice(reason=turn.reason, remedy=turn.remedy)
     blocks = tuple(_blocks_rotation(situation))
     yield from blocks or after_discarded(
         situation, new_key(situation, old, due=due, reason=_why_rotate(situation, old))
     )
+
+
+def _hold_waiting(situation: Situation, old: AccessKey | None) -> Iterator[Hold]:
+    """Hold a new key that is due for a freeze, or until it is its turn."""
+    frozen, turn = tuple(hold_new_key_frozen(situation, old)), situation.view.observation.turn
+    yield from frozen
+    if not frozen and turn is not None and turn.waits:
+        yield Hold(
+            key=old.id if old else None,
+            until=turn.until,
+            needs=Needs.NOBODY,
+            kind=HoldKind.TURN,
+            reason=turn.reason,
+            remedy=turn.remedy,
+        )
 
 
 def no_key_in_use(situation: Situation) -> Iterator[Hold]:

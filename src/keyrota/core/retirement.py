@@ -9,7 +9,7 @@ from shlex import quote
 
 from keyrota.core import plan as act
 from keyrota.core.candidates import way_out
-from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyState
+from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyRing, KeyState
 from keyrota.core.model import PENDING, AccessKey, Evidence, RunsEvidence, SecretVersion, TargetEvidence, TargetState
 from keyrota.core.places import find_unwritable, holds
 from keyrota.core.plan import Hold, Needs, Upcoming
@@ -211,7 +211,7 @@ def _hold_for_missing_proof(situation: Situation, successor: AccessKey, key: Acc
         return
     if successor.last_use.evidence is Evidence.UNKNOWN:
         yield unknown_use(successor)
-    elif not _is_used_by_others(situation, successor):
+    elif not is_used_by_others(situation.view, successor):
         yield Hold(
             key=key.id,
             reason=f"{key.id} stays Active: nothing has used the new key {successor.id} yet (`prove_use: true`)",
@@ -219,9 +219,9 @@ def _hold_for_missing_proof(situation: Situation, successor: AccessKey, key: Acc
         )
 
 
-def _is_used_by_others(situation: Situation, successor: AccessKey) -> bool:
+def is_used_by_others(view: KeyRing, successor: AccessKey) -> bool:
     """Return whether somebody else than keyrota has used the new key: its own proof by STS is a use as well."""
-    use, record = successor.last_use, situation.view.synced
+    use, record = successor.last_use, view.synced
     if use.evidence is not Evidence.USED or use.at is None or record is None or use.at <= record.since:
         return False
     return use.service != "sts" or use.at > record.confirmed + JUST_NOW

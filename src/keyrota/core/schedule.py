@@ -15,14 +15,26 @@ from datetime import datetime
 
 from keyrota.core.lifecycle import KeyRing
 from keyrota.core.model import AccessKey, Evidence
-from keyrota.core.policy import Adopt, RotationPolicy
+from keyrota.core.policy import AUDIT_LIMIT, AUDIT_MARGIN, Adopt, RotationPolicy
 
 
 def rotation_due(key: AccessKey, policy: RotationPolicy, *, is_adoptable: bool = False) -> datetime:
     """Return when a key's successor is made."""
     if is_adoptable and policy.adopt is Adopt.NOW:
         return key.created
-    return key.created + policy.rotate_after
+    return key.created + policy.rotates_after
+
+
+def find_new_key_deadline(key: AccessKey, policy: RotationPolicy) -> datetime:
+    """
+    Return the deadline of a key's successor: no wave delays it longer.
+
+    Under a policy that keeps auditors content, the old key is Inactive at their 90 days, with their margin; under any
+    other one its successor is there when the old key was to be deactivated.
+    """
+    if policy.is_audit_clean():
+        return key.created + AUDIT_LIMIT - AUDIT_MARGIN - policy.overlap
+    return key.created + policy.deactivate_after
 
 
 def off_due(key: AccessKey, view: KeyRing, policy: RotationPolicy) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Many credentials in one run: several at once, each failing alone, with a brake on all of them."""
+"""Many credentials in one run: several at once, each failing alone."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from keyrota.core.outcome import Outcome
 from keyrota.core.places import SHARED_REMEDY
 from keyrota.core.plan import Plan
 from keyrota.core.planner import Intent
-from keyrota.core.policy import Brake
-from keyrota.errors import Bug, KeyrotaError, SharedPlace, UnsafePlan
+from keyrota.errors import Bug, KeyrotaError, SharedPlace
 from keyrota.executor.events import Listener
 from keyrota.executor.parallel import Parallel, in_turns
 from keyrota.executor.run import Beside, Run, nobody
@@ -152,8 +151,6 @@ def _beside(preview: Preview, around: _Around, *, is_urgent: bool) -> Preview:
 def apply_all(
     previews: Sequence[Preview],
     *,
-    brake: Brake | None,
-    total: int | None = None,
     emit: Listener = lambda _: None,
     at_once: int = 8,
     is_late: Callable[[], bool] = lambda: False,
@@ -164,24 +161,11 @@ def apply_all(
 
     Args:
         previews: What `plan_all` said.
-        brake: Stops the whole run before its first write; None lifts it.
-        total: The number of all credentials of the configuration, which the brake's share counts from.
         emit: Called from several threads, one call at a time for each credential.
         at_once: Number of credentials processed in parallel.
         is_late: Asked before each credential; what is not begun then is left to the next run.
         parallel: How they are worked on at once.
-
-    Raises:
-        UnsafePlan: The brake stopped the run; nothing was changed.
     """
-    rotating = sum(1 for preview in previews if preview.plan is not None and preview.plan.makes_key)
-    everything = total if total is not None else len(previews)
-    if brake is not None and brake.stops(rotating, everything):
-        raise UnsafePlan(
-            f"{rotating} of {everything} credentials would be rotated in one run, more than the limit per run "
-            f"({brake.most}, and {brake.share:.0%} of all)",
-            remedy="look at `keyrota plan`; then `keyrota apply --force`, or set `brake:` in the configuration",
-        )
 
     def one(preview: Preview) -> Outcome:
         if preview.plan is None or preview.observation is None:

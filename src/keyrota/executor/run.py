@@ -13,7 +13,7 @@ from keyrota.core import plan as act
 from keyrota.core.adoption import Adoption
 from keyrota.core.emergency import Revoke, Rollback
 from keyrota.core.lifecycle import find_named_and_gone, interpret
-from keyrota.core.model import AccessKeyId, CredentialId, Evidence, KeyStatus, LastUse, Observation, TargetState
+from keyrota.core.model import AccessKeyId, CredentialId, Evidence, KeyStatus, LastUse, Observation, TargetState, Turn
 from keyrota.core.neighbours import Neighbour, find_shared_with
 from keyrota.core.outcome import Done, Outcome
 from keyrota.core.places import is_first_write
@@ -98,6 +98,14 @@ class Run:
         """Plan again, knowing which keys other credentials serve, and which places they write."""
         self._memory.neighbours, self._memory.shared = neighbours, shared
         return self._look(is_fresh=False) if self._read is None else self._decide(self._read)
+
+    def plan_in_turn(self, turn: Turn, seen: Observation) -> tuple[Observation, Plan]:
+        """Plan again, knowing what the wave says of the new key that is due; nothing is read."""
+        self._memory.turn = turn
+        observation = replace(seen, turn=turn)
+        planned = plan(observation, self._subject.policy, self._settings.clock.now(), self._intent)
+        self._latest = observation, planned
+        return observation, planned
 
     def _look_late(self) -> tuple[Observation, Plan]:
         """Look at what was not asked before the key was off: the places, and who else writes them."""

@@ -18,6 +18,7 @@ from keyrota.core.model import (
     RefusedValue,
     SecretReaders,
     Surroundings,
+    Turn,
     UserTag,
     VersionId,
 )
@@ -49,6 +50,8 @@ class RunState:
     user_tag: UserTag | None = None
     neighbours: tuple[tuple[AccessKeyId, CredentialId], ...] = ()
     shared: tuple[tuple[str, str], ...] = ()
+    turn: Turn | None = None
+    """What the wave says of a new key."""
     labels: dict[str, VersionId] = field(default_factory=dict)
     """Which version holds which key, as this run read it; another run may still have to put the label on."""
     refused: RefusedValue | None = None
@@ -84,6 +87,7 @@ class RunState:
             value_asked=self.value_asked,
             are_sessions_denied=self.are_sessions_denied,
             made_whole=frozenset(self.made_whole),
+            turn=self.turn,
         )
 
     def _as_left(self, key: AccessKey) -> AccessKey:

@@ -13,7 +13,7 @@ Examples:
   keyrota apply                    what `keyrota plan` shows, for all users
   keyrota apply --user ci-deploy
   keyrota apply --only deactivate  one duty alone, as its Lambda function does
-  keyrota apply --force            although the brake would stop it
+  keyrota apply --max 3            at most three new keys in this run
 """
 
 
@@ -24,18 +24,27 @@ Examples:
     type=click.Choice(["rotate", "sync", "deactivate", "delete"]),
     help="One duty alone; docs/reference/permissions.md has what each needs to be allowed.",
 )
-@click.option("--force", "is_forced", is_flag=True, help="Ignore the limit on rotations per run.")
+@click.option(
+    "--max",
+    "limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="New keys that this run makes at most, instead of `rollout.per_run`.",
+)
+@click.option("--force", "is_forced", is_flag=True, help="Make every new key that is due: nothing waits for its turn.")
 @global_options
 @pass_options
-def command(options: Options, *, wanted: Wanted, only: str | None, is_forced: bool) -> int:
+def command(options: Options, *, wanted: Wanted, only: str | None, limit: int | None, is_forced: bool) -> int:
     """Do what `keyrota plan` shows. Exit 0: done; 1: failed, or broken; 3: a person is needed."""
     from keyrota.app.cli.progress import carry_out  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.session import Session  # noqa: PLC0415
+    from keyrota.app.waves import Asked  # noqa: PLC0415
     from keyrota.core.plan import Duty  # noqa: PLC0415
     from keyrota.core.planner import Only  # noqa: PLC0415
 
     session = Session(options.config)
     intent = Only(duty=Duty(only)) if only else None
-    code = carry_out(session, session.plan(wanted, intent), options, is_forced=is_forced)
+    waves = None if is_forced else Asked(limit=limit)
+    code = carry_out(session, session.plan(wanted, intent, waves), options)
     warn_of_departed(session)
     return code

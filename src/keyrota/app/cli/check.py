@@ -366,7 +366,8 @@ def _dates(session: Session, wanted: Wanted, every: tuple[Preview, ...], days: i
         seen = preview.observation if preview else None
         entries = list(_of_the_previous(preview, now)) if preview else []
         created = max((key.created for key in seen.keys), default=now) if seen else now
-        entries += calendar(configured.policy, created, now, days=days)
+        policy = session.wiring.policy(configured, credential)
+        entries += calendar(policy, created, now, days=days)
         yield from (Dated(credential=credential, label=label, entry=entry) for entry in entries)
 
 

@@ -46,7 +46,6 @@ def carry_out(
     planned: Planned,
     options: Options,
     *,
-    is_forced: bool = True,
     is_request: bool = False,
     is_choice: bool = False,
 ) -> int:
@@ -55,7 +54,7 @@ def carry_out(
 
     A request is one thing that a person asked for; a choice is one that is only noted, for the next run to act on.
     """
-    outcomes = session.apply(planned, is_forced=is_forced, emit=Progress(options))
+    outcomes = session.apply(planned, emit=Progress(options))
     reports = session.outcome_reports(planned, outcomes)
     code = (exit_code_of_choice if is_choice else exit_code_of_request if is_request else exit_code)(reports)
     emit(reports, options, code, notes=planned.notes)

@@ -33,7 +33,7 @@ _NOT_NAMES = frozenset({FIRST_WRITE, KIND})
 _NEVER = frozenset({FIRST_WRITE, "kms_key", "bundle"})
 """Fields of a target that take no templates: a key decides who can read."""
 _NOTHING: frozenset[str] = frozenset()
-_OF_MAIN = ("policy", "aws", "brake", "concurrency", "drift_every", "verify", "include")
+_OF_MAIN = ("policy", "aws", "rollout", "concurrency", "drift_every", "verify", "include")
 """What only the main file says."""
 _OF_ALL = frozenset({"version", "policy", "providers", "aws"})
 """What a credential is judged with."""

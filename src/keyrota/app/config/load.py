@@ -25,6 +25,7 @@ from keyrota.app.config.model import (
     VerifyConfig,
 )
 from keyrota.app.config.nodes import Document
+from keyrota.app.config.rollout import read_rollout, rollout_faults
 from keyrota.app.config.schema import FIRST_WRITE, KIND, expanded_schema
 from keyrota.app.config.templates import TEMPLATE
 from keyrota.app.config.tree import Expanded
@@ -36,10 +37,10 @@ from keyrota.core.policy import (
     DAY,
     PRESETS,
     Adopt,
-    Brake,
     Drift,
     Freeze,
     OnStillUsed,
+    Rollout,
     RotationPolicy,
     duration,
 )
@@ -185,6 +186,7 @@ class _Reading:
         self._faults.extend(self._unknown_providers(credentials, providers))
         selections = tuple(self._selections(content.get("selections") or (), policy))
         references, urls = self._judge_providers(providers, credentials)
+        rollout = self._rollout(content.get("rollout") or {}, credentials, is_open=bool(selections))
         if self._faults:
             self._faults.extend(_hosts_beside(urls))
             raise ConfigError(sorted(dict.fromkeys(self._faults), key=_position))
@@ -192,7 +194,7 @@ class _Reading:
         return Configuration(
             path=self._document.path,
             policy=policy,
-            brake=_brake(content.get("brake")),
+            rollout=rollout,
             concurrency=content.get("concurrency", 8),
             drift_every=max(DAY, min(_MAX_DRIFT, duration(content.get("drift_every", "7d")))),
             verify=VerifyConfig(
@@ -210,6 +212,14 @@ class _Reading:
             references=references,
             urls=urls,
         )
+
+    def _rollout(
+        self, entry: Mapping[str, Any], credentials: tuple[CredentialConfig, ...], *, is_open: bool
+    ) -> Rollout:
+        rollout = read_rollout(entry)
+        where = {name: self._document.where(("rollout", name)) for name in ("canary", "spread") if name in entry}
+        self._faults.extend(rollout_faults(rollout, credentials, where, is_open=is_open))
+        return rollout
 
     # --- providers ------------------------------------------------------------------------------------------------
 
@@ -513,10 +523,3 @@ def _hosts_beside(urls: Iterable[ConfiguredUrl]) -> Iterator[Fault]:
     """
     with contextlib.suppress(UsageError):
         yield from find_untrusted_hosts(urls)
-
-
-def _brake(entry: Any) -> Brake | None:
-    if entry == "off":
-        return None
-    settings = entry or {}
-    return Brake(most=settings.get("most", 10), share=settings.get("share", 0.3))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from keyrota.core.model import FirstWrite
-from keyrota.core.policy import Brake, RotationPolicy
+from keyrota.core.policy import Rollout, RotationPolicy
 from keyrota.core.selection import DirectoryUser, Selector
 
 
@@ -124,7 +124,7 @@ class Configuration:
     path: Path | str
     """The file, or the reference of a parameter or an object."""
     policy: RotationPolicy
-    brake: Brake | None
+    rollout: Rollout
     concurrency: int
     drift_every: timedelta
     """Of many credentials, each place that nothing is due at is read at least so often."""

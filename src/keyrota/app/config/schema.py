@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keyrota.app.config import written
+from keyrota.app.config.rollout import rollout_schema
 from keyrota.target_base.provider import Provider
 from keyrota.target_base.schema import KMS_KEY
 from keyrota.targets import kinds
@@ -178,7 +179,7 @@ def expanded_schema(known: Mapping[str, Provider], *, has_selections: bool = Fal
                     description="Where the AWS variables do not say it already.",
                 ),
                 "providers": _providers(known),
-                "brake": _BRAKE,
+                "rollout": rollout_schema(_DURATION),
                 "concurrency": _CONCURRENCY,
                 "drift_every": _DRIFT_EVERY,
                 "verify": _VERIFY,
@@ -224,18 +225,6 @@ def _providers(known: Mapping[str, Provider]) -> dict[str, Any]:
     return _object(made, description=about)
 
 
-_BRAKE = {
-    "description": "A run that would rotate more than `most` credentials and more than `share` of all stops.",
-    "anyOf": [
-        {"const": "off", "description": "No brake."},
-        _object(
-            {
-                "most": {"type": "integer", "minimum": 0, "default": 10},
-                "share": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.3},
-            }
-        ),
-    ],
-}
 _CONCURRENCY = {
     "type": "integer",
     "minimum": 1,

@@ -19,7 +19,8 @@ from keyrota.app.functions.metrics import Measure, counts
 from keyrota.app.functions.own_events import Announcement, Announcer
 from keyrota.app.functions.settings import FunctionSettings, settings
 from keyrota.app.session import Session
-from keyrota.core.plan import Needs
+from keyrota.app.waves import Asked
+from keyrota.core.plan import Hold, HoldKind, Needs
 from keyrota.core.planner import Intent
 from keyrota.errors import KeyrotaError, printable
 from keyrota.http import STOP
@@ -54,7 +55,7 @@ class Work:
         return self.session.wiring.settings.run
 
     def carry_out(
-        self, intent: Intent, wanted: Wanted = EVERYTHING, *, is_forced: bool = False
+        self, intent: Intent, wanted: Wanted = EVERYTHING, *, is_part: bool = False
     ) -> list[CredentialReport]:
         """
         Plan and act; one credential that fails holds back nothing but itself.
@@ -62,10 +63,9 @@ class Work:
         Args:
             intent: What was asked for.
             wanted: Only these credentials.
-            is_forced: Lift the brake.
+            is_part: The fleet is cut into parts, and this is one of them: it makes its share of a day's new keys.
 
         Raises:
-            UnsafePlan: The brake stopped the run; nothing was changed.
             UsageError: What is wanted is not configured, or means several credentials.
         """
         if self.is_late():
@@ -77,12 +77,10 @@ class Work:
                     "remedy": f"set the function's time limit to more than {_SPARE_S:.0f} s; keyrota deploy sets 900",
                 },
             )
-        planned = self.session.plan(wanted, intent)
+        planned = self.session.plan(wanted, intent, Asked(is_part=is_part))
         for note in planned.notes:
             log.warning("note", extra={"reason": note})
-        outcomes = self.session.apply(
-            planned, is_forced=is_forced, emit=make_log_listener(self.run), is_late=self.is_late
-        )
+        outcomes = self.session.apply(planned, emit=make_log_listener(self.run), is_late=self.is_late)
         reports = list(self.session.outcome_reports(planned, outcomes))
         self.emit(reports)
         return reports
@@ -182,11 +180,17 @@ def summary(reports: Iterable[CredentialReport]) -> dict[str, Any]:
         "held": [
             _name(report) | {"reason": hold.reason, "until": stamp(hold.until)}
             for report in reports
-            for hold in (report.plan.holds if report.plan else ())
+            for hold in _holds(report)
+            if hold.kind is not HoldKind.TURN
         ],
+        "waiting": sum(hold.kind is HoldKind.TURN for report in reports for hold in _holds(report)),
         "left": [_name(report) for report in reports if report.left or report.stops],
         "failed": [_name(report) | {"reason": _texts(report)} for report in reports if report.is_broken],
     }
+
+
+def _holds(report: CredentialReport) -> tuple[Hold, ...]:
+    return report.plan.holds if report.plan else ()
 
 
 def _name(report: CredentialReport) -> dict[str, Any]:
@@ -214,7 +218,8 @@ def _log_report(run: str, report: CredentialReport) -> None:
     about = {"run": run, "user": report.user, "account": report.account}
     for hold in report.plan.holds if report.plan else ():
         held = {"key": hold.key, "target": hold.target, "reason": hold.reason, "remedy": hold.remedy}
-        report_line = log.error if hold.needs is Needs.REPAIR else log.warning
+        is_turn = hold.kind is HoldKind.TURN
+        report_line = log.info if is_turn else log.error if hold.needs is Needs.REPAIR else log.warning
         report_line("held", extra={**about, **held, "until": stamp(hold.until), "needs": hold.needs.value})
     for notice in report.plan.notices if report.plan else ():
         log.warning("notice", extra={**about, "target": notice.target, "reason": notice.reason})

@@ -50,7 +50,8 @@ def counts(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
         for line, _ in list_done(report.done):
             if line.action in _COUNTED:
                 found[_COUNTED[line.action]] += 1
-        holds = report.plan.holds if report.plan else ()
+        every = report.plan.holds if report.plan else ()
+        holds = [hold for hold in every if hold.kind is not HoldKind.TURN]  # that is the order of the day
         found["Held"] += bool(holds)
         found["HeldWithoutEnd"] += any(hold.until is None for hold in holds)
         found["ValuesRefused"] += any(hold.kind is HoldKind.VALUE_REFUSED for hold in holds)

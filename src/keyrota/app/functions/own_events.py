@@ -100,6 +100,8 @@ class Announcer:
                 if line.action in _DONE:
                     yield self._make(_DONE[line.action], report, at=stamp(at), **_of_line(line))
             for hold in report.plan.holds if report.plan else ():
+                if hold.kind is HoldKind.TURN:
+                    continue  # most of a fleet may wait for days, and nothing is wrong
                 yield self._make(_HELD_AS[hold.kind], report, **_of_hold(hold))
             for error in report.errors:
                 for single in flatten(error):

@@ -33,7 +33,7 @@ def carry_out(work: Work, duty: Duty, event: Any) -> dict[str, Any]:
         RunFailed: A credential failed, and nobody reads the answer.
     """
     wanted, is_read = read_wanted(event)
-    reports = work.carry_out(Only(duty=duty), wanted)
+    reports = work.carry_out(Only(duty=duty), wanted, is_part=is_read)
     if wanted.is_everything or is_read:
         work.measures += overdue(reports)
     if not is_read or _is_all_lost(reports):
