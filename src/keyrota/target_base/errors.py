@@ -25,9 +25,14 @@ class ProviderErrors:
     missing: str = "it does not exist, or the token may not see it"
     """What a 404 may mean."""
 
-    def raise_for_status(self, answer: Response, where: str) -> None:
+    def raise_for_status(self, answer: Response, where: str, detail: str = "") -> None:
         """
         Let a success through.
+
+        Args:
+            answer: Of the provider.
+            where: What it is about.
+            detail: What is known of a refusal that no status explains; never the provider's words.
 
         Raises:
             ProviderRefused: The provider said no; the remedy says what the token needs.
@@ -52,7 +57,7 @@ class ProviderErrors:
                 )
             case _:
                 raise ProviderRefused(
-                    f"{self.name} refused ({answer.status})",
+                    f"{self.name} refused ({answer.status}){detail}",
                     where=where,
                     remedy=f"look at it in {self.name}; {self.needs}",
                 )

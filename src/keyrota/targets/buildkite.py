@@ -24,8 +24,9 @@ from keyrota.core.model import AccessKeyId, KeyPair, PlaceId, Readiness, Surroun
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, describe_variable, pair_conflicts, states_of
 from keyrota.errors import Half, KeyrotaError, ProviderRefused
-from keyrota.http import Budget, Http, Limit, Response, bearer, paginate, run_concurrently
+from keyrota.http import Http, Limit, Response, paginate, run_concurrently
 from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.client import connect_with_token
 from keyrota.target_base.errors import ProviderErrors
 from keyrota.target_base.look import Look
 from keyrota.target_base.provider import Connection, Provider, Settings, is_in_organization
@@ -39,7 +40,6 @@ from keyrota.target_base.schema import (
     make_mapping,
     name_place,
     names_of,
-    span,
     token_alternative,
     variables_of,
 )
@@ -333,15 +333,7 @@ def _variables(settings: Settings) -> frozenset[str]:
 
 def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:
     """Connect; makes no request yet."""
-    bound = span(settings, "max_wait", MAX_WAIT["default"])
-    http = Http(
-        settings.get("base_url", API),
-        clock=clock,
-        own=(API,),
-        authorization=bearer(lambda: secrets(settings["auth"]["token"])),
-        name="Buildkite",
-        budget=Budget(clock, [_LIMIT], bound=bound, name="Buildkite's budget of calls"),
-    )
+    http = connect_with_token(settings, secrets=secrets, clock=clock, api=API, name="Buildkite", limit=_LIMIT)
     return Connection(target=partial(BuildkiteTarget, BuildkiteConnection(http)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -12,9 +11,10 @@ from keyrota.core.variables import Listed
 from keyrota.errors import NotThere, ProviderRefused, ProviderUnavailable
 from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
-from keyrota.target_base.errors import DELETED, make_response_error
+from keyrota.target_base.errors import ProviderErrors
 from keyrota.target_base.look import RecentLists
 from keyrota.target_base.many import ManyRepositories
+from keyrota.target_base.once import Once
 from keyrota.targets.bitbucket.identity import UUID, Identities
 from keyrota.targets.bitbucket.place import Place
 
@@ -25,6 +25,12 @@ _AT_REST = ("PAUSED", "HALTED")
 SCOPES = (
     "the token needs the scope pipeline:variable (access token, OAuth), "
     "or read:pipeline:bitbucket and admin:pipeline:bitbucket (API token)"
+)
+ERRORS = ProviderErrors(
+    name="Bitbucket",
+    key="bitbucket",
+    needs=SCOPES,
+    missing="the workspace, repository, environment or variable does not exist, or the token may not see it",
 )
 
 
@@ -40,9 +46,7 @@ class BitbucketConnection:
         self.token_expires = token_expires
         self.identities = Identities(http)
         self.lists: RecentLists[Listed] = RecentLists(clock)
-        self._environments: dict[tuple[str, str], dict[str, list[str]]] = {}
-        self._locks: dict[tuple[str, str], threading.Lock] = {}
-        self._lock = threading.Lock()
+        self._environments: Once[tuple[str, str], dict[str, list[str]]] = Once()
 
     def environment_uuid(self, where: Place) -> str:
         """Find an environment's UUID; a name that several environments share, or none has, is an error."""
@@ -59,8 +63,7 @@ class BitbucketConnection:
                 where=where.scope,
                 remedy=f"give the UUID instead: {', '.join(uuids)}",
             )
-        with self._lock:
-            self._environments.pop((where.workspace, repository), None)
+        self._environments.forget((where.workspace, repository))
         listed = ", ".join(sorted(known)) or "none"
         raise NotThere(
             f"there is no deployment environment {name!r}",
@@ -76,17 +79,9 @@ class BitbucketConnection:
                 found.setdefault(value["name"], []).append(value["uuid"])
         return found
 
-    def _lock_of(self, key: tuple[str, str]) -> threading.Lock:
-        with self._lock:
-            return self._locks.setdefault(key, threading.Lock())
-
     def environments(self, workspace: str, repository: str) -> dict[str, list[str]]:
         """List a repository's deployment environments, once: names, each with the UUIDs that bear it."""
-        key = (workspace, repository)
-        with self._lock_of(key):  # one repository that does not answer holds up no other
-            if key not in self._environments:
-                self._environments[key] = self._find_environments(workspace, repository)
-            return self._environments[key]
+        return self._environments.ask((workspace, repository), lambda: self._find_environments(workspace, repository))
 
     def is_busy(self, where: Place) -> bool | None:
         """
@@ -127,7 +122,7 @@ class BitbucketConnection:
         path = ("repositories", where.workspace, repository, "pipelines")
         about = f"the pipelines of {where.workspace}/{repository}"
         answer = self.http.call("GET", path, query={**_PAGE, "status": status}, where=about)
-        self.raise_for_status(answer, about)
+        ERRORS.raise_for_status(answer, about)
         runs = answer.object().get("values")
         if not isinstance(runs, list):
             raise ProviderUnavailable("Bitbucket's answer is no list of pipelines", where=about)
@@ -140,44 +135,19 @@ class BitbucketConnection:
         first = self.http.call("GET", path, query={**_PAGE, **(query or {})}, where=what)
         follow = partial(self.http.follow, where=what)
         for answer in paginate(first, _next, follow, most=_MAX_PAGES, name="Bitbucket", where=what):
-            self.raise_for_status(answer, what)
+            ERRORS.raise_for_status(answer, what)
             values = answer.object().get("values")
             if not isinstance(values, list):
-                raise make_response_error("Bitbucket's answer is no list of values", what)
+                raise ERRORS.make_response_error("Bitbucket's answer is no list of values", what)
             yield from (value for value in values if isinstance(value, dict))
 
     def demand_written(self, answer: Response, name: str, where: str) -> None:
         """Believe a write only if the answer shows the variable: a login page of a proxy answers 200 as well."""
-        self.raise_for_status(answer, where)
+        ERRORS.raise_for_status(answer, where)
         if answer.object().get("key") != name:
-            raise make_response_error(
+            raise ERRORS.make_response_error(
                 "Bitbucket's answer to the write is not the variable: whether it was written is not known", where
             )
-
-    def raise_for_status(self, answer: Response, where: str) -> None:
-        """Turn a refusal into an error that names what it is about, the missing scope and the remedy."""
-        if answer.is_success:
-            return
-        match answer.status:
-            case 401:
-                raise ProviderRefused(
-                    "Bitbucket does not accept the token (401): it is wrong, expired or revoked",
-                    where=where,
-                    remedy=f"make a new token and put it where `providers: bitbucket: auth:` points; {SCOPES}",
-                )
-            case 403:
-                raise ProviderRefused("the token is not allowed to do this (403)", where=where, remedy=SCOPES)
-            case 404:
-                raise NotThere(
-                    "Bitbucket does not find it (404): the workspace, repository, environment or variable does not "
-                    "exist, or the token may not see it",
-                    where=where,
-                    remedy=f"correct the names in the configuration; {DELETED}; {SCOPES}",
-                )
-            case _:
-                raise ProviderRefused(
-                    f"Bitbucket refused ({answer.status})", where=where, remedy="look at the variable in Bitbucket"
-                )
 
 
 def _next(answer: Response) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from keyrota.core.model import PlaceId
 from keyrota.http import Http
+from keyrota.target_base.once import Once
 from keyrota.targets.bitbucket.place import Place
 
 UUID = re.compile(r"\{[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}")
@@ -26,9 +27,8 @@ class Identities:
 
     def __init__(self, http: Http) -> None:
         self._http = http
-        self._known: dict[Path, str | None] = {}
+        self._uuids: Once[Path, str | None] = Once()
         self._rosters: dict[str, _Roster] = {}
-        self._locks: dict[Path, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def place(self, where: Place, environment: str | None) -> PlaceId | None:
@@ -94,13 +94,7 @@ class Identities:
     def _once(self, path: Path, ask: Callable[[], str | None]) -> str | None:
         if UUID.fullmatch(path[-1]):
             return path[-1]
-        key = tuple(part.casefold() for part in path)
-        with self._lock:
-            its_own = self._locks.setdefault(key, threading.Lock())
-        with its_own:  # one repository that does not answer holds up no other
-            if key not in self._known:
-                self._known[key] = ask()
-            return self._known[key]
+        return self._uuids.ask(tuple(part.casefold() for part in path), ask)
 
 
 class _Roster:

@@ -25,7 +25,7 @@ from keyrota.target_base.errors import write_lost
 from keyrota.target_base.target import PlaceTarget
 from keyrota.target_base.upsert import is_conflict, upsert
 from keyrota.targets.bitbucket.around import Around, environment_path, repository_path, workspace_path
-from keyrota.targets.bitbucket.connection import BitbucketConnection
+from keyrota.targets.bitbucket.connection import ERRORS, BitbucketConnection
 from keyrota.targets.bitbucket.gone import is_gone
 from keyrota.targets.bitbucket.lists import Listing, Path, Variable, read_listing
 from keyrota.targets.bitbucket.place import Place
@@ -181,7 +181,7 @@ class BitbucketTarget(PlaceTarget[BitbucketConnection, Place]):
     def _delete(self, variable: Variable) -> None:
         answer = self._http.call("DELETE", (*self._path(), variable.uuid), where=self._about(variable.name))
         if answer.status != 404:  # noqa: PLR2004  # HTTP: not found; it is gone already
-            self._connection.raise_for_status(answer, self._about(variable.name))
+            ERRORS.raise_for_status(answer, self._about(variable.name))
 
     # --- variables ------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from keyrota.core.variables import Listed
 from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
 from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
-from keyrota.target_base.errors import DELETED, make_response_error
+from keyrota.target_base.errors import ProviderErrors, make_response_error
 from keyrota.target_base.github_api import PublicKey, require_key
 from keyrota.target_base.look import RecentLists
 from keyrota.target_base.many import ManyRepositories
@@ -22,6 +22,8 @@ from keyrota.targets.github.identity import Identities
 from keyrota.targets.github.place import Path, Place
 
 _MAX_PAGES = 200
+_FORBIDDEN = 403
+_MISSING = "it does not exist, Actions are off, or the token may not see it"
 EXPIRES = "github-authentication-token-expiration"
 FINE_GRAINED = {
     "secrets": "Secrets: read and write",
@@ -211,35 +213,14 @@ class GitHubConnection:
 
     def raise_for_status(self, answer: Response, where: Place, about: str) -> None:
         """Turn a refusal into an error that names what it is about, the missing permission and the remedy."""
-        if answer.is_success:
-            return
-        needs = describe_needs(where, answer)
-        message = str(answer.object().get("message", ""))
-        match answer.status:
-            case 401:
-                raise ProviderRefused(
-                    "GitHub does not accept the token (401): it is wrong, expired or revoked",
-                    where=about,
-                    remedy=f"make a new token and put it where `providers: github: auth:` points; {needs}",
-                )
-            case 403 if "archived" in message.lower():
-                raise ProviderRefused(
-                    "the repository is archived, and so read-only (403)",
-                    where=about,
-                    remedy="take it out of the configuration, or unarchive it",
-                )
-            case 403:
-                raise ProviderRefused("the token is not allowed to do this (403)", where=about, remedy=needs)
-            case 404:
-                raise NotThere(
-                    "GitHub does not find it (404): it does not exist, Actions are off, or the token may not see it",
-                    where=about,
-                    remedy=f"correct the names in the configuration; {DELETED}; {needs}",
-                )
-            case _:
-                raise ProviderRefused(
-                    f"GitHub refused ({answer.status})", where=about, remedy=f"look at it in GitHub; {needs}"
-                )
+        if answer.status == _FORBIDDEN and "archived" in str(answer.object().get("message", "")).lower():
+            raise ProviderRefused(
+                "the repository is archived, and so read-only (403)",
+                where=about,
+                remedy="take it out of the configuration, or unarchive it",
+            )
+        errors = ProviderErrors(name="GitHub", key="github", needs=describe_needs(where, answer), missing=_MISSING)
+        errors.raise_for_status(answer, about)
 
 
 def describe_needs(where: Place, answer: Response | None = None) -> str:

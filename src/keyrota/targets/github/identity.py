@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from keyrota.core.model import PlaceId
 from keyrota.errors import ProviderRefused
+from keyrota.target_base.once import Once
 from keyrota.targets.github.place import Path, Place
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +36,9 @@ class Identities:
     ) -> None:
         self._get = get
         self._environments = environments
-        self._known: dict[Path, Any] = {}
-        self._locks: dict[Path, threading.Lock] = {}
-        self._lock = threading.Lock()
+        self._records: Once[Path, Record | None] = Once()
+        self._organizations: Once[Path, int | None] = Once()
+        self._listed: Once[Path, Mapping[str, int] | ProviderRefused] = Once()
 
     def place(self, where: Place, origin: str) -> PlaceId | None:
         """
@@ -56,20 +54,19 @@ class Identities:
     def forget(self, where: Place) -> None:
         """Let the next question about a place be asked anew."""
         owner = _key(where.owner_path)
-        with self._lock:
-            self._known.pop(owner, None)
-            self._known.pop((*owner, "environments"), None)
+        self._records.forget(owner)
+        self._organizations.forget(owner)
+        self._listed.forget(owner)
 
     def repository(self, where: Place) -> Record | None:
         """Return the record of a repository; None where the token may not see it, or of an organization."""
         if where.repository is None:
             return None
-        return self._once(_key(where.owner_path), lambda: self._record(where))
+        return self._records.ask(_key(where.owner_path), lambda: self._record(where))
 
     def note(self, where: Place, content: Mapping[str, Any]) -> None:
         """Keep a record that was read for another reason."""
-        with self._lock:
-            self._known[_key(where.owner_path)] = _record_in(content)
+        self._records.note(_key(where.owner_path), _record_in(content))
 
     def environments(self, where: Place) -> Mapping[str, int]:
         """
@@ -78,7 +75,7 @@ class Identities:
         Raises:
             KeyrotaError: The token may not list them: it lacks `Actions: read`.
         """
-        found = self._once((*_key(where.owner_path), "environments"), lambda: self._list_environments(where))
+        found = self._listed.ask(_key(where.owner_path), lambda: self._list_environments(where))
         if isinstance(found, ProviderRefused):
             raise found
         return found
@@ -92,7 +89,7 @@ class Identities:
 
     def _name(self, where: Place) -> str:
         if where.repository is None:
-            number = self._once(_key(where.owner_path), lambda: self._organization(where))
+            number = self._organizations.ask(_key(where.owner_path), lambda: self._organization(where))
             return f"organization {number}" if number is not None else ""
         record = self.repository(where)
         if record is None:
@@ -127,15 +124,6 @@ class Identities:
             return _record_in(self._get(where, where.owner_path, f"the repository of {where.scope}"))
         except ProviderRefused:
             return None
-
-    def _once(self, key: Path, ask: Callable[[], T]) -> T:
-        with self._lock:
-            its_own = self._locks.setdefault(key, threading.Lock())
-        with its_own:  # one repository that does not answer holds up no other
-            if key not in self._known:
-                self._known[key] = ask()
-            found: T = self._known[key]
-            return found
 
 
 def _key(path: Path) -> Path:

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from keyrota.errors import KeyrotaError, NotThere, ProviderRefused
+from keyrota.errors import KeyrotaError
 from keyrota.http import Http, Response, paginate
 from keyrota.ports import Clock
-from keyrota.target_base.errors import DELETED, make_response_error
+from keyrota.target_base.errors import ProviderErrors, make_response_error
 from keyrota.target_base.look import RecentLists
 from keyrota.target_base.many import ManyRepositories
 from keyrota.targets.gitlab.identity import Identities
@@ -112,36 +112,15 @@ class GitLabConnection:
 
     def raise_for_status(self, answer: Response, about: str, where: Place | None = None) -> None:
         """Turn a refusal into an error that names what it is about, the missing scope or role, and the remedy."""
-        if answer.is_success:
-            return
-        needs = self._describe_needs(where)
-        match answer.status:
-            case 401:
-                raise ProviderRefused(
-                    "GitLab does not accept the token (401): it is wrong, expired or revoked",
-                    where=about,
-                    remedy=f"make a new token and put it where `providers: gitlab: auth:` points; {needs}",
-                )
-            case 403:
-                raise ProviderRefused("the token is not allowed to do this (403)", where=about, remedy=needs)
-            case 404:
-                raise NotThere(
-                    "GitLab does not find it (404): it does not exist, or the token may not see it",
-                    where=about,
-                    remedy=f"correct the names in the configuration; {DELETED}; {needs}",
-                )
-            case _:
-                raise ProviderRefused(
-                    f"GitLab refused ({answer.status}){name_refused_fields(answer)}",
-                    where=about,
-                    remedy=f"look at the variable in GitLab; {needs}",
-                )
+        _errors_of(where).raise_for_status(answer, about, name_refused_fields(answer))
 
-    def _describe_needs(self, where: Place | None) -> str:
-        role = "Maintainer of the project"
-        if where is not None and where.project is None:
-            role = "Owner of the group" if where.group is not None else "administrator of the instance"
-        return f"the token needs the scope api, and the role {role}"
+
+def _errors_of(where: Place | None) -> ProviderErrors:
+    """Name the role that a place needs: it is another one for a project, a group and the instance."""
+    role = "Maintainer of the project"
+    if where is not None and where.project is None:
+        role = "Owner of the group" if where.group is not None else "administrator of the instance"
+    return ProviderErrors(name="GitLab", key="gitlab", needs=f"the token needs the scope api, and the role {role}")
 
 
 def name_refused_fields(answer: Response) -> str:

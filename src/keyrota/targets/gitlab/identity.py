@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from keyrota.core.model import PlaceId
 from keyrota.errors import ProviderRefused
+from keyrota.target_base.once import Once
 from keyrota.targets.gitlab.place import Path, Place
 
 
@@ -34,9 +34,7 @@ class Identities:
     def __init__(self, get: Callable[[Place, Path, str], Mapping[str, Any]], origin: str) -> None:
         self._get = get
         self._origin = origin
-        self._known: dict[Path, Record | None] = {}
-        self._locks: dict[Path, threading.Lock] = {}
-        self._lock = threading.Lock()
+        self._records: Once[Path, Record | None] = Once()
 
     def place(self, where: Place) -> PlaceId | None:
         """
@@ -59,21 +57,14 @@ class Identities:
     def forget(self, where: Place) -> None:
         """Let the next question about a place be asked anew."""
         path = where.variables_path[:2]
-        with self._lock:
-            self._known.pop((path[0], path[1].casefold()), None)
+        self._records.forget((path[0], path[1].casefold()))
 
     def record(self, where: Place) -> Record | None:
         """Return the record of a project or a group; None of the instance, and where the token may not see it."""
         if where.is_instance:
             return None
         path = where.variables_path[:2]
-        key = (path[0], path[1].casefold())
-        with self._lock:
-            its_own = self._locks.setdefault(key, threading.Lock())
-        with its_own:  # one project that does not answer holds up no other
-            if key not in self._known:
-                self._known[key] = self._ask_record(where, path)
-            return self._known[key]
+        return self._records.ask((path[0], path[1].casefold()), lambda: self._ask_record(where, path))
 
     def _ask_record(self, where: Place, path: Path) -> Record | None:
         try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from keyrota.http import Budget, Http, Limit, bearer
+from keyrota.http import Limit
 from keyrota.ports import Clock, SecretReader
+from keyrota.target_base.client import connect_with_token
 from keyrota.target_base.provider import Connection, Provider, Settings, is_in_organization
 from keyrota.target_base.schema import (
     MAX_WAIT,
@@ -14,7 +15,6 @@ from keyrota.target_base.schema import (
     faults_of_names,
     make_mapping,
     names_of,
-    span,
     token_alternative,
     variables_of,
 )
@@ -80,15 +80,14 @@ def _variables(settings: Settings) -> frozenset[str]:
 
 def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:
     """Connect; makes no request yet."""
-    bound = span(settings, "max_wait", MAX_WAIT["default"])
-    http = Http(
-        settings.get("base_url", API),
+    http = connect_with_token(
+        settings,
+        secrets=secrets,
         clock=clock,
-        own=(API,),
-        authorization=bearer(lambda: secrets(settings["auth"]["token"])),
+        api=API,
         name="HCP Terraform",
+        limit=_LIMIT,
         headers={"Accept": MEDIA},
-        budget=Budget(clock, [_LIMIT], bound=bound, name="HCP Terraform's budget of calls"),
     )
     return Connection(target=partial(TerraformTarget, TerraformConnection(http)))
 
