@@ -124,6 +124,8 @@ def all_pages(client: Any, operation: str, field: str, **arguments: Any) -> list
     """Read all pages of a list; one that has no end is an odd answer. Called within `aws_call`."""
     found: list[dict[str, Any]] = []
     for number, page in enumerate(client.get_paginator(operation).paginate(**arguments)):
+        # An endpoint that names the same next page for ever would hold the run: no list of a user's keys or tags has
+        # that many.
         if number >= _MAX_PAGES:
             raise ValueError(operation)
         found.extend(page[field])
@@ -141,8 +143,11 @@ def _refusal(  # noqa: PLR0911  # a table in the form of code
     code, message, status = fields(error)
     is_about_key = "KMS" in message or "kms:" in message
     if has_secret:
+        # Also the code: what answers may be a proxy, whose page is read as one.
         code = code if _CODE.fullmatch(code) else ""
         message = _MARKED if is_about_deletion(message) else ""
+    # First of all: a clock that is off makes every signature wrong, which AWS reports under the codes of wrong
+    # credentials as well.
     if code in _SKEW_CODES or any(words in message for words in _SKEW_WORDS):
         return ClockIsOff("AWS refuses the request's time: this machine's clock is off", remedy=_CLOCK_REMEDY)
     if code in _BAD_CREDENTIALS:

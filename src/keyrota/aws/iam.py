@@ -61,6 +61,7 @@ class IamAccessKeys:
                 remedy="correct `user` or `account` in the configuration, or make the user",
             ) from None
         _demand_spelling(user, {str(record.get("UserName") or user) for record in records} or self._ask_name(user))
+        # By ID as well: CreateDate has whole seconds, and a plan must not depend on the order of IAM's answer.
         return tuple(sorted(found, key=lambda key: (key.created, key.id)))
 
     def _ask_name(self, user: UserName) -> set[str]:
@@ -81,6 +82,7 @@ class IamAccessKeys:
         try:
             with aws_call("iam:GetAccessKeyLastUsed", f"access key {key}"):
                 return _last_use(self._iam().get_access_key_last_used(AccessKeyId=key).get("AccessKeyLastUsed"))
+        # Any failure whatsoever: "never used" would let a key be ended that is in use (promise proof-before-off).
         except KeyrotaError as error:
             return unknown_use(error.what)
 
@@ -99,6 +101,9 @@ class IamAccessKeys:
 
     def create(self, user: UserName) -> CreatedKey:
         """Make a key with exactly one request; after a lost answer a key may exist."""
+        # botocore repeats a request whose response was lost, and CreateAccessKey has no token that would make that
+        # harmless: the caller would get the second key, and the secret of the first would be lost (measured,
+        # docs/facts/aws.md).
         client = self._account.client("iam", is_single_attempt=True)
         try:
             with aws_call("iam:CreateAccessKey", f"IAM user {user}"):
@@ -110,6 +115,7 @@ class IamAccessKeys:
                     created=require_sane_utc(record["CreateDate"]),
                 )
         except ProviderUnavailable as error:
+            # Refused at the door (throttling), or never sent: no key was made, and saying so would be a false alarm.
             if error.is_undone:
                 raise
             raise ProviderUnavailable(
@@ -144,6 +150,8 @@ class IamAccessKeys:
             except ClientError as error:
                 if not is_not_there(error):
                     raise
+                # The first request may have been ours, its response lost. As "not deleted by us" the deletion would be
+                # reported by no run.
                 return was_repeated(error)
             return True
 

@@ -110,6 +110,8 @@ class SecretsManagerStore:
                 raise
             if not state.versions:  # made without a value, as Terraform does
                 self._put(name, token, Secret(_EMPTY), [AWSCURRENT])
+            # A secret with another first version is someone else's, made in the same moment: it is not taken over by a
+            # retry.
             elif not any(version.id == token for version in state.versions):
                 raise
         self._label_placeholder(name, token)
@@ -129,6 +131,8 @@ class SecretsManagerStore:
         """Return AWSCURRENT, its ID and its pair, from one answer."""
         with _call("secretsmanager:GetSecretValue", name):
             answer = self._sm().get_secret_value(SecretId=name, VersionStage=AWSCURRENT)
+            # One call for both: with two, AWSCURRENT might move in between, and a pair would be recorded under another
+            # version's ID.
             version, pair = VersionId(answer["VersionId"]), self._pair(name, answer)
         if pair is None:
             raise SecretUnusable(
@@ -140,6 +144,7 @@ class SecretsManagerStore:
         content = _json(name, answer)
         names = self._options.fields
         found = [content.get(names.id), content.get(names.secret)]
+        # No pair at all is a placeholder, or someone's other fields: that is allowed. Half a pair is not.
         if found == [None, None]:
             _refuse_other_names(name, content, names)
             return None
@@ -322,6 +327,7 @@ def _state(answer: Mapping[str, Any], kms_key: str | None) -> SecretState:
         name=answer["Name"],
         versions=tuple(
             SecretVersion(id=VersionId(version), labels=frozenset(map(str, labels)))
+            # Versions without a label are left out: Secrets Manager removes them at any time.
             for version, labels in sorted(stages.items())
             if labels
         ),

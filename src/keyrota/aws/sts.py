@@ -40,12 +40,14 @@ class StsIdentity:
             return None
 
     def _ask(self, credential: KeyPair, region: str | None) -> str | None:
+        # A client of its own, closed again: its session holds the secret, and must not outlive the question.
         client = self._account.client_as("sts", credential, region=region)
         where = f"access key {credential.id}" + (f", region {region}" if region else "")
         try:
             with aws_call("sts:GetCallerIdentity", where):
                 return str(client.get_caller_identity()["Arn"])
         except NoCredentials:
+            # Only after a refusal: in the usual case the second question would be for nothing.
             if region is not None and (refusal := self.refusal_of(region)) is not None:
                 raise refusal from None
             return None

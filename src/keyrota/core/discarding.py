@@ -43,6 +43,7 @@ def _orphan(situation: Situation, key: AccessKey) -> Iterator[Finding]:
     if note is not None and note.key == key.id:
         yield from _active(situation, key)
         return
+    # The tag holds one key. Overwriting it would make the first one a stranger's, which nothing ever cleans up.
     if note is not None and situation.view.key(note.key) is not None:
         return  # one note at a time; the claim goes on proving this one until the other is gone
     yield act.NoteOrphan(
@@ -80,6 +81,8 @@ def _active(situation: Situation, key: AccessKey) -> Iterator[Finding]:
 
 def _off_due(situation: Situation, key: AccessKey) -> datetime:
     if situation.view.state_of(key) is KeyState.ORPHAN:
+        # A person may have made this key in the same minutes, and use it: that shows up to a day later. Only after that
+        # is "never used" evidence.
         return key.created + USE_IS_SHOWN_WITHIN
     quiet_from = key.last_use.at + situation.policy.unused_for if key.last_use.at else key.created
     return max(quiet_from, key.created + USE_IS_SHOWN_WITHIN)
@@ -111,6 +114,7 @@ def _blocks(situation: Situation, key: AccessKey, what: str) -> Iterator[Hold]:
     if key.last_use.evidence is Evidence.UNKNOWN:
         yield unknown_use(key)
     off = situation.view.find_off_since(key.id)
+    # Someone has the secret after all, so the key was not lost. Deleting it could not be undone.
     if off is not None and key.last_use.at is not None and key.last_use.at > off:
         yield Hold(
             key=key.id,
@@ -124,6 +128,7 @@ def leaves(situation: Situation, key: AccessKey) -> datetime:
     """Return when the slot of a key that nothing needs is free, if nothing holds the key until then."""
     if situation.view.state_of(key) is KeyState.DISCARDED:
         return (situation.view.find_off_since(key.id) or situation.now) + situation.policy.grace
+    # An estimate for the report: an Active key first has to be deactivated, at the earliest now.
     return max(situation.now, _off_due(situation, key)) + situation.policy.grace
 
 

@@ -58,6 +58,7 @@ def revoke(situation: Situation, wish: Revoke) -> Iterator[Finding]:
     view = situation.view
     key = view.key(wish.key)
     state = view.state_of(key) if key else KeyState.GONE
+    # First, because such a key takes the slot that the replacement needs.
     yield from drop_lost_race_keys(situation)
     taken_in = tuple(
         one for one in adopt_labelled_version(situation) if not (wish.off_first and isinstance(one, act.AskValue))
@@ -66,6 +67,8 @@ def revoke(situation: Situation, wish: Revoke) -> Iterator[Finding]:
         yield from taken_in
         if any(isinstance(finding, act.Adopt) for finding in taken_in):
             return
+    # Also with `--now`: a person can end such a key with one call of the AWS CLI, which the remedy prints; keyrota
+    # cannot know what uses it (promise hands-off).
     if state in _NOT_OURS:
         yield _not_ours(situation, wish.key, state)
         return
@@ -144,6 +147,7 @@ def _not_ours(situation: Situation, key: AccessKeyId, state: KeyState) -> Hold:
 def _replacement(situation: Situation, leaked: AccessKeyId) -> Iterator[Finding]:
     """Bring another key to the targets: one that is pending, a new one, or, without a free slot, the previous one."""
     view = situation.view
+    # A key that was made and never served cannot have leaked by a target; it is ready at once, and needs no slot.
     if view.in_state(KeyState.PENDING):
         yield from continue_pending(situation)
         return
@@ -159,6 +163,7 @@ def _replacement(situation: Situation, leaked: AccessKeyId) -> Iterator[Finding]
         yield from (*under_way(situation), *readers.holds(situation)) or after_discarded(situation, steps)
         return
     previous = next((key for key in view.keys if key.id == previous_key(view) and key.id != leaked), None)
+    # Going back to a key that leaked as well would serve it again, to everyone who found it.
     if previous is not None and view.is_revoked(previous.id):
         previous = None
     if previous is None:

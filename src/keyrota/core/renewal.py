@@ -52,11 +52,13 @@ def current_key_trouble(situation: Situation) -> Iterator[Hold]:
     if view.is_of_another_user:
         return
     yield from _hold_moved_label(situation)
+    # One remedy only: after the label is moved back, what would be reported below is seen anew.
     if view.key_before_move is not None:
         return
     for key in view.in_state(KeyState.CURRENT_OFF):
         is_revoked = view.is_revoked(key.id)
         why = "it was revoked, and no other key took its place" if is_revoked else "it was deactivated outside keyrota"
+        # A revoked key is never offered as the way back: whoever found it has it still.
         back = "" if is_revoked else f"keyrota rollback {name} switches it on again; "
         yield Hold(
             key=key.id,
@@ -68,6 +70,8 @@ def current_key_trouble(situation: Situation) -> Iterator[Hold]:
     if view.current_key is None or view.key(view.current_key) is not None:
         return
     until = view.find_wait_end(view.current_key, situation.now)
+    # IAM is eventually consistent, and a list that lags looks like a key that was deleted. To make another key for it
+    # would take the user's second slot (docs/facts/aws.md, eventual consistency).
     if until is not None:
         yield Hold(
             key=view.current_key,
@@ -136,6 +140,8 @@ def _hold_moved_label(situation: Situation) -> Iterator[Hold]:
 def rotation(situation: Situation) -> Iterator[Finding]:
     """Make a new key when the current one is due, or when there is none."""
     view = situation.view
+    # Each of these is another function's road to a current key. A rotation beside it would make a second key for one
+    # reason.
     if view.is_foreign_version or view.is_empty_of_others or view.in_state(KeyState.PENDING, KeyState.CURRENT_OFF):
         return
     if is_being_made(situation) or view.key_before_move is not None:
@@ -158,6 +164,8 @@ def rotation(situation: Situation) -> Iterator[Finding]:
 
 
 def _replace_key(situation: Situation, old: AccessKey | None, due: datetime) -> Iterator[Finding]:
+    # Before a key is made, not before it is written: a key whose first write is held would wait in one of two slots,
+    # its secret known to no target.
     yield from questions(situation, is_due=True)
     yield from readers.questions(situation)
     turn = situation.view.observation.turn
@@ -207,6 +215,7 @@ def no_key_in_use(situation: Situation) -> Iterator[Hold]:
             )
         return
     held = [target for target in view.observation.targets if _may_hold_pair(target)]
+    # A place that shows no stranger's key says more about this user: it comes first, and decides who has to act.
     held.sort(key=lambda target: _is_of_another(view, target))
     if view.keys or not held:
         return
@@ -221,6 +230,8 @@ def no_key_in_use(situation: Situation) -> Iterator[Hold]:
 
 
 def _may_hold_pair(target: TargetState) -> bool:
+    # What does not answer may hold a pair: a first key would be written over it without a question (promise first-
+    # write-asks).
     return target.evidence in {TargetEvidence.HOLDS, TargetEvidence.CANNOT_TELL, TargetEvidence.FAILED}
 
 
@@ -246,6 +257,7 @@ def cannot_rotate(situation: Situation) -> Iterator[Hold]:
         yield from stops
         return
     rules = [foreign_keys, current_key_trouble, foreign_version, no_key_in_use]
+    # A slot that becomes free by itself is in no one's way.
     if not situation.view.in_state(*_LEAVING):
         rules.append(no_slot)
     for rule in rules:
@@ -286,6 +298,7 @@ def _blocks_rotation(situation: Situation) -> Iterator[Hold]:
     yield from under_way(situation)
     yield from holds(situation)
     yield from readers.holds(situation)
+    # An archived repository is read-only, so it is never ready; and it runs nothing that a missing key could fail.
     archived = {target.address for target in situation.view.observation.targets if target.is_archived}
     for answer in situation.view.observation.readiness or ():
         if not answer.is_ready and answer.address not in archived:
@@ -299,6 +312,7 @@ def _blocks_rotation(situation: Situation) -> Iterator[Hold]:
 def no_slot(situation: Situation) -> Iterator[Hold]:
     """Say why no second key can be made."""
     view = situation.view
+    # The plan's order is kept by the executor: the deletion comes first, and is observed before the key is made.
     staying = [key for key in view.keys if not is_leaving_now(situation, key)]
     if len(staying) < 2:  # noqa: PLR2004  # IAM's quota of two
         return
@@ -414,11 +428,14 @@ def new_key(
     if needs_readiness and observation.readiness is None:
         steps.append(act.Preflight(key=old_id, reason=reason, due=due))
     if view.current is None:
+        # First the secret, then the key: the very next call after CreateAccessKey has to store the pair (promise
+        # secret-never-lost).
         steps.append(act.CreateSecret(reason=reason, due=due))
     if old is not None and view.current_key is None and view.version_of(old.id) is None:
         steps.append(
             act.Adopt(version=view.current_id, key=old.id, reason=f"{old.id} becomes keyrota's to retire", due=due)
         )
+    # What the claim remembers: a key that is not among these, and was made in its time, is one whose response was lost.
     seen = frozenset(key.id for key in view.keys)
     if not _holds_claim(situation, seen):
         steps.append(act.TakeClaim(key=old_id, keys_seen=seen, reason=reason, due=due))

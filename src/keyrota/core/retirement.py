@@ -21,6 +21,8 @@ from keyrota.core.sync import find_unwritten, is_drifted
 
 def deactivation(situation: Situation) -> Iterator[Finding]:
     """Switch superseded keys off, on proof only (promise proof-before-off)."""
+    # With more than two keys which of them is the successor is not certain (a parallel run, or a person): nothing is
+    # ended.
     if situation.has_too_many_keys:
         return
     for key in situation.view.in_state(KeyState.SUPERSEDED):
@@ -28,6 +30,8 @@ def deactivation(situation: Situation) -> Iterator[Finding]:
 
 
 def _deactivate(situation: Situation, key: AccessKey) -> Iterator[Finding]:
+    # The key is Active, and our own note says that it was deactivated. Someone wants it, or IAM's list is older than
+    # the note.
     off = situation.view.find_off_since(key.id)
     if off is not None:
         if situation.now < off + JUST_NOW:
@@ -42,6 +46,7 @@ def _deactivate(situation: Situation, key: AccessKey) -> Iterator[Finding]:
         return
     due = off_due(key, situation.view, situation.policy)
     if due is None:
+        # Before its age this is the normal course, and no one has to act on it.
         if key.created + situation.policy.deactivate_after <= situation.now:
             yield _not_proven(situation, key)
         return
@@ -67,6 +72,8 @@ def _deactivate(situation: Situation, key: AccessKey) -> Iterator[Finding]:
     if asks and situation.view.synced:
         yield act.AskRuns(
             key=key.id,
+            # By the provider's clock, which may be behind: a run that was queued a little later is asked about as well.
+            # The other way round, one that carries the old key would be missed.
             before=situation.view.synced.since + CLOCKS_DIFFER,
             reason=f"ask whether runs are under way that were queued with {key.id}",
             due=situation.now,
@@ -86,6 +93,7 @@ def _hold_for_runs(situation: Situation, key: AccessKey) -> Iterator[Hold]:
     record = situation.view.synced
     carried_for = {target.address: target.carried_for for target in situation.view.observation.targets}
     for answer in situation.view.observation.carried or ():
+        # Only an answer that says so frees the key. What a provider does not tell counts as a run that carries it.
         if answer.evidence is RunsEvidence.NONE:
             continue
         until = record.since + carried_for.get(answer.address, timedelta()) if record else None
@@ -107,12 +115,16 @@ def _is_unknown(target: TargetState) -> bool:
             return True
         case TargetEvidence.HOLDS:
             return target.key is None
+        # Half a pair without an ID may still be the half of this key; only a place without any of our variables is
+        # certain.
         case TargetEvidence.ABSENT:
             return not target.is_empty
 
 
 def _hold_for_removed_targets(situation: Situation, key: AccessKey) -> Iterator[Hold]:
     """Keep promise served-key-lives for targets that the configuration names no more."""
+    # The index is the only record of places that left the configuration. Without it they cannot be asked, so that
+    # promise served-key-lives can only be kept by waiting.
     if not situation.view.index.is_readable:
         yield Hold(
             key=key.id,
@@ -166,6 +178,7 @@ def _blocks_deactivation(situation: Situation, key: AccessKey) -> Iterator[Hold]
     if successor is None:
         yield _not_proven(situation, key)
         return
+    # A place that waits for a person was not given the successor, and may run with this key.
     for hold in holds(situation):
         yield replace(hold, key=key.id, reason=f"{key.id} stays Active: {hold.reason}")
     for target in situation.view.observation.targets:
@@ -190,12 +203,17 @@ def _hold_for_use(situation: Situation, key: AccessKey) -> Iterator[Hold]:
     use, policy = key.last_use, situation.policy
     if use.evidence is Evidence.UNKNOWN:
         yield unknown_use(key)
+    # `on_still_used: deactivate` is a person's decision about a key that is known to be used. It is none about a read
+    # that failed: that holds under both settings.
     if use.evidence is not Evidence.USED or policy.on_still_used is OnStillUsed.DEACTIVATE:
         return
     if use.at is None:
         yield unknown_use(key)
         return
     since = quiet_since(key, situation.view)
+    # A use after the successor was served is by a consumer that no target of ours feeds; it gets the whole overlap once
+    # more. `unused_for` alone would end a key that a weekly job uses, and IAM shows uses late: AWS's other reports of
+    # them lag by up to four hours (docs/facts/aws.md, last use).
     quiet_from = max(use.at + policy.unused_for, since + policy.overlap if since else use.at)
     if situation.now < quiet_from:
         yield Hold(
@@ -224,6 +242,7 @@ def is_used_by_others(view: KeyRing, successor: AccessKey) -> bool:
     use, record = successor.last_use, view.synced
     if use.evidence is not Evidence.USED or use.at is None or record is None or use.at <= record.since:
         return False
+    # IAM keeps the latest use only. One by STS around our own verification is probably ours, and would prove nothing.
     return use.service != "sts" or use.at > record.confirmed + JUST_NOW
 
 
@@ -232,6 +251,8 @@ def _rewritten_after(situation: Situation, key: AccessKey) -> datetime | None:
     record = situation.view.synced
     if record is None or not situation.view.observation.targets:
         return None
+    # The old key was used after all targets had the new one: a run that died may have put it back. Its secret cannot be
+    # read, so that only writing again makes it certain (decision 0006).
     last_use = quiet_since(key, situation.view)
     wanted = record.since + situation.policy.overlap
     wanted = max(wanted, last_use) if last_use else wanted
@@ -249,6 +270,7 @@ def deletion(situation: Situation) -> Iterator[Finding]:
 def _delete(situation: Situation, key: AccessKey) -> Iterator[Finding]:
     version = situation.view.version_of(key.id)
     due = find_deletion_due(key, situation.view, situation.policy)
+    # The mirror of `_deactivate`: our note says Active, IAM's list says Inactive, and the list may be the older one.
     back_on = situation.view.find_on_since(key.id)
     if back_on is not None and situation.now < back_on + JUST_NOW:
         reason = (
@@ -269,6 +291,7 @@ def _delete(situation: Situation, key: AccessKey) -> Iterator[Finding]:
 
 
 def _blocks_deletion(situation: Situation, key: AccessKey, version: SecretVersion) -> Iterator[Hold]:
+    # The key that waits is the way back as long as nothing that works has taken its place.
     if situation.served is None and PENDING not in version.labels:  # a key that was never served replaced nothing
         yield Hold(
             key=key.id,

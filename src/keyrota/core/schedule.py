@@ -43,9 +43,12 @@ def off_due(key: AccessKey, view: KeyRing, policy: RotationPolicy) -> datetime |
     if successor is None or view.synced is None or not view.is_synced():
         return None
     by_age = key.created + policy.deactivate_after
+    # A late run must not block the next rotation: this key has to be off early enough for its grace to end before the
+    # slot is needed. `max` with the overlap comes last, so that the overlap is never shortened for it.
     for_the_slot = rotation_due(successor, policy) - policy.grace
     due = max(view.synced.since + policy.overlap, min(by_age, for_the_slot))
     back_on = view.find_on_since(key.id)
+    # Whoever activated it needs it again: it gets a whole overlap from there.
     return max(due, back_on + policy.overlap) if back_on else due
 
 
@@ -67,6 +70,10 @@ def find_deletion_due(key: AccessKey, view: KeyRing, policy: RotationPolicy) -> 
     if successor is not None:
         by_age = min(by_age, rotation_due(successor, policy))
     if view.is_revoked(key.id):
+        # A revoked key waits for its grace only: no one should be able to go back to it, and the next rotation needs
+        # the slot.
         by_age = off
+    # Refused requests are assumed to count as uses (docs/facts/aws.md). Something still tries the key, and a rollback
+    # may be needed yet.
     seen_used = key.last_use.at if key.last_use.at and key.last_use.at > off else off
     return max(seen_used + policy.grace, by_age)

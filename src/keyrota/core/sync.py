@@ -39,8 +39,12 @@ def sync_targets(situation: Situation, *, mends: bool | None = None) -> Iterator
     view, key = situation.view, situation.served
     if key is None or not view.is_stored:
         return
+    # A controller that reconciles (external-secrets, Terraform) puts its value back within seconds. Writing again would
+    # race with it for as long as the run lasts, and each round leaves a moment with half a pair.
     back = _find_changed_back(situation, key)
     yield from (_hold_changed_back(situation, target, key) for target in back)
+    # A place that is held takes part in no sync at all, whatever the reason for the sync is: the hold would be worth
+    # nothing if a repair or a rewrite went past it.
     shut = find_unwritable(situation) | {target.address for target in back}
     yield from questions(situation, is_due=not view.is_synced() or bool(_never_written(situation)))
     yield from (_without(finding, shut) for finding in _sync(situation, key, mends) if not _is_void(finding, shut))
@@ -92,12 +96,16 @@ def place_holds(situation: Situation) -> Iterator[Finding]:
 def _sync(situation: Situation, key: AccessKey, mends: bool | None) -> Iterator[Finding]:
     view = situation.view
     if not view.is_synced():
+        # A new version goes everywhere, also over what someone else put there: `drift: hold` protects a change that was
+        # made after keyrota wrote this version, and promise newest-wins covers the rest.
         is_new = view.synced is None or view.synced.version != view.current_id
         reason = "the target does not have the current key yet" if is_new else "the set of targets changed"
         held = () if is_new or _mends(situation, mends) else _find_changed_by_others(situation, key)
         yield from (_hold_changed(situation, target, key) for target in held)
         wanted_here = set(find_unwritten(situation, key)) - {target.address for target in held}
         addresses = tuple(target.address for target in view.observation.targets if target.address in wanted_here)
+        # Nothing to write and nothing held is the last step of a pass: the sync without targets only records that all
+        # of them are written.
         if addresses or not held:
             yield act.Sync(key=key.id, targets=addresses, reason=reason, due=situation.now)
         return
@@ -106,6 +114,8 @@ def _sync(situation: Situation, key: AccessKey, mends: bool | None) -> Iterator[
     if not _mends(situation, mends):
         held = tuple(target for target in differing if not _is_of_a_stale_run(view, target))
         yield from (_hold_changed(situation, target, key) for target in held)
+        # What a run of ours left behind is repaired under `drift: hold` as well: it is no one's decision, and waiting
+        # for a person would leave a pipeline with half a pair (promise whole-pair).
         differing = tuple(target for target in differing if target not in held)
         if held and not differing:
             return
@@ -115,6 +125,7 @@ def _sync(situation: Situation, key: AccessKey, mends: bool | None) -> Iterator[
         yield act.Sync(
             key=key.id, targets=addresses, is_repair=True, reason="; ".join(details), details=details, due=situation.now
         )
+    # Only when nothing differs: a repair writes the same places anyway, and a rewrite confirms all of them at once.
     elif wanted := _settles_after(situation):
         yield act.Sync(
             key=key.id,
@@ -146,6 +157,8 @@ def _is_of_a_stale_run(view: KeyRing, target: TargetState) -> bool:
     """Return whether a target holds another key of ours, or half a pair: a run that died may have written it."""
     if view.doubt_of(target.address) is not None:
         return True
+    # A place that cannot be read is not compared here: only its time of change tells, and that is no proof of whose
+    # change it was.
     if target.evidence is not TargetEvidence.HOLDS or target.key is None or target.key == view.current_key:
         return False
     return view.version_of(target.key) is not None
@@ -284,8 +297,12 @@ def is_changed_since(view: KeyRing, target: TargetState) -> bool:
     record, begun = view.synced, view.rewrite_begun(target.address)
     if target.changed_at is None or record is None or record.ended is None:
         return False
+    # The write was ours, although its end was never noted. Taken for someone else's it would be held under `drift:
+    # hold`, and no run would ever note it.
     if begun is not None and begun - CLOCKS_DIFFER < target.changed_at < begun + JUST_NOW:
         return False  # by a run that died before it could note the end
+    # The two times are from two clocks: the provider's and that of the machine that wrote. A change by someone else
+    # within this margin goes unnoticed; the other way round each sync would find its own write to be one.
     return target.changed_at > record.ended + CLOCKS_DIFFER
 
 
@@ -313,6 +330,7 @@ def _sync_passed_over(situation: Situation, key: AccessKey, differing: tuple[Tar
 def _never_written(situation: Situation) -> frozenset[str]:
     """Find the places that the index knows, and into which nothing was written yet: they were archived until now."""
     view = situation.view
+    # The usual case, and the index has up to thousands of entries: this saves a look-up for each target in every plan.
     if all(entry.is_begun for entry in view.index.entries):
         return frozenset()
     found = ((target, view.index.of(entry_of(target))) for target in view.observation.targets if not target.is_archived)

@@ -91,6 +91,8 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         KeyrotaError: It was not done, or for a write whose answer was lost, perhaps it was.
     """
     name = subject.secret_name
+    # The planner leaves such actions out already. A second lock, at the only door to IAM: a mistake in the plan would
+    # end the key that keyrota runs with, and with it every way to repair that.
     _refuse_own_key(action, observation)
     only_recognizes = isinstance(action, act.Adopt) and not action.is_labelled  # as sync does: it may not tag a user
     if action.marks_user and not only_recognizes:
@@ -133,7 +135,10 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             memory.user_tag = set_user_tag(subject)
         case act.Deactivate():
             subject.access_keys.deactivate(subject.user, action.key)
+            # Remembered before the tag is written: where that fails the key is off all the same, and the next look may
+            # still show it as Active.
             memory.switched[action.key] = KeyStatus.INACTIVE
+            # IAM has no date for a status. Without this note the grace period could not be counted (docs/facts/aws.md).
             subject.store.tag(name, _note_on_tag(action.key, DeactivationNote.ROUTINE, observation, settings, memory))
         case act.NoteStack():
             subject.store.tag(name, {STACK_TAG: subject.stack})
@@ -219,6 +224,8 @@ def _readers(subject: CredentialContext) -> SecretReaders:
 
 def _owner(subject: CredentialContext, key: AccessKeyId) -> KeyOwner:
     account = subject.identity.account_of(key)
+    # GetAccessKeyLastUsed names the user, and answers for keys of the own account only; another account's key is known
+    # by its number (sts:GetAccessKeyInfo).
     user = subject.access_keys.user_of(key) if account in {subject.account, None} else None
     status = _status(subject, key, user) if user not in {None, subject.user} else None
     return KeyOwner(key=key, account=account or (subject.account if user else None), user=user, status=status)
@@ -301,6 +308,8 @@ def _claim(subject: CredentialContext, action: act.TakeClaim, observation: Obser
     known = {version.id for version in state.versions}
     for generation in range(_GENERATIONS):
         token = claim_token(state.arn, current, generation)
+        # Asking again for a token whose version exists would succeed only with the same content, which another run's is
+        # not.
         if token in known:
             continue
         now = settings.clock.now()

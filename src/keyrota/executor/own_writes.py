@@ -98,6 +98,8 @@ class OwnWrites:
         if version is not None:
             return found
         own = self._claim
+        # After that no answer lags any more: a claim that is still missing was removed by someone else, and may be
+        # taken again.
         is_young = own is not None and self.clock.now() < own.at + MAX_LAG
         return own if own is not None and is_young and found is None else found
 
@@ -147,6 +149,8 @@ class OwnWrites:
         now = self.clock.now()
         if label == AWSCURRENT:
             self._moved.append(
+                # Secrets Manager moves AWSPREVIOUS by itself to where AWSCURRENT was (API Reference,
+                # UpdateSecretVersionStage).
                 _Moved(label=AWSPREVIOUS, before=self._find_labelled(AWSPREVIOUS), to=remove_from, at=now)
             )
         self._moved.append(_Moved(label=label, before=remove_from, to=to, at=now))
@@ -154,6 +158,8 @@ class OwnWrites:
     def tag(self, name: str, tags: Mapping[str, str]) -> None:
         """Set tags."""
         self.store.tag(name, tags)
+        # What was there before tells an old answer from one that shows someone else's change: only the former is
+        # corrected.
         before = dict(self._seen.tags) if self._seen else {}
         now = self.clock.now()
         for key, value in tags.items():
@@ -175,6 +181,7 @@ class OwnWrites:
             else:
                 if not may_be_old(found):
                     return found
+            # Also before the last read: it is the answer that is believed whatever it says.
             self.clock.sleep(_AGAIN_S)
         return read()
 
@@ -217,6 +224,8 @@ class OwnWrites:
         labels = {version.id: set(version.labels) for version in state.versions}
         for moved in self._young(self._moved):
             wearing = next((version for version, worn in labels.items() if moved.label in worn), None)
+            # Exactly the state of before our move. Any other place of the label is someone else's later move, and stays
+            # as it is.
             if wearing == moved.before and wearing != moved.to:
                 if wearing is not None:
                     labels[wearing].discard(moved.label)

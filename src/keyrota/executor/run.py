@@ -154,6 +154,8 @@ class Run:
         planned = first
         for _ in range(_STEPS):
             action = self._next(planned, first)
+            # Of several leaked keys all are deactivated before a provider is asked for any (promise emergency-first);
+            # the rest of the road is the caller's second round.
             if self._is_only_off and self._is_unasked and not _is_before_off(action):
                 break
             try:
@@ -163,6 +165,7 @@ class Run:
                     continue
                 if action is None or self._is_stopped(action):
                     break
+                # The failed action is left out of the next choice, and what does not depend on it is still done.
                 if self._is_endless(action):
                     continue
                 self._do(action, observation, emit)
@@ -171,7 +174,9 @@ class Run:
                 self._errors.append(error)
                 break
         else:
+            # A bug: every action is either done, failed or held, and each of these leaves the plan.
             raise RuntimeError(f"{self._subject.name}: no end after {_STEPS} steps")
+        # Also after an error: a secret that cannot be written keeps no leaked key Active.
         self._off_all_the_same(first, observation, emit)
         for action in planned.actions:
             if not action.follows and action.identity in self._lost:
@@ -189,6 +194,7 @@ class Run:
         if self._is_read_too_long_ago(action, seen[0]):
             self._memory.first_looks = None  # what other levels define may have changed as well
             return self._look_through(is_proof=False)
+        # Told to stop, the run ends before the action anyway: another look would only take time that it may not have.
         if action is None or not action.needs_fresh_proof or self._settings.stop.is_asked:
             return None
         if self._is_proven_afresh(action):
@@ -234,6 +240,7 @@ class Run:
         A provider may show for some seconds what was there before our write: such a place is read once more.
         """
         observation, planned = self._look(is_fresh=False)
+        # Other actions change nothing at a provider, and the pause would add up over a fleet.
         if not isinstance(action, act.Sync) or not any(
             hold.target in self._memory.made_whole for hold in planned.holds
         ):

@@ -179,6 +179,8 @@ class _SyncPass:
             tags |= {SYNC_PASS_TAG: self._pass()}  # or it would count again when its version comes back
         entries = (*self._entries(), *self._list_passed_over())
         if known.index.join(entries).entries != known.index.entries and not known.index.is_full:
+            # The tags of an index are replaced as a whole, so what another run added since our look would be lost, and
+            # with it the knowledge of a place that holds a key. The window that is left is one call wide.
             state = self.subject.store.describe(self.subject.secret_name)
             index = parse_index(dict(state.tags)) if state else known.index  # afresh: another run may have added to it
             tags |= format_index(index.join(entries)) if index.is_readable else {}
@@ -244,14 +246,20 @@ class _SyncPass:
         self.written |= {target.address for target in done}
         is_whole = self.written >= addresses
         before = interpret(self.observation)
+        # A compare without a swap: tags have no condition. Another run that wrote meanwhile is found here, before the
+        # record that it may rely on is replaced.
         is_untouched = _record(state) == self.left
         is_known = before.is_synced() and before.synced is not None and before.synced.version == self.version
+        # From here on None means: as if it were written for the first time. The overlap then starts again, which costs
+        # days and breaks nothing; to keep `since` wrongly would end a key that a target holds.
         known = before.synced if is_known and is_untouched else None
         index = parse_index(dict(state.tags)) if state else Index()
         held = self._date_writes(before, index, done, now, is_untouched=is_untouched)
         tags = format_index(index.note(held)) if held and index.is_readable and not index.is_full else dict[str, str]()
         is_mended = not self.action.is_repair or len(done) == len(self.action.targets)
         if is_whole or (known is not None and is_mended):
+            # The time before the first write, not after the last: whatever another run wrote in between may have come
+            # later.
             confirmed = self.began if is_whole and not self.action.is_repair else None
             record = SyncRecord(
                 version=self.version or VersionId(""),
@@ -260,6 +268,8 @@ class _SyncPass:
                 fingerprint=self.subject.fingerprint,
                 ended=now,
             )
+            # Last of all, once every write is known to be done: a crash before leaves the record of before, and the
+            # next run writes again.
             tags |= {SYNCED_TAG: format_synced(record), **self._note_created(state)}
         if not is_whole and not self.action.is_repair and len(addresses) > 1:
             tags[SYNC_PASS_TAG] = self._pass()
@@ -328,6 +338,7 @@ class _SyncPass:
             return now
         latest = record.since
         for entry in self._entries():
+            # An archived place runs nothing, so that it neither holds an older key in use nor delays the overlap.
             if entry.address not in self._find_running():
                 continue
             remembered = index.of(entry)
@@ -335,6 +346,7 @@ class _SyncPass:
             if written is None or written.version != version:
                 return now
             latest = latest if written.is_first else max(latest, written.since)
+        # A place that the index does not remember may have held anything until now.
         return latest if self._is_remembered() else now
 
     def _is_remembered(self) -> bool:
@@ -398,10 +410,14 @@ def _write(
     def attempt(target: Target) -> tuple[str, KeyrotaError] | None:
         state = seen.get(target.address)
         try:
+            # AWSCURRENT may have been moved or revoked during the wait, which lasts up to `wait_for_idle`. Another run
+            # serves the newer one; writing this one now could come after it (promise newest-wins).
             if is_patient and _wait_until_quiet(target, pairs.settings) and not is_still_wanted():
                 return None
             if state is not None and is_first_write(known, state):
                 _demand_unchanged(target, state, observation, pairs.settings)
+            # As late as possible: between this question and the write there is one call, and no provider offers a
+            # condition on it.
             _demand_same_place(target, state, known.index, pairs.settings)
             pairs.write(target, credential)
         except KeyrotaError as error:
@@ -493,6 +509,7 @@ def _wait_until_quiet(target: Target, settings: Settings) -> bool:
 
 
 def _raise(failures: Sequence[KeyrotaError]) -> None:
+    # A torn pair fails pipelines now; whatever else failed can wait until it has been read.
     failures = sorted(failures, key=lambda failure: not isinstance(failure, TornPair))
     if len(failures) == 1:
         raise failures[0]

@@ -76,6 +76,8 @@ class Budget:
                     retry_after_s=(again - now).total_seconds(),
                     retry_at=again,
                 )
+            # Within the lock, and before the wait: whoever comes meanwhile gets a later turn, so that waiting needs no
+            # order of its own.
             self._slots.extend(turn + number * self._gap for number in range(calls))
             del self._slots[: -self._most]
             self._last = self._slots[-1]
@@ -96,6 +98,7 @@ class Budget:
     def note(self, what: str, at: datetime) -> None:
         """Count, once, a call that an earlier run made, as the time of a thing's last change tells it."""
         with self._lock:
+            # What this run writes it counts itself. Only what was there before it began is news.
             if at >= self._made or self._seen.get(what) == at:
                 return
             self._seen[what] = at
@@ -134,6 +137,8 @@ class SharedLimit:
         """Note a refusal, or one to come, and how long nobody should call."""
         with self._lock:
             now = self._clock.now()
+            # A limit that returns within this time is the same one: else a service that lets one call through every
+            # minute would never use the patience up.
             is_new = self._since is None or (self._ended is not None and now - self._ended > _IDLE)
             self._is_of_writes = is_write if is_new or self._until is None else self._is_of_writes and is_write
             self._since = now if is_new else self._since

@@ -59,6 +59,8 @@ class RetryPolicy:
     """The first wait where the service names none; doubles each time."""
     limited_s: float = 1.0
     """The same after a limit."""
+    # One, two, four, eight and sixteen seconds: a restart of a service fits into it, and a run of many targets stays
+    # short.
     attempts: int = 6
     exchange_s: float = 40.0
     """One exchange, from the connection to the last byte; beyond the 30 s that a single read may take."""
@@ -102,6 +104,7 @@ class Http:
     ) -> None:
         self._base = base_url.rstrip("/")
         parts = require_trusted(self._base, own, f"{name} base_url")
+        # What a token may be sent to is fixed here, from the configuration: no answer, link or redirect can widen it.
         self._origin, self._path = origin(parts), parts.path or ""
         self.origin = place_origin(parts)
         """Scheme, host, port where it is not the default, and base path: what `PlaceId.origin` holds."""
@@ -174,6 +177,8 @@ class Http:
         self._wait(where, is_write=True)
         for budget in self._budgets:
             budget.take(where, writes)
+        # A pair that is begun with one call left of the limit would stand half written until the limit ends: that may
+        # be an hour.
         if self._left is not None and self._left[0] < writes and self._left[1] > self._clock.now():
             self._limit.begin((self._left[1] - self._clock.now()).total_seconds(), is_write=False)
             self._left = None
@@ -233,6 +238,8 @@ class Http:
             self._demand_patience(call.where, is_undone=not is_in_doubt)
             self._take_turn(call, is_again=attempt > 1)
             answer = self._attempt(call, url)
+            # A token of one hour (OAuth, an app's installation) may end within a run. Once is enough: a second 401 is
+            # about the permission.
             if answer and answer.status == _UNAUTHORIZED and not is_renewed and self._renew and self._renew():
                 is_renewed = True
                 continue
@@ -241,9 +248,13 @@ class Http:
                 self._limit.end(is_write=call.is_write)
                 self._left = read_remaining(answer, self._clock.now())
                 return answer
+            # Whatever is not certain to be undone counts as perhaps done: half a pair must not pass for none (promise
+            # whole-pair).
             if call.is_write and not is_limited and not (isinstance(answer, NoResponse) and answer.is_unsent):
                 is_in_doubt = True
                 note_doubt()
+            # A POST that was refused for a limit had no effect, and may be sent again. One that was lost may have
+            # created a variable; sent again it would fail, or make a second one.
             if not is_repeatable and not is_limited:
                 why = "whether it was done is not known" if is_in_doubt else "it was not done"
                 raise self._unavailable(answer, call.where, why, is_undone=not is_in_doubt)
@@ -251,8 +262,12 @@ class Http:
             pause = self._pause(answer, attempt, left_s, is_limited=is_limited)
             attempts = self._patience.attempts
             if isinstance(answer, NoResponse) and answer.is_slow:
+                # A service that hangs costs the whole bound for each attempt. With hundreds of targets that is the
+                # run's time.
                 attempts = 1 if self._slowness.is_known() else self._patience.slow_attempts
                 self._slowness.note()
+            # A wait that cannot end within the patience is not begun: the caller learns at once from when on it is
+            # worth a try.
             if attempt >= attempts or pause > left_s:
                 asked = read_pause(answer, self._clock.now()) if answer else None
                 why = f"given up after {attempt} attempts"
@@ -339,6 +354,8 @@ class Http:
         raise ProviderRefused(f"{self._name} redirects without end", where=call.where, remedy="check `base_url`")
 
     def _follow_redirect(self, url: str, answer: Response, where: str) -> str:
+        # By hand, and not by urllib3: it takes only `Authorization` off when a redirect leads to another host, and some
+        # providers have their tokens in headers of their own (promise trusted-hosts).
         there = self._at_home(join(url, answer.headers.get("location", "")))
         if there is None:
             raise ProviderRefused(
@@ -354,6 +371,8 @@ class Http:
         headers = dict(self._headers)
         if call.body is not None:
             headers["Content-Type"] = call.content_type
+        # The time-outs of urllib3 bound single reads. A server that sends a byte every few seconds would hold the run
+        # for hours.
         bound_s = min(self._slowness.bound_s(self._patience.exchange_s), max(1.0, self._time_left_s()))
         with deadline(bound_s) as end:
             answer = self._send_request(call, url, headers, authorization)
@@ -381,6 +400,8 @@ class Http:
                 redirect=False,
                 preload_content=False,
             )
+        # Before HTTPError, of which it is a kind: an untrusted certificate is the only one of them that a person can
+        # act on.
         except urllib3.exceptions.SSLError as error:
             if not is_untrusted(error):
                 return NoResponse()  # cut in the middle: whether something happened is not known
@@ -404,6 +425,8 @@ class Http:
             )
         data = bytearray()
         try:
+            # In pieces, with a bound: an answer without an end would take the memory of a Lambda function, and the
+            # other credentials with it.
             while chunk := response.read1(_CHUNK, decode_content=False):
                 data += chunk
                 if len(data) > _MAX_SIZE:

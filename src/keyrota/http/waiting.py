@@ -71,6 +71,8 @@ class Waiting:
             service: Whom the time is counted for.
             is_known: It has cost another credential its time.
         """
+        # Half a pair is worse than a run that takes too long: once begun it is finished, whatever that takes (promise
+        # whole-pair).
         if is_within_whole():
             return math.inf
         with self._lock:
