@@ -213,6 +213,7 @@ def _unsure(preview: Preview) -> KeyrotaError:
 def _was_served(place: Place, preview: Preview) -> bool:
     """Look into the configuration, and into the index of what it once named."""
     entries = interpret(preview.observation).index.entries if preview.observation else ()
+    # The configuration last: its settings are the newest of a place that both name.
     every = {entry.address: entry for entry in (*entries, *preview.subject.index)}
     for entry in every.values():
         try:

@@ -61,6 +61,7 @@ class Session:
         self.stack = stack
         until = self.clock.now() + ends_in if ends_in is not None else None
         self.configuration = load_from(config, sha256=sha256)
+        # Half, so that a credential that waits for a limit leaves time for those that do not.
         at_most = ends_in / 2 if ends_in is not None else None
         self.wiring = Wiring(self.configuration, self.clock, stack=stack, duty=duty, at_most=at_most, until=until)
         if self.configuration.selections:

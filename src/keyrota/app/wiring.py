@@ -123,6 +123,8 @@ class Wiring:
             reads_values=self.duty != "watch",
             verify_times=verify.times,
             verify_span_s=verify.span_s,
+            # Three minutes: many times what is reported of propagation; a longer span needs several attempts to begin
+            # it again.
             verify_give_up_s=max(180.0, 4 * verify.span_s),
         )
 
@@ -135,6 +137,7 @@ class Wiring:
             UsageError: What is wanted is not configured, or means several credentials.
             NoCredentials: There are none for any account.
         """
+        # Here and not when the configuration is read: whether two entries mean one account is known only to STS.
         self.refuse_twice()
         chosen = self.chooser.choose(wanted)
         self._enter_all(chosen)
@@ -270,6 +273,7 @@ class Wiring:
             try:
                 account.enter(self.clock)
             except KeyrotaError as error:
+                # Kept as well: each of a thousand credentials of a closed account would ask again.
                 self._accounts[name] = error
             else:
                 self._accounts[name] = account
@@ -371,6 +375,7 @@ class Wiring:
         )
         identity = CredentialId(account=account.id(), user=UserName(credential.user))
         caller = self.caller
+        # Without knowing its own key keyrota could end it (promise right-credential), so no credential is touched then.
         if isinstance(caller, KeyrotaError):
             raise caller
         return CredentialContext(

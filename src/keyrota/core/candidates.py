@@ -16,6 +16,8 @@ def current_key(view: KeyRing) -> AccessKeyId | None:
 
     One whose revocation was begun and did not come to its end; else the one that targets hold, or the user's only one.
     """
+    # Before the current key: run again after a failure, the same command must not revoke the key that has just replaced
+    # the leaked one.
     begun = [key.id for key in view.keys if key.status is KeyStatus.ACTIVE and view.is_revoked(key.id)]
     if begun:
         return begun[0]
@@ -30,6 +32,7 @@ def current_key(view: KeyRing) -> AccessKeyId | None:
     if view.is_foreign_version and revoked:
         return revoked[-1]
     only = [key for key in view.in_state(KeyState.ADOPTABLE, KeyState.FOREIGN) if key.status is KeyStatus.ACTIVE]
+    # With two, a guess could end the one that pipelines use: the command asks for `--key`.
     return only[0].id if len(only) == 1 else None
 
 
@@ -55,10 +58,12 @@ def previous_key(view: KeyRing) -> AccessKeyId | None:
     are not all written yet, that is what is to be finished.
     """
     candidates = view.in_state(KeyState.SUPERSEDED, KeyState.RETIRED)
+    # Its pair must be in the secret: IAM shows a secret access key once, when the key is made.
     usable = [key for key in candidates if is_stored(view, key) and not view.is_revoked(key.id)]
     if view.key_before_move in {key.id for key in usable}:
         return view.key_before_move
     ours = [key for key in usable if not _is_successor(view, key)]
+    # A rollback that was begun, and whose targets are not all written: asked for again, it is finished, and not undone.
     if not ours and usable and not view.is_synced():
         return view.current_key if _is_servable(view) else usable[-1].id
     if view.previous is not None:

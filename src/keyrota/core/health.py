@@ -26,6 +26,7 @@ def find_broken(situation: Situation) -> Iterator[Hold]:
     """Name the places that hold something with which no pipeline can work."""
     yield from find_torn(situation)
     for target in situation.view.observation.targets:
+        # `find_torn` has named it already, with what its halves are.
         if situation.view.doubt_of(target.address) is not None:
             continue
         if target.is_archived:
@@ -44,6 +45,8 @@ def find_torn(situation: Situation) -> Iterator[Hold]:
         doubt = situation.view.doubt_of(target.address)
         if doubt is not None:
             yield replace(_fails(situation, target, _halves(situation, doubt)), kind=HoldKind.TORN)
+    # The tag has room for a number of places only. The ones that did not fit cannot be named, and saying nothing of
+    # them would break promise says-broken.
     if pairs is not None and pairs.is_cut and not observation.made_whole:
         yield Hold(
             needs=Needs.REPAIR,

@@ -272,11 +272,13 @@ class KeyRing:
         held = self.key(key_label(self.recorded)) if self.recorded else None
         if held is None or self.recorded is None or held.id == self.current_key:
             return None
+        # Going back to a key that is off, or that leaked, would be worse than what is there now.
         if held.status is not KeyStatus.ACTIVE or self.is_revoked(held.id):
             return None
         if self.current is not None and not self.is_stored:
             return held.id
         now = self.key(self.current_key)
+        # An older key that is Active works: someone went back on purpose, and it is served as any other value.
         if now is None or now.status is not KeyStatus.INACTIVE or now.created >= held.created:
             return None
         return None if self.current_id == make_restored_token(now.id, self.recorded.id) else held.id
@@ -332,6 +334,8 @@ class KeyRing:
         secret = self.observation.secret
         if secret is None or secret.changed_at is None or key_id in self.observation.seen_gone:
             return None
+        # Of the whole secret, because DescribeSecret gives versions no date that could be trusted for this: at worst it
+        # waits too long.
         until = secret.changed_at + JUST_NOW
         return until if now < until else None
 
@@ -345,6 +349,7 @@ class KeyRing:
         if self.pairs is None or address in self.observation.made_whole:
             return None
         doubt = dict(self.pairs.places).get(place_digest(address))
+        # The same pair written twice cannot be torn: whichever half arrived last is the same.
         return None if doubt is PairDoubt.SAME else doubt
 
     def rewrite_begun(self, address: str) -> datetime | None:

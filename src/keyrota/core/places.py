@@ -85,6 +85,8 @@ def open_doubts(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     known = _find_remembered(situation.view, target)
     confirmed = known.confirmed.seen.split(".") if known and known.confirmed else ()
     for doubt in doubts(situation, target):
+        # A confirmation is of what was seen (decision 0026): a place that shows another key by now is asked about
+        # again.
         if not (doubt.is_confirmable and doubt.mark in confirmed):
             yield doubt
 
@@ -100,6 +102,7 @@ def doubts(situation: Situation, target: TargetState) -> Iterator[Doubt]:
         yield from _doubt_replaced(situation, target)
         yield from _first_doubts(situation, target)
         return
+    # The run that noted the beginning may have died before its write arrived, and someone else may have written since.
     if not is_written(situation.view, target) and not _is_confirmed_by_file(situation, target):
         yield from _strange(situation, target)
         yield from (_as_doubt(target, conflict) for conflict in target.conflicts if conflict.is_of_others)
@@ -183,6 +186,7 @@ def is_unlooked(situation: Situation, target: TargetState) -> bool:
     if not is_first_write(situation.view, target):
         return False
     asked = {answer.address for answer in situation.view.observation.first_looks or ()}
+    # An answer that failed is none: an empty place and one that does not answer look the same from here.
     return target.evidence is TargetEvidence.FAILED or target.address not in asked
 
 
@@ -232,6 +236,7 @@ def _doubt_shared(situation: Situation, target: TargetState) -> Iterator[Doubt]:
 def is_same_variable(one: TargetState, other: TargetState) -> bool:
     """Return whether two targets would write the same variable of the same place."""
     names = {variable.name for variable in one.variables} & {variable.name for variable in other.variables}
+    # Not known is not shared: two targets whose IDs a token may not see would otherwise refuse each other for ever.
     if one.place is None or other.place is None:
         return False
     return one.place.identity == other.place.identity and bool(names)
@@ -259,6 +264,7 @@ def _of_this_user(situation: Situation, target: TargetState) -> Iterator[Doubt]:
         return
     for key_id in _list_shown(target):
         key = view.key(key_id)
+        # An Inactive one works for no one, so that writing over it takes nothing from anybody.
         if key is None or key.status is not KeyStatus.ACTIVE or key_id == view.current_key:
             continue
         if view.current_key is not None and view.version_of(key_id) is None:
@@ -312,6 +318,7 @@ def _first_doubts(situation: Situation, target: TargetState) -> Iterator[Doubt]:
     around = next(
         (look for look in situation.view.observation.first_looks or () if look.address == target.address), None
     )
+    # Each once, in their order: the level of the place itself is read by both.
     found = dict.fromkeys((*target.conflicts, *(around.conflicts if around else ())))
     conflicts = tuple(conflict for conflict in found if not _is_of_neighbour(situation, conflict))
     yield from (_as_doubt(target, conflict) for conflict in conflicts)
@@ -475,6 +482,8 @@ def find_removed(index: Index, targets: Iterable[TargetState]) -> tuple[Removed,
     return tuple(
         Removed(name=_name_removed(entry, states.get(entry.address)), entry=entry)
         for entry in index.entries
+        # By place, not by address: a renamed repository is the same target, and must not be reported, or forgotten, as
+        # a removed one (decision 0025).
         if entry not in meant and entry.is_begun
     )
 

@@ -109,6 +109,8 @@ _MAX_PLACES = 24
 
 def place_digest(address: str) -> str:
     """Name a place in six characters: the tag has no room for addresses."""
+    # 32 bits: of 24 places of one credential two collide once in fifteen million records, and the price is a repair
+    # too many.
     return base64.urlsafe_b64encode(hashlib.sha256(address.encode()).digest()[:4]).decode().rstrip("=")
 
 
@@ -157,6 +159,8 @@ def parse_deactivated(text: str) -> tuple[DeactivationRecord, ...]:
         time, _, note = rest.partition("@")
         with suppress(ValueError):
             record = DeactivationRecord(key=AccessKeyId(key), at=parse(time), note=DeactivationNote(note))
+            # The first one counts, as it does for whoever writes: a word that someone appended changes nothing that was
+            # noted before.
             found.setdefault(record.key, record)
     return tuple(found.values())
 

@@ -93,6 +93,7 @@ def plan_all(
         return Preview(subject=subject, run=run, plan=planned, observation=observation)
 
     previews = tuple(settings.parallel(one, subjects, at_once))
+    # All are read before any is judged: whose key a place shows may only be known from another credential of this run.
     seen = [preview.observation for preview in previews if preview.observation is not None]
     unread = (_neighbour(one) for one in seen if one.unread)
     around = _Around.of(seen, (*(beside(seen) if seen else ()), *unread))
@@ -172,6 +173,7 @@ def apply_all(
             errors = (preview.error,) if preview.error else ()
             subject = preview.subject
             return Outcome(user=subject.user, account=subject.account, label=subject.label, errors=errors)
+        # Asked before the credential, never within it: a pair that is begun is finished (promise whole-pair).
         if preview.plan.actions and is_late():
             return replace(preview.run.outcome(preview.plan, preview.observation), left=preview.plan.actions)
         try:
@@ -186,6 +188,8 @@ def apply_all(
 
 def _bug(error: Exception) -> Bug:
     """Wrap what nobody expected; its text is left out, because it may hold anything."""
+    # Function and line only. The text of an unknown exception, and the locals of its frames, may hold a secret (promise
+    # nothing-leaks).
     where = traceback.extract_tb(error.__traceback__)[-1]
     return Bug(
         f"a bug in keyrota: {type(error).__name__}",

@@ -62,6 +62,8 @@ def observe(
         ProviderRefused, ProviderUnavailable: IAM or Secrets Manager did not answer; nothing can be planned then.
     """
     uses = known_uses or {}
+    # Keys first, then the secret: a key that another run makes in between is in no version yet, and its claim is seen.
+    # The other way round it would be in IAM's list alone, and look like a stranger's.
     keys = tuple(
         replace(key, last_use=uses[key.id]) if key.id in uses else _with_last_use(subject, key)
         for key in subject.access_keys.list(subject.user)
@@ -91,6 +93,8 @@ def observe(
 
 def _secret(subject: CredentialContext, *, with_claim: bool) -> tuple[SecretState | None, Claim | None]:
     secret = subject.store.describe(subject.secret_name)
+    # The one value that is read in order to plan. It holds no key, and whoever may not read secrets (deactivate,
+    # delete) plans without it.
     is_claimed = with_claim and secret is not None and any(CLAIM in version.labels for version in secret.versions)
     return secret, subject.store.claim(subject.secret_name) if is_claimed else None
 
@@ -118,6 +122,7 @@ def read_removed(subject: CredentialContext, gone: Removed) -> TargetState:
         detail = target.what if target else "it cannot be reached"
         return TargetState(address=gone.name, evidence=TargetEvidence.FAILED, detail=detail)
     state = target.read()
+    # Reading on would report someone else's place as ours, and its key as the one that still holds ours back.
     if entry.is_at(state.place) is False:
         detail = f"keyrota wrote to {entry.origin} {entry.place}, and another place answers to that name now"
         return TargetState(address=gone.name, evidence=TargetEvidence.FAILED, detail=detail)
@@ -140,6 +145,7 @@ def read_targets(subject: CredentialContext, settings: Settings) -> tuple[Target
     """Read every target, several at once, in their order."""
 
     def read(target: Target) -> TargetState:
+        # Taken before the read: `read_at` must not be later than what was read.
         began = settings.clock.now()
         return replace(target.read(), read_at=began)
 

@@ -39,6 +39,7 @@ class Torn:
         """Add what one more attempt to write the new pair came to."""
         self.written |= error.written
         self.written_at = now if error.written == self.written else None
+        # What an earlier attempt left unsure is settled by a later one that wrote it for certain, and by nothing else.
         self.unsure = (self.unsure | error.unsure) - self.written
 
     def note_back(self, error: TornPair) -> None:
@@ -56,6 +57,8 @@ class Torn:
     def half_of_ours(self, now: datetime) -> Half | None:
         """Return the one half that holds the new key's for certain, where the service has just confirmed that."""
         is_young = self.written_at is not None and now < self.written_at + _WRITTEN_JUST_NOW
+        # After some seconds someone else may have put their own value there under the same name; deleting it would
+        # break promise hands-off.
         return next(iter(self.written)) if is_young and len(self.written) == 1 and not self.unsure else None
 
     @property
@@ -133,11 +136,15 @@ class Pairs:
     def _pauses(self, error: TornPair) -> _Pauses:
         until = self.settings.clock.now() + self.settings.pair_patience
         if self.settings.until is not None:
+            # Half of what was spared for the attempts, the other half for putting the old pair back and for noting how
+            # it ended.
             until = min(until, self.settings.until - self.settings.pair_spare / 2)
         return _Pauses(self.settings, until, asked_s=error.retry_after_s)
 
     def _put_back(self, target: Target, torn: Torn) -> bool:
         """Write the old pair again, or delete our half where nothing was; returns whether the place is whole then."""
+        # The new half is newer, but the old pair is whole: pipelines work with it as long as its key is Active, and the
+        # overlap has not begun.
         old = self._old_pair(target, torn.credential)
         is_back = self._write_old(target, torn, old) if old is not None else self._delete_half(target, torn)
         if is_back:
@@ -199,6 +206,7 @@ class Pairs:
         """Find what the place held before, if its key still works and the secret has it."""
         key_id = self._find_former_key(target)
         key = self.seen.key(key_id) if key_id and key_id != new.id else None
+        # A revoked key would make the place whole for whoever found it, and for pipelines only until it is deactivated.
         if key is None or self.seen.is_revoked(key.id):
             return None
         is_working = self.seen.state_of(key) in {KeyState.SUPERSEDED, KeyState.CURRENT, KeyState.PENDING}
@@ -218,6 +226,7 @@ class Pairs:
 
     def _find_recorded_key(self, state: TargetState | None) -> AccessKeyId | None:
         record = self.seen.synced
+        # Where a place was read as absent or holding something else, the record of the last sync is out of date.
         is_there = state is None or state.evidence is TargetEvidence.CANNOT_TELL
         if record is None or not is_there:
             return None

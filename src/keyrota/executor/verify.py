@@ -22,9 +22,13 @@ def verify(subject: CredentialContext, credential: KeyPair, settings: Settings) 
     """
     clock = settings.clock
     give_up = clock.now().timestamp() + settings.verify_give_up_s
+    # Spread over the whole span: four answers at once would come from one moment, and propagation takes up to fifteen
+    # seconds (reported, docs/facts/aws.md).
     pause = settings.verify_span_s / max(1, settings.verify_times - 1)
     in_a_row = 0
     while True:
+        # One refusal starts the count again: behind an endpoint are several hosts, and the next one may be older
+        # (decision 0016).
         in_a_row = in_a_row + 1 if _is_accepted(subject, credential, subject.identity.whoami(credential)) else 0
         if in_a_row >= settings.verify_times:
             return
@@ -40,12 +44,14 @@ def verify(subject: CredentialContext, credential: KeyPair, settings: Settings) 
 
 def _is_accepted(subject: CredentialContext, credential: KeyPair, answers: Sequence[str | None]) -> bool:
     for arn in answers:
+        # Refused at once, and never waited for: a key does not change its user.
         if arn is not None and not is_user(arn, subject.account, subject.user):
             raise NotThisUsersKey(
                 f"the key {credential.id} belongs to {arn}, not to user {subject.user} of account {subject.account}",
                 where=f"secret {subject.secret_name}",
                 remedy="correct `user`, `account` or `secret` in the configuration; nothing was written",
             )
+    # Without `bool` no region at all would be a proof.
     return bool(answers) and all(arn is not None for arn in answers)
 
 

@@ -57,6 +57,7 @@ class ManyRepositories:
         known = self._busy.pop(whose, None)
         if known is not None and self._ask(whose, known, ask):
             return True
+        # One more than may be asked: so that "too many" is certain without reading the whole list.
         names = tuple(islice(listed(), self._most + 1))
         if len(names) > self._most:
             self._too_many.add(whose)

@@ -49,10 +49,13 @@ def upsert(
         is_taken: Returns whether a refused creation may mean that the variable exists by now; by default any refusal.
     """
     if found is None:
+        # Sent once: a creation that is repeated after a lost response would be refused, or make a second variable of
+        # the same name.
         answer = send_once(create)
         if answer is not None and not is_taken(answer):
             confirm(answer)
             return
+        # Whether it was a race or a lost response: only what is there now tells.
         found = look()
         if found is None and answer is not None:
             confirm(answer)  # raises: nothing is there, so the refusal was no race

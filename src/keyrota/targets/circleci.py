@@ -213,10 +213,12 @@ class CircleTarget(BaseTarget):
         """Overwrite a variable: doing it twice does no harm, so that a lost answer is simply asked for again."""
         if self._project is not None:
             body: dict[str, Any] = {"name": name, "value": value}
+            # CircleCI overwrites a variable of the same name, so that this POST may be repeated as a PUT may.
             answer = self._call("POST", self._path(), name, body=body, is_repeatable=True)
         else:
             answer = self._call("PUT", (*self._path(), name), name, body={"value": value})
         _SAYS.raise_for_status(answer, self._about(name))
+        # A login page answers 200 as well: only an answer that shows the variable is believed.
         if answer.object().get("name", answer.object().get("variable")) != name:
             what = "CircleCI's answer to the write is not the variable: whether it was written is not known"
             raise _SAYS.make_response_error(what, self._about(name))

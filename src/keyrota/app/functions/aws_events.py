@@ -82,6 +82,8 @@ def value_event(event: Mapping[str, Any]) -> ValueEvent | None:
     """Read an event about a secret; None if AWSCURRENT cannot have moved by it, or it is about something else."""
     detail = _as_mapping(event.get("detail"))
     if event.get("detail-type") == "Secret Label Updated":
+        # An event without the field is taken: its shape on a live account was not seen, and a sync too many does no
+        # harm.
         if detail.get("labelUpdated", AWSCURRENT) != AWSCURRENT:
             return None
         texts = (*_texts(event.get("resources")), detail.get("name"))
@@ -110,6 +112,7 @@ def key_event(event: Mapping[str, Any]) -> KeyEvent | None:
     is_quarantine = call == "AttachUserPolicy" and AWS_QUARANTINE.fullmatch(policy) is not None
     who = _as_mapping(detail.get("userIdentity"))
     user = str(asked.get("userName") or (who.get("userName") if who.get("type") == "IAMUser" else "") or "")
+    # CloudTrail records refused calls as well: nothing has changed by them.
     if detail.get("errorCode") or not user or not (call in _KEY_CALLS or is_quarantine):
         return None
     return KeyEvent(
@@ -136,6 +139,7 @@ def _may_move(detail: Mapping[str, Any]) -> bool:
 
 def _cloudtrail_secrets(detail: Mapping[str, Any]) -> Iterator[Any]:
     answered = _as_mapping(detail.get("responseElements"))
+    # Before February 2024 some of CloudTrail's events spelled it `aRN` (docs/facts/aws.md, events).
     yield answered.get("arn") or answered.get("aRN") or answered.get("ARN")
     yield _as_mapping(detail.get("requestParameters")).get("secretId")
     yield _as_mapping(detail.get("additionalEventData")).get("SecretId")

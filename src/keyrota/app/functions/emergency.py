@@ -35,6 +35,8 @@ def _revoke(work: Work, event: Any) -> dict[str, Any]:
     if found is None or entry is None or work.settings.emergency is not Emergency.AUTO:
         log.info("no quarantine of a managed user", extra={"event": found.id if found else None})
         return {"safe": [], "open": []}
+    # The event may come late, and come twice: a key that was made after it is the replacement, and is not revoked in
+    # turn.
     before = found.at or work.session.clock.now()
     verdicts = _replace(work, Wanted.only(entry), before)
     still_open = [verdict for verdict in verdicts if not verdict.is_done]

@@ -130,6 +130,7 @@ def invoke(function: str, context: Any, do: Callable[[Work], Any]) -> Any:
     except KeyrotaError as error:
         texts = [f"{single}" + (f" ({single.remedy})" if single.remedy else "") for single in flatten(error)]
         log.error("failed", extra={"errors": texts})
+        # `from None`: Lambda logs the whole chain, and an inner exception may quote an answer.
         raise RunFailed("; ".join(texts)) from None
     except RunFailed:
         raise
@@ -143,7 +144,9 @@ def invoke(function: str, context: Any, do: Callable[[Work], Any]) -> Any:
 @contextmanager
 def _heed_the_end() -> Iterator[None]:
     """On SIGTERM (Lambda ends an environment, a container is stopped), begin no more pair and finish the one begun."""
+    # Lambda keeps the process for the next invocation, and the module's state with it.
     STOP.forget()
+    # Python allows signal handlers in the main thread only; tests, and some runtimes, call a handler from another one.
     is_main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, lambda *_: STOP.ask()) if is_main else None
     try:

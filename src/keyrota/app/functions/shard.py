@@ -48,6 +48,8 @@ def shards(credentials: Iterable[CredentialConfig], size: int) -> Iterator[dict[
     """Group credentials by account and role, and cut each group."""
     groups: dict[tuple[str, str], list[str]] = {}
     for entry in credentials:
+        # By account and role, so that each item of the map assumes one role: STS is asked once for a shard, not once
+        # for a user.
         groups.setdefault((entry.known_account or "", entry.role or ""), []).append(entry.user)
     for (account, _), users in groups.items():
         for at in range(0, len(users), size):

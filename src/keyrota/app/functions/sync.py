@@ -134,6 +134,7 @@ def _batch(work: Work, event: Mapping[str, Any]) -> dict[str, Any]:
         failed |= {report.credential for report in reports if _comes_back(report)}
         if any(_wrote(report) for report in reports):
             work.measures += lag(work.session.clock.now(), batch.moments)
+    # Only these: a batch that fails as a whole would bring the others back until they are in the dead-letter queue.
     again = [name for name, credentials in batch.messages.items() if credentials & failed]
     return {**summary(reports), "batchItemFailures": [{"itemIdentifier": name} for name in again]}
 
@@ -142,6 +143,7 @@ def _comes_back(report: CredentialReport) -> bool:
     """Return whether a message is tried again: a failure, work that was left, a silent place, a key not listed yet."""
     holds = report.plan.holds if report.plan else ()
     served = interpret(report.observation).current_key if report.observation else None
+    # IAM does not list the new key yet. No later event will come for it, so this one has to.
     is_awaited = any(hold.key is not None and hold.key == served and hold.until is not None for hold in holds)
     is_unwritten = any(hold.kind is HoldKind.UNWRITTEN for hold in holds)
     return bool(report.errors or report.left) or is_awaited or is_unwritten

@@ -56,6 +56,7 @@ class BitbucketTarget(PlaceTarget[BitbucketConnection, Place]):
         """
         at, now = self._listed_at, self._connection.clock.now()
         try:
+            # Bitbucket counts 1,000 calls an hour, and gives no number of those that remain.
             if at is None or now - at > _JUST_NOW:
                 self._list()
             if self.wait_for_idle:

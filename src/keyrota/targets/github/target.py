@@ -100,9 +100,13 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
         told = self._connection.http(self._place.owner, self._place.repository).parse_time
         times = {name: at for name, secret in found.items() if (at := told(secret.get("updated_at")))}
         for name, at in times.items():
+            # The limit of writes is GitHub's, by the hour and for all runs of a token: what another run wrote within it
+            # counts here as well (docs/facts/github.md, limits).
             self._connection.count_write(self._place, name, at)
         changed = max(times.values(), default=None)
         missing = [name for name in self._place.names if name not in found]
+        # Without its marker nobody can tell whose key the secrets hold, so that the place counts as not written, and is
+        # repaired.
         if self._place.marker and marker is None:
             missing.append(self._place.marker)
         if missing:
@@ -154,10 +158,15 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
             if where.bundle
             else {where.secret_name: credential.secret, where.id_name: Secret(credential.id)}
         )
+        # A PUT of an organization's secret sets its visibility; a selection that is not sent again is lost (reported,
+        # docs/facts/github.md).
         seen = {name: self._visibility(name) for name in pair} if where.repository is None else {}
         self._connection.public_key(where)  # fetched once, before both need it
+        # Both turns at once: the second half must not wait for a limit that the first one has used up.
         self._connection.http(where.owner, where.repository).reserve(len(pair), where.scope)
         run_concurrently(*(partial(self._put, name, value, seen.get(name)) for name, value in pair.items()))
+        # Last, because it names the key that is there. Written first, a run that dies would leave a marker that does
+        # not tell the truth.
         if where.marker:
             self._mark(where.marker, credential.id)
 
@@ -216,6 +225,7 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
             found = {name: self._secret(name) for name in self._place.names}
             return {name: secret for name, secret in found.items() if secret is not None}
         values = self._connection.pages_of_secrets(self._place)
+        # GitHub stores names in upper case, and takes any case.
         everything = names_only(str(value.get("name", "")).upper() for value in values)
         self._connection.lists.keep(self._place.secrets_path, everything)
         return {str(value["name"]).upper(): value for value in values if self._is_ours(value)}
@@ -240,6 +250,8 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
         key = self._connection.public_key(self._place)
         answer = self._send(name, value, seen, key)
         if answer.status == _UNPROCESSABLE:
+            # GitHub may renew a scope's key at any time. With the key that was just refused left out, a second refusal
+            # is about something else.
             answer = self._send(name, value, seen, self._connection.public_key(self._place, refused=key))
         self._demand_written(name, answer)
 
@@ -290,6 +302,7 @@ class GitHubTarget(PlaceTarget[GitHubConnection, Place]):
         )
 
     def _create_marker(self, name: str, body: dict[str, Any]) -> Response:
+        # A marker that fewer repositories see than the secrets would be missing where it is looked for.
         more = self._visibility(self._place.names[-1]).fields() if self._place.repository is None else {}
         return self._call("POST", self._place.variables_path, name, body=body | more)
 

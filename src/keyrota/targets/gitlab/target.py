@@ -193,6 +193,8 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
 
     def _read_ours(self) -> dict[str, Variable]:
         """Get our own variables, one by one; nobody else's value is ever asked for."""
+        # Not by the list, which returns every variable's value in clear (docs/facts/gitlab.md): other people's secrets
+        # would pass through this process.
         found = {name: self._get(name) for name in self._place.names}
         return {name: variable for name, variable in found.items() if variable is not None}
 
@@ -222,6 +224,7 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
 
     def _demand_variable(self, content: Mapping[str, Any], name: str, what: str) -> None:
         """Believe an answer only if it shows our variable, in our scope: a login page answers 200 as well."""
+        # An instance's variables have no scope.
         scope = content.get("environment_scope", self._place.environment_scope)
         if content.get("key") != name or scope != self._place.environment_scope:
             raise make_response_error(
@@ -278,6 +281,8 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
         """Update the variable, or create it; one that was deleted since we looked is created with all attributes."""
         self._connection.lists.drop(self._place.variables_path)
         put_or_create(
+            # The value alone: GitLab leaves what is not sent as it is, and `environment_scope` in a PUT would move the
+            # variable.
             put=lambda: self._call("PUT", name, body={"value": value}, is_reserved=True),
             create=lambda: self._create(name, value, is_protected=is_protected),
             confirm=partial(self._demand_written, name),
@@ -302,6 +307,8 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
             "raw": intended.is_raw,
         }
         if intended.is_hidden and not self._place.is_instance:
+            # Only at its creation: GitLab hides no variable that exists (17.4), and keyrota does not delete one in
+            # order to hide it.
             body |= {"masked_and_hidden": True}
         if not self._place.is_instance:
             body |= {"environment_scope": self._place.environment_scope}
@@ -326,4 +333,6 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
 
 def _is_taken(answer: Response) -> bool:
     """Return whether a variable of that name and scope exists by now."""
+    # GitLab answers 400 and not 409, `(KEY) has already been taken`; the words are the service's to change, the field
+    # is not.
     return answer.status == _BAD and "key" in name_refused_fields(answer)
