@@ -129,7 +129,7 @@ def test_check_tells_targets_permissions_and_dates(sandbox: Sandbox) -> None:
     assert "✓ bitbucket acme/shop Production: reachable" in out
     assert "iam:CreateAccessKey" in out
     assert "2026-01-11  ci-deploy" in out
-    assert "auditors read red" in out
+    assert "fails AWS Config access-keys-rotated" in out
     code, document = sandbox.json("check")
     assert {entry["what"] for entry in document["calendar"]} == {"rotate", "deactivate", "delete", "audit"}
     sandbox.configure("credentials:", "policy: {preset: strict}\ncredentials:")

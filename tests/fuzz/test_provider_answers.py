@@ -19,7 +19,8 @@ from small_rigs import RIGS, VARIABLE_SET
 from standin_rig import CANARY_TOKEN, CONTEXT, AnyRig, a_pair
 
 from builders import NOW, a_key, a_secret, current, observed
-from keyrota.app.cli.check import _target, _text
+from keyrota.app.cli.check import _target
+from keyrota.app.cli.findings import format_findings
 from keyrota.app.config import load_text
 from keyrota.app.discovery import Scan, configuration, sort
 from keyrota.app.words import format_error
@@ -138,7 +139,7 @@ def check_surroundings(found: Surroundings) -> str:
 
 def check_readiness(answer: Readiness) -> str:
     assert answer.is_ready or answer.detail
-    return "\n".join(_text([_target(answer)], (), plain))
+    return "\n".join(format_findings([_target(answer)], (), plain))
 
 
 def check_runs(answer: CarriedRuns) -> str:

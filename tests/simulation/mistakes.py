@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RUN_STATE = "executor/run_state.py"
+CLAIMS = "executor/claims.py"
 ACTIONS, SYNC, VERIFY, OBSERVE = "executor/actions.py", "executor/sync.py", "executor/verify.py", "executor/observe.py"
 SUBJECT, FLEET, PLAN, DISCARDING = "executor/subject.py", "executor/fleet.py", "core/plan.py", "core/discarding.py"
 HEALTH, LIFECYCLE, RENEWAL, RETIREMENT = "core/health.py", "core/lifecycle.py", "core/renewal.py", "core/retirement.py"
@@ -33,7 +34,7 @@ _DELETE = """            is_ours = subject.access_keys.delete(subject.user, acti
             memory.deleted.add(action.key)
 """
 _ITS_LABEL = """            if action.version is not None:
-                _take_off(subject, action.key, action.version)
+                take_off(subject, action.key, action.version)
 """
 _WHO_REMOVES_LABELS = """\
     duties: ClassVar[frozenset[Duty]] = frozenset({Duty.ROTATE})
@@ -43,7 +44,7 @@ _WHO_REMOVES_LABELS = """\
 _UNTIL_THE_CLAIM_ENDS = """\
             is_over = pause is None or settings.clock.now() + timedelta(seconds=pause) >= claim.at + CREATED_WITHIN
             if pause is None or is_over:
-                _take_off(subject, CLAIM, claim.version)
+                take_off(subject, CLAIM, claim.version)
                 raise
 """
 
@@ -112,7 +113,7 @@ MISTAKES = (
         (
             ACTIONS,
             "AWSCURRENT, to=action.version, remove_from=action.remove_from)",
-            "AWSCURRENT, to=action.version, remove_from=_find_labelled(subject, AWSCURRENT))",
+            "AWSCURRENT, to=action.version, remove_from=find_labelled(subject, AWSCURRENT))",
         ),
         scene="a value is stored before the promotion",
     ),
@@ -120,7 +121,7 @@ MISTAKES = (
         "the SDK's retries are on for CreateAccessKey",
         "converges",
         (
-            ACTIONS,
+            CLAIMS,
             "            if not error.is_undone:\n                raise\n",
             "            if not error.is_undone:\n                continue\n",
         ),
@@ -202,17 +203,17 @@ MISTAKES = (
         "converges",
         (RENEWAL, "    if not _holds_claim(situation, seen):\n", "    if False:\n"),
         (
-            ACTIONS,
+            CLAIMS,
             "    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:",
             "    if claim is not None and settings.clock.now() >= claim.at + CREATED_WITHIN:",
         ),
         (
-            ACTIONS,
+            CLAIMS,
             "    if settings.clock.now() >= claim.lease_until - SIGNED",
             "    if claim and settings.clock.now() >= claim.lease_until - SIGNED",
         ),
-        (ACTIONS, "            _take_off(subject, CLAIM, claim.version)\n            raise", "            raise"),
-        (ACTIONS, _UNTIL_THE_CLAIM_ENDS, "            if pause is None:\n                raise\n"),
+        (CLAIMS, "            take_off(subject, CLAIM, claim.version)\n            raise", "            raise"),
+        (CLAIMS, _UNTIL_THE_CLAIM_ENDS, "            if pause is None:\n                raise\n"),
         first=13,
     ),
     _mistake(
@@ -316,7 +317,7 @@ MISTAKES = (
         (
             ACTIONS,
             "        created = create_under_claim(subject, settings, memory)\n",
-            "        created = create_under_claim(subject, settings, memory)\n        _current(subject)\n",
+            "        created = create_under_claim(subject, settings, memory)\n        find_current(subject)\n",
         ),
     ),
     _mistake(
@@ -542,7 +543,7 @@ MISTAKES = (
             "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n\n\ndef _restore",
             (
                 "    verify(subject, credential, settings)\n    memory.verified.add(credential.id)\n"
-                "    label = credential.secret.reveal()\n    wearing = _find_labelled(subject, label)\n"
+                "    label = credential.secret.reveal()\n    wearing = find_labelled(subject, label)\n"
                 "    subject.store.move_label(subject.secret_name, label, to=action.version, remove_from=wearing)\n\n\n"
                 "def _restore"
             ),
@@ -634,7 +635,7 @@ MISTAKES = (
         "make a key under a claim however old",
         "converges",
         (
-            ACTIONS,
+            CLAIMS,
             "    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:",
             "    if claim is None:",
         ),
@@ -654,10 +655,10 @@ MISTAKES = (
         "take the claim off when no answer came: nothing was made",
         "converges",
         (
-            ACTIONS,
+            CLAIMS,
             "            if not error.is_undone:\n                raise\n",
             (
-                "            if not error.is_undone:\n                _take_off(subject, CLAIM, claim.version)\n"
+                "            if not error.is_undone:\n                take_off(subject, CLAIM, claim.version)\n"
                 "                raise\n"
             ),
         ),

@@ -51,7 +51,8 @@ from keyrota.core.policy import CLASSIC
 from keyrota.core.secret import Secret
 from keyrota.errors import KeyrotaError, LostRace, OwnKey, ProviderRefused, ProviderUnavailable, SecretUnusable
 from keyrota.executor import CredentialContext, Settings
-from keyrota.executor.actions import create_under_claim, perform
+from keyrota.executor.actions import perform
+from keyrota.executor.claims import create_under_claim
 from keyrota.executor.run_state import RunState
 
 ARN = f"arn:aws:iam::123456789012:user/{USER}"

@@ -22,6 +22,7 @@ from builders import (
     synced,
 )
 from keyrota.core import plan as act
+from keyrota.core.changes import changes
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import (
     Confirmation,
@@ -41,11 +42,12 @@ from keyrota.core.model import (
     Written,
     version_mark,
 )
-from keyrota.core.places import changes, doubts, find_removed, find_unwritable
+from keyrota.core.places import doubts, find_unwritable
 from keyrota.core.plan import Plan
 from keyrota.core.planner import plan
 from keyrota.core.policy import CLASSIC, RotationPolicy
 from keyrota.core.records import Index, format_index
+from keyrota.core.removed import find_removed
 from keyrota.core.situation import Situation
 
 SHOP = "github acme/shop"

@@ -12,7 +12,6 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from shlex import quote
 
 from keyrota.core import plan as act
@@ -29,7 +28,6 @@ from keyrota.core.model import (
     version_mark,
 )
 from keyrota.core.plan import Hold
-from keyrota.core.records import Index
 from keyrota.core.situation import Situation
 
 SHARED_REMEDY = "remove one of the two from the configuration, or give it other `names:`"
@@ -422,77 +420,7 @@ def whose(view: KeyRing, key: AccessKeyId) -> str:
     return f"a key of the account {owner.account}"
 
 
-class Change(StrEnum):
-    """What a write does to one variable."""
-
-    NEW = "new"
-    REPLACES_KEY = "replaces a key"
-    REPLACES_UNREADABLE = "replaces a value that cannot be read"
-    REPLACES_OTHER = "replaces a value that is not a key ID"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VariableChange:
-    """What a first write would do to one variable, for the plan."""
-
-    name: str
-    change: Change
-    key: AccessKeyId | None = None
-    whose: str = ""
-
-    def __str__(self) -> str:
-        """Write it for people."""
-        return f"replaces {self.key} ({self.whose})" if self.key else self.change.value
-
-
-def changes(view: KeyRing, target: TargetState) -> tuple[VariableChange, ...]:
-    """Say what a first write would do to each variable of a place; empty where it could not be read."""
-    pair_cannot_be_read = target.evidence is TargetEvidence.CANNOT_TELL
-    found = []
-    for variable in target.variables:
-        if not variable.is_present:
-            change = Change.NEW
-        elif variable.key is not None:
-            change = Change.REPLACES_KEY
-        elif variable.is_readable and not pair_cannot_be_read:
-            change = Change.REPLACES_OTHER
-        else:
-            change = Change.REPLACES_UNREADABLE
-        owner = whose(view, variable.key) if variable.key else ""
-        found.append(VariableChange(name=variable.name, change=change, key=variable.key, whose=owner))
-    return tuple(found)
-
-
-# --- what the configuration no longer names -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
-    """A place that keyrota wrote, and that no configured target means now."""
-
-    name: str
-    """Its address, with its origin or ID where a configured target has the same address."""
-    entry: IndexEntry
-
-
-def find_removed(index: Index, targets: Iterable[TargetState]) -> tuple[Removed, ...]:
-    """Find the places that were written, and that no configured target means now; a renamed place is none of them."""
-    states = {target.address: target for target in targets}
-    meant = {index.of(entry_of(target)) for target in states.values()}
-    return tuple(
-        Removed(name=_name_removed(entry, states.get(entry.address)), entry=entry)
-        for entry in index.entries
-        # By place, not by address: a renamed repository is the same target, and must not be reported, or forgotten, as
-        # a removed one (decision 0025).
-        if entry not in meant and entry.is_begun
-    )
-
-
-def _name_removed(entry: IndexEntry, same_name: TargetState | None) -> str:
-    if same_name is None:
-        return entry.address
-    is_elsewhere = same_name.place is not None and same_name.place.origin != entry.origin
-    return f"{entry.address} at {entry.origin}" if is_elsewhere else f"{entry.address} ({entry.place})"
+# --- what it is called -------------------------------------------------------------------------
 
 
 def find_former_address(view: KeyRing, target: TargetState) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from itertools import islice
 from typing import assert_never
 
 from keyrota.core import own_key
 from keyrota.core import plan as act
-from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN, interpret, key_label
+from keyrota.core.lifecycle import interpret, key_label
 from keyrota.core.model import (
     ADOPT_TAG,
     AWSCURRENT,
-    CLAIM,
     DEACTIVATED_TAG,
     ORPHAN_TAG,
     OWNER_TAG,
@@ -20,23 +18,16 @@ from keyrota.core.model import (
     PLACEHOLDER,
     REVOKED,
     STACK_TAG,
-    AccessKey,
     AccessKeyId,
     CarriedRuns,
-    Claim,
-    CreatedKey,
     DeactivationNote,
     DeactivationRecord,
-    Evidence,
     KeyOwner,
     KeyStatus,
-    LastUse,
     Observation,
     SecretReaders,
-    SecretState,
     UserName,
     VersionId,
-    claim_token,
     key_token,
     make_restored_token,
 )
@@ -61,21 +52,16 @@ from keyrota.errors import (
     SecretUnusable,
 )
 from keyrota.executor.adoption import judge, recognize, refusal
-from keyrota.executor.own_writes import MAX_LAG
+from keyrota.executor.claims import create_under_claim, take_claim
+from keyrota.executor.labels import find_current, find_labelled, take_off
 from keyrota.executor.ownership import mark_user, set_user_tag, user_tag
 from keyrota.executor.run_state import RunState
 from keyrota.executor.subject import CredentialContext, Settings
 from keyrota.executor.sync import sync
 from keyrota.executor.verify import verify
 
-_THROTTLED_S = (1.0, 2.0, 4.0, 8.0)
-"""Pauses after a CreateAccessKey that was refused before any effect."""
 _MAX_NOTED = 4
 """Keys in the tag `keyrota:deactivated`: each takes 57 of its 256 characters (Secrets Manager API Reference, Tag)."""
-_GENERATIONS = 1024
-"""So many claims on one current version are tried; each stands for a run that died or a rollback."""
-
-_CLAIM_AGAIN_S = 3.0
 
 
 def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one place that knows them all
@@ -105,7 +91,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.Preflight():
             memory.readiness = tuple(settings.each(lambda target: target.preflight(), subject.targets))
         case act.TakeClaim():
-            memory.claim = _claim(subject, action, observation, settings)
+            memory.claim = take_claim(subject, action, observation, settings)
         case act.CreateKey():
             return _create(subject, action, observation, settings, memory)
         case act.Verify():
@@ -115,7 +101,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
         case act.Promote():
             _promote(subject, action, memory)
         case act.RemoveLabel():
-            _take_off(subject, action.label, action.version)
+            take_off(subject, action.label, action.version)
         case act.Sync():
             return sync(subject, action, observation, settings, memory.verified, made_whole=memory.made_whole)
         case act.AskRuns():
@@ -165,7 +151,7 @@ def perform(  # noqa: C901, PLR0912, PLR0915  # one branch an action: the one pl
             is_ours = subject.access_keys.delete(subject.user, action.key)
             memory.deleted.add(action.key)
             if action.version is not None:
-                _take_off(subject, action.key, action.version)
+                take_off(subject, action.key, action.version)
             _demand_ours(action, is_ours=is_ours)
         case act.DeleteOrphan():
             is_ours = subject.access_keys.delete(subject.user, action.key)
@@ -248,7 +234,7 @@ def _adopt(
 
     A value that cannot be served is remembered as refused: the plan holds it, with the reason, and nothing is written.
     """
-    version = action.version or _current(subject)
+    version = action.version or find_current(subject)
     key = action.key
     if key is None:
         try:
@@ -261,92 +247,15 @@ def _adopt(
         # A plan has read that the version holds no pair. With the key's label alone it would count as stored, and a
         # later run would send what is not there.
         is_known_empty = key is not None and memory.labels.get(PLACEHOLDER) == version
-        if is_known_empty and _find_labelled(subject, PLACEHOLDER) != version:
+        if is_known_empty and find_labelled(subject, PLACEHOLDER) != version:
             subject.store.move_label(subject.secret_name, PLACEHOLDER, to=version, remove_from=None)
-        wearing = _find_labelled(subject, label)
+        wearing = find_labelled(subject, label)
         subject.store.move_label(subject.secret_name, label, to=version, remove_from=wearing)
         subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
     # Only now: where the label could not be moved, a run that remembered it would replace a key that no later run
     # knows as its own, and the places that hold it would be written no more.
     memory.labels[label] = version
     return key
-
-
-def _current(subject: CredentialContext) -> VersionId:
-    version = _find_labelled(subject, AWSCURRENT)
-    if version is None:
-        raise LostRace(f"the secret {subject.secret_name} has no AWSCURRENT version")
-    return version
-
-
-def _find_labelled(subject: CredentialContext, label: str) -> VersionId | None:
-    state = subject.store.describe(subject.secret_name)
-    versions = state.versions if state else ()
-    return next((version.id for version in versions if label in version.labels), None)
-
-
-def _claim(subject: CredentialContext, action: act.TakeClaim, observation: Observation, settings: Settings) -> Claim:
-    """
-    Take the first generation of the claim that nobody has used.
-
-    A refused token is either somebody's claim right now (then its version wears the claim label, and we lost), or one
-    that was used up by an earlier rotation of the same current version (then the next generation is tried). Which it
-    is, is not known before Secrets Manager must show the label: two claims at once would take it from each other. A
-    claim that was taken since the plan was made is somebody's as well, whatever its generation: only the one that the
-    plan saw, and found to be over, may be superseded.
-    """
-    state = subject.store.describe(subject.secret_name)
-    if state is None:
-        raise LostRace(f"the secret {subject.secret_name} is gone")
-    if (taken := _find_claim(state)) is not None and taken != _find_claim(observation.secret):
-        raise LostRace(f"another run has claimed {subject.secret_name} meanwhile")
-    # Whoever may not write tags could make and promote a key, and never note where it is served. To write one that is
-    # there already changes nothing, and tells. The function of Secrets Manager's own rotation writes none, and may not.
-    if not state.rotates_itself:
-        subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
-    current = _current(subject)
-    known = {version.id for version in state.versions}
-    for generation in range(_GENERATIONS):
-        token = claim_token(state.arn, current, generation)
-        # Asking again for a token whose version exists would succeed only with the same content, which another run's is
-        # not.
-        if token in known:
-            continue
-        now = settings.clock.now()
-        claim = Claim(
-            version=token,
-            run=settings.run,
-            at=now,
-            lease_until=now + settings.lease,
-            keys_seen=action.keys_seen,
-        )
-        try:
-            subject.store.put_claim(subject.secret_name, claim)
-        except LostRace:
-            if _is_in_force(subject, token, settings):
-                raise
-        else:
-            return claim
-    raise ProviderRefused(
-        f"{_GENERATIONS} claims on one version of the secret are used up",
-        where=f"secret {subject.secret_name}",
-        remedy="runs die one after the other while they make a key: look at their errors first",
-    )
-
-
-def _is_in_force(subject: CredentialContext, token: VersionId, settings: Settings) -> bool:
-    """Return whether a claim that was there before ours is some run's right now; what cannot be read counts as such."""
-    claim = subject.store.claim(subject.secret_name, token)
-    if claim is None:
-        return True
-    while not (is_worn := _find_labelled(subject, CLAIM) == token) and settings.clock.now() < claim.at + MAX_LAG:
-        settings.clock.sleep(_CLAIM_AGAIN_S)
-    return is_worn
-
-
-def _find_claim(state: SecretState | None) -> VersionId | None:
-    versions = state.versions if state else ()
-    return next((version.id for version in versions if CLAIM in version.labels), None)
 
 
 def _create(
@@ -383,63 +292,6 @@ def _beside(subject: CredentialContext, base: VersionId, observation: Observatio
         if older is None:
             raise
     return store.other_fields(name, older.id)
-
-
-def create_under_claim(subject: CredentialContext, settings: Settings, memory: RunState) -> CreatedKey:
-    """
-    Make a key while this run's claim lasts, so that no other run can take it for lost while this one stores it.
-
-    A machine may stand still at any call. What is sent takes effect within the life of its signature, or never; so a
-    run that asks its clock before it sends knows by when: the key is made early enough to be told from anybody else's,
-    and stored before another run may delete it.
-
-    Raises:
-        LostRace: The claim is too old by now. Nothing was made; or it was, and this run drops it, or a later one.
-    """
-    claim = memory.claim
-    if claim is None or settings.clock.now() >= claim.at + CREATED_WITHIN:
-        raise LostRace(
-            f"the claim on {subject.secret_name} is too old to make a key under it: this run was held up for too long",
-            remedy="no key was made; run the same command again",
-        )
-    created = _create_under_claim(subject, claim, settings)
-    memory.made[created.credential.id] = AccessKey(
-        id=created.credential.id,
-        status=KeyStatus.ACTIVE,
-        created=created.created,
-        last_use=LastUse(evidence=Evidence.NEVER),
-        status_word=KeyStatus.ACTIVE.value,
-    )
-    if settings.clock.now() >= claim.lease_until - SIGNED_WITHIN - 2 * CLOCKS_DIFFER:
-        raise LostRace(
-            f"the claim on {subject.secret_name} is too old to store {created.credential.id} under it",
-            remedy="the key was given to no one and is removed by this run or a later one; run the same command again",
-        )
-    return created
-
-
-def _create_under_claim(subject: CredentialContext, claim: Claim, settings: Settings) -> CreatedKey:
-    """
-    Make the key; a refusal before any effect (throttling) is tried again under the same claim, while it lasts.
-
-    What is refused for good, or for that long, ends the claim: no key of ours can come of it, one that a person makes
-    now is not ours, and no other run is kept out. Only an outcome that is not known leaves it in force.
-    """
-    for pause in (*_THROTTLED_S, None):
-        try:
-            return subject.access_keys.create(subject.user)
-        except ProviderRefused:
-            _take_off(subject, CLAIM, claim.version)
-            raise
-        except ProviderUnavailable as error:
-            if not error.is_undone:
-                raise
-            is_over = pause is None or settings.clock.now() + timedelta(seconds=pause) >= claim.at + CREATED_WITHIN
-            if pause is None or is_over:
-                _take_off(subject, CLAIM, claim.version)
-                raise
-        settings.clock.sleep(pause)
-    raise RuntimeError("the last pause is none")
 
 
 def _verify(subject: CredentialContext, action: act.Verify, settings: Settings, memory: RunState) -> None:
@@ -491,24 +343,17 @@ def _promote(subject: CredentialContext, action: act.Promote, memory: RunState) 
         raise
 
 
-def _take_off(subject: CredentialContext, label: str, version: VersionId) -> None:
-    try:
-        subject.store.move_label(subject.secret_name, label, to=None, remove_from=version)
-    except LostRace:
-        return  # somebody took it off, or moved it on, before us: that is what we wanted
-
-
 def _mark_revoked(subject: CredentialContext, key: AccessKeyId) -> None:
-    version = _find_labelled(subject, key)
-    if version is not None and _find_labelled(subject, REVOKED + key) is None:
+    version = find_labelled(subject, key)
+    if version is not None and find_labelled(subject, REVOKED + key) is None:
         subject.store.move_label(subject.secret_name, REVOKED + key, to=version, remove_from=None)
 
 
 def _unmark_revoked(subject: CredentialContext, key: AccessKeyId) -> None:
     """A person asked for this key: it is trusted again."""
-    version = _find_labelled(subject, REVOKED + key)
+    version = find_labelled(subject, REVOKED + key)
     if version is not None:
-        _take_off(subject, REVOKED + key, version)
+        take_off(subject, REVOKED + key, version)
 
 
 def _note_active(

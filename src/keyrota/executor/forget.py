@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from keyrota.core.lifecycle import KEY_ID, interpret
 from keyrota.core.model import AccessKeyId, IndexEntry, Observation, TargetState
-from keyrota.core.places import find_removed
 from keyrota.core.records import Index, format_index, parse_index
+from keyrota.core.removed import find_removed
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.executor.subject import CredentialContext
 

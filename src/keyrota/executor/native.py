@@ -22,7 +22,8 @@ from keyrota.core.plan import Plan
 from keyrota.core.planner import plan_native
 from keyrota.core.secret import Secret
 from keyrota.errors import NotThere, ProviderRefused
-from keyrota.executor.actions import create_under_claim, perform
+from keyrota.executor.actions import perform
+from keyrota.executor.claims import create_under_claim
 from keyrota.executor.observe import observe
 from keyrota.executor.own_writes import OwnWrites
 from keyrota.executor.run_state import RunState

@@ -18,8 +18,8 @@ from keyrota.core.model import (
     TargetEvidence,
     TargetState,
 )
-from keyrota.core.places import Removed, find_removed
 from keyrota.core.records import Index, format_index, parse_index
+from keyrota.core.removed import Removed, find_removed
 from keyrota.errors import KeyrotaError
 from keyrota.executor.subject import CredentialContext, Settings
 from keyrota.http import hurry

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from keyrota.core import plan as act
+from keyrota.core.changes import changes
 from keyrota.core.lifecycle import interpret
 from keyrota.core.model import AccessKey, AccessKeyId, CredentialId, LastUse, Observation, TargetState, UserName
 from keyrota.core.outcome import Done
-from keyrota.core.places import changes, is_first_write
+from keyrota.core.places import is_first_write
 from keyrota.core.plan import Action, Hold, Needs, Notice, Plan, Upcoming
 from keyrota.core.policy import RotationPolicy
 from keyrota.errors import ConfigError, KeyrotaError, LeftByLimit, PartialFailure

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from keyrota.core.changes import Change, VariableChange, changes
 from keyrota.core.lifecycle import KeyRing, interpret
 from keyrota.core.model import AccessKey, Evidence, Observation, TargetEvidence
-from keyrota.core.places import Change, VariableChange, changes, is_first_write
+from keyrota.core.places import is_first_write
 from keyrota.core.plan import Hold, Needs, Notice, Upcoming
 from keyrota.core.sync import is_changed_since
 from keyrota.errors import GOES_ON, NO_TOKEN, KeyrotaError, printable

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
 from keyrota.app.cli.common import Options, echo, global_options, pass_options, say_json, style
+from keyrota.app.cli.findings import Dated, Finding, format_findings, make_document
 from keyrota.app.cli.naming import some_credentials
 from keyrota.app.config import Configuration, CredentialConfig, load
 from keyrota.app.hosts import refuse_untrusted
@@ -25,12 +25,10 @@ from keyrota.core.plan import HoldKind, Needs
 from keyrota.core.policy import AUDIT_LIMIT, CalendarEntry, calendar
 from keyrota.core.renewal import cannot_rotate
 from keyrota.core.situation import Situation
-from keyrota.errors import ConfigError, KeyrotaError, NoCredentials, SharedPlace, UsageError, printable
+from keyrota.errors import ConfigError, KeyrotaError, NoCredentials, SharedPlace, UsageError
 from keyrota.executor import Preview
 from keyrota.executor.confirm import questions
 from keyrota.executor.parallel import in_parallel
-from keyrota.report.data import error_fields, stamp
-from keyrota.report.paint import Paint
 from keyrota.report.text import count, not_read_text
 from keyrota.target_base.schema import WAITING
 from keyrota.targets import kinds
@@ -39,19 +37,6 @@ if TYPE_CHECKING:
     from keyrota.aws.account import Account
 
 DAYS = 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    is_good: bool | None
-    """None: it cannot be told."""
-    detail: str = ""
-    remedy: str = ""
-    is_warning: bool = False
-    """Nothing is wrong yet, and it should be changed all the same."""
 
 
 @click.command("check")
@@ -94,11 +79,12 @@ def command(options: Options, *, wanted: Wanted, days: int, stack: str | None, i
 
 def _report(findings: list[Finding], dates: tuple[Dated, ...], options: Options) -> int:
     if options.is_json:
-        say_json(_document(findings, dates))
+        say_json(make_document(findings, dates))
     elif options.is_quiet:
-        echo(_text([finding for finding in findings if finding.is_good is False or finding.is_warning], (), style()))
+        open_ones = [finding for finding in findings if finding.is_good is False or finding.is_warning]
+        echo(format_findings(open_ones, (), style()))
     else:
-        echo(_text(findings, dates, style()))
+        echo(format_findings(findings, dates, style()))
     return words.EXIT_FAILED if any(finding.is_good is False for finding in findings) else words.EXIT_DONE
 
 
@@ -293,17 +279,6 @@ def _rotatable(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding
             yield Finding(what=str(preview.credential), is_good=False, detail=detail, remedy=hold.remedy)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dated:
-    """One date of one credential."""
-
-    credential: CredentialId
-    """Its account is empty where it could not be entered."""
-    label: str
-    """How a report names it."""
-    entry: CalendarEntry
-
-
 def _previews(session: Session, wanted: Wanted) -> tuple[Preview, ...]:
     try:
         return session.plan(wanted).previews
@@ -390,59 +365,3 @@ def _of_the_previous(preview: Preview, now: datetime) -> Iterator[CalendarEntry]
         red = max(now, created[later.key] + AUDIT_LIMIT)
         if later.shown == "deactivate" and red < later.due:
             yield CalendarEntry(at=red, what="audit", key=0, until=later.due)
-
-
-_AUDIT = "auditors read red (Config access-keys-rotated, Security Hub IAM.3, CIS, PCI)"
-
-
-def _text(findings: list[Finding], dates: tuple[Dated, ...], colour: Paint) -> Iterator[str]:
-    for finding in findings:
-        mark = {True: colour("good", "✓"), False: colour("bad", "✗"), None: colour("quiet", "?")}[finding.is_good]
-        mark = colour("held", "!") if finding.is_warning else mark
-        yield f"{mark} {printable(finding.what)}" + (f": {printable(finding.detail)}" if finding.detail else "")
-        if finding.remedy:
-            yield colour("quiet", f"    {printable(finding.remedy)}")
-    if not dates:
-        return
-    yield ""
-    yield "Calendar, if every run is on time:"
-    for dated in dates:
-        entry = dated.entry
-        if entry.until is not None:
-            until = f"{_AUDIT} until {entry.until:%Y-%m-%d} (preset strict avoids it)"
-            yield colour("held", f"  {entry.at:%Y-%m-%d}  {dated.label:<20} key {entry.key}: {until}")
-        else:
-            yield f"  {entry.at:%Y-%m-%d}  {dated.label:<20} key {entry.key}: {entry.what}"
-
-
-def _document(findings: list[Finding], dates: tuple[Dated, ...]) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "checks": [
-            {
-                "what": item.what,
-                "ok": item.is_good,
-                "warning": item.is_warning,
-                "detail": item.detail or None,
-                "remedy": item.remedy or None,
-            }
-            for item in findings
-        ],
-        "calendar": [
-            {
-                "user": dated.credential.user,
-                "account": dated.credential.account or None,
-                "key": dated.entry.key,
-                "at": stamp(dated.entry.at),
-                "what": dated.entry.what,
-                "until": stamp(dated.entry.until),
-            }
-            for dated in dates
-        ],
-        "errors": [
-            {"user": None, "account": None}
-            | error_fields(KeyrotaError(item.detail, where=item.what, remedy=item.remedy))
-            for item in findings
-            if item.is_good is False
-        ],
-    }
