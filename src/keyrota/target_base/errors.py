@@ -45,7 +45,7 @@ class ProviderErrors:
                 raise ProviderRefused(
                     f"{self.name} does not accept the token (401): it is wrong, expired or revoked",
                     where=where,
-                    remedy=f"put a new token where `providers: {self.key}: auth:` points; {self.needs}",
+                    remedy=f"make a new token and put it where `providers: {self.key}: auth:` points; {self.needs}",
                 )
             case 403:
                 raise ProviderRefused("the token is not allowed to do this (403)", where=where, remedy=self.needs)
