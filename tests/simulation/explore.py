@@ -120,7 +120,7 @@ class _LateUse:
     def last_use(self) -> timedelta:
         return timedelta(days=1)
 
-    def listed(self) -> timedelta:
+    def draw_secrets_lag(self) -> timedelta:
         """Give no list of secrets that is old."""
         return timedelta()
 

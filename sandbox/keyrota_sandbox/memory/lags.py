@@ -27,7 +27,7 @@ class Lags(Protocol):
         """Return how old a secret is that Secrets Manager shows this time."""
         ...
 
-    def listed(self) -> timedelta:
+    def draw_secrets_lag(self) -> timedelta:
         """Return how old a secret is in the list of all secrets that Secrets Manager shows this time."""
         ...
 

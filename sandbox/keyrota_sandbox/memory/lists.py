@@ -32,7 +32,7 @@ class WorldLists(View):
         secrets = dict[str, SecretState]()
         names = [name for name in self._world.secrets if credential_of(UserName(name)).account == self._own]
         for page in range(0, max(1, len(names)), _PAGE):
-            found = self._call("secretsmanager:ListSecrets", lambda page=page: self._listed(names[page : page + _PAGE]))  # type: ignore[misc]
+            found = self._call("secretsmanager:ListSecrets", lambda page=page: self._list(names[page : page + _PAGE]))  # type: ignore[misc]
             secrets.update(found)
         return Overview(reported_at=reported_at, active=active, listed_at=listed_at, secrets=secrets)
 
@@ -54,10 +54,10 @@ class WorldLists(View):
         active = [key for key in keys if key.status is KeyStatus.ACTIVE]
         return tuple(self._world.switched.get(key.id, key.created).replace(microsecond=0) for key in active)
 
-    def _listed(self, names: list[str]) -> dict[str, SecretState]:
+    def _list(self, names: list[str]) -> dict[str, SecretState]:
         found: dict[str, SecretState] = {}
         for name in names:
-            stored = self._world.listed_secret(name)
+            stored = self._world.show_listed_secret(name)
             if stored is not None and stored.deleted_at is None and OWNER_TAG in stored.tags:
                 state = state_of(name.rpartition(":")[2], stored, self._own)
                 found |= {state.name: state, state.arn: state}

@@ -256,9 +256,9 @@ class World:
         self.is_shown_old = shown is not stored
         return shown
 
-    def listed_secret(self, name: str) -> StoredSecret | None:
+    def show_listed_secret(self, name: str) -> StoredSecret | None:
         """Find a secret as a list of all of them shows it, which may be as it was some minutes ago."""
-        stored, lag = self.secret(name), self.lags.listed() if self.lags else timedelta()
+        stored, lag = self.secret(name), self.lags.draw_secrets_lag() if self.lags else timedelta()
         return self._past_secrets.show(name, stored, self.clock.now() - lag) if lag else stored
 
     def remember_secret(self, name: str) -> None:

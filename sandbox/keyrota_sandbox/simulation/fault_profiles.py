@@ -203,7 +203,7 @@ class Weather:
         """Draw how old a secret is that is shown."""
         return self._lag(self.climate.secret_lag_s)
 
-    def listed(self) -> timedelta:
+    def draw_secrets_lag(self) -> timedelta:
         """Draw how old a secret is in a list of all of them."""
         return self._lag(_LISTED_LAG_S if self.climate.secret_lag_s else 0.0)
 

@@ -433,13 +433,13 @@ def parse_index(tags: Mapping[str, str]) -> Index:
     count, _, first = tags[INDEX_TAG].partition(":")
     try:
         rest = [tags[f"{INDEX_TAG}.{number}"] for number in range(1, min(int(count), INDEX_PIECES))]
-        return Index(_unpacked("".join([first, *rest])), is_full=is_full)
+        return Index(_unpack("".join([first, *rest])), is_full=is_full)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError, zlib.error, RecursionError):
         return Index(is_readable=False)
 
 
 @lru_cache(_MAX_KEPT_INDEXES)
-def _unpacked(packed: str) -> tuple[IndexEntry, ...]:
+def _unpack(packed: str) -> tuple[IndexEntry, ...]:
     unpacker = zlib.decompressobj()
     text = unpacker.decompress(base64.b64decode(packed, validate=True), _MAX_INDEX_BYTES)
     found = json.loads(text)

@@ -51,14 +51,14 @@ def without_secrets(text: str) -> str:
 
 def _as_written(secret: Secret) -> _Written:
     found: list[Secret] = []
-    for write in (str, _quoted, _fully_quoted, escape):
+    for write in (str, _quote, _fully_quoted, escape):
         one = Secret(write(secret.reveal()))
         if one not in found:
             found.append(one)
     return tuple(found)
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return quote(text, errors="surrogatepass")  # what the environment holds need not be UTF-8
 
 

@@ -87,11 +87,11 @@ def instance(provider: Provider, name: str) -> Provider:
     Two servers, or two tokens of one, may be configured side by side; their targets have to be told apart.
     """
 
-    def called(settings: Settings) -> Settings:
+    def add_name(settings: Settings) -> Settings:
         return {**settings, CALLED: name}
 
     def connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Connection:
         connection = provider.connect(settings, secrets=secrets, clock=clock)
-        return replace(connection, target=lambda target: connection.target(called(target)))
+        return replace(connection, target=lambda target: connection.target(add_name(target)))
 
-    return replace(provider, address=lambda settings: provider.address(called(settings)), connect=connect)
+    return replace(provider, address=lambda settings: provider.address(add_name(settings)), connect=connect)

@@ -107,7 +107,7 @@ def variables_of(scope: str, settings: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(f"{scope}: {name}" for name in names_of(settings))
 
 
-def called(settings: Mapping[str, Any], kind: str) -> str:
+def name_provider(settings: Mapping[str, Any], kind: str) -> str:
     """Return how the configuration calls the provider of a target: by its kind, or by a name of its own."""
     return str(settings.get(CALLED, kind))
 

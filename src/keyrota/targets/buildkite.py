@@ -35,10 +35,10 @@ from keyrota.target_base.schema import (
     NAMES,
     WAITING,
     Schema,
-    called,
     faults_of_names,
     make_mapping,
     name_place,
+    name_provider,
     names_of,
     token_alternative,
     variables_of,
@@ -340,7 +340,7 @@ def _connect(settings: Settings, *, secrets: SecretReader, clock: Clock) -> Conn
 def address(settings: Settings) -> str:
     """Name a cluster in words."""
     return name_place(
-        f"{called(settings, 'buildkite')} {settings['organization']} cluster {settings['cluster']}", settings
+        f"{name_provider(settings, 'buildkite')} {settings['organization']} cluster {settings['cluster']}", settings
     )
 
 

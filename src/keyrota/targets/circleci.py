@@ -25,10 +25,10 @@ from keyrota.target_base.schema import (
     NAMES,
     WAITING,
     Schema,
-    called,
     faults_of_names,
     make_mapping,
     name_place,
+    name_provider,
     names_of,
     token_alternative,
     variables_of,
@@ -272,7 +272,7 @@ def _organization(slug: str) -> tuple[str, str]:
 def address(settings: Settings) -> str:
     """Name a project or a context in words."""
     where = settings["project"] if "project" in settings else f"context {settings['context']}"
-    return name_place(f"{called(settings, 'circleci')} {where}", settings)
+    return name_place(f"{name_provider(settings, 'circleci')} {where}", settings)
 
 
 KIND = Provider(

@@ -25,10 +25,10 @@ from keyrota.target_base.schema import (
     MAX_WAIT,
     NAMES,
     WAITING,
-    called,
     faults_of_names,
     make_mapping,
     name_place,
+    name_provider,
     names_of,
     token_alternative,
     variables_of,
@@ -100,7 +100,7 @@ class _Secrets:
 
 
 def _address(settings: Settings) -> str:
-    return name_place(f"{called(settings, 'codespaces')} {settings['repository']}", settings)
+    return name_place(f"{name_provider(settings, 'codespaces')} {settings['repository']}", settings)
 
 
 def _faults(settings: Settings) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from keyrota.core.variables import IDENTITIES, PROFILES, SESSIONS, describe_vari
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.ports import Clock, SecretReader
 from keyrota.target_base.provider import Connection, Provider, Settings
-from keyrota.target_base.schema import KMS_KEY, NAMES, WAITING, Schema, called, make_mapping, names_of
+from keyrota.target_base.schema import KMS_KEY, NAMES, WAITING, Schema, make_mapping, name_provider, names_of
 from keyrota.target_base.target import BaseTarget
 
 _ADVANCED, _USUAL_KEY = "Advanced", "alias/aws/ssm"
@@ -264,7 +264,7 @@ def _faults(settings: Settings) -> tuple[str, ...]:
 
 def _address(settings: Settings) -> str:
     """Name the target."""
-    return f"{called(settings, 'ssm')} {settings['parameter']}"
+    return f"{name_provider(settings, 'ssm')} {settings['parameter']}"
 
 
 def _is_within(settings: Settings, scope: str) -> bool:

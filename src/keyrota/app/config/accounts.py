@@ -59,14 +59,14 @@ class Accounts:
         elif one is None or not isinstance(one.value, str) or not _NAME.fullmatch(one.value):
             yield NamedAccount(fields={"account": one}) if one is not None else UNNAMED
         else:
-            yield from self._called(one, one.value)
+            yield from self._find_by_name(one, one.value)
 
     def _several(self, several: Node) -> Iterator[NamedAccount]:
         if not is_list_of_texts(several, self._report):
             return
         seen: dict[str, Node] = {}
         for item in several.items:
-            for account in self._matching(item):
+            for account in self._match(item):
                 place = account.id or account.name or ""
                 if place in seen:
                     what = f"{name_path(several.path)} names the account {account.name or place} twice"
@@ -75,7 +75,7 @@ class Accounts:
                 seen[place] = item
                 yield account
 
-    def _matching(self, item: Node) -> Iterator[NamedAccount]:
+    def _match(self, item: Node) -> Iterator[NamedAccount]:
         """Find the account of a name or an ID, or those of a pattern (`prod-*`)."""
         text = str(item.value)
         if _ID.fullmatch(text):
@@ -85,11 +85,11 @@ class Accounts:
             if not names:
                 self._report(Fault(where=item.where, what=f"no account of `accounts` is called like {text!r}"))
             for name in names:
-                yield from self._called(item, name)
+                yield from self._find_by_name(item, name)
         else:
-            yield from self._called(item, text)
+            yield from self._find_by_name(item, text)
 
-    def _called(self, item: Node, name: str) -> Iterator[NamedAccount]:
+    def _find_by_name(self, item: Node, name: str) -> Iterator[NamedAccount]:
         node = self._nodes.get(name)
         if node is None:
             close = difflib.get_close_matches(name, self._nodes, n=1)

@@ -75,7 +75,7 @@ def _files(path: Path) -> list[tuple[str, str]]:
     main = Document(path, text)
     found = [(str(path), text)]
     room = _MAX_TOGETHER - len(text)
-    for name, where in _included(main, path):
+    for name, where in _find_included(main, path):
         inner = _read(name.resolve(), where)
         room -= len(inner)
         if room < 0:
@@ -92,7 +92,7 @@ def _read(name: Path, where: str) -> str:
     return text
 
 
-def _included(main: Document, path: Path) -> Iterator[tuple[Path, str]]:
+def _find_included(main: Document, path: Path) -> Iterator[tuple[Path, str]]:
     """Find the included files in the order of the patterns, and of their names; each once."""
     seen = {path.resolve()}
     for number, pattern in enumerate(_patterns(main)):

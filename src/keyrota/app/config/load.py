@@ -26,7 +26,7 @@ from keyrota.app.config.model import (
 )
 from keyrota.app.config.nodes import Document
 from keyrota.app.config.rollout import read_rollout, rollout_faults
-from keyrota.app.config.schema import FIRST_WRITE, KIND, expanded_schema
+from keyrota.app.config.schema import FIRST_WRITE, KIND, make_expanded_schema
 from keyrota.app.config.templates import TEMPLATE
 from keyrota.app.config.tree import Expanded
 from keyrota.app.config.trust import Kept, find_untrusted_hosts, reference_faults, references_in, urls_in
@@ -113,7 +113,7 @@ def _from_documents(documents: Sequence[Document], path: Path | str) -> tuple[Co
             [Fault(where=str(path), what=f"the file is {found}", remedy="see docs/reference/configuration.md")]
         )
     known = {**usual} | name_instances(document.root.fields.get("providers"), usual)
-    strict = expanded_schema(known, has_selections="selections" in document.value)
+    strict = make_expanded_schema(known, has_selections="selections" in document.value)
     found_faults = list(faults(document, strict))
     if found_faults:
         unfit = misfits(document, strict)
@@ -397,7 +397,7 @@ class _Reading:
         return str(settings.get(KIND, name)) if isinstance(settings, dict) else name
 
     def _site(self, name: str) -> str:
-        """Tell servers of one kind apart: equal names at two of them are two variables."""
+        """Distinguish servers of one kind: equal names at two of them are two variables."""
         providers = self._document.value.get("providers")
         settings = providers.get(name) if isinstance(providers, dict) else None
         known = self._kinds[name].provider_schema.get("properties", {}).get("base_url", {})
@@ -444,7 +444,7 @@ class _Making:
 
     def __init__(self, document: Expanded, known: Mapping[str, Provider]) -> None:
         self._document, self._known = document, known
-        self._strict = expanded_schema(known)
+        self._strict = make_expanded_schema(known)
         self._reading = _Reading(document, known)
 
     def make(self, number: int, user: DirectoryUser) -> CredentialConfig:

@@ -141,7 +141,7 @@ def _credential(targets: dict[str, Any]) -> dict[str, Any]:
 def schema() -> dict[str, Any]:
     """Make the JSON Schema of `keyrota.yaml` as people write it, with all kinds of targets that are installed."""
     known = kinds()
-    made = expanded_schema(known)
+    made = make_expanded_schema(known)
     properties = made["properties"]
     properties["credentials"]["items"] = written.credential(properties["credentials"]["items"], known)
     properties["providers"]["additionalProperties"] = written.instances(known)
@@ -150,7 +150,7 @@ def schema() -> dict[str, Any]:
     return {**made, "required": ["version"]}
 
 
-def expanded_schema(known: Mapping[str, Provider], *, has_selections: bool = False) -> dict[str, Any]:
+def make_expanded_schema(known: Mapping[str, Provider], *, has_selections: bool = False) -> dict[str, Any]:
     """
     Make the JSON Schema of what is left once lists, templates and defaults are resolved; `defaults` stay for a look.
 

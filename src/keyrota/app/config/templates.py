@@ -69,14 +69,14 @@ class Context:
             raise UnusableTemplate(f"{_spell(name, of)} is not a template", f"known: {_KNOWN}")
         if self.is_later:
             return None
-        found = self._found(name, of or "")
+        found = self._find(name, of or "")
         if not found:
             raise UnusableTemplate(*self._unknown(name, of))
         if not found.isprintable() or len(found) > _MAX_LENGTH or "{" in found or "}" in found:
             raise UnusableTemplate(f"{_spell(name, of)} has characters or a length that no text here may have")
         return found
 
-    def _found(self, name: str, of: str) -> str | None:
+    def _find(self, name: str, of: str) -> str | None:
         if name in {"tag", "account.tag"}:
             return ((self.tags or {}) if name == "tag" else self.account_tags).get(of)
         path = self.path.strip("/") if self.path is not None else None

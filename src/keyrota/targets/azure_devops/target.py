@@ -21,7 +21,7 @@ from keyrota.core.model import (
 from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, find_shown, pair_conflicts, states_of
 from keyrota.target_base.look import Look
-from keyrota.target_base.schema import called, name_place, names_of
+from keyrota.target_base.schema import name_place, name_provider, names_of
 from keyrota.target_base.target import BaseTarget
 from keyrota.targets.azure_devops.connection import SAYS, AzureConnection, is_linked, whole
 from keyrota.targets.azure_devops.group import Group
@@ -170,4 +170,4 @@ def _as_is(variables: tuple[Listed, ...]) -> tuple[Listed, ...]:
 
 def address(settings: Mapping[str, Any]) -> str:
     """Name a variable group in words."""
-    return name_place(f"{called(settings, 'azure_devops')} {settings['project']}/{settings['group']}", settings)
+    return name_place(f"{name_provider(settings, 'azure_devops')} {settings['project']}/{settings['group']}", settings)

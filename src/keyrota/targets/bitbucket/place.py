@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from keyrota.target_base.schema import called, names_of, span, with_names
+from keyrota.target_base.schema import name_provider, names_of, span, with_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,5 +56,5 @@ def place(settings: Mapping[str, Any]) -> Place:
         bundle=settings.get("bundle"),
         id_secured=bool(settings.get("id_secured", False)),
         wait_for_idle=span(settings, "wait_for_idle"),
-        provider=called(settings, "bitbucket"),
+        provider=name_provider(settings, "bitbucket"),
     )

@@ -24,7 +24,7 @@ from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, describe_variable, find_shown, pair_conflicts, states_of
 from keyrota.errors import Half, KeyrotaError, ProviderRefused
 from keyrota.http import Response, run_concurrently
-from keyrota.target_base.schema import called, marker_of, name_place, names_of
+from keyrota.target_base.schema import marker_of, name_place, name_provider, names_of
 from keyrota.target_base.target import BaseTarget
 from keyrota.target_base.upsert import put_or_create
 from keyrota.targets.forgejo.around import Around
@@ -275,7 +275,7 @@ def where_of(settings: Mapping[str, Any]) -> str:
 
 def address(key: str, settings: Mapping[str, Any]) -> str:
     """Name a repository, an organization or a user in words."""
-    return name_place(f"{called(settings, key)} {where_of(settings)}", settings)
+    return name_place(f"{name_provider(settings, key)} {where_of(settings)}", settings)
 
 
 def _each(variables: Mapping[str, Mapping[str, str]]) -> tuple[Listed, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from keyrota.target_base.schema import called, marker_of, names_of, span, with_names
+from keyrota.target_base.schema import marker_of, name_provider, names_of, span, with_names
 
 Path = tuple[str, ...]
 
@@ -88,5 +88,5 @@ def place(settings: Mapping[str, Any]) -> Place:
         visibility=settings.get("visibility"),
         repositories=tuple(settings.get("repositories", ())),
         wait_for_idle=span(settings, "wait_for_idle"),
-        provider=called(settings, "github"),
+        provider=name_provider(settings, "github"),
     )

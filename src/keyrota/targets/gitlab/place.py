@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from keyrota.target_base.schema import called, names_of, span, with_names
+from keyrota.target_base.schema import name_provider, names_of, span, with_names
 
 Path = tuple[str, ...]
 
@@ -89,5 +89,5 @@ def place(settings: Mapping[str, Any]) -> Place:
         hidden=bool(settings.get("hidden", False)),
         raw=bool(settings.get("raw", True)),
         wait_for_idle=span(settings, "wait_for_idle"),
-        provider=called(settings, "gitlab"),
+        provider=name_provider(settings, "gitlab"),
     )

@@ -26,7 +26,7 @@ from keyrota.core.secret import Secret
 from keyrota.core.variables import Listed, find_shown, pair_conflicts, states_of
 from keyrota.errors import KeyrotaError, ProviderRefused
 from keyrota.http import Response
-from keyrota.target_base.schema import called, name_place, names_of
+from keyrota.target_base.schema import name_place, name_provider, names_of
 from keyrota.target_base.target import BaseTarget
 from keyrota.target_base.upsert import put_or_create
 from keyrota.targets.kubernetes.connection import SAYS, KubernetesConnection, secrets_of
@@ -209,4 +209,4 @@ class KubernetesTarget(BaseTarget):
 
 def address(settings: Mapping[str, Any]) -> str:
     """Name a Secret in words."""
-    return name_place(f"{called(settings, 'kubernetes')} {settings['namespace']}/{settings['secret']}", settings)
+    return name_place(f"{name_provider(settings, 'kubernetes')} {settings['namespace']}/{settings['secret']}", settings)

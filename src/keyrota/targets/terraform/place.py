@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from keyrota.target_base.schema import called, name_place, names_of
+from keyrota.target_base.schema import name_place, name_provider, names_of
 
 
 class Category(StrEnum):
@@ -65,4 +65,4 @@ def address(settings: Mapping[str, Any]) -> str:
     """Name a workspace or a variable set in words."""
     where = settings["workspace"] if "workspace" in settings else f"variable set {settings['variable_set']}"
     kind = " as Terraform variables" if settings.get("category") == Category.TERRAFORM else ""
-    return name_place(f"{called(settings, 'terraform')} {settings['organization']}/{where}{kind}", settings)
+    return name_place(f"{name_provider(settings, 'terraform')} {settings['organization']}/{where}{kind}", settings)
