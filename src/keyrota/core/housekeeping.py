@@ -16,9 +16,9 @@ from keyrota.core import readers
 from keyrota.core.candidates import way_out
 from keyrota.core.lifecycle import KeyState, key_label
 from keyrota.core.model import CLAIM, PENDING, REVOKED, AccessKey, AccessKeyId, SecretVersion
-from keyrota.core.places import find_unwritable
 from keyrota.core.plan import Action, Hold
 from keyrota.core.situation import Finding, Situation
+from keyrota.core.sync import sync_all
 
 
 def note_stack(situation: Situation) -> Iterator[Finding]:
@@ -111,13 +111,6 @@ def finish_rotation(
         follows=not is_proven,
     )
     yield sync_all(situation, reason="the new key goes to every target")
-
-
-def sync_all(situation: Situation, *, reason: str) -> act.Sync:
-    """Sync to every target of the configuration, once the new key is AWSCURRENT."""
-    shut = find_unwritable(situation)
-    addresses = tuple(target.address for target in situation.view.observation.targets if target.address not in shut)
-    return act.Sync(key=None, targets=addresses, reason=reason, due=situation.now, follows=True, kept_out=shut)
 
 
 def leftovers(situation: Situation) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from keyrota.core import blockers, discarding, health, housekeeping, renewal, retirement, sync
@@ -123,7 +123,9 @@ def _findings(situation: Situation, intent: Intent) -> Iterator[Finding]:
             yield from sync.unreadable_targets(situation)
             yield from sync.notices(situation)
         case Revoke():
-            yield from _with_dead_key(situation, tuple(_urgent(finding) for finding in revoke(situation, intent)))
+            yield from _with_dead_key(
+                situation, tuple(sync.as_urgent(finding) for finding in revoke(situation, intent))
+            )
             yield from sync.place_holds(situation)
             yield from sync.notices(situation)
         case Rollback():
@@ -220,11 +222,6 @@ def _of_sync(findings: Iterator[Finding]) -> Iterator[Finding]:
             yield part
 
 
-def _urgent(finding: Finding) -> Finding:
-    """Let no sync of a revocation wait for pipelines."""
-    return replace(finding, is_urgent=True) if isinstance(finding, act.Sync) else finding
-
-
 def _collect(findings: Iterator[Finding]) -> Plan:
     actions: list[act.Action] = []
     holds: list[Hold] = []
@@ -238,7 +235,7 @@ def _collect(findings: Iterator[Finding]) -> Plan:
                 notices.append(finding)
             case Upcoming():
                 upcoming.append(finding)
-            case act.Sync() if _is_covered(finding, actions):
+            case _ if sync.is_covered(finding, actions):
                 pass
             case act.AskFirst() if finding in actions:
                 pass
@@ -250,12 +247,6 @@ def _collect(findings: Iterator[Finding]) -> Plan:
         upcoming=tuple(sorted(upcoming, key=lambda later: later.due)),
         notices=tuple(dict.fromkeys(notices)),
     )
-
-
-def _is_covered(sync: act.Sync, actions: list[act.Action]) -> bool:
-    """Return whether an earlier sync of the same plan already writes these targets."""
-    earlier = (action for action in actions if isinstance(action, act.Sync))
-    return any(set(sync.targets) <= set(action.targets) and action.key == sync.key for action in earlier)
 
 
 def read(observation: Observation) -> KeyRing:

@@ -11,7 +11,7 @@ from keyrota.core import readers
 from keyrota.core.blockers import foreign_keys, obstacles
 from keyrota.core.discarding import is_being_made, is_leaving_now, leaves
 from keyrota.core.evidence import places_showing
-from keyrota.core.housekeeping import foreign_version, sync_all
+from keyrota.core.housekeeping import foreign_version
 from keyrota.core.lifecycle import CREATED_WITHIN, KeyRing, KeyState, key_label
 from keyrota.core.model import (
     CLAIM,
@@ -36,6 +36,7 @@ from keyrota.core.policy import Adopt
 from keyrota.core.records import NEW_KEY
 from keyrota.core.schedule import find_deletion_due, off_due, rotation_due
 from keyrota.core.situation import Finding, Situation, hold_new_key_frozen
+from keyrota.core.sync import sync_all
 
 _MAX_LABELS = 20
 """Secrets Manager User Guide, quotas: labels attached across all versions of a secret."""

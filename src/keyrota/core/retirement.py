@@ -11,12 +11,12 @@ from keyrota.core import plan as act
 from keyrota.core.candidates import way_out
 from keyrota.core.lifecycle import CLOCKS_DIFFER, JUST_NOW, KeyRing, KeyState
 from keyrota.core.model import PENDING, AccessKey, Evidence, RunsEvidence, SecretVersion, TargetEvidence, TargetState
-from keyrota.core.places import find_unwritable, holds
+from keyrota.core.places import holds
 from keyrota.core.plan import Hold, Needs, Upcoming
 from keyrota.core.policy import OnStillUsed
 from keyrota.core.schedule import find_deletion_due, off_due, quiet_since
 from keyrota.core.situation import Finding, Situation, day, describe_use, hold_frozen, unknown_use
-from keyrota.core.sync import find_unwritten, is_drifted
+from keyrota.core.sync import is_drifted, rewrite
 
 
 def deactivation(situation: Situation) -> Iterator[Finding]:
@@ -59,15 +59,8 @@ def _deactivate(situation: Situation, key: AccessKey) -> Iterator[Finding]:
         return
     wanted = _rewritten_after(situation, key)
     if wanted and situation.served:
-        yield act.Sync(
-            key=situation.served.id,
-            targets=find_unwritten(situation, situation.served, not_before=wanted),
-            is_rewrite=True,
-            not_before=wanted,
-            kept_out=find_unwritable(situation),
-            reason=f"rewritten before {key.id} is deactivated (safety)",
-            due=situation.now,
-        )
+        reason = f"rewritten before {key.id} is deactivated (safety)"
+        yield rewrite(situation, situation.served, not_before=wanted, reason=reason)
     asks = _asks_for_runs(situation)
     if asks and situation.view.synced:
         yield act.AskRuns(

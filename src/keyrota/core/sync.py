@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from shlex import quote
@@ -48,6 +48,39 @@ def sync_targets(situation: Situation, *, mends: bool | None = None) -> Iterator
     shut = find_unwritable(situation) | {target.address for target in back}
     yield from questions(situation, is_due=not view.is_synced() or bool(_never_written(situation)))
     yield from (_without(finding, shut) for finding in _sync(situation, key, mends) if not _is_void(finding, shut))
+
+
+def sync_all(situation: Situation, *, reason: str) -> act.Sync:
+    """Sync to every target of the configuration, once the new key is AWSCURRENT."""
+    shut = find_unwritable(situation)
+    addresses = tuple(target.address for target in situation.view.observation.targets if target.address not in shut)
+    return act.Sync(key=None, targets=addresses, reason=reason, due=situation.now, follows=True, kept_out=shut)
+
+
+def rewrite(situation: Situation, key: AccessKey, *, not_before: datetime, reason: str) -> act.Sync:
+    """Write every target once more that was not written since an instant: its secret cannot be read back."""
+    return act.Sync(
+        key=key.id,
+        targets=find_unwritten(situation, key, not_before=not_before),
+        is_rewrite=True,
+        not_before=not_before,
+        kept_out=find_unwritable(situation),
+        reason=reason,
+        due=situation.now,
+    )
+
+
+def as_urgent(finding: Finding) -> Finding:
+    """Let no sync of a revocation wait for pipelines."""
+    return replace(finding, is_urgent=True) if isinstance(finding, act.Sync) else finding
+
+
+def is_covered(finding: Finding, actions: Sequence[act.Action]) -> bool:
+    """Return whether an earlier sync of the same plan already writes what this one would."""
+    if not isinstance(finding, act.Sync):
+        return False
+    earlier = (action for action in actions if isinstance(action, act.Sync))
+    return any(set(finding.targets) <= set(action.targets) and action.key == finding.key for action in earlier)
 
 
 def _find_changed_back(situation: Situation, key: AccessKey) -> tuple[TargetState, ...]:

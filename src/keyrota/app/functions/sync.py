@@ -31,7 +31,7 @@ from keyrota.report.data import CredentialReport
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Sync what a batch of messages is about, or the users that the event names, or all."""
+    """Serve what a batch of messages is about, or the users that the event names, or all."""
     is_batch = isinstance(event, Mapping) and isinstance(event.get("Records"), list)
     answer: dict[str, Any] = invoke("sync", context, lambda work: (_batch if is_batch else _all)(work, event))
     return answer
