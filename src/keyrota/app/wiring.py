@@ -443,6 +443,7 @@ class Wiring:
             settings = json.loads(entry.settings)
             kind = self.providers[name]
             if not fits(settings, kind.target_schema) or target_faults(kind, settings):
+                # As a value, and the place counts as one that may hold any key: nothing is ended for want of an answer.
                 return KeyrotaError("its settings are not those of a target", where=entry.address)
             return self._connection_of(entry).target(settings)
         except (KeyrotaError, ValueError, KeyError, TypeError):

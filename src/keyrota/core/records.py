@@ -440,6 +440,8 @@ def parse_index(tags: Mapping[str, str]) -> Index:
 
 @lru_cache(_MAX_KEPT_INDEXES)
 def _unpack(packed: str) -> tuple[IndexEntry, ...]:
+    # Bounded: whoever may tag the secret could otherwise store a few bytes that unpack to the memory of a Lambda
+    # function.
     unpacker = zlib.decompressobj()
     text = unpacker.decompress(base64.b64decode(packed, validate=True), _MAX_INDEX_BYTES)
     found = json.loads(text)

@@ -34,6 +34,7 @@ def run_concurrently(*writes: Callable[[], None]) -> None:
         return
     halves = dict(zip((Half.SECRET, Half.ID), writes, strict=True))
     with ThreadPoolExecutor(max_workers=len(halves), thread_name_prefix="pair") as pool:
+        # With a copy of the context: the time that this credential may still wait is kept in it.
         futures = {half: pool.submit(copy_context().run, _try, write) for half, write in halves.items()}
     _demand_whole({half: future.result() for half, future in futures.items()})
 

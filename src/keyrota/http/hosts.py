@@ -57,6 +57,8 @@ def find_permission(parts: Url, environment: Mapping[str, str] | None = None) ->
     if host in _entries(variables.get(ALLOWED_HOSTS, ""), ALLOWED_HOSTS):
         return ALLOWED_HOSTS
     sandbox = _entries(variables.get(SANDBOX_HOST, ""), SANDBOX_HOST)
+    # An emulator of the sandbox gets its port when it starts, so that a rule without a port has to cover all of
+    # loopback.
     name = _without_port(host)
     return SANDBOX_HOST if name.strip("[]") in LOOPBACK and sandbox & {host, name} else None
 
@@ -64,6 +66,7 @@ def find_permission(parts: Url, environment: Mapping[str, str] | None = None) ->
 def is_own(parts: Url, own: Collection[str]) -> bool:
     """Say whether a URL is at one of a provider's own public addresses; only https counts."""
     known = (parts_of(url) for url in own)
+    # By http the provider's own name proves nothing: whoever is on the way may answer for it.
     return parts.scheme == "https" and host_and_port(parts) in {host_and_port(one) for one in known if one}
 
 

@@ -25,6 +25,8 @@ TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
 @cache
 def pool(host: str) -> urllib3.PoolManager:
     """Keep connections; go through the proxy that the environment names."""
+    # Not blocking: with more threads than this, a connection is closed after its use instead of making the thread wait
+    # for another target's.
     options: dict[str, Any] = {"maxsize": 16, "block": False}
     options |= _bundle(host)
     parts = _proxy(host)
@@ -58,6 +60,7 @@ def _bundle(host: str) -> dict[str, str]:
 def _proxy(host: str) -> Url | None:
     """Find the proxy that leads to a host."""
     proxy = urllib.request.getproxies().get("https")
+    # Loopback is an emulator, or a test: a company's proxy does not reach it, and need not see it.
     if not proxy or host in LOOPBACK or urllib.request.proxy_bypass(host):
         return None
     try:
@@ -76,6 +79,7 @@ def _proxy(host: str) -> Url | None:
 def silence(error: Exception, host: str) -> NoResponse:
     """Say why there was no answer; the error's own text may hold anything."""
     match error:
+        # What failed is the way to the service, so that nothing was sent: urllib3 wraps all that happens there in this.
         case urllib3.exceptions.ProxyError():
             parts = _proxy(host)
             why = f"the proxy {parts.host}:{parts.port} does not let it through" if parts else "the proxy"
@@ -89,5 +93,6 @@ def silence(error: Exception, host: str) -> NoResponse:
 
 def is_untrusted(error: urllib3.exceptions.SSLError) -> bool:
     """Distinguish a certificate that is not trusted from a connection that broke."""
+    # urllib3 wraps OpenSSL's error, at a place that differs among its versions.
     causes = [error.__cause__, error.__context__, *error.args]
     return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)

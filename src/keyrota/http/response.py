@@ -60,6 +60,7 @@ class Response:
 
         None where it does not say, and of an answer that a cache kept (`Age`).
         """
+        # A cache's answer was sent long ago: the service's clock would look as if it were behind.
         if self.headers.get("age", "0") != "0":
             return None
         try:
@@ -101,6 +102,7 @@ def read_pause(answer: Response, now: datetime) -> float | None:
     text = answer.headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
         seconds = float(text)
+        # `float` reads `inf` and `nan`, and neither is a time that can be waited.
         if math.isfinite(seconds):
             return max(_SHORTEST_PAUSE_S, seconds)
     with contextlib.suppress(ValueError, TypeError, OverflowError):
@@ -138,6 +140,7 @@ def read_remaining(answer: Response, now: datetime) -> tuple[int, datetime] | No
     for prefix in _LIMITS:
         with contextlib.suppress(ValueError, OverflowError):
             rest, most, reset = (int(answer.headers.get(f"{prefix}-{name}", "")) for name in _COUNTED)
+            # A tenth of a small limit, so that a limit of 20 calls leaves any at all.
             return rest - min(_ROOM, most // 10), now + timedelta(seconds=_ahead_s(reset, theirs))
     return None
 

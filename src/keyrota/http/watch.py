@@ -71,6 +71,8 @@ class Deadline:
 def _shut_down(connection: Any) -> None:
     sock: Any = connection.sock
     with contextlib.suppress(OSError, AttributeError):  # closed by now, or never opened
+        # Not `close`: another thread may be reading, and a closed number may belong to another connection the next
+        # moment.
         sock.shutdown(socket.SHUT_RDWR)
 
 
@@ -79,6 +81,7 @@ def deadline(seconds: float) -> Iterator[Deadline]:
     """Bound the exchange that this thread makes meanwhile; nothing is left running afterwards."""
     made = Deadline()
     timer = threading.Timer(seconds, made.end)
+    # A process that has ended its work must not wait for a timer.
     timer.daemon = True
     timer.start()
     _here.deadline = made

@@ -87,8 +87,11 @@ class Document:
 
     def _plain(self, node: yaml.Node, path: Path_, above: tuple[int, ...]) -> Any:
         self._count += 1
+        # An alias is the same node once more: one that contains itself would be followed for ever, and a few of them
+        # that contain each other unfold to billions.
         if self._count > _MAX_NODES or len(above) > _DEEPEST or id(node) in above:
             raise ConfigError([Fault(where=self._place(node), what=_TOO_DEEP)])
+        # The first place, where a key is given twice: that is where a person looks first.
         self._marks.setdefault(path, node.start_mark)
         if isinstance(node, yaml.MappingNode):
             return self._build_mapping(node, path, (*above, id(node)))

@@ -58,6 +58,7 @@ class References:
             if reference not in self._known:
                 try:
                     self._known[reference] = self._resolve(reference)
+                # ProviderUnavailable is not kept: what did not answer may answer the next target.
                 except (ConfigError, ProviderRefused) as error:
                     self.refusals[reference] = _name_reference(reference, error)
                     raise self.refusals[reference] from None
@@ -67,6 +68,8 @@ class References:
         match = _REFERENCE.fullmatch(reference)
         if match is None:
             raise RuntimeError("a literal value passed for a reference")
+        # Once more, although the configuration was checked: settings also come from tags of a secret (`Wiring.reach`),
+        # which other people may write.
         refused = reference_fault(reference, NOTHING_KEPT)
         if refused is not None:
             raise _make_missing(reference, refused, "refer to the provider's token")
@@ -98,6 +101,7 @@ def _from_file(name: str) -> Secret:
     where = f"file:{name}"
     try:
         path = Path(name).expanduser().resolve()
+        # After the links are resolved: a link that was put there after the configuration was read leads elsewhere.
         if leads_to_credentials(path):
             raise _make_missing(where, "it leads to AWS credentials or to this machine's own state", "correct the path")
         secret = Secret(read_bounded(path, _MAX_BYTES).decode("utf-8-sig"))
@@ -121,6 +125,7 @@ def _token(secret: Secret, where: str) -> Secret:
         raise _make_missing(where, "it is empty", "store the token in it")
     if _KEY_ID.search(stripped.reveal()):
         raise _make_missing(where, "it holds an AWS access key, not a token", "refer to the provider's token")
+    # Before anything can raise: from here on no text shows it.
     note(stripped)
     refuse_own_credentials(stripped, where)
     if _PEM.fullmatch(stripped.reveal()):

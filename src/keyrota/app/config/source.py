@@ -56,6 +56,8 @@ def fingerprint(text: str) -> str:
 
 
 def _refuse_changed(text: str, name: str, sha256: str) -> None:
+    # Whoever may write the parameter could otherwise send tokens and keys to another place than the one that was
+    # deployed (decision 0038).
     if sha256 and not hmac.compare_digest(fingerprint(text), sha256):
         fault = Fault(
             where=name,
@@ -98,6 +100,7 @@ def _check(text: str, name: str) -> tuple[Configuration, Expanded]:
         return load_text_expanded(name, text)
     except ConfigError as error:
         writer = _WRITTEN_BY.match(text)
+        # Only where the file cannot be read: a newer version that writes what this one knows is no fault.
         if writer is None or _order(writer["version"]) <= _order(__version__):
             raise
         newer = Fault(

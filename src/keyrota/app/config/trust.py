@@ -156,6 +156,8 @@ def leads_to_credentials(path: Path) -> bool:
     """Say whether a path, after links and `..`, lies where AWS credentials or the state of processes lie."""
     try:
         there = path.expanduser().absolute()
+        # As written, without `..`, and behind links: each of the three is what some tool would open. Without case,
+        # because macOS and Windows have file systems that ignore it.
         found = {_fold_case(there), _fold_case(Path(os.path.normpath(there))), _fold_case(there.resolve())}
         refused = [Path(name).expanduser() for name in (*_FOLDERS, _PODS)]
     except (OSError, RuntimeError, ValueError):
