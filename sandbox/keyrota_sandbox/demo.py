@@ -178,7 +178,7 @@ class Demo:
         return Wiring(load(file), self._cloud.clock)
 
     def _pipelines(self, user: str, caller: AwsCaller) -> Iterator[tuple[str, Pipeline]]:
-        """Make a user with a key, and the pipelines that somebody gave it to by hand."""
+        """Make a user with a key, and the pipelines that someone gave it to by hand."""
         self._cloud.admin.add_user(user)
         pair = self._cloud.admin.add_key(user, age=timedelta(days=AGES[user]))
         for name, place in self._places[user].items():

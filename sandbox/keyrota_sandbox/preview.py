@@ -37,7 +37,7 @@ DAY = timedelta(days=1)
 RUN_HOUR = 3.0
 """The daily run, UTC."""
 READ_HOUR = 10.0
-"""Once a week somebody reads the last report and does what it says, UTC."""
+"""Once a week someone reads the last report and does what it says, UTC."""
 
 _TOLD = {
     act.Promote: "rotated",

@@ -93,7 +93,7 @@ def example(*, port: int = 0) -> Iterator[Cloud]:
 def _seed(
     cloud: Cloud, bitbucket: BitbucketEmulator, user: str, age_days: int, where: tuple[str, str | None]
 ) -> KeyPair:
-    """Make a user with a key that somebody wrote into Bitbucket by hand."""
+    """Make a user with a key that someone wrote into Bitbucket by hand."""
     cloud.admin.add_user(user)
     pair = cloud.admin.add_key(user, age=timedelta(days=age_days))
     bitbucket.set_variable("acme", *where, "AWS_ACCESS_KEY_ID", pair.id)

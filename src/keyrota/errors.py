@@ -124,7 +124,7 @@ class SharedPlace(KeyrotaError):
     """
     Two configured credentials write the same variables of one place, whatever names the configuration gives it.
 
-    What still holds: nothing was changed for either; other credentials go on.
+    What still holds: nothing was changed for either; other credentials continue.
     """
 
 
@@ -291,7 +291,7 @@ class PartialFailure(KeyrotaError):
     """
     Some credentials or targets failed; each failed alone.
 
-    What still holds: every other credential went on; `failures` names those that did not.
+    What still holds: every other credential continued; `failures` names those that did not.
     """
 
     def __init__(self, what: str, failures: Iterable[KeyrotaError]) -> None:
@@ -304,7 +304,7 @@ class Bug(KeyrotaError):
     """
     Something that keyrota did not expect happened with one credential.
 
-    What still holds: every other credential went on, and what was done to this one is complete or heals itself.
+    What still holds: every other credential continued, and what was done to this one is complete or heals itself.
     """
 
 

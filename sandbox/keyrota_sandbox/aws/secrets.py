@@ -42,7 +42,7 @@ class Refused(Exception):  # it is what the service does
 
 
 class SecretRules:
-    """Checks a call before moto sees it, and mends the labels that moto leaves behind."""
+    """Checks a call before moto sees it, and repairs the labels that moto leaves behind."""
 
     def __init__(self) -> None:
         from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415  # an extra

@@ -90,7 +90,7 @@ class StrictAws:
         self.journal: list[Call] = []
         self.meter = Meter()
         self.rights = Rights()
-        """Whose calls are judged by policies: nobody's, until somebody is given statements."""
+        """Whose calls are judged by policies: nobody's, until someone is given statements."""
         self.on_call: Callable[[str, Request, Response, str], None] = lambda *_: None
         """Called after each call with its operation, request, response and access key ID: what CloudTrail would see."""
         self._random = random.Random(seed)  # noqa: S311  # a seed makes a history, no secret

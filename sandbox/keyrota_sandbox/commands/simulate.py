@@ -62,7 +62,7 @@ def command(  # one argument an option
 
     Asks nothing of AWS or of a provider. Every credential begins with one key, which all its targets hold; keyrota
     runs once a day at 03:00 UTC, and on each change of a secret; four pipelines a day run at each target. Where people
-    make trouble, somebody does once a week what the last report says.
+    make trouble, someone does once a week what the last report says.
     """
     from keyrota.app.clock import clock  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.config import load_from  # noqa: PLC0415

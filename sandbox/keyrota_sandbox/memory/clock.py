@@ -18,7 +18,7 @@ class Crash(BaseException):
 
 @dataclass(slots=True)
 class WorldClock:
-    """A clock that moves only when it is told to, or when somebody sleeps."""
+    """A clock that moves only when it is told to, or when someone sleeps."""
 
     instant: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 

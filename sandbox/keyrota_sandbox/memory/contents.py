@@ -89,4 +89,4 @@ class Variables:
     torn_since: datetime | None = None
     """A write of ours has brought one half, and not yet the other."""
     by_hand: bool = False
-    """Somebody else wrote it last."""
+    """Someone else wrote it last."""

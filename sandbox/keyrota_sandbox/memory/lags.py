@@ -32,7 +32,7 @@ class Lags(Protocol):
         ...
 
     def off(self) -> timedelta:
-        """Return how long the endpoint that happens to answer accepts a key after it was switched off."""
+        """Return how long the endpoint that happens to answer accepts a key after it was deactivated."""
         ...
 
     def is_passed_over(self) -> bool:

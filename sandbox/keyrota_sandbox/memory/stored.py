@@ -47,7 +47,7 @@ class Version:
     fields: dict[str, Any] = field(default_factory=dict)
     made_at: datetime = LONG_AGO
     is_broken: bool = False
-    """Somebody stored what is no JSON object."""
+    """Someone stored what is no JSON object."""
     is_empty: bool = False
     """It has an ID and a label, and no value: what Secrets Manager's own rotation begins with."""
 

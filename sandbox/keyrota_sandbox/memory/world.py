@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _NOT_IN_LISTS = LastUse(evidence=Evidence.UNKNOWN, why="not read yet")
 RECOVERY_DAYS = 30
-"""A deleted secret can be restored for so long, unless somebody says otherwise (API Reference, DeleteSecret)."""
+"""A deleted secret can be restored for so long, unless someone says otherwise (API Reference, DeleteSecret)."""
 _REMEMBERED = timedelta(hours=1)
 """So long an older list of keys may still be shown."""
 
@@ -92,7 +92,7 @@ class World:
         self.uses: dict[AccessKeyId, list[LastUse]] = {}
         self.off_since: dict[AccessKeyId, datetime] = {}
         self.switched: dict[AccessKeyId, datetime] = {}
-        """When somebody last changed the status of a key."""
+        """When someone last changed the status of a key."""
         self.reports: dict[str, tuple[datetime, dict[UserName, tuple[datetime, ...]]]] = {}
         """The last credential report of each account."""
         self._past: dict[UserName, list[tuple[datetime, tuple[AccessKey, ...]]]] = {}
@@ -127,7 +127,7 @@ class World:
         return tuple(self.add_key(name, age_days=age, status=status).id for age in ages_days)
 
     def delete_user(self, user: UserName) -> None:
-        """Delete a user with all keys, as somebody with a console would."""
+        """Delete a user with all keys, as someone with a console would."""
         self.users.pop(user, None)
         self.user_tags.pop(user, None)
         self._past.pop(user, None)
@@ -135,7 +135,7 @@ class World:
     def add_key(
         self, user: UserName, *, age_days: float = 0, status: KeyStatus = KeyStatus.ACTIVE, by: str = ""
     ) -> KeyPair:
-        """Make a key, as somebody with a console would; no quota holds them back."""
+        """Make a key, as someone with a console would; no quota holds them back."""
         self.numbered += 1
         number = self.numbered
         key = AccessKey(
@@ -291,7 +291,7 @@ class World:
         is_broken: bool = False,
         labels: Collection[str] = (AWSCURRENT,),
     ) -> VersionId:
-        """Store a value as somebody with a console would: it becomes AWSCURRENT, or wears the labels they name."""
+        """Store a value as someone with a console would: it becomes AWSCURRENT, or wears the labels they name."""
         self.numbered += 1
         version = VersionId(f"by-hand-{self.numbered:024d}")
         stored = self.secret(name) or self.make_secret(name)
@@ -307,7 +307,7 @@ class World:
         self.remember_secret(name)
 
     def person_tags(self, name: str, tags: Mapping[str, str]) -> None:
-        """Set tags, as somebody with a console would."""
+        """Set tags, as someone with a console would."""
         stored = self.secrets[name]
         stored.tags.update(tags)
         stored.changed_at = self.clock.now()
@@ -339,13 +339,13 @@ class World:
         self.remember_secret(name)
 
     def person_sets(self, address: str, pair: KeyPair | None) -> None:
-        """Change the variables of a place as somebody with a browser would."""
+        """Change the variables of a place as someone with a browser would."""
         place = self.places[address]
         place.pair, place.by_hand, place.torn_since, place.half = pair, True, None, ""
         place.changed_at, place.was_ahead = self.clock.now(), place.clock_ahead
 
     def place_at(self, address: str) -> Variables:
-        """Make a place, as somebody with a browser would; what had this name keeps its own number."""
+        """Make a place, as someone with a browser would; what had this name keeps its own number."""
         self.placed += 1
         self.places[address] = Variables(number=self.placed)
         return self.places[address]

@@ -93,7 +93,7 @@ class BitbucketEmulator(Emulator):
         self._variables: dict[Scope, list[_Variable]] = {}
         self._numbers = iter(range(1, 10**9))
         self.down: set[tuple[str, str]] = set()
-        """Workspace and repository that answer 503; their pipelines go on."""
+        """Workspace and repository that answer 503; their pipelines continue."""
         self.may_see_repositories = True
         """The token has the scope `repository`; `pipeline:variable` alone does not show a repository's own record."""
 

@@ -105,7 +105,7 @@ class GitHubEmulator(Emulator):
         self._numbers = iter(range(1000, 10**9))
         self._name_lock = threading.Lock()
         self.down: set[tuple[str, str]] = set()
-        """Owner and repository that answer 503; their runs go on."""
+        """Owner and repository that answer 503; their runs continue."""
         self.token_expires: datetime | None = None
         self.scopes: str | None = None
         """Of a classic token, as `x-oauth-scopes` tells them."""

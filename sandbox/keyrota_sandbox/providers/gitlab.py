@@ -87,7 +87,7 @@ class GitLabEmulator(Emulator):
         self._variables: dict[Level, list[Variable]] = {("instance", ""): []}
         self._numbers = iter(range(1, 10**9))
         self.down: set[str] = set()
-        """Paths of projects that answer 503; their jobs go on."""
+        """Paths of projects that answer 503; their jobs continue."""
         self.token_expires: date | None = None
         self.token_scopes = ["api"]
         self.is_token_revoked = False

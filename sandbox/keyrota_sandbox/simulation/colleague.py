@@ -1,4 +1,4 @@
-"""Somebody who works on the same account as keyrota, and picks what to work on by lot."""
+"""Someone who works on the same account as keyrota, and picks what to work on by lot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Colleague:
-    """Has the history, its world, and its lots."""
+    """Has the history, its world, and its source of chance."""
 
     def __init__(self, history: Simulation) -> None:
         self._history = history

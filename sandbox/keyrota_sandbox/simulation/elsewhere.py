@@ -53,7 +53,7 @@ class Elsewhere(Colleague):
         )
 
     def clean_up(self) -> None:
-        """End whatever goes on still."""
+        """End whatever is still under way."""
         for end in self._undo[::-1]:
             end()
 

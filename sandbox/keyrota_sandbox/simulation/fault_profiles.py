@@ -49,7 +49,7 @@ class FaultProfile:
     use_lag_s: float = 0.0
     """Last use is shown so late at most."""
     off_lag_s: float = 0.0
-    """A key that is switched off is accepted for so long at most."""
+    """A key that is deactivated is accepted for so long at most."""
     event_lost: float = 0.0
     event_twice: float = 0.0
     event_late: float = 0.0
@@ -67,7 +67,7 @@ class FaultProfile:
     people: float = 0.0
     """Acts of people that nobody announced, a month."""
     meanwhile: float = 0.0
-    """Share of keyrota's steps in the midst of which somebody acts, a target goes down, or another run begins."""
+    """Share of keyrota's steps in the midst of which someone acts, a target goes down, or another run begins."""
 
     def times(self, factor: float) -> FaultProfile:
         """Return a climate in which calls fail so many times as often."""
@@ -137,7 +137,7 @@ _MOST = 0.7
 
 
 class Weather:
-    """The lots of one history; behind the port Lags of the world."""
+    """The chance of one history; behind the port Lags of the world."""
 
     def __init__(self, rng: Random, climate: FaultProfile) -> None:
         self._lots = rng
@@ -212,7 +212,7 @@ class Weather:
         return self._lag(self.climate.use_lag_s)
 
     def off(self) -> timedelta:
-        """Draw how long a key that is switched off goes on."""
+        """Draw how long a key that was deactivated keeps working."""
         return self._lag(self.climate.off_lag_s)
 
     def is_passed_over(self) -> bool:

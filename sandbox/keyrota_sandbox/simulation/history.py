@@ -74,13 +74,13 @@ _AT_WORK_S = 0.1
 """A step of a single call takes about twice as long."""
 _STRUCK, _LOST = 0.6, 0.5
 _COPIED = 0.3
-"""Share of the places of a second configuration into which somebody has copied the pair of the first one."""
+"""Share of the places of a second configuration into which someone has copied the pair of the first one."""
 _CROWD = 6
 """While so many runs are under way nobody comes in between: each would draw others after it, without an end."""
 _SORE = frozenset({"Promote", "Sync", "Verify"})
 """Here it hurts most that AWSCURRENT is moved meanwhile."""
 _SOON_S = (0.05, 0.25, 1.0, 10.0)
-"""After so many seconds, on average, somebody comes in between."""
+"""After so many seconds, on average, someone comes in between."""
 _AT_ONCE = 2
 """So many of these lie within a single call."""
 _RARE, _RAREST = 5.0, 30.0
@@ -137,7 +137,7 @@ class RunClock:
         return self._history.world.clock.instant + self.skew
 
     def sleep(self, seconds: float) -> None:
-        """Wait, while others go on."""
+        """Wait, while others continue."""
         self._history.lanes.wait(seconds)
 
 
@@ -173,7 +173,7 @@ class Simulation:
         self.world.clock.instant = setup.start
         self.timeline = Timeline(self.world.clock)
         self.lanes = lanes(self.timeline)
-        self.weather = Weather(Random(f"{setup.seed} weather"), setup.climate)  # noqa: S311  # lots, no secrets
+        self.weather = Weather(Random(f"{setup.seed} weather"), setup.climate)  # noqa: S311  # chance, no secrets
         self.rng = Random(f"{setup.seed} lots")  # noqa: S311
         self.strikes = Strikes(setup.aim)
         self.befall: dict[str, Callable[[UserName], object]] = {ANOTHER_RUN: lambda _: self.run()}
@@ -198,13 +198,13 @@ class Simulation:
         self.steps = 0
         self.deployments = Deployments(setup)
         self.removed: dict[UserName, list[str]] = {}
-        """Places that were taken out of a configuration."""
+        """Places that were removed from a configuration."""
         self.meanwhile: list[Callable[[UserName], object]] = [lambda _: self.run()]
         """What may happen in the midst of keyrota's steps."""
         self.moves: list[Callable[[UserName], object]] = []
         """What moves AWSCURRENT."""
         self.switched_on: dict[AccessKeyId, datetime] = {}
-        """When somebody last switched a key on."""
+        """When someone last switched a key on."""
         self.confirmed: set[str] = set()
         """Places of which a person has said that they may be written."""
         self.runs_as = NOBODY
@@ -414,7 +414,7 @@ class Simulation:
         return look.name
 
     def _touch_secrets(self, info: RunInfo) -> None:
-        """With an aim, let somebody set a tag before some runs look: Secrets Manager may show the secret without it."""
+        """With an aim, let someone set a tag before some runs look: Secrets Manager may show the secret without it."""
         is_touched = self.strikes.is_on and self.rng.random() < _TOUCHED
         for keeping in info.keepings.values() if is_touched else ():
             stored = self.world.secret(keeping.secret)
@@ -651,7 +651,7 @@ class Simulation:
         return fault
 
     def _wait(self, info: RunInfo, seconds: float) -> None:
-        """Let others go on; what a machine does at the same moment dies with it."""
+        """Let others continue; what a machine does at the same moment dies with it."""
         self.lanes.wait(seconds)
         if info.machine.has_died:
             raise Crash

@@ -73,7 +73,7 @@ class Jobs:
         self.started = 0
         self.failures: list[Failure] = []
         self.spoiled: set[AccessKeyId] = set()
-        """Keys that a person switched off, deleted, or had revoked."""
+        """Keys that a person deactivated, deleted, or had revoked."""
 
     def spoil_all(self, user: UserName) -> None:
         """Note that a person took all keys of a user away."""

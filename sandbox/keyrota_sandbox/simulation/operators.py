@@ -45,7 +45,7 @@ _SOME_TIME_S = 2 * 86400.0
 _TRIES = 3
 """A person repeats a command that failed."""
 _MISSED = 0.2
-"""Share of the keys that go off which somebody switches on again."""
+"""Share of the keys that go off which someone switches on again."""
 
 
 class Operators(Colleague):
@@ -260,7 +260,7 @@ class Operators(Colleague):
         self._history.switched_on[key] = self._world.clock.instant
 
     def _misses_a_key(self, call: Call, answer: object) -> None:
-        """Somebody's forgotten job fails, hours or days after its key went off: by the console, or by `rollback`."""
+        """Someone's forgotten job fails, hours or days after its key went off: by the console, or by `rollback`."""
         is_off = call.name == "iam:UpdateAccessKey" and call.about.endswith("Inactive")
         is_calm = not self._history.weather.climate.people
         if not is_off or isinstance(answer, Exception):
@@ -664,19 +664,19 @@ class Operators(Colleague):
 
     def _is_changed(self, keeping: SimulatedCredential) -> bool:
         """
-        Return whether a report says so: somebody changed a target, and keyrota leaves it to people.
+        Return whether a report says so: someone changed a target, and keyrota leaves it to people.
 
-        Where a provider's clock was set since a write, its times look as if somebody had.
+        Where a provider's clock was set since a write, its times look as if someone had.
         """
         places = [self._world.places[place.address] for place in keeping.places]
         return any(place.by_hand or place.was_ahead != place.clock_ahead for place in places)
 
     def _put_back(self, place: Place, current: AccessKeyId | None) -> None:
-        """Take back a key that somebody wrote: a dead one, or an older one where nobody else can see it."""
+        """Take back a key that someone wrote: a dead one, or an older one where nobody else can see it."""
         held = self._world.places[place.address]
         if current is None or current not in self._world.values or not held.by_hand:
             return
-        if held.pair is None:  # keyrota does not write a place anew that somebody has emptied
+        if held.pair is None:  # keyrota does not write a place anew that someone has emptied
             self._world.person_sets(place.address, KeyPair(id=current, secret=self._world.values[current]))
             return
         is_hidden = held.pair.id != current and not (held.is_id_readable or held.is_change_told)

@@ -51,7 +51,7 @@ class SimulatedCredential:
     """Of the key that is there at the beginning."""
     policy: RotationPolicy = CLASSIC
     forgotten_every: timedelta | None = None
-    """Somebody whom nobody remembers uses the first key so often."""
+    """Someone whom nobody remembers uses the first key so often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ class Scheduler(Protocol):
         ...
 
     def wait(self, seconds: float) -> None:
-        """Let the actor who calls wait, and others go on."""
+        """Let the actor who calls wait, and others continue."""
         ...
 
 
@@ -88,7 +88,7 @@ class NestedScheduler:
             self._running -= 1
 
     def wait(self, seconds: float) -> None:
-        """Let others go on meanwhile."""
+        """Let others continue meanwhile."""
         self._timeline.play(self._timeline.clock.instant + timedelta(seconds=seconds))
 
 

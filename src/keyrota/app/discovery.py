@@ -39,7 +39,7 @@ class Scan:
 
     @staticmethod
     def resume(file: Path, provider: str, scope: str | None, base_url: str = "") -> Scan:
-        """Go on with what an earlier run wrote down for the same walk, or begin anew."""
+        """Continue what an earlier run wrote down for the same walk, or begin anew."""
         fresh = Scan(provider=provider, scope=scope, base_url=base_url)
         try:
             content = json.loads(read_bounded(file, _MAX_BYTES, follows_links=False, only_own=True))
@@ -58,7 +58,7 @@ def walk(connection: Connection, scan: Scan, file: Path, emit: Callable[[Scan, s
     How far it came is in the file, also when nobody lets it end; who has used the findings deletes it.
 
     Raises:
-        ProviderUnavailable: A limit, or an outage; the next run goes on.
+        ProviderUnavailable: A limit, or an outage; the next run continues.
     """
     try:
         if not scan.scopes:

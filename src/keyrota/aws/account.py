@@ -187,7 +187,7 @@ class Account:
                         region_name=region or self.region,
                         config=_config(**(ONE_ATTEMPT if is_single_attempt else {})),
                     )
-                    # a package on its way to S3 takes as long as the line needs, and somebody looks on
+                    # a package on its way to S3 takes as long as the line needs, and someone looks on
                     self._clients[name] = made if service == "s3" else with_deadline(made, self._get_pace(service))
             return self._clients[name]
 

@@ -25,7 +25,7 @@ READING = (*LOOK, _ASK_OWNER, "secretsmanager:GetResourcePolicy")
 """
 What `plan` needs to say exactly what `apply` would do.
 
-With secretsmanager:GetSecretValue, which it can do without, it also judges a value that somebody else has put into a
+With secretsmanager:GetSecretValue, which it can do without, it also judges a value that someone else has put into a
 secret; without, `sync` and `apply` are the first to say that it cannot be served.
 """
 

@@ -43,9 +43,9 @@ def _orphan(situation: Situation, key: AccessKey) -> Iterator[Finding]:
     if note is not None and note.key == key.id:
         yield from _active(situation, key)
         return
-    # The tag holds one key. Overwriting it would make the first one a stranger's, which nothing ever cleans up.
+    # The tag holds one key. Overwriting it would make the first one someone else's, which nothing ever cleans up.
     if note is not None and situation.view.key(note.key) is not None:
-        return  # one note at a time; the claim goes on proving this one until the other is gone
+        return  # one note at a time; the claim continues proving this one until the other is gone
     yield act.NoteOrphan(
         key=key.id,
         reason="its secret was lost when the run that made it ended",

@@ -84,7 +84,7 @@ def drop_lost_race_keys(situation: Situation) -> Iterator[Finding]:
 
 
 def continue_pending(situation: Situation) -> Iterator[Finding]:
-    """Go on with a key that is stored and not yet served."""
+    """Continue a key that is stored and not yet served."""
     for key in situation.view.in_state(KeyState.PENDING):
         version = situation.view.version_of(key.id)
         if version is None:
@@ -134,7 +134,7 @@ def _drop_used_claim(situation: Situation) -> Iterator[Finding]:
         )
         noted = view.discard.key if view.discard else None
         lost = [key for key in view.in_state(KeyState.ORPHAN) if key.id != noted]
-        # What this run made itself and could not store is told from a stranger's key by the claim alone, later on.
+        # What this run made itself and could not store is told from someone else's key by the claim alone, later on.
         lost += [key for key in view.in_state(KeyState.LOSER) if view.version_of(key.id) is None]
         if not (is_over or is_mine_and_done) or lost or view.in_state(KeyState.PENDING):
             return

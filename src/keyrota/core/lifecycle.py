@@ -214,7 +214,7 @@ class KeyRing:
     current: SecretVersion | None
     """The version with AWSCURRENT."""
     current_key: AccessKeyId | None
-    """The key whose ID that version wears; None for a placeholder, or a version that somebody else wrote."""
+    """The key whose ID that version wears; None for a placeholder, or a version that someone else wrote."""
     is_stored: bool
     """The current version holds a secret access key (a placeholder does not)."""
     previous: SecretVersion | None
@@ -295,13 +295,13 @@ class KeyRing:
 
     @property
     def is_refused(self) -> bool:
-        """Whether this run has read AWSCURRENT, put there by somebody else, and it cannot be served."""
+        """Whether this run has read AWSCURRENT, put there by someone else, and it cannot be served."""
         refused = self.observation.refused
         return self.is_foreign_version and refused is not None and refused.version == self.current_id
 
     @property
     def is_empty_of_others(self) -> bool:
-        """Whether the secret is somebody's, has no value yet, and the configuration does not name it."""
+        """Whether the secret is someone's, has no value yet, and the configuration does not name it."""
         seen = self.observation
         return seen.secret is not None and self.current is None and not (seen.is_secret_named or self.owner)
 
@@ -368,7 +368,7 @@ class KeyRing:
         )
 
     def active_sync_pass(self, not_before: datetime | None) -> SyncPass | None:
-        """Find the walk over all targets that goes on: with this version, these targets, begun late enough."""
+        """Find the walk over all targets that continues: with this version, these targets, begun late enough."""
         walk = self.sync_pass
         if walk is None or walk.version != self.current_id or walk.fingerprint != self.observation.fingerprint:
             return None

@@ -206,7 +206,7 @@ class SyncRecord:
     fingerprint: str
     """Of the set of targets: a target added, removed or moved changes it."""
     ended: datetime | None = None
-    """When our last write to any of them ended; a later change is somebody else's."""
+    """When our last write to any of them ended; a later change is someone else's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +257,7 @@ class DeactivationNote(StrEnum):
 
     ROUTINE = ""
     SEEN_ACTIVE = "on"
-    """Somebody, or `rollback`, switched the key on again."""
+    """Someone, or `rollback`, switched the key on again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +282,7 @@ class SecretState:
     changed_at: datetime | None = None
     """LastChangedDate: the last change of any kind."""
     problem: str = ""
-    """Filled where a record of ours could not be read (a tag that somebody edited); it is then ignored."""
+    """Filled where a record of ours could not be read (a tag that someone edited); it is then ignored."""
     rotates_itself: bool = False
     """RotationEnabled: Secrets Manager calls a function on a schedule of its own."""
     other_kms_key: str = ""

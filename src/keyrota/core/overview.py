@@ -52,7 +52,7 @@ def find_key_at_rest(overview: Overview, user: UserName, secret: SecretState | N
     Return the one key that a credential has, where both lists agree about it; else why it has to be read.
 
     The age comes from our own tag, and the report has to tell the same: a key that was activated again has another
-    date there, and a tag that somebody edited has none that fits.
+    date there, and a tag that someone edited has none that fits.
     """
     if secret is None:
         return "it has no secret yet, or one that is scheduled for deletion"

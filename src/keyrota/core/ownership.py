@@ -120,7 +120,7 @@ def _not_known(situation: Situation, tag: UserTag) -> Hold:
 
 def _unknown(situation: Situation, found: tuple[Finding, ...], tag: UserTag) -> Iterator[Finding]:
     """
-    Hold what cannot be taken back; go on where this secret has kept a key of the user already.
+    Hold what cannot be taken back; continue where this secret has kept a key of the user already.
 
     A credential that is rotated today does not stop because a permission is missing: a new key harms nobody.
     """

@@ -212,7 +212,7 @@ class Sync(_Base):
     kept_out: frozenset[str] = frozenset()
     """Addresses that are not written, whatever AWSCURRENT becomes meanwhile (`places.find_unwritable`)."""
     details: tuple[str, ...] = ()
-    """Of a mend: what each target holds instead, in the order of `targets`."""
+    """Of a repair: what each target holds instead, in the order of `targets`."""
 
     def reason_for(self, target: str | None) -> str:
         """Return why one target is written."""
@@ -278,7 +278,7 @@ class AskOwner(_Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskValue(_Base):
-    """Read what somebody else put into AWSCURRENT, and ask whose key it is, once; changes nothing."""
+    """Read what someone else put into AWSCURRENT, and ask whose key it is, once; changes nothing."""
 
     shown: ClassVar[str] = "look"
     done: ClassVar[str] = ""
@@ -488,9 +488,9 @@ class Needs(StrEnum):
     NOBODY = "nobody"
     """It ends by itself, and nothing is wrong meanwhile: a slot that is free later, a freeze window, another run."""
     PERSON = "person"
-    """It waits until a person has decided or changed something; every place goes on working meanwhile."""
+    """It waits until a person has decided or changed something; every place continues working meanwhile."""
     REPAIR = "repair"
-    """Something does not work now: a place that holds a dead key, half a pair, or a key that was switched off."""
+    """Something does not work now: a place that holds a dead key, half a pair, or a key that was deactivated."""
 
 
 class HoldKind(StrEnum):

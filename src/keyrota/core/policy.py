@@ -1,4 +1,4 @@
-"""How old keys may become, how long the old one lives beside the new, and when nothing may be switched off."""
+"""How old keys may become, how long the old one lives beside the new, and when nothing may be deactivated."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Freeze:
 
 
 class Drift(StrEnum):
-    """What is done about a target that somebody else changed: it is written again, or a person decides."""
+    """What is done about a target that someone else changed: it is written again, or a person decides."""
 
     OVERWRITE = "overwrite"
     HOLD = "hold"
@@ -107,7 +107,7 @@ class RotationPolicy:
     adopt: Adopt = Adopt.WHEN_DUE
     allow_short: bool = False
     drift: Drift = Drift.OVERWRITE
-    """What happens to a variable that somebody else changed."""
+    """What happens to a variable that someone else changed."""
     first_write: FirstWrite = FirstWrite.CHECK
     """What is asked before a place is written for the first time."""
     early: timedelta = timedelta()

@@ -127,7 +127,7 @@ def format_pairs(record: PairsRecord) -> str:
 
 @lru_cache(_MAX_KEPT)
 def parse_pairs(text: str) -> PairsRecord | None:
-    """Read that value; None where all is whole, or somebody wrote something else."""
+    """Read that value; None where all is whole, or someone wrote something else."""
     try:
         version, at, kept = text.split("@")
         names = kept.removesuffix("+")
@@ -248,7 +248,7 @@ class Index:
 
     entries: tuple[IndexEntry, ...] = ()
     is_readable: bool = True
-    """False: somebody edited a tag; what was written where is not known then."""
+    """False: someone edited a tag; what was written where is not known then."""
     is_full: bool = False
     """The targets of today do not fit into the tags: one that is dropped later may not be known."""
 

@@ -216,7 +216,7 @@ def no_key_in_use(situation: Situation) -> Iterator[Hold]:
             )
         return
     held = [target for target in view.observation.targets if _may_hold_pair(target)]
-    # A place that shows no stranger's key says more about this user: it comes first, and decides who has to act.
+    # A place that shows no one else's key says more about this user: it comes first, and decides who has to act.
     held.sort(key=lambda target: _is_of_another(view, target))
     if view.keys or not held:
         return

@@ -1,4 +1,4 @@
-"""The old key goes off on proof, and is deleted after its grace (promises proof-before-off, off-before-gone)."""
+"""The old key is deactivated on proof, and is deleted after its grace (promises proof-before-off, off-before-gone)."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def _hold_for_missing_proof(situation: Situation, successor: AccessKey, key: Acc
 
 
 def is_used_by_others(view: KeyRing, successor: AccessKey) -> bool:
-    """Return whether somebody else than keyrota has used the new key: its own proof by STS is a use as well."""
+    """Return whether someone else than keyrota has used the new key: its own proof by STS is a use as well."""
     use, record = successor.last_use, view.synced
     if use.evidence is not Evidence.USED or use.at is None or record is None or use.at <= record.since:
         return False

@@ -36,7 +36,7 @@ class Situation:
 
 
 def hold_frozen(situation: Situation, key: AccessKey, what: str) -> Iterator[Hold]:
-    """Hold what would be switched off or deleted in a freeze window."""
+    """Hold what would be deactivated or deleted in a freeze window."""
     until = situation.policy.find_freeze_end(situation.now)
     if until is not None:
         yield _hold_until(until, key, f"{key.id} is not {what} in a freeze window")

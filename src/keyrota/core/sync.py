@@ -34,7 +34,7 @@ def sync_targets(situation: Situation, *, mends: bool | None = None) -> Iterator
 
     Args:
         situation: The credential.
-        mends: Whether a change by somebody else is written over; None: as the policy says.
+        mends: Whether a change by someone else is written over; None: as the policy says.
     """
     view, key = situation.view, situation.served
     if key is None or not view.is_stored:

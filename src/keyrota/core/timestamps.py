@@ -12,7 +12,7 @@ def require_sane_utc(instant: datetime) -> datetime:
     Return an instant in UTC.
 
     Raises:
-        ValueError: It has no zone, or is centuries away: a tag that somebody edited, an answer that is none.
+        ValueError: It has no zone, or is centuries away: a tag that someone edited, an answer that is none.
     """
     if instant.tzinfo is None or not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
         raise ValueError("no instant within reach")

@@ -40,10 +40,10 @@ def take_claim(
     """
     Take the first generation of the claim that nobody has used.
 
-    A refused token is either somebody's claim right now (then its version wears the claim label, and we lost), or one
+    A refused token is either someone's claim right now (then its version wears the claim label, and we lost), or one
     that was used up by an earlier rotation of the same current version (then the next generation is tried). Which it
     is, is not known before Secrets Manager must show the label: two claims at once would take it from each other. A
-    claim that was taken since the plan was made is somebody's as well, whatever its generation: only the one that the
+    claim that was taken since the plan was made is someone's as well, whatever its generation: only the one that the
     plan saw, and found to be over, may be superseded.
     """
     state = subject.store.describe(subject.secret_name)

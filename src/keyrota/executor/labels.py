@@ -27,4 +27,4 @@ def take_off(subject: CredentialContext, label: str, version: VersionId) -> None
     try:
         subject.store.move_label(subject.secret_name, label, to=None, remove_from=version)
     except LostRace:
-        return  # somebody took it off, or moved it on, before us: that is what we wanted
+        return  # someone took it off, or moved it on, before us: that is what we wanted

@@ -57,7 +57,7 @@ def rotate(
         The ID of the new key; None for `setSecret`, which has nothing to do: IAM knows the key already.
 
     Raises:
-        KeyrotaError: The step was not done; what pipelines use goes on, and the next attempt looks again.
+        KeyrotaError: The step was not done; what pipelines use continues, and the next attempt looks again.
     """
     if step is Step.SET:
         return None
@@ -169,7 +169,7 @@ def _version(known: KeyRing, token: VersionId) -> SecretVersion:
     Find the version that is to be made: Secrets Manager has labelled its ID before it calls.
 
     Raises:
-        ProviderRefused: It has not: somebody called the function by hand.
+        ProviderRefused: It has not: someone called the function by hand.
     """
     version = next((version for version in known.versions if version.id == token), None)
     secret = known.observation.secret

@@ -46,7 +46,7 @@ def observe(
     is_urgent: bool = False,
 ) -> Observation:
     """
-    Look at one credential. Reads only; no secret value is read (what somebody else put there is: `plan.AskValue`).
+    Look at one credential. Reads only; no secret value is read (what someone else put there is: `plan.AskValue`).
 
     Args:
         subject: The credential and its ports.
@@ -63,7 +63,7 @@ def observe(
     """
     uses = known_uses or {}
     # Keys first, then the secret: a key that another run makes in between is in no version yet, and its claim is seen.
-    # The other way round it would be in IAM's list alone, and look like a stranger's.
+    # The other way round it would be in IAM's list alone, and look like someone else's.
     keys = tuple(
         replace(key, last_use=uses[key.id]) if key.id in uses else _with_last_use(subject, key)
         for key in subject.access_keys.list(subject.user)

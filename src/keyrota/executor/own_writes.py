@@ -3,7 +3,7 @@ A run trusts what it wrote itself: Secrets Manager may answer for some seconds a
 
 Without that, a run would take the key that it has just stored for one that could not be stored, and delete it. Only
 an answer that shows exactly what was there before our write is taken for an old one, and only for a short time: what
-somebody else wrote since then stands. Labels of our own, tags and the claim are put into such an answer. AWSCURRENT is
+someone else wrote since then stands. Labels of our own, tags and the claim are put into such an answer. AWSCURRENT is
 not, since people move it back: it is asked for again, until the answer is younger than our move or a minute has passed.
 """
 
@@ -138,7 +138,7 @@ class OwnWrites:
         self._note_version(version, AWSPENDING, credential.id)
 
     def move_label(self, name: str, label: str, *, to: VersionId | None, remove_from: VersionId | None) -> None:
-        """Move a label; a refusal tells that it is not where this run has put it: somebody else has moved it on."""
+        """Move a label; a refusal tells that it is not where this run has put it: someone else has moved it on."""
         try:
             self.store.move_label(name, label, to=to, remove_from=remove_from)
         except LostRace:

@@ -21,7 +21,7 @@ def set_user_tag(subject: CredentialContext) -> UserTag:
     """
     Set the tag, and read it back: of two that write at once, the last one wins.
 
-    IAM may go on to show for some seconds that there is no tag (eventual consistency); then our own word counts, and
+    IAM may continue to show for some seconds that there is no tag (eventual consistency); then our own word counts, and
     the next question, before a key is made or ends, is asked again.
 
     Returns:
@@ -39,7 +39,7 @@ def mark_user(subject: CredentialContext, observation: Observation, memory: RunS
     """
     Give a user that has no such tag its tag, before anything else is written for it.
 
-    Whoever may not tag users goes on: the tag keeps others from the keys, and nothing of our own rests on it.
+    Whoever may not tag users continues: the tag keeps others from the keys, and nothing of our own rests on it.
 
     Raises:
         LostRace: Another one has set it meanwhile, to another secret; nothing else was written.

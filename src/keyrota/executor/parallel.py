@@ -28,7 +28,7 @@ _turns: ContextVar[Semaphore | None] = ContextVar("keyrota_turns", default=None)
 
 @contextmanager
 def give_up_turn() -> Iterator[None]:
-    """Let another thing go on while this one waits for time to pass; ends when it is this one's turn again."""
+    """Let another thing continue while this one waits for time to pass; ends when it is this one's turn again."""
     turns = _turns.get()
     if turns is not None:
         turns.release()

@@ -48,7 +48,7 @@ class Settings:
     """No pair is begun later than this before `until`: one call waits 120 s at most, and its last answer takes 30 s."""
 
     reads_values: bool = True
-    """Whether a plan reads what somebody else put into a secret, to say what becomes of it; who watches may not."""
+    """Whether a plan reads what someone else put into a secret, to say what becomes of it; who watches may not."""
 
     def each(self, do: Callable[[T], R], things: Iterable[T]) -> list[R]:
         """Do the same with each target, several at once; results in their order."""

@@ -160,7 +160,7 @@ class _SyncPass:
         Note, before the first write, where a key may be from now on; make the record untrue where a pair may break.
 
         A write that breaks off in the middle of a pair leaves targets that hold neither version: a rollback to the
-        version of the record would otherwise find nothing to send. Where somebody else's pair is written over, the
+        version of the record would otherwise find nothing to send. Where someone else's pair is written over, the
         ID may show our key beside their secret: nothing but the record would tell.
         """
         known = interpret(self.observation)
@@ -359,7 +359,7 @@ class _SyncPass:
         return frozenset(target.address for target in self.subject.targets) - archived
 
     def _is_ours_replaced(self, before: KeyRing) -> bool:
-        """Return whether a mend took an older key of ours from a target, or may have: its overlap starts anew."""
+        """Return whether a repair took an older key of ours from a target, or may have: its overlap starts anew."""
         if not self.action.is_repair:
             return False
         mended = [target for target in self.observation.targets if target.address in self.action.targets]

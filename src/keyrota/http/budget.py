@@ -1,8 +1,8 @@
 """
 A budget of calls that all targets of one token share, so that a service never has to refuse.
 
-A call waits until it fits. A run that would have to wait beyond its bound stops there, says when it can go on, and
-the next run goes on with what is left.
+A call waits until it fits. A run that would have to wait beyond its bound stops there, says when it can continue, and
+the next run continues with what is left.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Budget:
             self._clock.sleep((turn - now).total_seconds())
 
     def stay(self) -> None:
-        """Note that somebody waited for the service itself: the burst goes on, and so does its bound."""
+        """Note that someone waited for the service itself: the burst continues, and so does its bound."""
         with self._lock:
             self._last = max(self._last, self._clock.now())
 
@@ -152,7 +152,7 @@ class SharedLimit:
 
     def wait(self, where: str, *, is_write: bool, is_begun: bool = False) -> bool:
         """
-        Wait until somebody may call again.
+        Wait until someone may call again.
 
         Args:
             where: For errors.

@@ -51,7 +51,7 @@ class CredentialReport:
 
     @property
     def failures(self) -> tuple[KeyrotaError, ...]:
-        """What failed: not what stopped at a limit, which a later run goes on with."""
+        """What failed: not what stopped at a limit, which a later run continues with."""
         return tuple(single for error in self.errors for single in flatten(error) if retry_at(single) is None)
 
     @property
@@ -298,7 +298,7 @@ def flatten(error: KeyrotaError) -> tuple[KeyrotaError, ...]:
 
 
 def retry_at(error: KeyrotaError) -> datetime | None:
-    """Return when a run goes on with what a limit left; None: it is a failure."""
+    """Return when a run continues with what a limit left; None: it is a failure."""
     return error.retry_at if isinstance(error, LeftByLimit) else None
 
 

@@ -149,7 +149,7 @@ def _bundle(holds: Iterable[Hold]) -> Iterator[Hold]:
 
 
 def describe_remaining(stops: Iterable[KeyrotaError]) -> str:
-    """Return how many targets a limit left, and when a run goes on with all of them."""
+    """Return how many targets a limit left, and when a run continues with all of them."""
     stops = tuple(stops)
     latest = max(at for stop in stops if (at := retry_at(stop)) is not None)
     is_one = len(stops) == 1
@@ -201,7 +201,7 @@ def _plan_sum(reports: tuple[CredentialReport, ...]) -> str:
 
 def _sum(reports: tuple[CredentialReport, ...], first: str) -> str:
     """
-    Count what there is, by who has to act: a person (held), time (waiting), somebody at once (broken), the next run.
+    Count what there is, by who has to act: a person (held), time (waiting), someone at once (broken), the next run.
 
     What is held and what failed is always said; the others where there is any.
     """
@@ -225,7 +225,7 @@ def needs_somebody(report: CredentialReport) -> bool:
 
 
 def quiet_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iterator[str]:
-    """Report only what needs somebody: what is broken, held until a person acts, failed, or left to another run."""
+    """Report only what needs someone: what is broken, held until a person acts, failed, or left to another run."""
     every = tuple(reports)
     told = tuple(report for report in every if needs_somebody(report))
     for report in told:

@@ -153,7 +153,7 @@ def echo(lines: Iterable[str]) -> None:
 
 
 def eprint(line: str, *, nl: bool = True) -> None:
-    """Report on stderr what happens meanwhile; where it cannot be written, the work goes on all the same."""
+    """Report on stderr what happens meanwhile; where it cannot be written, the work continues all the same."""
     try:
         click.echo(without_own_secrets(line), err=True, nl=nl)
     except OSError:

@@ -50,7 +50,7 @@ def command(  # click passes what the command line has
     Find the AWS keys that a provider's variables hold, and write a keyrota.yaml for them.
 
     Values are matched with IAM where they can be read, names where they cannot; no secret is kept. After a rate limit,
-    the same command goes on where it stopped.
+    the same command continues where it stopped.
     """
     from keyrota.app.clock import clock  # noqa: PLC0415  # heavy, and not needed for --help
     from keyrota.app.discovery import Scan, configuration, sort, walk, write  # noqa: PLC0415

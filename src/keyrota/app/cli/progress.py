@@ -62,7 +62,7 @@ def carry_out(
 
 
 def emit(reports: tuple[CredentialReport, ...], options: Options, code: int, *, notes: tuple[str, ...] = ()) -> None:
-    """Sum a run up; who wants only what needs somebody is still told why a command did not do what it was asked."""
+    """Sum a run up; who wants only what needs someone is still told why a command did not do what it was asked."""
     if options.is_json:
         say_json(document(reports, with_done=True, notes=notes))
     else:

@@ -51,7 +51,7 @@ def fits(value: object, schema: Mapping[str, Any]) -> bool:
 
 
 def faults(document: Expanded, schema: Mapping[str, Any]) -> Iterator[Fault]:
-    """Find everything that does not fit the schema, up to a number that a person can mend at once."""
+    """Find everything that does not fit the schema, up to a number that a person can fix at once."""
     validator = Draft202012Validator(schema, format_checker=_FORMATS)
     told = {fault.where for fault in document.faults}  # what is made of a value that is wrong is wrong as well
     every = (fault for error in validator.iter_errors(document.value) for fault in _explain(document, error))

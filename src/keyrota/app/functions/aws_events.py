@@ -61,7 +61,7 @@ class ValueEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyEvent:
-    """Word that somebody changed the keys of a user, or that AWS put a user into quarantine."""
+    """Word that someone changed the keys of a user, or that AWS put a user into quarantine."""
 
     user: str
     account: str

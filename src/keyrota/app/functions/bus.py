@@ -10,7 +10,7 @@ from keyrota.app.session import Session
 from keyrota.errors import KeyrotaError
 
 _AT_ONCE = 10
-"""PutEvents takes up to so many entries (EventBridge API Reference)."""
+"""PutEvents takes up to this many entries (EventBridge API Reference)."""
 _PAUSES_S = (1.0, 2.0, 4.0)
 """PutEvents answers 200 and refuses single entries (ThrottlingException, InternalFailure): those are sent again."""
 

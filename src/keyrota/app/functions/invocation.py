@@ -34,7 +34,7 @@ class RunFailed(Exception):
     """
     Something failed: Lambda counts the invocation as an error, and a schedule or a queue does what it is set to.
 
-    What still holds: every credential that did not fail went on; the log names each that did.
+    What still holds: every credential that did not fail continued; the log names each that did.
     """
 
 

@@ -44,7 +44,7 @@ class Measure:
 
 
 def counts(reports: Iterable[CredentialReport]) -> tuple[Measure, ...]:
-    """Count what a run did, holds and failed at; zero is a value as well, so that an alarm knows that runs go on."""
+    """Count what a run did, holds and failed at; zero is a value as well, so that an alarm knows that runs continue."""
     found: Counter[str] = Counter()
     for report in reports:
         for line, _ in list_done(report.done):

@@ -108,7 +108,7 @@ class Announcer:
                     yield self._failure(report, single)
 
     def announce_change(self, report: CredentialReport, *, by: str, call: str) -> Announcement:
-        """Make the event for a change by somebody else."""
+        """Make the event for a change by someone else."""
         return self._make(CHANGED, report, by=printable(by), call=call, reason=f"{call} by {printable(by)}")
 
     def announce_departure(self, report: CredentialReport, *, reason: str, remedy: str) -> Announcement:

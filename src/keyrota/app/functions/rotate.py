@@ -1,4 +1,4 @@
-"""`rotate`, on a schedule: makes new keys that are due, proves them and makes them AWSCURRENT. Deletes nothing."""
+"""`rotate`, on a schedule: makes the new keys that are due, proves them and makes them AWSCURRENT. Deletes nothing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """
 `rotation`, called by Secrets Manager on its own schedule: createSecret, setSecret, testSecret, finishSecret.
 
-For those who prefer that schedule to ours; the road is the same, and `sync`, `deactivate` and `delete` go on as usual.
+For those who prefer that schedule to ours; the road is the same, and `sync`, `deactivate` and `delete` continue as
+usual.
 """
 
 from __future__ import annotations

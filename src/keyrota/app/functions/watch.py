@@ -1,5 +1,5 @@
 """
-`watch`, on events of IAM: somebody else changed a managed user's keys, or AWS put a user into quarantine.
+`watch`, on events of IAM: someone else changed a managed user's keys, or AWS put a user into quarantine.
 
 Changes nothing: it looks, reports, and raises the alarm with the command to run. IAM's events arrive in one region of
 the partition only (us-east-1 in the commercial one).

@@ -61,7 +61,7 @@ def _describe_variable(name: str, variable: Mapping[str, Any]) -> Listed:
 
 
 def hide(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep every value as a secret, plain ones too: they are somebody else's, and a traceback shows locals."""
+    """Keep every value as a secret, plain ones too: they are someone else's, and a traceback shows locals."""
     return {
         name: {**variable, "value": Secret(variable["value"])}
         if isinstance(variable, dict) and isinstance(variable.get("value"), str)

@@ -130,7 +130,7 @@ class AzureTarget(BaseTarget):
         names = self._ours(self._get(number), keys)
 
         def without_pair(group: Group) -> dict[str, Any]:
-            ours = self._ours(group, keys)  # looked at again: somebody may have written since
+            ours = self._ours(group, keys)  # looked at again: someone may have written since
             return {name: value for name, value in group.variables.items() if name not in ours}
 
         if names:

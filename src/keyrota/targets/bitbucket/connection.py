@@ -87,7 +87,7 @@ class BitbucketConnection:
         """
         Look for a pipeline that is in progress, in the repository or in any of the workspace; None: they are too many.
 
-        A paused one reads its variables when it goes on. Asked by `status`, and judged by `state.name` besides: a
+        A paused one reads its variables when it continues. Asked by `status`, and judged by `state.name` besides: a
         filter that is ignored must not pass for an answer.
         """
         if where.repository:

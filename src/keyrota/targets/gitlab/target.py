@@ -316,7 +316,7 @@ class GitLabTarget(PlaceTarget[GitLabConnection, Place]):
         return self._connection.call(self._place, "POST", path, about, body=body, is_reserved=True)
 
     def _demand_written(self, name: str, answer: Response) -> None:
-        if is_absent_variable(answer):  # it was taken, and somebody deleted it
+        if is_absent_variable(answer):  # it was taken, and someone deleted it
             raise self._make_write_lost(name)
         self._connection.raise_for_status(answer, self._about(name), self._place)
         self._demand_variable(answer.object(), name, "whether it was written is not known")

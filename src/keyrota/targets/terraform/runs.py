@@ -1,5 +1,5 @@
 """
-Runs that were started before a write and are not done: planned, and waiting for somebody to confirm them.
+Runs that were started before a write and are not done: planned, and waiting for someone to confirm them.
 
 A run in progress keeps the values that it was started with, as far as is known; HCP Terraform does not document when
 an apply reads them. A run that waits for its confirmation may do so for weeks.
