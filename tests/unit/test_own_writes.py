@@ -140,6 +140,23 @@ def test_a_claim_that_was_just_taken_is_ours() -> None:
     assert CLAIMED not in labels(made.describe("s"))
 
 
+def test_a_claim_that_is_shown_as_ours_is_not_read_again() -> None:
+    """What a version holds never changes; where the label is on another one, whose claim it is has to be read."""
+    store = Lagging()
+    made = own(store)
+    made.put_claim("s", OURS)
+    theirs = replace(OURS, run="another", version=VersionId("theirs"))
+    store.claim_ = theirs
+    assert made.claim("s") == theirs
+    store.state = a_secret(current(OLD, "v0"), a_version(CLAIMED, CLAIM))
+    made.describe("s")
+    assert made.claim("s") == OURS
+    assert made.claim("s", theirs.version) == theirs
+    store.state = a_secret(current(OLD, "v0"), a_version("theirs", CLAIM))
+    made.describe("s")
+    assert made.claim("s") == theirs
+
+
 def test_an_answer_that_has_caught_up_is_taken_as_it_is() -> None:
     store = Lagging()
     made = stored(store)

@@ -65,6 +65,8 @@ class OwnWrites:
 
     store: SecretStore
     clock: Clock
+    _shown: SecretState | None = None
+    """The last answer, without our own writes in it."""
     _seen: SecretState | None = None
     _wrote_at: datetime | None = None
     """When this run last made the secret, or a version of it."""
@@ -77,6 +79,7 @@ class OwnWrites:
     def describe(self, name: str) -> SecretState | None:
         """Return the secret, as it is at least since this run's last write."""
         state = self._settle(lambda: self.store.describe(name), self._may_be_old)
+        self._shown = state
         self._seen = self._with_own(state) if state is not None else None
         return self._seen
 
@@ -93,7 +96,13 @@ class OwnWrites:
         return self._settle(lambda: self.store.current(name), lambda found: self._is_where_it_was(found[0]))
 
     def claim(self, name: str, version: VersionId | None = None) -> Claim | None:
-        """Return the claim; this run's own where the answer does not show it yet."""
+        """
+        Return the claim; this run's own where the answer does not show it yet.
+
+        Where the label was shown on our own claim, that is not read again: a version's content never changes.
+        """
+        if version is None and self._claim is not None and self._is_shown(self._claim):
+            return self._claim
         found = self.store.claim(name, version)
         if version is not None:
             return found
@@ -195,6 +204,10 @@ class OwnWrites:
         """Return whether AWSCURRENT is shown where it was before this run moved it, within the last minute."""
         moved = next((one for one in reversed(self._young(self._moved)) if one.label == AWSCURRENT), None)
         return moved is not None and moved.before != moved.to and current == moved.before
+
+    def _is_shown(self, claim: Claim) -> bool:
+        versions = self._shown.versions if self._shown else ()
+        return any(version.id == claim.version and CLAIM in version.labels for version in versions)
 
     def _may_lag(self) -> bool:
         return self._wrote_at is not None and self.clock.now() < self._wrote_at + MAX_LAG
