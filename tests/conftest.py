@@ -1,11 +1,13 @@
 """What every test has."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
 
 from drawn import draw_the_same
+from keyrota.aws import pace
 
 LOOPBACK = "127.0.0.1,localhost,[::1]"
 os.environ.setdefault("KEYROTA_SANDBOX_HOST", LOOPBACK)
@@ -27,3 +29,10 @@ def an_environment_is_left_as_it_was_found() -> Iterator[None]:
     for name, value in before.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
+
+
+@pytest.fixture(autouse=True)
+def no_call_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test pay, in real time, for what another one was refused on purpose."""
+    monkeypatch.setattr(pace, "FIRST_RATE", pace.FREE_RATE)
+    monkeypatch.setattr(pace, "_paces", defaultdict(pace.Pace))

@@ -7,7 +7,14 @@ from random import Random
 
 import pytest
 
-from keyrota.aws.pace import Pace, get_pace
+from keyrota.aws import pace as module
+from keyrota.aws.pace import FIRST_RATE, Pace, get_pace
+
+
+@pytest.fixture(autouse=True)
+def it_begins_as_it_does(no_call_waits_for_its_turn: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  # after that
+    """Pace calls as outside of tests."""
+    monkeypatch.setattr(module, "FIRST_RATE", FIRST_RATE)
 
 
 class Service:
