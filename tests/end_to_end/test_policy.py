@@ -88,7 +88,7 @@ def test_a_plan_needs_no_right_to_change_or_to_read_a_secret(run: Any) -> None:
     document = json.loads(run("--duty", "plan").stdout)
     for resource, actions in _allowed(document).items():
         verbs = {action.partition(":")[2] for action in actions}
-        allowed = {"AssumeRole", "GetAccessKeyInfo"} | (
+        allowed = {"AssumeRole", "GetAccessKeyInfo", "GenerateCredentialReport", "GetCredentialReport"} | (
             {"GetSecretValue", "GetParameter"} if "tokens" in resource else set()
         )
         assert all(

@@ -201,6 +201,10 @@ def _of_type(schema: Mapping[str, Any]) -> SearchStrategy[Any]:  # noqa: PLR0911
             return st.booleans()
         case "string":
             return _text(schema)
+        case "null":
+            return st.none()
+        case None:
+            return st.sampled_from([True, "x", 7])
         case [*kinds]:
             return st.one_of([_of_type({**schema, "type": kind}) for kind in kinds])
         case kind:
@@ -208,6 +212,9 @@ def _of_type(schema: Mapping[str, Any]) -> SearchStrategy[Any]:  # noqa: PLR0911
 
 
 def _object(schema: Mapping[str, Any]) -> SearchStrategy[Any]:
+    more = schema.get("additionalProperties")
+    if "properties" not in schema and isinstance(more, Mapping):
+        return st.dictionaries(st.sampled_from(["dev", "prod", "a b"]), conforming(more), max_size=2)
     known = {name: conforming(inner) for name, inner in schema.get("properties", {}).items()}
     required = {name: known[name] for name in schema.get("required", ()) if name in known}
     others = {name: inner for name, inner in known.items() if name not in required}

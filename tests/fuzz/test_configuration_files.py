@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from fuzz_rig import ANYTHING, CANARY, HOSTILE, TEXTS, bent, conforming, examples, is_clean, places, replaced
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from keyrota.app.cli import main
@@ -246,7 +246,8 @@ def test_a_mistake_is_refused_with_its_place(file: Path, content: Any, is_flow: 
 @st.composite
 def leaking(draw: st.DrawFn) -> Any:
     """A configuration with a real token where a reference belongs, and a mistake besides."""
-    content = draw(VALID.filter(lambda found: "providers" in found))
+    content = draw(VALID)
+    assume("providers" in content)  # a filter would write the whole strategy out as text
     paths = [path for path in places(content["providers"]) if "auth" in path and path[-1] != "auth"]
     for path in paths:
         content = {**content, "providers": replaced(content["providers"], path, CANARY)}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from keyrota.app.config import Configuration, bundle, load, load_text
+from keyrota.app.config.templates import escape
 from keyrota.errors import ConfigError, Fault
 
 HEAD = """\
@@ -128,7 +129,26 @@ def test_what_a_template_stands_for_is_never_a_template_again() -> None:
     assert found.tags["x"] == "{user} and a"
 
 
+TEXTS = [
+    ("{{user}}", "{user}"),
+    ("ours ${not} yours", "ours ${not} yours"),
+    ("${{ github.ref }} {{not}}", "${{ github.ref }} {{not}}"),
+    ("${{user}}", "${user}"),
+    ("{a-b} {0}", "{a-b} {0}"),
+]
+
+
+@pytest.mark.parametrize(("text", "stands_for"), TEXTS)
+def test_a_text_that_is_no_template_stays_as_it_is(text: str, stands_for: str) -> None:
+    """Also when it is printed by `keyrota config`, and read again."""
+    (found,) = read(f"credentials: [{{user: a, tags: {{x: '{text}'}}}}]\n").credentials
+    assert found.tags["x"] == stands_for
+    (again,) = read(f"credentials: [{{user: a, tags: {{x: '{escape(stands_for)}'}}}}]\n").credentials
+    assert again.tags["x"] == stands_for
+
+
 WRONG = [
+    ("credentials: [{user: a, tags: {x: '${user}'}}]", "${user} is not a template", ":8:35"),
     ("credentials: [{users: [a, a]}]", "'a' is in credentials[1].users twice", ":8:27"),
     ("credentials: [{users: []}]", "users must not be empty", ":8:23"),
     ("credentials: [{users: [[a]]}]", "users[1] must be a text", ":8:24"),

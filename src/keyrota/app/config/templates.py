@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-TEMPLATE = re.compile(r"\{(?P<escaped>\{)?(?P<name>[a-z][a-z_.]*)(?::(?P<of>[^{}]*))?\}(?(escaped)\})")
+TEMPLATE = re.compile(r"(?P<dollar>\$)?\{(?P<escaped>\{)?(?P<name>[a-z][a-z_.]*)(?::(?P<of>[^{}]*))?\}(?(escaped)\})")
 """A UUID in braces, as Bitbucket writes them, has digits and hyphens, and is no template."""
 DUTY = "duty"
 """`{duty}` in a role is replaced later, by each function."""
@@ -121,8 +121,12 @@ def replace_templates(text: str, allowed: frozenset[str], context: Context) -> s
 
 def _value(match: re.Match[str], allowed: frozenset[str], context: Context) -> str | None:
     name, of = match["name"], match["of"]
+    if name not in NAMES and (match["dollar"] or match["escaped"]):
+        return match[0]  # as other programs write theirs: a text like any other
     if match["escaped"]:
-        return match[0][1:-1]
+        return f"{match['dollar'] or ''}{_spell(name, of)}"
+    if match["dollar"]:
+        raise UnusableTemplate(f"{match[0]} is not a template", f"write {_spell(name, of)}")
     if name == DUTY and DUTY in allowed and of is None:
         return match[0]
     if name not in NAMES and not allowed:
@@ -152,6 +156,9 @@ def find_templates(text: str) -> tuple[str, ...]:
 
 def escape(text: str) -> str:
     """Write a text so that what looks like a template in it is read as it stands."""
-    return TEMPLATE.sub(
-        lambda match: f"{{{match[0]}}}" if match["escaped"] or match["name"] in NAMES else match[0], text
-    )
+    return TEMPLATE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    before = match["dollar"] or ""
+    return f"{before}{{{match[0].removeprefix(before)}}}" if match["name"] in NAMES else match[0]

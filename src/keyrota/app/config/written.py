@@ -46,10 +46,11 @@ def defaults(
 ) -> dict[str, Any]:
     """Make the schema of `defaults`: names of fields and kinds of values; the values are judged where they are used."""
     fields = {name: _loosen(schema) for name, schema in credential["properties"].items() if name != "user"}
-    fields["targets"] = {"type": "array", "description": "Targets of credentials that name none."}
     fields["accounts"] = _LIST
     places = {name: _loosen_target(schema, known.get(name)) for name, schema in targets["properties"].items()}
     closed = {"type": "object", "additionalProperties": False}
+    entry = {**closed, "properties": places}
+    fields["targets"] = {"type": "array", "items": entry, "description": "Targets of credentials that name none."}
     target = {**closed, "properties": places, "description": "What every target at a provider begins with."}
     return {
         **closed,
