@@ -21,7 +21,7 @@ BUDGET, CHUNK = 100, 10
 FOUND = (
     *(2, 15, 143, 431, 581, 626, 693, 803, 882, 915, 1134, 1722, 2748, 3367, 3987, 10277, 11166),
     *(105, 3130, 3881, 5342, 9191, 40485, 101640, 101767, 103058),
-    *(295, 331, 1035, 1281, 1358),
+    *(295, 331, 399, 585, 1035, 1281, 1358),
 )
 """Seeds that broke a promise once, when the world was as it was then; docs/explanation/proof.md tells of what."""
 

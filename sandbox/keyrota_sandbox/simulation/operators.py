@@ -646,12 +646,16 @@ class Operators(Colleague):
         """Do what the report says of keys that the secret to which a user was moved does not know: keep one of them."""
         keys = self._world.users.get(user, {})
         is_known = not keys.keys().isdisjoint(_name_keys(self._secret(user)))
-        if user not in self._history.deployments.taken_over or is_known or len(keys) < SLOTS:
+        if user not in self._history.deployments.taken_over or is_known or not keys:
             return
         places = self._history.credentials[user].places
         held = {place.address: pair.id for place in places if (pair := self._world.places[place.address].pair)}
         kept = next((key for key in held.values() if key in keys), max(keys))
-        other = next(key for key in sorted(keys) if key != kept)
+        if keys[kept].status is KeyStatus.INACTIVE:
+            self._switch_on(kept)
+        other = next((key for key in sorted(keys) if key != kept), None)
+        if other is None:
+            return  # keyrota adopts the only key by itself
         for address in [address for address, key in held.items() if key == other]:
             self._world.person_sets(address, KeyPair(id=kept, secret=self._world.values[kept]))
         self._history.run(Adoption(key=kept), users=(user,))
@@ -666,10 +670,12 @@ class Operators(Colleague):
         """
         Return whether a report says so: someone changed a target, and keyrota leaves it to people.
 
-        Where a provider's clock was set since a write, its times look as if someone had.
+        Where a provider's clock was set since a write, its times look as if someone had; and where a user was moved,
+        the other configuration has.
         """
         places = [self._world.places[place.address] for place in keeping.places]
-        return any(place.by_hand or place.was_ahead != place.clock_ahead for place in places)
+        is_moved = keeping.user in self._history.deployments.taken_over
+        return is_moved or any(place.by_hand or place.was_ahead != place.clock_ahead for place in places)
 
     def _put_back(self, place: Place, current: AccessKeyId | None) -> None:
         """Take back a key that someone wrote: a dead one, or an older one where nobody else can see it."""
