@@ -619,7 +619,7 @@ class Simulation:
             raise ClockIsOff("AWS refuses the request's time")
         self.steps += 1
         if call.name.startswith("target:read") and self.weather.shift_pages():
-            self.covered[SHIFTED, info.step] += 1
+            self.covered[SHIFTED, LOOKING] += 1  # to read is to look, also right before a late first write
             self._echo(call.by, f"{call.name}: pages shift while they are read")
         try:
             answer = effect()
