@@ -16,6 +16,7 @@ from keyrota.core.model import (
     ADOPT_TAG,
     AWSCURRENT,
     AWSPREVIOUS,
+    ORPHAN_TAG,
     REVOKED,
     STACK_TAG,
     SYNCED_TAG,
@@ -159,7 +160,7 @@ class Operators(Colleague):
             act.NoteActive.__name__: self._switches_a_key_on,
             act.NoteStack.__name__: partial(self._removes_a_tag, STACK_TAG),
             act.Reactivate.__name__: self._brings_the_key_back,
-            act.Release.__name__: self._releases_a_key,
+            act.Release.__name__: self._releases_a_key_again,
             act.ReleaseQuarantine.__name__: self._revokes_a_key_that_leaked,
             act.Restore.__name__: self._rolls_back,
             act.TakeOver.__name__: self._moves_a_user,
@@ -508,6 +509,16 @@ class Operators(Colleague):
 
         for _ in range(_TRIES):
             self._history.timeline.after(self._lots.uniform(90000, 2 * _SOME_TIME_S), release)
+        return True
+
+    def _releases_a_key_again(self, user: UserName) -> bool:
+        """Forget that a key was released, and say once more that nothing needs it; the first time, make one."""
+        keys = self._world.users[user]
+        known = [key for key in sorted(self._history.released) if key in keys and keys[key].status is KeyStatus.ACTIVE]
+        if not known:
+            return self._releases_a_key(user)
+        self._removes_a_tag(ORPHAN_TAG, user)
+        self._history.run(Adoption(release=known[0]), users=(user,))
         return True
 
     def _rolls_back(self, user: UserName) -> bool:
