@@ -562,6 +562,11 @@ LEFT = [
         later=(REST,),
     ),
     Row(
+        "a claim that is not shown yet stays: it may be that of a run that is making a key (soak 1549)",
+        observed(a_key(OLD), secret=a_secret(current(), a_version("c", CLAIM), tags=[synced()], changed=0.01)),
+        later=(REST,),
+    ),
+    Row(
         "a claim that cannot be read comes off",
         observed(a_key(), secret=a_secret(current(), a_version("c", CLAIM), tags=[synced()])),
         do=("RemoveLabel",),

@@ -127,6 +127,8 @@ def _drop_used_claim(situation: Situation) -> Iterator[Finding]:
     version = next((version for version in view.versions if CLAIM in version.labels), None)
     if version is None or view.is_foreign_version:  # who is lost is known when AWSCURRENT has been read
         return
+    if view.hidden_claim_until(situation.now) is not None:
+        return
     if claim is not None:
         is_over = situation.now >= claim.lease_until
         is_mine_and_done = claim.run == view.observation.run and any(

@@ -30,6 +30,7 @@ from keyrota.core.model import (
     ADOPT_TAG,
     AWSCURRENT,
     AWSPREVIOUS,
+    CLAIM,
     DEACTIVATED_TAG,
     ORPHAN_TAG,
     OWNER_TAG,
@@ -336,6 +337,19 @@ class KeyRing:
             return None
         # Of the whole secret, because DescribeSecret gives versions no date that could be trusted for this: at worst it
         # waits too long.
+        until = secret.changed_at + JUST_NOW
+        return until if now < until else None
+
+    def hidden_claim_until(self, now: datetime) -> datetime | None:
+        """
+        Return until when a claim whose content is not shown may be in force; None: there is none, or it is readable.
+
+        Secrets Manager may show the label and not yet the version. Later, what cannot be read is no claim of ours.
+        """
+        secret = self.observation.secret
+        is_worn = any(CLAIM in version.labels for version in self.versions)
+        if self.observation.claim is not None or not is_worn or secret is None or secret.changed_at is None:
+            return None
         until = secret.changed_at + JUST_NOW
         return until if now < until else None
 

@@ -409,6 +409,13 @@ def _hold_for_unlisted_key(situation: Situation) -> Iterator[Hold]:
 def _hold_for_claim(situation: Situation) -> Iterator[Hold]:
     observation = situation.view.observation
     claim = observation.claim
+    if (until := situation.view.hidden_claim_until(situation.now)) is not None:
+        yield Hold(
+            until=until,
+            needs=Needs.NOBODY,
+            reason="another run has claimed this credential just now, and Secrets Manager does not show its claim yet",
+            remedy="the next run looks again",
+        )
     if claim is None or claim.run == observation.run or situation.now >= claim.lease_until:
         return
     yield Hold(
