@@ -43,7 +43,7 @@ def _rotate(size: int, rate: float | None) -> tuple[float, int, int]:
         environment = {**os.environ, **cloud.environment()}
         del environment["KEYROTA_SANDBOX"]  # with the system's clock: waits take their time
         command = [sys.executable, "-m", "keyrota", "--config", str(file), "--allow-host"]
-        command += [cloud.aws_url.removeprefix("http://"), "apply", "--force", "--quiet"]
+        command += [cloud.aws_url.removeprefix("http://"), "apply", "--force", "--reason", "a test", "--quiet"]
         began = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         seconds = time.perf_counter() - began

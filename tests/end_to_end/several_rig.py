@@ -60,7 +60,7 @@ class Two:
         """Let the first keys be replaced, deactivated and deleted."""
         for days in (71, 10.5, 1, 10.5, 1):
             self.box.travel(days=days)
-            code, out, err = self.box.run("apply", "--force")
+            code, out, err = self.box.run("apply", "--force", "--reason", "a test")
             assert code == 0, out + err
 
     @property

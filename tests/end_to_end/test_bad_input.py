@@ -423,6 +423,22 @@ def test_a_command_that_does_not_exist(capsys: pytest.CaptureFixture[str], typed
     assert f"hint: {hint}\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--force",), "--force needs a reason"),
+        (("--force", "--reason", " "), "--force needs a reason"),
+        (("--reason", "audit"), "--reason is given for --force"),
+        (("--force", "--reason", "audit", "--max", "3"), "--force and --max contradict each other"),
+    ],
+)
+def test_nothing_is_forced_without_a_reason(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], what: str
+) -> None:
+    assert main(["apply", *arguments]) == 1
+    assert f"error: {what}\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("ends", "code"), [(None, 1), (0, 1), ("some words", 1), (7, 7)])
 def test_a_command_that_ends_the_process_has_not_succeeded(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, ends: int | str | None, code: int

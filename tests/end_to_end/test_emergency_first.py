@@ -107,7 +107,7 @@ def with_another_user(sandbox: Sandbox) -> KeyPair:
 def test_all_keys_at_a_provider_are_off_before_it_is_asked(sandbox: Sandbox, trouble: str) -> None:
     """`--served-by … --now`; all keys first, then everything else."""
     web = with_another_user(sandbox)
-    code, out, err = sandbox.run("apply", "--force")
+    code, out, err = sandbox.run("apply", "--force", "--reason", "a test")
     assert code == 0, out + err
     leaked = {sandbox.held()["AWS_ACCESS_KEY_ID"]: USER, web.id: "ci-web"}
     put_trouble(sandbox, trouble)
@@ -136,7 +136,7 @@ def test_all_keys_at_a_provider_are_off_before_it_is_asked(sandbox: Sandbox, tro
 @pytest.mark.parametrize("refused", ["iam:ListAttachedUserPolicies", "secretsmanager:GetSecretValue"])
 def test_what_is_only_reported_keeps_no_leaked_key_active(sandbox: Sandbox, refused: str) -> None:
     """A right that is missing, or a KMS key that is disabled: neither is needed to deactivate a key."""
-    code, out, err = sandbox.run("apply", "--force")
+    code, out, err = sandbox.run("apply", "--force", "--reason", "a test")
     assert code == 0, out + err
     leaked = sandbox.held()["AWS_ACCESS_KEY_ID"]
     claimed = {"SecretId": SECRET, "SecretString": "{}", "VersionStages": ["keyrota:claim"]}
@@ -153,7 +153,7 @@ def test_the_new_key_at_no_target_is_no_success(sandbox: Sandbox) -> None:
     web = with_another_user(sandbox)
     sandbox.configure("  - user: ci-deploy", "  - user: ci-other")
     sandbox.cloud.admin.add_user("ci-other")
-    assert sandbox.run("apply", "ci-web", "--force")[0] == 0
+    assert sandbox.run("apply", "ci-web", "--force", "--reason", "a test")[0] == 0
     sandbox.cloud.faults.add(Fault(operation="PUT *", status=403, times=-1))
     code, document = sandbox.json("revoke", "--served-by", "bitbucket:acme", "--now", "--yes")
     verdict = next(one for one in document["credentials"] if one["user"] == "ci-web")
@@ -165,7 +165,7 @@ def test_the_new_key_at_no_target_is_no_success(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("ahead", [timedelta(), timedelta(minutes=3)], ids=["on time", "clock ahead"])
 def test_the_new_key_is_never_counted_as_an_old_one(sandbox: Sandbox, ahead: timedelta) -> None:
     """IAM drops the fraction of CreateDate, and this machine's clock may be ahead of it: done is said, and stays."""
-    assert sandbox.run("apply", "--force")[0] == 0
+    assert sandbox.run("apply", "--force", "--reason", "a test")[0] == 0
     old = sandbox.held()["AWS_ACCESS_KEY_ID"]
     sandbox.admin("iam").delete_access_key(UserName=USER, AccessKeyId=sandbox.old.id)
     before = ("--before", f"{sandbox.cloud.clock.now() + ahead:%Y-%m-%dT%H:%M:%SZ}") if ahead else ()

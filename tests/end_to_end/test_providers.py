@@ -288,7 +288,7 @@ def _another_user(sandbox: Sandbox, user: str, repository: str) -> KeyPair:
 def _live(sandbox: Sandbox) -> None:
     """Let the first rotation come to its end, so that both of IAM's slots are not taken."""
     for _ in range(3):
-        assert sandbox.run("apply", "--force")[0] == 0
+        assert sandbox.run("apply", "--force", "--reason", "a test")[0] == 0
         sandbox.travel(days=11, hours=1)
     assert len(sandbox.keys()) == 1
 

@@ -26,7 +26,7 @@ def box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sandbox]
             made.file.write_text(
                 made.file.read_text("utf-8") + f"  - user: {name}\n    targets: [{{bitbucket: {target}}}]\n", "utf-8"
             )
-        made.pass_a_rotation("--force")
+        made.pass_a_rotation("--force", "--reason", "a test")
         yield made
 
 
@@ -69,7 +69,7 @@ def test_a_summary_counts_by_who_has_to_act(box: Sandbox) -> None:
 def test_what_ends_by_itself_needs_nobody(box: Sandbox) -> None:
     """A freeze window holds what is due; nobody has to act, so `-q` is silent and the summary says that it waits."""
     box.travel(days=65)
-    assert box.run("apply", "--force")[0] == 0
+    assert box.run("apply", "--force", "--reason", "a test")[0] == 0
     box.travel(days=12)
     box.configure("policy: {drift: hold", "policy: {freeze: [{from: 2026-01-01, to: 2026-12-31}], drift: hold")
     code, out, _ = box.run("apply")

@@ -108,7 +108,7 @@ def test_revoke_now_switches_off_the_key_of_the_named_account(served: Two, name:
 def test_rollback_takes_the_account_too(served: Two) -> None:
     served.box.travel(days=91)
     before = served.box.bitbucket.values("acme", "web", None)["AWS_ACCESS_KEY_ID"]
-    assert served.box.run("apply", "--force")[0] == 0
+    assert served.box.run("apply", "--force", "--reason", "a test")[0] == 0
     own = served.held["AWS_ACCESS_KEY_ID"]
     code, _, err = served.box.run("rollback", f"{OTHER}:{USER}", "--yes")
     assert code == 0, err
@@ -219,12 +219,12 @@ def test_check_warns_of_the_own_key(served: Two, as_user: KeyPair) -> None:
 
 def test_the_routine_replaces_the_own_key_and_holds_the_rest(served: Two, as_user: KeyPair) -> None:
     served.box.travel(days=91)
-    code, out, _ = served.box.run("apply", "--force")
+    code, out, _ = served.box.run("apply", "--force", "--reason", "a test")
     assert "keyrota's own key" not in out, "its successor is made and served all the same"
     codes = []
     for days in (10.5, 1, 1):
         served.box.travel(days=days)
-        code, out, _ = served.box.run("apply", "--force")
+        code, out, _ = served.box.run("apply", "--force", "--reason", "a test")
         codes.append(code)
     assert codes[-1] == 3
     assert f"{as_user.id} is keyrota's own key" in out

@@ -62,7 +62,7 @@ def test_a_slow_provider_delays_no_other_credential(sandbox: Sandbox, skip: int)
     """Whenever it begins: the other is rotated, this one says what was left, and no pair is half."""
     with pytest.MonkeyPatch.context() as patch:
         asked = slow(sandbox, patch, skip=skip)
-        code, out, err = sandbox.run("apply", "--force")
+        code, out, err = sandbox.run("apply", "--force", "--reason", "a test")
     assert len(asked) < skip + 24, out + err
     assert sandbox.github.values("acme", "web").get("AWS_ACCESS_KEY_ID") in dict(sandbox.cloud.admin.keys("ci-web")), (
         out
@@ -72,7 +72,7 @@ def test_a_slow_provider_delays_no_other_credential(sandbox: Sandbox, skip: int)
     assert code or skip > 0, out + err
     if code:
         assert "next run continues" in out
-    assert sandbox.run("apply", "--force")[0] == 0
+    assert sandbox.run("apply", "--force", "--reason", "a test")[0] == 0
     assert sandbox.deploys()
     assert sandbox.held()["AWS_ACCESS_KEY_ID"] != sandbox.old.id
 

@@ -18,6 +18,7 @@ HEALTH, LIFECYCLE, RENEWAL, RETIREMENT = "core/health.py", "core/lifecycle.py", 
 OWNERSHIP = "core/ownership.py"
 OVERVIEW, SCREEN = "core/overview.py", "executor/screen.py"
 OWN_KEY = "core/own_key.py"
+WAVES = "core/waves.py"
 PLACES, EVIDENCE, READERS, PAIRS = "core/places.py", "core/evidence.py", "core/readers.py", "executor/pairs.py"
 HOUSEKEEPING, SCHEDULE, CORE_SYNC, PLANNER, RUN = (
     "core/housekeeping.py",
@@ -710,5 +711,28 @@ MISTAKES = (
                 "    return replace(key, last_use=_USES[key.id])\n\n\n_USES = {}"
             ),
         ),
+    ),
+    _mistake(
+        "let a new key wait for its turn beyond its deadline",
+        "waves-end",
+        (WAVES, "        pace = max(self.rollout.per_run, self.needed, level)", "        pace = self.rollout.per_run"),
+        (WAVES, "            if place < quota or one.runs == 0 or", "            if place < quota or"),
+        scene="a fleet that is too large for its waves",
+    ),
+    _mistake(
+        "wait for no canary",
+        "canaries-first",
+        (WAVES, "            if _waits_for_canary(one, canaries):", "            if False:"),
+        scene="a fleet that is too large for its waves",
+    ),
+    _mistake(
+        "let each run of a day make as many new keys as a day may bring",
+        "in-waves",
+        (
+            "executor/waves.py",
+            "made_today=sum(_is_made_today(preview, now) for preview in previews) if waves.limit is None else 0",
+            "made_today=0",
+        ),
+        scene="a small fleet is due",
     ),
 )

@@ -19,6 +19,7 @@ from promises_of_keys import KeyPromises
 from promises_of_places import PlacePromises
 from promises_of_reports import ReportPromises
 from promises_of_runs import RunPromises
+from promises_of_waves import WavePromises
 from record import Record, current_pair, labelled
 
 from keyrota.core.emergency import Revoke, Rollback
@@ -58,13 +59,13 @@ class Promises:
         self.record = Record(self.history)
         self._of_keys, self._of_runs = KeyPromises(self.record), RunPromises(self.record)
         of_reports, of_places = ReportPromises(self.record), PlacePromises(self.record)
-        of_keepers = KeeperPromises(self.record)
+        of_keepers, of_waves = KeeperPromises(self.record), WavePromises(self.record)
         self.history.attempts += [self.attempted, self._of_runs.attempted, of_places.attempted]
         # The last one notes what is there after a call, and the others compare with what was there before it.
-        self.history.watchers += [of_keepers.look, of_places.look, self.look]
+        self.history.watchers += [of_keepers.look, of_waves.look, of_places.look, self.look]
         self.history.listeners += [self.record.hear, of_places.hear, of_keepers.hear]
         self.history.on_event.append(self._of_runs.hear_event)
-        self.history.after_run += [self._of_runs.look_at_run, of_reports.look_at_run]
+        self.history.after_run += [self._of_runs.look_at_run, of_reports.look_at_run, of_waves.look_at_run]
 
     @property
     def broken(self) -> list[str]:

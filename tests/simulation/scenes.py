@@ -31,7 +31,7 @@ from keyrota.core.model import (
 )
 from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only
-from keyrota.core.policy import Drift, RotationPolicy
+from keyrota.core.policy import Drift, Rollout, RotationPolicy
 from keyrota.errors import ProviderRefused, ProviderUnavailable
 from keyrota_sandbox.memory import Call, Crash, Lags, Variables
 from keyrota_sandbox.simulation import NestedScheduler, Place, Setup, SimulatedCredential, Simulation
@@ -61,6 +61,8 @@ class Stage:
     """Runs narrow what they read by the lists of the account."""
     takes_turns: bool = False
     """Runs take turns at every call, and not one within another."""
+    fleet: Setup | None = None
+    """Another setup than one credential of two places."""
     history: Simulation = field(init=False)
     promises: Promises = field(init=False)
     happened: list[str] = field(default_factory=list)
@@ -82,7 +84,7 @@ class Stage:
             is_proof=True,
             has_lists=self.has_lists,
         )
-        self.history = Simulation(setup, lanes=Greenlets if self.takes_turns else NestedScheduler)
+        self.history = Simulation(self.fleet or setup, lanes=Greenlets if self.takes_turns else NestedScheduler)
         self.history.world.is_id_first = True
         self.promises = Promises(self.history)
 
@@ -94,6 +96,11 @@ class Stage:
     def run(self, intent: Intent | None = None, *, is_plan_only: bool = False) -> None:
         """Let keyrota run, and an hour pass."""
         self.history.run(intent, is_plan_only=is_plan_only)
+        self.history.play(self.history.world.clock.instant + timedelta(hours=1))
+
+    def run_parts(self) -> None:
+        """Let keyrota run for each part of the fleet, and an hour pass."""
+        self.history.run_first()
         self.history.play(self.history.world.clock.instant + timedelta(hours=1))
 
     def days(self, number: int, *, uses: Sequence[str] = (SHOP, WEB)) -> None:
@@ -812,6 +819,52 @@ def a_place_is_changed_after_the_plan() -> Stage:
     return stage
 
 
+FLEET = RotationPolicy(rotate_after=20 * DAY, deactivate_after=30 * DAY, delete_after=36 * DAY)
+"""Ten days between the age at which a successor is due, and its deadline."""
+_CANARY = UserName("ci-canary")
+
+
+def a_fleet_is_due(count: int, *, parts: int = 1) -> Callable[[], Stage]:
+    """Keys of one age are due at once; there is a canary, a day brings one, and keyrota runs three times a day."""
+
+    def scene() -> Stage:
+        users = (_CANARY, *(UserName(f"ci-{number}") for number in range(1, count)))
+        stage = Stage(fleet=_fleet(users, parts))
+        for _ in range(12):
+            for _ in range(3):
+                stage.run_parts()
+            for user in users:
+                stage.history.jobs.start(f"bitbucket acme/{user}", 1)
+            stage.history.play(stage.history.world.clock.instant + DAY - timedelta(hours=3))
+        if sum(len(keys) > 1 for keys in stage.history.world.users.values()) > 1:
+            stage.happened.append("new keys came in waves")
+        return stage
+
+    return scene
+
+
+def _fleet(users: Sequence[UserName], parts: int) -> Setup:
+    credentials = tuple(
+        SimulatedCredential(
+            user=user,
+            secret=f"keyrota/{user}",
+            places=(Place(address=f"bitbucket acme/{user}", deployments_a_day=0),),
+            age=FLEET.rotate_after,
+            policy=FLEET,
+        )
+        for user in users
+    )
+    waves, canaries = Rollout(per_run=1), frozenset({_CANARY})
+    return Setup(
+        seed=1,
+        credentials=credentials,
+        with_events=False,
+        rollout=waves,
+        canaries=canaries,
+        parts=parts,
+    )
+
+
 SCENES: dict[str, Callable[[], Stage]] = {
     "half a pair is left": half_a_pair_is_left,
     "a new key is not accepted": a_new_key_is_not_accepted,
@@ -859,6 +912,9 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "a place is changed": a_place_is_changed,
     "a change is held": a_change_is_held,
     "a place is changed after the plan": a_place_is_changed_after_the_plan,
+    "a small fleet is due": a_fleet_is_due(6),
+    "a fleet that is too large for its waves": a_fleet_is_due(16),
+    "parts of a fleet are due": a_fleet_is_due(9, parts=3),
 }
 
 

@@ -42,6 +42,7 @@ JUDGES = (
     "promises_of_places",
     "promises_of_reports",
     "promises_of_runs",
+    "promises_of_waves",
 )
 
 

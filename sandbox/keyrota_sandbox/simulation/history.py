@@ -267,10 +267,10 @@ class Simulation:
         for caretaker in self.setup.caretakers:
             match caretaker:
                 case Trigger.DAILY:
-                    self._daily(until, self._run_first)
+                    self._daily(until, self.run_first)
                 case Trigger.FUNCTIONS:
                     for duty in Duty:
-                        self._daily(until, partial(self._run_first, Only(duty=duty)))
+                        self._daily(until, partial(self.run_first, Only(duty=duty)))
                 case Trigger.LAPTOP:
                     self._now_and_then(until)
                 case Trigger.TWINS:
@@ -280,10 +280,11 @@ class Simulation:
 
     def _run_twice(self) -> None:
         """Start the same schedule on two machines."""
-        self._run_first()
-        self.timeline.after(self.rng.uniform(0, 4), self._run_first)
+        self.run_first()
+        self.timeline.after(self.rng.uniform(0, 4), self.run_first)
 
-    def _run_first(self, intent: Intent | None = None, *, is_plan_only: bool = False) -> None:
+    def run_first(self, intent: Intent | None = None, *, is_plan_only: bool = False) -> None:
+        """Start a run of the first deployment, or one for each part of its fleet."""
         self._run_of(self.setup.credentials, intent, is_plan_only=is_plan_only)
 
     def _run_second(self) -> None:
@@ -311,7 +312,7 @@ class Simulation:
         when = self.world.clock.instant
         while (when := when + timedelta(days=self.rng.expovariate(0.5))) <= until:
             is_plan = self.rng.random() < 0.3  # noqa: PLR2004  # some only look
-            self.timeline.at(when, partial(self._run_first, is_plan_only=is_plan))
+            self.timeline.at(when, partial(self.run_first, is_plan_only=is_plan))
 
     def play(self, until: datetime) -> None:
         """Let time pass."""

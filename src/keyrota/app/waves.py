@@ -23,6 +23,8 @@ class Asked:
     """The run is one of several that share the fleet, and so the new keys of a day."""
     limit: int | None = None
     """`--max`: new keys that the run makes at most."""
+    force_reason: str = ""
+    """`--force --reason`: nothing waits for its turn, and why; empty: it does."""
 
 
 def make_waves(wiring: Wiring, wanted: Wanted, asked: Asked, intent: Intent | None) -> Waves:
@@ -33,6 +35,7 @@ def make_waves(wiring: Wiring, wanted: Wanted, asked: Asked, intent: Intent | No
         needed=count_needed(entry.policy for entry in configuration.credentials),
         share=_find_share(wiring, wanted) if asked.is_part else None,
         limit=asked.limit,
+        force_reason=asked.force_reason,
         canaries=frozenset(_identify_canaries(wiring)),
         beyond=lambda: _look_at_canaries(wiring, intent),
     )

@@ -237,16 +237,15 @@ class Wiring:
     @property
     def canaries(self) -> tuple[CredentialConfig, ...]:
         """The entries whose keys are replaced first; users that are selected at each run are among them."""
-        names = set(self.configuration.rollout.canaries)
-        return tuple(
-            entry
-            for entry in self.configuration.credentials
-            if names & {entry.user, f"{entry.known_account}:{entry.user}"}
-        )
+        return tuple(entry for entry in self.configuration.credentials if self._is_canary(entry))
+
+    def _is_canary(self, entry: CredentialConfig) -> bool:
+        names = self.configuration.rollout.canaries
+        return entry.user in names or f"{entry.known_account}:{entry.user}" in names
 
     def policy(self, entry: CredentialConfig, credential: CredentialId) -> RotationPolicy:
         """Return the policy of one credential, with its part of the spread."""
-        is_canary = any(entry is one for one in self.canaries)
+        is_canary = self._is_canary(entry)
         early = find_head_start(credential, self.configuration.rollout.spread, is_canary=is_canary)
         return replace(entry.policy, early=early)
 

@@ -40,6 +40,7 @@ SYNC_PASS_TAG = "keyrota:sync-pass"  # noqa: S105  # a name
 PAIRS_TAG = "keyrota:pairs"
 DEACTIVATED_TAG = "keyrota:deactivated"
 CREATED_TAG = "keyrota:created"
+FORCED_TAG = "keyrota:forced"
 INDEX_TAG = "keyrota:targets"
 STACK_TAG = "keyrota:stack"
 RELEASED_TAG = "keyrota:released"
@@ -606,6 +607,8 @@ class Turn:
     remedy: str = ""
     until: datetime | None = None
     """When it is its turn; aware, UTC; None: that is not known."""
+    record: str = ""
+    """Who had it made out of turn, and why, as the tag `keyrota:forced` keeps it; empty: it is made in its turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,10 @@ _MAX_BITS = 1000
 _MAX_KEPT = 4096
 """Values that were read before. A run looks at every credential several times, and its tags are the same mostly."""
 _MAX_KEPT_INDEXES = 64
+_TAG_CHARACTERS = " _.:/=+-@"
+"""Beside letters and digits, what a tag's value may hold (AWS General Reference, tag naming and usage conventions)."""
+_MAX_TAG_LENGTH = 256
+"""Of a tag's value (the same page)."""
 
 
 # --- keyrota:synced -------------------------------------------------------------------------------------------------
@@ -166,6 +170,12 @@ def parse_deactivated(text: str) -> tuple[DeactivationRecord, ...]:
 
 
 # --- keyrota:created ------------------------------------------------------------------------------------------------
+
+
+def format_forced(by: str, reason: str, at: datetime) -> str:
+    """Write who had a key made out of turn, and why: the characters and the length that a tag's value may have."""
+    text = "".join(one if one.isalnum() or one in _TAG_CHARACTERS else " " for one in f"{by}: {reason}")
+    return f"{at:%Y-%m-%dT%H:%M:%SZ} {' '.join(text.split())}"[:_MAX_TAG_LENGTH].rstrip()
 
 
 def format_created(key: AccessKeyId, created: datetime) -> str:

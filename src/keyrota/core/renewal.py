@@ -17,6 +17,7 @@ from keyrota.core.model import (
     CLAIM,
     CREATED_TAG,
     DEACTIVATED_TAG,
+    FORCED_TAG,
     ORPHAN_TAG,
     OWNER_TAG,
     PAIRS_TAG,
@@ -380,7 +381,9 @@ def _no_room_for_tags(situation: Situation) -> Iterator[Hold]:
     """Say that the secret takes no more tags: a key would be made, and where it is served could not be noted."""
     secret = situation.view.observation.secret
     worn = {tag for tag, _ in secret.tags} if secret else set()
-    needed = {*_OUR_TAGS, *situation.view.observation.tags_to_come} - worn
+    turn = situation.view.observation.turn
+    forced = {FORCED_TAG} if turn is not None and turn.record else set()
+    needed = {*_OUR_TAGS, *situation.view.observation.tags_to_come, *forced} - worn
     if len(worn) + len(needed) > _MAX_TAGS:
         yield Hold(
             reason=f"a new key is due, and could not be kept track of: the secret has {len(worn)} tags, "

@@ -29,12 +29,13 @@ def find_new_key_deadline(key: AccessKey, policy: RotationPolicy) -> datetime:
     """
     Return the deadline of a key's successor: no wave delays it longer.
 
-    Under a policy that keeps auditors content, the old key is Inactive at their 90 days, with their margin; under any
-    other one its successor is there when the old key was to be deactivated.
+    Its successor is there when the old key was to be deactivated; under a policy that keeps auditors content also so
+    early that the old key is Inactive at their 90 days, with their margin.
     """
+    latest = policy.deactivate_after
     if policy.is_audit_clean():
-        return key.created + AUDIT_LIMIT - AUDIT_MARGIN - policy.overlap
-    return key.created + policy.deactivate_after
+        latest = min(latest, AUDIT_LIMIT - AUDIT_MARGIN - policy.overlap)
+    return key.created + latest
 
 
 def off_due(key: AccessKey, view: KeyRing, policy: RotationPolicy) -> datetime | None:

@@ -8,6 +8,7 @@ from keyrota.core import plan as act
 from keyrota.core.lifecycle import CLOCKS_DIFFER, CREATED_WITHIN, SIGNED_WITHIN
 from keyrota.core.model import (
     CLAIM,
+    FORCED_TAG,
     OWNER_TAG,
     AccessKey,
     Claim,
@@ -54,7 +55,8 @@ def take_claim(
     # Whoever may not write tags could make and promote a key, and never note where it is served. To write one that is
     # there already changes nothing, and tells. The function of Secrets Manager's own rotation writes none, and may not.
     if not state.rotates_itself:
-        subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user)})
+        forced = {FORCED_TAG: observation.turn.record} if observation.turn and observation.turn.record else {}
+        subject.store.tag(subject.secret_name, {OWNER_TAG: owner_tag(subject.user), **forced})
     current = find_current(subject)
     known = {version.id for version in state.versions}
     for generation in range(_GENERATIONS):

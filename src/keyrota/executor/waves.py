@@ -12,6 +12,7 @@ from keyrota.core.model import AccessKey, CredentialId, Turn
 from keyrota.core.plan import Duty
 from keyrota.core.planner import Intent, Only, Routine
 from keyrota.core.policy import Rollout
+from keyrota.core.records import format_forced
 from keyrota.core.schedule import find_new_key_deadline
 from keyrota.core.waves import Canary, Candidate, Share, Wave, count_later_runs, judge_canary
 from keyrota.executor.fleet import Preview
@@ -28,6 +29,8 @@ class Waves:
     """Of a run that sees a part of the fleet."""
     limit: int | None = None
     """What a person said for this one run."""
+    force_reason: str = ""
+    """Why a person lets nothing wait in this one run; empty: nobody does."""
     canaries: frozenset[CredentialId] = frozenset()
     beyond: Callable[[], Iterable[Preview]] = tuple
     """Looks at canaries that are not among the credentials of this run; asked only where something waits for them."""
@@ -52,14 +55,22 @@ def plan_in_turns(previews: Sequence[Preview], waves: Waves, now: datetime) -> t
     )
     others = any(one.is_due and not one.is_canary for one in candidates)
     turns = wave.assign_turns(candidates, _judge_canaries(previews, waves, now) if others else {}, now)
-    return tuple(_plan_again(preview, turns.get(preview.credential)) for preview in previews)
+    return tuple(_plan_again(preview, turns.get(preview.credential), waves, now) for preview in previews)
 
 
-def _plan_again(preview: Preview, turn: Turn | None) -> Preview:
+def _plan_again(preview: Preview, turn: Turn | None, waves: Waves, now: datetime) -> Preview:
     if turn is None:
         return preview
+    if turn.waits and waves.force_reason:
+        turn = _force(preview.subject.caller, waves.force_reason, now)
     observation, planned = preview.run.plan_in_turn(turn, preview.seen)
     return replace(preview, observation=observation, plan=planned)
+
+
+def _force(by: str, reason: str, now: datetime) -> Turn:
+    """Let nothing wait, and say who wanted that and why: in the report, and in a tag of the secret."""
+    told = f"made out of turn (--force) by {by or 'an unknown caller'}: {reason}"
+    return Turn(waits=False, reason=told, record=format_forced(by, reason, now))
 
 
 def _judge_canaries(previews: Iterable[Preview], waves: Waves, now: datetime) -> dict[CredentialId, Canary]:
