@@ -24,6 +24,7 @@ from keyrota.app.functions.own_events import SCHEMA as EVENT_SCHEMA
 from keyrota.aws.permissions import ANYWHERE, DUTIES, FUNCTIONS, LOOK, TAGGING, TAGGING_CONDITION, policy_document
 from keyrota.core.lifecycle import MEANING, TRANSITIONS, KeyState, Road
 from keyrota.core.policy import PRESETS, format_duration
+from keyrota.report.fleet import MEANING as STATES
 
 ROOT = Path(__file__).parent
 
@@ -73,6 +74,12 @@ def exit_codes() -> str:
     """List the exit codes."""
     lines = ["| code | meaning |", "| --- | --- |"]
     return "\n".join([*lines, *(f"| {code} | {meaning} |" for code, meaning in words.EXIT_CODES.items())])
+
+
+def states() -> str:
+    """List the states of a credential."""
+    lines = ["| state | what it means |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| {state} | {meaning} |" for state, meaning in STATES.items())])
 
 
 def configuration() -> str:
@@ -281,6 +288,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "operations": operations,
     "commands": commands,
     "exit-codes": exit_codes,
+    "states": states,
     "configuration": configuration,
     "permissions": permissions,
     "presets": presets,

@@ -12,8 +12,14 @@ import pytest
 
 CONFIGURATION = """\
 version: 1
+providers:
+  bitbucket: {auth: {token: "env:B"}}
+  github: {auth: {token: "env:G"}}
 credentials:
-  - {user: ci-deploy}
+  - user: ci-deploy
+    targets:
+      - bitbucket: {workspace: acme, repository: shop}
+      - github: {repository: acme/web}
   - {user: ci-deploy, account: "222222222222", role: keyrota}
   - {user: ci-web, role: "arn:aws:iam::333333333333:role/keyrota"}
 """
@@ -49,7 +55,7 @@ def _offered(folder: Path, line: str) -> list[str]:
         check=True,
     )
     assert done.stderr == ""
-    return done.stdout.split()
+    return [line for line in done.stdout.split("\n") if line]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,8 @@ def _offered(folder: Path, line: str) -> list[str]:
         ("keyrota rollback 222222222222:", ["ci-deploy"]),
         ("keyrota status 222222222222:ci", ["ci-deploy"]),
         ("keyrota check --account ", ["222222222222", "333333333333"]),
+        ("keyrota status --target b", ["bitbucket acme/shop"]),
+        ("keyrota status --only torn,h", ["torn,held"]),
         ("keyrota --config other.yaml plan ", []),
     ],
 )

@@ -237,7 +237,7 @@ def test_the_routine_replaces_the_own_key_and_holds_the_rest(served: Two, as_use
 
 def test_every_line_about_a_credential_names_its_account(served: Two) -> None:
     """The calendar mixed the two."""
-    _, out, _ = served.box.run("check")
+    _, out, _ = served.box.run("check", "--calendar")
     dates = out.partition("Calendar")[2].splitlines()[1:]
     assert dates
     assert all(line.split()[1] in {f"{OWN}:{USER}", f"{OTHER}:{USER}"} for line in dates)
@@ -246,10 +246,10 @@ def test_every_line_about_a_credential_names_its_account(served: Two) -> None:
     assert {entry["account"] for entry in document["calendar"]} == {OWN, OTHER}
 
 
-@pytest.mark.parametrize("command", ["plan", "status", "apply"])
-def test_reports_name_the_account(served: Two, command: str) -> None:
+@pytest.mark.parametrize("command", [("plan",), ("status", "--details"), ("apply",)])
+def test_reports_name_the_account(served: Two, command: tuple[str, ...]) -> None:
     served.box.travel(days=91)
-    _, out, err = served.box.run(command)
+    _, out, err = served.box.run(*command)
     heads = [line for line in out.splitlines() if "secret keyrota/" in line]
     assert {line.split()[0] for line in heads} == {f"{OWN}:{USER}", f"{OTHER}:{USER}"}
     assert f" {USER}:" not in err

@@ -20,7 +20,7 @@ from standin_rig import CANARY_TOKEN, CONTEXT, AnyRig, a_pair
 
 from builders import NOW, a_key, a_secret, current, observed
 from keyrota.app.cli.check import _target
-from keyrota.app.cli.findings import format_findings
+from keyrota.app.cli.findings import Shape, format_findings
 from keyrota.app.config import load_text
 from keyrota.app.discovery import Scan, configuration, sort
 from keyrota.app.words import format_error
@@ -139,7 +139,7 @@ def check_surroundings(found: Surroundings) -> str:
 
 def check_readiness(answer: Readiness) -> str:
     assert answer.is_ready or answer.detail
-    return "\n".join(format_findings([_target(answer)], (), plain))
+    return "\n".join(format_findings([_target(answer)], (), plain, Shape(is_full=True)))
 
 
 def check_runs(answer: CarriedRuns) -> str:

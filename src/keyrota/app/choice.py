@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from keyrota.app.config import Configuration, CredentialConfig
+from keyrota.app.config import Configuration, CredentialConfig, TargetConfig
 from keyrota.errors import KeyrotaError, UsageError
 
 _NAME = re.compile(r"(?:(?P<account>[0-9]{12}):)?(?P<user>[A-Za-z0-9_+=,.@-]{1,128})", re.ASCII)
@@ -60,11 +60,15 @@ class Wanted:
     """Only these; none: all of them."""
     account: str | None = None
     """Only of this account, as in `Name`."""
+    providers: tuple[str, ...] = ()
+    """Only credentials with a place at one of these providers."""
+    targets: tuple[str, ...] = ()
+    """Only credentials with a place whose address has one of these in it: `*` stands for anything."""
 
     @property
     def is_everything(self) -> bool:
         """Whether nothing narrows the choice."""
-        return not self.names and self.account is None
+        return not self.names and self.account is None and not self.providers and not self.targets
 
     def covers(self, account: str) -> bool:
         """Return whether a whole account is meant, and this is one of them."""
@@ -108,6 +112,9 @@ class Chooser:
         """
         if wanted.is_everything:
             return self.configuration.credentials
+        return self._with_places(self._of_names(wanted), wanted)
+
+    def _of_names(self, wanted: Wanted) -> tuple[CredentialConfig, ...]:
         pool = self._of_account(self.configuration.credentials, wanted.account)
         if wanted.names:
             found = {id(entry) for name in wanted.names for entry in [self._one(pool, name, wanted.account)]}
@@ -119,6 +126,24 @@ class Chooser:
                 remedy=f"configured: {self._list(self.configuration.credentials)}",
             )
         return tuple(pool)
+
+    def _with_places(self, entries: tuple[CredentialConfig, ...], wanted: Wanted) -> tuple[CredentialConfig, ...]:
+        """
+        Keep the credentials that have a place like this.
+
+        Raises:
+            UsageError: None has.
+        """
+        for asked, is_meant in ((wanted.providers, _is_at), (wanted.targets, _is_like)):
+            found = tuple(entry for entry in entries if any(is_meant(asked, target) for target in entry.targets))
+            if asked and not found:
+                raise UsageError(
+                    f"no credential has a target {'at' if is_meant is _is_at else 'like'} {', '.join(asked)}",
+                    where=str(self.configuration.path),
+                    remedy="`keyrota status USER` lists the targets of a credential",
+                )
+            entries = found if asked else entries
+        return entries
 
     def match_all(self, wanted: Wanted) -> tuple[CredentialConfig, ...]:
         """
@@ -186,8 +211,45 @@ class Chooser:
             return f"{entry.user} of the caller's own account (ACCOUNT:{entry.user} with its ID)"
 
 
+def _is_at(providers: Sequence[str], target: TargetConfig) -> bool:
+    return target.kind in providers or target.provider in providers
+
+
+def _is_like(patterns: Sequence[str], target: TargetConfig) -> bool:
+    from keyrota.targets import kinds  # noqa: PLC0415  # heavy: only where an address is asked for
+
+    address = kinds()[target.kind].address(target.settings)
+    return any(_has_parts(address, pattern.split("*")) for pattern in patterns)
+
+
+def _has_parts(address: str, parts: Sequence[str]) -> bool:
+    """Return whether an address has these parts in their order."""
+    at = 0
+    for part in parts:
+        found = address.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
 def completions(configuration: Configuration) -> Iterator[str]:
     """Name what a shell may offer, without asking AWS: each user, and each user with the account that is configured."""
     yield from sorted({entry.user for entry in configuration.credentials})
     known = {f"{entry.known_account}:{entry.user}" for entry in configuration.credentials if entry.known_account}
     yield from sorted(known)
+
+
+def provider_completions(configuration: Configuration) -> Iterator[str]:
+    """Name the providers that have a target, without asking anyone."""
+    every = [target for entry in configuration.credentials for target in entry.targets]
+    yield from sorted({target.kind for target in every} | {target.provider for target in every})
+
+
+def target_completions(configuration: Configuration) -> Iterator[str]:
+    """Name the addresses of all targets, without asking anyone."""
+    from keyrota.targets import kinds  # noqa: PLC0415  # heavy: only where an address is asked for
+
+    known = kinds()
+    every = (target for entry in configuration.credentials for target in entry.targets)
+    yield from sorted({known[target.kind].address(target.settings) for target in every})

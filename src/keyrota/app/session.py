@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from keyrota.app.beside import neighbours
 from keyrota.app.choice import EVERYTHING, Wanted
@@ -19,10 +20,14 @@ from keyrota.app.wiring import Unreachable, Wiring
 from keyrota.core.outcome import Outcome
 from keyrota.core.planner import Intent
 from keyrota.executor import Listener, Preview, Screen, apply_all, plan_all
+from keyrota.executor.parallel import in_parallel, in_turns
 from keyrota.executor.waves import is_in_waves, plan_in_turns
+from keyrota.ports import Clock
 from keyrota.report.data import CredentialReport
 
 _AS_CONFIGURED = Asked()
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,18 @@ class Planned:
     unreachable: tuple[Unreachable, ...]
     notes: tuple[str, ...] = ()
     """What a person should know of the run as a whole."""
+
+
+class Watch(Protocol):
+    """Whoever shows the progress of long work."""
+
+    def watched(self, clock: Clock) -> Clock:
+        """Return a clock whose waits are shown."""
+        ...
+
+    def parallel(self, do: Callable[[T], R], things: Iterable[T], workers: int) -> list[R]:
+        """Do the same with several things at once, as `executor.parallel.Parallel`."""
+        ...
 
 
 class Session:
@@ -46,6 +63,7 @@ class Session:
         stack: str = "",
         duty: str = "operator",
         ends_in: timedelta | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """
         Read the configuration, and prepare what it needs.
@@ -56,14 +74,24 @@ class Session:
             stack: Who keeps the credentials: name, region and account.
             duty: Of the function; `operator` for the command line.
             ends_in: How long the process may still run (the time limit of a function); None: nobody says.
+            watch: Shows the progress of long work.
         """
-        self.clock = clock()
+        self.clock = watch.watched(clock()) if watch else clock()
+        self.watch = watch
         self.stack = stack
         until = self.clock.now() + ends_in if ends_in is not None else None
         self.configuration = load_from(config, sha256=sha256)
         # Half, so that a credential that waits for a limit leaves time for those that do not.
         at_most = ends_in / 2 if ends_in is not None else None
-        self.wiring = Wiring(self.configuration, self.clock, stack=stack, duty=duty, at_most=at_most, until=until)
+        self.wiring = Wiring(
+            self.configuration,
+            self.clock,
+            stack=stack,
+            duty=duty,
+            at_most=at_most,
+            until=until,
+            parallel=watch.parallel if watch else in_parallel,
+        )
         if self.configuration.selections:
             self.configuration = select_users(self.wiring)
 
@@ -112,6 +140,7 @@ class Session:
         return apply_all(
             planned.previews,
             emit=emit,
+            parallel=self.watch.parallel if self.watch else in_turns,
             at_once=self.configuration.concurrency,
             is_late=is_late,
         )
@@ -135,25 +164,26 @@ class Session:
         ]
         return (*found, *self._unreachable(planned))
 
+    def outcome_report(self, preview: Preview, outcome: Outcome) -> CredentialReport:
+        """Report what was done for one credential."""
+        return CredentialReport(
+            user=outcome.user,
+            account=outcome.account,
+            secret_name=preview.subject.secret_name,
+            now=self.clock.now(),
+            observation=outcome.observation,
+            plan=outcome.plan,
+            done=outcome.done,
+            errors=outcome.errors,
+            left=outcome.left,
+            policy=preview.subject.policy,
+            label=preview.subject.label,
+        )
+
     def outcome_reports(self, planned: Planned, outcomes: Iterable[Outcome]) -> tuple[CredentialReport, ...]:
         """Report what was done."""
-        now = self.clock.now()
-        found = [
-            CredentialReport(
-                user=outcome.user,
-                account=outcome.account,
-                secret_name=preview.subject.secret_name,
-                now=now,
-                observation=outcome.observation,
-                plan=outcome.plan,
-                done=outcome.done,
-                errors=outcome.errors,
-                left=outcome.left,
-                policy=preview.subject.policy,
-                label=preview.subject.label,
-            )
-            for preview, outcome in zip(planned.previews, outcomes, strict=True)
-        ]
+        pairs = zip(planned.previews, outcomes, strict=True)
+        found = [self.outcome_report(preview, outcome) for preview, outcome in pairs]
         return (*found, *self._unreachable(planned))
 
     def _unreachable(self, planned: Planned) -> tuple[CredentialReport, ...]:

@@ -25,7 +25,7 @@ from keyrota.core.selection import DirectoryUser
 from keyrota.core.waves import find_head_start
 from keyrota.errors import ConfigError, Fault, KeyrotaError, NoCredentials
 from keyrota.executor import CredentialContext, Settings
-from keyrota.executor.parallel import in_parallel
+from keyrota.executor.parallel import Parallel, in_parallel
 from keyrota.ports import Clock, Target
 from keyrota.target_base.provider import Connection, Provider
 
@@ -62,6 +62,7 @@ class Wiring:
         duty: str = "operator",
         at_most: timedelta | None = None,
         until: datetime | None = None,
+        parallel: Parallel = in_parallel,
     ) -> None:
         self.configuration = configuration
         self.clock = clock
@@ -69,6 +70,7 @@ class Wiring:
         self.duty = duty
         self._at_most = at_most
         self._until = until
+        self._parallel = parallel
         self._own: Account | None = None
         self._own_id: str | None = None
         self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
@@ -120,6 +122,7 @@ class Wiring:
             clock=self.clock,
             run=uuid.uuid4().hex[:12],
             until=self._until,
+            parallel=self._parallel,
             reads_values=self.duty != "watch",
             verify_times=verify.times,
             verify_span_s=verify.span_s,

@@ -54,6 +54,8 @@ UNEXPECTED = (
     "error: this is a bug in keyrota: {name}",
     "hint: run it again with --debug and report what it prints; the next run recovers from any partial change",
 )
+DECLINED = "not confirmed: nothing more is done"
 INTERRUPTED = "interrupted: what was begun is whole, and the next run continues"
+DRAINING = "stopping: nothing more is begun; waiting for the calls in flight (once more ends at once)"
 STOPPING = "stopping: a pair is being written; it is made whole first"
 STILL_STOPPING = "still stopping: half a pair would fail every pipeline there; kill -9 ends it all the same"

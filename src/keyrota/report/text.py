@@ -18,20 +18,15 @@ from keyrota.report.paint import Paint, plain
 
 
 def plan_text(reports: Iterable[CredentialReport], style: Paint = plain) -> Iterator[str]:
-    """Report each credential's plan, and at the end how many there are of what."""
+    """Report what is due, held or failed, one line for the rest, and at the end how many there are of what."""
     reports = tuple(reports)
-    for report in reports:
-        yield from _head(report, style)
-        yield from _list_broken(report, style)
-        yield from _keys(report, style)
-        planned = tuple(lines(report.plan.actions)) if report.plan else ()
-        yield from (_line(line, style) for line in planned)
-        yield from _first_writes(report, style)
-        yield from _holds_and_errors(report, style)
-        if report.plan and not planned and not report.plan.holds and not report.errors:
-            yield style("good", "  nothing to do")
-        yield from _next(report, style)
+    told = reports if len(reports) == 1 else tuple(report for report in reports if _has_news(report))
+    for report in told:
+        yield from _plan(report, style)
         yield ""
+    rest = tuple(report for report in reports if report not in told)
+    if rest:
+        yield _rest(rest, style)
     yield _plan_sum(reports)
     yield from not_read_text(reports)
 
@@ -49,6 +44,36 @@ def not_read_text(reports: Iterable[CredentialReport]) -> Iterator[str]:
             f"not read: {count(left_out.places, 'place')}; what they hold is not known. Another day's run reads them "
             "(`drift_every`)"
         )
+
+
+def _has_news(report: CredentialReport) -> bool:
+    """Return whether a plan has anything but what is not due yet."""
+    planned = report.plan
+    return bool(report.errors or planned is None or planned.actions or planned.holds or planned.notices)
+
+
+def _plan(report: CredentialReport, style: Paint) -> Iterator[str]:
+    yield from _head(report, style)
+    yield from _list_broken(report, style)
+    yield from _keys(report, style)
+    planned = tuple(lines(report.plan.actions)) if report.plan else ()
+    yield from (_line(line, style) for line in planned)
+    yield from _first_writes(report, style)
+    yield from _holds_and_errors(report, style)
+    if report.plan and not planned and not report.plan.holds and not report.errors:
+        yield style("good", "  nothing to do")
+    yield from _next(report, style)
+
+
+def _rest(rest: tuple[CredentialReport, ...], style: Paint) -> str:
+    """Say of many credentials that nothing is to be done, and what comes first."""
+    coming = [(later, report) for report in rest for later in (report.plan.upcoming if report.plan else ())]
+    later, report = min(coming, key=lambda pair: pair[0].due, default=(None, None))
+    about = count(len(rest), "more credential")
+    if later is None or report is None:
+        return style("good", f"{about}: nothing to do")
+    when = f"{later.due:%Y-%m-%d} ({in_words(later.due - report.now)})"
+    return style("good", f"{about}: nothing to do") + f"; next: {later.shown} {printable(report.name)} on {when}"
 
 
 def _list_broken(report: CredentialReport, style: Paint) -> Iterator[str]:

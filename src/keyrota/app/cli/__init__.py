@@ -15,6 +15,7 @@ from keyrota import __version__
 from keyrota.app import words
 from keyrota.app.cli import signals
 from keyrota.app.cli.common import (
+    Declined,
     Options,
     eprint,
     global_options,
@@ -147,6 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     except click.ClickException as error:
         report_error(UsageError(error.format_message(), remedy=_help_for(error, given)), options)
         return words.EXIT_FAILED
+    except Declined:
+        eprint(words.DECLINED)
+        return words.EXIT_INTERRUPTED
     except (KeyboardInterrupt, signals.Terminated, click.Abort):
         eprint(words.INTERRUPTED)
         return signals.exit_code() or words.EXIT_INTERRUPTED

@@ -11,9 +11,11 @@ import click
 
 from keyrota.app import words
 from keyrota.app.choice import Wanted
-from keyrota.app.cli.common import Options, echo, global_options, pass_options, say_json, style
-from keyrota.app.cli.findings import Dated, Finding, format_findings, make_document
+from keyrota.app.cli.common import Options, global_options, pass_options, say_json, style
+from keyrota.app.cli.findings import USUAL, Dated, Finding, Shape, format_findings, make_document
 from keyrota.app.cli.naming import some_credentials
+from keyrota.app.cli.screen import pager_option, show
+from keyrota.app.cli.watch import Watch
 from keyrota.app.config import Configuration, CredentialConfig, load
 from keyrota.app.hosts import refuse_untrusted
 from keyrota.app.session import Planned, Session
@@ -49,13 +51,27 @@ DAYS = 400
     is_flag=True,
     help="Check the file alone: schema, contradictions, references, hosts; makes no network call, reads no secret.",
 )
+@click.option("--all", "is_full", is_flag=True, help="Also list everything that is in order.")
+@click.option("--calendar", "is_dated", is_flag=True, help="List the dates instead of a line for each month.")
+@pager_option
 @global_options
 @pass_options
-def command(options: Options, *, wanted: Wanted, days: int, stack: str | None, is_offline: bool) -> int:
-    """Check the configuration, the AWS permissions that it needs and each target; print the policy's calendar."""
+def command(
+    options: Options,
+    *,
+    wanted: Wanted,
+    days: int,
+    stack: str | None,
+    is_offline: bool,
+    is_full: bool,
+    is_dated: bool,
+    is_paged: bool,
+) -> int:
+    """Check the configuration, the AWS permissions that it needs and each target; sum up the policy's calendar."""
+    shape = Shape(is_full=is_full, is_dated=is_dated, is_paged=is_paged)
     if is_offline:
-        return _report(_offline(options.config, stack), (), options)
-    session = Session(options.config)
+        return _report(_offline(options.config, stack), (), options, shape)
+    session = Session(options.config, watch=Watch(options))
     entries = session.wiring.chooser.choose(wanted)
     findings = [
         _configuration(session.configuration),
@@ -74,17 +90,17 @@ def command(options: Options, *, wanted: Wanted, days: int, stack: str | None, i
     findings += _count_not_read(session, previews)
     findings += _rotatable(previews, session.clock.now())
     dates = tuple(sorted(_dates(session, wanted, previews, days), key=lambda dated: dated.entry.at))
-    return _report(findings, dates, options)
+    return _report(findings, dates, options, shape)
 
 
-def _report(findings: list[Finding], dates: tuple[Dated, ...], options: Options) -> int:
+def _report(findings: list[Finding], dates: tuple[Dated, ...], options: Options, shape: Shape = USUAL) -> int:
     if options.is_json:
         say_json(make_document(findings, dates))
     elif options.is_quiet:
-        open_ones = [finding for finding in findings if finding.is_good is False or finding.is_warning]
-        echo(format_findings(open_ones, (), style()))
+        bad = [finding for finding in findings if finding.is_good is False or finding.is_warning]
+        show(format_findings(bad, (), style(), shape), is_paged=shape.is_paged)
     else:
-        echo(format_findings(findings, dates, style()))
+        show(format_findings(findings, dates, style(), shape), is_paged=shape.is_paged)
     return words.EXIT_FAILED if any(finding.is_good is False for finding in findings) else words.EXIT_DONE
 
 

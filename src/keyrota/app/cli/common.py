@@ -225,12 +225,17 @@ def _trace(error: BaseException) -> None:
     eprint(f"  {type(error).__name__}")
 
 
+class Declined(click.Abort):
+    """A question was not answered with yes."""
+
+
 def ask(question: str, *, is_yes: bool) -> None:
     """
     Ask before something that cannot be taken back; on no terminal nothing is asked, and `--yes` is needed.
 
     Raises:
         UsageError: There is no terminal and no --yes.
+        Declined: The answer is no.
     """
     if is_yes:
         return
@@ -238,7 +243,8 @@ def ask(question: str, *, is_yes: bool) -> None:
         from keyrota.errors import UsageError  # noqa: PLC0415  # beside its only use
 
         raise UsageError("this needs a yes, and there is no terminal to ask on", remedy="add --yes")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise Declined
 
 
 def echo_notes(notes: Iterable[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,8 @@ from keyrota.errors import KeyrotaError, UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
+    from keyrota.app.config import Configuration
+
     _NameType = click.ParamType[Name]
     _TextType = click.ParamType[str]
 else:  # not generic before click 8.2, which we do not need otherwise
@@ -56,6 +58,10 @@ class AccountId(_TextType):
 
 
 def _offer(ctx: click.Context) -> Iterator[str]:
+    return offer(ctx, completions)
+
+
+def offer(ctx: click.Context, of: Callable[[Configuration], Iterable[str]]) -> Iterator[str]:
     """Read the local configuration; one that is elsewhere is not fetched for a completion, and a broken one is none."""
     from keyrota.app.config import load_from  # noqa: PLC0415  # heavy, and not needed for --help
 
@@ -63,20 +69,26 @@ def _offer(ctx: click.Context) -> Iterator[str]:
     if config.startswith(("ssm:", "s3:")):
         return
     try:
-        yield from completions(load_from(config))
+        yield from of(load_from(config))
     except KeyrotaError:
         return
 
 
-def some_credentials(command: F) -> F:
-    """Let a command take any number of credentials; it is given `wanted`. Without a name it means all of them."""
+def some_credentials(command: F, kind: CredentialName | None = None) -> F:
+    """
+    Let a command take any number of credentials; it is given `wanted`. Without a name it means all of them.
+
+    Args:
+        command: The command.
+        kind: Reads the arguments; by default they are names.
+    """
 
     @wraps(command)
-    def run(*given: Any, names: tuple[Name, ...], more: tuple[Name, ...], account: str | None, **other: Any) -> Any:
-        every = tuple(within(name, account) for name in (*names, *more))
+    def run(*given: Any, names: tuple[Any, ...], more: tuple[Name, ...], account: str | None, **other: Any) -> Any:
+        every = tuple(within(name, account) for name in (*names, *more) if isinstance(name, Name))
         return command(*given, wanted=Wanted(names=every, account=account), **other)
 
-    named = click.argument("names", nargs=-1, type=CredentialName())
+    named = click.argument("names", nargs=-1, type=kind or CredentialName())
     option = click.option(
         "--user",
         "more",

@@ -1,6 +1,8 @@
 """
 SIGINT and SIGTERM: nothing breaks off in the middle of a pair (promise whole-pair).
 
+While a command changes something (`drain`), the first signal begins nothing more and waits for the calls in flight, so
+that the report says what is half-way; a second one ends at once where nothing must be whole.
 While a pair is being written, or a key that was made is not stored yet, a signal is noted and reported, and the run
 ends as soon as that is whole: it is finished, or the old pair is put back, without long waits. A second signal changes
 nothing about that: it would leave a place at which every pipeline fails. SIGKILL does, and the next run repairs it.
@@ -25,6 +27,7 @@ class Terminated(BaseException):
 
 
 _received: list[int] = []
+_draining: list[bool] = []
 
 
 @contextmanager
@@ -44,14 +47,28 @@ def defer() -> Iterator[None]:
         STOP.forget()
 
 
+@contextmanager
+def drain() -> Iterator[None]:
+    """Let the first signal end what happens within at its next step, so that it returns what it did."""
+    _draining.append(True)
+    try:
+        yield
+    finally:
+        _draining.pop()
+
+
 def _receive(number: int, _: FrameType | None) -> None:
     is_first = not _received
     _received.append(number)
-    if STOP.ask():
-        if is_first:
+    may_end = STOP.ask()
+    if may_end and not (_draining and is_first):
+        if is_first or _draining:
             raise (KeyboardInterrupt if number == signal.SIGINT else Terminated)
         return
-    eprint(words.STOPPING if is_first else words.STILL_STOPPING)
+    if may_end:
+        eprint(words.DRAINING)
+    else:
+        eprint(words.STOPPING if is_first else words.STILL_STOPPING)
 
 
 def exit_code() -> int | None:
