@@ -196,20 +196,21 @@ def test_a_module_in_the_current_folder_is_not_run(tmp_path: Path, name: str) ->
 
 
 def test_every_subprocess_is_isolated() -> None:
-    """There is one, and it is pip; whoever adds another thinks of its folder and its environment."""
+    """They are pip and the pager; whoever adds another thinks of its folder and its environment."""
     import re  # noqa: PLC0415  # beside its only use
 
     source = Path(__file__).parents[2] / "src" / "keyrota"
-    callers: list[Any] = [
+    callers: list[Any] = sorted(
         file.relative_to(source).as_posix()
         for file in source.rglob("*.py")
         if re.search(r"subprocess\.(run|Popen|call|check)|os\.(system|exec|spawn|popen)", file.read_text("utf-8"))
-    ]
-    assert callers == ["app/deploy/package.py"]
-    text = (source / callers[0]).read_text("utf-8")
-    assert '"-I"' in text
-    assert "cwd=" in text
-    assert "env=pip_environment(" in text
+    )
+    assert callers == ["app/cli/screen.py", "app/deploy/package.py"]
+    pager, pip = ((source / caller).read_text("utf-8") for caller in callers)
+    assert '"-I"' in pip
+    assert "cwd=" in pip
+    assert "env=pip_environment(" in pip
+    assert "| pager_environment()" in pager
 
 
 # --- undeploy ---------------------------------------------------------------------------------------------------------

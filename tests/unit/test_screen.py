@@ -84,12 +84,18 @@ MANY = [f"line {number}" for number in range(24)]
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a pager keeps what it gets."""
     kept = tmp_path / "kept"
-    code = f"import os, sys; open({str(kept)!r}, 'w').write(os.environ['LESS'] + '\\n' + sys.stdin.read())"
+    code = (
+        f"import os, sys; open({str(kept)!r}, 'w').write(os.environ['LESS'] + '\\n' + sys.stdin.read())\n"
+        "if set(os.environ) & {'AWS_SECRET_ACCESS_KEY', 'GITHUB_TOKEN', 'LESSOPEN'}: sys.exit('a secret')\n"
+        f"open({str(kept)!r} + '.clean', 'w')"
+    )
     script = tmp_path / "pager"
     script.write_text(f"#!{sys.executable}\n{code}\n", "utf-8")
     script.chmod(0o755)
     monkeypatch.setenv("PAGER", f"{script} --an-option")
     monkeypatch.delenv("LESS", raising=False)
+    for name in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "LESSOPEN"):
+        monkeypatch.setenv(name, "a secret, or a command")
     return kept
 
 
@@ -99,6 +105,22 @@ def test_what_is_longer_than_the_screen_is_paged(kept: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == ""
     show(MANY, is_paged=True, is_wide=True, on=SIZE)
     assert kept.read_text("utf-8").splitlines()[0] == "FRSX"
+
+
+def test_the_pager_is_given_no_secret(kept: Path) -> None:
+    show(MANY, is_paged=True, on=SIZE)
+    assert kept.with_name("kept.clean").exists()
+
+
+def test_a_pager_of_the_current_folder_is_not_started(
+    kept: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(kept.parent)
+    monkeypatch.setenv("PATH", ".")
+    monkeypatch.setenv("PAGER", "pager")
+    show(MANY, is_paged=True, on=SIZE)
+    assert capsys.readouterr().out.splitlines() == MANY
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize("pager", ["", "cat", "no-such-pager", "'unbalanced"])

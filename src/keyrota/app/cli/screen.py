@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -80,12 +82,13 @@ def _find_pager() -> list[str] | None:
     except ValueError:
         return None
     found = shutil.which(words[0]) if words and words != ["cat"] else None
-    return [found, *words[1:]] if found else None
+    # PATH may name the current folder, which may hold anybody's files
+    return [found, *words[1:]] if found and Path(found).is_absolute() else None
 
 
 def _page(lines: list[str], pager: list[str], *, less: str) -> bool:
     """Print through a pager, with git's settings unless LESS is set; returns whether it could be started."""
-    environment = {"LESS": less, "LV": "-c", **os.environ}
+    environment = {"LESS": less, "LV": "-c"} | pager_environment()
     try:
         running = subprocess.Popen(pager, stdin=subprocess.PIPE, text=True, encoding="utf-8", env=environment)  # noqa: S603  # the user's own
     except OSError:
@@ -96,6 +99,19 @@ def _page(lines: list[str], pager: list[str], *, less: str) -> bool:
         except BrokenPipeError:
             running.wait()  # who has seen enough
     return True
+
+
+def pager_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Choose what the pager is given of the environment: what concerns terminals, and no secret."""
+    return {name: value for name, value in environment.items() if _FOR_PAGER.fullmatch(name)}
+
+
+_FOR_PAGER = re.compile(
+    r"PATH|HOME|USERPROFILE|SYSTEMROOT|LANG|LC_[A-Z]+|TERM(INFO(_DIRS)?)?|COLORTERM|NO_COLOR|COLUMNS|LINES"
+    r"|LESS(CHARSET|KEY(IN)?|HISTFILE|SECURE|UTFCHARDEF)?|LV|MORE|MOAR|MOOR|BAT_[A-Z]+",
+    re.IGNORECASE,
+)
+"""What pagers read for the terminal and their settings. LESSOPEN, which runs a command, is not for text on stdin."""
 
 
 @contextmanager
