@@ -176,8 +176,8 @@ def _owners(previews: tuple[Preview, ...], now: datetime) -> Iterator[Finding]:
 def _hosts(configuration: Configuration) -> Iterator[Finding]:
     from keyrota.app.hosts import account_lines, host_lines  # noqa: PLC0415  # heavy, and not needed for --help
 
-    yield from (Finding(what="host", is_good=True, detail=line) for line in host_lines(configuration))
-    yield from (Finding(what="account", is_good=True, detail=line) for line in account_lines(configuration))
+    for what, lines in (("host", host_lines(configuration)), ("account", account_lines(configuration))):
+        yield from (Finding(what=what, is_good=True, detail=line, is_always_shown=True) for line in lines)
 
 
 def _twice(session: Session) -> Iterator[Finding]:

@@ -16,6 +16,8 @@ from keyrota.report.text import count
 
 _MAX_ALIKE = 3
 """So many things with the same fault are named; of more, their number."""
+_MAX_GOOD = 10
+"""So much that is in order is listed: whoever has few credentials reads it as a list of what was looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,8 @@ class Finding:
     remedy: str = ""
     is_warning: bool = False
     """Nothing is wrong yet, and it should be changed all the same."""
+    is_always_shown: bool = False
+    """Someone has to see it although it is good: where secrets are sent (promise trusted-hosts)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,7 @@ _WHATS = ("rotate", "deactivate", "delete", "audit")
 
 def format_findings(findings: Sequence[Finding], dates: Sequence[Dated], colour: Paint, shape: Shape) -> Iterator[str]:
     """Report what was looked at, then the calendar."""
-    if shape.is_full:
+    if shape.is_full or sum(finding.is_good is True for finding in findings[1:]) <= _MAX_GOOD:
         for finding in findings:
             yield from _describe([finding], colour)
     else:
@@ -72,7 +76,7 @@ def format_findings(findings: Sequence[Finding], dates: Sequence[Dated], colour:
 
 def _list_faults(findings: Sequence[Finding], colour: Paint) -> Iterator[str]:
     """Report the file, then whatever is not in order, and the number of what is."""
-    shown = [one for one in findings[1:] if one.is_good is not True or one.is_warning]
+    shown = [one for one in findings[1:] if one.is_good is not True or one.is_warning or one.is_always_shown]
     for group in ([one] for one in findings[:1]):
         yield from _describe(group, colour)
     for group in _group_alike(shown):
