@@ -46,8 +46,8 @@ def list_kept_secrets(account: Account) -> tuple[KeptSecret, ...]:
     """
     found: list[KeptSecret] = []
     with aws_call("secretsmanager:ListSecrets", f"region {account.region}"):
-        pages = account.client("secretsmanager").get_paginator("list_secrets")
-        for page in pages.paginate(Filters=[{"Key": "tag-key", "Values": [OWNER_TAG]}]):
+        client = account.client("secretsmanager")
+        for page in client.get_paginator("list_secrets").paginate(Filters=[{"Key": "tag-key", "Values": [OWNER_TAG]}]):
             for secret in page.get("SecretList") or ():
                 tags = {tag["Key"]: tag["Value"] for tag in secret.get("Tags") or ()}
                 if OWNER_TAG not in tags:

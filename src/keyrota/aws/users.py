@@ -30,8 +30,9 @@ class AccountUsers:
         """
         with aws_call(ACTION, "the account"):
             client = self._account.client("iam")
-            arguments = {"Filter": ["User"], "PaginationConfig": {"PageSize": _PAGE}}
-            found = all_pages(client, "get_account_authorization_details", "UserDetailList", **arguments)
+            found = all_pages(
+                client, "get_account_authorization_details", "UserDetailList", Filter=["User"], MaxItems=_PAGE
+            )
             return tuple(
                 DirectoryUser(
                     name=UserName(str(user["UserName"])),
