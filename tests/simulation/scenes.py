@@ -440,8 +440,11 @@ def a_value_is_stored_before_the_promotion() -> Stage:
     def put() -> None:
         stage.history.world.person_puts(SECRET, pair)
 
+    def looked() -> None:
+        stage.once("secretsmanager:", put, after=1)  # the look itself is the first
+
     def made() -> None:
-        stage.once("sts:GetCallerIdentity", lambda: stage.once("secretsmanager:GetSecretValue", put), after=3)
+        stage.once("sts:GetCallerIdentity", lambda: stage.once("secretsmanager:DescribeSecret", looked), after=3)
 
     stage.once("iam:CreateAccessKey", made)
     stage.days(25)
