@@ -486,13 +486,18 @@ _AT_A_DOUBT = {"sts:GetAccessKeyInfo"}
 """Asked where a place shows someone else's key, which no place here does: test_rights_in_use has both sides of it."""
 
 
+_OF_MANY = {"iam:GenerateCredentialReport", "iam:GetCredentialReport", "secretsmanager:ListSecrets"}
+"""What lists of a whole account need, which are asked only for fifty credentials and more (`keyrota.app.lists`)."""
+_NOT_HERE = _AT_A_DOUBT | _OF_MANY
+
+
 def _is_minimal(account: Account, duties: Iterable[str]) -> None:
     """Every action that a role allows was used; so taking one away would have denied a call of this very run."""
     rights = account.cloud.aws.rights
-    unused = {duty: _allowed(account, duty) - _used(account, duty) - _AT_A_DOUBT for duty in duties}
+    unused = {duty: _allowed(account, duty) - _used(account, duty) - _NOT_HERE for duty in duties}
     assert unused == {duty: set() for duty in duties}
     for duty in duties:
-        for action in sorted(_allowed(account, duty) - _AT_A_DOUBT):
+        for action in sorted(_allowed(account, duty) - _NOT_HERE):
             without = [
                 {**one, "Action": [kept for kept in _actions(one) if kept != action]} for one in rights.statements[duty]
             ]
