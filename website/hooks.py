@@ -27,6 +27,7 @@ PAGES = {
     "CODE_OF_CONDUCT.md": "contributing/conduct.md",
     "constructs/README.md": "how-to/constructs.md",
     "sandbox/README.md": "contributing/sandbox.md",
+    "bench/results.md": "explanation/measured.md",
 }
 """Where the site has a page of the repository that is not in docs/."""
 
