@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from keyrota.core.overview import Overview
 from keyrota.errors import KeyrotaError, ProviderUnavailable
 from keyrota.executor import CredentialContext
+from keyrota.target_base.once import Once
 
 if TYPE_CHECKING:
     from keyrota.app.wiring import Wiring
@@ -32,8 +32,7 @@ class AccountLists:
         self._wiring = wiring
         self._accounts = {(account.id(), account.region or ""): account for account in wiring.list_entered_accounts()}
         self._numbers = Counter((subject.account, subject.region) for subject in subjects)
-        self._locks = {place: threading.Lock() for place in self._numbers}
-        self._found: dict[Place, Overview | None] = {}
+        self._found: Once[Place, Overview | None] = Once()
         self.notes: list[str] = []
         """Why credentials were read one by one although there are many."""
 
@@ -42,10 +41,7 @@ class AccountLists:
         place = subject.account, subject.region
         if self._numbers[place] < FEWEST:
             return None
-        with self._locks[place]:
-            if place not in self._found:
-                self._found[place] = self._ask(place)
-            return self._found[place]
+        return self._found.ask(place, lambda: self._ask(place))
 
     def _ask(self, place: Place) -> Overview | None:
         account = self._accounts.get(place)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from keyrota.app import twice
 from keyrota.app.choice import EVERYTHING, Chooser, Wanted
@@ -27,6 +26,7 @@ from keyrota.errors import ConfigError, Fault, KeyrotaError, NoCredentials
 from keyrota.executor import CredentialContext, Settings
 from keyrota.executor.parallel import Parallel, in_parallel
 from keyrota.ports import Clock, Target
+from keyrota.target_base.once import Once
 from keyrota.target_base.provider import Connection, Provider
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 
 _ARN_PARTS = 5
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 """Of the origin of Parameter Store: arn, partition, service, region, account."""
 
 
@@ -74,13 +76,10 @@ class Wiring:
         self._own: Account | None = None
         self._own_id: str | None = None
         self._accounts: dict[tuple[str | None, ...], Account | KeyrotaError] = {}
-        self._kept: dict[tuple[str, str | None], tuple[KeptSecret, ...] | KeyrotaError] = {}
+        self._kept: Once[tuple[str, str | None], tuple[KeptSecret, ...] | KeyrotaError] = Once()
         self._kept_by_name: dict[tuple[str, str | None], dict[str, KeptSecret]] = {}
-        self._lock = threading.Lock()
-        self._listing: dict[tuple[str, str | None], threading.Lock] = {}
-        """Each held while secrets are listed: each thread of a run may ask, and one list answers all of them."""
         self._connections: dict[str, Connection] = {}
-        self._users: dict[str, tuple[DirectoryUser, ...] | KeyrotaError] = {}
+        self._users: Once[str, tuple[DirectoryUser, ...] | KeyrotaError] = Once()
         self.unselected: tuple[Unreachable, ...] = ()
         """Where a selector could not be evaluated, or found users that wait for a person."""
         self.unsure: frozenset[str] = frozenset()
@@ -103,16 +102,7 @@ class Wiring:
         """
         from keyrota.aws.users import AccountUsers  # noqa: PLC0415  # botocore is imported only when it is needed
 
-        name = account.id()
-        if name not in self._users:
-            try:
-                self._users[name] = AccountUsers(account).list()
-            except KeyrotaError as error:
-                self._users[name] = error
-        found = self._users[name]
-        if isinstance(found, KeyrotaError):
-            raise found
-        return found
+        return _list_once(self._users, account.id(), lambda: AccountUsers(account).list())
 
     @cached_property
     def settings(self) -> Settings:
@@ -331,19 +321,7 @@ class Wiring:
         """
         from keyrota.aws.kept import list_kept_secrets  # noqa: PLC0415  # botocore is imported only when it is needed
 
-        place = account.id(), account.region
-        with self._lock:
-            listing = self._listing.setdefault(place, threading.Lock())
-        with listing:
-            if place not in self._kept:
-                try:
-                    self._kept[place] = list_kept_secrets(account)
-                except KeyrotaError as error:
-                    self._kept[place] = error
-            found = self._kept[place]
-        if isinstance(found, KeyrotaError):
-            raise found
-        return found
+        return _list_once(self._kept, (account.id(), account.region), lambda: list_kept_secrets(account))
 
     def find_kept_secret(self, account: Account, name: str) -> KeptSecret | None:
         """
@@ -514,6 +492,23 @@ def references(configuration: Configuration | None) -> References:
         return read_parameter(account(), name)
 
     return References({"secretsmanager": read_secret, "ssm": read_parameter})
+
+
+def _list_once(
+    known: Once[K, tuple[T, ...] | KeyrotaError], key: K, listing: Callable[[], tuple[T, ...]]
+) -> tuple[T, ...]:
+    """List once a run, for all its threads; a list that failed is not asked for again either."""
+
+    def ask() -> tuple[T, ...] | KeyrotaError:
+        try:
+            return listing()
+        except KeyrotaError as error:
+            return error
+
+    found = known.ask(key, ask)
+    if isinstance(found, KeyrotaError):
+        raise found
+    return found
 
 
 def _role_arn(credential: CredentialConfig, region: str | None) -> str:
