@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -151,8 +150,3 @@ class RemoteClock:
         if answer.status >= 400:  # noqa: PLR2004  # HTTP's border between answers and refusals
             raise UsageError(f"the sandbox refuses: {content.get('error', '')}")
         return content
-
-
-def read_monotonic() -> float:
-    """Return a reading of the clock that never travels, for measuring (seconds)."""
-    return time.monotonic()

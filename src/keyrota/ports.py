@@ -28,7 +28,6 @@ from keyrota.core.model import (
     VersionId,
 )
 from keyrota.core.secret import Secret
-from keyrota.core.selection import DirectoryUser
 from keyrota.errors import Half
 
 
@@ -41,14 +40,6 @@ class Clock(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Let that much time pass (a sandbox moves its time machine instead of waiting)."""
-        ...
-
-
-class Users(Protocol):
-    """The IAM users of one account."""
-
-    def list(self) -> tuple[DirectoryUser, ...]:
-        """Return all of them with paths and tags, read in bulk; raises where any part of the list is missing."""
         ...
 
 

@@ -51,7 +51,7 @@ def a_secret(*labels: str, tag: str = format_created(KEY, MADE), older: tuple[st
 
 
 def an_overview(*active: datetime, reported_at: datetime = NOW) -> Overview:
-    return Overview(reported_at=reported_at, active={USER: active}, listed_at=NOW, secrets={})
+    return Overview(reported_at=reported_at, active={USER: active}, secrets={})
 
 
 def test_one_key_that_both_lists_tell_of_is_at_rest() -> None:

@@ -28,13 +28,12 @@ class WorldLists(View):
         """Ask for both."""
         self._call("iam:GenerateCredentialReport", self._generate)
         reported_at, active = self._call("iam:GetCredentialReport", lambda: self._world.reports[self._own])
-        listed_at = self._world.clock.now()
         secrets = dict[str, SecretState]()
         names = [name for name in self._world.secrets if credential_of(UserName(name)).account == self._own]
         for page in range(0, max(1, len(names)), _PAGE):
             found = self._call("secretsmanager:ListSecrets", lambda page=page: self._list(names[page : page + _PAGE]))  # type: ignore[misc]
             secrets.update(found)
-        return Overview(reported_at=reported_at, active=active, listed_at=listed_at, secrets=secrets)
+        return Overview(reported_at=reported_at, active=active, secrets=secrets)
 
     @property
     def _own(self) -> str:

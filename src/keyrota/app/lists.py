@@ -63,7 +63,6 @@ class AccountLists:
         report = credential_report(account, clock)
         if clock.now() - report.at > _OLDEST:
             raise ProviderUnavailable(f"the credential report is of {report.at:%Y-%m-%d %H:%M} UTC", where="IAM")
-        listed_at = clock.now()
         states = [kept.state for kept in self._wiring.list_kept_secrets(account) if kept.state is not None]
         secrets = {state.name: state for state in states} | {state.arn: state for state in states}
-        return Overview(reported_at=report.at, active=report.active, listed_at=listed_at, secrets=secrets)
+        return Overview(reported_at=report.at, active=report.active, secrets=secrets)

@@ -664,8 +664,6 @@ class Observation(OfCredential):
     """A version whose value this run has asked about before it was adopted (`plan.AskValue`); None: none."""
     keys_as_of: datetime | None = None
     """When AWS made the credential report that the keys come from; None: they were read for this observation."""
-    secret_as_of: datetime | None = None
-    """When the secret was listed with all others of its account; None: it was read for this observation."""
     unread: tuple[str, ...] = ()
     """Addresses of configured targets that this run did not read: what they hold is not known."""
     are_sessions_denied: bool = False

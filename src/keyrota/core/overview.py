@@ -42,7 +42,6 @@ class Overview:
     """When AWS made the credential report."""
     active: Mapping[UserName, tuple[datetime, ...]]
     """When each Active key of a user was created or last changed."""
-    listed_at: datetime
     secrets: Mapping[str, SecretState]
     """By name and by ARN."""
 

@@ -61,7 +61,6 @@ def screen_credential(
         runs_as=subject.runs_as,
         secret_mark=subject.secret_mark,
         keys_as_of=overview.reported_at,
-        secret_as_of=overview.listed_at,
         unread=tuple(target.address for target in subject.targets),
     )
     planned = plan(seen, subject.policy, now, intent)
